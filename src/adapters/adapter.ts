@@ -1,0 +1,185 @@
+/** The contract between the gateway and a vendor's adapter, and the one function that runs an adapter over a message. */
+
+import type { ZodType, output as ZodOutput } from "zod";
+import type { Candidate, SpeedUnit } from "../reading.ts";
+
+/** What a vendor sent, as sent, however it arrived. */
+export interface Message {
+  body: Uint8Array;
+  /** UTC milliseconds since 1970. */
+  receivedAt: number;
+  /** HTTP: upper case. Absent on MQTT. */
+  method?: string;
+  /** HTTP header names in lower case. Empty on MQTT. */
+  headers: Readonly<Record<string, string>>;
+  /** Decoded query parameters; the last of a repeated name wins. Empty on MQTT. */
+  query: Readonly<Record<string, string>>;
+  /** MQTT topic. Absent on HTTP. */
+  topic?: string;
+  /** MQTT: the broker kept this message; it may be old. */
+  retained: boolean;
+  /** The peer's address after trusted proxies, for address-list proofs. Absent on MQTT. */
+  remoteAddress?: string;
+}
+
+/** What a source is configured with to prove its senders. */
+export interface Credentials {
+  /** One, or two while the secret is being rotated. Never logged. */
+  secrets: readonly string[];
+  username?: string;
+  /** Header the shared secret travels in, where the vendor lets the customer choose. */
+  header?: string;
+  /** Addresses and CIDR ranges, for proofs by address. */
+  allow?: readonly string[];
+}
+
+/** One way a vendor proves itself. `prove` sees the exact bytes and must compare in constant time. */
+export interface Proof {
+  /** The word used in the configuration: `basic`, `bearer`, `hmac-sha1`, … */
+  name: string;
+  /** What the configuration must give for this proof. */
+  needs: readonly ("secrets" | "username" | "header" | "allow")[];
+  /** Null when proven, else why not, in a short snake-case word. */
+  prove(message: Message, credentials: Credentials): string | null;
+}
+
+/** What the adapter may look at beside the payload. */
+export interface DecodeContext<Options = unknown> {
+  /** MQTT topic levels, split at `/`; empty for HTTP. */
+  topic: readonly string[];
+  headers: Readonly<Record<string, string>>;
+  query: Readonly<Record<string, string>>;
+  /** The source's setting; present whenever the adapter says `speedUnit: "required"`. */
+  speedUnit: SpeedUnit | undefined;
+  /** The source's `options`, as parsed by the adapter's `options` schema. */
+  options: Options;
+}
+
+/** The body a vendor needs to see. Never carries an Authorization header: Bouncie would adopt it as its new key. */
+export interface Reply {
+  status: number;
+  contentType: string;
+  body: string;
+}
+
+/** A vendor's question about ourselves: the answer, and where needed one address to fetch (https, host pattern). */
+export interface Handshake {
+  reply: Reply;
+  confirm?: { url: string; allowedHost: RegExp };
+}
+
+/** How the bytes become the value that `ignore` and `payload` see. */
+export type Format = "json" | "text" | "form" | "bytes";
+
+/** A vendor adapter: a plain object, pure: no I/O, no clock, no configuration, never throws. */
+export interface Adapter<Payload = unknown, Options = unknown> {
+  /** File name, fixtures folder and configuration value: one string. */
+  vendor: string;
+  /** Vendor documentation, or where the format was seen. */
+  docs: string;
+  /** How sure we are: the vendor's documentation, its source code, or receiving code only. */
+  evidence: "documented" | "source code" | "seen in code";
+  transports: readonly ("webhook" | "mqtt")[];
+  /** The proofs a webhook source may choose, the usual one first; on MQTT the broker connection is the proof. */
+  auth: readonly Proof[];
+  /** Default `json`; a function decides per message. A GET without body reads its query as `form`. */
+  format?: Format | ((message: Message) => Format);
+  /** The unit of speed where the vendor documents one, for the README; `required` makes the source state it. */
+  speedUnit: SpeedUnit | "cm/s" | "none" | "required" | "optional";
+  /** Default MQTT topic filters. */
+  topics?: readonly string[];
+  /** Validates the source's `options`. Absent: the source may give none. */
+  options?: ZodType<Options>;
+  /** Understood and carries no position: says what it is, for the README and the ops page. Tried before `payload`. */
+  ignore?: (raw: unknown, context: DecodeContext<Options>) => string | null;
+  /** One line for the README: which messages `ignore` names. */
+  ignores?: string;
+  /** Recognised before `ignore`; the message is already proven. */
+  handshake?: (raw: unknown, message: Message, credentials: Credentials) => Handshake | null;
+  /** Envelope strict, values lenient (see fields.ts). */
+  payload: ZodType<Payload>;
+  /** Renames only; admit judges for everyone. */
+  decode: (payload: Payload, context: DecodeContext<Options>) => Candidate[];
+  /** Answer to an accepted message; default `200 {}` with counts. */
+  reply?: Reply;
+  /** Status for an unproven message; default 401. */
+  refusal?: number;
+  /** Sent as `WWW-Authenticate` with the refusal (Basic). */
+  challenge?: string;
+  /** Answer a malformed message with 400 and the problems, instead of 200 and quarantine: only our own format does. */
+  malformedStatus?: 400;
+}
+
+/** Gives the object literal its types, so that `decode` sees what `payload` promises. */
+export function defineAdapter<const P extends ZodType, const O extends ZodType = ZodType<undefined>>(
+  adapter: Omit<Adapter<ZodOutput<P>, ZodOutput<O>>, "payload" | "options"> & { payload: P; options?: O },
+): Adapter {
+  // The only place where a concrete adapter becomes an entry of the list: its payload type stays inside it.
+  return adapter as unknown as Adapter;
+}
+
+/** What became of one message. */
+export type ReadResult =
+  | { kind: "decoded"; candidates: Candidate[] }
+  | { kind: "ignored"; what: string }
+  | { kind: "handshake"; handshake: Handshake }
+  | { kind: "malformed"; problems: string[] };
+
+/** What the source adds to a message when it is read. */
+export interface ReadSettings {
+  speedUnit?: SpeedUnit | undefined;
+  options?: unknown;
+  credentials: Credentials;
+}
+
+/** At most this many problems are listed for one malformed message; a page of them helps nobody. */
+const MAX_PROBLEMS = 20;
+
+/** Runs an adapter over one proven message. Pure. Throws only if the adapter has a bug; intake catches that. */
+export function read(adapter: Adapter, message: Message, settings: ReadSettings): ReadResult {
+  const parsed = parse(adapter, message);
+  if ("problem" in parsed) return { kind: "malformed", problems: [parsed.problem] };
+  const raw = parsed.value;
+  const handshake = adapter.handshake?.(raw, message, settings.credentials);
+  if (handshake) return { kind: "handshake", handshake };
+  const context: DecodeContext = {
+    topic: message.topic === undefined ? [] : message.topic.split("/"),
+    headers: message.headers,
+    query: message.query,
+    speedUnit: settings.speedUnit,
+    options: settings.options,
+  };
+  const what = adapter.ignore?.(raw, context);
+  if (typeof what === "string") return { kind: "ignored", what };
+  const payload = adapter.payload.safeParse(raw);
+  if (!payload.success) {
+    const problems = payload.error.issues
+      .slice(0, MAX_PROBLEMS)
+      .map((issue) => `${pathText(issue.path) || "message"}: ${issue.message}`);
+    return { kind: "malformed", problems };
+  }
+  return { kind: "decoded", candidates: adapter.decode(payload.data, context) };
+}
+
+function parse(adapter: Adapter, message: Message): { value: unknown } | { problem: string } {
+  const format = typeof adapter.format === "function" ? adapter.format(message) : (adapter.format ?? "json");
+  if (format === "bytes") return { value: message.body };
+  if (message.method === "GET") return { value: { ...message.query } };
+  let text: string;
+  try {
+    text = new TextDecoder("utf-8", { fatal: true }).decode(message.body);
+  } catch {
+    return { problem: "message: not UTF-8 text" };
+  }
+  if (format === "text") return { value: text };
+  if (format === "form") return { value: Object.fromEntries(new URLSearchParams(text)) };
+  try {
+    return { value: JSON.parse(text) };
+  } catch (error) {
+    return { problem: `message: not JSON (${error instanceof Error ? error.message : "unreadable"})` };
+  }
+}
+
+function pathText(path: readonly PropertyKey[]): string {
+  return path.map((key) => (typeof key === "number" ? `[${key}]` : `.${String(key)}`)).join("").replace(/^\./, "");
+}

@@ -1,0 +1,210 @@
+/** Takes a message from any way in: proves the sender, reads it, admits its candidates, and has the readings kept. */
+
+import { randomUUID } from "node:crypto";
+import {
+  type Adapter,
+  type Credentials,
+  type Handshake,
+  type Message,
+  type Proof,
+  read,
+} from "./adapters/adapter.ts";
+import {
+  admit,
+  type FieldDefect,
+  MAX_AHEAD_MS,
+  type Reading,
+  type Rejection,
+  type RejectionReason,
+  type SpeedUnit,
+} from "./reading.ts";
+
+/** One configured sender, ready to work. */
+export interface Source {
+  name: string;
+  adapter: Adapter;
+  /** Null on MQTT, where the broker connection is the proof. */
+  proof: Proof | null;
+  credentials: Credentials;
+  speedUnit?: SpeedUnit | undefined;
+  options?: unknown;
+  /** The oldest fix any of the source's destinations still wants, milliseconds. */
+  maxAgeMs: number;
+}
+
+/** Why a message was not believed. Closed: every one is a metric label. */
+export type RefusalReason = "unproven" | "too_large" | "wrong_method" | "unsupported_encoding";
+
+/** Everything keep must store or count for one message, in one atomic step. */
+export type KeepEntry = { source: string; receivedAt: number } & (
+  | {
+      kind: "read";
+      candidates: number;
+      readings: Reading[];
+      rejections: ReadonlyMap<RejectionReason, number>;
+      defects: ReadonlyMap<FieldDefect, number>;
+      /** The bytes as sent: a resend of a long message is recognised by them. */
+      body: Uint8Array;
+    }
+  | { kind: "ignored" | "handshake" }
+  | { kind: "malformed"; reason: "malformed" | "internal_error"; message: Message; problems: string[] }
+);
+
+/** What keep did with the readings of one message. */
+export interface KeepVerdict {
+  kept: number;
+  duplicates: number;
+  /** Refused by the source's own filters (jump, thinning), which need the device's last fix. */
+  rejections: ReadonlyMap<RejectionReason, number>;
+}
+
+/** Thrown by keep: nothing of the message was stored; the sender must send it again. */
+export class CannotKeep extends Error {
+  readonly reason: "storage_unavailable" | "buffer_full";
+  readonly retryAfterS: number;
+  constructor(reason: CannotKeep["reason"], retryAfterS: number, cause?: unknown) {
+    super(`Cannot keep messages now (${reason}).`, { cause });
+    this.name = "CannotKeep";
+    this.reason = reason;
+    this.retryAfterS = retryAfterS;
+  }
+}
+
+/** Where readings go. Resolves when they are stored; the sender is answered after that and never before. */
+export interface Keep {
+  keep(entry: KeepEntry): Promise<KeepVerdict>;
+  /** Counts a message that was not believed. Returns at once: a flood of strangers must not wait for storage. */
+  refuse(source: string, reason: RefusalReason): void;
+}
+
+/** What intake tells the outside of itself. */
+export interface IntakeEvents {
+  messageRefused(event: { source: string; reason: RefusalReason; why: string }): void;
+  messageMalformed(event: { source: string; problems: string[] }): void;
+  candidateRejected(event: { source: string; rejections: Rejection[] }): void;
+  messageUnkept(event: { source: string; reason: CannotKeep["reason"]; error: CannotKeep }): void;
+  intakeFailed(event: { source: string; requestId: string; error: unknown; quarantined: boolean }): void;
+}
+
+/** What became of a message; the way in turns it into the answer of design §6. */
+export type IntakeResult =
+  | { kind: "kept"; candidates: number; kept: number; duplicates: number; rejections: Rejection[] }
+  | { kind: "ignored"; what: string }
+  | { kind: "handshake"; handshake: Handshake }
+  | { kind: "malformed"; problems: string[] }
+  | { kind: "refused"; reason: RefusalReason }
+  | { kind: "unkept"; reason: CannotKeep["reason"]; retryAfterS: number }
+  | { kind: "failed"; requestId: string; quarantined: boolean };
+
+/** At most this many rejections are named to the sender; all are counted. */
+const MAX_NAMED_REJECTIONS = 20;
+
+export interface Intake {
+  accept(source: Source, message: Message): Promise<IntakeResult>;
+  /** A message the way in itself turned down, by size or method: counted, never read. */
+  refuse(source: Source, reason: RefusalReason): void;
+}
+
+export function createIntake({ keep, events }: { keep: Keep; events: IntakeEvents }): Intake {
+  async function accept(source: Source, message: Message): Promise<IntakeResult> {
+    const why = source.proof?.prove(message, source.credentials) ?? null;
+    if (why !== null) {
+      keep.refuse(source.name, "unproven");
+      events.messageRefused({ source: source.name, reason: "unproven", why });
+      return { kind: "refused", reason: "unproven" };
+    }
+    try {
+      return await take(source, message);
+    } catch (error) {
+      if (error instanceof CannotKeep) {
+        events.messageUnkept({ source: source.name, reason: error.reason, error });
+        return { kind: "unkept", reason: error.reason, retryAfterS: error.retryAfterS };
+      }
+      return await setAside(source, message, error);
+    }
+  }
+
+  async function take(source: Source, message: Message): Promise<IntakeResult> {
+    const entry = { source: source.name, receivedAt: message.receivedAt };
+    const result = read(source.adapter, message, source);
+    switch (result.kind) {
+      case "ignored":
+        await keep.keep({ ...entry, kind: "ignored" });
+        return { kind: "ignored", what: result.what };
+      case "handshake":
+        await keep.keep({ ...entry, kind: "handshake" });
+        return { kind: "handshake", handshake: result.handshake };
+      case "malformed":
+        events.messageMalformed({ source: source.name, problems: result.problems });
+        await keep.keep({ ...entry, kind: "malformed", reason: "malformed", message, problems: result.problems });
+        return { kind: "malformed", problems: result.problems };
+      case "decoded": {
+        const judged = judge(source, message, result.candidates);
+        if (judged.named.length > 0) events.candidateRejected({ source: source.name, rejections: judged.named });
+        const verdict = await keep.keep({ ...entry, kind: "read", body: message.body, ...judged.tally });
+        return {
+          kind: "kept",
+          candidates: result.candidates.length,
+          kept: verdict.kept,
+          duplicates: verdict.duplicates,
+          rejections: judged.named,
+        };
+      }
+      default:
+        return result satisfies never;
+    }
+  }
+
+  /** A bug of ours must not cost the message: it goes to quarantine, to be decoded again after the fix. */
+  async function setAside(source: Source, message: Message, error: unknown): Promise<IntakeResult> {
+    const requestId = randomUUID();
+    let quarantined = true;
+    try {
+      const problems = [error instanceof Error ? error.message : String(error)];
+      await keep.keep({
+        source: source.name,
+        receivedAt: message.receivedAt,
+        kind: "malformed",
+        reason: "internal_error",
+        message,
+        problems,
+      });
+    } catch {
+      quarantined = false;
+    }
+    events.intakeFailed({ source: source.name, requestId, error, quarantined });
+    return { kind: "failed", requestId, quarantined };
+  }
+
+  function refuse(source: Source, reason: RefusalReason): void {
+    keep.refuse(source.name, reason);
+    events.messageRefused({ source: source.name, reason, why: reason });
+  }
+
+  return { accept, refuse };
+}
+
+function judge(source: Source, message: Message, candidates: Parameters<typeof admit>[0][]) {
+  const context = {
+    receivedAt: message.receivedAt,
+    maxAgeMs: source.maxAgeMs,
+    maxAheadMs: MAX_AHEAD_MS,
+    retained: message.retained,
+  };
+  const readings: Reading[] = [];
+  const named: Rejection[] = [];
+  const rejections = new Map<RejectionReason, number>();
+  const defects = new Map<FieldDefect, number>();
+  for (const candidate of candidates) {
+    const verdict = admit(candidate, context);
+    if (verdict.kind === "rejected") {
+      const { reason } = verdict.rejection;
+      rejections.set(reason, (rejections.get(reason) ?? 0) + 1);
+      if (named.length < MAX_NAMED_REJECTIONS) named.push(verdict.rejection);
+      continue;
+    }
+    readings.push(verdict.reading);
+    for (const defect of verdict.defects) defects.set(defect, (defects.get(defect) ?? 0) + 1);
+  }
+  return { named, tally: { candidates: candidates.length, readings, rejections, defects } };
+}

@@ -1,0 +1,178 @@
+/** Judges candidates: one schema for every vendor decides which of them are readings, and says why the others are not. */
+
+/** Speed units vendors use; a source states one where its vendor does not document it. */
+export const SPEED_UNITS = ["mph", "kph", "mps", "knots"] as const;
+export type SpeedUnit = (typeof SPEED_UNITS)[number];
+
+/** Metres per second in one unit. Exact by definition (international mile 1609.344 m, nautical mile 1852 m). */
+export const MPS_PER: Record<SpeedUnit, number> = {
+  mph: 0.44704,
+  kph: 1 / 3.6,
+  mps: 1,
+  knots: 1852 / 3600,
+};
+
+/** For a vendor whose message carries no time: the fix is taken to be when we got the message. */
+export const AT_RECEIPT = "at_receipt";
+
+/**
+ * What an adapter hands over, not yet judged. In every numeric field `null` means "the vendor did not say" and
+ * `NaN` means "the vendor said something that cannot be read"; the two are counted apart.
+ */
+export interface Candidate {
+  /** The vendor's id of the device, always text. */
+  deviceId: string | null;
+  /** When the position was fixed: UTC milliseconds since 1970, or AT_RECEIPT. */
+  fixTime: number | null | typeof AT_RECEIPT;
+  /** WGS84 degrees. */
+  latitude: number | null;
+  longitude: number | null;
+  /** Metres per second over ground. */
+  speedMps: number | null;
+  /** Degrees clockwise from true north. */
+  headingDeg: number | null;
+  /** The vendor itself says these coordinates are not a valid current fix. */
+  noFix?: boolean;
+  /** Where in the message this candidate stands, for example `data[2]`; empty for the whole message. */
+  path: string;
+}
+
+/** A judged candidate: one device, one place, one instant. */
+export interface Reading {
+  deviceId: string;
+  /** UTC milliseconds since 1970. */
+  fixTime: number;
+  /** UTC milliseconds since 1970, when the gateway got the message. */
+  receivedAt: number;
+  /** WGS84 degrees, [-90, 90]. */
+  latitude: number;
+  /** WGS84 degrees, [-180, 180]. */
+  longitude: number;
+  /** Metres per second, [0, 100]; null where unknown. */
+  speedMps: number | null;
+  /** Degrees clockwise from north, [0, 360); null where unknown. */
+  headingDeg: number | null;
+}
+
+/** Why a candidate is not a reading. Closed: every one is a metric label and is explained in the README. */
+export const REJECTION_REASONS = [
+  "no_device",
+  "no_time",
+  "bad_time",
+  "before_2000",
+  "in_future",
+  "too_old",
+  "retained_without_time",
+  "no_fix",
+  "bad_latitude",
+  "bad_longitude",
+  "latitude_out_of_range",
+  "longitude_out_of_range",
+  "null_island",
+  "implausible_jump",
+  "thinned",
+] as const;
+export type RejectionReason = (typeof REJECTION_REASONS)[number];
+
+/** What is wrong with a field that costs only that field: it becomes null and is counted. */
+export const FIELD_DEFECTS = [
+  "speed_unreadable",
+  "speed_negative",
+  "speed_too_high",
+  "heading_unreadable",
+  "heading_out_of_range",
+] as const;
+export type FieldDefect = (typeof FIELD_DEFECTS)[number];
+
+/** A candidate that failed: which one, and why. */
+export interface Rejection {
+  reason: RejectionReason;
+  path: string;
+}
+
+/** What admit says of one candidate. */
+export type Verdict =
+  | { kind: "reading"; reading: Reading; defects: FieldDefect[] }
+  | { kind: "rejected"; rejection: Rejection };
+
+/** What admit needs to know beside the candidate. */
+export interface AdmitContext {
+  /** UTC milliseconds since 1970. */
+  receivedAt: number;
+  /** Oldest fix to let in, milliseconds; Infinity switches the check off. */
+  maxAgeMs: number;
+  /** How far ahead of our clock a fix may be, milliseconds; Infinity switches the check off. */
+  maxAheadMs: number;
+  /** A retained MQTT message: without a time of its own it says nothing about now. */
+  retained: boolean;
+}
+
+/** Clocks of devices run ahead by up to this; more means the clock is wrong, not early. */
+export const MAX_AHEAD_MS = 120_000;
+/** 2000-01-01T00:00:00Z. GPS receivers without a fix report years from 1970 to 1999. */
+const YEAR_2000_MS = 946_684_800_000;
+/** The last instant a JavaScript date can hold (ECMA-262 §21.4.1.1); catches NaN and Infinity too. */
+const MAX_DATE_MS = 8.64e15;
+/** 360 km/h. Above it lie the sentinels (255 mph, 1023 kn), not vehicles. */
+const MAX_SPEED_MPS = 100;
+
+/** Judges one candidate. Pure; never throws. Position and time can reject, speed and heading only become null. */
+export function admit(candidate: Candidate, context: AdmitContext): Verdict {
+  const { deviceId, latitude, longitude, path } = candidate;
+  if (deviceId === null || deviceId === "") return rejected("no_device", path);
+  const fixTime = candidate.fixTime === AT_RECEIPT ? context.receivedAt : candidate.fixTime;
+  if (candidate.fixTime === AT_RECEIPT && context.retained) return rejected("retained_without_time", path);
+  if (candidate.noFix || (latitude === null && longitude === null)) return rejected("no_fix", path);
+  if (latitude === null || Number.isNaN(latitude)) return rejected("bad_latitude", path);
+  if (longitude === null || Number.isNaN(longitude)) return rejected("bad_longitude", path);
+  if (latitude < -90 || latitude > 90) return rejected("latitude_out_of_range", path);
+  if (longitude < -180 || longitude > 180) return rejected("longitude_out_of_range", path);
+  if (latitude === 0 && longitude === 0) return rejected("null_island", path);
+  if (fixTime === null) return rejected("no_time", path);
+  if (!(Math.abs(fixTime) <= MAX_DATE_MS)) return rejected("bad_time", path);
+  if (fixTime < YEAR_2000_MS) return rejected("before_2000", path);
+  if (fixTime > context.receivedAt + context.maxAheadMs) return rejected("in_future", path);
+  if (fixTime < context.receivedAt - context.maxAgeMs) return rejected("too_old", path);
+
+  const defects: FieldDefect[] = [];
+  const speedMps = judgeSpeed(candidate.speedMps, defects);
+  const headingDeg = judgeHeading(candidate.headingDeg, defects);
+  return {
+    kind: "reading",
+    reading: {
+      deviceId,
+      // Vendors send up to nine fraction digits; further than milliseconds they are cut, not rounded.
+      fixTime: Math.floor(fixTime),
+      receivedAt: context.receivedAt,
+      latitude,
+      longitude,
+      speedMps,
+      headingDeg,
+    },
+    defects,
+  };
+}
+
+function rejected(reason: RejectionReason, path: string): Verdict {
+  return { kind: "rejected", rejection: { reason, path } };
+}
+
+function judgeSpeed(speedMps: number | null, defects: FieldDefect[]): number | null {
+  if (speedMps === null) return null;
+  if (Number.isNaN(speedMps)) return defect(defects, "speed_unreadable");
+  if (speedMps < 0) return defect(defects, "speed_negative");
+  if (speedMps > MAX_SPEED_MPS) return defect(defects, "speed_too_high");
+  return speedMps;
+}
+
+function judgeHeading(headingDeg: number | null, defects: FieldDefect[]): number | null {
+  if (headingDeg === null) return null;
+  if (Number.isNaN(headingDeg)) return defect(defects, "heading_unreadable");
+  if (headingDeg < 0 || headingDeg > 360) return defect(defects, "heading_out_of_range");
+  return headingDeg === 360 ? 0 : headingDeg;
+}
+
+function defect(defects: FieldDefect[], name: FieldDefect): null {
+  defects.push(name);
+  return null;
+}
