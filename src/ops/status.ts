@@ -1,0 +1,208 @@
+/** The status document: what the gateway says of itself, and the arithmetic over it that needs nothing else. */
+
+/** Every term of the accounting identity of one source, as counted; nothing here is found by subtraction. */
+export interface Accounting {
+  messages: number;
+  refused: number;
+  ignored: number;
+  handshakes: number;
+  malformed: number;
+  read: number;
+  candidates: number;
+  rejected: number;
+  duplicates: number;
+  kept: number;
+  delivered: number;
+  deadLettered: number;
+  expired: number;
+  superseded: number;
+  dropped: number;
+  held: number;
+  waiting: number;
+  inFlight: number;
+}
+
+/** Left side minus right side of each line of the identity; 0 when it holds. */
+export interface Identity {
+  messages: number;
+  candidates: number;
+  kept: number;
+}
+
+export interface SourceStatus {
+  name: string;
+  vendor: string;
+  transport: "webhook" | "mqtt" | "broker";
+  destination: string;
+  accounting: Accounting;
+  rejectedBy: Record<string, number>;
+  defects: Record<string, number>;
+  refusedBy: Record<string, number>;
+  conflictingFixes: number;
+  lastMessageAt: string | null;
+  identity: Identity;
+}
+
+export interface LaneStatus {
+  lane: number;
+  waiting: number;
+  inFlight: number;
+  batchId: string | null;
+  batchAgeMs: number | null;
+}
+
+export interface GateStatus {
+  state: "open" | "paused" | "probing" | "ramping";
+  reason: string | null;
+  untilMs: number | null;
+  ratePerSecond: number;
+}
+
+export interface SilentUnit {
+  unit: string;
+  lastFixAt: string;
+  ageMs: number;
+}
+
+export interface DestinationStatus {
+  name: string;
+  scope: string;
+  tenant: string;
+  provider: string;
+  scopeGate: GateStatus;
+  gate: GateStatus;
+  waiting: number;
+  inFlight: number;
+  held: number;
+  oldestWaitingAgeMs: number | null;
+  newestAcceptedAgeMs: number | null;
+  bufferBytes: number;
+  bufferLimitBytes: number;
+  unitsKnown: number;
+  silentUnits: SilentUnit[];
+  lanes: LaneStatus[];
+  deadLetters: number;
+  lastOutcome: string | null;
+  lastOutcomeAt: string | null;
+}
+
+export interface RedisStatus {
+  reachable: boolean;
+  version: string | null;
+  aof: "off" | "everysec" | "always" | "no" | "unknown";
+  maxmemoryPolicy: string | null;
+  usedMemoryBytes: number | null;
+  maxMemoryBytes: number | null;
+  writable: boolean;
+  problems: string[];
+}
+
+export interface QuarantineStatus {
+  count: number;
+  bytes: number;
+  oldestAt: string | null;
+  recent: { id: string; at: string; source: string; reason: string; problem: string }[];
+}
+
+export interface DeadLettersStatus {
+  count: number;
+  bytes: number;
+  recent: {
+    id: string;
+    at: string;
+    destination: string;
+    unit: string;
+    externalId: string;
+    reason: string;
+    message: string;
+  }[];
+}
+
+export interface LedgerStatus {
+  batches: number;
+  bytes: number;
+  reachesBackTo: string | null;
+  recent: {
+    at: string;
+    destination: string;
+    batchId: string;
+    pings: number;
+    outcome: string;
+    status: number | null;
+    tookMs: number;
+  }[];
+}
+
+/** What the queue hands over when asked; the same in every process, because all of it comes from Redis. */
+export interface QueueStatus {
+  at: string;
+  sources: SourceStatus[];
+  destinations: DestinationStatus[];
+  redis: RedisStatus;
+  jobs: { waiting: number; active: number; delayed: number; failed: number };
+  quarantine: QuarantineStatus;
+  deadLetters: DeadLettersStatus;
+  ledger: LedgerStatus;
+  unmapped: { source: string; device: string; lastFixAt: string | null; policy: "forward" | "hold" }[];
+}
+
+/** One broker this process is connected to, or the embedded one. */
+export interface BrokerState {
+  name: string;
+  kind: "client" | "embedded";
+  /** `standby`: another process holds the lease of this broker's sources. */
+  state: "connected" | "connecting" | "disconnected" | "refused" | "standby";
+  /** Since when, ISO. */
+  since: string;
+  /** Why it is not connected, in words; null while connected. */
+  reason: string | null;
+  /** Messages received and not yet kept. */
+  unkept: number;
+  /** Embedded: devices connected now. */
+  clients: number | null;
+}
+
+/** Each line of the identity, left side minus right side. */
+export function identityOf(accounting: Accounting): Identity {
+  const a = accounting;
+  return {
+    messages: a.messages - (a.refused + a.ignored + a.handshakes + a.malformed + a.read),
+    candidates: a.candidates - (a.rejected + a.duplicates + a.kept),
+    kept:
+      a.kept -
+      (a.delivered + a.deadLettered + a.expired + a.superseded + a.dropped + a.held + a.waiting + a.inFlight),
+  };
+}
+
+/** The accounting of all sources together. */
+export function sumAccounting(sources: readonly SourceStatus[]): Accounting {
+  const sum = { ...NOTHING };
+  for (const { accounting } of sources) {
+    for (const term of ACCOUNTING_TERMS) sum[term] += accounting[term];
+  }
+  return sum;
+}
+
+const NOTHING: Accounting = {
+  messages: 0,
+  refused: 0,
+  ignored: 0,
+  handshakes: 0,
+  malformed: 0,
+  read: 0,
+  candidates: 0,
+  rejected: 0,
+  duplicates: 0,
+  kept: 0,
+  delivered: 0,
+  deadLettered: 0,
+  expired: 0,
+  superseded: 0,
+  dropped: 0,
+  held: 0,
+  waiting: 0,
+  inFlight: 0,
+};
+
+/** The terms in the order of the identity, for whoever walks over them. */
+export const ACCOUNTING_TERMS = Object.keys(NOTHING) as (keyof Accounting)[];
