@@ -1,0 +1,51 @@
+/** The real programs that tests use start, answer and can be replaced: otherwise a green run would prove little. */
+
+import mqtt from "mqtt";
+import { expect, test } from "vitest";
+import { launchChromium, whyNotChromium } from "./chromium.ts";
+import { startMosquitto, whyNotMosquitto } from "./mosquitto.ts";
+import { until } from "./wait.ts";
+
+test.skipIf(whyNotMosquitto() !== null)("mosquitto passes messages on, again after a restart", async () => {
+  const broker = await startMosquitto();
+  const client = await mqtt.connectAsync(broker.url, { reconnectPeriod: 100 });
+  const got: string[] = [];
+  client.on("message", (_topic, payload) => got.push(String(payload)));
+  await client.subscribeAsync("fleet/#", { qos: 1 });
+  await client.publishAsync("fleet/1", "before", { qos: 1 });
+  await until(() => got.includes("before"), { what: "the first message" });
+  broker.kill("SIGKILL");
+  await broker.restart();
+  await until(() => client.connected, { what: "the client to come back" });
+  await client.publishAsync("fleet/1", "after", { qos: 1 });
+  await until(() => got.includes("after"), { what: "the second message" });
+  await client.endAsync(true);
+  await broker.stop();
+});
+
+test.skipIf(whyNotMosquitto() !== null)("a setting given replaces the default", async () => {
+  const broker = await startMosquitto(["allow_anonymous false"]);
+  const client = mqtt.connect(broker.url, { reconnectPeriod: 0 });
+  const refusal = await new Promise<Error>((resolve) => client.once("error", resolve));
+  expect(refusal.message).toMatch(/not authorized/i);
+  await client.endAsync(true);
+  await broker.stop();
+});
+
+test.skipIf(whyNotChromium() !== null)("chromium shows a page", async () => {
+  const browser = await launchChromium();
+  const page = await browser.newPage();
+  await page.setContent("<h1>Waypost</h1>");
+  expect(await page.textContent("h1")).toBe("Waypost");
+  await browser.close();
+});
+
+test("until gives up with the last error as the cause", async () => {
+  const failing = until(
+    () => {
+      throw new Error("still closed");
+    },
+    { withinMs: 50, what: "a door" },
+  );
+  await expect(failing).rejects.toMatchObject({ message: /a door/, cause: { message: "still closed" } });
+});
