@@ -1,0 +1,19 @@
+/** How tests are run: real processes, few at a time, in a time zone that shows every place where local time slips in. */
+
+import { defineConfig } from "vitest/config";
+import { summary } from "./test/parts/summary.ts";
+
+// Offset +12:45, +13:45 in summer: no machine's own zone, and wrong by more than half a day when taken for UTC.
+process.env.TZ = "Pacific/Chatham";
+
+export default defineConfig({
+  test: {
+    include: ["test/**/*.test.ts"],
+    reporters: ["default", summary()],
+    pool: "forks",
+    // Tests start programs of their own (Redis, brokers, gateways); more workers than cores only makes them wait.
+    maxWorkers: 2,
+    testTimeout: 30_000,
+    hookTimeout: 60_000,
+  },
+});
