@@ -1,0 +1,106 @@
+/** What an operator should do about each reason a gate is not open. */
+
+export interface Advice {
+  /** What the reason means, to follow "because". */
+  meaning: string;
+  doNext: string;
+}
+
+const NOTHING_NEEDED = "Nothing: sending starts again by itself.";
+
+/** By the reasons of the outcomes; a reason without an entry is an HTTP status or new. */
+const ADVICE: Record<string, Advice> = {
+  // Conditions of a destination: somebody has to change something.
+  unauthorized: {
+    meaning: "ServiceTitan does not accept our token or app key (401), not even a fresh one",
+    doNext:
+      "Check appKey, clientId and clientSecret, and that the environment (production or integration) is the one they were made for. In ServiceTitan, see that the app is not disabled under Settings, Integrations, API Application Access.",
+  },
+  credentials_refused: {
+    meaning: "ServiceTitan's token endpoint refuses clientId or clientSecret",
+    doNext:
+      "Copy clientId and clientSecret again; a pasted space or newline and credentials of the other environment are the usual causes. If the secret was regenerated, configure the new one and restart.",
+  },
+  forbidden: {
+    meaning: "ServiceTitan knows the app but does not allow it to push GPS pings (403)",
+    doNext:
+      "The app needs the scope tn.dis.gpspings:w, the tenant's administrator must have accepted that version of the app, and Connect App must name this GPS provider.",
+  },
+  not_found: {
+    meaning: "ServiceTitan does not know this tenant or GPS provider (404)",
+    doNext:
+      "Check tenant (the numeric id), provider (spelled as ServiceTitan gave it) and the environment or apiUrl.",
+  },
+  redirect: {
+    meaning: "the address answers with a redirect, which is never followed with credentials",
+    doNext: "Correct apiUrl and authUrl: something other than ServiceTitan's API answers there.",
+  },
+  refused_everything: {
+    meaning: "every ping of a batch was refused when tried one by one, so the cause is not one ping",
+    doNext: "Read the messages of the last attempts below; check provider and speedUnit of the destination.",
+  },
+  // Conditions that pass.
+  throttled: {
+    meaning: "ServiceTitan says we send too often (429)",
+    doNext:
+      "Nothing now: sending resumes by itself. If it keeps happening, another integration uses the same app and tenant: lower ratePerSecond.",
+  },
+  timeout: {
+    meaning: "ServiceTitan does not answer in time",
+    doNext: `${NOTHING_NEEDED} If it lasts, see status.servicetitan.com.`,
+  },
+  connection_refused: {
+    meaning: "nothing answers at ServiceTitan's address",
+    doNext: `${NOTHING_NEEDED} If it lasts, check apiUrl, the firewall and the proxy settings.`,
+  },
+  connection_reset: { meaning: "connections to ServiceTitan are cut", doNext: NOTHING_NEEDED },
+  connect_timeout: {
+    meaning: "no connection to ServiceTitan can be opened",
+    doNext: "Check that this machine reaches the internet: firewall, proxy settings, routing.",
+  },
+  dns_error: {
+    meaning: "ServiceTitan's host name cannot be resolved",
+    doNext: "Check apiUrl and authUrl for typing errors, and this machine's DNS.",
+  },
+  tls_error: {
+    meaning: "ServiceTitan's certificate is not accepted",
+    doNext:
+      "Check this machine's clock and whether a proxy intercepts TLS; its authority must be trusted by Node.",
+  },
+  network_error: {
+    meaning: "the network between us and ServiceTitan fails",
+    doNext: `${NOTHING_NEEDED} If it lasts, check this machine's network.`,
+  },
+  token_unavailable: {
+    meaning: "ServiceTitan's token endpoint does not answer",
+    doNext: `${NOTHING_NEEDED} If it lasts, check authUrl and see status.servicetitan.com.`,
+  },
+};
+
+/** Reasons that do not pass until somebody acts. */
+const BLOCKED = new Set([
+  "unauthorized",
+  "credentials_refused",
+  "forbidden",
+  "not_found",
+  "redirect",
+  "refused_everything",
+]);
+
+/** Whether the reason waits for a person; `http_5xx`, `http_408` and the network pass by themselves. */
+export function needsAPerson(reason: string): boolean {
+  return BLOCKED.has(reason) || (/^http_[1-4]/.test(reason) && reason !== "http_408");
+}
+
+export function adviceFor(reason: string | null): Advice {
+  if (reason === null)
+    return { meaning: "no reason was recorded", doNext: "Look for gateChanged in the log." };
+  const known = ADVICE[reason];
+  if (known) return known;
+  const status = reason.match(/^http_(\d+)$/)?.[1];
+  if (status === undefined) return { meaning: reason, doNext: "Look for attemptMade in the log." };
+  const meaning = `ServiceTitan answers ${status}`;
+  if (needsAPerson(reason))
+    return { meaning, doNext: "Look for attemptMade in the log: it has the answer's detail." };
+  return { meaning, doNext: `${NOTHING_NEEDED} If it lasts, see status.servicetitan.com.` };
+}

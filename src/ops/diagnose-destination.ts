@@ -1,0 +1,88 @@
+/** Finds problems of sending: gates that are not open, backlogs, full buffers, units gone silent. */
+
+import { adviceFor, needsAPerson } from "./advice.ts";
+import { durationText } from "./duration.ts";
+import { error, listed, type Problem, warning } from "./problem.ts";
+import type { DestinationStatus, GateStatus } from "./status.ts";
+
+/** Ten times the default batch age, and long enough for a probe (at least every 4 s) to have gone out. */
+const WAITING_WARN_MS = 30_000;
+/** Half of the default time after which a ping expires. */
+const WAITING_ERROR_MS = 5 * 60_000;
+const BUFFER_WARN_SHARE = 0.8;
+
+/** A scope's gate is told once, however many destinations share it. */
+export function diagnoseScopes(destinations: readonly DestinationStatus[], nowMs: number): Problem[] {
+  const scopes = new Map(destinations.map((destination) => [destination.scope, destination.scopeGate]));
+  return [...scopes].flatMap(([scope, gate]) => diagnoseGate(`tenant scope ${scope}`, gate, nowMs, ""));
+}
+
+function diagnoseGate(where: string, gate: GateStatus, nowMs: number, backlog: string): Problem[] {
+  if (gate.state === "open" || gate.state === "ramping") return [];
+  const { meaning, doNext } = adviceFor(gate.reason);
+  if (gate.reason !== null && needsAPerson(gate.reason)) {
+    const what = `Sending has stopped because ${meaning}. Positions are kept until they are too old.${backlog}`;
+    return [error(where, what, doNext)];
+  }
+  const left = gate.untilMs === null ? 0 : gate.untilMs - nowMs;
+  const until =
+    gate.state === "probing"
+      ? " One request is out to try."
+      : left > 0
+        ? ` Next try in ${durationText(left)}.`
+        : "";
+  return [warning(where, `Sending is paused because ${meaning}.${until}${backlog}`, doNext)];
+}
+
+export function diagnoseDestination(destination: DestinationStatus, nowMs: number): Problem[] {
+  const where = `destination ${destination.name}`;
+  const found: Problem[] = [];
+  const oldest = destination.oldestWaitingAgeMs;
+  const backlog =
+    oldest === null
+      ? ""
+      : ` ${positions(destination.waiting)} waiting, the oldest for ${durationText(oldest)}.`;
+  found.push(...diagnoseGate(where, destination.gate, nowMs, backlog));
+  if (found.length === 0 && oldest !== null && oldest > WAITING_WARN_MS) {
+    const severity = oldest > WAITING_ERROR_MS ? "error" : "warning";
+    const doNext =
+      destination.scopeGate.state === "open"
+        ? "See that a gateway process is running and not overloaded (event loop, Redis); compare what arrives with ratePerSecond × maxBatchPings."
+        : "It goes down by itself once the tenant scope may send again; the newest position of each unit goes first.";
+    found.push({ severity, where, what: `Sending is behind:${backlog}`, doNext });
+  }
+  const share = destination.bufferBytes / destination.bufferLimitBytes;
+  if (share >= 1) {
+    found.push(
+      error(
+        where,
+        "The buffer is full: senders get 503 and MQTT messages are not acknowledged.",
+        "Make the destination send again (see above), or raise bufferBytes if Redis has the memory.",
+      ),
+    );
+  } else if (share > BUFFER_WARN_SHARE) {
+    found.push(
+      warning(
+        where,
+        `The buffer is ${Math.round(share * 100)} % full.`,
+        "At 100 % senders get 503. Make the destination send again, or raise bufferBytes.",
+      ),
+    );
+  }
+  const silent = destination.silentUnits;
+  if (silent.length > 0 && silent.length < destination.unitsKnown) {
+    const named = silent.map(({ unit, ageMs }) => `${unit} (${durationText(ageMs)})`);
+    found.push(
+      warning(
+        where,
+        `${silent.length} of ${destination.unitsKnown} units are silent while others report: ${listed(named)}.`,
+        "Look at the device: power, antenna, SIM. If it reports at the vendor, see the source's rejections.",
+      ),
+    );
+  }
+  return found;
+}
+
+function positions(count: number): string {
+  return count === 1 ? "1 position is" : `${count} positions are`;
+}

@@ -1,0 +1,151 @@
+/** Turns the status into problems in words: what is wrong, where, and what to do next. */
+
+import type { ClockOffender } from "./clocks.ts";
+import { diagnoseDestination, diagnoseScopes } from "./diagnose-destination.ts";
+import { diagnoseBroker, diagnoseRedis } from "./diagnose-outside.ts";
+import { error, listed, type Problem, warning } from "./problem.ts";
+import type { BrokerState, QueueStatus, SourceStatus } from "./status.ts";
+
+/** What was set aside longer ago than this is shown in its list, not as a problem of now. */
+const RECENT_MS = 60 * 60_000;
+
+/** Pure; errors come first, otherwise in the order of the line. */
+export function diagnose({
+  queue,
+  brokers,
+  clocks,
+}: {
+  queue: QueueStatus;
+  brokers: readonly BrokerState[];
+  clocks: readonly ClockOffender[];
+}): Problem[] {
+  const nowMs = Date.parse(queue.at);
+  const problems = [
+    ...diagnoseRedis(queue.redis),
+    ...brokers.flatMap((broker) => diagnoseBroker(broker, nowMs)),
+    ...queue.sources.flatMap(diagnoseSource),
+    ...diagnoseScopes(queue.destinations, nowMs),
+    ...queue.destinations.flatMap((destination) => diagnoseDestination(destination, nowMs)),
+    ...diagnoseSetAside(queue, nowMs),
+    ...diagnoseHeld(queue),
+    ...diagnoseClocks(clocks),
+  ];
+  return [
+    ...problems.filter(({ severity }) => severity === "error"),
+    ...problems.filter(({ severity }) => severity === "warning"),
+  ];
+}
+
+/** Each line of the identity with its two sides, as the design writes it. */
+const IDENTITY_LINES = {
+  messages: "messages = refused + ignored + handshakes + malformed + read",
+  candidates: "candidates = rejected + duplicates + kept",
+  kept: "kept = delivered + dead-lettered + expired + superseded + dropped + held + waiting + in flight",
+} as const;
+
+function diagnoseSource(source: SourceStatus): Problem[] {
+  const found: Problem[] = [];
+  const where = `source ${source.name}`;
+  for (const line of ["messages", "candidates", "kept"] as const) {
+    const parted = source.identity[line];
+    if (parted === 0) continue;
+    const side = parted > 0 ? `${parted} unaccounted for` : `${-parted} counted twice`;
+    found.push(
+      error(
+        where,
+        `The accounting does not add up, ${side}: ${IDENTITY_LINES[line]}.`,
+        "This is a fault of the gateway or of somebody writing to its Redis. Keep the log around auditParted and report it.",
+      ),
+    );
+  }
+  const { messages, refused, candidates, rejected } = source.accounting;
+  if (messages > 0 && refused === messages) {
+    const [reason] = mostOf(source.refusedBy);
+    const doNext =
+      reason === "unproven"
+        ? "The secret configured here and the one at the vendor differ: compare source.auth with the vendor's webhook settings."
+        : "Compare the vendor's webhook settings with the README's page about this vendor.";
+    found.push(warning(where, `Every one of ${messages} messages was refused (${reason}).`, doNext));
+  }
+  if (candidates > 0 && rejected === candidates) {
+    const [reason, count] = mostOf(source.rejectedBy);
+    found.push(
+      warning(
+        where,
+        `Every one of ${candidates} positions was rejected, ${count} of them as ${reason}.`,
+        "Take one message and run it through waypost decode; the README explains each reason.",
+      ),
+    );
+  }
+  return found;
+}
+
+function mostOf(counts: Record<string, number>): [string, number] {
+  return Object.entries(counts).reduce((most, entry) => (entry[1] > most[1] ? entry : most), ["unknown", 0]);
+}
+
+function diagnoseSetAside({ quarantine, deadLetters }: QueueStatus, nowMs: number): Problem[] {
+  const found: Problem[] = [];
+  const isRecent = ({ at }: { at: string }) => nowMs - Date.parse(at) < RECENT_MS;
+  const messages = quarantine.recent.filter(isRecent);
+  const ours = messages.find(({ reason }) => reason === "internal_error");
+  if (ours) {
+    found.push(
+      error(
+        "quarantine",
+        `A message of ${ours.source} met a fault of the gateway: ${ours.problem}.`,
+        "It is kept and loses nothing. Report the fault; after the fix, redrive the quarantine.",
+      ),
+    );
+  }
+  const malformed = messages.find(({ reason }) => reason !== "internal_error");
+  if (malformed) {
+    found.push(
+      warning(
+        "quarantine",
+        `Messages that cannot be read keep coming, ${quarantine.count} are kept; the last from ${malformed.source}: ${malformed.problem}.`,
+        "The vendor may have changed its format: take the message from /quarantine and run it through waypost decode.",
+      ),
+    );
+  }
+  const letter = deadLetters.recent.find(isRecent);
+  if (letter) {
+    found.push(
+      warning(
+        "dead letters",
+        `ServiceTitan refused positions for good, ${deadLetters.count} are kept; the last for unit ${letter.unit} of ${letter.destination} (${letter.reason}): ${letter.message}`,
+        "Check that the unit is listed under Devices of the GPS provider in ServiceTitan and that the mapping names it so.",
+      ),
+    );
+  }
+  return found;
+}
+
+function diagnoseHeld({ unmapped }: QueueStatus): Problem[] {
+  const held = unmapped.filter(({ policy }) => policy === "hold");
+  if (held.length === 0) return [];
+  const named = held.map(({ source, device }) => `${device} of ${source}`);
+  return [
+    warning(
+      "mapping",
+      `${held.length} devices are held because no mapping row names them: ${listed(named)}.`,
+      "Add a row for each to the mapping file; it is read again when it changes.",
+    ),
+  ];
+}
+
+function diagnoseClocks(clocks: readonly ClockOffender[]): Problem[] {
+  const sources = new Set(clocks.map(({ source }) => source));
+  return [...sources].map((source) => {
+    const offenders = clocks.filter((clock) => clock.source === source);
+    const named = offenders.map(({ deviceId, text }) => `${deviceId} is ${text}`);
+    const zone = offenders.some(({ looksLikeTimeZone }) => looksLikeTimeZone);
+    return warning(
+      `source ${source}`,
+      `Clocks are wrong by a constant: ${listed(named)}.`,
+      zone
+        ? "Whole hours mean local time sent as UTC: set the device or the vendor's account to UTC."
+        : "Let these devices take their time from GPS or the network; above 2 min ahead their positions are rejected.",
+    );
+  });
+}
