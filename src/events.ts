@@ -66,6 +66,8 @@ export interface Events extends IntakeEvents {
   webhookAnswered(status: number, tookMs: number): void;
   /** A webhook for a source that is not configured. Its name is the sender's and never becomes a label. */
   sourceUnknown(event: { name: string; remoteAddress: string | null }): void;
+  /** A vendor asked us to fetch an address of its own to show that the webhook is ours. */
+  confirmationEnded(event: { source: string; host: string; ok: boolean; detail: string }): void;
   keepTook(tookMs: number): void;
 
   brokerConnected(event: { broker: string; sessionPresent: boolean }): void;
@@ -235,6 +237,8 @@ export function createEvents({ logger, registry }: { logger: Logger; registry: R
     webhookAnswered: (status, tookMs) => answers.observe({ status }, tookMs / 1000),
     sourceUnknown: ({ name, remoteAddress }) =>
       tellSometimes("warn", "sourceUnknown", "", { name: name.slice(0, MAX_STRANGER_CHARS), remoteAddress }),
+    confirmationEnded: (event) =>
+      tellSometimes(event.ok ? "info" : "error", "confirmationEnded", event.source, event),
     keepTook: (tookMs) => keeps.observe(tookMs / 1000),
 
     brokerConnected: (event) => tell("info", "brokerConnected", event),

@@ -107,7 +107,15 @@ export interface Intake {
 
 export function createIntake({ keep, events }: { keep: Keep; events: IntakeEvents }): Intake {
   async function accept(source: Source, message: Message): Promise<IntakeResult> {
-    const why = source.proof?.prove(message, source.credentials) ?? null;
+    let why: string | null;
+    try {
+      why = source.proof?.prove(message, source.credentials) ?? null;
+    } catch (error) {
+      // Nobody knows who sent it, so it may not fill the quarantine: that is for proven senders.
+      const requestId = randomUUID();
+      events.intakeFailed({ source: source.name, requestId, error, quarantined: false });
+      return { kind: "failed", requestId, quarantined: false };
+    }
     if (why !== null) {
       keep.refuse(source.name, "unproven");
       events.messageRefused({ source: source.name, reason: "unproven", why });
@@ -135,13 +143,21 @@ export function createIntake({ keep, events }: { keep: Keep; events: IntakeEvent
         await keep.keep({ ...entry, kind: "handshake" });
         return { kind: "handshake", handshake: result.handshake };
       case "malformed":
+        await keep.keep({
+          ...entry,
+          kind: "malformed",
+          reason: "malformed",
+          message,
+          problems: result.problems,
+        });
+        // Told once it is kept: until then the message is offered again and again.
         events.messageMalformed({ source: source.name, problems: result.problems });
-        await keep.keep({ ...entry, kind: "malformed", reason: "malformed", message, problems: result.problems });
         return { kind: "malformed", problems: result.problems };
       case "decoded": {
         const judged = judge(source, message, result.candidates);
-        if (judged.named.length > 0) events.candidateRejected({ source: source.name, rejections: judged.named });
         const verdict = await keep.keep({ ...entry, kind: "read", body: message.body, ...judged.tally });
+        if (judged.named.length > 0)
+          events.candidateRejected({ source: source.name, rejections: judged.named });
         return {
           kind: "kept",
           candidates: result.candidates.length,

@@ -1,6 +1,6 @@
 /** The contract between the gateway and a vendor's adapter, and the one function that runs an adapter over a message. */
 
-import type { ZodType, output as ZodOutput } from "zod";
+import type { output as ZodOutput, ZodType } from "zod";
 import type { Candidate, SpeedUnit } from "../reading.ts";
 
 /** What a vendor sent, as sent, however it arrived. */
@@ -82,6 +82,8 @@ export interface Adapter<Payload = unknown, Options = unknown> {
   transports: readonly ("webhook" | "mqtt")[];
   /** The proofs a webhook source may choose, the usual one first; on MQTT the broker connection is the proof. */
   auth: readonly Proof[];
+  /** HTTP methods the vendor's webhook comes by; default POST alone. */
+  methods?: readonly ("POST" | "GET")[];
   /** Default `json`; a function decides per message. A GET without body reads its query as `form`. */
   format?: Format | ((message: Message) => Format);
   /** The unit of speed where the vendor documents one, for the README; `required` makes the source state it. */
@@ -181,5 +183,8 @@ function parse(adapter: Adapter, message: Message): { value: unknown } | { probl
 }
 
 function pathText(path: readonly PropertyKey[]): string {
-  return path.map((key) => (typeof key === "number" ? `[${key}]` : `.${String(key)}`)).join("").replace(/^\./, "");
+  return path
+    .map((key) => (typeof key === "number" ? `[${key}]` : `.${String(key)}`))
+    .join("")
+    .replace(/^\./, "");
 }

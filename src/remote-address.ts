@@ -1,0 +1,51 @@
+/** Finds the address a request really came from, believing X-Forwarded-For only as far as trusted proxies wrote it. */
+
+import type { IncomingMessage } from "node:http";
+import ipaddr from "ipaddr.js";
+
+type Address = ipaddr.IPv4 | ipaddr.IPv6;
+
+export function createAddressReader(
+  trustedProxies: readonly string[],
+): (incoming: IncomingMessage) => string | undefined {
+  const ranges = trustedProxies.map(parseRange);
+  const trusted = (address: Address): boolean =>
+    ranges.some(([base, bits]) => base.kind() === address.kind() && address.match(base, bits));
+
+  return (incoming) => {
+    const peer = parseAddress(incoming.socket.remoteAddress ?? "");
+    if (peer === null) return undefined;
+    const forwarded = incoming.headers["x-forwarded-for"];
+    if (forwarded === undefined || !trusted(peer)) return peer.toString();
+    // Each proxy appends whom it saw, so the list is true from its right end up to the first stranger.
+    const hops = String(forwarded).split(",").reverse();
+    let nearest = peer;
+    for (const hop of hops) {
+      const address = parseAddress(hop);
+      if (address === null) break;
+      nearest = address;
+      if (!trusted(address)) break;
+    }
+    return nearest.toString();
+  };
+}
+
+/** IPv4 written as IPv6 (`::ffff:10.0.0.1`, what a dual-stack socket says) becomes IPv4. Null for anything else. */
+function parseAddress(text: string): Address | null {
+  // Some proxies add the port: `1.2.3.4:5678`, `[2001:db8::1]:443`.
+  const bare = text
+    .trim()
+    .replace(/^\[(.*)\](?::\d+)?$/, "$1")
+    .replace(/^(\d+\.\d+\.\d+\.\d+):\d+$/, "$1");
+  return ipaddr.isValid(bare) ? ipaddr.process(bare) : null;
+}
+
+function parseRange(text: string): [Address, number] {
+  try {
+    if (text.includes("/")) return ipaddr.parseCIDR(text);
+    const address = ipaddr.process(text);
+    return [address, address.kind() === "ipv4" ? 32 : 128];
+  } catch (cause) {
+    throw new Error(`Not an address or CIDR range: ${text}`, { cause });
+  }
+}

@@ -1,0 +1,292 @@
+/** Takes webhooks: finds the source, hands the message to intake, and tells the sender whether to send it again. */
+
+import { randomUUID } from "node:crypto";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { createServer as createTlsServer } from "node:https";
+import type { AddressInfo } from "node:net";
+import { getRequestListener, type HttpBindings } from "@hono/node-server";
+import { Hono } from "hono";
+import type { Dispatcher } from "undici";
+import type { Handshake, Message, Reply } from "./adapters/adapter.ts";
+import { confirm } from "./confirm.ts";
+import type { Events } from "./events.ts";
+import { createBodyReader } from "./http-body.ts";
+import type { Intake, IntakeResult, Source } from "./intake.ts";
+import { createAddressReader } from "./remote-address.ts";
+
+export type WebhookEvents = Pick<
+  Events,
+  "webhookAnswered" | "sourceUnknown" | "failed" | "confirmationEnded"
+>;
+export type WebhookApp = Hono<{ Bindings: HttpBindings }>;
+
+export interface WebhookParts {
+  sources: ReadonlyMap<string, Source>;
+  intake: Intake;
+  limits: {
+    /** Of the body as sent and of the body inflated. */
+    bodyLimitBytes: number;
+    answerWithinMs: number;
+  };
+  trustedProxies: readonly string[];
+  events: WebhookEvents;
+  /** What confirmation fetches go through; the process-wide one unless said otherwise. */
+  confirmVia?: Dispatcher;
+}
+
+/** Asked of a sender whose message may still be kept although we could not wait for it; a resend is a duplicate. */
+const LATE_RETRY_AFTER_S = 2;
+/** Unfinished bodies end within the request timeout; most sooner. */
+const NO_ROOM_RETRY_AFTER_S = 5;
+
+const JSON_TYPE = { "content-type": "application/json" };
+const LATE = { kind: "late" } as const;
+
+export function createWebhookApp(parts: WebhookParts): WebhookApp {
+  const { sources, intake, limits, events } = parts;
+  const readBody = createBodyReader({ limitBytes: limits.bodyLimitBytes });
+  const addressOf = createAddressReader(parts.trustedProxies);
+
+  async function take(name: string, incoming: IncomingMessage, outgoing: ServerResponse): Promise<Response> {
+    const source = sources.get(name);
+    if (source === undefined) {
+      events.sourceUnknown({ name, remoteAddress: addressOf(incoming) ?? null });
+      return notFound();
+    }
+    const methods: readonly string[] = source.adapter.methods ?? ["POST"];
+    const method = incoming.method ?? "";
+    if (!methods.includes(method)) {
+      intake.refuse(source, "wrong_method");
+      return answer(405, { error: "method_not_allowed" }, { allow: methods.join(", ") });
+    }
+    // Arrival for the age of what it says; the vendor's clock starts when it has sent the last byte.
+    const receivedAt = Date.now();
+    const body = method === "GET" ? EMPTY : await readBody(incoming, outgoing);
+    switch (body.kind) {
+      case "too_large":
+        intake.refuse(source, "too_large");
+        return answer(413, { error: "too_large" });
+      case "unsupported_encoding":
+        intake.refuse(source, "unsupported_encoding");
+        return answer(415, { error: "unsupported_encoding" }, { "accept-encoding": "gzip, deflate, br" });
+      case "no_room":
+        return comeAgain("no_room", NO_ROOM_RETRY_AFTER_S);
+      case "aborted":
+        return answer(400, { error: "incomplete" });
+      case "whole":
+        return reply(source, await acceptInTime(source, messageOf(incoming, method, body.bytes, receivedAt)));
+      default:
+        return body satisfies never;
+    }
+  }
+
+  function messageOf(
+    incoming: IncomingMessage,
+    method: string,
+    body: Uint8Array,
+    receivedAt: number,
+  ): Message {
+    const message: Message = {
+      body,
+      receivedAt,
+      method,
+      headers: headersOf(incoming),
+      query: queryOf(incoming.url ?? ""),
+      retained: false,
+    };
+    const remoteAddress = addressOf(incoming);
+    if (remoteAddress !== undefined) message.remoteAddress = remoteAddress;
+    return message;
+  }
+
+  async function acceptInTime(source: Source, message: Message): Promise<IntakeResult | typeof LATE> {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<typeof LATE>((resolve) => {
+      timer = setTimeout(resolve, limits.answerWithinMs, LATE);
+    });
+    try {
+      return await Promise.race([intake.accept(source, message), late]);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** The answer table: it says one thing, whether to send the message again. */
+  function reply(source: Source, result: IntakeResult | typeof LATE): Response {
+    const { adapter } = source;
+    switch (result.kind) {
+      case "kept":
+        return success(adapter.reply, () => ({
+          kept: result.kept,
+          duplicates: result.duplicates,
+          rejected: result.rejections,
+        }));
+      case "ignored":
+        return success(adapter.reply, () => ({ ignored: result.what }));
+      case "handshake":
+        follow(source, result.handshake);
+        return spoken(result.handshake.reply);
+      case "malformed":
+        return adapter.malformedStatus === undefined
+          ? success(adapter.reply, () => ({ quarantined: true }))
+          : answer(adapter.malformedStatus, { error: "malformed", problems: result.problems });
+      case "refused":
+        return answer(
+          adapter.refusal ?? 401,
+          { error: "refused" },
+          adapter.challenge === undefined ? undefined : { "www-authenticate": adapter.challenge },
+        );
+      case "unkept":
+        return comeAgain(result.reason, result.retryAfterS);
+      case "late":
+        return comeAgain("late", LATE_RETRY_AFTER_S);
+      case "failed":
+        return result.quarantined
+          ? success(adapter.reply, () => ({ quarantined: true }))
+          : answer(500, { error: "internal_error", requestId: result.requestId });
+      default:
+        return result satisfies never;
+    }
+  }
+
+  /** Fetches what the vendor asks to have fetched, after it has its answer; the outcome is only told. */
+  function follow(source: Source, handshake: Handshake): void {
+    if (handshake.confirm === undefined) return;
+    void confirm(handshake.confirm, parts.confirmVia).then((outcome) =>
+      events.confirmationEnded({ source: source.name, ...outcome }),
+    );
+  }
+
+  const app: WebhookApp = new Hono<{ Bindings: HttpBindings }>();
+  app.all("/webhooks/:source", async (c) => {
+    const startedMs = performance.now();
+    const response = await take(c.req.param("source"), c.env.incoming, c.env.outgoing);
+    events.webhookAnswered(response.status, performance.now() - startedMs);
+    return response;
+  });
+  app.notFound(notFound);
+  app.onError((error) => {
+    const requestId = randomUUID();
+    events.failed({ where: "webhook", error: new Error(`Request ${requestId} failed.`, { cause: error }) });
+    return answer(500, { error: "internal_error", requestId });
+  });
+  return app;
+}
+
+const EMPTY = { kind: "whole", bytes: new Uint8Array(0) } as const;
+
+function notFound(): Response {
+  return answer(404, { error: "not_found" });
+}
+
+function comeAgain(error: string, retryAfterS: number): Response {
+  // Whole seconds (RFC 9110 §10.2.3), and never 0: that asks for the next attempt at once.
+  return answer(503, { error }, { "retry-after": String(Math.max(1, Math.ceil(retryAfterS))) });
+}
+
+function success(reply: Reply | undefined, otherwise: () => object): Response {
+  return reply === undefined ? answer(200, otherwise()) : spoken(reply);
+}
+
+function spoken({ status, contentType, body }: Reply): Response {
+  return new Response(body, { status, headers: { "content-type": contentType } });
+}
+
+function answer(status: number, body: object, headers?: Record<string, string>): Response {
+  return new Response(JSON.stringify(body), {
+    status,
+    headers: headers === undefined ? JSON_TYPE : { ...JSON_TYPE, ...headers },
+  });
+}
+
+function headersOf(incoming: IncomingMessage): Record<string, string> {
+  // Without a prototype: header names are the sender's words, `__proto__` included.
+  const headers: Record<string, string> = Object.create(null);
+  const received = incoming.headers;
+  for (const name in received) {
+    const value = received[name];
+    if (typeof value === "string") headers[name] = value;
+  }
+  return headers;
+}
+
+const NO_QUERY: Readonly<Record<string, string>> = Object.freeze({});
+
+function queryOf(url: string): Readonly<Record<string, string>> {
+  const start = url.indexOf("?");
+  if (start === -1) return NO_QUERY;
+  const query: Record<string, string> = Object.create(null);
+  for (const [name, value] of new URLSearchParams(url.slice(start + 1))) query[name] = value;
+  return query;
+}
+
+export interface WebhookServer {
+  port: number;
+  /** Lets requests under way end, for at most this long. */
+  close(withinMs: number): Promise<void>;
+}
+
+export interface ServeOptions {
+  app: WebhookApp;
+  host: string;
+  port: number;
+  /** PEM texts. With `ca`, senders must show a certificate signed by it. */
+  tls?: { cert: string; key: string; ca?: string | undefined } | undefined;
+  timeouts?: Partial<Timeouts>;
+}
+
+interface Timeouts {
+  /** To send all headers; enough over a bad mobile link, too little for a slow-loris to be cheap. */
+  headersMs: number;
+  /** To send the whole request: 2 MB at 70 kB/s. */
+  requestMs: number;
+  /** Longer than the 60 s after which common proxies (nginx, AWS ALB) drop an idle connection: they must go first. */
+  keepAliveMs: number;
+}
+
+const TIMEOUTS: Timeouts = { headersMs: 10_000, requestMs: 30_000, keepAliveMs: 65_000 };
+
+export async function serveWebhooks({
+  app,
+  host,
+  port,
+  tls,
+  timeouts,
+}: ServeOptions): Promise<WebhookServer> {
+  const { headersMs, requestMs, keepAliveMs } = { ...TIMEOUTS, ...timeouts };
+  const options = {
+    headersTimeout: headersMs,
+    requestTimeout: requestMs,
+    keepAliveTimeout: keepAliveMs,
+    // How late a timeout may be noticed; Node's default of 30 s would make ours 40.
+    connectionsCheckingInterval: Math.min(1000, headersMs),
+    // Without it a second Authorization header would be dropped in silence instead of failing the proof.
+    joinDuplicateHeaders: true,
+  };
+  // A device that speaks HTTP/1.0 names no host; ours does not matter to any route.
+  const listener = getRequestListener(app.fetch, { hostname: "localhost" });
+  const server =
+    tls === undefined
+      ? createServer(options, listener)
+      : createTlsServer({ ...options, ...tls, requestCert: tls.ca !== undefined }, listener);
+  // The body is asked for once the request has shown that it deserves one.
+  server.on("checkContinue", (incoming, outgoing) => void listener(incoming, outgoing));
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(port, host, () => {
+      server.off("error", reject);
+      resolve();
+    });
+  });
+
+  async function close(withinMs: number): Promise<void> {
+    const force = setTimeout(() => server.closeAllConnections(), withinMs);
+    // A connection that becomes idle after close() would otherwise be kept for the keep-alive time.
+    const sweep = setInterval(() => server.closeIdleConnections(), 50);
+    await new Promise<void>((resolve) => server.close(() => resolve()));
+    clearTimeout(force);
+    clearInterval(sweep);
+  }
+
+  return { port: (server.address() as AddressInfo).port, close };
+}
