@@ -1,5 +1,8 @@
 /** What one POST told us, as a closed union named by who has to act, and the one place where statuses become outcomes. */
 
+import { complaintOf, type Redact, resultsOf, retryAfterMs } from "./answer.ts";
+import type { Answer } from "./exchange.ts";
+
 /** What ServiceTitan said of one ping in a 2xx answer. */
 export interface PingResult {
   externalId: string;
@@ -15,6 +18,7 @@ export type UnavailableReason =
   | "connect_timeout"
   | "dns_error"
   | "tls_error"
+  | "proxy_refused"
   | "network_error"
   | "token_unavailable"
   | `http_${number}`;
@@ -52,6 +56,76 @@ export interface Attempt {
   traceId: string | null;
   /** The answer in one bounded line for an operator; never a credential. Empty when delivered. */
   detail: string;
-  /** The token had been used before: a 401, 403 or 404 deserves one more attempt with a fresh one. */
+  /** The token had carried a request before: a 401, 403 or 404 deserves one more attempt with a fresh one. */
   tokenWasCached: boolean;
+}
+
+/** What an answer means, before anything but its status is looked at. */
+type Meaning = "accepted" | "refused" | "oversize" | "throttled" | "unavailable" | "blocked";
+
+function meaningOf(status: number): Meaning {
+  if (status >= 200 && status <= 299) return "accepted";
+  if (status === 400 || status === 422) return "refused";
+  if (status === 413) return "oversize";
+  if (status === 429) return "throttled";
+  if (status === 408 || (status >= 500 && status <= 599)) return "unavailable";
+  // Anything else was not foreseen: better to stop and keep the pings than to drop them or to hammer.
+  return "blocked";
+}
+
+function blockedReasonOf(status: number): BlockedReason {
+  if (status === 401) return "unauthorized";
+  if (status === 403) return "forbidden";
+  if (status === 404) return "not_found";
+  if (status >= 300 && status <= 399) return "redirect";
+  return `http_${status}`;
+}
+
+/** The part of an attempt that the answer itself decides. Pure; never throws. */
+export function classify(
+  answer: Answer,
+  externalIds: readonly string[],
+  context: { now: number; redact: Redact },
+): Pick<Attempt, "outcome" | "traceId" | "detail"> {
+  const { status, body } = answer;
+  const meaning = meaningOf(status);
+  if (meaning === "accepted") return judgeResults(answer, externalIds, context.redact);
+  const complaint = complaintOf(body);
+  const traceId = complaint.traceId === null ? null : context.redact(complaint.traceId);
+  const text = context.redact(complaint.text);
+  const detail = text === "" ? `HTTP ${status}` : `HTTP ${status}: ${text}`;
+  const afterMs = retryAfterMs(answer, context.now);
+  switch (meaning) {
+    case "refused":
+      return { outcome: { kind: "refused", reason: text || `HTTP ${status}` }, traceId, detail };
+    case "oversize":
+      return { outcome: { kind: "oversize" }, traceId, detail };
+    case "throttled":
+      return { outcome: { kind: "throttled", afterMs }, traceId, detail };
+    case "unavailable":
+      return { outcome: { kind: "unavailable", reason: `http_${status}`, afterMs }, traceId, detail };
+    case "blocked":
+      return { outcome: { kind: "blocked", reason: blockedReasonOf(status) }, traceId, detail };
+    default:
+      return meaning satisfies never;
+  }
+}
+
+function judgeResults({ status, body }: Answer, externalIds: readonly string[], redact: Redact) {
+  const results = resultsOf(body, externalIds);
+  if (results === null) {
+    const outcome: Outcome = { kind: "partial", failed: [], missing: [...externalIds] };
+    return { outcome, traceId: null, detail: `HTTP ${status} without a readable list of results` };
+  }
+  const { failed, missing } = results;
+  if (failed.length === 0 && missing.length === 0) {
+    return { outcome: { kind: "delivered" } satisfies Outcome, traceId: null, detail: "" };
+  }
+  const outcome: Outcome = {
+    kind: "partial",
+    failed: failed.map((result) => ({ ...result, message: redact(result.message) })),
+    missing,
+  };
+  const detail = `HTTP ${status}: of ${externalIds.length} pings ${failed.length} refused, ${missing.length} missing`;
+  return { outcome, traceId: null, detail };
 }

@@ -1,0 +1,152 @@
+/** Posts batches of pings to ServiceTitan: one attempt is one POST with one outcome, and nothing is retried here. */
+
+import { type Redact, redactor } from "./answer.ts";
+import { createHttp, type Exchanged, type ProxySettings } from "./exchange.ts";
+import { type Attempt, classify, type Outcome } from "./outcome.ts";
+import { type Credential, createTokens, type Token } from "./token.ts";
+
+/** Where and as whom to post. */
+export interface Target extends Credential {
+  name: string;
+  tenant: string;
+  provider: string;
+  appKey: string;
+  /** The API's base address; paths begin after it. */
+  apiUrl: string;
+  requestTimeoutMs: number;
+}
+
+/** Everything a POST needs beside its body, so that it can leave at once when its throttle slot is taken. */
+export interface Prepared {
+  readonly token: Token;
+  /** The token has carried a request before. */
+  readonly tokenWasCached: boolean;
+}
+
+export interface Client {
+  /** Gets a token. An attempt in its place says why there is none; no POST was made. */
+  prepare(target: Target): Promise<Prepared | Attempt>;
+  /** Posts `body`, a JSON array of the pings with these externalIds. Never rejects. */
+  send(target: Target, prepared: Prepared, body: string, externalIds: readonly string[]): Promise<Attempt>;
+  /** Drops the token that was turned down, so that the next `prepare` gets a fresh one. */
+  renew(target: Target, prepared: Prepared): void;
+  /** Lets requests under way end. */
+  close(): Promise<void>;
+}
+
+export interface ClientOptions {
+  proxy: ProxySettings;
+  now?: () => number;
+}
+
+/** ServiceTitan's hosts. Client id, secret and token belong to one environment; the app key to both. */
+export function servicetitanUrls(environment: "production" | "integration"): {
+  apiUrl: string;
+  authUrl: string;
+} {
+  const suffix = environment === "integration" ? "-integration" : "";
+  return {
+    apiUrl: `https://api${suffix}.servicetitan.io`,
+    authUrl: `https://auth${suffix}.servicetitan.io`,
+  };
+}
+
+export function createClient({ proxy, now = Date.now }: ClientOptions): Client {
+  const http = createHttp(proxy);
+  const tokens = createTokens({ http, now });
+  // Worked out once per target: on the way to draining a backlog every microsecond counts.
+  const addresses = new WeakMap<Target, Address>();
+  const sent = new WeakSet<Token>();
+
+  async function prepare(target: Target): Promise<Prepared | Attempt> {
+    const result = await tokens.get(target, target.requestTimeoutMs);
+    switch (result.kind) {
+      case "token":
+        return { token: result.token, tokenWasCached: sent.has(result.token) };
+      case "unavailable":
+        return tokenless(
+          { kind: "unavailable", reason: "token_unavailable", afterMs: result.afterMs },
+          result.detail,
+        );
+      case "refused":
+        return tokenless({ kind: "blocked", reason: "credentials_refused" }, result.detail);
+      default:
+        return result satisfies never;
+    }
+  }
+
+  async function send(
+    target: Target,
+    { token, tokenWasCached }: Prepared,
+    body: string,
+    externalIds: readonly string[],
+  ): Promise<Attempt> {
+    sent.add(token);
+    const { origin, path } = addressOf(target);
+    const exchanged = await http.exchange({
+      origin,
+      path,
+      headers: {
+        authorization: `Bearer ${token.value}`,
+        "st-app-key": target.appKey,
+        "content-type": "application/json",
+        accept: "application/json",
+      },
+      body,
+      timeoutMs: target.requestTimeoutMs,
+    });
+    return { ...judge(exchanged, externalIds, target, token), tookMs: exchanged.tookMs, tokenWasCached };
+  }
+
+  function judge(exchanged: Exchanged, externalIds: readonly string[], target: Target, token: Token) {
+    if (exchanged.kind === "failed") {
+      const { reason, code, status } = exchanged;
+      const outcome: Outcome = { kind: "unavailable", reason, afterMs: null };
+      const detail = status === null ? `no answer (${code})` : `HTTP ${status}, cut off (${code})`;
+      return { outcome, status, traceId: null, detail };
+    }
+    const { answer } = exchanged;
+    // Built when first needed: most answers hold nothing to hide.
+    let redact: Redact | null = null;
+    const context = {
+      now: now(),
+      redact: (text: string) => {
+        redact ??= redactor([token.value, target.clientSecret, target.clientId, target.appKey]);
+        return redact(text);
+      },
+    };
+    return { ...classify(answer, externalIds, context), status: answer.status };
+  }
+
+  function addressOf(target: Target): Address {
+    let address = addresses.get(target);
+    if (address === undefined) {
+      address = addressFrom(target);
+      addresses.set(target, address);
+    }
+    return address;
+  }
+
+  return {
+    prepare,
+    send,
+    renew: (target, { token }) => tokens.invalidate(target, token),
+    close: () => http.close(),
+  };
+}
+
+interface Address {
+  origin: string;
+  path: string;
+}
+
+function addressFrom({ apiUrl, tenant, provider }: Target): Address {
+  const { origin, pathname } = new URL(apiUrl);
+  const base = pathname.replace(/\/$/, "");
+  const [t, p] = [encodeURIComponent(tenant), encodeURIComponent(provider)];
+  return { origin, path: `${base}/dispatch/v2/tenant/${t}/gps-provider/${p}/gps-pings` };
+}
+
+function tokenless(outcome: Outcome, detail: string): Attempt {
+  return { outcome, status: null, tookMs: 0, traceId: null, detail, tokenWasCached: false };
+}

@@ -1,0 +1,204 @@
+/** Access tokens by OAuth client credentials: one per credential and process, renewed before it is missed. */
+
+import { setTimeout as delay } from "node:timers/promises";
+import { isRecord, parseJson, retryAfterMs } from "./answer.ts";
+import type { Answer, Http } from "./exchange.ts";
+
+export interface Credential {
+  /** The token service; `/connect/token` is added unless it is there. */
+  authUrl: string;
+  clientId: string;
+  clientSecret: string;
+}
+
+export interface Token {
+  readonly value: string;
+  /** UTC milliseconds since 1970: from when on a new one is fetched while this one is still used. */
+  readonly refreshAt: number;
+  /** UTC milliseconds since 1970: from when on it is not used any more. */
+  readonly unusableAt: number;
+}
+
+export type TokenResult =
+  | { kind: "token"; token: Token }
+  /** Passes by itself: the network, a 5xx, too many requests. */
+  | { kind: "unavailable"; detail: string; afterMs: number }
+  /** Somebody has to correct the credentials. */
+  | { kind: "refused"; detail: string; afterMs: number };
+
+type Failure = Exclude<TokenResult, { kind: "token" }>;
+
+export interface Tokens {
+  /** Never rejects. Callers that come while one is being fetched share it. */
+  get(credential: Credential, timeoutMs: number): Promise<TokenResult>;
+  /** Drops a token that was turned down; does nothing if another has taken its place. */
+  invalidate(credential: Credential, token: Token): void;
+}
+
+/** Nothing slower is waited for; integrators report answers well below a second. */
+const MAX_TIMEOUT_MS = 15_000;
+/** A token must outlive the request it travels with, and the difference between two clocks. */
+const MARGIN_MS = 30_000;
+/** Renewed at 75 to 85 % of its life, drawn anew each time: credentials fetched together drift apart. */
+const REFRESH_FROM = 0.75;
+const REFRESH_SPREAD = 0.1;
+/** ServiceTitan gives 900 s; an answer that names no life gets this much credit. */
+const ASSUMED_LIFE_MS = 300_000;
+const MAX_LIFE_MS = 86_400_000;
+/** The token endpoint is throttled: at most one request a second, and after failures less and less. */
+const MIN_SPACING_MS = 1000;
+const MAX_SPACING_MS = 30_000;
+
+interface Entry {
+  token: Token | null;
+  fetching: Promise<TokenResult> | null;
+  failure: Failure | null;
+  failures: number;
+  /** UTC milliseconds since 1970: no request before. */
+  notBefore: number;
+}
+
+export function createTokens({ http, now }: { http: Http; now: () => number }): Tokens {
+  const entries = new Map<string, Entry>();
+
+  function entryOf({ authUrl, clientId, clientSecret }: Credential): Entry {
+    // With the secret, so that a destination configured with a wrong one does not live on another's token.
+    const key = JSON.stringify([authUrl, clientId, clientSecret]);
+    let entry = entries.get(key);
+    if (entry === undefined) {
+      entry = { token: null, fetching: null, failure: null, failures: 0, notBefore: 0 };
+      entries.set(key, entry);
+    }
+    return entry;
+  }
+
+  function get(credential: Credential, timeoutMs: number): Promise<TokenResult> {
+    const entry = entryOf(credential);
+    const at = now();
+    const { token } = entry;
+    if (token !== null && at < token.unusableAt) {
+      if (at >= token.refreshAt && at >= entry.notBefore && entry.fetching === null) {
+        start(entry, credential, timeoutMs);
+      }
+      return Promise.resolve({ kind: "token", token });
+    }
+    if (entry.fetching !== null) return entry.fetching;
+    if (entry.failure !== null && at < entry.notBefore) {
+      return Promise.resolve({ ...entry.failure, afterMs: entry.notBefore - at });
+    }
+    return start(entry, credential, timeoutMs);
+  }
+
+  function start(entry: Entry, credential: Credential, timeoutMs: number): Promise<TokenResult> {
+    const fetching = fetchInto(entry, credential, timeoutMs).finally(() => {
+      entry.fetching = null;
+    });
+    entry.fetching = fetching;
+    return fetching;
+  }
+
+  async function fetchInto(entry: Entry, credential: Credential, timeoutMs: number): Promise<TokenResult> {
+    // Only a token that was turned down within a second of being fetched makes anybody wait here.
+    const early = entry.notBefore - now();
+    if (early > 0) await delay(Math.min(early, MIN_SPACING_MS));
+    // Life is counted from before the request, so that a slow answer does not lengthen it.
+    const at = now();
+    const result = await request(http, credential, Math.min(timeoutMs, MAX_TIMEOUT_MS), at);
+    if (result.kind === "token") {
+      entry.token = result.token;
+      entry.failure = null;
+      entry.failures = 0;
+      entry.notBefore = at + MIN_SPACING_MS;
+      return result;
+    }
+    const spacing = Math.min(MIN_SPACING_MS * 2 ** entry.failures, MAX_SPACING_MS);
+    entry.failures++;
+    // Half of it is drawn, so that the processes of one credential do not knock together.
+    const afterMs = Math.max(Math.ceil(spacing * (0.5 + Math.random() / 2)), result.afterMs);
+    entry.notBefore = now() + afterMs;
+    entry.failure = { ...result, afterMs };
+    return entry.failure;
+  }
+
+  function invalidate(credential: Credential, token: Token): void {
+    const entry = entryOf(credential);
+    if (entry.token === token) entry.token = null;
+  }
+
+  return { get, invalidate };
+}
+
+async function request(
+  http: Http,
+  { authUrl, clientId, clientSecret }: Credential,
+  timeoutMs: number,
+  at: number,
+): Promise<TokenResult> {
+  const url = new URL(authUrl);
+  const exchanged = await http.exchange({
+    origin: url.origin,
+    path: url.pathname.endsWith("/connect/token")
+      ? url.pathname
+      : `${url.pathname.replace(/\/$/, "")}/connect/token`,
+    headers: { "content-type": "application/x-www-form-urlencoded", accept: "application/json" },
+    body: new URLSearchParams({
+      grant_type: "client_credentials",
+      client_id: clientId,
+      client_secret: clientSecret,
+    }).toString(),
+    timeoutMs,
+  });
+  if (exchanged.kind === "failed") {
+    return unavailable(`The token endpoint gave no answer (${exchanged.code}).`, 0);
+  }
+  return judge(exchanged.answer, at);
+}
+
+/** Bodies are never repeated: the ones of errors can echo the client id, the good ones hold the token. */
+function judge(answer: Answer, at: number): TokenResult {
+  const { status, body } = answer;
+  const json = body === null ? undefined : parseJson(body);
+  if (status >= 200 && status <= 299) {
+    const token = isRecord(json) ? tokenOf(json, at) : null;
+    if (token !== null) return { kind: "token", token };
+    return unavailable(`The token endpoint answered ${status} without a usable token.`, 0);
+  }
+  const code = isRecord(json) ? json.error : undefined;
+  const said =
+    typeof code === "string" && OAUTH_ERRORS.has(code) ? `${code}, HTTP ${status}` : `HTTP ${status}`;
+  if (status === 408 || status === 429 || status >= 500 || code === "temporarily_unavailable") {
+    const afterMs = retryAfterMs(answer, at) ?? 0;
+    return unavailable(`The token endpoint cannot serve now (${said}).`, afterMs);
+  }
+  return { kind: "refused", detail: `The token endpoint refused the credentials (${said}).`, afterMs: 0 };
+}
+
+function unavailable(detail: string, afterMs: number): Failure {
+  return { kind: "unavailable", detail, afterMs };
+}
+
+function tokenOf(json: Record<string, unknown>, at: number): Token | null {
+  const value = json.access_token;
+  // It travels in a header: printable ASCII, or the header cannot be sent.
+  if (typeof value !== "string" || !/^[\x21-\x7e]+$/.test(value)) return null;
+  const lifeS = Number(json.expires_in);
+  const lifeMs = lifeS > 0 ? Math.min(lifeS * 1000, MAX_LIFE_MS) : ASSUMED_LIFE_MS;
+  return {
+    value,
+    refreshAt: at + lifeMs * (REFRESH_FROM + Math.random() * REFRESH_SPREAD),
+    // A life of two minutes or less would be eaten up by the margin.
+    unusableAt: at + lifeMs - Math.min(MARGIN_MS, lifeMs / 4),
+  };
+}
+
+/** RFC 6749 §5.2, and the two of §4.1.2.1 that servers use here as well. Anything else may be an echo. */
+const OAUTH_ERRORS = new Set([
+  "invalid_request",
+  "invalid_client",
+  "invalid_grant",
+  "unauthorized_client",
+  "unsupported_grant_type",
+  "invalid_scope",
+  "server_error",
+  "temporarily_unavailable",
+]);
