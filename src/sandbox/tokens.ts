@@ -1,0 +1,83 @@
+/** Issues and checks the bearer tokens of the stand-in's OAuth endpoint. */
+
+import { randomBytes, timingSafeEqual } from "node:crypto";
+
+/** The scope that lets an app push pings. */
+export const GPS_PINGS_SCOPE = "tn.dis.gpspings:w";
+
+/** One registered app connection: what the developer portal and the tenant's admin would have set up. */
+export interface SandboxClient {
+  clientId: string;
+  clientSecret: string;
+  appKey: string;
+  /** Numeric tenant ids the app is connected to. */
+  tenants: readonly string[];
+  /** The `gps_provider` names the app was connected for. */
+  providers: readonly string[];
+  /** Default: the scope that pings need. */
+  scopes?: readonly string[];
+}
+
+/** The OAuth error codes the endpoint answers with, always under status 400. */
+export type TokenError = "invalid_request" | "unsupported_grant_type" | "invalid_client" | "invalid_scope";
+
+export interface TokenAnswer {
+  access_token: string;
+  expires_in: number;
+  token_type: "Bearer";
+  scope: string;
+}
+
+export interface Tokens {
+  request(
+    form: URLSearchParams,
+  ): { kind: "issued"; answer: TokenAnswer } | { kind: "refused"; error: TokenError };
+  /** The client a token was issued to; null when unknown, expired or revoked. */
+  holder(token: string): SandboxClient | null;
+  revokeAll(): void;
+}
+
+export function createTokens(clients: readonly SandboxClient[], ttlS: number): Tokens {
+  const issued = new Map<string, { client: SandboxClient; expiresAtMs: number }>();
+
+  function request(form: URLSearchParams): ReturnType<Tokens["request"]> {
+    const grant = form.get("grant_type");
+    if (grant === null) return { kind: "refused", error: "invalid_request" };
+    if (grant !== "client_credentials") return { kind: "refused", error: "unsupported_grant_type" };
+    const client = clients.find((each) => each.clientId === form.get("client_id"));
+    if (client === undefined || !same(client.clientSecret, form.get("client_secret") ?? "")) {
+      return { kind: "refused", error: "invalid_client" };
+    }
+    const scopes = client.scopes ?? [GPS_PINGS_SCOPE];
+    const asked = (form.get("scope") ?? "").split(" ").filter((scope) => scope !== "");
+    if (asked.some((scope) => !scopes.includes(scope))) return { kind: "refused", error: "invalid_scope" };
+    forgetExpired();
+    const token = `sandbox-${randomBytes(32).toString("base64url")}`;
+    issued.set(token, { client, expiresAtMs: performance.now() + ttlS * 1000 });
+    return {
+      kind: "issued",
+      answer: { access_token: token, expires_in: ttlS, token_type: "Bearer", scope: scopes.join(" ") },
+    };
+  }
+
+  function holder(token: string): SandboxClient | null {
+    const known = issued.get(token);
+    return known !== undefined && performance.now() < known.expiresAtMs ? known.client : null;
+  }
+
+  /** Tokens have one lifetime, so the oldest expire first and the search ends at the first live one. */
+  function forgetExpired(): void {
+    for (const [token, { expiresAtMs }] of issued) {
+      if (performance.now() < expiresAtMs) return;
+      issued.delete(token);
+    }
+  }
+
+  return { request, holder, revokeAll: () => issued.clear() };
+}
+
+function same(expected: string, given: string): boolean {
+  const a = Buffer.from(expected);
+  const b = Buffer.from(given);
+  return a.length === b.length && timingSafeEqual(a, b);
+}
