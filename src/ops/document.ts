@@ -1,0 +1,81 @@
+/** Puts the status document together: the queue's answer, this process, its brokers, and the problems found in them. */
+
+import type { ClockOffender } from "./clocks.ts";
+import { diagnose } from "./diagnose.ts";
+import type { Policy } from "./policies.ts";
+import type { Problem } from "./problem.ts";
+import {
+  type Accounting,
+  type BrokerState,
+  type Identity,
+  identityOf,
+  type QueueStatus,
+  sumAccounting,
+} from "./status.ts";
+
+/** What the composition root knows of this process. */
+export interface OpsInfo {
+  version: string;
+  /** UTC milliseconds since 1970. */
+  startedAtMs: number;
+  policies: readonly Policy[];
+}
+
+export interface ProcessStatus {
+  version: string;
+  node: string;
+  pid: number;
+  startedAt: string;
+  uptimeS: number;
+}
+
+/** Everything `/status` says and the page shows. */
+export type StatusDocument = QueueStatus & {
+  process: ProcessStatus;
+  brokers: BrokerState[];
+  clocks: ClockOffender[];
+  totals: { accounting: Accounting; identity: Identity };
+  policies: readonly Policy[];
+  problems: Problem[];
+};
+
+/** What `/status` says with 503, when the queue could not be asked. */
+export interface NoStatus {
+  at: string;
+  process: ProcessStatus;
+  brokers: BrokerState[];
+  problems: Problem[];
+}
+
+/** A fleet whose clocks are all wrong is one finding; nobody reads more names than this. */
+const MAX_CLOCKS = 100;
+
+export function statusDocument(parts: {
+  queue: QueueStatus;
+  process: ProcessStatus;
+  brokers: BrokerState[];
+  clocks: ClockOffender[];
+  policies: readonly Policy[];
+}): StatusDocument {
+  const { queue, brokers, clocks } = parts;
+  const accounting = sumAccounting(queue.sources);
+  return {
+    ...queue,
+    process: parts.process,
+    brokers,
+    clocks: clocks.slice(0, MAX_CLOCKS),
+    totals: { accounting, identity: identityOf(accounting) },
+    policies: parts.policies,
+    problems: diagnose({ queue, brokers, clocks }),
+  };
+}
+
+export function processStatus(info: OpsInfo, nowMs: number): ProcessStatus {
+  return {
+    version: info.version,
+    node: process.version,
+    pid: process.pid,
+    startedAt: new Date(info.startedAtMs).toISOString(),
+    uptimeS: Math.floor((nowMs - info.startedAtMs) / 1000),
+  };
+}
