@@ -1,7 +1,8 @@
 /** The contract between the gateway and a vendor's adapter, and the one function that runs an adapter over a message. */
 
-import type { output as ZodOutput, ZodType } from "zod";
+import type { core, output as ZodOutput, ZodType } from "zod";
 import type { Candidate, SpeedUnit } from "../reading.ts";
+import { isRecord } from "./fields.ts";
 
 /** What a vendor sent, as sent, however it arrived. */
 export interface Message {
@@ -71,6 +72,37 @@ export interface Handshake {
 /** How the bytes become the value that `ignore` and `payload` see. */
 export type Format = "json" | "text" | "form" | "bytes";
 
+/** Why a message cannot be decoded, one line each. */
+export interface Problems {
+  problems: string[];
+}
+
+/** Says what a message without a position is, or null. */
+export interface Ignore<Options = unknown> {
+  (raw: unknown, context: DecodeContext<Options>): string | null;
+  /** The key whose value tells events apart: only another name there may make a message ignored. */
+  discriminator?: string;
+}
+
+/** Up to 64 characters, since these names are shown and counted. */
+const EVENT_NAME = /^(?!null$|undefined$)[a-z][\w.:-]{0,63}$/i;
+
+/** The name of an event as vendors write them, or null: anything else in that place is damage, not another event. */
+export function eventName(value: unknown): string | null {
+  return typeof value === "string" && EVENT_NAME.test(value) ? value : null;
+}
+
+/** Ignores events by name, all but those an adapter handles, so that a damaged one of these is never ignored. */
+export function otherThan(discriminator: string, handled: readonly string[]): Ignore {
+  // A vendor that changes the case of its names must not have its positions ignored.
+  const ours = new Set(handled.map((name) => name.toLowerCase()));
+  const ignore = (raw: unknown) => {
+    const name = isRecord(raw) ? eventName(raw[discriminator]) : null;
+    return name === null || ours.has(name.toLowerCase()) ? null : name;
+  };
+  return Object.assign(ignore, { discriminator });
+}
+
 /** A vendor adapter: a plain object, pure: no I/O, no clock, no configuration, never throws. */
 export interface Adapter<Payload = unknown, Options = unknown> {
   /** File name, fixtures folder and configuration value: one string. */
@@ -92,16 +124,18 @@ export interface Adapter<Payload = unknown, Options = unknown> {
   topics?: readonly string[];
   /** Validates the source's `options`. Absent: the source may give none. */
   options?: ZodType<Options>;
-  /** Understood and carries no position: says what it is, for the README and the ops page. Tried before `payload`. */
-  ignore?: (raw: unknown, context: DecodeContext<Options>) => string | null;
+  /** What is wrong with settings that are right one by one; for the configuration check. */
+  settingProblems?: (settings: Pick<DecodeContext<Options>, "speedUnit" | "options">) => string[];
+  /** Understood and carries no position: says what it is, for the ops page. Tried before `payload`. */
+  ignore?: Ignore<Options>;
   /** One line for the README: which messages `ignore` names. */
   ignores?: string;
   /** Recognised before `ignore`; the message is already proven. */
   handshake?: (raw: unknown, message: Message, credentials: Credentials) => Handshake | null;
   /** Envelope strict, values lenient (see fields.ts). */
   payload: ZodType<Payload>;
-  /** Renames only; admit judges for everyone. */
-  decode: (payload: Payload, context: DecodeContext<Options>) => Candidate[];
+  /** Renames only; admit judges for everyone. Only an adapter whose schema is configured may find problems here. */
+  decode: (payload: Payload, context: DecodeContext<Options>) => Candidate[] | Problems;
   /** Answer to an accepted message; default `200 {}` with counts. */
   reply?: Reply;
   /** Status for an unproven message; default 401. */
@@ -154,14 +188,17 @@ export function read(adapter: Adapter, message: Message, settings: ReadSettings)
   const what = adapter.ignore?.(raw, context);
   if (typeof what === "string") return { kind: "ignored", what };
   const payload = adapter.payload.safeParse(raw);
-  if (!payload.success) {
-    const problems = payload.error.issues
-      .slice(0, MAX_PROBLEMS)
-      .map((issue) => `${pathText(issue.path) || "message"}: ${issue.message}`);
-    return { kind: "malformed", problems };
-  }
-  return { kind: "decoded", candidates: adapter.decode(payload.data, context) };
+  if (!payload.success) return { kind: "malformed", problems: problemsOf(payload.error.issues) };
+  const decoded = adapter.decode(payload.data, context);
+  if ("problems" in decoded) return { kind: "malformed", problems: decoded.problems.slice(0, MAX_PROBLEMS) };
+  return { kind: "decoded", candidates: decoded };
 }
+
+/**
+ * One for all messages: making one costs more than decoding a short body. Fatal, because text repaired with
+ * replacement characters could be another device's id.
+ */
+const UTF8 = new TextDecoder("utf-8", { fatal: true });
 
 function parse(adapter: Adapter, message: Message): { value: unknown } | { problem: string } {
   const format = typeof adapter.format === "function" ? adapter.format(message) : (adapter.format ?? "json");
@@ -169,7 +206,7 @@ function parse(adapter: Adapter, message: Message): { value: unknown } | { probl
   if (message.method === "GET") return { value: { ...message.query } };
   let text: string;
   try {
-    text = new TextDecoder("utf-8", { fatal: true }).decode(message.body);
+    text = UTF8.decode(message.body);
   } catch {
     return { problem: "message: not UTF-8 text" };
   }
@@ -180,6 +217,15 @@ function parse(adapter: Adapter, message: Message): { value: unknown } | { probl
   } catch (error) {
     return { problem: `message: not JSON (${error instanceof Error ? error.message : "unreadable"})` };
   }
+}
+
+function problemsOf(issues: readonly core.$ZodIssue[]): string[] {
+  return issues.slice(0, MAX_PROBLEMS).flatMap((issue) => {
+    // Of several shapes the last is not closer than the first: the usual one is listed first.
+    const nearest = issue.code === "invalid_union" ? issue.errors[0] : undefined;
+    if (nearest && nearest.length > 0) return problemsOf(nearest);
+    return `${pathText(issue.path) || "message"}: ${issue.message}`;
+  });
 }
 
 function pathText(path: readonly PropertyKey[]): string {
