@@ -57,6 +57,7 @@ export interface Reading {
 /** Why a candidate is not a reading. Closed: every one is a metric label and is explained in the README. */
 export const REJECTION_REASONS = [
   "no_device",
+  "bad_device",
   "no_time",
   "bad_time",
   "before_2000",
@@ -109,10 +110,14 @@ export interface AdmitContext {
 
 /** Clocks of devices run ahead by up to this; more means the clock is wrong, not early. */
 export const MAX_AHEAD_MS = 120_000;
+/** Every known vendor id is far shorter (IMEI 15, VIN 17, UUID 36); it becomes part of Redis keys and of externalId. */
+const MAX_DEVICE_ID_CHARS = 128;
 /** 2000-01-01T00:00:00Z. GPS receivers without a fix report years from 1970 to 1999. */
 const YEAR_2000_MS = 946_684_800_000;
-/** The last instant a JavaScript date can hold (ECMA-262 §21.4.1.1); catches NaN and Infinity too. */
-const MAX_DATE_MS = 8.64e15;
+/** 9999-12-31T23:59:59.999Z, the last instant ISO text has four digits for; milliseconds sent as seconds lie beyond. */
+const MAX_TIME_MS = 253_402_300_799_999;
+/** Control characters, and halves of characters that would all be stored as the same U+FFFD. */
+const UNSTORABLE = /[\p{Cc}\p{Cs}]/u;
 /** 360 km/h. Above it lie the sentinels (255 mph, 1023 kn), not vehicles. */
 const MAX_SPEED_MPS = 100;
 
@@ -120,6 +125,7 @@ const MAX_SPEED_MPS = 100;
 export function admit(candidate: Candidate, context: AdmitContext): Verdict {
   const { deviceId, latitude, longitude, path } = candidate;
   if (deviceId === null || deviceId === "") return rejected("no_device", path);
+  if (deviceId.length > MAX_DEVICE_ID_CHARS || UNSTORABLE.test(deviceId)) return rejected("bad_device", path);
   const fixTime = candidate.fixTime === AT_RECEIPT ? context.receivedAt : candidate.fixTime;
   if (candidate.fixTime === AT_RECEIPT && context.retained) return rejected("retained_without_time", path);
   if (candidate.noFix || (latitude === null && longitude === null)) return rejected("no_fix", path);
@@ -129,7 +135,7 @@ export function admit(candidate: Candidate, context: AdmitContext): Verdict {
   if (longitude < -180 || longitude > 180) return rejected("longitude_out_of_range", path);
   if (latitude === 0 && longitude === 0) return rejected("null_island", path);
   if (fixTime === null) return rejected("no_time", path);
-  if (!(Math.abs(fixTime) <= MAX_DATE_MS)) return rejected("bad_time", path);
+  if (Number.isNaN(fixTime) || fixTime > MAX_TIME_MS) return rejected("bad_time", path);
   if (fixTime < YEAR_2000_MS) return rejected("before_2000", path);
   if (fixTime > context.receivedAt + context.maxAheadMs) return rejected("in_future", path);
   if (fixTime < context.receivedAt - context.maxAgeMs) return rejected("too_old", path);

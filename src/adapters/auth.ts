@@ -1,0 +1,180 @@
+/** The proofs by which vendors show that a message is theirs; all compare exact bytes in constant time. */
+
+import { createHash, createHmac, timingSafeEqual } from "node:crypto";
+import ipaddr from "ipaddr.js";
+import type { Credentials, Message, Proof } from "./adapter.ts";
+
+/** The bare secret in a header the vendor chose. */
+export function sharedKey(header: string): Proof {
+  const name = header.toLowerCase();
+  return {
+    name: "shared-key",
+    needs: ["secrets"],
+    prove: ({ headers }, { secrets }) => proveText(headers[name], secrets),
+  };
+}
+
+/** The bare secret in a header the customer chose. */
+export function customHeader(): Proof {
+  return {
+    name: "custom-header",
+    needs: ["secrets", "header"],
+    prove: ({ headers }, { secrets, header }) =>
+      proveText(header === undefined ? undefined : headers[header.toLowerCase()], secrets),
+  };
+}
+
+/** `Authorization: Bearer <secret>` (RFC 6750). */
+export function bearer(): Proof {
+  return {
+    name: "bearer",
+    needs: ["secrets"],
+    prove: ({ headers }, { secrets }) => proveText(afterScheme(headers, "bearer"), secrets),
+  };
+}
+
+/** `Authorization: Basic <user:secret in base64>` (RFC 7617). */
+export function basic(): Proof {
+  return {
+    name: "basic",
+    needs: ["username", "secrets"],
+    prove: ({ headers }, { username, secrets }) => {
+      const encoded = afterScheme(headers, "basic");
+      if (encoded === undefined) return "missing_proof";
+      if (username === undefined) return "wrong_proof";
+      const given = Buffer.from(encoded, "base64");
+      return matchesAny(
+        given,
+        secrets.filter(isUsable).map((secret) => Buffer.from(`${username}:${secret}`)),
+      );
+    },
+  };
+}
+
+/** What a signature looks like; without `header` the configuration names it. */
+interface HmacForm {
+  algorithm: "sha1" | "sha256";
+  header?: string;
+  encoding: "hex" | "base64";
+  /** Text before the signature, such as `sha256=`. */
+  prefix?: string;
+}
+
+/** A keyed hash over the body, in a header. */
+export function hmac({ algorithm, header, encoding, prefix = "" }: HmacForm): Proof {
+  return {
+    name: `hmac-${algorithm}`,
+    needs: header === undefined ? ["secrets", "header"] : ["secrets"],
+    prove: ({ body, headers, method }, { secrets, header: configured }) => {
+      // A GET carries its values in the query, which the signature does not cover.
+      if (method === "GET") return "unsigned_query";
+      const given = headers[(header ?? configured ?? "").toLowerCase()];
+      if (given === undefined || given === "") return "missing_proof";
+      if (!given.startsWith(prefix)) return "wrong_proof";
+      const signature = given.slice(prefix.length);
+      return matchesAny(
+        bytesOf(encoding === "hex" ? signature.toLowerCase() : signature),
+        secrets
+          .filter(isUsable)
+          .map((secret) => Buffer.from(createHmac(algorithm, secret).update(body).digest(encoding))),
+      );
+    },
+  };
+}
+
+/** The secret as `?token=` in the URL, for vendors that can send nothing else. */
+export function urlToken(): Proof {
+  return {
+    name: "url-token",
+    needs: ["secrets"],
+    prove: ({ query }, { secrets }) => {
+      const given = query.token;
+      if (given === undefined || given === "") return "missing_proof";
+      return matchesAny(
+        Buffer.from(given),
+        secrets.filter(isUsable).map((secret) => Buffer.from(secret)),
+      );
+    },
+  };
+}
+
+/** The address the message comes from, for vendors that can send no secret at all. */
+export function addressList(): Proof {
+  return {
+    name: "address-list",
+    needs: ["allow"],
+    prove: ({ remoteAddress }, { allow = [] }) => {
+      if (remoteAddress === undefined || !ipaddr.isValid(remoteAddress)) return "missing_proof";
+      const address = ipaddr.process(remoteAddress);
+      return rangesOf(allow).some((range) => isWithin(address, range)) ? null : "wrong_proof";
+    },
+  };
+}
+
+type Range = readonly [ipaddr.IPv4 | ipaddr.IPv6, number];
+
+/** An address or CIDR range as configured, or null when it is neither. */
+export function addressRange(text: string): Range | null {
+  const [address = "", bits, ...more] = text.split("/");
+  // Four decimal parts only: `10.1` and `0x0a.0.0.1` are addresses to some programs and typing errors to people.
+  const isPlain = address.includes(":")
+    ? ipaddr.IPv6.isValid(address)
+    : ipaddr.IPv4.isValidFourPartDecimal(address);
+  if (!isPlain || more.length > 0) return null;
+  const parsed = ipaddr.parse(address);
+  const widest = parsed.kind() === "ipv4" ? 32 : 128;
+  if (bits === undefined) return [parsed, widest];
+  return /^[0-9]{1,3}$/.test(bits) && Number(bits) <= widest ? [parsed, Number(bits)] : null;
+}
+
+/** Parsed once for each configured list, which lives as long as the process. */
+const parsedLists = new WeakMap<readonly string[], readonly Range[]>();
+
+function rangesOf(allow: readonly string[]): readonly Range[] {
+  const known = parsedLists.get(allow);
+  if (known) return known;
+  const ranges = allow.map(addressRange).filter((range) => range !== null);
+  parsedLists.set(allow, ranges);
+  return ranges;
+}
+
+function isWithin(address: ipaddr.IPv4 | ipaddr.IPv6, [base, bits]: Range): boolean {
+  // `match` throws when the kinds differ.
+  return address.kind() === base.kind() && address.match(base, bits);
+}
+
+function afterScheme(headers: Message["headers"], scheme: string): string | undefined {
+  const [given = "", rest] = (headers.authorization ?? "").split(/ +(.*)/s);
+  return given.toLowerCase() === scheme ? rest : undefined;
+}
+
+function proveText(given: string | undefined, secrets: Credentials["secrets"]): string | null {
+  if (given === undefined || given === "") return "missing_proof";
+  return matchesAny(
+    bytesOf(given),
+    secrets.filter(isUsable).map((secret) => Buffer.from(secret)),
+  );
+}
+
+/** An empty secret would be proven by sending nothing. */
+function isUsable(secret: string): boolean {
+  return secret !== "";
+}
+
+/** The bytes on the wire: HTTP header values reach us as one character for each byte. */
+function bytesOf(header: string): Buffer {
+  return Buffer.from(header, "latin1");
+}
+
+function matchesAny(given: Uint8Array, expected: readonly Uint8Array[]): string | null {
+  // Hashed first: timingSafeEqual wants equal lengths, and the length of a secret is part of it. Every one is
+  // compared, so that the time does not tell which of two matched.
+  const hashed = sha256(given);
+  let matches = 0;
+  for (const bytes of expected) matches += Number(timingSafeEqual(hashed, sha256(bytes)));
+  return matches > 0 ? null : "wrong_proof";
+}
+
+function sha256(bytes: Uint8Array): Buffer {
+  return createHash("sha256").update(bytes).digest();
+}

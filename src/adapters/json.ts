@@ -1,0 +1,88 @@
+/** The configurable adapter: our own documented format out of the box, and any other JSON by configured paths. */
+
+import { z } from "zod";
+import { type Candidate, SPEED_UNITS, type SpeedUnit } from "../reading.ts";
+import { type DecodeContext, defineAdapter, type Message, type Problems } from "./adapter.ts";
+import { addressList, basic, bearer, customHeader, hmac, urlToken } from "./auth.ts";
+import { compass, degrees, id, isoTime, isRecord, number, part, toMps } from "./fields.ts";
+import { paths } from "./json-paths.ts";
+
+/** One object, or a list of them: `{deviceId, latitude, longitude, time, speed?, speedUnit?, heading?}`. */
+const item = part({
+  deviceId: id,
+  latitude: degrees,
+  longitude: degrees,
+  time: isoTime,
+  speed: number,
+  speedUnit: z.unknown().optional(),
+  heading: compass,
+});
+const REQUIRED = ["deviceId", "latitude", "longitude", "time"];
+
+export const json = defineAdapter({
+  vendor: "json",
+  docs: "docs/json.md",
+  evidence: "documented",
+  transports: ["webhook", "mqtt"],
+  auth: [
+    bearer(),
+    basic(),
+    customHeader(),
+    hmac({ algorithm: "sha256", encoding: "hex" }),
+    urlToken(),
+    addressList(),
+  ],
+  format: (message) => (isForm(message) ? "form" : "json"),
+  speedUnit: "optional",
+  options: paths.optional(),
+  settingProblems: ({ speedUnit, options }) =>
+    options?.readsSpeed && speedUnit === undefined
+      ? ["speedUnit: required where options.speed is given; a guess could be wrong by a factor of three"]
+      : [],
+  ignore: (raw, { options }) => (options?.ignores(raw) ? "ignore-when" : null),
+  ignores: "what `options.ignoreWhen` says",
+  payload: z.unknown(),
+  decode: (raw, context) =>
+    context.options ? context.options.decode(raw, context) : decodeOwn(raw, context),
+  malformedStatus: 400,
+});
+
+function decodeOwn(raw: unknown, { speedUnit }: DecodeContext): Candidate[] | Problems {
+  const list = Array.isArray(raw) ? raw : [raw];
+  const pathOf = (index: number) => (Array.isArray(raw) ? `[${index}]` : "");
+  // One vehicle without a fix among a hundred is a candidate to reject; if nobody has the fields, it is not our format.
+  const problems = list.map((value, index) => problemsOf(value, pathOf(index)));
+  if (problems.length > 0 && problems.every((found) => found.length > 0))
+    return { problems: problems.flat() };
+  return list.map((value, index) => {
+    const { deviceId, time, latitude, longitude, speed, heading, ...rest } = item.parse(value);
+    return {
+      path: pathOf(index),
+      deviceId,
+      fixTime: time,
+      latitude,
+      longitude,
+      speedMps: toMps(speed, unitOf(rest.speedUnit, speedUnit)),
+      headingDeg: heading,
+    };
+  });
+}
+
+function problemsOf(value: unknown, path: string): string[] {
+  if (!isRecord(value)) return [`${path || "message"}: must be an object`];
+  return REQUIRED.filter((key) => !Object.hasOwn(value, key)).map(
+    (key) => `${path === "" ? "" : `${path}.`}${key}: is missing`,
+  );
+}
+
+/** Metres per second where nobody says otherwise; a unit that is not one of ours leaves the speed unreadable. */
+function unitOf(given: unknown, configured: SpeedUnit | undefined): SpeedUnit | undefined {
+  if (given === undefined) return configured ?? "mps";
+  return SPEED_UNITS.find((unit) => unit === given);
+}
+
+/** By content, too: curl calls every body a form unless told otherwise. */
+function isForm({ headers, body }: Message): boolean {
+  const looksLikeJson = /^\s*[{[]/.test(Buffer.from(body.subarray(0, 64)).toString("latin1"));
+  return !looksLikeJson && (headers["content-type"] ?? "").startsWith("application/x-www-form-urlencoded");
+}

@@ -1,0 +1,49 @@
+/** Motive (formerly KeepTruckin): one signed event for each position; the unit of its speed is not documented. */
+
+import { z } from "zod";
+import { defineAdapter, eventName, otherThan } from "./adapter.ts";
+import { hmac } from "./auth.ts";
+import { degrees, id, isoTime, isRecord, number, toMps } from "./fields.ts";
+
+const ACTIONS = ["vehicle_location_updated", "vehicle_location_received"] as const;
+
+export const motive = defineAdapter({
+  vendor: "motive",
+  docs: "https://developer.gomotive.com/reference/company-webhooks-overview",
+  evidence: "documented",
+  transports: ["webhook"],
+  auth: [hmac({ algorithm: "sha1", header: "X-KT-Webhook-Signature", encoding: "hex" })],
+  // Any other refusal is tried again for hours.
+  refusal: 403,
+  speedUnit: "required",
+  handshake: (raw) =>
+    isTest(raw) ? { reply: { status: 200, contentType: "application/json", body: "{}" } } : null,
+  ignore: otherThan("action", ACTIONS),
+  ignores: "engine, fence, fault, safety, hours-of-service and record changes",
+  payload: z.object({
+    action: z.enum(ACTIONS),
+    vehicle_id: id,
+    located_at: isoTime,
+    lat: degrees,
+    lon: degrees,
+    speed: number,
+    bearing: degrees,
+  }),
+  decode: ({ vehicle_id, located_at, lat, lon, speed, bearing }, { speedUnit }) => [
+    {
+      path: "",
+      deviceId: vehicle_id,
+      fixTime: located_at,
+      latitude: lat,
+      longitude: lon,
+      speedMps: toMps(speed, speedUnit),
+      headingDeg: bearing,
+    },
+  ],
+});
+
+/** Sent when the webhook is switched on or changed: the names of its actions, in older accounts the word `test`. */
+function isTest(raw: unknown): boolean {
+  if (isRecord(raw)) return raw.action === "test" && raw.vehicle_id === undefined;
+  return Array.isArray(raw) && raw.length > 0 && raw.every((name) => eventName(name) !== null);
+}

@@ -1,0 +1,85 @@
+/** OwnTracks: phones, and trackers that speak its format, as JSON by MQTT or HTTP or as the short CSV of small firmware. */
+
+import { z } from "zod";
+import { type DecodeContext, defineAdapter, type Message, otherThan } from "./adapter.ts";
+import { addressList, basic, urlToken } from "./auth.ts";
+import { degrees, epochSeconds, hexEpochSeconds, id, kph, multipliedBy } from "./fields.ts";
+
+const location = z.object({
+  _type: z.literal("location", {
+    error: "only location messages in the clear can be read, not encrypted ones",
+  }),
+  topic: id,
+  tst: epochSeconds,
+  lat: degrees,
+  lon: degrees,
+  vel: kph,
+  cog: degrees,
+});
+
+/** `tid,tst,t,lat,lon,cog,vel,alt,dist,trip`: exactly ten, since a lost comma would make a latitude a longitude. */
+const line = z
+  .string()
+  .transform((text) => text.trim().split(","))
+  .pipe(z.array(z.string()).length(10))
+  .transform(([, tst, , lat, lon, cog, vel]): unknown => ({ tst, lat, lon, cog, vel }))
+  .pipe(
+    z.object({
+      topic: id,
+      tst: hexEpochSeconds,
+      lat: multipliedBy(1e6),
+      lon: multipliedBy(1e6),
+      cog: multipliedBy(0.1),
+      vel: kph,
+    }),
+  );
+
+const others = otherThan("_type", ["location", "encrypted"]);
+
+export const owntracks = defineAdapter({
+  vendor: "owntracks",
+  docs: "https://owntracks.org/booklet/tech/json/",
+  evidence: "documented",
+  transports: ["mqtt", "webhook"],
+  auth: [basic(), urlToken(), addressList()],
+  topics: ["owntracks/+/+"],
+  format: (message) => (beginsWithBrace(message) ? "json" : "text"),
+  speedUnit: "kph",
+  // Nothing at all: a cleared retained message, or a phone that only asks for what is waiting for it.
+  ignore: Object.assign(
+    (raw: unknown, context: DecodeContext) => (raw === "" ? "empty" : others(raw, context)),
+    { discriminator: "_type" },
+  ),
+  ignores: "transitions, waypoints, last wills, cards, status and every other `_type` than `location`",
+  payload: z.union([location, line]),
+  decode: (fix, context) => [
+    {
+      path: "",
+      deviceId: deviceOf(fix.topic, context),
+      fixTime: fix.tst,
+      latitude: fix.lat,
+      longitude: fix.lon,
+      speedMps: fix.vel,
+      headingDeg: fix.cog,
+    },
+  ],
+  reply: { status: 200, contentType: "application/json", body: "[]" },
+});
+
+function beginsWithBrace({ body, method }: Message): boolean {
+  return method === "GET" || /^\s*[{["]/.test(Buffer.from(body.subarray(0, 64)).toString("latin1"));
+}
+
+/** `user/device`, from where the sender cannot choose it if there is such a place. */
+function deviceOf(topicInBody: string | null, { topic, headers, query }: DecodeContext): string | null {
+  if (topic.length > 0) return fromTopic(topic);
+  const [user, device] = [headers["x-limit-u"] ?? query.u, headers["x-limit-d"] ?? query.d];
+  if (user && device) return `${user}/${device}`;
+  return topicInBody === null ? null : fromTopic(topicInBody.split("/"));
+}
+
+/** `owntracks/<user>/<device>`; under a base topic of one's own the last two levels. */
+function fromTopic(levels: readonly string[]): string | null {
+  const [user, device] = levels[0] === "owntracks" ? levels.slice(1) : levels.slice(-2);
+  return user && device ? `${user}/${device}` : null;
+}

@@ -1,0 +1,44 @@
+/** Traccar's position forwarding (`forward.type=json`), a bridge for some two hundred kinds of hardware. */
+
+import { z } from "zod";
+import { defineAdapter, eventName } from "./adapter.ts";
+import { addressList, basic, bearer, customHeader, urlToken } from "./auth.ts";
+import { degrees, flag, id, isoTime, isRecord, knots } from "./fields.ts";
+
+export const traccar = defineAdapter({
+  vendor: "traccar",
+  docs: "https://www.traccar.org/forward/",
+  evidence: "source code",
+  transports: ["webhook", "mqtt"],
+  auth: [bearer(), basic(), customHeader(), urlToken(), addressList()],
+  topics: ["positions"],
+  speedUnit: "knots",
+  // Where an event carries a position, it repeats one that is forwarded by itself.
+  ignore: (raw) => (isRecord(raw) && isRecord(raw.event) ? (eventName(raw.event.type) ?? "event") : null),
+  ignores: "forwarded events (`event.forward`), with or without a position",
+  payload: z.object({
+    position: z.object({
+      fixTime: isoTime,
+      valid: flag,
+      outdated: flag,
+      latitude: degrees,
+      longitude: degrees,
+      speed: knots,
+      course: degrees,
+    }),
+    device: z.object({ uniqueId: id }),
+  }),
+  decode: ({ position, device }) => [
+    {
+      path: "position",
+      deviceId: device.uniqueId,
+      fixTime: position.fixTime,
+      latitude: position.latitude,
+      longitude: position.longitude,
+      speedMps: position.speed,
+      headingDeg: position.course,
+      // Traccar always sends both flags; without a fix it repeats the last place under them.
+      noFix: position.valid !== true || position.outdated !== false,
+    },
+  ],
+});
