@@ -1,0 +1,86 @@
+/** A made-up vendor for tests of the ways in: one point or many, with every answer an adapter may ask for. */
+
+import { z } from "zod";
+import { type Adapter, defineAdapter, type Proof } from "../../src/adapters/adapter.ts";
+import { createIntake, type Intake, type IntakeEvents, type Keep, type Source } from "../../src/intake.ts";
+
+/** Proves by a header or, for senders that can set none, by `?token=`. */
+export const keyProof: Proof = {
+  name: "key",
+  needs: ["secrets"],
+  prove: ({ headers, query }, { secrets }) =>
+    secrets.includes(headers["x-key"] ?? query.token ?? "") ? null : "wrong_key",
+};
+
+const point = z.object({
+  id: z.string(),
+  t: z.number(),
+  lat: z.number().nullable(),
+  lon: z.number().nullable(),
+});
+
+export const plainVendor: Adapter = defineAdapter({
+  vendor: "plain",
+  docs: "made up for tests",
+  evidence: "seen in code",
+  transports: ["webhook", "mqtt"],
+  auth: [keyProof],
+  speedUnit: "none",
+  handshake: (raw) =>
+    typeof raw === "object" && raw !== null && "challenge" in raw
+      ? { reply: { status: 200, contentType: "text/plain", body: String(raw.challenge) } }
+      : null,
+  ignore: (raw) => (typeof raw === "object" && raw !== null && "hello" in raw ? "a greeting" : null),
+  payload: z.union([point.transform((one) => [one]), z.array(point)]),
+  decode: (points) => {
+    if (points.some(({ id }) => id === "bug")) throw new Error("a bug in decode");
+    return points.map(({ id, t, lat, lon }, index) => ({
+      deviceId: id,
+      fixTime: t,
+      latitude: lat,
+      longitude: lon,
+      speedMps: null,
+      headingDeg: null,
+      path: `[${index}]`,
+    }));
+  },
+});
+
+export const KEY = "the-right-key";
+
+/** A source of the plain vendor; on MQTT the connection proves it. */
+export function plainSource(name: string, changes: Partial<Adapter> = {}): Source {
+  return {
+    name,
+    adapter: { ...plainVendor, ...changes },
+    proof: keyProof,
+    credentials: { secrets: [KEY] },
+    maxAgeMs: Number.POSITIVE_INFINITY,
+  };
+}
+
+export function mqttSource(name: string): Source {
+  return { ...plainSource(name), proof: null };
+}
+
+/** One point as the plain vendor sends it; a second apart for each index, so that none is a duplicate. */
+export function pointText(id: string, index: number): string {
+  return JSON.stringify({ id, t: 1_700_000_000_000 + index * 1000, lat: 30.27, lon: -97.74 });
+}
+
+export type Told = {
+  [K in keyof IntakeEvents]: { event: K } & Parameters<IntakeEvents[K]>[0];
+}[keyof IntakeEvents];
+
+/** An intake over the given keep, and what it told. */
+export function intakeOver(keep: Keep): { intake: Intake; told: Told[] } {
+  const told: Told[] = [];
+  const events: IntakeEvents = {
+    messageRefused: (event) => void told.push({ event: "messageRefused", ...event }),
+    messageMalformed: (event) => void told.push({ event: "messageMalformed", ...event }),
+    candidateRejected: (event) => void told.push({ event: "candidateRejected", ...event }),
+    messageUnkept: (event) => void told.push({ event: "messageUnkept", ...event }),
+    intakeFailed: (event) => void told.push({ event: "intakeFailed", ...event }),
+  };
+  return { intake: createIntake({ keep, events }), told };
+}
