@@ -1,6 +1,6 @@
 /** One HTTP exchange: a request goes out once, and the whole bounded answer or a named failure comes back. */
 
-import { Agent, type Dispatcher, EnvHttpProxyAgent } from "undici";
+import { Agent, type Dispatcher, EnvHttpProxyAgent, Pool } from "undici";
 import type { UnavailableReason } from "./outcome.ts";
 
 /** From the proxy environment, read by whoever reads the environment; null where there is none. */
@@ -77,8 +77,27 @@ function createDispatcher({ httpProxy, httpsProxy, noProxy }: ProxySettings): Di
     noProxy,
     proxyTls: connect,
     requestTls: connect,
+    clientFactory: proxyPool,
   });
 }
+
+/** Connections to the proxy, over which tunnels are asked for. */
+function proxyPool(origin: URL, options: object): Dispatcher {
+  // The answer to CONNECT is part of connecting.
+  const pool = new Pool(origin, { ...options, headersTimeout: CONNECT_TIMEOUT_MS });
+  const ask: (request: Dispatcher.ConnectOptions) => Promise<Dispatcher.ConnectData> = pool.connect;
+  const connect = (request: Dispatcher.ConnectOptions) =>
+    ask.call(pool, request).catch((error: unknown) => {
+      // Told a broken socket, undici asks for the tunnel again at once and for ever: hundreds of times a second
+      // while the proxy is restarting.
+      if (codeOf(error) !== "UND_ERR_SOCKET") throw error;
+      throw Object.assign(new Error("The proxy closed the connection.", { cause: error }), {
+        code: PROXY_CLOSED,
+      });
+    });
+  return Object.assign(pool, { connect });
+}
+const PROXY_CLOSED = "PROXY_CLOSED";
 
 function exchange(dispatcher: Dispatcher, request: HttpRequest): Promise<Exchanged> {
   return new Promise((resolve) => {
@@ -180,6 +199,7 @@ function reasonOf(code: string, leftOnSocket: boolean): UnavailableReason {
     case "UND_ERR_SOCKET":
       return "connection_reset";
     case "UND_ERR_CONNECT_TIMEOUT":
+    case "UND_ERR_HEADERS_TIMEOUT":
       return "connect_timeout";
     case "ETIMEDOUT":
       return leftOnSocket ? "timeout" : "connect_timeout";
@@ -188,6 +208,8 @@ function reasonOf(code: string, leftOnSocket: boolean): UnavailableReason {
       return "dns_error";
     case "UND_ERR_PRX_TLS":
       return "tls_error";
+    case PROXY_CLOSED:
+      return "proxy_refused";
     case "UND_ERR_ABORTED":
       // We abort only what has settled already; before the request left, it was the proxy that gave up.
       return leftOnSocket ? "network_error" : "proxy_refused";
