@@ -1,0 +1,131 @@
+/** Builds the settings of a single tenant from environment variables alone, in the same form as a file gives them. */
+
+import type { Finding, SettingPath } from "./problems.ts";
+import { pathText } from "./problems.ts";
+import type { Environment } from "./values.ts";
+
+const PREFIX = "WAYPOST_";
+
+/** The names that a file would choose. */
+const DESTINATION = "servicetitan";
+const BROKER = "mqtt";
+
+interface Variable {
+  name: string;
+  path: SettingPath;
+  /** Written with commas between the entries. */
+  list?: true;
+}
+
+/** For every setting a single tenant may want; the first one of a section stands for the section in a problem. */
+function variables(source: string): Variable[] {
+  const ofSource = ["sources", source];
+  const ofDestination = ["destinations", DESTINATION];
+  const ofBroker = ["mqtt", "brokers", BROKER];
+  return [
+    { name: "WAYPOST_REDIS_URL", path: ["redis", "url"] },
+    { name: "WAYPOST_REDIS_PREFIX", path: ["redis", "prefix"] },
+    { name: "WAYPOST_HTTP_HOST", path: ["http", "host"] },
+    { name: "WAYPOST_HTTP_PORT", path: ["http", "port"] },
+    { name: "WAYPOST_TRUSTED_PROXIES", path: ["http", "trustedProxies"], list: true },
+    { name: "WAYPOST_OPS_TOKEN", path: ["ops", "token"] },
+    { name: "WAYPOST_OPS_HOST", path: ["ops", "host"] },
+    { name: "WAYPOST_OPS_PORT", path: ["ops", "port"] },
+    { name: "WAYPOST_SOURCE_VENDOR", path: [...ofSource, "vendor"] },
+    { name: "WAYPOST_SOURCE_SECRET", path: [...ofSource, "auth", "secret"] },
+    { name: "WAYPOST_SOURCE_PROOF", path: [...ofSource, "auth", "proof"] },
+    { name: "WAYPOST_SOURCE_USERNAME", path: [...ofSource, "auth", "username"] },
+    { name: "WAYPOST_SOURCE_HEADER", path: [...ofSource, "auth", "header"] },
+    { name: "WAYPOST_SOURCE_ALLOW", path: [...ofSource, "auth", "allow"], list: true },
+    { name: "WAYPOST_SPEED_UNIT", path: [...ofSource, "speedUnit"] },
+    { name: "WAYPOST_UNMAPPED", path: [...ofSource, "unmapped"] },
+    { name: "WAYPOST_MQTT_TOPICS", path: [...ofSource, "mqtt", "topics"], list: true },
+    { name: "WAYPOST_MQTT_URL", path: [...ofBroker, "url"] },
+    { name: "WAYPOST_MQTT_CLIENT_ID", path: [...ofBroker, "clientId"] },
+    { name: "WAYPOST_MQTT_USERNAME", path: [...ofBroker, "username"] },
+    { name: "WAYPOST_MQTT_PASSWORD", path: [...ofBroker, "password"] },
+    { name: "WAYPOST_MQTT_PROTOCOL_VERSION", path: [...ofBroker, "protocolVersion"] },
+    { name: "WAYPOST_MQTT_CA", path: [...ofBroker, "ca"] },
+    { name: "WAYPOST_MAPPING_FILE", path: ["mapping", "file"] },
+    { name: "WAYPOST_TENANT", path: [...ofDestination, "tenant"] },
+    { name: "WAYPOST_PROVIDER", path: [...ofDestination, "provider"] },
+    { name: "WAYPOST_APP_KEY", path: [...ofDestination, "appKey"] },
+    { name: "WAYPOST_CLIENT_ID", path: [...ofDestination, "clientId"] },
+    { name: "WAYPOST_CLIENT_SECRET", path: [...ofDestination, "clientSecret"] },
+    { name: "WAYPOST_ENVIRONMENT", path: [...ofDestination, "environment"] },
+    { name: "WAYPOST_API_URL", path: [...ofDestination, "apiUrl"] },
+    { name: "WAYPOST_AUTH_URL", path: [...ofDestination, "authUrl"] },
+    { name: "WAYPOST_RATE_PER_SECOND", path: [...ofDestination, "ratePerSecond"] },
+    { name: "WAYPOST_MAX_AGE_MS", path: [...ofDestination, "maxAgeMs"] },
+    { name: "WAYPOST_LOG_LEVEL", path: ["log", "level"] },
+  ];
+}
+
+/** Names that stand for no setting of their own. */
+const OTHERS = ["WAYPOST_CONFIG", "WAYPOST_SOURCE_NAME"];
+
+/** Kubernetes tells every pod about a service called waypost in variables of these forms. */
+const SERVICE_LINK = /^WAYPOST_(PORT|(.+_)?SERVICE_(HOST|PORT)(_.+)?|(.+_)?PORT_\d+_(TCP|UDP)(_.+)?)$/;
+
+export interface EnvironmentSettings {
+  raw: Record<string, unknown>;
+  findings: Finding[];
+  /** What the operator has to change for a setting: the variable, or the setting where none stands for it. */
+  nameOf(path: SettingPath): string;
+}
+
+/** Null when the environment says nothing about us. */
+export function settingsFromEnvironment(env: Environment): EnvironmentSettings | null {
+  const given = Object.keys(env).filter(
+    (name) => name.startsWith(PREFIX) && !SERVICE_LINK.test(name) && env[name],
+  );
+  if (given.length === 0) return null;
+  const sourceName = env.WAYPOST_SOURCE_NAME || env.WAYPOST_SOURCE_VENDOR || "source";
+  const table = variables(sourceName);
+  const known = new Set([...OTHERS, ...table.map(({ name }) => name)]);
+
+  const source: Record<string, unknown> = { destination: DESTINATION };
+  const raw: Record<string, unknown> = {
+    ops: {},
+    sources: { [sourceName]: source },
+    destinations: { [DESTINATION]: {} },
+  };
+  if (env.WAYPOST_MQTT_URL) source.mqtt = { broker: BROKER };
+  for (const { name, path, list } of table) {
+    const text = env[name];
+    // An empty variable is what a compose file passes on for one that nobody set.
+    if (text) place(raw, path, list ? text.split(",").map((entry) => entry.trim()) : text);
+  }
+  return {
+    raw,
+    findings: given
+      .filter((name) => !known.has(name))
+      .map((name) => ({ path: [name], message: "is not a variable this gateway knows; see .env.example" })),
+    nameOf(path) {
+      const text = pathText(path);
+      const exact = table.find((variable) => pathText(variable.path) === text);
+      const inside = table.find((variable) => pathText(variable.path).startsWith(`${text}.`));
+      const around = table.find(
+        (variable) => variable.list && text.startsWith(`${pathText(variable.path)}[`),
+      );
+      return (exact ?? inside ?? around)?.name ?? text;
+    },
+  };
+}
+
+/** The names of all variables, for the example file and its test. */
+export function variableNames(): string[] {
+  return [...OTHERS, ...variables("source").map(({ name }) => name)];
+}
+
+function place(raw: Record<string, unknown>, path: SettingPath, value: unknown): void {
+  let at = raw;
+  for (const step of path.slice(0, -1)) {
+    const next = at[step];
+    const section: Record<string, unknown> = typeof next === "object" && next !== null ? { ...next } : {};
+    at[step] = section;
+    at = section;
+  }
+  const last = path.at(-1);
+  if (last !== undefined) at[last] = value;
+}

@@ -1,0 +1,67 @@
+/** Picks out what is valid by itself, so that relations are checked too while something else is still wrong. */
+
+import type { z } from "zod";
+import type { BrokerConfig, Config, DestinationConfig, ListenConfig, SourceConfig } from "../config.ts";
+import { isMap } from "./problems.ts";
+import {
+  brokerSchema,
+  configSchema,
+  destinationSchema,
+  listenSchema,
+  nameSchema,
+  sourceSchema,
+} from "./schema.ts";
+
+/** What is not valid is absent; the schema reports it. */
+export interface Parts {
+  redis: Config["redis"] | undefined;
+  http: Config["http"] | undefined;
+  ops: Config["ops"] | undefined;
+  queue: Config["queue"] | undefined;
+  listen: ListenConfig | undefined;
+  brokers: ReadonlyMap<string, BrokerConfig>;
+  sources: ReadonlyMap<string, SourceConfig>;
+  destinations: ReadonlyMap<string, DestinationConfig>;
+  /** Names as written, of entries that are not valid too: naming one of those is no second mistake. */
+  named: {
+    listen: boolean;
+    brokers: ReadonlySet<string>;
+    sources: ReadonlySet<string>;
+    destinations: ReadonlySet<string>;
+  };
+}
+
+export function partsOf(raw: unknown): Parts {
+  const { shape } = configSchema;
+  const root = isMap(raw) ? raw : {};
+  const mqtt = isMap(root.mqtt) ? root.mqtt : {};
+  return {
+    redis: shape.redis.safeParse(root.redis).data,
+    http: shape.http.safeParse(root.http).data,
+    ops: shape.ops.safeParse(root.ops).data,
+    queue: shape.queue.safeParse(root.queue).data,
+    listen: listenSchema.safeParse(mqtt.listen).data,
+    brokers: validEntries(mqtt.brokers, brokerSchema),
+    sources: validEntries(root.sources, sourceSchema),
+    destinations: validEntries(root.destinations, destinationSchema),
+    named: {
+      listen: isMap(mqtt.listen),
+      brokers: namesIn(mqtt.brokers),
+      sources: namesIn(root.sources),
+      destinations: namesIn(root.destinations),
+    },
+  };
+}
+
+function validEntries<Entry>(raw: unknown, entry: z.ZodType<Entry>): Map<string, Entry> {
+  const valid = new Map<string, Entry>();
+  for (const [key, value] of Object.entries(isMap(raw) ? raw : {})) {
+    const parsed = entry.safeParse(value);
+    if (nameSchema.safeParse(key).success && parsed.success) valid.set(key, parsed.data);
+  }
+  return valid;
+}
+
+function namesIn(raw: unknown): Set<string> {
+  return new Set(Object.keys(isMap(raw) ? raw : {}));
+}

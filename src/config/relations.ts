@@ -1,0 +1,196 @@
+/** Checks what no single setting can tell: that the settings fit each other and the adapters. */
+
+import ipaddr from "ipaddr.js";
+import type { BrokerConfig, DestinationConfig, ListenConfig } from "../config.ts";
+import type { Parts } from "./parts.ts";
+import type { Finding, SettingPath } from "./problems.ts";
+import { type AdapterFacts, checkSource, EMBEDDED, type Report } from "./sources.ts";
+
+/** A batch whose process died must be on its way again this soon, or it is too late for a dispatcher. */
+const TAKEOVER_WITHIN_MS = 5000;
+
+export function checkRelations(parts: Parts, adapters: readonly AdapterFacts[]): Finding[] {
+  const found: Finding[] = [];
+  const report: Report = (path, message) => void found.push({ path, message });
+  for (const [name, source] of parts.sources) checkSource(name, source, parts, adapters, report);
+  for (const [name, destination] of parts.destinations) checkDestination(name, destination, report);
+  checkScopes(parts.destinations, report);
+  for (const [name, broker] of parts.brokers) checkBroker(name, broker, report);
+  checkClientIds(parts.brokers, report);
+  if (parts.listen) checkListen(parts.listen, parts, report);
+  checkTimes(parts, report);
+  checkPorts(parts, report);
+  return found;
+}
+
+function checkDestination(name: string, destination: DestinationConfig, report: Report): void {
+  const at = ["destinations", name];
+  for (const key of ["apiUrl", "authUrl"] as const) {
+    const url = destination[key];
+    if (destination.environment === "custom") {
+      if (url === undefined) report([...at, key], "is required where environment is custom");
+      else if (!isConfidential(new URL(url))) {
+        report([...at, key], "must be https: the credentials would cross a public network in the clear");
+      }
+    } else if (url !== undefined) {
+      report([...at, key], "has an effect only where environment is custom");
+    }
+  }
+  if (destination.maxAgeMs === 0) return;
+  if (destination.requestTimeoutMs >= destination.maxAgeMs) {
+    report(
+      [...at, "requestTimeoutMs"],
+      "must be less than maxAgeMs: a ping would outlive its age in one request",
+    );
+  }
+  if (destination.maxBatchAgeMs >= destination.maxAgeMs) {
+    report(
+      [...at, "maxBatchAgeMs"],
+      "must be less than maxAgeMs: pings would expire while their batch fills",
+    );
+  }
+}
+
+/** https, or an address that no public network can carry. */
+function isConfidential(url: URL): boolean {
+  if (url.protocol === "https:") return true;
+  const host = url.hostname.replace(/^\[|\]$/g, "");
+  if (ipaddr.isValid(host)) {
+    return ["loopback", "private", "uniqueLocal", "linkLocal"].includes(ipaddr.process(host).range());
+  }
+  // A name without a dot is resolved by the local network or the container engine; the rest are reserved for them.
+  return !host.includes(".") || /\.(localhost|local|internal|test)$/.test(host);
+}
+
+/** ServiceTitan counts requests by app and tenant, so destinations that share both share one throttle. */
+function checkScopes(destinations: Parts["destinations"], report: Report): void {
+  const first = new Map<string, { name: string; destination: DestinationConfig }>();
+  for (const [name, destination] of destinations) {
+    const scope = JSON.stringify([destination.appKey, destination.tenant]);
+    const other = first.get(scope);
+    if (!other) {
+      first.set(scope, { name, destination });
+      continue;
+    }
+    for (const key of ["ratePerSecond", "guardMs"] as const) {
+      if (destination[key] === other.destination[key]) continue;
+      report(
+        ["destinations", name, key],
+        `must be ${other.destination[key]} as in ${other.name}: same app and tenant, hence one throttle`,
+      );
+    }
+  }
+}
+
+function checkBroker(name: string, broker: BrokerConfig, report: Report): void {
+  const at = ["mqtt", "brokers", name];
+  if (name === EMBEDDED) report(at, "cannot be called listen: that means the embedded broker");
+  const isEncrypted = /^(mqtts|ssl|wss):/.test(broker.url);
+  for (const key of ["ca", "cert", "key"] as const) {
+    if (broker[key] !== undefined && !isEncrypted)
+      report([...at, key], "has no effect: the url is not encrypted");
+  }
+  if (broker.cert !== undefined && broker.key === undefined) report([...at, "key"], "is required with cert");
+  if (broker.key !== undefined && broker.cert === undefined) report([...at, "cert"], "is required with key");
+  // MQTT 3.1.1 §3.1.2.9; version 5 dropped the rule.
+  if (broker.protocolVersion === 4 && broker.password !== undefined && broker.username === undefined) {
+    report([...at, "username"], "is required: MQTT 3.1.1 allows no password without a username");
+  }
+}
+
+/** A broker lets one connection at a time have a client id: two would push each other out without end. */
+function checkClientIds(brokers: Parts["brokers"], report: Report): void {
+  const seen = new Map<string, string>();
+  for (const [name, broker] of brokers) {
+    const identity = JSON.stringify([brokerAddress(broker.url), broker.clientId]);
+    const other = seen.get(identity);
+    if (other !== undefined) {
+      report(
+        ["mqtt", "brokers", name, "clientId"],
+        `is also that of ${other}: they would push each other out`,
+      );
+    }
+    seen.set(identity, name);
+  }
+}
+
+const MQTT_PORTS: Record<string, string> = {
+  "mqtt:": "1883",
+  "tcp:": "1883",
+  "mqtts:": "8883",
+  "ssl:": "8883",
+  "ws:": "80",
+  "wss:": "443",
+};
+
+function brokerAddress(text: string): string {
+  const url = new URL(text);
+  return `${url.hostname.toLowerCase()}:${url.port || MQTT_PORTS[url.protocol]}`;
+}
+
+function checkListen(listen: ListenConfig, parts: Parts, report: Report): void {
+  const usernames = new Set<string>();
+  for (const [index, device] of listen.devices.entries()) {
+    const at = ["mqtt", "listen", "devices", index];
+    if (usernames.has(device.username)) report([...at, "username"], "is given twice");
+    usernames.add(device.username);
+    const source = parts.sources.get(device.source);
+    if (!parts.named.sources.has(device.source))
+      report([...at, "source"], "names no source of this configuration");
+    else if (source && source.mqtt?.broker !== EMBEDDED) {
+      report([...at, "source"], `names a source whose mqtt.broker is not ${EMBEDDED}`);
+    }
+  }
+  for (const [name, source] of parts.sources) {
+    if (source.mqtt?.broker === EMBEDDED && !listen.devices.some((device) => device.source === name)) {
+      report(
+        ["sources", name, "mqtt", "broker"],
+        "means the embedded broker, but no device there feeds this source",
+      );
+    }
+  }
+}
+
+function checkTimes({ queue, http, redis }: Parts, report: Report): void {
+  if (queue) {
+    const { lockMs, stalledCheckMs, toleratedStallMs } = queue;
+    // A dead process's lock has to run out, and the check that notices may have just passed, twice.
+    if (lockMs + 2 * stalledCheckMs > TAKEOVER_WITHIN_MS) {
+      report(
+        ["queue", "lockMs"],
+        `plus twice stalledCheckMs must be at most ${TAKEOVER_WITHIN_MS}: the time a crashed batch may wait`,
+      );
+    }
+    if (lockMs <= toleratedStallMs) {
+      report(
+        ["queue", "lockMs"],
+        "must be more than toleratedStallMs: a stall would cost batches their locks",
+      );
+    }
+  }
+  if (http && queue && queue.groupCommitMs >= http.answerWithinMs) {
+    report(["queue", "groupCommitMs"], "must be less than http.answerWithinMs");
+  }
+  if (http && redis && redis.commandTimeoutMs >= http.answerWithinMs) {
+    report(
+      ["redis", "commandTimeoutMs"],
+      "must be less than http.answerWithinMs: senders would give up first",
+    );
+  }
+}
+
+function checkPorts({ http, ops, listen }: Parts, report: Report): void {
+  const taken = new Map<number, string>();
+  const ports: [SettingPath, number | undefined][] = [
+    [["http", "port"], http?.port],
+    [["ops", "port"], ops?.port],
+    [["mqtt", "listen", "port"], listen?.port],
+  ];
+  for (const [path, port] of ports) {
+    // 0 lets the system choose.
+    if (port === undefined || port === 0) continue;
+    const other = taken.get(port);
+    if (other !== undefined) report(path, `is also ${other}`);
+    taken.set(port, path.join("."));
+  }
+}

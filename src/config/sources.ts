@@ -1,0 +1,153 @@
+/** Checks each source against the adapter of its vendor. */
+
+import type { z } from "zod";
+import type { SourceConfig } from "../config.ts";
+import type { Parts } from "./parts.ts";
+import { type Finding, type SettingPath, validate } from "./problems.ts";
+import { settingsAt } from "./values.ts";
+
+/** What must be known of an adapter to judge the sources that use it. */
+export interface AdapterFacts {
+  vendor: string;
+  transports: readonly ("webhook" | "mqtt")[];
+  auth: readonly { name: string; needs: readonly ("secrets" | "username" | "header" | "allow")[] }[];
+  speedUnit: string;
+  topics?: readonly string[];
+  options?: z.ZodType;
+}
+
+/** The name by which a source means the embedded broker. */
+export const EMBEDDED = "listen";
+
+export type Report = (path: SettingPath, message: string) => void;
+
+export function checkSource(
+  name: string,
+  source: SourceConfig,
+  parts: Parts,
+  adapters: readonly AdapterFacts[],
+  report: Report,
+): void {
+  const at = ["sources", name];
+  if (!parts.named.destinations.has(source.destination)) {
+    report([...at, "destination"], "names no destination of this configuration");
+  }
+  const adapter = adapters.find(({ vendor }) => vendor === source.vendor);
+  if (!adapter) {
+    report(
+      [...at, "vendor"],
+      `is not a known vendor; known are ${listed(adapters.map(({ vendor }) => vendor))}`,
+    );
+    return;
+  }
+  if (source.auth && source.mqtt) {
+    report(
+      [...at, "auth"],
+      "does not go with mqtt, where the broker connection is the proof; make it two sources",
+    );
+  } else if (source.mqtt) {
+    checkMqttSource([...at, "mqtt"], source.mqtt, parts, adapter, report);
+  } else {
+    checkWebhookSource(at, source, adapter, report);
+  }
+  if (adapter.speedUnit === "required" && source.speedUnit === undefined) {
+    report([...at, "speedUnit"], `is required: ${adapter.vendor} does not document the unit of its speeds`);
+  }
+  if (source.speedUnit !== undefined && !["required", "optional"].includes(adapter.speedUnit)) {
+    report(
+      [...at, "speedUnit"],
+      `has no effect: the speed unit of ${adapter.vendor} is known (${adapter.speedUnit})`,
+    );
+  }
+  if (!adapter.options && source.options !== undefined) {
+    report([...at, "options"], `has no effect: ${adapter.vendor} takes no options`);
+  }
+}
+
+function checkMqttSource(
+  at: SettingPath,
+  { broker, topics }: NonNullable<SourceConfig["mqtt"]>,
+  parts: Parts,
+  adapter: AdapterFacts,
+  report: Report,
+): void {
+  if (!adapter.transports.includes("mqtt")) {
+    report(at, `is not a way ${adapter.vendor} sends; leave it out`);
+    return;
+  }
+  if (broker === EMBEDDED) {
+    if (!parts.named.listen)
+      report([...at, "broker"], "means the embedded broker, which mqtt.listen switches on");
+    return;
+  }
+  if (!parts.named.brokers.has(broker)) report([...at, "broker"], "names no broker under mqtt.brokers");
+  if (!topics && !adapter.topics?.length) {
+    report([...at, "topics"], `is required: ${adapter.vendor} has no usual topics`);
+  }
+}
+
+function checkWebhookSource(
+  at: SettingPath,
+  source: SourceConfig,
+  adapter: AdapterFacts,
+  report: Report,
+): void {
+  const { auth } = source;
+  const offered = listed(adapter.auth.map((proof) => proof.name));
+  if (!adapter.transports.includes("webhook")) {
+    report([...at, "mqtt"], `is required: ${adapter.vendor} sends over MQTT only`);
+    return;
+  }
+  if (!auth) {
+    report(
+      [...at, "auth"],
+      `is required: the source cannot prove its sender; ${adapter.vendor} offers ${offered}`,
+    );
+    return;
+  }
+  const chosen = adapter.auth.filter(({ name }) => auth.proof === undefined || name === auth.proof);
+  const [proof] = chosen;
+  if (!proof) {
+    report([...at, "auth", "proof"], `is not a proof ${adapter.vendor} offers; it offers ${offered}`);
+    return;
+  }
+  if (chosen.length > 1) {
+    report([...at, "auth", "proof"], `is required: ${adapter.vendor} offers ${offered}`);
+    return;
+  }
+  const { secret, secrets, username, header, allow } = auth;
+  if (secret !== undefined && secrets) {
+    report([...at, "auth", "secrets"], "and secret are two ways to say one thing; leave one out");
+  }
+  const given = { secrets: secret ?? secrets, username, header, allow };
+  for (const need of proof.needs) {
+    if (given[need] === undefined) {
+      const key = need === "secrets" ? "secret" : need;
+      report([...at, "auth", key], `is required by the proof ${proof.name}`);
+    }
+  }
+  // Whoever lists addresses believes that only they get in.
+  if (allow && !proof.needs.includes("allow")) {
+    report([...at, "auth", "allow"], `has no effect: the proof ${proof.name} does not look at addresses`);
+  }
+}
+
+/** The options as the adapters' own schemas give them back. */
+export function parseOptions({ sources }: Parts, adapters: readonly AdapterFacts[]) {
+  const parsed = new Map<string, unknown>();
+  const found: Finding[] = [];
+  for (const [key, { vendor, options }] of sources) {
+    const schema = adapters.find((adapter) => adapter.vendor === vendor)?.options;
+    if (!schema) continue;
+    const { data, findings } = validate(schema, options, (path) => settingsAt(schema, path));
+    parsed.set(key, data);
+    for (const { path, message } of findings) {
+      found.push({ path: ["sources", key, "options", ...path], message });
+    }
+  }
+  return { parsed, findings: found };
+}
+
+function listed(names: readonly string[]): string {
+  return names.length > 0 ? names.join(", ") : "none";
+}

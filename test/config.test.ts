@@ -1,0 +1,855 @@
+/** The configuration is read from file or environment, every problem is named at once with its place, and no secret shows. */
+
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: references to the environment look like that
+
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe, expect, test } from "vitest";
+import { parse, stringify } from "yaml";
+import { z } from "zod";
+import type { AdapterFacts } from "../src/config/sources.ts";
+import { type Config, describeConfig, type LoadedConfig, loadConfig } from "../src/config.ts";
+
+const dir = mkdtempSync(join(tmpdir(), "waypost-config-"));
+afterAll(() => rmSync(dir, { recursive: true, force: true }));
+
+/** One adapter for each thing a source can be asked for. */
+const adapters: AdapterFacts[] = [
+  {
+    vendor: "simple",
+    transports: ["webhook"],
+    auth: [{ name: "shared-key", needs: ["secrets"] }],
+    speedUnit: "mph",
+  },
+  {
+    vendor: "choosy",
+    transports: ["webhook", "mqtt"],
+    auth: [
+      { name: "basic", needs: ["secrets", "username"] },
+      { name: "custom-header", needs: ["secrets", "header"] },
+      { name: "address", needs: ["allow"] },
+    ],
+    speedUnit: "required",
+    options: z.strictObject({ zone: z.string(), depth: z.int().max(9).default(3) }).optional(),
+  },
+  { vendor: "radio", transports: ["mqtt"], auth: [], speedUnit: "optional", topics: ["radio/#"] },
+  { vendor: "topicless", transports: ["mqtt"], auth: [], speedUnit: "none" },
+];
+
+type Settings = Record<string, unknown>;
+
+/** The least that is a configuration, with some of it replaced; `undefined` removes. */
+function settings(change: (base: ReturnType<typeof minimal>) => void = () => {}): Settings {
+  const base = minimal();
+  change(base);
+  return base;
+}
+
+function minimal() {
+  const source: Settings = { vendor: "simple", destination: "acme", auth: { secret: "hook-secret" } };
+  const destination: Settings = {
+    tenant: "123",
+    provider: "acme-gps",
+    appKey: "ak1.secret-app-key",
+    clientId: "cid.secret-client",
+    clientSecret: "cs1.secret",
+  };
+  const sources: Record<string, Settings> = { vans: source };
+  const destinations: Record<string, Settings> = { acme: destination };
+  const root: Settings & {
+    ops: Settings;
+    sources: typeof sources;
+    destinations: typeof destinations;
+    source: Settings;
+    destination: Settings;
+  } = { ops: { token: "0123456789abcdef" }, sources, destinations, source, destination };
+  // Short cuts for tests, not settings.
+  Object.defineProperty(root, "source", { enumerable: false });
+  Object.defineProperty(root, "destination", { enumerable: false });
+  return root;
+}
+
+function load(value: Settings, env: Record<string, string> = {}): LoadedConfig {
+  return loadConfig({ settings: value, env, adapters });
+}
+
+let files = 0;
+function loadFile(text: string, env: Record<string, string> = {}): LoadedConfig {
+  files += 1;
+  const file = join(dir, `${files}.yaml`);
+  writeFileSync(file, text);
+  return loadConfig({ file, env, adapters });
+}
+
+function good(loaded: LoadedConfig): Config {
+  if ("problems" in loaded) throw new Error(`refused: ${JSON.stringify(loaded.problems)}`);
+  return loaded.config;
+}
+
+/** Path to message, so that a test sees that nothing else was complained about. */
+function problemsOf(loaded: LoadedConfig): Record<string, string> {
+  if ("config" in loaded) throw new Error("accepted");
+  return Object.fromEntries(loaded.problems.map(({ path, message }) => [path, message]));
+}
+
+describe("what is said is kept, what is not said has a default", () => {
+  test("the least that is a configuration", () => {
+    const config = good(load(settings()));
+    expect(config.redis).toEqual({
+      url: "redis://127.0.0.1:6379",
+      prefix: "waypost",
+      commandTimeoutMs: 2000,
+    });
+    expect(config.http).toMatchObject({ port: 8080, bodyLimitBytes: 2_000_000, trustedProxies: [] });
+    expect(config.ops).toMatchObject({ host: "127.0.0.1", port: 9090 });
+    expect(config.destinations.acme).toMatchObject({
+      environment: "production",
+      tenant: "123",
+      ratePerSecond: 20,
+      maxBatchPings: 100,
+      maxBatchBytes: 64_000,
+      maxBatchAgeMs: 1000,
+      lanes: 4,
+      maxAgeMs: 600_000,
+      backfill: "drop",
+    });
+    expect(config.sources.vans?.unmapped).toBe("forward");
+    expect(config.proxy).toEqual({});
+  });
+
+  test("a section left empty has its defaults, and a tenant may be a number", () => {
+    const text = `${stringify(settings((base) => delete base.destination.tenant))}    tenant: 4711\nhttp:\nqueue: ~\n`;
+    const config = good(loadFile(text));
+    expect(config.http.port).toBe(8080);
+    expect(config.destinations.acme?.tenant).toBe("4711");
+  });
+
+  test("merge keys spare repetition", () => {
+    const config = good(
+      loadFile(`
+ops: { token: 0123456789abcdef }
+sources: { vans: { vendor: simple, destination: one, auth: { secret: s } } }
+destinations:
+  one: &shared { tenant: "1", provider: p, appKey: a, clientId: c, clientSecret: s, lanes: 2 }
+  two: { <<: *shared, tenant: "2" }
+`),
+    );
+    expect(config.destinations.two).toMatchObject({ tenant: "2", appKey: "a", lanes: 2 });
+  });
+
+  test("options come back as the adapter's schema gives them", () => {
+    const config = good(
+      load(
+        settings((base) => {
+          base.sources.tagged = {
+            ...{ vendor: "choosy", destination: "acme", speedUnit: "kph", options: { zone: "z" } },
+            auth: { proof: "address", allow: ["203.0.113.0/24", "2001:db8::1"] },
+          };
+        }),
+      ),
+    );
+    expect(config.sources.tagged?.options).toEqual({ zone: "z", depth: 3 });
+  });
+});
+
+describe("every problem at once, each with its place", () => {
+  test("problems of all kinds, relations too, do not hide one another", () => {
+    const problems = problemsOf(
+      load({
+        ops: { token: "short" },
+        htttp: {},
+        http: { port: "80", body_limit_bytes: 1 },
+        sources: {
+          "Bad Name": { vendor: "simple", destination: "acme", auth: { secret: "s" } },
+          vans: { vendor: "nobody", destination: "nowhere" },
+          trucks: { vendor: "simple", destination: "acme" },
+        },
+        destinations: {
+          acme: {
+            tenant: "acme-ltd",
+            provider: " x",
+            appKey: "",
+            clientId: "c\n",
+            clientSecret: 7,
+            lanes: 1.5,
+          },
+        },
+        queue: { lockMs: 4000 },
+        log: { level: "loud" },
+      }),
+    );
+    expect(problems).toEqual({
+      "ops.token": "must have at least 16 characters; openssl rand -hex 24 makes one",
+      htttp: expect.stringMatching(/^is not a setting; here can stand: redis, http, ops/),
+      "http.port": "must be a number",
+      "http.body_limit_bytes": "is not a setting; did you mean bodyLimitBytes?",
+      "sources.Bad": expect.stringContaining("must be lower-case letters, digits and dashes"),
+      "sources.vans.vendor": "is not a known vendor; known are simple, choosy, radio, topicless",
+      "sources.vans.destination": "names no destination of this configuration",
+      "sources.trucks.auth": "is required: the source cannot prove its sender; simple offers shared-key",
+      "destinations.acme.tenant": "must be the numeric tenant id, not the tenant's name",
+      "destinations.acme.provider": "begins or ends with white space",
+      "destinations.acme.appKey": "must not be empty",
+      "destinations.acme.clientId": expect.stringContaining("pasted newline"),
+      "destinations.acme.clientSecret": "must be text: put it in quotes",
+      "destinations.acme.lanes": "must be a whole number",
+      "queue.lockMs": expect.stringContaining("must be at most 5000"),
+      "log.level": "must be debug or info or warn or error",
+    });
+  });
+
+  test("missing and empty", () => {
+    expect(problemsOf(load({}))).toEqual({
+      ops: "is required",
+      sources: "is required",
+      destinations: "is required",
+    });
+    const empty = loadFile("ops:\n  token:\nsources: {}\ndestinations:\n  acme: {}\n");
+    expect(problemsOf(empty)).toMatchObject({
+      "ops.token": "is empty",
+      sources: "must name at least one",
+      "destinations.acme.tenant": "is required",
+    });
+    expect(Object.values(problemsOf(loadFile("")))).toEqual(["is empty"]);
+  });
+
+  test("lines of the file are named", () => {
+    const loaded = loadFile(stringify(settings((base) => (base.destination.lanes = 0))));
+    expect(loaded).toEqual({
+      problems: [{ path: "destinations.acme.lanes", message: "must be at least 1", line: 16 }],
+    });
+  });
+
+  test("YAML faults are named by line and column, without the text they are about", () => {
+    const secret = "Sw0rdf1sh";
+    for (const text of [
+      `ops:\n  token: "${secret}\nsources: {}\n`,
+      `ops:\n  token: ${secret}: ${secret}\n`,
+      `ops:\n\ttoken: ${secret}\n`,
+      `ops:\n  token: *${secret}\n`,
+      `ops:\n  token: !${secret} x\n`,
+      `ops:\n  token: @${secret}\n`,
+      `ops:\n  ${secret}\n  x: y\n`,
+      `ops: {token: ${secret}\n`,
+      `ops: 1\nops: ${secret}\n`,
+    ]) {
+      const loaded = loadFile(text);
+      if ("config" in loaded) throw new Error(`accepted: ${text}`);
+      expect(loaded.problems.length).toBeGreaterThan(0);
+      expect(JSON.stringify(loaded.problems), text).not.toContain(secret);
+      for (const { message, line, path } of loaded.problems) {
+        expect(path).toMatch(/\.yaml$/);
+        if (!message.includes("alias (*)"))
+          expect({ message, line }).toMatchObject({ line: expect.any(Number) });
+      }
+    }
+  });
+
+  test("a file that is not there, and no configuration at all", () => {
+    const file = join(dir, "absent.yaml");
+    expect(problemsOf(loadConfig({ file, env: {}, adapters }))).toEqual({
+      [file]: "cannot be read (ENOENT)",
+    });
+    expect(problemsOf(loadConfig({ env: {}, adapters }))).toEqual({
+      configuration: expect.stringContaining(".env.example"),
+    });
+  });
+
+  test("WAYPOST_CONFIG names the file", () => {
+    const file = join(dir, "named.yaml");
+    writeFileSync(file, stringify(settings()));
+    expect(good(loadConfig({ env: { WAYPOST_CONFIG: file }, adapters })).sources).toHaveProperty("vans");
+  });
+});
+
+describe("references to the environment", () => {
+  const withSecret = (secret: string) =>
+    stringify(settings((base) => (base.destination.clientSecret = secret)));
+
+  test("are replaced, with defaults, in the middle of a text, and where a number is asked for", () => {
+    const text = `${withSecret("pre-${PART}-post")}redis: { url: "redis://\${HOST:-127.0.0.1}:\${PORT:-6380}" }
+http: { port: "\${HTTP_PORT}", tls: null }
+mqtt: { brokers: { one: { url: "mqtts://b", clientId: w, rejectUnauthorized: "\${STRICT}", protocolVersion: "\${V}" } } }
+`;
+    const config = good(loadFile(text, { PART: "x", HTTP_PORT: "8081", STRICT: "false", V: "4", HOST: "" }));
+    expect(config.destinations.acme?.clientSecret).toBe("pre-x-post");
+    expect(config.redis.url).toBe("redis://127.0.0.1:6380");
+    expect(config.http.port).toBe(8081);
+    expect(config.mqtt.brokers.one).toMatchObject({ rejectUnauthorized: false, protocolVersion: 4 });
+  });
+
+  test("a value can neither change the structure nor refer further, and stays text where text is asked for", () => {
+    for (const value of [
+      "a: b",
+      "x # y",
+      '"quoted"',
+      "{}",
+      "${HOME}",
+      "1234567",
+      "true",
+      "null",
+      "*a",
+      "a\\nb",
+    ]) {
+      const config = good(loadFile(withSecret("${S}"), { S: value, HOME: "/root" }));
+      expect(config.destinations.acme?.clientSecret).toBe(value);
+    }
+  });
+
+  test("what is written with quotes in the file is not turned into a number", () => {
+    expect(problemsOf(loadFile(`${stringify(settings())}http: { port: "8081" }\n`))).toEqual({
+      "http.port": "must be a number",
+    });
+  });
+
+  test("$${ stands for ${", () => {
+    const config = good(loadFile(withSecret("a$${b}c")));
+    expect(config.destinations.acme?.clientSecret).toBe("a${b}c");
+  });
+
+  test("unknown variables and broken references are named with their place, once", () => {
+    const text = stringify(
+      settings((base) => {
+        base.destination.clientSecret = "${NOT_SET}";
+        base.destination.appKey = "${not closed";
+        base.source.auth = { secret: "${ALSO_NOT_SET}" };
+      }),
+    );
+    expect(problemsOf(loadFile(text))).toEqual({
+      "destinations.acme.clientSecret": "needs the environment variable NOT_SET, which is not set",
+      "destinations.acme.appKey": expect.stringContaining("begins no ${NAME}"),
+      "sources.vans.auth.secret": "needs the environment variable ALSO_NOT_SET, which is not set",
+    });
+  });
+});
+
+describe("relations", () => {
+  const brokers = { hub: { url: "mqtt://hub.test", clientId: "waypost-1" } };
+  const device = { username: "van-1", password: "p", source: "radios" };
+
+  /** Each case: what is changed in a good configuration, and everything that must be said about it. */
+  const cases: [string, (base: ReturnType<typeof minimal>) => void, Record<string, string | RegExp>][] = [
+    [
+      "an unknown proof",
+      (b) => (b.source.auth = { proof: "magic", secret: "s" }),
+      { "sources.vans.auth.proof": /it offers shared-key/ },
+    ],
+    [
+      "a proof that must be chosen",
+      (b) =>
+        (b.sources.vans = { vendor: "choosy", destination: "acme", speedUnit: "mph", auth: { secret: "s" } }),
+      { "sources.vans.auth.proof": "is required: choosy offers basic, custom-header, address" },
+    ],
+    [
+      "what the proof needs",
+      (b) =>
+        (b.sources.vans = {
+          vendor: "choosy",
+          destination: "acme",
+          speedUnit: "mph",
+          auth: { proof: "basic" },
+        }),
+      { "sources.vans.auth.secret": /basic/, "sources.vans.auth.username": /basic/ },
+    ],
+    [
+      "a header the proof needs",
+      (b) =>
+        (b.sources.vans = {
+          ...{ vendor: "choosy", destination: "acme", speedUnit: "mph" },
+          auth: { proof: "custom-header", secret: "s" },
+        }),
+      { "sources.vans.auth.header": /custom-header/ },
+    ],
+    [
+      "addresses that nobody would look at",
+      (b) => (b.source.auth = { secret: "s", allow: ["10.0.0.0/8"] }),
+      { "sources.vans.auth.allow": /has no effect/ },
+    ],
+    [
+      "secret and secrets",
+      (b) => (b.source.auth = { secret: "s", secrets: ["s", "t"] }),
+      { "sources.vans.auth.secrets": /leave one out/ },
+    ],
+    [
+      "a vendor without MQTT",
+      (b) =>
+        Object.assign(
+          b,
+          { mqtt: { brokers } },
+          { sources: { vans: { vendor: "simple", destination: "acme", mqtt: { broker: "hub" } } } },
+        ),
+      { "sources.vans.mqtt": /is not a way simple sends/ },
+    ],
+    [
+      "a vendor without webhook",
+      (b) => (b.sources.vans = { vendor: "radio", destination: "acme" }),
+      { "sources.vans.mqtt": /MQTT only/ },
+    ],
+    [
+      "webhook and MQTT in one source",
+      (b) => {
+        b.mqtt = { brokers };
+        b.sources.vans = {
+          ...{
+            vendor: "choosy",
+            destination: "acme",
+            speedUnit: "mph",
+            mqtt: { broker: "hub", topics: ["t"] },
+          },
+          auth: { proof: "basic", secret: "s", username: "u" },
+        };
+      },
+      { "sources.vans.auth": /two sources/ },
+    ],
+    [
+      "an unknown broker",
+      (b) => (b.sources.vans = { vendor: "radio", destination: "acme", mqtt: { broker: "hub" } }),
+      { "sources.vans.mqtt.broker": /names no broker/ },
+    ],
+    [
+      "an embedded broker that is off",
+      (b) => (b.sources.vans = { vendor: "radio", destination: "acme", mqtt: { broker: "listen" } }),
+      { "sources.vans.mqtt.broker": /mqtt.listen/ },
+    ],
+    [
+      "no topics at all",
+      (b) => {
+        b.mqtt = { brokers };
+        b.sources.vans = { vendor: "topicless", destination: "acme", mqtt: { broker: "hub" } };
+      },
+      { "sources.vans.mqtt.topics": /has no usual topics/ },
+    ],
+    [
+      "a topic that is no filter",
+      (b) => {
+        b.mqtt = { brokers };
+        b.sources.vans = {
+          vendor: "radio",
+          destination: "acme",
+          mqtt: { broker: "hub", topics: ["a/+/b", "#", "/x/#", "a/#/b", "a+"] },
+        };
+      },
+      { "sources.vans.mqtt.topics[3]": /topic filter/, "sources.vans.mqtt.topics[4]": /topic filter/ },
+    ],
+    [
+      "a speed unit the vendor does not document",
+      (b) =>
+        (b.sources.vans = {
+          vendor: "choosy",
+          destination: "acme",
+          auth: { proof: "address", allow: ["10.0.0.1"] },
+        }),
+      { "sources.vans.speedUnit": /is required/ },
+    ],
+    [
+      "a speed unit for nothing",
+      (b) => (b.source.speedUnit = "kph"),
+      { "sources.vans.speedUnit": /has no effect/ },
+    ],
+    ["options for nothing", (b) => (b.source.options = {}), { "sources.vans.options": /takes no options/ }],
+    [
+      "wrong options",
+      (b) =>
+        (b.sources.vans = {
+          ...{ vendor: "choosy", destination: "acme", speedUnit: "mph", options: { depth: 10, zones: 1 } },
+          auth: { proof: "address", allow: ["10.0.0.1"] },
+        }),
+      {
+        "sources.vans.options.zone": "is required",
+        "sources.vans.options.depth": "must be at most 9",
+        "sources.vans.options.zones": /is not a setting/,
+      },
+    ],
+    [
+      "no address",
+      (b) =>
+        (b.sources.vans = {
+          vendor: "choosy",
+          destination: "acme",
+          speedUnit: "mph",
+          auth: { proof: "address", allow: ["10.0.0.0/33", "10", "10.0/8", "fd00::/8"] },
+        }),
+      {
+        "sources.vans.auth.allow[0]": /must be an address or a range/,
+        "sources.vans.auth.allow[1]": /must be an address or a range/,
+        "sources.vans.auth.allow[2]": /must be an address or a range/,
+      },
+    ],
+    [
+      "a custom environment without addresses",
+      (b) => (b.destination.environment = "custom"),
+      { "destinations.acme.apiUrl": /is required/, "destinations.acme.authUrl": /is required/ },
+    ],
+    [
+      "a custom environment in the clear",
+      (b) =>
+        Object.assign(b.destination, {
+          environment: "custom",
+          apiUrl: "http://api.example.com",
+          authUrl: "http://8.8.8.8",
+        }),
+      { "destinations.acme.apiUrl": /must be https/, "destinations.acme.authUrl": /must be https/ },
+    ],
+    [
+      "an address without effect",
+      (b) => (b.destination.apiUrl = "https://api.test"),
+      { "destinations.acme.apiUrl": /only where environment is custom/ },
+    ],
+    [
+      "an address that is none",
+      (b) => Object.assign(b.destination, { environment: "custom", apiUrl: "ftp://x", authUrl: "localhost" }),
+      { "destinations.acme.apiUrl": /http:\/\/ or https:\/\//, "destinations.acme.authUrl": /http:\/\// },
+    ],
+    [
+      "a lock that takes too long to run out",
+      (b) => (b.queue = { lockMs: 2001 }),
+      { "queue.lockMs": /at most 5000/ },
+    ],
+    [
+      "a lock that a stall would cost",
+      (b) => (b.queue = { toleratedStallMs: 2000 }),
+      { "queue.lockMs": /more than toleratedStallMs/ },
+    ],
+    [
+      "answers later than senders wait",
+      (b) => Object.assign(b, { http: { answerWithinMs: 50 }, queue: { groupCommitMs: 50 } }),
+      { "queue.groupCommitMs": /http.answerWithinMs/, "redis.commandTimeoutMs": /http.answerWithinMs/ },
+    ],
+    [
+      "a request longer than an age",
+      (b) => Object.assign(b.destination, { maxAgeMs: 20_000, maxBatchAgeMs: 20_000 }),
+      {
+        "destinations.acme.requestTimeoutMs": /less than maxAgeMs/,
+        "destinations.acme.maxBatchAgeMs": /less than maxAgeMs/,
+      },
+    ],
+    [
+      "one throttle, two rates",
+      (b) =>
+        (b.destinations.second = { ...b.destination, provider: "other", ratePerSecond: 10, guardMs: 60 }),
+      {
+        "destinations.second.ratePerSecond": "must be 20 as in acme: same app and tenant, hence one throttle",
+        "destinations.second.guardMs": /must be 50 as in acme/,
+      },
+    ],
+    [
+      "one client id twice at one broker",
+      (b) =>
+        (b.mqtt = { brokers: { ...brokers, again: { url: "tcp://HUB.test:1883", clientId: "waypost-1" } } }),
+      { "mqtt.brokers.again.clientId": /also that of hub/ },
+    ],
+    [
+      "a broker called listen",
+      (b) => (b.mqtt = { brokers: { listen: brokers.hub } }),
+      { "mqtt.brokers.listen": /cannot be called listen/ },
+    ],
+    [
+      "a certificate without its key, and without encryption",
+      (b) => (b.mqtt = { brokers: { hub: { ...brokers.hub, cert: import.meta.filename } } }),
+      { "mqtt.brokers.hub.cert": /not encrypted/, "mqtt.brokers.hub.key": /is required with cert/ },
+    ],
+    [
+      "a password alone in 3.1.1",
+      (b) => (b.mqtt = { brokers: { hub: { ...brokers.hub, protocolVersion: 4, password: "p" } } }),
+      { "mqtt.brokers.hub.username": /is required/ },
+    ],
+    [
+      "devices that lead nowhere",
+      (b) =>
+        (b.mqtt = {
+          listen: { devices: [device, { ...device, source: "vans" }, { ...device, username: "a/b" }] },
+        }),
+      { "mqtt.listen.devices[2].username": /without space/ },
+    ],
+    [
+      "devices that lead nowhere, each well written",
+      (b) => (b.mqtt = { listen: { devices: [device, { ...device, source: "vans" }] } }),
+      {
+        "mqtt.listen.devices[0].source": /names no source/,
+        "mqtt.listen.devices[1].username": "is given twice",
+        "mqtt.listen.devices[1].source": /is not listen/,
+      },
+    ],
+    [
+      "a source that no device feeds",
+      (b) => {
+        b.sources.radios = { vendor: "radio", destination: "acme", mqtt: { broker: "listen" } };
+        b.sources.others = { vendor: "radio", destination: "acme", mqtt: { broker: "listen" } };
+        b.mqtt = { listen: { devices: [device] } };
+      },
+      { "sources.others.mqtt.broker": /no device there feeds/ },
+    ],
+    [
+      "one port twice",
+      (b) =>
+        Object.assign(b, {
+          http: { port: 9090 },
+          mqtt: { listen: { port: 9090, devices: [{ ...device, source: "radios" }] } },
+          sources: { radios: { vendor: "radio", destination: "acme", mqtt: { broker: "listen" } } },
+        }),
+      { "ops.port": "is also http.port", "mqtt.listen.port": /is also/ },
+    ],
+    [
+      "a file that is not there",
+      (b) => (b.mapping = { file: "nowhere.csv" }),
+      { "mapping.file": /cannot be read \(.*nowhere\.csv\)/ },
+    ],
+    [
+      "a redis that is none",
+      (b) => (b.redis = { url: "http://user:hunter2@x", prefix: "a b" }),
+      {
+        "redis.url": "must be a URL that begins with redis:// or rediss://",
+        "redis.prefix": /must be letters/,
+      },
+    ],
+  ];
+
+  test.each(cases)("%s", (_name, change, expected) => {
+    const problems = problemsOf(load(settings((base) => void change(base))));
+    expect(problems).toEqual(
+      Object.fromEntries(
+        Object.entries(expected).map(([path, words]) => [
+          path,
+          typeof words === "string" ? words : expect.stringMatching(words),
+        ]),
+      ),
+    );
+  });
+
+  test("what looks similar and is right", () => {
+    const config = good(
+      load(
+        settings((b) => {
+          b.http = { port: 0 };
+          b.ops.port = 0;
+          b.queue = { lockMs: 2000, stalledCheckMs: 1500, toleratedStallMs: 1999 };
+          b.destination.maxAgeMs = 0;
+          b.destinations.other = { ...b.destination, tenant: "124", ratePerSecond: 5 };
+          b.destinations.sandbox = {
+            ...{ ...b.destination, tenant: "9", environment: "custom" },
+            ...{ apiUrl: "http://127.0.0.1:4000", authUrl: "http://[fd00::1]:4000/" },
+          };
+          b.destinations.neighbour = {
+            ...b.destinations.sandbox,
+            apiUrl: "http://sandbox:1",
+            authUrl: "http://10.1.2.3",
+          };
+          b.sources.radios = {
+            vendor: "radio",
+            destination: "other",
+            mqtt: { broker: "listen" },
+            speedUnit: "kph",
+          };
+          b.sources.hub = { vendor: "radio", destination: "other", mqtt: { broker: "hub" } };
+          b.mqtt = {
+            brokers: { ...brokers, other: { url: "mqtt://elsewhere.test", clientId: "waypost-1" } },
+            listen: { port: 0, devices: [device, { ...device, username: "02:aa:bb" }] },
+          };
+        }),
+      ),
+    );
+    expect(config.mqtt.listen?.devices[0]?.topics).toEqual(["%u/#"]);
+  });
+
+  test("names of JavaScript's own are not taken for entries", () => {
+    const loaded = load(settings((base) => (base.source.destination = "constructor")));
+    expect(problemsOf(loaded)).toEqual({
+      "sources.vans.destination": "names no destination of this configuration",
+    });
+    expect(problemsOf(loadFile(`${stringify(settings())}__proto__: { a: 1 }\n`))).toHaveProperty([
+      "__proto__",
+    ]);
+  });
+});
+
+test("files are found beside the configuration file, wherever the program was started", () => {
+  writeFileSync(join(dir, "mapping.csv"), "device,unit\n");
+  const config = good(loadFile(stringify(settings((base) => (base.mapping = { file: "mapping.csv" })))));
+  expect(config.mapping?.file).toBe(join(dir, "mapping.csv"));
+});
+
+describe("a single tenant on environment variables alone", () => {
+  const env = {
+    WAYPOST_SOURCE_VENDOR: "simple",
+    WAYPOST_SOURCE_SECRET: "12345",
+    WAYPOST_TENANT: "987654321",
+    WAYPOST_PROVIDER: "acme-gps",
+    WAYPOST_APP_KEY: "ak1.x",
+    WAYPOST_CLIENT_ID: "cid.x",
+    WAYPOST_CLIENT_SECRET: "cs.${x}",
+    WAYPOST_OPS_TOKEN: "0123456789abcdef",
+  };
+  const loadEnv = (more: Record<string, string> = {}) => loadConfig({ env: { ...env, ...more }, adapters });
+
+  test("makes the same configuration as a file", () => {
+    const fromFile = good(
+      load({
+        ops: { token: env.WAYPOST_OPS_TOKEN, port: 9191 },
+        http: { port: 8181, trustedProxies: ["10.0.0.1", "10.1.0.0/16"] },
+        redis: { url: "redis://r:6379" },
+        sources: { simple: { vendor: "simple", destination: "servicetitan", auth: { secret: "12345" } } },
+        destinations: {
+          servicetitan: {
+            ...{ tenant: "987654321", provider: "acme-gps", appKey: "ak1.x", clientId: "cid.x" },
+            ...{ clientSecret: "cs.${x}", environment: "integration", ratePerSecond: 7 },
+          },
+        },
+      }),
+    );
+    const fromEnv = loadEnv({
+      WAYPOST_HTTP_PORT: "8181",
+      WAYPOST_OPS_PORT: "9191",
+      WAYPOST_REDIS_URL: "redis://r:6379",
+      WAYPOST_TRUSTED_PROXIES: "10.0.0.1, 10.1.0.0/16",
+      WAYPOST_ENVIRONMENT: "integration",
+      WAYPOST_RATE_PER_SECOND: "7",
+      WAYPOST_LOG_LEVEL: "",
+    });
+    expect(good(fromEnv)).toEqual(fromFile);
+  });
+
+  test("over MQTT", () => {
+    const config = good(
+      loadConfig({
+        env: {
+          ...Object.fromEntries(Object.entries(env).filter(([name]) => name !== "WAYPOST_SOURCE_SECRET")),
+          WAYPOST_SOURCE_VENDOR: "radio",
+          WAYPOST_SOURCE_NAME: "trackers",
+          WAYPOST_MQTT_URL: "mqtts://broker.test",
+          WAYPOST_MQTT_CLIENT_ID: "waypost",
+          WAYPOST_MQTT_PROTOCOL_VERSION: "4",
+          WAYPOST_MQTT_TOPICS: "a/#,b/+",
+        },
+        adapters,
+      }),
+    );
+    expect(config.sources.trackers).toMatchObject({ mqtt: { broker: "mqtt", topics: ["a/#", "b/+"] } });
+    expect(config.mqtt.brokers.mqtt).toMatchObject({ clientId: "waypost", protocolVersion: 4 });
+  });
+
+  test("problems name the variable to change", () => {
+    const problems = problemsOf(
+      loadConfig({
+        env: {
+          WAYPOST_SOURCE_VENDOR: "choosy",
+          WAYPOST_TENNANT: "1",
+          WAYPOST_HTTP_PORT: "eighty",
+          WAYPOST_SOURCE_PROOF: "address",
+          WAYPOST_SOURCE_ALLOW: "10.0.0.1,nowhere",
+          WAYPOST_CLIENT_SECRET: "s",
+          WAYPOST_CLIENT_ID: "c",
+          WAYPOST_APP_KEY: "a",
+          WAYPOST_PROVIDER: "p",
+          // What Kubernetes adds by itself.
+          WAYPOST_SERVICE_HOST: "10.0.0.7",
+          WAYPOST_PORT: "tcp://10.0.0.7:8080",
+          WAYPOST_PORT_8080_TCP_ADDR: "10.0.0.7",
+        },
+        adapters,
+      }),
+    );
+    expect(problems).toEqual({
+      WAYPOST_TENNANT: expect.stringContaining("is not a variable"),
+      WAYPOST_HTTP_PORT: "must be a number",
+      WAYPOST_SOURCE_ALLOW: expect.stringContaining("must be an address"),
+      WAYPOST_OPS_TOKEN: "is required",
+      WAYPOST_TENANT: "is required",
+    });
+    expect(problemsOf(loadEnv({ WAYPOST_SOURCE_SECRET: "" }))).toEqual({
+      WAYPOST_SOURCE_SECRET: expect.stringContaining("cannot prove its sender"),
+    });
+  });
+});
+
+describe("proxies", () => {
+  test("come from the environment, lower case first, and are handed on", () => {
+    const env = {
+      HTTPS_PROXY: "http://upper:1",
+      https_proxy: "http://lower:2",
+      HTTP_PROXY: "",
+      NO_PROXY: "localhost,.test",
+    };
+    expect(good(load(settings(), env)).proxy).toEqual({
+      httpsProxy: "http://lower:2",
+      noProxy: "localhost,.test",
+    });
+  });
+
+  test("must be addresses", () => {
+    expect(problemsOf(load(settings(), { HTTPS_PROXY: "user:hunter2@proxy" }))).toEqual({
+      HTTPS_PROXY: "must be an http:// or https:// URL",
+    });
+    expect(problemsOf(load(settings((base) => (base.proxy = {}))))).toHaveProperty("proxy");
+  });
+});
+
+describe("secrets never show", () => {
+  const SECRET = "Sw0rdf1sh";
+
+  test("describeConfig says only that they are set", () => {
+    const config = good(
+      load(
+        settings((base) => {
+          base.ops.token = `${SECRET}-long-enough`;
+          base.redis = { url: `redis://user:${SECRET}@r.test:6379/2?password=${SECRET}` };
+          base.source.auth = { secrets: [SECRET, `${SECRET}2`] };
+          Object.assign(base.destination, { appKey: SECRET, clientId: SECRET, clientSecret: SECRET });
+          base.sources.radios = { vendor: "radio", destination: "acme", mqtt: { broker: "listen" } };
+          base.mqtt = {
+            brokers: {
+              hub: { url: `mqtts://u:${SECRET}@hub.test`, clientId: "w", username: "u", password: SECRET },
+            },
+            listen: { devices: [{ username: "v", password: SECRET, source: "radios" }] },
+          };
+        }),
+        { HTTPS_PROXY: `http://u:${SECRET}@proxy:3128` },
+      ),
+    );
+    const described = describeConfig(config);
+    expect(described).not.toContain(SECRET);
+    const shown = parse(described);
+    expect(shown.sources.vans.auth.secrets).toEqual(["(set)", "(set)"]);
+    expect(shown.redis.url).toBe("redis://(set)@r.test:6379/2?(set)");
+    expect(shown.mqtt.brokers.hub).toMatchObject({
+      url: "mqtts://(set)@hub.test",
+      username: "u",
+      password: "(set)",
+    });
+    expect(shown.proxy).toEqual({ httpsProxy: "http://(set)@proxy:3128" });
+    expect(shown.destinations.acme).toMatchObject({ tenant: "123", appKey: "(set)", lanes: 4 });
+  });
+
+  test("nor in a problem, whatever is wrong with the setting they stand in", () => {
+    const config = settings();
+    const places: (string | number)[][] = [];
+    const note = (value: unknown, path: (string | number)[]) => {
+      if (typeof value !== "object" || value === null) places.push(path);
+      else for (const [key, item] of Object.entries(value)) note(item, [...path, key]);
+    };
+    note(config, []);
+    expect(places.length).toBeGreaterThan(8);
+    for (const wrong of [`${SECRET}\n`, ` ${SECRET}`, `${SECRET}\${`, { [SECRET]: 1 }, [SECRET]]) {
+      for (const path of places) {
+        const broken = structuredClone(parse(stringify(config)));
+        let at = broken;
+        for (const step of path.slice(0, -1)) at = at[step];
+        at[path.at(-1) ?? ""] = wrong;
+        const text = stringify(broken);
+        const loaded = loadFile(text);
+        if ("config" in loaded) continue;
+        // A key is shown, so that it can be found; only a value is secret.
+        const shown = JSON.stringify(loaded.problems);
+        if (typeof wrong === "string" || Array.isArray(wrong)) expect(shown, text).not.toContain(SECRET);
+      }
+    }
+  });
+
+  test("nor when the space after the colon is missing", () => {
+    const problems = JSON.stringify(
+      loadFile(`ops: {token:${SECRET}-long-enough}\nsources: {}\ndestinations: {}\n`),
+    );
+    expect(problems).toContain("ops.token");
+    expect(problems).not.toContain(SECRET);
+  });
+});
