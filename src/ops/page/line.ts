@@ -1,0 +1,216 @@
+/** Browser script: draws each destination as a line from its sources to ServiceTitan, and the accounting below. */
+
+export const LINE_JS = `
+import { h, show, svg } from "./dom.js";
+import { age, ago, bytes, code, count, figure, plural } from "./words.js";
+
+/** More lines than this are no picture; the rest is at /status. */
+const MAX_LINES = 30;
+const MAX_SOURCES = 8;
+const ROW_PX = 30;
+/** The buffer in numbers: amber from here on, as in the diagnosis. */
+const NEARLY_FULL = 0.8;
+const OLD_MS = 30000;
+
+export function showLines(element, status) {
+  const all = status.destinations.map((destination, index) => ({ destination, index }));
+  const worst = all.sort((a, b) => (b.destination.oldestWaitingAgeMs ?? -1) - (a.destination.oldestWaitingAgeMs ?? -1));
+  const shown = new Set(worst.slice(0, MAX_LINES).map(({ index }) => index));
+  const lines = status.destinations.map((destination, index) => (shown.has(index) ? line(status, destination, index) : null));
+  const hidden = status.destinations.length - shown.size;
+  show(
+    element,
+    lines,
+    status.destinations.length === 0 ? h("p", { class: "empty" }, "No destination is configured.") : null,
+    hidden > 0 ? h("p", { class: "empty" }, plural(hidden, "more destination", "more destinations") + " with younger backlogs: see /status.") : null,
+  );
+}
+
+function line(status, destination, index) {
+  const pointer = "/destinations/" + index + "/";
+  const gate = gateOf(destination);
+  const old = (destination.oldestWaitingAgeMs ?? 0) > OLD_MS;
+  return h(
+    "article",
+    { class: "line " + gate.kind, "aria-label": "Destination " + destination.name },
+    h(
+      "header",
+      null,
+      h("h3", null, destination.name),
+      h("p", null, "tenant ", code(destination.tenant), " · provider ", code(destination.provider), " · ", plural(destination.unitsKnown, "unit", "units"), silent(destination)),
+    ),
+    h(
+      "div",
+      { class: "track" },
+      sources(status, destination),
+      h(
+        "div",
+        { class: "station" + (old ? " old" : "") },
+        h("div", { class: "rail" }, h("i", { class: "stop" })),
+        h("p", { class: "name" }, "Waiting"),
+        figure("p", pointer + "waiting", destination.waiting, { class: "big" }),
+        h("p", { class: "note" }, destination.oldestWaitingAgeMs === null ? "nothing waits" : ["oldest ", h("b", null, age(destination.oldestWaitingAgeMs))]),
+        buffer(destination),
+        destination.held > 0 ? h("p", { class: "note" }, figure("span", pointer + "held", destination.held), " held, not mapped") : null,
+      ),
+      h(
+        "div",
+        { class: "station" },
+        h("div", { class: "rail" }, h("i", { class: "stop" })),
+        h("p", { class: "name" }, "In flight"),
+        figure("p", pointer + "inFlight", destination.inFlight, { class: "big" }),
+        lanes(destination, pointer),
+      ),
+      h(
+        "div",
+        { class: "station last" },
+        h("div", { class: "rail gate" }, h("span", { class: "signal" }, gate.word), h("i", { class: "stop" })),
+        h("p", { class: "name" }, "ServiceTitan"),
+        h("p", { class: "big" }, destination.newestAcceptedAgeMs === null ? "–" : age(destination.newestAcceptedAgeMs)),
+        h("p", { class: "note" }, destination.newestAcceptedAgeMs === null ? "nothing accepted yet" : "age of the newest position there"),
+        h("p", { class: "note" }, destination.lastOutcome === null ? "no attempt yet" : ["last attempt ", code(destination.lastOutcome), " ", ago(destination.lastOutcomeAt, status.at)]),
+        h("p", { class: "note" }, gate.note),
+        destination.deadLetters > 0 ? h("p", { class: "note" }, figure("span", pointer + "deadLetters", destination.deadLetters), " dead letters") : null,
+      ),
+    ),
+  );
+
+  function gateOf({ scopeGate, gate }) {
+    const shut = gate.state !== "open" ? gate : scopeGate;
+    const rate = Math.min(scopeGate.ratePerSecond, gate.ratePerSecond) + " requests/s";
+    if (shut.state === "open") return { kind: "open", word: "open", note: "up to " + rate };
+    if (shut.state === "ramping") return { kind: "ramping", word: "ramping", note: "now " + rate };
+    const left = shut.untilMs === null ? null : shut.untilMs - Date.parse(status.at);
+    const until = left !== null && left > 0 ? ", next try in " + age(left) : "";
+    return { kind: shut.state, word: shut.state, note: [shut.reason === null ? "" : code(shut.reason), until] };
+  }
+}
+
+function silent({ silentUnits }) {
+  if (silentUnits.length === 0) return null;
+  const names = silentUnits.map(({ unit, ageMs }) => unit + " (" + age(ageMs) + ")").join(", ");
+  return [" · ", h("span", { class: "silent", title: names }, plural(silentUnits.length, "silent", "silent"))];
+}
+
+/** Names on the left, each joined by a curve to the rail on the right. */
+function sources(status, destination) {
+  const all = status.sources.map((source, index) => ({ source, index })).filter(({ source }) => source.destination === destination.name);
+  const shown = all.slice(0, MAX_SOURCES);
+  const rows = Math.max(1, shown.length);
+  const height = rows * ROW_PX;
+  const curves = shown.map((_, row) => {
+    const y = row * ROW_PX + ROW_PX / 2;
+    return svg("path", { d: "M0 " + y + " C26 " + y + " 22 " + ROW_PX / 2 + " 48 " + ROW_PX / 2 });
+  });
+  return h(
+    "div",
+    { class: "sources" },
+    h(
+      "ul",
+      null,
+      shown.map(({ source, index }) =>
+        h(
+          "li",
+          null,
+          h("span", { class: "name", title: source.vendor + " by " + source.transport }, source.name),
+          h("span", { class: "note" }, figure("span", "/sources/" + index + "/accounting/messages", source.accounting.messages), " · ", ago(source.lastMessageAt, status.at)),
+        ),
+      ),
+      shown.length === 0 ? h("li", null, h("span", { class: "note" }, "no source by default")) : null,
+      all.length > shown.length ? h("li", null, h("span", { class: "note" }, count(all.length - shown.length) + " more")) : null,
+    ),
+    svg("svg", { class: "joins", viewBox: "0 0 48 " + height, width: "48", height: String(height), "aria-hidden": "true" }, curves),
+  );
+}
+
+function buffer({ bufferBytes, bufferLimitBytes }) {
+  const share = bufferBytes / bufferLimitBytes;
+  const text = bytes(bufferBytes) + " of " + bytes(bufferLimitBytes);
+  return h(
+    "p",
+    { class: "note" },
+    h("meter", { min: "0", max: "1", high: String(NEARLY_FULL), optimum: "0", value: String(Math.min(1, share)), "aria-label": "Buffer, " + text, title: text }),
+    " buffer " + (share * 100).toFixed(share < 0.1 ? 1 : 0) + " %",
+  );
+}
+
+function lanes({ lanes, name }, pointer) {
+  const row = (title, field, cell) =>
+    h("tr", null, h("th", { scope: "row" }, title), lanes.map((lane, index) => cell(lane, pointer + "lanes/" + index + "/" + field)));
+  return h(
+    "div",
+    { class: "scroll", tabindex: "0", role: "region", "aria-label": "Lanes of " + name },
+    h(
+      "table",
+      { class: "lanes" },
+      h("thead", null, h("tr", null, h("th", { scope: "col" }, "lane"), lanes.map((lane) => h("th", { scope: "col" }, String(lane.lane))))),
+      h(
+        "tbody",
+        null,
+        row("waiting", "waiting", (lane, at) => figure("td", at, lane.waiting)),
+        row("in flight", "inFlight", (lane, at) => figure("td", at, lane.inFlight)),
+        row("batch age", "batchAgeMs", (lane) => h("td", { class: "number" + (lane.batchAgeMs === null ? " zero" : ""), title: lane.batchId }, age(lane.batchAgeMs))),
+      ),
+    ),
+  );
+}
+
+/** Each line of the identity, left side first. */
+const GROUPS = [
+  ["messages", "Messages", ["refused", "ignored", "handshakes", "malformed", "read"]],
+  ["candidates", "Candidates", ["rejected", "duplicates"]],
+  ["kept", "Kept", ["delivered", "deadLettered", "expired", "superseded", "dropped", "held", "waiting", "inFlight"]],
+];
+const NAMES = { deadLettered: "dead-lettered", inFlight: "in flight" };
+
+export function showAccounting(element, status) {
+  const head = h(
+    "tr",
+    null,
+    h("th", { scope: "col" }, "source"),
+    GROUPS.map(([line, title, terms]) => [
+      h("th", { scope: "col", class: "number first" }, title.toLowerCase()),
+      terms.map((term, index) => h("th", { scope: "col", class: "number" }, (index === 0 ? "= " : "+ ") + (NAMES[term] ?? term))),
+      line === "candidates" ? h("th", { scope: "col", class: "number" }, "+ kept") : null,
+    ]),
+    h("th", { scope: "col" }, "adds up"),
+  );
+  const row = (name, pointer, accounting, identity, kind) =>
+    h(
+      "tr",
+      { class: kind },
+      h("th", { scope: "row" }, name),
+      GROUPS.map(([line, , terms]) => [
+        figure("td", pointer + "accounting/" + line, accounting[line], { class: "number first" }),
+        terms.map((term) => figure("td", pointer + "accounting/" + term, accounting[term])),
+        line === "candidates" ? figure("td", pointer + "accounting/kept", accounting.kept) : null,
+      ]),
+      addsUp(identity),
+    );
+  show(
+    element,
+    h(
+      "div",
+      { class: "panel accounting" },
+      h(
+        "div",
+        { class: "scroll", tabindex: "0", role: "region", "aria-label": "Accounting" },
+        h(
+          "table",
+          null,
+          h("caption", null, "Accounting: every message and every position ends in exactly one state"),
+          h("thead", null, head),
+          h("tbody", null, status.sources.map((source, index) => row(source.name, "/sources/" + index + "/", source.accounting, source.identity, null))),
+          h("tfoot", null, row("all", "/totals/", status.totals.accounting, status.totals.identity, "total")),
+        ),
+      ),
+    ),
+  );
+}
+
+function addsUp(identity) {
+  const parted = Object.entries(identity).filter(([, by]) => by !== 0);
+  if (parted.length === 0) return h("td", { class: "good" }, "✓ yes");
+  return h("td", { class: "bad" }, parted.map(([line, by]) => line + " off by " + count(by)).join(", "));
+}
+`;

@@ -1,0 +1,82 @@
+/** Browser script: what is switched on: sources, destinations, brokers, Redis, mapping, policies, clocks. */
+
+export const SETTINGS_JS = `
+import { h, show, table } from "./dom.js";
+import { age, ago, bytes, code, count, figure, plural, time } from "./words.js";
+
+const number = (title) => ({ title, kind: "number" });
+const text = (title) => ({ title });
+const MAX_DEVICES = 20;
+
+export function showParts(element, status) {
+  show(element, sources(status), destinations(status), brokers(status), redis(status), unmapped(status), clocks(status), policies(status));
+}
+
+function sources({ sources, at }) {
+  const rows = sources.map((source) => [source.name, source.vendor, source.transport, source.destination, ago(source.lastMessageAt, at)]);
+  return table("Sources", [text("source"), text("vendor"), text("way in"), text("destination"), text("last message")], rows, "No source is configured.");
+}
+
+function destinations({ destinations }) {
+  const rows = destinations.map((destination, index) => [
+    destination.name,
+    code(destination.tenant),
+    destination.provider,
+    code(destination.scope),
+    figure("td", "/destinations/" + index + "/unitsKnown", destination.unitsKnown),
+    figure("td", "/destinations/" + index + "/gate/ratePerSecond", destination.gate.ratePerSecond),
+    h("td", { class: "number" }, bytes(destination.bufferLimitBytes)),
+  ]);
+  return table("Destinations", [text("destination"), text("tenant"), text("provider"), text("scope"), number("units"), number("requests/s"), number("buffer limit")], rows, "No destination is configured.");
+}
+
+function brokers({ brokers, at }) {
+  const rows = brokers.map((broker, index) => [
+    broker.name,
+    broker.kind,
+    h("td", { class: broker.state === "connected" || broker.state === "standby" ? "good" : "bad" }, broker.state),
+    ago(broker.since, at),
+    broker.clients === null ? "–" : figure("td", "/brokers/" + index + "/clients", broker.clients),
+    figure("td", "/brokers/" + index + "/unkept", broker.unkept),
+  ]);
+  return table("Brokers", [text("broker"), text("kind"), text("state"), text("since"), number("devices"), number("unkept")], rows, "No MQTT broker is configured.");
+}
+
+function redis({ redis, jobs }) {
+  const good = (ok, words) => h("td", { class: ok ? "good" : "bad" }, words);
+  const memory = redis.usedMemoryBytes === null ? "unknown" : bytes(redis.usedMemoryBytes) + (redis.maxMemoryBytes ? " of " + bytes(redis.maxMemoryBytes) : ", no limit");
+  const rows = [
+    ["answers", good(redis.reachable, redis.reachable ? "yes" : "no")],
+    ["takes writes", good(redis.writable, redis.writable ? "yes" : "no")],
+    ["append-only file", good(redis.aof === "always" || redis.aof === "everysec", redis.aof)],
+    ["eviction", good(redis.maxmemoryPolicy === "noeviction", redis.maxmemoryPolicy ?? "unknown")],
+    ["memory", memory],
+    ["version", redis.version ?? "unknown"],
+    ["jobs", ["waiting", "active", "delayed", "failed"].map((state, index) => [index === 0 ? "" : ", ", figure("span", "/jobs/" + state, jobs[state]), " " + state])],
+  ];
+  return table("Redis", [text("question"), text("answer")], rows, "");
+}
+
+function unmapped({ unmapped }) {
+  const rows = unmapped.slice(0, MAX_DEVICES).map((device) => [code(device.device), device.source, time(device.lastFixAt), device.policy === "hold" ? "held" : "forwarded as it is"]);
+  const panel = table("Devices without a mapping row", [text("device"), text("source"), text("last fix"), text("so it is")], rows, "Every device seen is mapped.");
+  const more = unmapped.length - rows.length;
+  if (more > 0) panel.append(h("p", { class: "note" }, plural(more, "more", "more") + ": see /status."));
+  return panel;
+}
+
+function clocks({ clocks }) {
+  const rows = clocks.slice(0, MAX_DEVICES).map((clock) => [code(clock.deviceId), clock.source, clock.text + (clock.looksLikeTimeZone ? ", like a time zone" : "")]);
+  return table("Wrong clocks", [text("device"), text("source"), text("its clock is")], rows, "No device's clock is off by a constant.");
+}
+
+/** One row for each place, so that two destinations can be compared. */
+function policies({ policies }) {
+  const places = [...new Set(policies.map((policy) => policy.where))];
+  const rows = places.map((where) => [
+    where,
+    h("td", { class: "wide" }, policies.filter((policy) => policy.where === where).map((policy) => h("span", { class: "policy" }, code(policy.name), " ", policy.value))),
+  ]);
+  return table("Policies", [text("of"), text("setting")], rows, "No policy was told to this page.");
+}
+`;

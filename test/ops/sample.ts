@@ -1,0 +1,251 @@
+/** A gateway at work, as the queue would describe it, for tests of what ops makes of it. */
+
+import type {
+  Accounting,
+  DestinationStatus,
+  GateStatus,
+  QueueStatus,
+  SourceStatus,
+} from "../../src/ops/status.ts";
+import { identityOf } from "../../src/ops/status.ts";
+
+export const AT = "2026-11-20T18:30:00.000Z";
+
+/** The time so long before `AT`. */
+export function before(ms: number): string {
+  return new Date(Date.parse(AT) - ms).toISOString();
+}
+
+export const OPEN: GateStatus = { state: "open", reason: null, untilMs: null, ratePerSecond: 20 };
+
+const ACCOUNTING: Accounting = {
+  messages: 12_480,
+  refused: 14,
+  ignored: 1_203,
+  handshakes: 1,
+  malformed: 2,
+  read: 11_260,
+  candidates: 45_386,
+  rejected: 412,
+  duplicates: 96,
+  kept: 44_878,
+  delivered: 44_201,
+  deadLettered: 3,
+  expired: 21,
+  superseded: 340,
+  dropped: 0,
+  held: 5,
+  waiting: 208,
+  inFlight: 100,
+};
+
+export function source(changes: Partial<SourceStatus> = {}): SourceStatus {
+  const accounting = changes.accounting ?? ACCOUNTING;
+  return {
+    name: "bouncie-vans",
+    vendor: "bouncie",
+    transport: "webhook",
+    destination: "acme-austin",
+    accounting,
+    rejectedBy: { null_island: 301, too_old: 88, no_fix: 23 },
+    defects: { speed_too_high: 41, heading_out_of_range: 7 },
+    refusedBy: { unproven: 14 },
+    conflictingFixes: 2,
+    lastMessageAt: before(400),
+    identity: identityOf(accounting),
+    ...changes,
+  };
+}
+
+export function destination(changes: Partial<DestinationStatus> = {}): DestinationStatus {
+  return {
+    name: "acme-austin",
+    scope: "7f3a.1015",
+    tenant: "1015",
+    provider: "AcmeGPS",
+    scopeGate: OPEN,
+    gate: OPEN,
+    waiting: 208,
+    inFlight: 100,
+    held: 5,
+    oldestWaitingAgeMs: 840,
+    newestAcceptedAgeMs: 1_310,
+    bufferBytes: 61_234,
+    bufferLimitBytes: 256_000_000,
+    unitsKnown: 212,
+    silentUnits: [],
+    lanes: [
+      { lane: 0, waiting: 61, inFlight: 100, batchId: "b-9f1c", batchAgeMs: 120 },
+      { lane: 1, waiting: 48, inFlight: 0, batchId: null, batchAgeMs: null },
+      { lane: 2, waiting: 57, inFlight: 0, batchId: null, batchAgeMs: null },
+      { lane: 3, waiting: 42, inFlight: 0, batchId: null, batchAgeMs: null },
+    ],
+    deadLetters: 0,
+    lastOutcome: "delivered",
+    lastOutcomeAt: before(310),
+    ...changes,
+  };
+}
+
+/** Nothing wrong. */
+export function healthy(changes: Partial<QueueStatus> = {}): QueueStatus {
+  return {
+    at: AT,
+    sources: [source()],
+    destinations: [destination()],
+    redis: {
+      reachable: true,
+      version: "7.0.15",
+      aof: "everysec",
+      maxmemoryPolicy: "noeviction",
+      usedMemoryBytes: 41_200_000,
+      maxMemoryBytes: 2_000_000_000,
+      writable: true,
+      problems: [],
+    },
+    jobs: { waiting: 0, active: 1, delayed: 0, failed: 0 },
+    quarantine: { count: 0, bytes: 0, oldestAt: null, recent: [] },
+    deadLetters: { count: 0, bytes: 0, recent: [] },
+    ledger: {
+      batches: 3_120,
+      bytes: 2_410_000,
+      reachesBackTo: before(26 * 3_600_000),
+      recent: Array.from({ length: 8 }, (_, index) => ({
+        at: before(310 + index * 970),
+        destination: "acme-austin",
+        batchId: `b-9f1${index}`,
+        pings: 100 - index * 7,
+        outcome: "delivered",
+        status: 200,
+        tookMs: 118 + index * 9,
+      })),
+    },
+    unmapped: [],
+    ...changes,
+  };
+}
+
+/** A bad night: two tenants, one refused by ServiceTitan, one behind, and most of what can be wrong beside it. */
+export function troubled(): QueueStatus {
+  const little: Accounting = {
+    ...ACCOUNTING,
+    messages: 3_204,
+    refused: 0,
+    ignored: 0,
+    handshakes: 0,
+    malformed: 4,
+    read: 3_200,
+    candidates: 3_200,
+    rejected: 140,
+    duplicates: 0,
+    kept: 3_060,
+    delivered: 1_840,
+    deadLettered: 2,
+    expired: 0,
+    superseded: 0,
+    dropped: 0,
+    held: 0,
+    waiting: 1_218,
+    inFlight: 0,
+  };
+  return healthy({
+    sources: [
+      source(),
+      source({
+        name: "motive",
+        vendor: "motive",
+        accounting: little,
+        rejectedBy: { in_future: 140 },
+        defects: {},
+        refusedBy: {},
+        conflictingFixes: 0,
+        lastMessageAt: before(3_100),
+      }),
+      source({
+        name: "trackers",
+        vendor: "traccar",
+        transport: "broker",
+        destination: "blue-plumbing",
+        accounting: little,
+        rejectedBy: { no_fix: 140 },
+        defects: {},
+        refusedBy: {},
+        conflictingFixes: 0,
+        lastMessageAt: before(65_000),
+      }),
+    ],
+    destinations: [
+      destination({
+        scopeGate: {
+          state: "paused",
+          reason: "throttled",
+          untilMs: Date.parse(AT) + 4_000,
+          ratePerSecond: 20,
+        },
+        waiting: 1_426,
+        oldestWaitingAgeMs: 74_000,
+        newestAcceptedAgeMs: 78_000,
+        bufferBytes: 221_000_000,
+        silentUnits: [
+          { unit: "Van 12", lastFixAt: before(2_400_000), ageMs: 2_400_000 },
+          { unit: "Van 40", lastFixAt: before(5_400_000), ageMs: 5_400_000 },
+        ],
+        deadLetters: 5,
+        lastOutcome: "throttled",
+      }),
+      destination({
+        name: "blue-plumbing",
+        scope: "7f3a.2207",
+        tenant: "2207",
+        gate: { state: "paused", reason: "forbidden", untilMs: Date.parse(AT) + 30_000, ratePerSecond: 20 },
+        waiting: 1_218,
+        inFlight: 0,
+        held: 0,
+        oldestWaitingAgeMs: 412_000,
+        newestAcceptedAgeMs: 415_000,
+        lanes: [0, 1, 2, 3].map((lane) => ({
+          lane,
+          waiting: lane === 0 ? 309 : 303,
+          inFlight: 0,
+          batchId: null,
+          batchAgeMs: null,
+        })),
+        lastOutcome: "blocked",
+        lastOutcomeAt: before(12_000),
+      }),
+    ],
+    quarantine: {
+      count: 6,
+      bytes: 9_410,
+      oldestAt: before(7_200_000),
+      recent: [
+        {
+          id: "q-1",
+          at: before(33_000),
+          source: "motive",
+          reason: "malformed",
+          problem: "vehicle.current_location: Invalid input: expected object, received string",
+        },
+      ],
+    },
+    deadLetters: {
+      count: 5,
+      bytes: 1_900,
+      recent: [
+        {
+          id: "d-1",
+          at: before(80_000),
+          destination: "acme-austin",
+          unit: "Van 7",
+          externalId: "bouncie-vans:352099001761481:1732126080000",
+          reason: "failed",
+          message: "Unit 'Van 7' is not configured for provider AcmeGPS.",
+        },
+      ],
+    },
+    unmapped: [
+      { source: "bouncie-vans", device: "352099001761999", lastFixAt: before(40_000), policy: "hold" },
+      { source: "trackers", device: "tk-0042", lastFixAt: before(90_000), policy: "forward" },
+    ],
+  });
+}
