@@ -9,6 +9,8 @@ import { until } from "./wait.ts";
 export interface Mosquitto {
   url: string;
   port: number;
+  /** Changes with every restart. */
+  readonly pid: number;
   stop(): Promise<void>;
   kill(signal: NodeJS.Signals): void;
   /** Ends the broker if it runs, and starts it again on the same port and directory. */
@@ -51,6 +53,9 @@ export async function startMosquitto(config: string[] = []): Promise<Mosquitto> 
   return {
     url: `mqtt://127.0.0.1:${port}`,
     port,
+    get pid() {
+      return broker.pid;
+    },
     async stop() {
       await broker.stop();
       rmSync(dir, { recursive: true, force: true });

@@ -1,0 +1,103 @@
+/**
+ * Reference "floor": the least that could work with the same parts. Nobody is authenticated, nothing is checked, a
+ * crash loses what was popped. No gateway with the same parts can be expected to do better; it shows what care costs.
+ *
+ *   answer   Hono parses the JSON and answers; nothing is stored
+ *   consume  MQTT.js parses the JSON; the library acknowledges by itself; nothing is stored
+ *   line     Hono, RPUSH, answer; LPOP of a batch, POST, again
+ */
+
+import { setTimeout as pause } from "node:timers/promises";
+import { serve } from "@hono/node-server";
+import { Hono } from "hono";
+import { Redis } from "ioredis";
+import mqtt from "mqtt";
+import { Pool } from "undici";
+import { serveParent } from "./parts.ts";
+import { type Reading, toPing } from "./ping.ts";
+
+/** Given by the benchmark as one JSON argument. */
+export interface FloorSettings {
+  mode: "answer" | "consume" | "line";
+  redisUrl: string;
+  sinkUrl: string;
+  pingsPath: string;
+  batchPings: number;
+  postsInFlight: number;
+  mqtt: { url: string; topic: string; receiveMaximum: number } | null;
+}
+
+const settings: FloorSettings = JSON.parse(process.argv[2] ?? "{}");
+const KEY = "floor:pings";
+/** Not every pop finds a full batch; waiting this long for more keeps small POSTs from eating the processor. */
+const FILL_MS = 10;
+
+const app = new Hono();
+let isHeld = false;
+
+if (settings.mode === "answer") {
+  app.post("/webhooks/bench", async (c) => {
+    await c.req.json();
+    return c.json({ ok: true });
+  });
+}
+
+if (settings.mode === "line") {
+  const redis = new Redis(settings.redisUrl);
+  app.post("/webhooks/bench", async (c) => {
+    const body: Reading | Reading[] = await c.req.json();
+    const readings = Array.isArray(body) ? body : [body];
+    await redis.rpush(KEY, ...readings.map((reading) => JSON.stringify(toPing(reading))));
+    return c.json({ ok: true });
+  });
+  for (let i = 0; i < settings.postsInFlight; i++) void deliver();
+}
+
+async function deliver(): Promise<void> {
+  const redis = new Redis(settings.redisUrl);
+  const pool = new Pool(settings.sinkUrl, { connections: 1 });
+  for (;;) {
+    const pings = isHeld ? null : await redis.lpop(KEY, settings.batchPings);
+    if (pings !== null) {
+      const { body } = await pool.request({
+        method: "POST",
+        path: settings.pingsPath,
+        headers: { "content-type": "application/json" },
+        body: `[${pings.join(",")}]`,
+      });
+      await body.json();
+    }
+    if ((pings?.length ?? 0) < settings.batchPings) await pause(FILL_MS);
+  }
+}
+
+if (settings.mode === "consume" && settings.mqtt !== null) {
+  const { url, topic, receiveMaximum } = settings.mqtt;
+  const client = mqtt.connect(url, {
+    protocolVersion: 5,
+    clean: false,
+    clientId: "floor",
+    properties: { sessionExpiryInterval: 600, receiveMaximum },
+  });
+  client.on("connect", () => client.subscribe(topic, { qos: 1 }));
+  client.on("message", (_topic, payload) => {
+    JSON.parse(payload.toString());
+  });
+}
+
+const handlers = {
+  address(): Promise<number> {
+    return new Promise((resolve) => {
+      serve({ fetch: app.fetch, port: 0, hostname: "127.0.0.1" }, ({ port }) => resolve(port));
+    });
+  },
+  hold(): void {
+    isHeld = true;
+  },
+  release(): void {
+    isHeld = false;
+  },
+};
+export type Floor = typeof handlers;
+
+serveParent(handlers);

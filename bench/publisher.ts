@@ -1,0 +1,89 @@
+/** The load generator for MQTT: a process that publishes at QoS 1 as fast as the broker acknowledges. */
+
+import { connect } from "node:net";
+import mqttPacket from "mqtt-packet";
+import { serveParent } from "./parts.ts";
+import { createReadings } from "./readings.ts";
+
+/** Publishes the broker has not acknowledged yet: enough to keep it busy, few enough to see it stall. */
+const WINDOW = 2000;
+/** Packets per write: one system call for many. */
+const PER_WRITE = 100;
+const CONNACK_BYTES = 4;
+const PUBACK_BYTES = 4;
+
+export interface Flood {
+  port: number;
+  topic: string;
+  /** Reached or told to stop, whichever comes first. */
+  maxMessages: number;
+}
+
+let isStopping = false;
+
+function flood({ port, topic, maxMessages }: Flood): Promise<{ published: number; tookMs: number }> {
+  isStopping = false;
+  const bodies = createReadings(1);
+  const packet = mqttPacket.generate({
+    cmd: "publish",
+    topic,
+    qos: 1,
+    messageId: 1,
+    payload: Buffer.alloc(bodies.bytes),
+    dup: false,
+    retain: false,
+  });
+  const payloadAt = packet.length - bodies.bytes;
+  const messageIdAt = payloadAt - 2;
+
+  return new Promise((resolve, reject) => {
+    const socket = connect(port, "127.0.0.1");
+    const startedAt = performance.now();
+    let published = 0;
+    let received = 0;
+
+    function publish(): void {
+      const acknowledged = Math.max(0, received - CONNACK_BYTES) / PUBACK_BYTES;
+      const isOver = isStopping || published >= maxMessages;
+      if (isOver && acknowledged >= published) {
+        socket.end(mqttPacket.generate({ cmd: "disconnect" }));
+        resolve({ published, tookMs: performance.now() - startedAt });
+      }
+      if (isOver) return;
+      while (published - acknowledged <= WINDOW - PER_WRITE && published < maxMessages) {
+        const count = Math.min(PER_WRITE, maxMessages - published);
+        const bytes = Buffer.allocUnsafe(count * packet.length);
+        for (let i = 0; i < count; i++) {
+          const at = i * packet.length;
+          packet.copy(bytes, at, 0, payloadAt);
+          published += 1;
+          // Ids run from 1 to 65,535; the window is far smaller, so none is in use twice.
+          bytes.writeUInt16BE((published % 65_535) + 1, at + messageIdAt);
+          bodies.writeNext(bytes, at + payloadAt);
+        }
+        socket.write(bytes);
+      }
+    }
+
+    socket.setNoDelay(true);
+    socket.on("error", reject);
+    // We subscribe to nothing: what comes back is one CONNACK and then nothing but PUBACKs, so counting bytes will do.
+    socket.on("data", (chunk) => {
+      received += chunk.length;
+      publish();
+    });
+    socket.write(
+      mqttPacket.generate({ cmd: "connect", clientId: `bench-${process.pid}`, clean: true, keepalive: 0 }),
+    );
+  });
+}
+
+const handlers = {
+  flood,
+  stop(): void {
+    isStopping = true;
+  },
+};
+export type Publisher = typeof handlers;
+
+serveParent(handlers);

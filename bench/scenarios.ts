@@ -1,0 +1,266 @@
+/** What is measured: each scenario takes one contestant through one turn and returns its figures. */
+
+import { setTimeout as pause } from "node:timers/promises";
+import { Redis } from "ioredis";
+import type { PrivateRedis } from "../src/sandbox/redis.ts";
+import type { Mosquitto } from "../test/parts/mosquitto.ts";
+import { watchBroker } from "./broker-counts.ts";
+import { type Contestant, TOKEN, TOPIC } from "./contestants.ts";
+import type { FloorSettings } from "./floor.ts";
+import { cpuSeconds, type Part } from "./parts.ts";
+import type { Publisher } from "./publisher.ts";
+import type { Sink } from "./sink.ts";
+import type { Load, LoadResult, Webhooks } from "./webhooks.ts";
+
+export const SCENARIOS = ["webhook-1", "webhook-100", "mqtt-qos1", "drain"] as const;
+export type ScenarioName = (typeof SCENARIOS)[number];
+
+/** Which of the floor's programs does what the scenario measures. */
+export const FLOOR_MODE: Record<ScenarioName, FloorSettings["mode"]> = {
+  "webhook-1": "answer",
+  "webhook-100": "line",
+  "mqtt-qos1": "consume",
+  drain: "line",
+};
+
+export interface Effort {
+  /** Length of the measured part of a turn. */
+  measureMs: number;
+  /** Load before it, so that nobody is judged by code that is not compiled yet. */
+  warmUpMs: number;
+  backlogPings: number;
+}
+
+/** Everything a turn stands on: fresh Redis and contestant, shared generators and sink. */
+export interface Stage {
+  contestant: Contestant;
+  redis: PrivateRedis;
+  broker: Mosquitto | null;
+  sink: Part<Sink>;
+  webhooks: Part<Webhooks>;
+  publisher: Part<Publisher>;
+}
+
+/** Null: the scenario does not show it. */
+export interface Figures {
+  pingsPerSecond: number;
+  p50Ms: number | null;
+  p99Ms: number | null;
+  redisBytesPerPing: number | null;
+  /** Share of one processor each process used while it was measured. */
+  cpu: Record<string, number>;
+  /** Anything that makes the figure less than it seems; empty when all went well. */
+  remarks: string[];
+}
+
+const CONNECTIONS = 64;
+const POLL_MS = 20;
+/** The broker reports at even seconds of its own; a stretch that is a little short of the wanted length will do. */
+const ENOUGH = 0.95;
+
+export function play(scenario: ScenarioName, stage: Stage, effort: Effort): Promise<Figures> {
+  switch (scenario) {
+    case "webhook-1":
+      return answerSingles(stage, effort);
+    case "webhook-100":
+      return sustainHundreds(stage, effort);
+    case "mqtt-qos1":
+      return consume(stage, effort);
+    case "drain":
+      return drain(stage, effort);
+    default:
+      return scenario satisfies never;
+  }
+}
+
+function request(
+  stage: Stage,
+  load: Pick<Load, "readingsPerRequest" | "forMs"> & Partial<Load>,
+): Promise<LoadResult> {
+  return stage.webhooks.ask("load", {
+    url: stage.contestant.webhookUrl,
+    token: TOKEN,
+    connections: CONNECTIONS,
+    maxReadings: Number.MAX_SAFE_INTEGER,
+    ...load,
+  });
+}
+
+/** Requests answered per second. The gateway answers after keep, and delivers what it kept at the same time. */
+async function answerSingles(stage: Stage, effort: Effort): Promise<Figures> {
+  await request(stage, { readingsPerRequest: 1, forMs: effort.warmUpMs });
+  const cpu = startCpu(stage);
+  const result = await request(stage, { readingsPerRequest: 1, forMs: effort.measureMs });
+  return {
+    pingsPerSecond: perSecond(result.taken, result.tookMs),
+    p50Ms: result.p50Ms,
+    p99Ms: result.p99Ms,
+    redisBytesPerPing: null,
+    cpu: cpu(),
+    remarks: failures(result),
+  };
+}
+
+/**
+ * Pings that reached the sink, over the time from the first request to the last arrival: load for `measureMs`, then
+ * time to deliver what is left. Taking in faster than delivering therefore wins nothing, and costs nothing either.
+ */
+async function sustainHundreds(stage: Stage, effort: Effort): Promise<Figures> {
+  await stage.sink.ask("reset", "accept");
+  const warmUp = await request(stage, { readingsPerRequest: 100, forMs: effort.warmUpMs });
+  await untilArrived(stage, warmUp.taken, effort.warmUpMs);
+  const before = await stage.sink.ask("read");
+  const stillWaiting = warmUp.taken - before.pings;
+  const cpu = startCpu(stage);
+  const result = await request(stage, { readingsPerRequest: 100, forMs: effort.measureMs });
+  const used = cpu();
+  const during = await stage.sink.ask("read");
+  await untilArrived(stage, warmUp.taken + result.taken, effort.measureMs * DRAIN_LENGTHS);
+  const after = await stage.sink.ask("read");
+  const arrived = after.pings - before.pings;
+  const left = stillWaiting + result.taken - arrived;
+  return {
+    pingsPerSecond: perSecond(arrived, after.lastAtMs - before.nowMs),
+    p50Ms: result.p50Ms,
+    p99Ms: result.p99Ms,
+    redisBytesPerPing: null,
+    cpu: used,
+    remarks: [
+      ...failures(result),
+      `took in ${rate(result.taken, result.tookMs)}/s, delivered ${rate(during.pings - before.pings, during.nowMs - before.nowMs)}/s meanwhile`,
+      ...(left > 0 ? [`${left} pings still waiting when time was up`] : []),
+      ...(left < 0 ? [`${-left} pings arrived twice`] : []),
+    ],
+  };
+}
+
+/** PUBACKs per second, as the broker counts them, while a publisher floods it. */
+async function consume(stage: Stage, effort: Effort): Promise<Figures> {
+  if (stage.broker === null) throw new Error("this scenario needs a broker");
+  const counts = await watchBroker(stage.broker.url);
+  const flood = stage.publisher.ask("flood", {
+    port: stage.broker.port,
+    topic: TOPIC,
+    maxMessages: Number.MAX_SAFE_INTEGER,
+  });
+  // Awaited below; until then a failure must not end the process before everything is stopped.
+  flood.catch(() => {});
+  await pause(effort.warmUpMs);
+  const first = await counts.next();
+  const cpu = startCpu(stage);
+  let last = await counts.next();
+  while (last.atMs - first.atMs < effort.measureMs * ENOUGH) last = await counts.next();
+  const used = cpu();
+  await stage.publisher.ask("stop");
+  const { published, tookMs } = await flood;
+  await counts.stop();
+  return {
+    pingsPerSecond: perSecond(last.pubacks - first.pubacks, last.atMs - first.atMs),
+    p50Ms: null,
+    p99Ms: null,
+    redisBytesPerPing: null,
+    cpu: used,
+    remarks: [`published ${rate(published, tookMs)}/s`],
+  };
+}
+
+/** Pings per second from the first arrival to the last, of a backlog that came in by webhook while nothing could leave. */
+async function drain(stage: Stage, effort: Effort): Promise<Figures> {
+  const { contestant, sink } = stage;
+  await sink.ask("reset", "accept");
+  const warmUp = await request(stage, {
+    readingsPerRequest: 100,
+    forMs: effort.warmUpMs,
+    maxReadings: effort.backlogPings / 4,
+  });
+  await untilArrived(stage, warmUp.taken, effort.warmUpMs * DRAIN_LENGTHS);
+
+  await contestant.hold();
+  await sink.ask("reset", "unavailable");
+  const emptyBytes = await redisBytes(stage);
+  const preload = await request(stage, {
+    readingsPerRequest: 100,
+    forMs: 60_000,
+    maxReadings: effort.backlogPings,
+  });
+  const fullBytes = await redisBytes(stage);
+
+  await sink.ask("reset", "accept");
+  const { nowMs: releasedAtMs } = await sink.ask("read");
+  await contestant.release();
+  // Whoever has given the destination a rest looks again within seconds; only then does the clock run.
+  await until(async () => (await sink.ask("read")).posts > 0, RECOVERY_MS);
+  const cpu = startCpu(stage);
+  await untilArrived(stage, preload.taken, effort.measureMs * DRAIN_LENGTHS);
+  const used = cpu();
+  const { pings, firstPings, firstAtMs, lastAtMs } = await sink.ask("read");
+  return {
+    pingsPerSecond: perSecond(pings - firstPings, lastAtMs - firstAtMs),
+    p50Ms: null,
+    p99Ms: null,
+    redisBytesPerPing: (fullBytes - emptyBytes) / preload.taken,
+    cpu: used,
+    remarks: [
+      ...failures(preload),
+      `first arrival ${Math.round(firstAtMs - releasedAtMs)} ms after the destination came back`,
+      ...(pings < preload.taken ? [`${preload.taken - pings} pings still waiting when time was up`] : []),
+      ...(pings > preload.taken ? [`${pings - preload.taken} pings arrived twice`] : []),
+    ],
+  };
+}
+
+/** Stretches of the measured length that a backlog may take to drain before it is cut off. */
+const DRAIN_LENGTHS = 5;
+/** Longer than any back-off between two looks at a destination that was unavailable. */
+const RECOVERY_MS = 15_000;
+
+async function untilArrived(stage: Stage, pings: number, withinMs: number): Promise<void> {
+  await until(async () => (await stage.sink.ask("read")).pings >= pings, withinMs);
+}
+
+/** Gives up in silence: what is missing then shows in the figures. */
+async function until(isTrue: () => Promise<boolean>, withinMs: number): Promise<void> {
+  const deadline = performance.now() + withinMs;
+  while (!(await isTrue()) && performance.now() < deadline) await pause(POLL_MS);
+}
+
+async function redisBytes(stage: Stage): Promise<number> {
+  const redis = new Redis(stage.redis.url);
+  const used = /used_memory:(\d+)/.exec(await redis.info("memory"))?.[1];
+  await redis.quit();
+  return Number(used);
+}
+
+function startCpu(stage: Stage): () => Record<string, number> {
+  const pids: Record<string, number> = {
+    contestant: stage.contestant.pid,
+    redis: stage.redis.pid,
+    sink: stage.sink.pid,
+    webhooks: stage.webhooks.pid,
+    publisher: stage.publisher.pid,
+    ...(stage.broker === null ? {} : { broker: stage.broker.pid }),
+  };
+  const startedAtMs = performance.now();
+  const before = Object.entries(pids).map(([name, pid]) => ({ name, pid, seconds: cpuSeconds(pid) }));
+  return () => {
+    const tookS = (performance.now() - startedAtMs) / 1000;
+    const shares: Record<string, number> = {};
+    for (const { name, pid, seconds } of before) {
+      const now = cpuSeconds(pid);
+      if (seconds !== null && now !== null) shares[name] = (now - seconds) / tookS;
+    }
+    return shares;
+  };
+}
+
+function failures({ failures }: LoadResult): string[] {
+  return Object.entries(failures).map(([status, count]) => `${count} requests answered ${status}`);
+}
+
+function perSecond(count: number, tookMs: number): number {
+  return tookMs > 0 ? (count * 1000) / tookMs : 0;
+}
+
+function rate(count: number, tookMs: number): string {
+  return Math.round(perSecond(count, tookMs)).toLocaleString("en");
+}
