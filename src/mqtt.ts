@@ -1,0 +1,352 @@
+/** Connects to MQTT brokers: every message goes to intake, and is acknowledged when it is kept, in order of arrival. */
+
+import { setTimeout as pause } from "node:timers/promises";
+import mqtt, { type IClientOptions, type IPublishPacket, type MqttClient } from "mqtt";
+import mqttPacket from "mqtt-packet";
+import type { Message } from "./adapters/adapter.ts";
+import { createArrivals } from "./arrivals.ts";
+import type { Events } from "./events.ts";
+import type { Intake, Source } from "./intake.ts";
+import { offer } from "./offer.ts";
+import { topicMatcher, withoutCovered } from "./topic.ts";
+
+/** How to reach a broker and to be recognised there. Certificates and keys are PEM texts. */
+export interface BrokerSettings {
+  url: string;
+  /** Names the session that the broker keeps for us: the same after every start, and used by one process only. */
+  clientId: string;
+  protocolVersion: 4 | 5;
+  username?: string | undefined;
+  password?: string | undefined;
+  ca?: string | undefined;
+  cert?: string | undefined;
+  key?: string | undefined;
+  rejectUnauthorized: boolean;
+  keepaliveS: number;
+  /** Messages that may be un-acknowledged at a time. */
+  receiveMaximum: number;
+  /** Of a message's payload; a larger one is counted, acknowledged and not read. */
+  maximumPacketBytes: number;
+  sessionExpiryS: number;
+}
+
+export interface Subscription {
+  source: Source;
+  topics: readonly string[];
+}
+
+export type MqttEvents = Pick<Events, "brokerConnected" | "brokerDisconnected" | "brokerRefused" | "failed">;
+
+export interface BrokerState {
+  broker: string;
+  connected: boolean;
+  /** UTC milliseconds since 1970: since when it is connected, or not. */
+  since: number;
+  /** The last thing that went wrong; null once the broker has taken the subscriptions. */
+  lastError: string | null;
+  messages: number;
+  /** Matched no source: left over from filters that were configured once, and still in the session. */
+  unrouted: number;
+  unacked: number;
+  /** UTC milliseconds since 1970: arrival of the message that holds up all acknowledgements. */
+  oldestUnackedAt: number | null;
+}
+
+export interface BrokerConnection {
+  state(): BrokerState;
+  /** Finishes what has arrived, for at most this long, and leaves; the session stays with the broker. */
+  close(withinMs: number): Promise<void>;
+}
+
+/**
+ * What MQTT.js 5.16 is relied on for, beside its documentation; test/mqtt.test.ts pins each:
+ * - `handleMessage` is public and is called once per PUBLISH; replaced before the first I/O, it sees all of them.
+ * - Given an error, its callback sends no PUBACK and goes on to the next packet (upstream tests say so as well).
+ *   That separates taking a message from acknowledging it: waiting inside would mean one message at a time.
+ * - Without its callback no further byte is parsed: back-pressure for QoS 0, and for brokers without a window.
+ * - `stream` is a new object for every connection.
+ */
+const ACK_LATER = new Error("acknowledged when kept");
+
+/** AWS IoT takes no more filters in one SUBSCRIBE. */
+const FILTERS_PER_SUBSCRIBE = 8;
+/**
+ * The packet limit told to the broker is this many times ours. Brokers drop a larger message without a word to either
+ * side, so what is merely too large has to reach us to be counted; this only bounds memory.
+ */
+const TOLD_LIMIT_FACTOR = 64;
+/** MQTT 5.0 §2.1.4: 268,435,455 bytes after a head of five. */
+const MQTT_MAX_PACKET_BYTES = 268_435_460;
+const RECONNECT_EVERY_MS = 1000;
+
+export function connectBroker({
+  broker,
+  settings,
+  subscriptions,
+  intake,
+  events,
+}: {
+  broker: string;
+  settings: BrokerSettings;
+  subscriptions: readonly Subscription[];
+  intake: Intake;
+  events: MqttEvents;
+}): BrokerConnection {
+  const routes = subscriptions.flatMap(({ source, topics }) =>
+    topics.map((filter) => ({ source, matches: topicMatcher(filter) })),
+  );
+  const filters = withoutCovered(subscriptions.flatMap(({ topics }) => topics));
+  const matchers = filters.map(topicMatcher);
+
+  const arrivals = createArrivals({ max: settings.receiveMaximum, onRoom: unpark });
+  let parked: (() => void)[] = [];
+  let heartbeat: NodeJS.Timeout | undefined;
+  let connected = false;
+  let closing = false;
+  let subscribed = false;
+  let since = Date.now();
+  let lastError: string | null = null;
+  let messages = 0;
+  let unrouted = 0;
+
+  const client = mqtt.connect(settings.url, clientOptions(settings));
+  // In the same turn as connect: with a later one, 1 of 200 waiting messages was acknowledged by the default handler.
+  client.handleMessage = (packet, done) => {
+    const goOn = packet.qos === 0 ? () => done() : () => done(ACK_LATER);
+    // What comes while leaving is not acknowledged, so the broker sends it again at the next start.
+    if (closing) {
+      goOn();
+      return;
+    }
+    const handled = arrive(packet);
+    // QoS 2 comes only from a subscription of another program with our client id; the library has to finish it.
+    if (packet.qos === 2) void handled.then(() => done());
+    // Over the window: QoS 0, or a broker that knows no window. Parsing stops until there is room again.
+    else if (arrivals.full()) park(goOn);
+    else goOn();
+  };
+  assertReliable(client);
+
+  function arrive({ topic, payload, qos, messageId, retain }: IPublishPacket): Promise<void> {
+    messages += 1;
+    const { stream } = client;
+    const body = typeof payload === "string" ? Buffer.from(payload) : payload;
+    const message = { body, receivedAt: Date.now(), headers: {}, query: {}, topic, retained: retain };
+    const twin = mayComeTwice(topic) ? arrivals.twinOf(topic, body) : null;
+    return arrivals.add({
+      topic,
+      payload: body,
+      receivedAt: message.receivedAt,
+      sentAgain: qos > 0,
+      handle: (giveUp) => twin ?? take(topic, message, giveUp),
+      acknowledge: () => {
+        if (qos === 1 && messageId !== undefined) acknowledge(messageId, stream);
+      },
+    });
+  }
+
+  /**
+   * Where two of our filters overlap, brokers may send a message once for each. The second copy comes right behind the
+   * first; it shares the first one's fate, so that a source gets the message once.
+   */
+  function mayComeTwice(topic: string): boolean {
+    return matchers.length > 1 && matchers.filter((matches) => matches(topic)).length > 1;
+  }
+
+  async function take(topic: string, message: Message, giveUp: () => boolean): Promise<void> {
+    const sources = new Set(routes.filter(({ matches }) => matches(topic)).map(({ source }) => source));
+    if (sources.size === 0) unrouted += 1;
+    const onError = (error: unknown): void => events.failed({ where: `mqtt ${broker}`, error });
+    const ends = [...sources].map((source) => {
+      if (message.body.length > settings.maximumPacketBytes) return intake.refuse(source, "too_large");
+      return offer({ intake, source, message, giveUp, onError });
+    });
+    await Promise.all(ends);
+  }
+
+  function acknowledge(messageId: number, stream: MqttClient["stream"]): void {
+    // Another connection is another epoch: packet ids start anew, and the acknowledgement would hit a stranger.
+    if (!client.connected || client.stream !== stream) return;
+    // Not by the library: what it sends while offline it queues, and sends into the next session.
+    mqttPacket.writeToStream({ cmd: "puback", messageId, reasonCode: 0 }, stream, {
+      protocolVersion: settings.protocolVersion,
+    });
+  }
+
+  function park(goOn: () => void): void {
+    parked.push(goOn);
+    // Unparsed lies the broker's PINGRESP too, and the library would take the link for dead. Its steps are half a
+    // keepalive long, so ours at a quarter are always in between.
+    heartbeat ??= setInterval(() => {
+      if (!client.connected) return;
+      client.sendPing();
+      client.reschedulePing(true);
+    }, settings.keepaliveS * 250);
+  }
+
+  function unpark(): void {
+    clearInterval(heartbeat);
+    heartbeat = undefined;
+    const waiting = parked;
+    parked = [];
+    for (const goOn of waiting) goOn();
+  }
+
+  function subscribe(): void {
+    // rh 1: a retained message comes with a new subscription, and not again at each reconnect.
+    const options = settings.protocolVersion === 5 ? { qos: 1 as const, rh: 1 } : { qos: 1 as const };
+    client.subscribe(filters, options, (error, granted) => {
+      if (error) {
+        // A lost connection is told by its own event, and the next one subscribes again.
+        if (client.connected) refused(`subscription refused: ${error.message}`);
+        return;
+      }
+      subscribed = true;
+      lastError = null;
+      if (granted?.some(({ qos }) => qos === 0)) refused("the broker grants QoS 0 only");
+    });
+  }
+
+  function refused(reason: string): void {
+    lastError = reason;
+    events.brokerRefused({ broker, reason });
+  }
+
+  client.on("connect", ({ sessionPresent }) => {
+    connected = true;
+    since = Date.now();
+    events.brokerConnected({ broker, sessionPresent });
+    // A resumed session has its filters; in our first connection they may be those of an older configuration.
+    if (!sessionPresent || !subscribed) subscribe();
+  });
+  client.on("error", (error) => {
+    if (/^Connection refused: /.test(error.message)) refused(error.message);
+    else lastError = error.message || ("code" in error ? String(error.code) : error.name);
+  });
+  client.on("disconnect", ({ reasonCode }) => {
+    lastError = `broker ended the connection (reason ${reasonCode ?? 0})`;
+  });
+  client.on("close", () => {
+    arrivals.disconnected();
+    if (connected) since = Date.now();
+    connected = false;
+    if (!closing) events.brokerDisconnected({ broker, reason: lastError ?? "connection_closed" });
+  });
+
+  async function close(withinMs: number): Promise<void> {
+    const timeUp = pause(withinMs, undefined, { ref: false });
+    closing = true;
+    unpark();
+    await Promise.race([arrivals.idle(), timeUp]);
+    arrivals.giveUp();
+    // Acknowledgements and the DISCONNECT go first; a peer that takes neither is cut off.
+    await Promise.race([client.endAsync(), timeUp]);
+    client.stream.destroy();
+  }
+
+  return {
+    state: () => ({
+      broker,
+      connected,
+      since,
+      lastError,
+      messages,
+      unrouted,
+      unacked: arrivals.count(),
+      oldestUnackedAt: arrivals.oldestAt(),
+    }),
+    close,
+  };
+}
+
+function clientOptions(settings: BrokerSettings): IClientOptions {
+  const { clientId, protocolVersion, rejectUnauthorized, receiveMaximum } = settings;
+  const options: IClientOptions = {
+    clientId,
+    protocolVersion,
+    rejectUnauthorized,
+    clean: false,
+    keepalive: settings.keepaliveS,
+    reconnectPeriod: RECONNECT_EVERY_MS,
+    // A broker that is full or starting refuses; without this the library would never ask again.
+    reconnectOnConnackError: true,
+    // Ours to do: the library trusts that a resumed session has the filters of this configuration.
+    resubscribe: false,
+    subscribeBatchSize: FILTERS_PER_SUBSCRIBE,
+    ...credentialsOf(settings),
+  };
+  if (protocolVersion === 5) {
+    options.properties = {
+      // In version 5 a session ends with its connection unless it says how long it may live.
+      sessionExpiryInterval: settings.sessionExpiryS,
+      receiveMaximum,
+      maximumPacketSize: Math.min(settings.maximumPacketBytes * TOLD_LIMIT_FACTOR, MQTT_MAX_PACKET_BYTES),
+    };
+  }
+  return options;
+}
+
+type PeerCredentials = Pick<BrokerSettings, "username" | "password" | "ca" | "cert" | "key">;
+
+function credentialsOf({ username, password, ca, cert, key }: Partial<PeerCredentials>): IClientOptions {
+  const options: IClientOptions = {};
+  if (username !== undefined) options.username = username;
+  if (password !== undefined) options.password = password;
+  if (ca !== undefined) options.ca = ca;
+  if (cert !== undefined) options.cert = cert;
+  if (key !== undefined) options.key = key;
+  return options;
+}
+
+/** Better not to start than to lose messages quietly because a library changed. */
+function assertReliable(client: MqttClient): void {
+  const missing = [
+    ["client.handleMessage", Object.getPrototypeOf(client).handleMessage?.length === 2],
+    ["client.stream", typeof client.stream?.write === "function"],
+    ["client.connected", typeof client.connected === "boolean"],
+    ["client.sendPing", typeof client.sendPing === "function"],
+    ["client.reschedulePing", typeof client.reschedulePing === "function"],
+    ["mqtt-packet writeToStream", typeof mqttPacket.writeToStream === "function"],
+  ].flatMap(([name, there]) => (there ? [] : [name]));
+  if (missing.length === 0) return;
+  client.end(true);
+  throw new Error(`This version of MQTT.js cannot acknowledge after keeping; missing: ${missing.join(", ")}`);
+}
+
+export interface Publisher {
+  /** Resolves when the broker has acknowledged it; with QoS 0 when it is written. */
+  publish(topic: string, payload: string | Uint8Array, qos: 0 | 1 | 2): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface PublisherOptions extends Partial<PeerCredentials> {
+  clientId?: string;
+  /** 4 by default: our own embedded broker speaks no other. */
+  protocolVersion?: 4 | 5;
+  rejectUnauthorized?: boolean;
+}
+
+/** Connects as a device does, for the simulated fleet and for replays; rejects if the first attempt fails. */
+export async function publishTo(url: string, options: PublisherOptions = {}): Promise<Publisher> {
+  const { clientId, protocolVersion = 4, rejectUnauthorized = true } = options;
+  const client = await mqtt.connectAsync(
+    url,
+    {
+      protocolVersion,
+      rejectUnauthorized,
+      reconnectPeriod: RECONNECT_EVERY_MS,
+      ...(clientId === undefined ? {} : { clientId }),
+      ...credentialsOf(options),
+    },
+    false,
+  );
+  // From here on the library reconnects by itself and sends again what was not acknowledged.
+  client.on("error", () => {});
+  return {
+    async publish(topic, payload, qos) {
+      const bytes = typeof payload === "string" ? payload : Buffer.from(payload);
+      await client.publishAsync(topic, bytes, { qos });
+    },
+    close: () => client.endAsync(),
+  };
+}
