@@ -1,0 +1,94 @@
+/** Asks leave for one POST: fences out whoever held the batch before, asks the gates, and takes a throttle slot. */
+
+import type { Redis } from "ioredis";
+import type { QueueDestination } from "./destination.ts";
+import { run, script } from "./lua.ts";
+
+/** ARGV: destination, lane number, batch id, token, ratePerSecond, windowMs, horizonMs, probeMs. */
+const ATTEMPT = script(`
+local destination, lane, id, token = ARGV[1], ARGV[1] .. '|' .. ARGV[2], ARGV[3], ARGV[4]
+local rate, windowMs, horizonMs, probeMs = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
+if redis.call('HGET', p .. ':lane:' .. lane, 'batch') ~= id or redis.call('EXISTS', p .. ':b:' .. id) == 0 then
+  return { 'gone' }
+end
+redis.call('HSET', p .. ':bm:' .. id, 'token', token)
+redis.call('HSET', p .. ':lane:' .. lane, 'beat', now)
+local past = redis.call('HMGET', p .. ':bm:' .. id, 'asked', 'serverErrors', 'root')
+local function answer(kind, wait) return { kind, wait, past[1] or '0', past[2] or '0', past[3] or '' } end
+-- No token, no request: the batch is claimed so that it can be settled.
+if horizonMs == 0 then return answer('closed', 0) end
+local scopeGate, gate = p .. ':gate', p .. ':gate:' .. destination
+-- Look at both before taking either: a probe of the one must not be taken while the other is shut.
+if maySend(scopeGate, lane, nil) > 0 or maySend(gate, lane, nil) > 0 then return answer('closed', 0) end
+local wait, granted = takeSlot(math.min(rateOf(scopeGate, rate), rateOf(gate, rate)), rate, windowMs, horizonMs)
+if granted then
+  maySend(scopeGate, lane, probeMs)
+  maySend(gate, lane, probeMs)
+  return answer('send', wait)
+end
+return { 'wait', wait }
+`);
+
+/** Slots are given at most this far ahead: longer, and a pause or a newer ping could come between. */
+const HORIZON_MS = 250;
+
+/** What happened to a batch before; all zero for one that was just cut. */
+export interface BatchPast {
+  /** It has been sent before and ServiceTitan did not say what became of these pings. */
+  asked: boolean;
+  /** How often in a row it was answered 500. */
+  serverErrors: number;
+  /** It is a piece of a refused batch: how many requests the destination had accepted when that was refused. */
+  root: string | null;
+}
+
+export type Leave =
+  /** Send in `waitMs`, not before, and not later than the throttle allows. */
+  | { kind: "send"; waitMs: number; past: BatchPast }
+  /** No slot soon: ask again after `waitMs`. */
+  | { kind: "wait"; waitMs: number }
+  /** A gate is shut: the batch goes back to the buffer. */
+  | { kind: "closed"; past: BatchPast }
+  /** Somebody else has settled the batch. */
+  | { kind: "gone" };
+
+/** What is asked: leave to send, or only to hold the batch in order to settle it without having sent it. */
+export type LeaveFor = "sending" | "settling";
+
+/** Throws when Redis does not answer. */
+export async function askLeave(
+  redis: Redis,
+  destination: QueueDestination,
+  batch: { id: string; lane: number },
+  token: string,
+  purpose: LeaveFor,
+): Promise<Leave> {
+  const [kind, waitMs, asked, serverErrors, root] = await run(redis, ATTEMPT, destination.scope, [
+    destination.name,
+    batch.lane,
+    batch.id,
+    token,
+    destination.ratePerSecond,
+    destination.windowMs,
+    purpose === "sending" ? HORIZON_MS : 0,
+    // A probe whose process died is given up when its request must have ended, connection and token included.
+    destination.target.requestTimeoutMs + 10_000,
+  ]);
+  const past = {
+    asked: asked === "1",
+    serverErrors: Number(serverErrors),
+    root: root === "" ? null : String(root),
+  };
+  switch (kind) {
+    case "send":
+      return { kind, waitMs: Number(waitMs), past };
+    case "wait":
+      return { kind, waitMs: Number(waitMs) };
+    case "closed":
+      return { kind, past };
+    case "gone":
+      return { kind };
+    default:
+      throw new Error(`Unexpected answer of the attempt script: ${String(kind)}`);
+  }
+}

@@ -1,0 +1,241 @@
+/** Cuts a batch from what waits in one lane: in arrival order while we keep up, each unit's newest first while behind. */
+
+import type { Redis } from "ioredis";
+import type { QueueDestination } from "./destination.ts";
+import { run, script } from "./lua.ts";
+
+/**
+ * ARGV: destination, lane number, batch id, maxBatchPings, maxBatchBytes, maxBatchAgeMs, maxAgeMs ("" = none),
+ * behindMs, backfill, ratePerSecond, windowMs, slotLikelyMs.
+ *
+ * While behind, records are sifted from the arrival list's newest end: a unit's newest goes to the hash `live` (and the
+ * unit to the list `liveorder`), everything older to the sorted set `old`. Sifting is bounded per call, so the answer
+ * may be "again".
+ *
+ * Returns one of
+ *   {"busy"}                        another batch of this lane is in flight
+ *   {"closed", waitMs}              a gate is shut
+ *   {"wait", waitMs}                no throttle slot soon, or the batch is neither full nor old enough
+ *   {"empty"}                       nothing waits
+ *   {"again"}                       more sifting or expiring to do
+ *   {"batch", id, newFlags, record…}
+ */
+const CUT = script(`
+local destination, lane = ARGV[1], ARGV[1] .. '|' .. ARGV[2]
+local id, maxPings, maxBytes, maxBatchAge = ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
+local maxAge, behind, backfill = tonumber(ARGV[7]), tonumber(ARGV[8]), ARGV[9]
+local rate, windowMs, slotLikely = tonumber(ARGV[10]), tonumber(ARGV[11]), tonumber(ARGV[12])
+local laneKey, destKey = p .. ':lane:' .. lane, p .. ':dest:' .. destination
+if redis.call('HEXISTS', laneKey, 'batch') == 1 then return { 'busy' } end
+for _, gate in ipairs({ p .. ':gate', p .. ':gate:' .. destination }) do
+  local wait = maySend(gate, lane, nil)
+  if wait > 0 then return { 'closed', wait } end
+end
+local wait = slotWait(math.min(rateOf(p .. ':gate', rate), rateOf(p .. ':gate:' .. destination, rate)), windowMs)
+if wait > slotLikely then return { 'wait', wait - slotLikely } end
+
+local piece = redis.call('LPOP', p .. ':pieces:' .. lane)
+if piece then
+  redis.call('HSET', laneKey, 'batch', piece, 'beat', now)
+  local out = { 'batch', piece, redis.call('HGET', p .. ':bm:' .. piece, 'new') or '' }
+  for _, r in ipairs(redis.call('LRANGE', p .. ':b:' .. piece, 0, -1)) do out[#out + 1] = r end
+  return out
+end
+
+local sources = redis.call('SMEMBERS', p .. ':lines:' .. lane)
+local cap = tonumber(redis.call('HGET', destKey, 'byteCap')) or maxBytes
+if cap < maxBytes then maxBytes = cap end
+local freed = 0
+local function gone(r, field)
+  count(sourceOf(r), field, 1)
+  freed = freed + #r
+end
+local function expired(r) return maxAge and fixTimeOf(r) < now - maxAge end
+local accepted = {}
+local function newestAccepted(unit)
+  if accepted[unit] == nil then
+    accepted[unit] = tonumber(redis.call('HGET', p .. ':accepted:' .. destination, unit)) or false
+  end
+  return accepted[unit]
+end
+local function overtaken(r)
+  if backfill ~= 'drop' then return false end
+  local newest = newestAccepted(unitOf(r))
+  return newest and newest >= fixTimeOf(r)
+end
+local chosen, bytes = {}, 0
+-- True while the record is dealt with: chosen, or gone for a counted reason. False: it would burst the batch.
+local function choose(r)
+  if expired(r) then gone(r, 'expired'); return true end
+  if overtaken(r) then gone(r, 'superseded'); return true end
+  -- 16: the isNew key that is added at sending, and a comma.
+  local size = pingBytesOf(r) + 16
+  if #chosen >= maxPings or (#chosen > 0 and bytes + size > maxBytes) then return false end
+  chosen[#chosen + 1] = r
+  bytes = bytes + size
+  return true
+end
+local function finish(answer)
+  if freed > 0 then redis.call('HINCRBY', destKey, 'bytes', -freed) end
+  writeCounts()
+  return answer
+end
+
+local waiting, oldest, sifting = 0, nil, false
+for _, source in ipairs(sources) do
+  local line = lane .. '|' .. source
+  local n = redis.call('LLEN', p .. ':q:' .. line)
+  if n > 0 then
+    waiting = waiting + n
+    local head = receivedAtOf(redis.call('LINDEX', p .. ':q:' .. line, 0))
+    if not oldest or head < oldest then oldest = head end
+  end
+  if redis.call('EXISTS', p .. ':live:' .. line, p .. ':old:' .. line) > 0 then sifting = true end
+end
+if oldest and oldest < now - behind then sifting = true end
+
+if not sifting then
+  if waiting == 0 then return { 'empty' } end
+  if waiting < maxPings and oldest > now - maxBatchAge then
+    -- Neither full by count nor old; full by bytes only a look at the records can tell.
+    local seen = 0
+    for _, source in ipairs(sources) do
+      for _, r in ipairs(redis.call('LRANGE', p .. ':q:' .. lane .. '|' .. source, 0, maxPings - 1)) do
+        seen = seen + pingBytesOf(r) + 16
+      end
+    end
+    if seen < maxBytes then return { 'wait', oldest + maxBatchAge - now } end
+  end
+  -- Sources take turns in shares, so that one source's flood does not keep another's pings waiting.
+  local share = math.max(1, math.ceil(maxPings / #sources))
+  local progress = true
+  while progress and #chosen < maxPings do
+    progress = false
+    for _, source in ipairs(sources) do
+      local key = p .. ':q:' .. lane .. '|' .. source
+      local taken = 0
+      for _, r in ipairs(redis.call('LRANGE', key, 0, share - 1)) do
+        if not choose(r) then break end
+        taken = taken + 1
+      end
+      if taken > 0 then redis.call('LTRIM', key, taken, -1); progress = true end
+    end
+    if bytes >= maxBytes then break end
+  end
+else
+  local budget = 2000
+  for _, source in ipairs(sources) do
+    local line = lane .. '|' .. source
+    local live, order, old = p .. ':live:' .. line, p .. ':liveorder:' .. line, p .. ':old:' .. line
+    while budget > 0 do
+      local r = redis.call('RPOP', p .. ':q:' .. line)
+      if not r then break end
+      budget = budget - 1
+      if expired(r) then gone(r, 'expired')
+      else
+        local unit, fixTime = unitOf(r), fixTimeOf(r)
+        local known = redis.call('HGET', live, unit)
+        if not known then
+          redis.call('RPUSH', order, unit)
+          redis.call('HSET', live, unit, r)
+        elseif fixTimeOf(known) < fixTime then
+          redis.call('HSET', live, unit, r)
+          redis.call('ZADD', old, fixTimeOf(known), known)
+        else
+          redis.call('ZADD', old, fixTime, r)
+        end
+      end
+    end
+    while #chosen < maxPings do
+      local unit = redis.call('LINDEX', order, 0)
+      if not unit or not choose(redis.call('HGET', live, unit)) then break end
+      redis.call('LPOP', order)
+      redis.call('HDEL', live, unit)
+    end
+  end
+  if #chosen == 0 or (backfill == 'deliver' and #chosen < maxPings) then
+    -- Everybody's newest is chosen: what room is left goes to history, oldest first.
+    for _, source in ipairs(sources) do
+      local old = p .. ':old:' .. lane .. '|' .. source
+      local done = 0
+      for _, r in ipairs(redis.call('ZRANGE', old, 0, math.max(maxPings, 500) - 1)) do
+        if not choose(r) then break end
+        done = done + 1
+      end
+      if done > 0 then redis.call('ZREMRANGEBYRANK', old, 0, done - 1) end
+    end
+  end
+end
+
+if #chosen == 0 then return finish({ 'again' }) end
+pushAll('RPUSH', p .. ':b:' .. id, chosen)
+local new = {}
+for i, r in ipairs(chosen) do new[i] = newestAccepted(unitOf(r)) and '0' or '1' end
+local flags = table.concat(new)
+redis.call('HSET', p .. ':bm:' .. id, 'lane', lane, 'new', flags, 'cutAt', now)
+redis.call('HSET', laneKey, 'batch', id, 'beat', now)
+local out = { 'batch', id, flags }
+for _, r in ipairs(chosen) do out[#out + 1] = r end
+return finish(out)
+`);
+
+/** A batch as it was cut: its id and its records, in the order they stand in Redis. */
+export interface CutBatch {
+  id: string;
+  destination: string;
+  lane: number;
+  /** One character per record: `1` where ServiceTitan has not accepted a ping of that unit yet. */
+  newFlags: string;
+  records: string[];
+}
+
+export type CutAnswer =
+  | { kind: "batch"; batch: CutBatch }
+  | { kind: "busy" | "empty" | "again" }
+  /** Ask again after `waitMs`. */
+  | { kind: "closed" | "wait"; waitMs: number };
+
+/** A backlog whose oldest ping came longer ago than this means we are behind: the newest go first. */
+const BEHIND_MS = 5000;
+/** A batch is cut when its throttle slot is at most this far away; earlier it would only age outside the buffer. */
+const SLOT_LIKELY_MS = 100;
+
+/** Asks Redis for the next batch of a lane. Throws when Redis does not answer. */
+export async function cut(
+  redis: Redis,
+  destination: QueueDestination,
+  lane: number,
+  id: string,
+): Promise<CutAnswer> {
+  const [kind, ...rest] = (
+    await run(redis, CUT, destination.scope, [
+      destination.name,
+      lane,
+      id,
+      destination.maxBatchPings,
+      destination.maxBatchBytes,
+      destination.maxBatchAgeMs,
+      Number.isFinite(destination.maxAgeMs) ? destination.maxAgeMs : "",
+      BEHIND_MS,
+      destination.backfill,
+      destination.ratePerSecond,
+      destination.windowMs,
+      SLOT_LIKELY_MS,
+    ])
+  ).map(String);
+  switch (kind) {
+    case "batch": {
+      const [batchId = "", newFlags = "", ...records] = rest;
+      return { kind, batch: { id: batchId, destination: destination.name, lane, newFlags, records } };
+    }
+    case "busy":
+    case "empty":
+    case "again":
+      return { kind };
+    case "closed":
+    case "wait":
+      return { kind, waitMs: Math.max(1, Number(rest[0])) };
+    default:
+      throw new Error(`Unexpected answer of the cut script: ${kind}`);
+  }
+}

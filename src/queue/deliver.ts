@@ -1,0 +1,368 @@
+/** Delivers one batch: token, leave, POST at the slot's moment, settlement, ledger; and whatever happens, one line of log. */
+
+import { randomUUID } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Redis } from "ioredis";
+import type { Client, Prepared } from "../servicetitan/client.ts";
+import type { Attempt } from "../servicetitan/outcome.ts";
+import { externalIdOf, finishPing } from "../servicetitan/ping.ts";
+import { askLeave, type BatchPast } from "./attempt.ts";
+import type { CutBatch } from "./cut.ts";
+import type { QueueDestination } from "./destination.ts";
+import type { BatchName } from "./jobs.ts";
+import { keys } from "./keys.ts";
+import { encodeEntry } from "./ledger.ts";
+import { type BufferRecord, decodeRecord } from "./record.ts";
+import { settle } from "./settle.ts";
+import { type Fate, notSent, type Settlement, settlementOf } from "./settlement.ts";
+
+/** What delivery tells of itself; events.ts has the words. */
+export interface DeliveryEvents {
+  attemptMade(event: {
+    destination: string;
+    scope: string;
+    batchId: string;
+    lane: number;
+    pings: number;
+    bytes: number;
+    outcome: Attempt["outcome"]["kind"];
+    reason: string | null;
+    status: number | null;
+    tookMs: number;
+    traceId: string | null;
+    detail: string;
+    oldestPingAgeMs: number;
+    newestPingAgeMs: number;
+    decision: string;
+  }): void;
+  batchSettled(event: {
+    destination: string;
+    batchId: string;
+    lane: number;
+    delivered: number;
+    deadLettered: number;
+    expired: number;
+    superseded: number;
+    returned: number;
+  }): void;
+  pingsDeadLettered(event: {
+    destination: string;
+    batchId: string;
+    pings: number;
+    reason: string;
+    message: string;
+  }): void;
+  gateChanged(event: {
+    scope: string;
+    destination: string | null;
+    state: "paused" | "blocked";
+    reason: string | null;
+    untilMs: number | null;
+  }): void;
+  deliveryLatency(destination: string, latencyMs: number): void;
+  /** Another process settled this batch while ours was asleep. */
+  sweepFound(event: { what: string; count: number }): void;
+}
+
+export interface DeliveryOptions {
+  redis: Redis;
+  client: Client;
+  destinations: ReadonlyMap<string, QueueDestination>;
+  ledgerMaxAgeMs: number;
+  events: DeliveryEvents;
+  freed(batch: BatchName): void;
+}
+
+/** A batch read and put in the order it is sent in. */
+interface Load {
+  records: BufferRecord[];
+  newFlags: string;
+  /** Positions in `records`, by fix time: a unit's pings travel oldest first. */
+  order: number[];
+}
+
+/** Records of batches this process cut, until their job comes by: saves reading them again. */
+const MAX_HANDED_OVER = 500;
+
+export type Delivery = ReturnType<typeof createDelivery>;
+
+export function createDelivery(options: DeliveryOptions) {
+  const { redis, client, destinations, events } = options;
+  const handedOver = new Map<string, CutBatch>();
+
+  function handOver(batch: CutBatch): void {
+    if (handedOver.size < MAX_HANDED_OVER) handedOver.set(batch.id, batch);
+  }
+
+  async function deliver(name: BatchName): Promise<void> {
+    const destination = destinations.get(name.destination);
+    // Taken out of the configuration while pings waited: they stay, and the ops page says so.
+    if (!destination) return;
+    try {
+      const load = await loadOf(destination, name.batchId);
+      if (load) await send(destination, name, load);
+    } finally {
+      options.freed(name);
+    }
+  }
+
+  async function loadOf(destination: QueueDestination, id: string): Promise<Load | null> {
+    const known = handedOver.get(id);
+    handedOver.delete(id);
+    let texts = known?.records;
+    let newFlags = known?.newFlags;
+    if (!texts) {
+      const [records, flags] = await Promise.all([
+        redis.lrange(keys.batch(destination.scope, id), 0, -1),
+        redis.hget(keys.batchFacts(destination.scope, id), "new"),
+      ]);
+      texts = records;
+      newFlags = flags ?? "";
+    }
+    if (texts.length === 0) return null;
+    const records = texts.map(decodeRecord);
+    const order = records.map((_, i) => i).sort((a, b) => fixTimeAt(records, a) - fixTimeAt(records, b));
+    return { records, newFlags: newFlags ?? "", order };
+  }
+
+  async function send(destination: QueueDestination, name: BatchName, load: Load): Promise<void> {
+    const token = randomUUID();
+    const batch = { id: name.batchId, lane: name.lane };
+    let renewed = false;
+    for (;;) {
+      const prepared = await client.prepare(destination.target);
+      if ("outcome" in prepared) {
+        const leave = await askLeave(redis, destination, batch, token, "settling");
+        if (leave.kind !== "closed") return;
+        const all = { externalIds: idsOf(load.records, load.order), past: leave.past, bytes: 0 };
+        const settlement = settlementOf(prepared.outcome, all);
+        return conclude(destination, name, load, token, {
+          sending: load.order,
+          settlement,
+          attempt: prepared,
+          bytes: 0,
+        });
+      }
+      const askedAt = performance.now();
+      const leave = await askLeave(redis, destination, batch, token, "sending");
+      if (leave.kind === "gone") return;
+      if (leave.kind === "closed") {
+        const settlement = notSent({ externalIds: idsOf(load.records, load.order), past: leave.past });
+        return conclude(destination, name, load, token, {
+          sending: load.order,
+          settlement,
+          attempt: null,
+          bytes: 0,
+        });
+      }
+      // Redis worked out the wait at some moment after we asked, so the slot begins within this reply's round trip.
+      if (leave.waitMs > 0) await sleep(leave.waitMs);
+      if (leave.kind === "wait") continue;
+      if (performance.now() - askedAt - leave.waitMs > destination.slotLifeMs) continue;
+      const made = await post(destination, load, prepared, leave.past);
+      const { attempt } = made;
+      if (attempt && !renewed && attempt.tokenWasCached && deservesFreshToken(attempt)) {
+        // Not a hidden retry: the second POST asks for leave and takes a slot of its own.
+        renewed = true;
+        client.renew(destination.target, prepared);
+        continue;
+      }
+      return conclude(destination, name, load, token, made);
+    }
+  }
+
+  /** The POST itself, right after the slot is granted. What grew too old meanwhile is left out. */
+  async function post(
+    destination: QueueDestination,
+    { records, newFlags, order }: Load,
+    prepared: Prepared,
+    past: BatchPast,
+  ): Promise<Sent> {
+    const oldestWanted = Date.now() - destination.maxAgeMs;
+    const sending = order.filter((i) => fixTimeAt(records, i) >= oldestWanted);
+    if (sending.length === 0) {
+      const settlement: Settlement = { ...notSent({ externalIds: [], past }), decision: "expire" };
+      return { sending, settlement, attempt: null, bytes: 0 };
+    }
+    const externalIds = idsOf(records, sending);
+    const body = bodyOf(destination, records, newFlags, sending);
+    const attempt = await client.send(destination.target, prepared, body, externalIds);
+    const bytes = Buffer.byteLength(body);
+    const settlement = settlementOf(attempt.outcome, { externalIds, past, bytes });
+    return { sending, settlement, attempt, bytes };
+  }
+
+  async function conclude(
+    destination: QueueDestination,
+    name: BatchName,
+    { records }: Load,
+    token: string,
+    { sending, settlement, attempt, bytes }: Sent,
+  ): Promise<void> {
+    // The settlement speaks of what was sent, in that order; Redis wants the batch's own order. Not sent = expired.
+    const fates = records.map((): Fate => "e");
+    sending.forEach((position, i) => {
+      fates[position] = settlement.fates[i] ?? "b";
+    });
+    const deadLetters = settlement.deadLetters.map((letter) => ({ ...letter, at: sending[letter.at] ?? 0 }));
+    const outcome = attempt?.outcome.kind ?? "not_sent";
+    const ledger = encodeEntry(
+      {
+        batchId: name.batchId,
+        destination: destination.name,
+        outcome,
+        status: attempt?.status ?? null,
+        tookMs: Math.round(attempt?.tookMs ?? 0),
+        traceId: attempt?.traceId ?? null,
+      },
+      records,
+      fates,
+    );
+    const result = await settle(redis, destination, {
+      batchId: name.batchId,
+      lane: name.lane,
+      token,
+      settlement: { ...settlement, fates, deadLetters },
+      label: attempt ? outcome : "",
+      ledger,
+      ledgerMaxAgeMs: options.ledgerMaxAgeMs,
+    });
+    if (attempt) tellAttempt(destination, name, records, sending, { settlement, attempt, bytes });
+    if (result.kind === "fenced") {
+      events.sweepFound({ what: "settled_elsewhere", count: 1 });
+      return;
+    }
+    tellSettlement(destination, name, records, fates, settlement);
+    if (result.convicted > 0) {
+      const { convicted: pings } = result;
+      events.pingsDeadLettered({ ...named(name), pings, reason: "refused", message: settlement.refusal });
+    }
+    if (result.refusedEverything) {
+      events.gateChanged({
+        scope: destination.scope,
+        destination: destination.name,
+        state: "blocked",
+        reason: "refused_everything",
+        untilMs: null,
+      });
+    }
+  }
+
+  function tellAttempt(
+    destination: QueueDestination,
+    name: BatchName,
+    records: readonly BufferRecord[],
+    sending: readonly number[],
+    { settlement, attempt, bytes }: { settlement: Settlement; attempt: Attempt; bytes: number },
+  ): void {
+    const { outcome } = attempt;
+    const now = Date.now();
+    events.attemptMade({
+      ...named(name),
+      scope: destination.scope,
+      pings: sending.length,
+      bytes,
+      outcome: outcome.kind,
+      reason: "reason" in outcome ? outcome.reason : null,
+      status: attempt.status,
+      tookMs: attempt.tookMs,
+      traceId: attempt.traceId,
+      detail: attempt.detail,
+      oldestPingAgeMs: now - fixTimeAt(records, sending[0] ?? 0),
+      newestPingAgeMs: now - fixTimeAt(records, sending.at(-1) ?? 0),
+      decision: settlement.decision,
+    });
+    for (const [gate, who, state] of [
+      [settlement.scope, null, "paused"],
+      [settlement.destination, destination.name, "blocked"],
+    ] as const) {
+      if (gate.kind !== "shut") continue;
+      events.gateChanged({
+        scope: destination.scope,
+        destination: who,
+        state,
+        reason: gate.reason,
+        untilMs: gate.waitMs === null ? null : now + gate.waitMs,
+      });
+    }
+  }
+
+  function tellSettlement(
+    destination: QueueDestination,
+    name: BatchName,
+    records: readonly BufferRecord[],
+    fates: readonly Fate[],
+    { deadLetters }: Settlement,
+  ): void {
+    const now = Date.now();
+    const of = (...wanted: Fate[]) => fates.filter((fate) => wanted.includes(fate)).length;
+    fates.forEach((fate, i) => {
+      const record = records[i];
+      if (fate === "d" && record) events.deliveryLatency(destination.name, now - record.receivedAt);
+    });
+    events.batchSettled({
+      ...named(name),
+      delivered: of("d"),
+      deadLettered: of("x"),
+      expired: of("e"),
+      superseded: 0,
+      returned: of("b", "1", "2", "q"),
+    });
+    for (const { reason, message } of deadLetters) {
+      events.pingsDeadLettered({ ...named(name), pings: 1, reason, message });
+    }
+  }
+
+  return { deliver, handOver };
+}
+
+/** What was posted, or would have been, and what it came to. */
+interface Sent {
+  /** Positions of the pings the settlement speaks of, in its order. */
+  sending: number[];
+  settlement: Settlement;
+  /** Null: nothing was posted and no token was asked for. */
+  attempt: Attempt | null;
+  bytes: number;
+}
+
+function named({ destination, batchId, lane }: BatchName) {
+  return { destination, batchId, lane };
+}
+
+function fixTimeAt(records: readonly BufferRecord[], position: number): number {
+  return records[position]?.fixTime ?? 0;
+}
+
+function idsOf(records: readonly BufferRecord[], positions: readonly number[]): string[] {
+  return positions.flatMap((position) => {
+    const record = records[position];
+    return record ? [externalIdOf(record.source, record.device, record.fixTime)] : [];
+  });
+}
+
+function bodyOf(
+  { isNew }: QueueDestination,
+  records: readonly BufferRecord[],
+  newFlags: string,
+  positions: readonly number[],
+): string {
+  const seen = new Set<string>();
+  const pings = positions.flatMap((position) => {
+    const record = records[position];
+    if (!record) return [];
+    // Of a new unit's pings in one batch only the first is the first.
+    const first = newFlags[position] === "1" && !seen.has(record.unit);
+    seen.add(record.unit);
+    return [finishPing(record.ping, { isNew: isNew === "always" || (isNew === "first" && first) })];
+  });
+  return `[${pings.join(",")}]`;
+}
+
+/** 401, and 403 or 404 too: gateways answer those for a token of before a change of scopes. */
+function deservesFreshToken({ outcome }: Attempt): boolean {
+  return (
+    outcome.kind === "blocked" &&
+    (outcome.reason === "unauthorized" || outcome.reason === "forbidden" || outcome.reason === "not_found")
+  );
+}

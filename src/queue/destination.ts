@@ -1,0 +1,26 @@
+/** A destination as the queue sees it: where its keys are, and how it wants to be served. */
+
+import type { SpeedUnit } from "../reading.ts";
+import type { Target } from "../servicetitan/client.ts";
+
+export interface QueueDestination {
+  name: string;
+  /** Key prefix of its throttle scope (see keys.ts). */
+  scope: string;
+  target: Target;
+  ratePerSecond: number;
+  /** Length of the throttle's window: one second plus the guard. */
+  windowMs: number;
+  /** A throttle slot not used within this time is taken anew, so that the rest of the guard is left to the network. */
+  slotLifeMs: number;
+  maxBatchPings: number;
+  maxBatchBytes: number;
+  maxBatchAgeMs: number;
+  lanes: number;
+  /** Infinity: no limit. */
+  maxAgeMs: number;
+  backfill: "drop" | "deliver";
+  isNew: "first" | "always" | "never";
+  speedUnit: SpeedUnit;
+  bufferBytes: number;
+}

@@ -1,0 +1,480 @@
+/** Keeps readings: duplicate check, storage and counters in one atomic step per message, written together with others. */
+
+import { createHash } from "node:crypto";
+import type { Redis } from "ioredis";
+import { CannotKeep, type Keep, type KeepEntry, type KeepVerdict, type RefusalReason } from "../intake.ts";
+import type { Reading, RejectionReason } from "../reading.ts";
+import { run, script } from "./lua.ts";
+import type { Quarantine } from "./quarantine.ts";
+import type { RoutedReading, Routes } from "./routes.ts";
+
+/**
+ * ARGV: number of messages, then per message: source, receivedAt, fingerprint of its body or "", number of counters and
+ * field/amount pairs, number of destinations and name/byte-limit pairs, number of readings; per reading: device,
+ * fixTime, place byte, maxImpliedMps or "", minIntervalMs or "", "lat,lon" in radians or "", number of routes; per
+ * route: line (destination|lane|source), "" for a held device, destination, record.
+ *
+ * A device's fingerprints are one string of 5-byte entries: the fix time's low 32 bits (unique over 49 days) and one
+ * byte of the place. 44 entries make 220 bytes, which with the string's head fills jemalloc's 224-byte class exactly.
+ *
+ * Returns per message: 1 or 0 (buffer full: nothing of the message was stored), kept, duplicates, jumps, thinned;
+ * then per touched line its name and length.
+ */
+const KEEP = script(`
+local at = 1
+local function take() at = at + 1; return ARGV[at - 1] end
+local messages = tonumber(take())
+local out, arrivals, order, lastSeen = {}, {}, {}, {}
+local bytesOf, bytesAdded = {}, {}
+local function bytesHeld(destination)
+  if not bytesOf[destination] then
+    bytesOf[destination] = tonumber(redis.call('HGET', p .. ':dest:' .. destination, 'bytes')) or 0
+  end
+  return bytesOf[destination]
+end
+local prints, printsChanged = {}, {}
+local function seen(source, device, fixTime, place)
+  local key = source .. '|' .. device
+  local known = prints[key]
+  if known == nil then known = redis.call('HGET', p .. ':fp:' .. source, device) or ''; prints[key] = known end
+  local time = struct.pack('>I4', fixTime % 4294967296)
+  local from = 1
+  while true do
+    local found = string.find(known, time, from, true)
+    if not found then break end
+    if found % 5 == 1 then return string.byte(known, found + 4) == place and 'duplicate' or 'conflict' end
+    from = found + 1
+  end
+  prints[key] = string.sub(known, -215) .. time .. string.char(place)
+  printsChanged[key] = { source, device }
+  return nil
+end
+local lastFix, lastChanged = {}, {}
+local function filtered(source, device, fixTime, maxImplied, minInterval, place)
+  if place == '' then return nil end
+  local key = source .. '|' .. device
+  local last = lastFix[key]
+  if last == nil then last = redis.call('HGET', p .. ':last:' .. source, device); lastFix[key] = last end
+  local comma = string.find(place, ',', 1, true)
+  local lat, lon = tonumber(string.sub(place, 1, comma - 1)), tonumber(string.sub(place, comma + 1))
+  if last then
+    local t, lastLat, lastLon = string.match(last, '([^,]+),([^,]+),([^,]+)')
+    local dt = (fixTime - tonumber(t)) / 1000
+    if minInterval ~= '' and math.abs(dt) * 1000 < tonumber(minInterval) then return 'thinned' end
+    if maxImplied ~= '' and dt ~= 0 then
+      local dLat, dLon = lat - tonumber(lastLat), lon - tonumber(lastLon)
+      local h = math.sin(dLat / 2) ^ 2 + math.cos(lat) * math.cos(tonumber(lastLat)) * math.sin(dLon / 2) ^ 2
+      local metres = 2 * 6371008.8 * math.asin(math.min(1, math.sqrt(h)))
+      if metres / math.abs(dt) > tonumber(maxImplied) then return 'implausible_jump' end
+    end
+    if dt < 0 then return nil end
+  end
+  lastFix[key] = fixTime .. ',' .. place
+  lastChanged[key] = { source, device }
+  return nil
+end
+for m = 1, messages do
+  local source, receivedAt, bodyPrint = take(), take(), take()
+  local counters = tonumber(take())
+  local firstCounter = at
+  at = at + 2 * counters
+  local fits = true
+  for i = 1, tonumber(take()) do
+    local destination, limit = take(), tonumber(take())
+    if bytesHeld(destination) >= limit then fits = false end
+  end
+  local readings = tonumber(take())
+  if not fits then
+    for i = 1, readings do
+      at = at + 6
+      local routes = tonumber(take())
+      at = at + 4 * routes
+    end
+    for i = 1, 5 do out[#out + 1] = 0 end
+  else
+    for i = firstCounter, firstCounter + 2 * counters - 2, 2 do count(source, ARGV[i], tonumber(ARGV[i + 1])) end
+    lastSeen[source] = receivedAt
+    local resent = bodyPrint ~= '' and not redis.call('SET', p .. ':body:' .. bodyPrint, 1, 'NX', 'EX', 600)
+    local kept, duplicates, jumps, thinned = 0, 0, 0, 0
+    for i = 1, readings do
+      local device, fixTime, place = take(), tonumber(take()), tonumber(take())
+      local maxImplied, minInterval, latLon = take(), take(), take()
+      local routes = tonumber(take())
+      local verdict = resent and 'duplicate' or seen(source, device, fixTime, place)
+        or filtered(source, device, fixTime, maxImplied, minInterval, latLon)
+      count(source, 'candidates', routes)
+      if verdict then
+        at = at + 4 * routes
+        if verdict == 'thinned' or verdict == 'implausible_jump' then
+          count(source, 'rejected', routes)
+          count(source, 'rejected:' .. verdict, routes)
+          if verdict == 'thinned' then thinned = thinned + routes else jumps = jumps + routes end
+        else
+          duplicates = duplicates + routes
+          if verdict == 'conflict' then count(source, 'conflictingFixes', routes) end
+        end
+      else
+        kept = kept + routes
+        for r = 1, routes do
+          local line, held, destination, record = take(), take(), take(), take()
+          if held ~= '' then
+            redis.call('HSET', p .. ':unmapped:' .. source, device, fixTime)
+          end
+          if held == 'hold' then
+            local before = redis.call('HGET', p .. ':held:' .. source, device)
+            if before then count(source, 'superseded', 1) end
+            if not before or fixTimeOf(before) < fixTime then
+              redis.call('HSET', p .. ':held:' .. source, device, record)
+            end
+          else
+            if not arrivals[line] then
+              arrivals[line] = {}
+              order[#order + 1] = line
+            end
+            table.insert(arrivals[line], record)
+            bytesOf[destination] = bytesHeld(destination) + #record
+            bytesAdded[destination] = (bytesAdded[destination] or 0) + #record
+          end
+        end
+      end
+    end
+    count(source, 'kept', kept)
+    count(source, 'duplicates', duplicates)
+    out[#out + 1] = 1
+    out[#out + 1] = kept
+    out[#out + 1] = duplicates
+    out[#out + 1] = jumps
+    out[#out + 1] = thinned
+  end
+end
+for key, owner in pairs(printsChanged) do redis.call('HSET', p .. ':fp:' .. owner[1], owner[2], prints[key]) end
+for key, owner in pairs(lastChanged) do redis.call('HSET', p .. ':last:' .. owner[1], owner[2], lastFix[key]) end
+for source, receivedAt in pairs(lastSeen) do redis.call('HSET', p .. ':n:' .. source, 'lastMessageAt', receivedAt) end
+for destination, n in pairs(bytesAdded) do redis.call('HINCRBY', p .. ':dest:' .. destination, 'bytes', n) end
+writeCounts()
+for _, line in ipairs(order) do
+  pushAll('RPUSH', p .. ':q:' .. line, arrivals[line])
+  local length = redis.call('LLEN', p .. ':q:' .. line)
+  if length == #arrivals[line] then
+    local destination, lane, source = string.match(line, '^(.-)|(.-)|(.*)$')
+    redis.call('SADD', p .. ':lanes', destination .. '|' .. lane)
+    redis.call('SADD', p .. ':lines:' .. destination .. '|' .. lane, source)
+  end
+  out[#out + 1] = line
+  out[#out + 1] = length
+end
+return out
+`);
+
+/** Messages per script call: Redis serves nobody else meanwhile, and 64 single readings take it well under a millisecond. */
+const MAX_MESSAGES_PER_CALL = 64;
+/** A bound in readings too: 2,000 cost Redis about 15 ms. A single larger message still goes in one call. */
+const MAX_READINGS_PER_CALL = 2000;
+/** Calls under way per scope: the second is built and sent while Redis works on the first. */
+const MAX_CALLS_UNDER_WAY = 2;
+/** A message with more readings of one device than this could push its own first fixes out of the fingerprints. */
+const READINGS_WORTH_A_BODY_PRINT = 16;
+/** What the sender is told to wait when storage is away: it comes back within seconds or somebody must act. */
+const STORAGE_RETRY_AFTER_S = 5;
+/** A full buffer empties at the destination's pace, not in seconds. */
+const BUFFER_FULL_RETRY_AFTER_S = 30;
+
+/** What a source adds to keeping. */
+export interface KeepSource {
+  name: string;
+  /** Key prefix of the scope of the source's own destination: message counters and quarantine live there. */
+  home: string;
+  maxImpliedMps: number | undefined;
+  minIntervalMs: number | undefined;
+}
+
+export interface KeepOptions {
+  redis: Redis;
+  sources: ReadonlyMap<string, KeepSource>;
+  routes: Routes;
+  quarantine: Quarantine;
+  /** Called after every commit with what now waits where, so that a full batch is cut at once. */
+  arrived(line: string, length: number): void;
+  committed(event: { messages: number; readings: number; tookMs: number }): void;
+}
+
+type Args = (string | number)[];
+
+/** What one message asks of one scope, ready for the script. */
+interface Write {
+  source: string;
+  receivedAt: number;
+  bodyPrint: string;
+  counters: Args;
+  limits: Args;
+  readings: Args;
+  readingCount: number;
+}
+
+interface Part {
+  write: Write;
+  settle(verdict: KeepVerdict): void;
+  fail(error: CannotKeep): void;
+}
+
+/** The keep of design §2. `drain` resolves when nothing is waiting to be written any more. */
+export function createKeep(options: KeepOptions): Keep & { drain(): Promise<void> } {
+  const { redis, sources, routes, quarantine } = options;
+  const writers = new Map<string, ReturnType<typeof createWriter>>();
+  /** Refusals are counted without being waited for; what Redis did not take yet stays here. */
+  let refusals = new Map<string, Map<string, number>>();
+  let refusalTimer: NodeJS.Timeout | undefined;
+
+  function writer(scope: string) {
+    let found = writers.get(scope);
+    if (!found) {
+      found = createWriter(redis, scope, options);
+      writers.set(scope, found);
+    }
+    return found;
+  }
+
+  async function keep(entry: KeepEntry): Promise<KeepVerdict> {
+    const source = sourceOf(entry.source);
+    if (entry.kind === "malformed") return quarantineMessage(source, entry);
+    const counters = messageCounters(entry);
+    if (entry.kind !== "read" || entry.readings.length === 0) {
+      return writer(source.home).add(countersOnly(source.name, entry.receivedAt, counters));
+    }
+    const byScope = routes.group(source.name, entry.readings);
+    const body = bodyPrint(entry.readings, entry.body);
+    const verdicts: KeepVerdict[] = [];
+    // The message itself is counted once, where the source is at home; readings are counted where they are kept.
+    if (!byScope.has(source.home)) byScope.set(source.home, []);
+    for (const [scope, routed] of byScope) {
+      const own = scope === source.home ? counters : [];
+      // One call per message, but for a giant one: Redis must not be kept from everybody else for a second. Each piece
+      // has a body print and counts of its own, so a message cut short by an outage is completed by its resend.
+      const pieces = Math.max(1, Math.ceil(routed.length / MAX_READINGS_PER_CALL));
+      for (let i = 0; i < pieces; i++) {
+        const piece = routed.slice(i * MAX_READINGS_PER_CALL, (i + 1) * MAX_READINGS_PER_CALL);
+        verdicts.push(
+          await writer(scope).add({
+            source: source.name,
+            receivedAt: entry.receivedAt,
+            bodyPrint: body && `${body}:${i}`,
+            counters: i === pieces - 1 ? own : [],
+            limits: routes.limits(piece),
+            readings: piece.flatMap((each) => readingArgs(source, each)),
+            readingCount: piece.length,
+          }),
+        );
+      }
+    }
+    return merge(verdicts);
+  }
+
+  async function quarantineMessage(source: KeepSource, entry: KeepEntry & { kind: "malformed" }) {
+    try {
+      await quarantine.add(source.home, source.name, entry);
+    } catch (error) {
+      throw new CannotKeep("storage_unavailable", STORAGE_RETRY_AFTER_S, error);
+    }
+    return NOTHING;
+  }
+
+  function refuse(name: string, reason: RefusalReason): void {
+    const source = sources.get(name);
+    if (!source) return;
+    const fields = refusals.get(source.name) ?? new Map<string, number>();
+    for (const field of ["messages", "refused", `refused:${reason}`]) {
+      fields.set(field, (fields.get(field) ?? 0) + 1);
+    }
+    refusals.set(source.name, fields);
+    refusalTimer ??= setTimeout(() => void writeRefusals(), 50);
+  }
+
+  async function writeRefusals(): Promise<void> {
+    refusalTimer = undefined;
+    const batch = refusals;
+    refusals = new Map();
+    for (const [name, fields] of batch) {
+      const source = sourceOf(name);
+      try {
+        await writer(source.home).add(countersOnly(name, Date.now(), [...fields].flat()));
+      } catch {
+        const waiting = refusals.get(name) ?? new Map<string, number>();
+        for (const [field, n] of fields) waiting.set(field, (waiting.get(field) ?? 0) + n);
+        refusals.set(name, waiting);
+        refusalTimer ??= setTimeout(() => void writeRefusals(), 1000);
+      }
+    }
+  }
+
+  function sourceOf(name: string): KeepSource {
+    const source = sources.get(name);
+    if (!source) throw new Error(`Source "${name}" is not configured.`);
+    return source;
+  }
+
+  async function drain(): Promise<void> {
+    clearTimeout(refusalTimer);
+    await writeRefusals();
+    await Promise.all([...writers.values()].map((each) => each.idle()));
+  }
+
+  return { keep, refuse, drain };
+}
+
+const NOTHING: KeepVerdict = { kept: 0, duplicates: 0, rejections: new Map() };
+
+/** Gathers what arrives while a call is under way and writes it with the next one. */
+function createWriter(redis: Redis, scope: string, { arrived, committed }: KeepOptions) {
+  let pending: Part[] = [];
+  let underWay = 0;
+  let idleWaiters: (() => void)[] = [];
+
+  function add(write: Write): Promise<KeepVerdict> {
+    return new Promise((resolve, reject) => {
+      pending.push({ write, settle: resolve, fail: reject });
+      // The turn's end lets every message that arrived together be written together.
+      if (underWay < MAX_CALLS_UNDER_WAY && pending.length === 1) setImmediate(flush);
+    });
+  }
+
+  function flush(): void {
+    while (pending.length > 0 && underWay < MAX_CALLS_UNDER_WAY) void commit(nextGroup());
+  }
+
+  function nextGroup(): Part[] {
+    let readings = 0;
+    let n = 0;
+    for (const part of pending) {
+      if (
+        n === MAX_MESSAGES_PER_CALL ||
+        (n > 0 && readings + part.write.readingCount > MAX_READINGS_PER_CALL)
+      )
+        break;
+      readings += part.write.readingCount;
+      n++;
+    }
+    const group = pending.slice(0, n);
+    pending = pending.slice(n);
+    return group;
+  }
+
+  async function commit(group: Part[]): Promise<void> {
+    underWay++;
+    const startedAt = performance.now();
+    try {
+      const args: Args = [group.length];
+      for (const { write } of group) appendArgs(args, write);
+      const reply = await run(redis, KEEP, scope, args);
+      committed({
+        messages: group.length,
+        readings: group.reduce((sum, part) => sum + part.write.readingCount, 0),
+        tookMs: performance.now() - startedAt,
+      });
+      group.forEach((part, i) => {
+        answer(part, reply.slice(5 * i, 5 * i + 5).map(Number));
+      });
+      for (let i = 5 * group.length; i < reply.length; i += 2)
+        arrived(String(reply[i]), Number(reply[i + 1]));
+    } catch (error) {
+      const failure = new CannotKeep("storage_unavailable", STORAGE_RETRY_AFTER_S, error);
+      for (const part of group) part.fail(failure);
+    } finally {
+      underWay--;
+      flush();
+      if (underWay === 0 && pending.length === 0) {
+        for (const done of idleWaiters) done();
+        idleWaiters = [];
+      }
+    }
+  }
+
+  function idle(): Promise<void> {
+    if (underWay === 0 && pending.length === 0) return Promise.resolve();
+    return new Promise((resolve) => idleWaiters.push(resolve));
+  }
+
+  return { add, idle };
+}
+
+function answer(part: Part, [stored, kept = 0, duplicates = 0, jumps = 0, thinned = 0]: number[]): void {
+  if (!stored) return part.fail(new CannotKeep("buffer_full", BUFFER_FULL_RETRY_AFTER_S));
+  const rejections = new Map<RejectionReason, number>();
+  if (jumps > 0) rejections.set("implausible_jump", jumps);
+  if (thinned > 0) rejections.set("thinned", thinned);
+  part.settle({ kept, duplicates, rejections });
+}
+
+function merge(verdicts: KeepVerdict[]): KeepVerdict {
+  if (verdicts.length === 1 && verdicts[0]) return verdicts[0];
+  const rejections = new Map<RejectionReason, number>();
+  let kept = 0;
+  let duplicates = 0;
+  for (const verdict of verdicts) {
+    kept += verdict.kept;
+    duplicates += verdict.duplicates;
+    for (const [reason, n] of verdict.rejections) rejections.set(reason, (rejections.get(reason) ?? 0) + n);
+  }
+  return { kept, duplicates, rejections };
+}
+
+function messageCounters(entry: Exclude<KeepEntry, { kind: "malformed" }>): Args {
+  if (entry.kind !== "read") {
+    return ["messages", 1, entry.kind === "ignored" ? "ignored" : "handshakes", 1];
+  }
+  const rejected = entry.candidates - entry.readings.length;
+  const counters: Args = ["messages", 1, "read", 1];
+  if (rejected > 0) counters.push("candidates", rejected, "rejected", rejected);
+  for (const [reason, n] of entry.rejections) counters.push(`rejected:${reason}`, n);
+  for (const [defect, n] of entry.defects) counters.push(`defect:${defect}`, n);
+  return counters;
+}
+
+function countersOnly(source: string, receivedAt: number, counters: Args): Write {
+  return { source, receivedAt, bodyPrint: "", counters, limits: [], readings: [], readingCount: 0 };
+}
+
+function appendArgs(args: Args, write: Write): void {
+  args.push(write.source, write.receivedAt, write.bodyPrint);
+  args.push(write.counters.length / 2, ...write.counters, write.limits.length / 2, ...write.limits);
+  args.push(write.readingCount);
+  for (const arg of write.readings) args.push(arg);
+}
+
+function readingArgs(source: KeepSource, { reading, routes: found }: RoutedReading): Args {
+  const filters = source.maxImpliedMps !== undefined || source.minIntervalMs !== undefined;
+  const args: Args = [
+    reading.deviceId,
+    reading.fixTime,
+    placeByte(reading),
+    source.maxImpliedMps ?? "",
+    source.minIntervalMs ?? "",
+    filters ? `${radians(reading.latitude)},${radians(reading.longitude)}` : "",
+    found.length,
+  ];
+  for (const route of found) {
+    args.push(`${route.lane}|${source.name}`, route.unmapped ?? "", route.destination, route.record(reading));
+  }
+  return args;
+}
+
+/** One byte of the place to 1e-7 degrees: tells a resent fix from a conflicting one 255 times in 256. */
+function placeByte({ latitude, longitude }: Reading): number {
+  const mixed =
+    Math.imul(Math.round(latitude * 1e7), 0x9e3779b1) ^ Math.imul(Math.round(longitude * 1e7), 0x85ebca6b);
+  return (mixed ^ (mixed >>> 8) ^ (mixed >>> 16) ^ (mixed >>> 24)) & 0xff;
+}
+
+function radians(degrees: number): number {
+  return (degrees * Math.PI) / 180;
+}
+
+function bodyPrint(readings: readonly Reading[], body: Uint8Array): string {
+  if (readings.length <= READINGS_WORTH_A_BODY_PRINT) return "";
+  const perDevice = new Map<string, number>();
+  for (const { deviceId } of readings) {
+    const n = (perDevice.get(deviceId) ?? 0) + 1;
+    if (n > READINGS_WORTH_A_BODY_PRINT) return createHash("sha256").update(body).digest("base64url");
+    perDevice.set(deviceId, n);
+  }
+  return "";
+}

@@ -1,0 +1,202 @@
+/** The ledger: one compressed entry per settled batch, found again by unit and hour; bounded by bytes and age. */
+
+import { deflateRawSync, inflateRawSync } from "node:zlib";
+import type { Redis } from "ioredis";
+import { keys } from "./keys.ts";
+import type { BufferRecord } from "./record.ts";
+import type { Fate } from "./settlement.ts";
+
+/** What one POST came to, told once. */
+export interface LedgerBatch {
+  batchId: string;
+  destination: string;
+  outcome: string;
+  status: number | null;
+  tookMs: number;
+  traceId: string | null;
+}
+
+/** One ping of a ledger entry. */
+export interface LedgerPing {
+  unit: string;
+  device: string;
+  source: string;
+  technician: string | null;
+  /** UTC milliseconds since 1970. */
+  fixTime: number;
+  receivedAt: number;
+  latitude: number;
+  longitude: number;
+  speedMps: number | null;
+  headingDeg: number | null;
+  fate: "delivered" | "dead_lettered" | "expired";
+}
+
+export interface LedgerEntry extends LedgerBatch {
+  /** UTC milliseconds since 1970: when the batch was settled. */
+  at: number;
+  pings: LedgerPing[];
+}
+
+/**
+ * An entry is stored by columns, because neighbours in a column resemble each other and deflate well: integers as
+ * differences to the one before, texts as indexes into a list. About a third of the size of a row form.
+ */
+interface Columns {
+  v: 1;
+  b: LedgerBatch;
+  texts: string[];
+  unit: number[];
+  /** Only where it is not the unit. */
+  device: number[];
+  source: number[];
+  technician: number[];
+  fixTime: number[];
+  delay: number[];
+  lat: number[];
+  lon: number[];
+  speed: (number | null)[];
+  heading: (number | null)[];
+  fate: string;
+}
+
+const FATES = { d: "delivered", x: "dead_lettered", e: "expired" } as const;
+
+/** Level 1: the columns are already small, and this runs once per batch on the way of every ping. */
+const DEFLATE = { level: 1 };
+
+/** Encodes what has come to an end; null when nothing has. Coordinates are kept to 1e-7 degrees, speed to 0.01 m/s. */
+export function encodeEntry(
+  batch: LedgerBatch,
+  records: readonly BufferRecord[],
+  fates: readonly Fate[],
+): Buffer | null {
+  const texts: string[] = [];
+  const known = new Map<string, number>();
+  const indexOf = (text: string | null): number => {
+    if (text === null) return -1;
+    let index = known.get(text);
+    if (index === undefined) {
+      index = texts.push(text) - 1;
+      known.set(text, index);
+    }
+    return index;
+  };
+  const columns: Columns = {
+    v: 1,
+    b: batch,
+    texts,
+    unit: [],
+    device: [],
+    source: [],
+    technician: [],
+    fixTime: [],
+    delay: [],
+    lat: [],
+    lon: [],
+    speed: [],
+    heading: [],
+    fate: "",
+  };
+  let fixTime = 0;
+  let lat = 0;
+  let lon = 0;
+  records.forEach((record, i) => {
+    const fate = fates[i];
+    if (fate !== "d" && fate !== "x" && fate !== "e") return;
+    const latE7 = Math.round(record.latitude * 1e7);
+    const lonE7 = Math.round(record.longitude * 1e7);
+    columns.unit.push(indexOf(record.unit));
+    columns.device.push(record.device === record.unit ? -1 : indexOf(record.device));
+    columns.source.push(indexOf(record.source));
+    columns.technician.push(indexOf(record.technician));
+    columns.fixTime.push(record.fixTime - fixTime);
+    columns.delay.push(record.receivedAt - record.fixTime);
+    columns.lat.push(latE7 - lat);
+    columns.lon.push(lonE7 - lon);
+    columns.speed.push(record.speedMps === null ? null : Math.round(record.speedMps * 100));
+    columns.heading.push(record.headingDeg === null ? null : Math.round(record.headingDeg * 10) / 10);
+    columns.fate += fate;
+    fixTime = record.fixTime;
+    lat = latE7;
+    lon = lonE7;
+  });
+  if (columns.fate === "") return null;
+  return deflateRawSync(JSON.stringify(columns), DEFLATE);
+}
+
+export function decodeEntry(at: number, packed: Buffer): LedgerEntry {
+  const columns: Columns = JSON.parse(inflateRawSync(packed).toString());
+  let fixTime = 0;
+  let lat = 0;
+  let lon = 0;
+  const text = (index: number | undefined) => columns.texts[index ?? -1];
+  const pings = [...columns.fate].map((fate, i): LedgerPing => {
+    fixTime += columns.fixTime[i] ?? 0;
+    lat += columns.lat[i] ?? 0;
+    lon += columns.lon[i] ?? 0;
+    const unit = text(columns.unit[i]) ?? "";
+    const speed = columns.speed[i] ?? null;
+    return {
+      unit,
+      device: text(columns.device[i]) ?? unit,
+      source: text(columns.source[i]) ?? "",
+      technician: text(columns.technician[i]) ?? null,
+      fixTime,
+      receivedAt: fixTime + (columns.delay[i] ?? 0),
+      latitude: lat / 1e7,
+      longitude: lon / 1e7,
+      speedMps: speed === null ? null : speed / 100,
+      headingDeg: columns.heading[i] ?? null,
+      fate: fate === "d" || fate === "x" || fate === "e" ? FATES[fate] : "delivered",
+    };
+  });
+  return { ...columns.b, at, pings };
+}
+
+export interface LedgerQuery {
+  scope: string;
+  destination: string;
+  unit: string;
+  /** Fix times, UTC milliseconds since 1970, both ends included. */
+  from: number;
+  to: number;
+  /** How long after its fix a ping may have been settled, milliseconds. */
+  maxDelayMs: number;
+}
+
+const HOUR_MS = 3_600_000;
+/** Entries read at once for one answer; more and the question is too wide for one page. */
+const MAX_ENTRIES = 20_000;
+
+/** What happened to a unit's pings in a time range, by fix time. */
+export async function findPings(redis: Redis, query: LedgerQuery): Promise<LedgerPing[]> {
+  const { scope, destination, unit, from, to } = query;
+  const until = Math.min(to + query.maxDelayMs, Date.now() + HOUR_MS);
+  const ids: string[] = [];
+  for (let hour = Math.floor(from / HOUR_MS); hour <= Math.floor(until / HOUR_MS); hour++) {
+    const index = await redis.getBuffer(keys.ledgerIndex(scope, destination, hour, unit));
+    for (let at = 0; index && at + 6 <= index.length; at += 6) {
+      ids.push(`${hour * HOUR_MS + index.readUInt32BE(at)}-${index.readUInt16BE(at + 4)}`);
+    }
+  }
+  const found: LedgerPing[] = [];
+  for (const id of ids.slice(0, MAX_ENTRIES)) {
+    const [entry] = await redis.xrangeBuffer(keys.ledger(scope), id, id);
+    const packed = entry?.[1][1];
+    if (!packed) continue;
+    for (const ping of decodeEntry(Number(id.split("-")[0]), packed).pings) {
+      if (ping.unit === unit && ping.fixTime >= from && ping.fixTime <= to) found.push(ping);
+    }
+  }
+  return found.sort((a, b) => a.fixTime - b.fixTime);
+}
+
+/** The newest entries, for the ops page. */
+export async function recentEntries(redis: Redis, scope: string, limit: number): Promise<LedgerEntry[]> {
+  const entries = await redis.xrevrangeBuffer(keys.ledger(scope), "+", "-", "COUNT", limit);
+  return entries.flatMap(([id, fields]) => {
+    const packed = fields[1];
+    return packed ? [decodeEntry(Number(id.toString().split("-")[0]), packed)] : [];
+  });
+}

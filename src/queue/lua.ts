@@ -1,0 +1,151 @@
+/** What all Redis scripts share: reading a record's head, the gates of scope and destination, and the throttle's slots. */
+
+import { createHash } from "node:crypto";
+import type { Redis } from "ioredis";
+
+/**
+ * Mirrors keys.ts and record.ts. `p` is the scope's key prefix; every key built from it carries the scope's hash tag, so
+ * a script never leaves its Redis Cluster slot.
+ */
+const RECORDS = `
+local p = KEYS[1]
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local function fixTimeOf(r) return tonumber(string.sub(r, 2, 14)) end
+local function receivedAtOf(r) return tonumber(string.sub(r, 15, 27)) end
+local function unitOf(r) return string.sub(r, 33, 32 + tonumber(string.sub(r, 28, 30))) end
+local function sourceOf(r)
+  local start = 33 + tonumber(string.sub(r, 28, 30))
+  return string.sub(r, start, start + tonumber(string.sub(r, 31, 32)) - 1)
+end
+local function pingBytesOf(r)
+  local facts = 33 + tonumber(string.sub(r, 28, 30)) + tonumber(string.sub(r, 31, 32))
+  return #r - string.find(r, '\\n', facts, true)
+end
+local tally = {}
+local function count(source, field, n)
+  local counters = tally[source]
+  if not counters then counters = {}; tally[source] = counters end
+  counters[field] = (counters[field] or 0) + n
+end
+local function writeCounts()
+  for source, counters in pairs(tally) do
+    for field, n in pairs(counters) do redis.call('HINCRBY', p .. ':n:' .. source, field, n) end
+  end
+end
+local function pushAll(command, key, records)
+  -- Lua's unpack is limited by its stack (about 8,000 values).
+  for i = 1, #records, 1000 do
+    redis.call(command, key, unpack(records, i, math.min(i + 999, #records)))
+  end
+end
+`;
+
+/**
+ * A gate is a hash {state, until, reason, fails, probe, ramp}; no hash means open. There is one per scope and one per
+ * destination, and `maySend` is the only way to ask them. `holder` is the destination|lane that wants to send: while a
+ * gate is probing only the lane that holds the probe passes.
+ */
+const GATES = `
+local function maySend(gate, holder, take)
+  local state, till, probe = unpack(redis.call('HMGET', gate, 'state', 'until', 'probe'))
+  if not state or state == 'open' or state == 'ramping' then return 0, state end
+  local remaining = tonumber(till) - now
+  if state == 'probing' and probe == holder then return 0, state end
+  if remaining > 0 then
+    -- A probe may end at any moment, so ask again soon; a pause ends when it says.
+    return state == 'probing' and math.min(remaining, 250) or remaining, state
+  end
+  if take then
+    -- Should this process die with the probe in its hands, another may probe after the same time again.
+    redis.call('HSET', gate, 'state', 'probing', 'probe', holder, 'until', now + take)
+  end
+  return 0, 'probing'
+end
+local function rateOf(gate, rate)
+  local state, ramp = unpack(redis.call('HMGET', gate, 'state', 'ramp'))
+  if state == 'probing' then return 1 end
+  if state == 'ramping' then return math.max(1, math.min(rate, tonumber(ramp) or 1)) end
+  return rate
+end
+local function opened(gate, holder, rate)
+  local state, probe, ramp = unpack(redis.call('HMGET', gate, 'state', 'probe', 'ramp'))
+  if not state then return end
+  if state == 'probing' and probe == holder then
+    redis.call('HSET', gate, 'state', 'ramping', 'ramp', math.max(1, math.floor(rate / 10)))
+    redis.call('HDEL', gate, 'probe', 'until', 'fails')
+  elseif state == 'ramping' then
+    -- One more for every success: the rate doubles about once a second, as TCP's slow start does.
+    local grown = tonumber(ramp) + 1
+    if grown >= rate then redis.call('DEL', gate) else redis.call('HSET', gate, 'ramp', grown) end
+  end
+  -- Paused: a success that was under way when the pause began changes nothing.
+end
+-- \`waitMs\` nil: full jitter below a doubling bound that ends at 4 s, so that an outage's end is noticed soon.
+local function shut(gate, reason, waitMs, random)
+  local till = tonumber(redis.call('HGET', gate, 'until')) or 0
+  local fails = redis.call('HINCRBY', gate, 'fails', 1)
+  waitMs = waitMs or math.floor(random * math.min(4000, 250 * 2 ^ math.min(fails, 10)))
+  redis.call('HSET', gate, 'state', 'paused', 'reason', reason, 'until', math.max(till, now + waitMs), 'since', now)
+  redis.call('HDEL', gate, 'probe', 'ramp')
+end
+`;
+
+/**
+ * The throttle: a sliding log of the last \`rate\` slots, kept over one second plus a guard. A slot may be given for a
+ * moment slightly ahead; whoever gets it sends at that moment or asks anew. A log, because fixed windows let twice the
+ * rate into a sliding second (measured: 119 of 60) and GCRA lets one too many.
+ */
+const SLOTS = `
+local function slotWait(rate, windowMs)
+  local oldest = tonumber(redis.call('LINDEX', p .. ':slots', -rate))
+  if not oldest then return 0 end
+  local newest = tonumber(redis.call('LINDEX', p .. ':slots', -1))
+  if newest - now > 10 * windowMs then
+    -- Redis's clock went back by more than slots are ever given ahead: begin again as if all slots were used just now.
+    local used = {}
+    for i = 1, rate do used[i] = now end
+    redis.call('DEL', p .. ':slots')
+    pushAll('RPUSH', p .. ':slots', used)
+    return windowMs
+  end
+  return math.max(0, oldest + windowMs - now)
+end
+local function takeSlot(rate, fullRate, windowMs, horizonMs)
+  local wait = slotWait(rate, windowMs)
+  if wait > horizonMs then return wait, false end
+  redis.call('RPUSH', p .. ':slots', now + wait)
+  redis.call('LTRIM', p .. ':slots', -fullRate, -1)
+  redis.call('PEXPIRE', p .. ':slots', 60000)
+  return wait, true
+end
+`;
+
+/** A Lua script as Redis knows it. */
+export interface Script {
+  lua: string;
+  sha: string;
+}
+
+/** Puts the shared functions in front of a script. */
+export function script(body: string): Script {
+  const lua = `${RECORDS}${GATES}${SLOTS}${body}`;
+  return { lua, sha: createHash("sha1").update(lua).digest("hex") };
+}
+
+/** Runs a script on the scope whose key prefix is given. After a restart or FLUSHALL Redis has forgotten it: sent again. */
+export async function run(
+  redis: Redis,
+  { lua, sha }: Script,
+  scopePrefix: string,
+  args: readonly (string | number | Buffer)[],
+): Promise<unknown[]> {
+  let reply: unknown;
+  try {
+    reply = await redis.call("EVALSHA", [sha, 1, scopePrefix, ...args]);
+  } catch (error) {
+    if (!(error instanceof Error && error.message.startsWith("NOSCRIPT"))) throw error;
+    reply = await redis.call("EVAL", [lua, 1, scopePrefix, ...args]);
+  }
+  return Array.isArray(reply) ? reply : [reply];
+}

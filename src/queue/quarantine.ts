@@ -1,0 +1,86 @@
+/** Keeps raw messages that were proven but could not be decoded, so that they can be decoded again after a fix. */
+
+import type { Redis } from "ioredis";
+import type { KeepEntry } from "../intake.ts";
+import { keys } from "./keys.ts";
+import { run, script } from "./lua.ts";
+
+/** ARGV: source, reason, receivedAt, problems, envelope, body. Counted and stored in one step. */
+const QUARANTINE = script(`
+local source, reason = ARGV[1], ARGV[2]
+redis.call('XADD', p .. ':quarantine', '*', 'source', source, 'reason', reason, 'receivedAt', ARGV[3],
+  'problems', ARGV[4], 'envelope', ARGV[5], 'body', ARGV[6])
+redis.call('HINCRBY', p .. ':sizes', 'quarantine', #ARGV[4] + #ARGV[5] + #ARGV[6] + 100)
+count(source, 'messages', 1)
+count(source, 'malformed', 1)
+count(source, 'malformed:' .. reason, 1)
+redis.call('HSET', p .. ':n:' .. source, 'lastMessageAt', ARGV[3])
+writeCounts()
+return { 1 }
+`);
+
+/** Headers that could carry a proof: needed only for proving, which was done before; kept nowhere. */
+const SECRET_HEADER = /authorization|cookie|token|secret|key|signature|password/i;
+const SECRET_PARAMETER = /token|secret|key|password/i;
+
+type Malformed = Extract<KeepEntry, { kind: "malformed" }>;
+
+/** A quarantined message, as listed. */
+export interface QuarantinedMessage {
+  id: string;
+  source: string;
+  reason: string;
+  /** UTC milliseconds since 1970. */
+  receivedAt: number;
+  problems: string[];
+  message: Malformed["message"];
+}
+
+export type Quarantine = ReturnType<typeof createQuarantine>;
+
+export function createQuarantine(redis: Redis) {
+  async function add(scope: string, source: string, { message, problems, reason }: Malformed): Promise<void> {
+    const envelope = {
+      method: message.method,
+      topic: message.topic,
+      retained: message.retained,
+      headers: without(message.headers, SECRET_HEADER),
+      query: without(message.query, SECRET_PARAMETER),
+    };
+    await run(redis, QUARANTINE, scope, [
+      source,
+      reason,
+      message.receivedAt,
+      JSON.stringify(problems),
+      JSON.stringify(envelope),
+      Buffer.from(message.body),
+    ]);
+  }
+
+  /** The newest first. */
+  async function list(scope: string, limit: number): Promise<QuarantinedMessage[]> {
+    const entries = await redis.xrevrangeBuffer(keys.quarantine(scope), "+", "-", "COUNT", limit);
+    return entries.map(([id, fields]) => {
+      const field = (name: string) => fields[fields.findIndex((each) => each.toString() === name) + 1];
+      const receivedAt = Number(field("receivedAt"));
+      return {
+        id: id.toString(),
+        source: String(field("source")),
+        reason: String(field("reason")),
+        receivedAt,
+        problems: JSON.parse(String(field("problems"))),
+        message: {
+          ...JSON.parse(String(field("envelope"))),
+          receivedAt,
+          body: new Uint8Array(field("body") ?? Buffer.alloc(0)),
+        },
+      };
+    });
+  }
+
+  return { add, list };
+}
+
+function without(record: Readonly<Record<string, string>>, secret: RegExp): Record<string, string> {
+  return Object.fromEntries(Object.entries(record).filter(([name]) => !secret.test(name)));
+}

@@ -1,0 +1,200 @@
+/** Builds the queue from its parts: keep, lanes, jobs, delivery, sweep, and the questions ops may ask. */
+
+import type { Keep } from "../intake.ts";
+import type { QueueStatus } from "../ops/status.ts";
+import type { Client } from "../servicetitan/client.ts";
+import { createDelivery, type DeliveryEvents } from "./deliver.ts";
+import type { QueueDestination } from "./destination.ts";
+import { reviewHeld } from "./held.ts";
+import { createJobs } from "./jobs.ts";
+import { createKeep } from "./keep.ts";
+import { createLanes } from "./lanes.ts";
+import { findPings, type LedgerPing } from "./ledger.ts";
+import { createQuarantine } from "./quarantine.ts";
+import { connectRedis, type RedisSettings } from "./redis-health.ts";
+import { createRoutes, type RoutesOptions } from "./routes.ts";
+import { createStatus, type StatusSource } from "./status.ts";
+import { type StreamBudget, startSweep } from "./sweep.ts";
+
+export interface QueueSource extends StatusSource {
+  maxImpliedMps: number | undefined;
+  minIntervalMs: number | undefined;
+  maxAgeMs: number;
+}
+
+export interface QueueEvents extends DeliveryEvents {
+  keepTook(tookMs: number): void;
+  batchCut(event: {
+    destination: string;
+    batchId: string;
+    lane: number;
+    pings: number;
+    bytes: number;
+    trigger: "count" | "bytes" | "age" | "probe";
+  }): void;
+  redisProblem(event: { problem: string; error?: unknown }): void;
+  redisRecovered(event: { afterMs: number }): void;
+  failed(event: { where: string; error: unknown }): void;
+}
+
+export interface QueueOptions {
+  redis: RedisSettings & { prefix: string };
+  sources: ReadonlyMap<string, QueueSource>;
+  destinations: ReadonlyMap<string, QueueDestination>;
+  mapping: RoutesOptions["mapping"];
+  client: Client;
+  concurrency: number;
+  lockMs: number;
+  stalledCheckMs: number;
+  ledgerMaxAgeMs: number;
+  budgets: readonly StreamBudget[];
+  events: QueueEvents;
+}
+
+export interface PingQuestion {
+  destination: string;
+  unit: string;
+  /** Fix times, UTC milliseconds since 1970. */
+  from: number;
+  to: number;
+}
+
+export interface Queue {
+  keep: Keep;
+  queryStatus(): Promise<QueueStatus>;
+  findPings(question: PingQuestion): Promise<LedgerPing[]>;
+  /** The mapping changed: routes are worked out anew and held readings looked through. */
+  mappingChanged(): Promise<void>;
+  /** Resolves when Redis answers. */
+  ping(): Promise<void>;
+  /** Stops cutting, lets deliveries under way end, writes what is still to be counted. */
+  close(): Promise<void>;
+}
+
+/** Held readings are looked through this often even without a change of the mapping: they also grow too old. */
+const HELD_EVERY_MS = 10_000;
+
+export function createQueue(options: QueueOptions): Queue {
+  const { destinations, sources, client, events } = options;
+  const intakeRedis = connectRedis(options.redis, "intake");
+  const workRedis = connectRedis(options.redis, "jobs");
+  let awaySince: number | null = null;
+  intakeRedis.on("error", (error) => {
+    awaySince ??= performance.now();
+    events.redisProblem({ problem: "connection", error });
+  });
+  intakeRedis.on("ready", () => {
+    if (awaySince !== null) events.redisRecovered({ afterMs: performance.now() - awaySince });
+    awaySince = null;
+  });
+  workRedis.on("error", (error) => events.redisProblem({ problem: "connection", error }));
+  const failedAt = (where: string) => (error: unknown) => events.failed({ where, error });
+
+  const routes = createRoutes({ destinations, sources, mapping: options.mapping });
+  const quarantine = createQuarantine(intakeRedis);
+  const delivery = createDelivery({
+    redis: workRedis,
+    client,
+    destinations,
+    ledgerMaxAgeMs: options.ledgerMaxAgeMs,
+    events,
+    freed: (batch) => lanes.freed(batch),
+  });
+  const jobs = createJobs({
+    redis: workRedis,
+    // BullMQ's keys hold ids only and have a hash tag of their own.
+    prefix: `{${options.redis.prefix}-jobs}`,
+    concurrency: options.concurrency,
+    lockMs: options.lockMs,
+    stalledCheckMs: options.stalledCheckMs,
+    deliver: delivery.deliver,
+    failed: failedAt("delivery"),
+  });
+  const lanes = createLanes({
+    redis: workRedis,
+    destinations,
+    failed: failedAt("cut"),
+    async cutDone(batch) {
+      delivery.handOver(batch);
+      events.batchCut({ ...batchEvent(batch), trigger: "count" });
+      await jobs.wake({ destination: batch.destination, lane: batch.lane, batchId: batch.id });
+    },
+  });
+  const keep = createKeep({
+    redis: intakeRedis,
+    sources,
+    routes,
+    quarantine,
+    arrived: lanes.arrived,
+    committed: ({ tookMs }) => events.keepTook(tookMs),
+  });
+  const sweep = startSweep({
+    redis: workRedis,
+    destinations,
+    budgets: options.budgets,
+    found: lanes.found,
+    silent(destination, lane, batchId) {
+      jobs.wake({ destination, lane, batchId }).catch(failedAt("sweep"));
+    },
+    trimmed: ({ stream, noRoom, tooOld }) => {
+      if (noRoom > 0) events.sweepFound({ what: `${stream}_without_room`, count: noRoom });
+      if (tooOld > 0) events.sweepFound({ what: `${stream}_too_old`, count: tooOld });
+    },
+    failed: failedAt("sweep"),
+  });
+
+  const holding = [...sources.values()].filter(({ unmapped }) => unmapped === "hold");
+  const review = () => reviewHeld({ redis: workRedis, sources: holding, routes, arrived: lanes.arrived });
+  const heldTimer = setInterval(() => review().catch(failedAt("held")), HELD_EVERY_MS);
+
+  return {
+    keep,
+    queryStatus: createStatus({ redis: intakeRedis, destinations, sources, routes, quarantine, jobs }),
+    async findPings({ destination: name, unit, from, to }) {
+      const destination = destinations.get(name);
+      if (!destination) return [];
+      const maxDelayMs = Number.isFinite(destination.maxAgeMs)
+        ? destination.maxAgeMs
+        : options.ledgerMaxAgeMs;
+      return findPings(intakeRedis, {
+        scope: destination.scope,
+        destination: name,
+        unit,
+        from,
+        to,
+        maxDelayMs,
+      });
+    },
+    async mappingChanged() {
+      routes.forget();
+      await review();
+    },
+    async ping() {
+      await intakeRedis.ping();
+    },
+    async close() {
+      lanes.stop();
+      sweep.stop();
+      clearInterval(heldTimer);
+      await jobs.close();
+      await keep.drain().catch(failedAt("closing"));
+      intakeRedis.disconnect();
+      workRedis.disconnect();
+    },
+  };
+}
+
+function batchEvent({
+  id,
+  destination,
+  lane,
+  records,
+}: {
+  id: string;
+  destination: string;
+  lane: number;
+  records: string[];
+}) {
+  const bytes = records.reduce((sum, record) => sum + record.length, 0);
+  return { destination, lane, batchId: id, pings: records.length, bytes };
+}

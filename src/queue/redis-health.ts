@@ -1,0 +1,100 @@
+/** Connects to Redis, and says whether the Redis that was found can be trusted with what it is given. */
+
+import { Redis } from "ioredis";
+import type { RedisStatus } from "../ops/status.ts";
+
+export interface RedisSettings {
+  url: string;
+  commandTimeoutMs: number;
+}
+
+/**
+ * `intake`: fails at once while Redis is away, so that senders are answered 503 and keep their message.
+ * `jobs`: BullMQ's; it waits for Redis as long as it takes and never times a blocking read out.
+ */
+export type ConnectionUse = "intake" | "jobs";
+
+/** Tries again after this long at most: recovery is to be noticed within seconds. */
+const MAX_RECONNECT_MS = 1000;
+
+export function connectRedis({ url, commandTimeoutMs }: RedisSettings, use: ConnectionUse): Redis {
+  const retryStrategy = (times: number) => Math.min(50 * 2 ** Math.min(times, 10), MAX_RECONNECT_MS);
+  if (use === "jobs") return new Redis(url, { maxRetriesPerRequest: null, retryStrategy });
+  return new Redis(url, {
+    retryStrategy,
+    commandTimeout: commandTimeoutMs,
+    enableOfflineQueue: false,
+    // A write whose answer was lost is unknown, not failed; sending it again by itself could order it wrongly.
+    autoResendUnfulfilledCommands: false,
+    maxRetriesPerRequest: 0,
+  });
+}
+
+const AWAY: RedisStatus = {
+  reachable: false,
+  version: null,
+  aof: "unknown",
+  maxmemoryPolicy: null,
+  usedMemoryBytes: null,
+  maxMemoryBytes: null,
+  writable: false,
+  problems: ["Redis does not answer."],
+};
+
+/** Reads what matters for keeping data from INFO and CONFIG; a managed Redis may refuse CONFIG. */
+export async function readRedis(redis: Redis): Promise<RedisStatus> {
+  let text: string;
+  try {
+    text = await redis.info();
+  } catch {
+    return AWAY;
+  }
+  const info = new Map(
+    text
+      .split("\r\n")
+      .filter((line) => line.includes(":"))
+      .map((line) => [line.slice(0, line.indexOf(":")), line.slice(line.indexOf(":") + 1)] as const),
+  );
+  const fsync = info.get("aof_enabled") === "1" ? await setting(redis, "appendfsync") : null;
+  const aof = info.get("aof_enabled") !== "1" ? "off" : isFsync(fsync) ? fsync : "unknown";
+  const maxmemoryPolicy = info.get("maxmemory_policy") ?? null;
+  const problems: string[] = [];
+  if (aof === "off") problems.push("AOF is off: a restart of Redis loses what is waiting.");
+  if (aof === "no") problems.push("appendfsync is no: a machine crash may lose many seconds.");
+  if (maxmemoryPolicy !== null && maxmemoryPolicy !== "noeviction") {
+    problems.push(`maxmemory-policy is ${maxmemoryPolicy}: Redis may silently throw waiting pings away.`);
+  }
+  if (info.get("aof_last_write_status") === "err")
+    problems.push("The last AOF write failed: look at Redis's disk.");
+  if (info.get("rdb_last_bgsave_status") === "err")
+    problems.push("The last RDB save failed: look at Redis's disk.");
+  const used = Number(info.get("used_memory"));
+  const max = Number(info.get("maxmemory"));
+  const full = max > 0 && used >= max;
+  if (full) problems.push("Redis is out of memory and refuses writes.");
+  const replica = info.get("role") === "slave";
+  if (replica) problems.push("Connected to a replica, which takes no writes.");
+  return {
+    reachable: true,
+    version: info.get("redis_version") ?? null,
+    aof,
+    maxmemoryPolicy,
+    usedMemoryBytes: used,
+    maxMemoryBytes: max > 0 ? max : null,
+    writable: !full && !replica,
+    problems,
+  };
+}
+
+function isFsync(value: string | null): value is "always" | "everysec" | "no" {
+  return value === "always" || value === "everysec" || value === "no";
+}
+
+async function setting(redis: Redis, name: string): Promise<string | null> {
+  try {
+    const reply = await redis.config("GET", name);
+    return Array.isArray(reply) ? String(reply[1]) : null;
+  } catch {
+    return null;
+  }
+}

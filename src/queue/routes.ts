@@ -1,0 +1,128 @@
+/** Where a reading goes: which destination and lane, under which unit, and in which form it waits there. */
+
+import type { Reading } from "../reading.ts";
+import { toPing, type Unit } from "../servicetitan/ping.ts";
+import type { QueueDestination } from "./destination.ts";
+import { encodeRecord } from "./record.ts";
+
+/** One way a device's readings take. */
+export interface Route {
+  destination: string;
+  /** Key prefix of the destination's scope. */
+  scope: string;
+  /** `destination|lane`. */
+  lane: string;
+  /** Null when a mapping row names the device or no mapping is configured; else the source's policy. */
+  unmapped: "forward" | "hold" | null;
+  /** The reading as it waits in Redis. */
+  record(reading: Reading): string;
+}
+
+export interface RoutedReading {
+  reading: Reading;
+  routes: readonly Route[];
+}
+
+/** What the mapping file says of a device: none, one, or several rows. */
+export interface MappingRow {
+  /** Null: the source's own destination. */
+  destination: string | null;
+  unit: Unit;
+}
+
+export interface RouteSource {
+  name: string;
+  destination: string;
+  unmapped: "forward" | "hold";
+}
+
+export interface RoutesOptions {
+  destinations: ReadonlyMap<string, QueueDestination>;
+  sources: ReadonlyMap<string, RouteSource>;
+  /** Null when no mapping is configured: then every device is its own unit and none is called unmapped. */
+  mapping: ((source: string, device: string) => readonly MappingRow[]) | null;
+}
+
+export type Routes = ReturnType<typeof createRoutes>;
+
+/** A bound for the memo below; beyond it routes are simply worked out again. */
+const MAX_REMEMBERED_DEVICES = 100_000;
+
+export function createRoutes({ destinations, sources, mapping }: RoutesOptions) {
+  let remembered = new Map<string, readonly Route[]>();
+
+  function of(source: string, device: string): readonly Route[] {
+    const key = `${source}|${device}`;
+    let found = remembered.get(key);
+    if (!found) {
+      found = workOut(source, device);
+      if (remembered.size >= MAX_REMEMBERED_DEVICES) remembered = new Map();
+      remembered.set(key, found);
+    }
+    return found;
+  }
+
+  function workOut(name: string, device: string): readonly Route[] {
+    const source = sources.get(name);
+    if (!source) throw new Error(`Source "${name}" is not configured.`);
+    const rows = mapping?.(name, device) ?? [];
+    if (rows.length > 0) {
+      return rows.map((row) => route(name, row.destination ?? source.destination, row.unit, null));
+    }
+    const unit = { unitId: device, unitName: device, technician: null };
+    return [route(name, source.destination, unit, mapping ? source.unmapped : null)];
+  }
+
+  function route(source: string, name: string, unit: Unit, unmapped: Route["unmapped"]): Route {
+    const destination = destinations.get(name);
+    if (!destination) throw new Error(`Destination "${name}" is not configured.`);
+    return {
+      destination: name,
+      scope: destination.scope,
+      lane: `${name}|${laneOf(unit.unitId, destination.lanes)}`,
+      unmapped,
+      record: (reading) => encodeRecord(source, unit, reading, toPing(reading, source, unit, destination)),
+    };
+  }
+
+  /** The readings of one message by the scope they are kept in, each with its routes there, in the message's order. */
+  function group(source: string, readings: readonly Reading[]): Map<string, RoutedReading[]> {
+    const byScope = new Map<string, RoutedReading[]>();
+    for (const reading of readings) {
+      const all = of(source, reading.deviceId);
+      const scopes = all.length === 1 ? all : uniqueScopes(all);
+      for (const { scope } of scopes) {
+        const routes = all.length === 1 ? all : all.filter((each) => each.scope === scope);
+        const list = byScope.get(scope);
+        if (list) list.push({ reading, routes });
+        else byScope.set(scope, [{ reading, routes }]);
+      }
+    }
+    return byScope;
+  }
+
+  /** Destination and byte limit, flat, for every destination the readings go to. */
+  function limits(routed: readonly RoutedReading[]): (string | number)[] {
+    const names = new Set<string>();
+    for (const { routes } of routed) for (const { destination } of routes) names.add(destination);
+    return [...names].flatMap((name) => [name, destinations.get(name)?.bufferBytes ?? 0]);
+  }
+
+  /** To be called when the mapping changed. */
+  function forget(): void {
+    remembered = new Map();
+  }
+
+  return { of, group, limits, forget };
+}
+
+function uniqueScopes(routes: readonly Route[]): readonly { scope: string }[] {
+  return [...new Set(routes.map(({ scope }) => scope))].map((scope) => ({ scope }));
+}
+
+/** FNV-1a over the unit's text: the same unit takes the same lane in every process, so its pings stay in order. */
+function laneOf(unit: string, lanes: number): number {
+  let hash = 0x811c9dc5;
+  for (let i = 0; i < unit.length; i++) hash = Math.imul(hash ^ unit.charCodeAt(i), 0x01000193);
+  return (hash >>> 0) % lanes;
+}

@@ -1,0 +1,214 @@
+/** Carries out a settlement in one atomic step, unless another process has taken the batch over meanwhile. */
+
+import { randomUUID } from "node:crypto";
+import type { Redis } from "ioredis";
+import type { QueueDestination } from "./destination.ts";
+import { run, script } from "./lua.ts";
+import type { GateChange, Settlement } from "./settlement.ts";
+
+/**
+ * ARGV: destination, lane number, batch id, token, fates, accepted (1/0), per gate (scope, destination) the change,
+ * reason and waitMs or "", then random in [0,1), ratePerSecond, byteCap or "", outcome label, ids of the two pieces,
+ * what they carry (asked, serverErrors, root), refusal, ledger entry or "", ledger index lifetime in ms, number of
+ * dead letters and, for each, its position in the batch (from 1), reason and message.
+ *
+ * A lone refused ping is a suspect: it is given up only if the destination accepted another request since the first
+ * refusal. When the last piece is through, or three suspects have met no acceptance, and none was accepted, it is the
+ * destination that refuses everything: all of it goes back to the buffer and the destination's gate is shut.
+ *
+ * Returns {"fenced"} or {"settled", suspects dead-lettered, gate of the destination shut as refused_everything (1/0)}.
+ */
+const SETTLE = script(`
+local at = 0
+local function take() at = at + 1; return ARGV[at] end
+local destination, laneNumber, id, token, fates, accepted = take(), take(), take(), take(), take(), take()
+local changes = {}
+for i = 1, 2 do changes[i] = { take(), take(), tonumber(take()) } end
+local random, rate, byteCap, label = tonumber(take()), tonumber(take()), take(), take()
+local pieceIds = { take(), take() }
+local asked, serverErrors, root, refusal = take(), take(), take(), take()
+local ledger, indexLifetime = take(), take()
+local letters = {}
+for i = 1, tonumber(take()) do
+  local position = tonumber(take())
+  letters[position] = { take(), take() }
+end
+
+local lane = destination .. '|' .. laneNumber
+local batchKey, metaKey, laneKey = p .. ':b:' .. id, p .. ':bm:' .. id, p .. ':lane:' .. lane
+local destKey, suspectsKey = p .. ':dest:' .. destination, p .. ':suspects:' .. lane
+local suspicionKey = p .. ':suspicion:' .. lane
+local heldToken, newFlags, ownRoot = unpack(redis.call('HMGET', metaKey, 'token', 'new', 'root'))
+if heldToken ~= token then return { 'fenced' } end
+
+local function giveUp(r, reason, message)
+  count(sourceOf(r), 'deadLettered', 1)
+  redis.call('XADD', p .. ':dead', '*', 'destination', destination, 'reason', reason, 'message', message, 'record', r)
+  redis.call('HINCRBY', p .. ':sizes', 'dead', #r + #message)
+  redis.call('HINCRBY', destKey, 'deadLetters', 1)
+end
+local freed = 0
+local back, pieces, flags = {}, { {}, {} }, { {}, {} }
+local newest, units = {}, {}
+for i, r in ipairs(redis.call('LRANGE', batchKey, 0, -1)) do
+  local fate = string.sub(fates, i, i)
+  if fate == 'd' then
+    count(sourceOf(r), 'delivered', 1)
+    local unit, fixTime = unitOf(r), fixTimeOf(r)
+    if not newest[unit] or newest[unit] < fixTime then newest[unit] = fixTime end
+  elseif fate == 'x' then
+    giveUp(r, letters[i][1], letters[i][2])
+  elseif fate == 'e' then
+    count(sourceOf(r), 'expired', 1)
+  elseif fate == 'q' then
+    redis.call('RPUSH', suspectsKey, r)
+    redis.call('HSET', suspicionKey, 'refusal', refusal)
+  elseif fate == 'b' then
+    back[#back + 1] = r
+  else
+    local n = tonumber(fate)
+    table.insert(pieces[n], r)
+    table.insert(flags[n], string.sub(newFlags, i, i))
+  end
+  if fate == 'd' or fate == 'x' or fate == 'e' then
+    freed = freed + #r
+    units[unitOf(r)] = true
+  end
+end
+local function toBuffer(records)
+  for i = #records, 1, -1 do redis.call('LPUSH', p .. ':q:' .. lane .. '|' .. sourceOf(records[i]), records[i]) end
+end
+toBuffer(back)
+local acceptedSeq = tonumber(redis.call('HGET', destKey, 'acceptedSeq')) or 0
+if accepted == '1' then
+  acceptedSeq = redis.call('HINCRBY', destKey, 'acceptedSeq', 1)
+  local ever = tonumber(redis.call('HGET', destKey, 'newestAccepted')) or 0
+  for unit, fixTime in pairs(newest) do
+    local key = p .. ':accepted:' .. destination
+    local before = tonumber(redis.call('HGET', key, unit))
+    if not before or before < fixTime then redis.call('HSET', key, unit, fixTime) end
+    if fixTime > ever then ever = fixTime end
+  end
+  redis.call('HSET', destKey, 'newestAccepted', ever)
+end
+if root == 'now' then root = tostring(acceptedSeq) end
+for n = 2, 1, -1 do
+  if #pieces[n] > 0 then
+    pushAll('RPUSH', p .. ':b:' .. pieceIds[n], pieces[n])
+    redis.call('HSET', p .. ':bm:' .. pieceIds[n], 'lane', lane, 'new', table.concat(flags[n]), 'cutAt', now,
+      'asked', asked, 'serverErrors', serverErrors)
+    if root ~= '' then redis.call('HSET', p .. ':bm:' .. pieceIds[n], 'root', root) end
+    redis.call('LPUSH', p .. ':pieces:' .. lane, pieceIds[n])
+  end
+end
+redis.call('DEL', batchKey, metaKey)
+redis.call('HDEL', laneKey, 'batch', 'beat')
+
+local gateKeys = { p .. ':gate', p .. ':gate:' .. destination }
+for i, change in ipairs(changes) do
+  if change[1] == 'opened' then opened(gateKeys[i], lane, rate)
+  elseif change[1] == 'shut' then shut(gateKeys[i], change[2], change[3], random) end
+end
+if byteCap ~= '' then redis.call('HSET', destKey, 'byteCap', byteCap) end
+if label ~= '' then redis.call('HSET', destKey, 'lastOutcome', label, 'lastOutcomeAt', now) end
+
+local convicted, everything = 0, 0
+local suspects = redis.call('LRANGE', suspectsKey, 0, -1)
+if #suspects > 0 then
+  local piecesKey = p .. ':pieces:' .. lane
+  local knownRoot, why = unpack(redis.call('HMGET', suspicionKey, 'root', 'refusal'))
+  local started = tonumber(knownRoot) or tonumber(ownRoot) or acceptedSeq
+  redis.call('HSET', suspicionKey, 'root', started)
+  if acceptedSeq > started then
+    for _, r in ipairs(suspects) do
+      giveUp(r, 'refused', why)
+      freed = freed + #r
+      convicted = convicted + 1
+    end
+    redis.call('DEL', suspectsKey, suspicionKey)
+  elseif #suspects >= 3 or redis.call('LLEN', piecesKey) == 0 then
+    everything = 1
+    shut(gateKeys[2], 'refused_everything', 15000, random)
+    for _, piece in ipairs(redis.call('LRANGE', piecesKey, 0, -1)) do
+      toBuffer(redis.call('LRANGE', p .. ':b:' .. piece, 0, -1))
+      redis.call('DEL', p .. ':b:' .. piece, p .. ':bm:' .. piece)
+    end
+    -- Behind the others: the next probe shall not begin with the same ping.
+    for _, r in ipairs(suspects) do redis.call('RPUSH', p .. ':q:' .. lane .. '|' .. sourceOf(r), r) end
+    redis.call('DEL', piecesKey, suspectsKey, suspicionKey)
+  end
+end
+if freed > 0 then redis.call('HINCRBY', destKey, 'bytes', -freed) end
+writeCounts()
+if ledger ~= '' then
+  local entry = redis.call('XADD', p .. ':ledger', '*', 'e', ledger)
+  local ms, n = string.match(entry, '(%d+)-(%d+)')
+  local hour = math.floor(ms / 3600000)
+  local pointer = struct.pack('>I4I2', ms - hour * 3600000, n % 65536)
+  local size = #ledger + 60
+  for unit in pairs(units) do
+    local key = p .. ':li:' .. destination .. ':' .. hour .. ':' .. unit
+    if redis.call('APPEND', key, pointer) == 6 then redis.call('PEXPIRE', key, indexLifetime) end
+    size = size + 6
+  end
+  redis.call('HINCRBY', p .. ':sizes', 'ledger', size)
+end
+return { 'settled', convicted, everything }
+`);
+
+export interface SettleRequest {
+  batchId: string;
+  lane: number;
+  token: string;
+  settlement: Settlement;
+  /** For the ops page: the outcome in one word; empty when nothing was sent. */
+  label: string;
+  /** Compressed ledger entry; null when no ping came to an end. */
+  ledger: Buffer | null;
+  ledgerMaxAgeMs: number;
+}
+
+export type SettleResult =
+  /** Another process holds the batch now: nothing was changed. */
+  { kind: "fenced" } | { kind: "settled"; convicted: number; refusedEverything: boolean };
+
+/** Throws when Redis does not answer; the batch then stays as it is and is sent again by whoever finds it. */
+export async function settle(
+  redis: Redis,
+  destination: QueueDestination,
+  { batchId, lane, token, settlement, label, ledger, ledgerMaxAgeMs }: SettleRequest,
+): Promise<SettleResult> {
+  const { pieces } = settlement;
+  const args = [
+    destination.name,
+    lane,
+    batchId,
+    token,
+    settlement.fates.join(""),
+    settlement.accepted ? 1 : 0,
+    ...gateArgs(settlement.scope),
+    ...gateArgs(settlement.destination),
+    Math.random(),
+    destination.ratePerSecond,
+    settlement.byteCap ?? "",
+    label,
+    randomUUID(),
+    randomUUID(),
+    pieces.asked ? 1 : 0,
+    pieces.serverErrors,
+    pieces.root ?? "",
+    settlement.refusal,
+    ledger ?? "",
+    // An hour's index lives until its last entry may go.
+    ledgerMaxAgeMs + 3_600_000,
+    settlement.deadLetters.length,
+    ...settlement.deadLetters.flatMap(({ at, reason, message }) => [at + 1, reason, message]),
+  ];
+  const [kind, convicted, everything] = await run(redis, SETTLE, destination.scope, args);
+  if (kind === "fenced") return { kind: "fenced" };
+  return { kind: "settled", convicted: Number(convicted), refusedEverything: Number(everything) === 1 };
+}
+
+function gateArgs(change: GateChange): (string | number)[] {
+  return change.kind === "shut" ? [change.kind, change.reason, change.waitMs ?? ""] : [change.kind, "", ""];
+}
