@@ -1,0 +1,188 @@
+/** Makes a fresh clone ready to run: checks Node, installs the packages, and finds or installs the programs asked for. */
+
+import { spawnSync } from "node:child_process";
+import { accessSync, constants, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { delimiter, dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const USAGE = `usage: node scripts/setup.mjs [--redis | --redis-server] [--mosquitto] [--chromium] [--quiet]
+  --redis         a Redis of any kind: a program, REDIS_URL, or a container
+  --redis-server  the program itself, for tests that start and kill servers of their own`;
+
+/** Vite and undici need it: require() of ES modules came with 20.19. */
+const LEAST_NODE = [20, 19];
+
+const root = join(dirname(fileURLToPath(import.meta.url)), "..");
+
+const PROGRAMS = {
+  redis: { names: ["redis-server", "valkey-server"], packages: ["redis-server", "valkey-server"] },
+  mosquitto: { names: ["mosquitto"], packages: ["mosquitto"] },
+  chromium: { names: ["chromium", "chromium-browser", "google-chrome"], packages: ["chromium"] },
+};
+
+/** Where a container's address is left for the demo. */
+const REDIS_URL_FILE = join(root, ".waypost", "redis-url");
+const CONTAINER = "waypost-redis";
+
+const flags = new Set(process.argv.slice(2));
+const known = ["--redis", "--redis-server", "--mosquitto", "--chromium", "--quiet"];
+if ([...flags].some((flag) => !known.includes(flag))) fail(USAGE);
+
+checkNode();
+installPackages();
+const ready = [`Node ${process.versions.node}`, "packages"];
+if (flags.has("--redis-server")) ready.push(program("redis") ?? fail(redisAdvice(["--redis-server"])));
+else if (flags.has("--redis")) ready.push(anyRedis() ?? fail(redisAdvice([])));
+if (flags.has("--mosquitto")) ready.push(program("mosquitto") ?? skip("mosquitto"));
+if (flags.has("--chromium")) ready.push(program("chromium") ?? skip("chromium"));
+if (!flags.has("--quiet")) say(`ready: ${ready.join(", ")}`);
+
+function checkNode() {
+  const [major, minor] = process.versions.node.split(".").map(Number);
+  const [leastMajor, leastMinor] = LEAST_NODE;
+  if (major > leastMajor || (major === leastMajor && minor >= leastMinor)) return;
+  fail(
+    `Node ${LEAST_NODE.join(".")} or newer is needed; this is ${process.versions.node}. See https://nodejs.org.`,
+  );
+}
+
+function installPackages() {
+  if (packagesAreInstalled()) return;
+  say("installing packages (npm ci)");
+  // A machine set up for production would leave out what runs TypeScript and the tests.
+  run("npm", ["ci", "--include=dev", "--no-audit", "--no-fund"]) ||
+    fail("npm ci failed; its messages are above.");
+}
+
+/** npm writes down what it installed, as its last step; compared with the lock file that tells every difference. */
+function packagesAreInstalled() {
+  const wanted = readPackages("package-lock.json");
+  const installed = readPackages(join("node_modules", ".package-lock.json"));
+  if (!wanted || !installed) return false;
+  return Object.entries(wanted).every(([path, { version, optional }]) => {
+    if (path === "") return true;
+    // Optional packages are those of other platforms.
+    return installed[path] ? installed[path].version === version : optional === true;
+  });
+}
+
+function readPackages(file) {
+  try {
+    return JSON.parse(readFileSync(join(root, file), "utf8")).packages;
+  } catch {
+    return null;
+  }
+}
+
+/** Where the program is, installed now if need be and allowed; null when it cannot be had. */
+function program(what) {
+  const { names, packages } = PROGRAMS[what];
+  const found = find(names);
+  if (found) return found;
+  const installer = packageInstaller();
+  if (!installer) return null;
+  say(`installing ${what}`);
+  if (!installer.isFresh) installer.isFresh = apt(["update"]);
+  for (const name of packages) {
+    if (apt(["install", "-y", "--no-install-recommends", name]) && find(names)) return find(names);
+  }
+  return null;
+}
+
+function find(names) {
+  // Debian keeps daemons in sbin, which is not on every user's PATH.
+  const dirs = [...(process.env.PATH ?? "").split(delimiter), "/usr/local/sbin", "/usr/sbin"];
+  return names.flatMap((name) => dirs.map((dir) => join(dir, name))).find(isExecutable) ?? null;
+}
+
+function isExecutable(file) {
+  try {
+    accessSync(file, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Nobody's machine is changed unasked: only a root shell and CI are taken as leave to install. */
+function packageInstaller() {
+  packageInstaller.found ??= (() => {
+    if (!find(["apt-get"])) return { command: null };
+    if (process.getuid?.() === 0) return { command: ["apt-get"], isFresh: false };
+    if (process.env.CI === "true" && find(["sudo"]))
+      return { command: ["sudo", "-n", "apt-get"], isFresh: false };
+    return { command: null };
+  })();
+  return packageInstaller.found.command ? packageInstaller.found : null;
+}
+
+function apt(args) {
+  const [command, ...before] = packageInstaller().command;
+  const options = ["-q", "-o", "DPkg::Lock::Timeout=120", "-o", "Acquire::Retries=3"];
+  return run(command, [...before, ...options, ...args], { DEBIAN_FRONTEND: "noninteractive" });
+}
+
+function anyRedis() {
+  // Whoever names a Redis wants that one, and wants nothing installed.
+  if (process.env.REDIS_URL) return "REDIS_URL";
+  return program("redis") ?? redisContainer();
+}
+
+/** The last resort: a container that stays for the next time. */
+function redisContainer() {
+  if (!find(["docker"]) || !succeeds("docker", ["info"])) return null;
+  if (!succeeds("docker", ["start", CONTAINER])) {
+    say(`starting a container, ${CONTAINER} (docker rm -f ${CONTAINER} removes it)`);
+    const image = ["redis:7", "redis-server", "--appendonly", "yes", "--maxmemory-policy", "noeviction"];
+    if (!run("docker", ["run", "-d", "--name", CONTAINER, "-p", "127.0.0.1::6379", ...image])) return null;
+  }
+  const { stdout } = spawnSync("docker", ["port", CONTAINER, "6379/tcp"], { encoding: "utf8" });
+  const address = stdout?.trim().split("\n")[0];
+  if (!address) return null;
+  mkdirSync(dirname(REDIS_URL_FILE), { recursive: true });
+  writeFileSync(REDIS_URL_FILE, `redis://${address}\n`);
+  return `a Redis container at ${address}`;
+}
+
+function redisAdvice(flagsGiven) {
+  const others = [
+    "  or name one:     REDIS_URL=redis://host:6379 npm run demo",
+    "  or start Docker: redis:7 is then run in a container",
+  ];
+  return [
+    "Redis is needed and is not on this machine.",
+    "  Debian, Ubuntu:  sudo apt-get install redis-server",
+    "  Fedora:          sudo dnf install valkey",
+    "  macOS:           brew install redis",
+    ...(flagsGiven.includes("--redis-server") ? [] : others),
+  ].join("\n");
+}
+
+function skip(what) {
+  const { packages } = PROGRAMS[what];
+  say(`${what} is not on this machine (sudo apt-get install ${packages[0]}); tests that need it are skipped`);
+  return `no ${what}`;
+}
+
+/** Standard output belongs to the command that comes after us, so everything goes to standard error. */
+function run(command, args, env = {}) {
+  const { status } = spawnSync(command, args, {
+    cwd: root,
+    stdio: ["ignore", 2, 2],
+    env: { ...process.env, ...env },
+  });
+  return status === 0;
+}
+
+function succeeds(command, args) {
+  return spawnSync(command, args, { stdio: "ignore", timeout: 20_000 }).status === 0;
+}
+
+function say(line) {
+  process.stderr.write(`setup: ${line}\n`);
+}
+
+function fail(text) {
+  process.stderr.write(`${text}\n`);
+  process.exit(1);
+}
