@@ -62,7 +62,8 @@ export function loadConfig({ file, settings, env = process.env, adapters }: Conf
   const problems = [...found.map((finding) => origin.toProblem(finding)), ...proxyProblems];
   if (problems.length > 0 || parsed.data === undefined) return { problems };
   for (const [name, source] of Object.entries(parsed.data.sources)) {
-    if (options.parsed.has(name)) source.options = options.parsed.get(name);
+    const parsedOptions = options.parsed.get(name);
+    if (parsedOptions !== undefined) source.options = parsedOptions;
   }
   return { config: { ...parsed.data, proxy } };
 }

@@ -32,6 +32,8 @@ const adapters: AdapterFacts[] = [
     ],
     speedUnit: "required",
     options: z.strictObject({ zone: z.string(), depth: z.int().max(9).default(3) }).optional(),
+    settingProblems: ({ speedUnit, options }) =>
+      speedUnit === "mps" && options !== undefined ? ["options.zone: does not go with mps"] : [],
   },
   { vendor: "radio", transports: ["mqtt"], auth: [], speedUnit: "optional", topics: ["radio/#"] },
   { vendor: "topicless", transports: ["mqtt"], auth: [], speedUnit: "none" },
@@ -448,6 +450,15 @@ describe("relations", () => {
       { "sources.vans.speedUnit": /has no effect/ },
     ],
     ["options for nothing", (b) => (b.source.options = {}), { "sources.vans.options": /takes no options/ }],
+    [
+      "options that the adapter itself has something against",
+      (b) =>
+        (b.sources.vans = {
+          ...{ vendor: "choosy", destination: "acme", speedUnit: "mps", options: { zone: "z" } },
+          auth: { proof: "address", allow: ["10.0.0.1"] },
+        }),
+      { "sources.vans.options.zone": "does not go with mps" },
+    ],
     [
       "wrong options",
       (b) =>

@@ -80,7 +80,7 @@ const EXCEPTIONS = [
 const PACKAGES: Record<string, readonly string[]> = {
   bullmq: ["queue/"],
   ioredis: ["queue/"],
-  mqtt: ["mqtt.ts", "sandbox/"],
+  mqtt: ["mqtt.ts"],
   "mqtt-packet": ["mqtt.ts"],
   aedes: ["broker.ts"],
 };

@@ -151,8 +151,8 @@ export const brokerSchema = z.strictObject({
   rejectUnauthorized: z.boolean().default(true),
   keepaliveS: z.int().min(5).max(3600).default(30),
   receiveMaximum: z.int().min(1).max(65_535).default(500),
-  maximumPacketBytes: bytes.default(262_144),
-  sessionExpiryS: z.int().min(60).default(604_800),
+  maximumPacketBytes: bytes.max(268_435_455).default(262_144),
+  sessionExpiryS: z.int().min(60).max(4_294_967_295).default(604_800),
 });
 
 export const listenSchema = z.strictObject({
@@ -161,7 +161,7 @@ export const listenSchema = z.strictObject({
   tls: tls.optional(),
   /** Un-kept messages at which sockets are no longer read. */
   maxUnkept: z.int().min(1).default(1000),
-  maximumPacketBytes: bytes.default(262_144),
+  maximumPacketBytes: bytes.max(268_435_455).default(262_144),
   /** A device may publish under `topics` only; `%u` stands for its username. */
   devices: z
     .array(

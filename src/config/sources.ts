@@ -1,6 +1,6 @@
 /** Checks each source against the adapter of its vendor. */
 
-import type { z } from "zod";
+import { z } from "zod";
 import type { SourceConfig } from "../config.ts";
 import type { Parts } from "./parts.ts";
 import { type Finding, type SettingPath, validate } from "./problems.ts";
@@ -14,6 +14,8 @@ export interface AdapterFacts {
   speedUnit: string;
   topics?: readonly string[];
   options?: z.ZodType;
+  /** What the adapter has against a source's settings, each as `setting: problem`; gets the options as parsed. */
+  settingProblems?: (settings: { speedUnit: SourceConfig["speedUnit"]; options: unknown }) => string[];
 }
 
 /** The name by which a source means the embedded broker. */
@@ -132,17 +134,21 @@ function checkWebhookSource(
   }
 }
 
-/** The options as the adapters' own schemas give them back. */
+/** The options of each source as its adapter's own schema gives them back. */
 export function parseOptions({ sources }: Parts, adapters: readonly AdapterFacts[]) {
   const parsed = new Map<string, unknown>();
   const found: Finding[] = [];
-  for (const [key, { vendor, options }] of sources) {
-    const schema = adapters.find((adapter) => adapter.vendor === vendor)?.options;
-    if (!schema) continue;
+  for (const [name, { vendor, options, speedUnit }] of sources) {
+    const at = ["sources", name];
+    const adapter = adapters.find((candidate) => candidate.vendor === vendor);
+    const schema = adapter?.options ?? z.unknown();
     const { data, findings } = validate(schema, options, (path) => settingsAt(schema, path));
-    parsed.set(key, data);
-    for (const { path, message } of findings) {
-      found.push({ path: ["sources", key, "options", ...path], message });
+    for (const { path, message } of findings) found.push({ path: [...at, "options", ...path], message });
+    if (findings.length > 0) continue;
+    parsed.set(name, data);
+    for (const problem of adapter?.settingProblems?.({ speedUnit, options: data }) ?? []) {
+      const [setting = "", ...words] = problem.split(": ");
+      found.push({ path: [...at, ...setting.split(".")], message: words.join(": ") });
     }
   }
   return { parsed, findings: found };
