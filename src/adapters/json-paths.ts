@@ -23,7 +23,9 @@ const UNREADABLE = Symbol("unreadable");
 
 const TIME_FORMATS = { iso: isoTime, isoUtc: isoTimeAssumedUtc, epochSeconds, epochMillis };
 
-const path = z.string().transform((text, context): Find => {
+const path = z.string().transform(compiled);
+
+function compiled(text: string, context: z.RefinementCtx): Find {
   try {
     const expression = compile(text);
     return (value) => search(expression, value);
@@ -32,7 +34,7 @@ const path = z.string().transform((text, context): Find => {
     context.addIssue({ code: "custom", message: `is not a JMESPath expression: ${why}` });
     return z.NEVER;
   }
-});
+}
 
 const DEVICE_ID =
   "must be a path, or one of { topicLevel: 2 }, { header: X-Device }, { query: id }, { message: path }";
@@ -57,8 +59,11 @@ const deviceId = z.unknown().transform((given, context): z.output<typeof path | 
 
 export const paths = z
   .strictObject({
-    /** The list of readings; left out, the message is one or a list. */
-    readings: path.optional(),
+    /** The list of readings; left out, the message is one or a list. A projection leaves out what is null there. */
+    readings: z
+      .string()
+      .transform((text, context) => ({ text, find: compiled(text, context) }))
+      .optional(),
     deviceId,
     latitude: path.optional(),
     longitude: path.optional(),
@@ -94,26 +99,23 @@ export const paths = z
   }));
 
 type Given = {
-  [Key in "readings" | "latitude" | "longitude" | "coordinates" | "speed" | "heading" | "time"]?:
-    | Find
-    | undefined;
+  [Key in "latitude" | "longitude" | "coordinates" | "speed" | "heading" | "time"]?: Find | undefined;
 } & {
+  readings?: { text: string; find: Find } | undefined;
   deviceId: z.output<typeof deviceId>;
   timeFormat: keyof typeof TIME_FORMATS | "received";
 };
 
 function decode(raw: unknown, given: Given, context: DecodeContext): Candidate[] | Problems {
-  const found = given.readings ? given.readings(raw) : raw;
+  const found = given.readings ? given.readings.find(raw) : raw;
   const isList = Array.isArray(found);
-  if (!isList && (typeof found !== "object" || found === null)) {
-    return { problems: [`${given.readings ? "readings" : "message"}: no object or list of objects there`] };
-  }
-  return (isList ? found : [found]).map((value: unknown, index) => {
+  if (given.readings && !isList) return { problems: [`${given.readings.text}: must be a list`] };
+  const candidates = (isList ? found : [found]).map((value: unknown, index): Candidate => {
     const [longitude, latitude] = given.coordinates
       ? pair(given.coordinates(value))
       : [given.longitude?.(value), given.latitude?.(value)];
     return {
-      path: isList ? `${given.readings ? "readings" : ""}[${index}]` : "",
+      path: isList ? `${given.readings?.text ?? ""}[${index}]` : "",
       deviceId: id.parse(deviceOf(given.deviceId, value, raw, context)),
       fixTime:
         given.timeFormat === "received"
@@ -125,6 +127,15 @@ function decode(raw: unknown, given: Given, context: DecodeContext): Candidate[]
       headingDeg: compass.parse(given.heading?.(value)),
     };
   });
+  // Wrong paths, or another kind of message: set aside whole, so that it can be decoded once the paths are right.
+  if (candidates.length > 0 && candidates.every(isEmpty)) {
+    return { problems: ["message: nothing at the paths of deviceId, latitude and longitude"] };
+  }
+  return candidates;
+}
+
+function isEmpty({ deviceId, latitude, longitude }: Candidate): boolean {
+  return deviceId === null && latitude === null && longitude === null;
 }
 
 function deviceOf(from: Given["deviceId"], value: unknown, raw: unknown, context: DecodeContext): unknown {

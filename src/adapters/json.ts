@@ -21,7 +21,7 @@ const REQUIRED = ["deviceId", "latitude", "longitude", "time"];
 
 export const json = defineAdapter({
   vendor: "json",
-  docs: "docs/json.md",
+  docs: "src/adapters/README.md",
   evidence: "documented",
   transports: ["webhook", "mqtt"],
   auth: [
@@ -83,6 +83,6 @@ function unitOf(given: unknown, configured: SpeedUnit | undefined): SpeedUnit | 
 
 /** By content, too: curl calls every body a form unless told otherwise. */
 function isForm({ headers, body }: Message): boolean {
-  const looksLikeJson = /^\s*[{[]/.test(Buffer.from(body.subarray(0, 64)).toString("latin1"));
-  return !looksLikeJson && (headers["content-type"] ?? "").startsWith("application/x-www-form-urlencoded");
+  if (!(headers["content-type"] ?? "").startsWith("application/x-www-form-urlencoded")) return false;
+  return !/^\s*[{[]/.test(Buffer.from(body.subarray(0, 64)).toString("latin1"));
 }

@@ -67,7 +67,7 @@ export const owntracks = defineAdapter({
 });
 
 function beginsWithBrace({ body, method }: Message): boolean {
-  return method === "GET" || /^\s*[{["]/.test(Buffer.from(body.subarray(0, 64)).toString("latin1"));
+  return method === "GET" || /^\s*\{/.test(Buffer.from(body.subarray(0, 64)).toString("latin1"));
 }
 
 /** `user/device`, from where the sender cannot choose it if there is such a place. */

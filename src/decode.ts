@@ -1,0 +1,202 @@
+/** Reads one message, or a sequence of them, through an adapter and says what came out; behind the `decode` command. */
+
+import { readFile } from "node:fs/promises";
+import { z } from "zod";
+import { type Adapter, type Message, read } from "./adapters/adapter.ts";
+import { isoTime } from "./adapters/fields.ts";
+import { adapters, findAdapter } from "./adapters/index.ts";
+import { admit, type FieldDefect, type Rejection, SPEED_UNITS } from "./reading.ts";
+
+/** What the command was told; texts as typed. */
+export interface DecodeRequest {
+  vendor: string;
+  topic?: string | undefined;
+  /** A JSON file of header names and values. */
+  headersFile?: string | undefined;
+  query?: string | undefined;
+  contentType?: string | undefined;
+  speedUnit?: string | undefined;
+  receivedAt?: string | undefined;
+  retained?: boolean | undefined;
+  /** A JSON file of messages in order; then there is no body. */
+  sequenceFile?: string | undefined;
+  /** The source's `options`, as in the configuration. */
+  options?: unknown;
+  /** Takes what does not belong into the answer: problems, ignored events, field defects. Default: standard error. */
+  note?: (line: string) => void;
+}
+
+export interface Decoded {
+  kind: "decoded" | "ignored" | "handshake" | "malformed";
+  readings: {
+    deviceId: string;
+    fixTime: string;
+    latitude: number;
+    longitude: number;
+    speedMps: number | null;
+    headingDeg: number | null;
+  }[];
+  rejections: Rejection[];
+}
+
+/** What an adapter made of one message, judged by ranges only: age belongs to destinations, duplicates to keep. */
+export interface Examined extends Decoded {
+  /** The event's name, when ignored. */
+  what: string | null;
+  problems: string[];
+  defects: FieldDefect[];
+}
+
+const headersFileSchema = z.union([
+  // A file that describes a whole request may be given as it is.
+  z.object({ headers: z.record(z.string(), z.string()) }).transform(({ headers }) => headers),
+  z.record(z.string(), z.string()),
+]);
+
+const sequenceSchema = z
+  .array(
+    z.object({
+      topic: z.string(),
+      payload: z.unknown(),
+      receivedAt: z.string(),
+      retain: z.boolean().default(false),
+    }),
+  )
+  .min(1);
+
+export async function decodeCommand(request: DecodeRequest, stdin: Uint8Array): Promise<Decoded> {
+  const adapter = findAdapter(request.vendor);
+  if (!adapter) {
+    const known = adapters.map(({ vendor }) => vendor).join(", ");
+    throw new Error(`No adapter for ${request.vendor}. There are: ${known}.`);
+  }
+  const settings = settingsOf(adapter, request);
+  const note = request.note ?? ((line: string) => process.stderr.write(`${line}\n`));
+  const messages = request.sequenceFile
+    ? await sequenceOf(request.sequenceFile)
+    : [await messageOf(request, stdin)];
+
+  const examined = messages.map((message) => examine(adapter, message, settings));
+  for (const [index, { what, problems, defects }] of examined.entries()) {
+    const where = messages.length === 1 ? "" : `message ${index + 1}: `;
+    if (what !== null) note(`${where}ignored: ${what}`);
+    for (const line of [...problems, ...defects]) note(`${where}${line}`);
+  }
+  return joined(examined);
+}
+
+/** Runs one message through read and admit. */
+export function examine(
+  adapter: Adapter,
+  message: Message,
+  settings: Pick<Parameters<typeof read>[2], "speedUnit" | "options">,
+): Examined {
+  const result = read(adapter, message, { ...settings, credentials: { secrets: [] } });
+  const examined: Examined = {
+    kind: result.kind,
+    what: result.kind === "ignored" ? result.what : null,
+    problems: result.kind === "malformed" ? result.problems : [],
+    readings: [],
+    rejections: [],
+    defects: [],
+  };
+  if (result.kind !== "decoded") return examined;
+  const { receivedAt, retained } = message;
+  const context = { receivedAt, retained, maxAgeMs: Infinity, maxAheadMs: Infinity };
+  for (const candidate of result.candidates) {
+    const verdict = admit(candidate, context);
+    if (verdict.kind === "rejected") {
+      examined.rejections.push(verdict.rejection);
+      continue;
+    }
+    const { deviceId, fixTime, latitude, longitude, speedMps, headingDeg } = verdict.reading;
+    examined.readings.push({
+      deviceId,
+      fixTime: new Date(fixTime).toISOString(),
+      latitude,
+      longitude,
+      speedMps,
+      headingDeg,
+    });
+    examined.defects.push(...verdict.defects);
+  }
+  return examined;
+}
+
+/** One answer for a sequence: what was decoded outweighs a message that could not be, and that one the ignored. */
+function joined(examined: readonly Examined[]): Decoded {
+  const kinds = ["decoded", "malformed", "handshake", "ignored"] as const;
+  const kind = kinds.find((candidate) => examined.some((one) => one.kind === candidate)) ?? "ignored";
+  const alone = examined.length === 1;
+  return {
+    kind,
+    readings: examined.flatMap(({ readings }) => readings),
+    rejections: examined.flatMap(({ rejections }, index) =>
+      rejections.map(({ reason, path }) => ({
+        reason,
+        path: alone ? path : `[${index}]${/^[^[]/.test(path) ? "." : ""}${path}`,
+      })),
+    ),
+  };
+}
+
+function settingsOf(adapter: Adapter, request: DecodeRequest) {
+  const speedUnit = SPEED_UNITS.find((unit) => unit === request.speedUnit);
+  if (request.speedUnit !== undefined && speedUnit === undefined) {
+    throw new Error(`Unknown speed unit ${request.speedUnit}. There are: ${SPEED_UNITS.join(", ")}.`);
+  }
+  if (adapter.speedUnit === "required" && speedUnit === undefined) {
+    throw new Error(`${adapter.vendor} does not document its unit of speed: give it with --speed-unit.`);
+  }
+  if (request.options !== undefined && !adapter.options)
+    throw new Error(`${adapter.vendor} takes no options.`);
+  const parsed = (adapter.options ?? z.undefined()).safeParse(request.options);
+  if (!parsed.success) throw new Error(`The options are not right.\n${z.prettifyError(parsed.error)}`);
+  const settings = { speedUnit, options: parsed.data };
+  const problems = adapter.settingProblems?.(settings) ?? [];
+  if (problems.length > 0) throw new Error(problems.join("\n"));
+  return settings;
+}
+
+async function messageOf(request: DecodeRequest, body: Uint8Array): Promise<Message> {
+  const receivedAt = request.receivedAt === undefined ? Date.now() : instant(request.receivedAt);
+  const retained = request.retained ?? false;
+  if (request.topic !== undefined) {
+    return { body, receivedAt, retained, topic: request.topic, headers: {}, query: {} };
+  }
+  const given = request.headersFile ? headersFileSchema.parse(await jsonFile(request.headersFile)) : {};
+  const headers = Object.fromEntries(
+    Object.entries(given).map(([name, value]) => [name.toLowerCase(), value]),
+  );
+  if (request.contentType !== undefined) headers["content-type"] = request.contentType;
+  const query = Object.fromEntries(new URLSearchParams(request.query ?? ""));
+  // Vendors that put the position into the URL send no body.
+  const method = body.length === 0 && request.query !== undefined ? "GET" : "POST";
+  return { body, receivedAt, retained, method, headers, query };
+}
+
+async function sequenceOf(file: string): Promise<Message[]> {
+  const sequence = sequenceSchema.parse(await jsonFile(file));
+  return sequence.map(({ topic, payload, receivedAt, retain }) => ({
+    body: Buffer.from(typeof payload === "string" ? payload : JSON.stringify(payload)),
+    receivedAt: instant(receivedAt),
+    retained: retain,
+    topic,
+    headers: {},
+    query: {},
+  }));
+}
+
+async function jsonFile(file: string): Promise<unknown> {
+  try {
+    return JSON.parse(await readFile(file, "utf8"));
+  } catch (error) {
+    throw new Error(`Cannot read ${file} as JSON.`, { cause: error });
+  }
+}
+
+function instant(text: string): number {
+  const time = isoTime.parse(text);
+  if (time === null || Number.isNaN(time)) throw new Error(`Not a time with a zone: ${text}`);
+  return time;
+}

@@ -1,0 +1,345 @@
+/** What every adapter must hold to, run over all of them and all their fixtures; nothing here knows a vendor. */
+
+import { readdirSync, readFileSync } from "node:fs";
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { type Adapter, type Message, type Proof, read } from "../../src/adapters/adapter.ts";
+import { adapters, findAdapter } from "../../src/adapters/index.ts";
+import { examine } from "../../src/decode.ts";
+import type { Candidate } from "../../src/reading.ts";
+import { type Breakage, breakagesOfJson, breakagesOfLine } from "../parts/breakage.ts";
+import {
+  type Fixture,
+  type FixtureProof,
+  fixtureFolders,
+  fixturesOf,
+  lowerCased,
+} from "../parts/fixtures.ts";
+
+const SOURCES = new URL("../../src/adapters/", import.meta.url);
+const fixtures = new Map(adapters.map((adapter) => [adapter, fixturesOf(adapter)]));
+const fixturesFor = (adapter: Adapter) => fixtures.get(adapter) ?? [];
+
+describe("the list", () => {
+  it("names every adapter once, and nothing but files that hold one", () => {
+    const files = readdirSync(SOURCES)
+      .filter((file) => file.endsWith(".ts"))
+      .filter((file) => /= defineAdapter\(/.test(readFileSync(new URL(file, SOURCES), "utf8")))
+      .map((file) => file.replace(".ts", ""));
+    expect(adapters.map(({ vendor }) => vendor).sort()).toEqual(files.sort());
+  });
+
+  it("finds an adapter by its vendor", () => {
+    for (const adapter of adapters) expect(findAdapter(adapter.vendor)).toBe(adapter);
+    expect(findAdapter("nobody")).toBeUndefined();
+  });
+
+  it("has a folder of fixtures for each vendor, and none for others", () => {
+    expect(fixtureFolders().sort()).toEqual(adapters.map(({ vendor }) => vendor).sort());
+  });
+
+  it("runs where local time is not UTC, so that a time read as local shows", () => {
+    expect(new Date("2026-10-26T12:00:00Z").getTimezoneOffset()).not.toBe(0);
+  });
+});
+
+describe.each(adapters.map((adapter) => [adapter.vendor, adapter] as const))("%s", (_, adapter) => {
+  const own = fixturesFor(adapter);
+  const readingsOf = (fixture: Fixture) => examine(adapter, fixture.message, fixture.settings).readings;
+
+  it("says where it applies and how it is proven", () => {
+    expect(adapter.transports.length).toBeGreaterThan(0);
+    if (adapter.transports.includes("webhook")) expect(adapter.auth.length).toBeGreaterThan(0);
+    expect(new Set(adapter.auth.map(({ name }) => name)).size).toBe(adapter.auth.length);
+    expect(adapter.ignore === undefined).toBe(adapter.ignores === undefined);
+  });
+
+  it("has fixtures with a position, without one, and with one that goes wrong", () => {
+    const results = own.map((fixture) => examine(adapter, fixture.message, fixture.settings));
+    expect(results.some(({ readings }) => readings.length > 0)).toBe(true);
+    expect(results.some(({ readings }) => readings.length === 0)).toBe(true);
+    expect(
+      results.some(
+        ({ rejections, defects, kind }) => [...rejections, ...defects].length > 0 || kind === "malformed",
+      ),
+    ).toBe(true);
+  });
+
+  it("has a fixture with a position for each way in", () => {
+    for (const transport of adapter.transports) {
+      const sent = own.filter(({ message }) => (message.topic === undefined) === (transport === "webhook"));
+      expect(sent.some((fixture) => readingsOf(fixture).length > 0)).toBe(true);
+    }
+  });
+
+  it.each(own.map((fixture) => [fixture.name, fixture] as const))(
+    "reads %s as its golden says",
+    (_, fixture) => {
+      const { what, problems, ...result } = examine(adapter, fixture.message, fixture.settings);
+      expect(what === null ? result : { ...result, what }).toEqual(fixture.golden);
+      expect(problems.length > 0).toBe(result.kind === "malformed");
+    },
+  );
+
+  it("reads the same message twice the same, and leaves it as it was", () => {
+    for (const { message, settings, body, name } of own) {
+      const first = read(adapter, message, settings);
+      expect(read(adapter, message, settings), name).toEqual(first);
+      expect(Buffer.from(message.body).toString(), name).toBe(body);
+    }
+  });
+
+  it("gets no reading out of another vendor's messages", () => {
+    for (const other of adapters) {
+      if (other === adapter) continue;
+      for (const { message, name } of fixturesFor(other)) {
+        const settings = { speedUnit: undefined, options: adapter.options?.parse(undefined) };
+        expect(examine(adapter, message, settings).readings, name).toEqual([]);
+      }
+    }
+  });
+
+  it("agrees with physics: devices are where their speed and heading must have brought them", () => {
+    const readings = own.flatMap(readingsOf).sort((a, b) => a.fixTime.localeCompare(b.fixTime));
+    let compared = 0;
+    for (const [index, from] of readings.entries()) {
+      const to = readings.slice(index + 1).find(({ deviceId }) => deviceId === from.deviceId);
+      const seconds = to ? (Date.parse(to.fixTime) - Date.parse(from.fixTime)) / 1000 : 0;
+      // Between fixes a minute apart a vehicle may have gone anywhere.
+      if (!to || seconds <= 0 || seconds > 60 || from.speedMps === null || to.speedMps === null) continue;
+      const { metres, bearingDeg } = between(from, to);
+      const expected = ((from.speedMps + to.speedMps) / 2) * seconds;
+      // The two units closest to each other, mph and knots, differ by 15 %.
+      expect(Math.abs(metres - expected) / expected, `${from.deviceId} ${from.fixTime}`).toBeLessThan(0.05);
+      expect(Math.abs(bearingDeg - (from.headingDeg ?? bearingDeg)), from.fixTime).toBeLessThan(5);
+      compared++;
+    }
+    expect(compared).toBeGreaterThan(0);
+  });
+
+  it.each(own.map((fixture) => [fixture.name, fixture] as const))(
+    "loses no candidate in silence when one node of %s is broken",
+    (_, fixture) => {
+      const intact = look(adapter, fixture, fixture.body);
+      for (const breakage of breakagesOf(fixture)) {
+        const problem = judge(adapter, fixture, intact, breakage, look(adapter, fixture, breakage.body));
+        expect(problem, `${fixture.name}: ${breakage.what}`).toBeNull();
+      }
+    },
+  );
+
+  it("does not take a truncated message for a whole one", () => {
+    for (const fixture of own) {
+      const intact = look(adapter, fixture, fixture.body);
+      // From 1: a message of no bytes at all may have a meaning of its own.
+      for (let length = 1; length < fixture.body.trimEnd().length; length++) {
+        const { result, readings } = look(adapter, fixture, fixture.body.slice(0, length));
+        expect(["ignored", "handshake"], `${fixture.name} cut at ${length}`).not.toContain(result.kind);
+        for (const reading of readings) expect(intact.readings).toContainEqual(reading);
+      }
+    }
+  });
+
+  it("never throws on junk", () => {
+    const text = fc.oneof(
+      fc.string(),
+      fc.json(),
+      fc.json().map((json) => `[${json}]`),
+      fc.constantFrom(...own.map(({ body }) => body)),
+    );
+    const bytes = fc.oneof(
+      fc.uint8Array(),
+      text.map((value) => new Uint8Array(Buffer.from(value))),
+    );
+    const pick = fc.constantFrom(...own);
+    fc.assert(
+      fc.property(
+        bytes,
+        fc.option(fc.string(), { nil: undefined }),
+        fc.dictionary(fc.string(), fc.string()),
+        pick,
+        (body, topic, texts, { settings }) => {
+          const message: Message = {
+            body,
+            receivedAt: Date.UTC(2026, 9, 26),
+            headers: texts,
+            query: texts,
+            retained: false,
+            ...(topic === undefined ? { method: "POST" } : { topic }),
+          };
+          const result = read(adapter, message, settings);
+          if (result.kind === "malformed") expect(result.problems.length).toBeGreaterThan(0);
+          for (const proof of adapter.auth)
+            expect(typeof proof.prove(message, { secrets: ["s"] })).toBe("string");
+        },
+      ),
+      { numRuns: 300 },
+    );
+  });
+
+  it("never throws on deep or hostile JSON", () => {
+    const bodies = [
+      "[".repeat(50_000),
+      `${"[".repeat(50_000)}${"]".repeat(50_000)}`,
+      '{"__proto__":{"a":1}}',
+      `{"a":${'{"a":'.repeat(5000)}1${"}".repeat(5001)}`,
+    ];
+    for (const body of bodies) {
+      for (const { message, settings } of own) {
+        const hostile = { ...message, query: {}, body: Buffer.from(body) };
+        expect(examine(adapter, hostile, settings).readings).toEqual([]);
+      }
+    }
+    expect(Object.hasOwn(Object.prototype, "a")).toBe(false);
+  });
+
+  const proven = own.flatMap((fixture) =>
+    fixture.proofs.map((given) => [given.proof, fixture, given] as const),
+  );
+
+  it("shows each of its proofs in a fixture", () => {
+    expect(new Set(proven.map(([name]) => name))).toEqual(new Set(adapter.auth.map(({ name }) => name)));
+  });
+
+  it.each(proven)("accepts %s over the exact bytes and nothing less", (name, fixture, given) => {
+    const proof = adapter.auth.find((candidate) => candidate.name === name);
+    expect(proof).toBeDefined();
+    if (proof) expectProof(proof, fixture.message, given);
+  });
+});
+
+function breakagesOf({ body, settings: _ }: Fixture): Breakage[] {
+  if (/^\s*[{[]/.test(body)) return breakagesOfJson(body);
+  return body.trim() === "" ? [] : breakagesOfLine(body.trim());
+}
+
+interface Look {
+  result: ReturnType<typeof read>;
+  candidates: Candidate[];
+  readings: ReturnType<typeof examine>["readings"];
+  /** Reading or rejection, by the candidate's path. */
+  byPath: Map<string, ReturnType<typeof examine>["readings"][number] | string>;
+}
+
+function look(adapter: Adapter, { message, settings }: Fixture, body: string): Look {
+  const broken = { ...message, body: Buffer.from(body) };
+  const result = read(adapter, broken, settings);
+  const examined = examine(adapter, broken, settings);
+  const candidates = result.kind === "decoded" ? result.candidates : [];
+  const rejected = new Map(examined.rejections.map(({ path, reason }) => [path, reason]));
+  const accepted = candidates.filter(({ path }) => !rejected.has(path));
+  const readings = accepted.map(({ path }, index) => [path, examined.readings[index]] as const);
+  const byPath = new Map<string, Look["readings"][number] | string>(rejected);
+  for (const [path, reading] of readings) if (reading) byPath.set(path, reading);
+  return { result, candidates, readings: examined.readings, byPath };
+}
+
+/**
+ * Null if nothing was lost or made up. What must hold when one node is broken:
+ * the message is malformed, which sets it aside whole; or every candidate of the intact message is still there, as
+ * the same reading, as one with a field turned null, or as a rejection. It is `ignored` only where the broken node
+ * tells events apart and now holds another event's name. An item taken out of a list, or a list emptied, cannot be
+ * told from a vendor who had less to say, so there the candidates of that item or list may be gone, and no others.
+ */
+function judge(adapter: Adapter, fixture: Fixture, intact: Look, broken: Breakage, now: Look): string | null {
+  if (now.result.kind === "malformed") return null;
+  if (intact.candidates.length === 0) return null;
+  if (now.result.kind !== "decoded") {
+    const isRenamed = broken.kind === "other name" && broken.key === adapter.ignore?.discriminator;
+    return isRenamed ? null : `was ${now.result.kind}`;
+  }
+  for (const { latitude, longitude, fixTime, speedMps } of now.candidates) {
+    const zeros = { latitude, longitude, fixTime, speedMps };
+    for (const [field, value] of Object.entries(zeros)) {
+      if (
+        value === 0 &&
+        !intact.candidates.some((candidate) =>
+          Object.entries(candidate).some(([key, was]) => key === field && was === 0),
+        )
+      )
+        return `${field} became 0`;
+    }
+  }
+  const mayBeGone = broken.kind === "removed item" || broken.kind === "emptied list";
+  const gone = mayBeGone ? intact.candidates.filter(({ path }) => isWithin(path, broken.path)).length : 0;
+  if (now.candidates.length < intact.candidates.length - gone) return "fewer candidates";
+  if (gone > 0) {
+    const known = intact.readings.map((reading) => JSON.stringify(reading));
+    return now.readings.every((reading) => known.includes(JSON.stringify(reading)))
+      ? null
+      : "another reading";
+  }
+  for (const [path, was] of intact.byPath) {
+    const is = now.byPath.get(path);
+    if (is === undefined) return `${path || "message"} is gone`;
+    if (typeof is === "string") continue;
+    if (typeof was === "string") return `${path || "message"} was rejected (${was}) and now is a reading`;
+    const changed = Object.entries(is).find(([key, value]) => {
+      if (value === null || value === Object.entries(was).find(([name]) => name === key)?.[1]) return false;
+      // Any text can be an id; what must not happen is that something else is turned into text.
+      if (key === "deviceId")
+        return /^(true|null|undefined|NaN|Infinity|\[object Object\]|)$/.test(String(value));
+      return !(broken.kind === "removed" && fixture.leavingOutMeansDefault.includes(broken.key));
+    });
+    if (changed) return `${path || "message"}: ${changed[0]} became ${changed[1]}`;
+  }
+  return null;
+}
+
+function isWithin(path: string, outer: string): boolean {
+  return outer === "" || path === outer || path.startsWith(`${outer}.`) || path.startsWith(`${outer}[`);
+}
+
+function expectProof(proof: Proof, message: Message, given: FixtureProof): void {
+  const { credentials } = given;
+  const proven: Message = {
+    ...message,
+    headers: { ...message.headers, ...lowerCased(given.headers ?? {}) },
+    query: { ...message.query, ...given.query },
+    ...(given.remoteAddress === undefined ? {} : { remoteAddress: given.remoteAddress }),
+  };
+  expect(proof.prove(proven, credentials)).toBeNull();
+  // Missing altogether.
+  expect(proof.prove(message, credentials)).toMatch(/^[a-z_]+$/);
+  // What the configuration must give is needed.
+  for (const need of proof.needs) {
+    const { [need]: _, ...rest } = credentials;
+    expect(proof.prove(proven, { secrets: [], ...rest }), `without ${need}`).not.toBeNull();
+  }
+  if (proof.needs.includes("secrets")) {
+    // While rotating either is accepted; an empty, shorter or other one is not.
+    const [secret = ""] = credentials.secrets;
+    expect(proof.prove(proven, { ...credentials, secrets: ["another", secret] })).toBeNull();
+    expect(proof.prove(proven, { ...credentials, secrets: [secret, "another"] })).toBeNull();
+    for (const wrong of [[], [""], ["another"], [`${secret}x`], [secret.slice(1)], [secret.toUpperCase()]]) {
+      expect(proof.prove(proven, { ...credentials, secrets: wrong }), `with ${wrong}`).not.toBeNull();
+    }
+  }
+  if (!proof.name.startsWith("hmac-")) return;
+  for (let index = 0; index < message.body.length; index++) {
+    const body = Uint8Array.from(message.body);
+    body[index] = (body[index] ?? 0) ^ 1;
+    expect(proof.prove({ ...proven, body }, credentials), `byte ${index} altered`).not.toBeNull();
+  }
+  expect(proof.prove({ ...proven, body: message.body.subarray(1) }, credentials)).not.toBeNull();
+  expect(
+    proof.prove({ ...proven, body: Buffer.concat([message.body, Buffer.from("\n")]) }, credentials),
+  ).not.toBeNull();
+}
+
+const EARTH_RADIUS_M = 6_371_009;
+const radians = (deg: number) => (deg * Math.PI) / 180;
+
+type Place = { latitude: number; longitude: number };
+
+function between(from: Place, to: Place): { metres: number; bearingDeg: number } {
+  const [phi1, phi2] = [radians(from.latitude), radians(to.latitude)];
+  const lambda = radians(to.longitude - from.longitude);
+  const half = Math.sin((phi2 - phi1) / 2) ** 2 + Math.cos(phi1) * Math.cos(phi2) * Math.sin(lambda / 2) ** 2;
+  const metres = 2 * EARTH_RADIUS_M * Math.asin(Math.sqrt(half));
+  const bearing = Math.atan2(
+    Math.sin(lambda) * Math.cos(phi2),
+    Math.cos(phi1) * Math.sin(phi2) - Math.sin(phi1) * Math.cos(phi2) * Math.cos(lambda),
+  );
+  return { metres, bearingDeg: ((bearing * 180) / Math.PI + 360) % 360 };
+}

@@ -1,0 +1,95 @@
+/** Loads the fixtures of a vendor: a message as the vendor would send it, and what must come out of it. */
+
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import type { Adapter, Credentials, Message } from "../../src/adapters/adapter.ts";
+import type { SpeedUnit } from "../../src/reading.ts";
+
+/** One way in which the fixture's sender proves itself, with the values computed by another program. */
+export interface FixtureProof {
+  proof: string;
+  credentials: Credentials;
+  headers?: Record<string, string>;
+  query?: Record<string, string>;
+  remoteAddress?: string;
+}
+
+/** `<case>.request.json`: everything about the message beside its body; all of it may be left out. */
+interface FixtureRequest {
+  method?: string;
+  headers?: Record<string, string>;
+  query?: Record<string, string>;
+  /** Makes it an MQTT message. */
+  topic?: string;
+  retained?: boolean;
+  receivedAt?: string;
+  /** The source's settings. */
+  speedUnit?: SpeedUnit;
+  options?: unknown;
+  proofs?: FixtureProof[];
+  /** Keys that mean a documented default when left out, so that leaving them out is no damage. */
+  leavingOutMeansDefault?: string[];
+}
+
+export interface Fixture {
+  /** `vendor/case`. */
+  name: string;
+  body: string;
+  message: Message;
+  settings: { speedUnit: SpeedUnit | undefined; options: unknown; credentials: Credentials };
+  proofs: FixtureProof[];
+  leavingOutMeansDefault: string[];
+  /** Content of `<case>.golden.json`. */
+  golden: unknown;
+}
+
+const ROOT = new URL("../fixtures/", import.meta.url);
+const RECEIVED_AT = "2026-10-26T18:00:00.000Z";
+
+export function fixtureFolders(): string[] {
+  return readdirSync(ROOT, { withFileTypes: true })
+    .filter((entry) => entry.isDirectory())
+    .map(({ name }) => name);
+}
+
+export function fixturesOf(adapter: Adapter): Fixture[] {
+  const folder = new URL(`${adapter.vendor}/`, ROOT);
+  return readdirSync(folder)
+    .filter((file) => /^[^.]+\.(json|txt)$/.test(file))
+    .map((file) => load(adapter, folder, file));
+}
+
+function load(adapter: Adapter, folder: URL, file: string): Fixture {
+  const [name = ""] = file.split(".");
+  const body = readFileSync(new URL(file, folder), "utf8");
+  const request: FixtureRequest = optionalJson(new URL(`${name}.request.json`, folder)) ?? {};
+  const headers =
+    request.topic === undefined ? { "content-type": "application/json", ...request.headers } : {};
+  return {
+    name: `${adapter.vendor}/${name}`,
+    body,
+    message: {
+      body: Buffer.from(body),
+      receivedAt: Date.parse(request.receivedAt ?? RECEIVED_AT),
+      headers: lowerCased(headers),
+      query: request.query ?? {},
+      retained: request.retained ?? false,
+      ...(request.topic === undefined ? { method: request.method ?? "POST" } : { topic: request.topic }),
+    },
+    settings: {
+      speedUnit: request.speedUnit,
+      options: adapter.options?.parse(request.options),
+      credentials: { secrets: [] },
+    },
+    proofs: request.proofs ?? [],
+    leavingOutMeansDefault: request.leavingOutMeansDefault ?? [],
+    golden: optionalJson(new URL(`${name}.golden.json`, folder)),
+  };
+}
+
+export function lowerCased(headers: Record<string, string>): Record<string, string> {
+  return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]));
+}
+
+function optionalJson(file: URL) {
+  return existsSync(file) ? JSON.parse(readFileSync(file, "utf8")) : undefined;
+}
