@@ -1,5 +1,6 @@
 /** Reads the configuration from a file or the environment and reports every problem at once; the only reader of process.env. */
 
+import { existsSync, readFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { stringify } from "yaml";
 import type { z } from "zod";
@@ -72,6 +73,15 @@ export function loadConfig({ file, settings, env = process.env, adapters }: Conf
 export function describeConfig({ proxy, ...settings }: Config): string {
   const shown = hideSecrets(settings, configSchema);
   return stringify({ ...(isMap(shown) ? shown : {}), proxy: hideProxySecrets(proxy) });
+}
+
+/** Where `scripts/setup.mjs` leaves the address of a container it had to start. */
+const CONTAINER_URL_FILE = ".waypost/redis-url";
+
+/** A Redis that somebody named or that had to be started in a container; null: the demo starts one of its own. */
+export function givenRedisUrl(env: Environment = process.env): string | null {
+  if (env.REDIS_URL) return env.REDIS_URL;
+  return existsSync(CONTAINER_URL_FILE) ? readFileSync(CONTAINER_URL_FILE, "utf8").trim() : null;
 }
 
 type Origin =

@@ -51,7 +51,8 @@ export interface GateEvent {
   untilMs: number | null;
 }
 
-export interface Events extends IntakeEvents {
+/** `fixSeen` is not among them: it feeds the clock watch and is neither logged nor counted. */
+export interface Events extends Omit<IntakeEvents, "fixSeen"> {
   started(event: {
     version: string;
     ports: Record<string, number>;

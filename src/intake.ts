@@ -79,6 +79,8 @@ export interface Keep {
 
 /** What intake tells the outside of itself. */
 export interface IntakeEvents {
+  /** A candidate told its time, whatever became of it: `offsetMs` is receivedAt − fixTime. Hot: called per candidate. */
+  fixSeen(source: string, deviceId: string, offsetMs: number): void;
   messageRefused(event: { source: string; reason: RefusalReason; why: string }): void;
   messageMalformed(event: { source: string; problems: string[] }): void;
   candidateRejected(event: { source: string; rejections: Rejection[] }): void;
@@ -154,7 +156,7 @@ export function createIntake({ keep, events }: { keep: Keep; events: IntakeEvent
         events.messageMalformed({ source: source.name, problems: result.problems });
         return { kind: "malformed", problems: result.problems };
       case "decoded": {
-        const judged = judge(source, message, result.candidates);
+        const judged = judge(source, message, result.candidates, events);
         const verdict = await keep.keep({ ...entry, kind: "read", body: message.body, ...judged.tally });
         if (judged.named.length > 0)
           events.candidateRejected({ source: source.name, rejections: judged.named });
@@ -200,7 +202,12 @@ export function createIntake({ keep, events }: { keep: Keep; events: IntakeEvent
   return { accept, refuse };
 }
 
-function judge(source: Source, message: Message, candidates: Parameters<typeof admit>[0][]) {
+function judge(
+  source: Source,
+  message: Message,
+  candidates: Parameters<typeof admit>[0][],
+  events: IntakeEvents,
+) {
   const context = {
     receivedAt: message.receivedAt,
     maxAgeMs: source.maxAgeMs,
@@ -212,6 +219,10 @@ function judge(source: Source, message: Message, candidates: Parameters<typeof a
   const rejections = new Map<RejectionReason, number>();
   const defects = new Map<FieldDefect, number>();
   for (const candidate of candidates) {
+    const { deviceId, fixTime } = candidate;
+    if (deviceId !== null && Number.isFinite(fixTime) && !message.retained) {
+      events.fixSeen(source.name, deviceId, message.receivedAt - Number(fixTime));
+    }
     const verdict = admit(candidate, context);
     if (verdict.kind === "rejected") {
       const { reason } = verdict.rejection;

@@ -17,6 +17,8 @@ export interface Mapping {
   readonly rows: number;
   /** Empty for a device that no row names; whoever asks decides by the source's policy. */
   routes(source: string, deviceId: string): readonly Route[];
+  /** The units a technician drives, for the read-back. */
+  unitsOf(technician: string): readonly string[];
 }
 
 /** What the file's names must fit: the configuration's own records will do. */
@@ -50,6 +52,7 @@ export async function loadMapping(file: string, known: Known): Promise<LoadedMap
   const bySource = new Map<string, Map<string, Route[]>>();
   /** Source, device and destination → the line that said it first. */
   const lines = new Map<string, number>();
+  const byTechnician = new Map<string, Set<string>>();
 
   for await (const found of readRows(file)) {
     if (found.kind === "problem") {
@@ -84,6 +87,10 @@ export async function loadMapping(file: string, known: Known): Promise<LoadedMap
 
     const unitId = parsed.data.unit ?? device;
     const unit: Unit = { unitId, unitName: parsed.data.name ?? unitId, technician };
+    if (technician !== null) {
+      const units = byTechnician.get(technician) ?? new Set();
+      byTechnician.set(technician, units.add(unitId));
+    }
     const devices = bySource.get(source ?? ANY_SOURCE) ?? new Map<string, Route[]>();
     bySource.set(source ?? ANY_SOURCE, devices);
     const routes = devices.get(device);
@@ -100,6 +107,7 @@ export async function loadMapping(file: string, known: Known): Promise<LoadedMap
       // A row that names the source knows better than one that names none.
       routes: (source, deviceId) =>
         bySource.get(source)?.get(deviceId) ?? anySource?.get(deviceId) ?? NO_ROUTES,
+      unitsOf: (technician) => [...(byTechnician.get(technician) ?? [])],
     },
   };
 }
@@ -184,6 +192,7 @@ export async function watchMapping(
         return current.rows;
       },
       routes: (source, deviceId) => current.routes(source, deviceId),
+      unitsOf: (technician) => current.unitsOf(technician),
       stop() {
         stopped = true;
         clearTimeout(timer);

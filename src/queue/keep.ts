@@ -193,6 +193,8 @@ export interface KeepOptions {
   sources: ReadonlyMap<string, KeepSource>;
   routes: Routes;
   quarantine: Quarantine;
+  /** How long a message may wait for company; 0: until the event loop has taken what arrived together with it. */
+  groupCommitMs: number;
   /** Called after every commit with what now waits where, so that a full batch is cut at once. */
   arrived(line: string, length: number): void;
   committed(event: { messages: number; readings: number; tookMs: number }): void;
@@ -324,7 +326,7 @@ export function createKeep(options: KeepOptions): Keep & { drain(): Promise<void
 const NOTHING: KeepVerdict = { kept: 0, duplicates: 0, rejections: new Map() };
 
 /** Gathers what arrives while a call is under way and writes it with the next one. */
-function createWriter(redis: Redis, scope: string, { arrived, committed }: KeepOptions) {
+function createWriter(redis: Redis, scope: string, { groupCommitMs, arrived, committed }: KeepOptions) {
   let pending: Part[] = [];
   let underWay = 0;
   let idleWaiters: (() => void)[] = [];
@@ -332,8 +334,9 @@ function createWriter(redis: Redis, scope: string, { arrived, committed }: KeepO
   function add(write: Write): Promise<KeepVerdict> {
     return new Promise((resolve, reject) => {
       pending.push({ write, settle: resolve, fail: reject });
-      // The turn's end lets every message that arrived together be written together.
-      if (underWay < MAX_CALLS_UNDER_WAY && pending.length === 1) setImmediate(flush);
+      if (underWay >= MAX_CALLS_UNDER_WAY || pending.length > 1) return;
+      if (groupCommitMs > 0) setTimeout(flush, groupCommitMs);
+      else setImmediate(flush);
     });
   }
 
@@ -397,7 +400,10 @@ function createWriter(redis: Redis, scope: string, { arrived, committed }: KeepO
 }
 
 function answer(part: Part, [stored, kept = 0, duplicates = 0, jumps = 0, thinned = 0]: number[]): void {
-  if (!stored) return part.fail(new CannotKeep("buffer_full", BUFFER_FULL_RETRY_AFTER_S));
+  if (!stored) {
+    part.fail(new CannotKeep("buffer_full", BUFFER_FULL_RETRY_AFTER_S));
+    return;
+  }
   const rejections = new Map<RejectionReason, number>();
   if (jumps > 0) rejections.set("implausible_jump", jumps);
   if (thinned > 0) rejections.set("thinned", thinned);

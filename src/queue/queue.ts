@@ -9,9 +9,10 @@ import { reviewHeld } from "./held.ts";
 import { createJobs } from "./jobs.ts";
 import { createKeep } from "./keep.ts";
 import { createLanes } from "./lanes.ts";
+import { holdLease, type Lease, type LeaseEvents } from "./lease.ts";
 import { findPings, type LedgerPing } from "./ledger.ts";
 import { createQuarantine } from "./quarantine.ts";
-import { connectRedis, type RedisSettings } from "./redis-health.ts";
+import { connectRedis, type RedisSettings, readRedis } from "./redis-health.ts";
 import { createRoutes, type RoutesOptions } from "./routes.ts";
 import { createStatus, type StatusSource } from "./status.ts";
 import { type StreamBudget, startSweep } from "./sweep.ts";
@@ -46,6 +47,7 @@ export interface QueueOptions {
   concurrency: number;
   lockMs: number;
   stalledCheckMs: number;
+  groupCommitMs: number;
   ledgerMaxAgeMs: number;
   budgets: readonly StreamBudget[];
   events: QueueEvents;
@@ -65,8 +67,10 @@ export interface Queue {
   findPings(question: PingQuestion): Promise<LedgerPing[]>;
   /** The mapping changed: routes are worked out anew and held readings looked through. */
   mappingChanged(): Promise<void>;
-  /** Resolves when Redis answers. */
-  ping(): Promise<void>;
+  /** What there is to say against taking messages now; empty when there is nothing. */
+  readiness(): Promise<string[]>;
+  /** Holds the lease of that name among all processes on this Redis and prefix. */
+  lease(name: string, events: LeaseEvents): Lease;
   /** Stops cutting, lets deliveries under way end, writes what is still to be counted. */
   close(): Promise<void>;
 }
@@ -125,6 +129,7 @@ export function createQueue(options: QueueOptions): Queue {
     sources,
     routes,
     quarantine,
+    groupCommitMs: options.groupCommitMs,
     arrived: lanes.arrived,
     committed: ({ tookMs }) => events.keepTook(tookMs),
   });
@@ -169,9 +174,12 @@ export function createQueue(options: QueueOptions): Queue {
       routes.forget();
       await review();
     },
-    async ping() {
-      await intakeRedis.ping();
+    async readiness() {
+      const { reachable, writable, problems } = await readRedis(intakeRedis);
+      return reachable && writable ? [] : problems;
     },
+    lease: (name, leaseEvents) =>
+      holdLease(intakeRedis, `${options.redis.prefix}:lease:${name}`, leaseEvents),
     async close() {
       lanes.stop();
       sweep.stop();

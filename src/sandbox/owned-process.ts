@@ -93,3 +93,17 @@ export async function freePort(): Promise<number> {
   if (address === null || typeof address === "string") throw new Error("the system gave no TCP port");
   return address.port;
 }
+
+/** The wished port if nobody listens there, else a free one. */
+export async function portOrFree(wished: number): Promise<number> {
+  const server = createServer();
+  try {
+    server.listen(wished, "127.0.0.1");
+    await once(server, "listening");
+    server.close();
+    await once(server, "close");
+    return wished;
+  } catch {
+    return freePort();
+  }
+}

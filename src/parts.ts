@@ -1,0 +1,174 @@
+/** Turns the configuration into what the parts of the line work with: sources, destinations, subscriptions. */
+
+import { readFileSync } from "node:fs";
+import type { Adapter, Proof } from "./adapters/adapter.ts";
+import type { BrokerConfig, Config, SourceConfig } from "./config.ts";
+import type { Source } from "./intake.ts";
+import type { BrokerSettings, Subscription } from "./mqtt.ts";
+import type { QueueDestination } from "./queue/destination.ts";
+import { scopeOf, scopePrefix } from "./queue/keys.ts";
+import type { QueueSource } from "./queue/queue.ts";
+import type { StreamBudget } from "./queue/sweep.ts";
+import { servicetitanUrls } from "./servicetitan/client.ts";
+
+/** A source's `mqtt.broker` for the embedded broker. */
+export const EMBEDDED = "listen";
+
+export function destinationsOf({ destinations, redis }: Config): Map<string, QueueDestination> {
+  return new Map(
+    Object.entries(destinations).map(([name, settings]): [string, QueueDestination] => {
+      const {
+        environment,
+        apiUrl = "",
+        authUrl = "",
+        tenant,
+        provider,
+        appKey,
+        clientId,
+        clientSecret,
+      } = settings;
+      const urls = environment === "custom" ? { apiUrl, authUrl } : servicetitanUrls(environment);
+      const { requestTimeoutMs, guardMs } = settings;
+      return [
+        name,
+        {
+          name,
+          scope: scopePrefix(redis.prefix, scopeOf(appKey, tenant)),
+          target: { name, tenant, provider, appKey, clientId, clientSecret, ...urls, requestTimeoutMs },
+          ratePerSecond: settings.ratePerSecond,
+          windowMs: 1000 + guardMs,
+          // Half of the guard is ours to be late in; the other half is left to the network.
+          slotLifeMs: guardMs / 2,
+          maxBatchPings: settings.maxBatchPings,
+          maxBatchBytes: settings.maxBatchBytes,
+          maxBatchAgeMs: settings.maxBatchAgeMs,
+          lanes: settings.lanes,
+          maxAgeMs: unlimited(settings.maxAgeMs),
+          backfill: settings.backfill,
+          isNew: settings.isNew,
+          speedUnit: settings.speedUnit,
+          bufferBytes: settings.bufferBytes,
+        },
+      ];
+    }),
+  );
+}
+
+/** Sources as intake sees them. The configuration has been checked: what is missing here is a bug. */
+export function intakeSourcesOf(config: Config, adapters: readonly Adapter[]): Map<string, Source> {
+  // A mapping row may send a device anywhere, so the most patient destination decides what is let in.
+  const patience = Math.max(...Object.values(config.destinations).map(({ maxAgeMs }) => unlimited(maxAgeMs)));
+  return new Map(
+    Object.entries(config.sources).map(([name, settings]): [string, Source] => {
+      const adapter = adapters.find(({ vendor }) => vendor === settings.vendor);
+      if (!adapter) throw new Error(`No adapter for vendor "${settings.vendor}".`);
+      const { auth } = settings;
+      return [
+        name,
+        {
+          name,
+          adapter,
+          proof: settings.mqtt ? null : proofOf(adapter, settings),
+          credentials: {
+            secrets: [...(auth?.secrets ?? []), ...(auth?.secret === undefined ? [] : [auth.secret])],
+            ...(auth?.username === undefined ? {} : { username: auth.username }),
+            ...(auth?.header === undefined ? {} : { header: auth.header }),
+            ...(auth?.allow === undefined ? {} : { allow: auth.allow }),
+          },
+          speedUnit: settings.speedUnit,
+          options: settings.options,
+          maxAgeMs: config.mapping
+            ? patience
+            : unlimited(config.destinations[settings.destination]?.maxAgeMs ?? 0),
+        },
+      ];
+    }),
+  );
+}
+
+/** Sources as the queue sees them. */
+export function queueSourcesOf(
+  config: Config,
+  destinations: ReadonlyMap<string, QueueDestination>,
+): Map<string, QueueSource> {
+  return new Map(
+    Object.entries(config.sources).map(([name, settings]): [string, QueueSource] => {
+      const destination = destinations.get(settings.destination);
+      if (!destination) throw new Error(`Destination "${settings.destination}" is not configured.`);
+      return [
+        name,
+        {
+          name,
+          vendor: settings.vendor,
+          transport: transportOf(settings),
+          destination: settings.destination,
+          home: destination.scope,
+          unmapped: settings.unmapped,
+          maxImpliedMps: settings.maxImpliedMps,
+          minIntervalMs: settings.minIntervalMs,
+          maxAgeMs: destination.maxAgeMs,
+        },
+      ];
+    }),
+  );
+}
+
+export function subscriptionsOf(
+  config: Config,
+  sources: ReadonlyMap<string, Source>,
+  broker: string,
+): Subscription[] {
+  return Object.entries(config.sources).flatMap(([name, { mqtt }]): Subscription[] => {
+    const source = sources.get(name);
+    if (!source || mqtt?.broker !== broker) return [];
+    return [{ source, topics: mqtt.topics ?? source.adapter.topics ?? [] }];
+  });
+}
+
+/** Certificates and keys are named as files in the configuration and wanted as texts by the library. */
+export function brokerSettingsOf({ ca, cert, key, ...settings }: BrokerConfig): BrokerSettings {
+  return { ...settings, ca: pem(ca), cert: pem(cert), key: pem(key) };
+}
+
+/** PEM texts of a listener's certificate. */
+export function tlsOf(
+  tls: { cert: string; key: string; ca?: string | undefined } | undefined,
+): { cert: string; key: string; ca?: string } | undefined {
+  if (!tls) return undefined;
+  const ca = pem(tls.ca);
+  const own = { cert: readFileSync(tls.cert, "utf8"), key: readFileSync(tls.key, "utf8") };
+  return ca === undefined ? own : { ...own, ca };
+}
+
+export function budgetsOf({ queue }: Config): StreamBudget[] {
+  return [
+    // What settle and quarantine count per entry beside the fields that are measured when it goes.
+    { name: "ledger", bytes: queue.ledgerBytes, maxAgeMs: queue.ledgerMaxAgeMs, overheadBytes: 60 },
+    { name: "dead", bytes: queue.deadLetterBytes, maxAgeMs: queue.deadLetterMaxAgeMs, overheadBytes: 0 },
+    {
+      name: "quarantine",
+      bytes: queue.quarantineBytes,
+      maxAgeMs: queue.quarantineMaxAgeMs,
+      overheadBytes: 100,
+    },
+  ];
+}
+
+function transportOf({ mqtt }: SourceConfig): QueueSource["transport"] {
+  if (!mqtt) return "webhook";
+  return mqtt.broker === EMBEDDED ? "broker" : "mqtt";
+}
+
+function proofOf(adapter: Adapter, { auth }: SourceConfig): Proof | null {
+  const proof = adapter.auth.find(({ name }) => name === auth?.proof) ?? adapter.auth[0];
+  if (!proof) throw new Error(`Adapter "${adapter.vendor}" offers no proof.`);
+  return proof;
+}
+
+function unlimited(maxAgeMs: number): number {
+  return maxAgeMs === 0 ? Number.POSITIVE_INFINITY : maxAgeMs;
+}
+
+function pem(file: string | undefined): string | undefined {
+  return file === undefined ? undefined : readFileSync(file, "utf8");
+}

@@ -1,0 +1,192 @@
+/** The `replay` command: finds the running gateway by its configuration, sends a capture to it, and prints the accounting. */
+
+import { setTimeout as sleep } from "node:timers/promises";
+import { Command, InvalidArgumentError, Option } from "commander";
+import { fetch } from "undici";
+import { z } from "zod";
+import type { Config, SourceConfig } from "./config.ts";
+import type { publishTo } from "./mqtt.ts";
+import type { Accounting } from "./ops/status.ts";
+import { brokerSettingsOf, EMBEDDED } from "./parts.ts";
+import { type Pace, type ReplayOptions, type ReplayResult, replay } from "./replay.ts";
+
+export interface ReplayParts {
+  configOrExit(file: string | undefined): Config;
+  say(line: string): void;
+  publishTo: typeof publishTo;
+}
+
+interface Options {
+  config?: string;
+  source: string;
+  speed: Pace;
+  shift?: boolean;
+  lines: number;
+  concurrency: number;
+  json?: boolean;
+}
+
+/** A message is offered again for this long: a gateway that was killed is back within seconds. */
+const PATIENCE_MS = 120_000;
+/** How long the line may take to empty after the last line was sent. */
+const DRAIN_MS = 300_000;
+
+export function replayCommand({ configOrExit, say, publishTo }: ReplayParts): Command {
+  return new Command("replay")
+    .description("send a recorded capture (.jsonl or .jsonl.gz) to the running gateway")
+    .argument("<capture>")
+    .option("-c, --config <file>", "the running gateway's configuration")
+    .requiredOption(
+      "--source <name>",
+      "the source it is sent as: json for positions, an MQTT source for messages",
+    )
+    .addOption(
+      new Option("--speed <speed>", "recorded, x<N> (x10), or max")
+        .argParser(pace)
+        .default({ kind: "fastest" }, "max"),
+    )
+    .option("--shift", "shift recorded times so that the capture ends now")
+    .option("--lines <n>", "positions per message", wholeNumber, 50)
+    .option("--concurrency <n>", "messages under way at once", wholeNumber, 16)
+    .option("--json", "print the result as one line of JSON")
+    .action(async (capture: string, options: Options) => {
+      const config = configOrExit(options.config);
+      const source = config.sources[options.source];
+      if (!source) throw new Error(`Source "${options.source}" is not configured.`);
+      const before = await accountingOf(config, options.source);
+      const way = await wayTo(config, source, options, publishTo);
+      const result = await replay({
+        file: capture,
+        pace: options.speed,
+        times: options.shift ? "shifted" : "recorded",
+        concurrency: options.concurrency,
+        patienceMs: PATIENCE_MS,
+        onProgress: progress(),
+        ...way.options,
+      });
+      await way.close();
+      const accounting = await settled(config, options.source, before, result);
+      if (options.json) say(JSON.stringify({ ...result, accounting }));
+      else say(readable(result, accounting));
+    });
+}
+
+async function wayTo(
+  config: Config,
+  source: SourceConfig,
+  { source: name, lines: linesPerMessage }: Options,
+  connect: typeof publishTo,
+): Promise<{ options: Pick<ReplayOptions, "webhook" | "publish">; close(): Promise<void> }> {
+  if (source.mqtt) {
+    const publisher = await publisherFor(config, source.mqtt.broker, name, connect);
+    return {
+      options: { publish: (topic, payload) => publisher.publish(topic, payload, 1) },
+      close: () => publisher.close(),
+    };
+  }
+  const { proof = "bearer", secret = source.auth?.secrets?.[0] } = source.auth ?? {};
+  if (source.vendor !== "json" || proof !== "bearer") {
+    throw new Error(
+      `Positions are replayed through a source of vendor json with a bearer secret; ${name} is not one.`,
+    );
+  }
+  const scheme = config.http.tls ? "https" : "http";
+  const url = `${scheme}://${reachable(config.http.host)}:${config.http.port}/webhooks/${name}`;
+  const headers = { authorization: `Bearer ${secret}` };
+  return { options: { webhook: { url, headers, linesPerMessage } }, close: async () => {} };
+}
+
+async function publisherFor(config: Config, broker: string, name: string, connect: typeof publishTo) {
+  if (broker === EMBEDDED) {
+    const { listen } = config.mqtt;
+    const device = listen?.devices.find(({ source }) => source === name);
+    if (!listen || !device) throw new Error(`No device of mqtt.listen publishes for source "${name}".`);
+    const url = `${listen.tls ? "mqtts" : "mqtt"}://${reachable(listen.host)}:${listen.port}`;
+    return connect(url, { username: device.username, password: device.password });
+  }
+  const settings = config.mqtt.brokers[broker];
+  if (!settings) throw new Error(`Broker "${broker}" is not configured.`);
+  const { url, clientId, ...login } = brokerSettingsOf(settings);
+  // Under another name than the gateway's: the broker would throw one of the two out.
+  return connect(url, { ...login, clientId: `${clientId}-replay` });
+}
+
+const statusDocument = z.object({
+  sources: z.array(z.object({ name: z.string(), accounting: z.record(z.string(), z.number()) })),
+});
+
+/** Asks the ops endpoint; the replay and the gateway share the configuration, its token included. */
+async function accountingOf({ ops }: Config, source: string): Promise<Record<string, number>> {
+  const url = `http://${reachable(ops.host)}:${ops.port}/status`;
+  let body: unknown;
+  try {
+    const response = await fetch(url, { headers: { authorization: `Bearer ${ops.token}` } });
+    body = await response.json();
+  } catch (error) {
+    throw new Error(`The gateway does not answer at ${url}: is it running with this configuration?`, {
+      cause: error,
+    });
+  }
+  const found = statusDocument.parse(body).sources.find(({ name }) => name === source);
+  if (!found) throw new Error(`The running gateway has no source "${source}".`);
+  return found.accounting;
+}
+
+/** The accounting of this replay: what moved since before, once nothing is on its way any more. */
+async function settled(
+  config: Config,
+  source: string,
+  before: Record<string, number>,
+  { messages }: ReplayResult,
+): Promise<Partial<Accounting>> {
+  const until = performance.now() + DRAIN_MS;
+  for (;;) {
+    const now = await accountingOf(config, source);
+    const { waiting = 0, inFlight = 0, messages: taken = 0 } = now;
+    const arrived = taken - (before.messages ?? 0) >= messages;
+    if ((arrived && waiting === 0 && inFlight === 0) || performance.now() > until) {
+      return Object.fromEntries(
+        Object.entries(now).map(([term, n]) => [term, isLevel(term) ? n : n - (before[term] ?? 0)]),
+      );
+    }
+    await sleep(250);
+  }
+}
+
+/** Levels are what is somewhere now; everything else only grows. */
+function isLevel(term: string): boolean {
+  return term === "waiting" || term === "inFlight" || term === "held";
+}
+
+function progress(): (counts: Readonly<ReplayResult>) => void {
+  let toldAt = performance.now();
+  return ({ lines, sent, resends }) => {
+    if (performance.now() - toldAt < 1000) return;
+    toldAt = performance.now();
+    process.stderr.write(`${lines} lines read, ${sent} taken, ${resends} resent\n`);
+  };
+}
+
+function readable(result: ReplayResult, accounting: Partial<Accounting>): string {
+  const rows = Object.entries({ ...result, answers: JSON.stringify(result.answers), ...accounting });
+  return rows.map(([term, n]) => `  ${term.padEnd(14)}${n}`).join("\n");
+}
+
+/** An address to listen on is not always one to connect to. */
+function reachable(host: string): string {
+  return host === "0.0.0.0" || host === "::" ? "127.0.0.1" : host;
+}
+
+function pace(text: string): Pace {
+  if (text === "max") return { kind: "fastest" };
+  if (text === "recorded") return { kind: "recorded", times: 1 };
+  const times = Number(/^x(\d+(?:\.\d+)?)$/.exec(text)?.[1]);
+  if (!(times > 0)) throw new InvalidArgumentError("use recorded, x<N> such as x10, or max");
+  return { kind: "recorded", times };
+}
+
+function wholeNumber(text: string): number {
+  const n = Number(text);
+  if (!Number.isInteger(n) || n < 1) throw new InvalidArgumentError("must be a whole number above 0");
+  return n;
+}
