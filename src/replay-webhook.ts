@@ -1,0 +1,155 @@
+/** Sends a capture's positions by webhook: every device's in order, several devices' at once, again until they are taken. */
+
+import { setTimeout as delay } from "node:timers/promises";
+import { Agent } from "undici";
+import type { CaptureLine } from "./capture.ts";
+import type { ReplayOptions, Tally, Way, WebhookSink } from "./replay.ts";
+
+type Position = Extract<CaptureLine, { kind: "position" }>;
+
+/** Longer than the gateway ever takes to answer. */
+const TIMEOUT_MS = 30_000;
+/** Between attempts while nobody answers, doubling; a gateway that was killed is back within a few seconds. */
+const FIRST_WAIT_MS = 100;
+const LONGEST_WAIT_MS = 2000;
+/** For a 503 that does not say how long. */
+const DEFAULT_RETRY_AFTER_MS = 1000;
+
+export function createWebhookWay(
+  { url, headers, linesPerMessage }: WebhookSink,
+  shiftMs: number,
+  { pace, concurrency, patienceMs, signal }: ReplayOptions,
+  tally: Tally,
+): Way {
+  const agent = new Agent({ headersTimeout: TIMEOUT_MS, bodyTimeout: TIMEOUT_MS });
+  const { origin, pathname, search } = new URL(url);
+  /** Whoever is told to wait waits for all: it is one gateway that cannot keep up. performance.now() milliseconds. */
+  let pausedUntil = 0;
+  const lanes = Array.from({ length: concurrency }, () =>
+    createLane({ send, size: linesPerMessage, whenFull: pace.kind === "fastest" }),
+  );
+
+  async function send(positions: readonly Position[]): Promise<void> {
+    const body = JSON.stringify(positions.map((position) => toOwnFormat(position, shiftMs)));
+    const givenUpAt = performance.now() + patienceMs;
+    for (let failures = 0; ; failures++) {
+      while (pausedUntil > performance.now() && !signal?.aborted) {
+        const options = signal ? { signal } : {};
+        await delay(pausedUntil - performance.now(), undefined, options).catch(() => {});
+      }
+      if (signal?.aborted || performance.now() > givenUpAt) return tally.abandoned(positions.length);
+      if (failures > 0) tally.resent();
+      const answer = await post(body);
+      tally.answered(answer === null ? "none" : String(answer.status));
+      if (answer !== null && !asksAgain(answer.status)) return tally.settled(positions.length);
+      const waitMs = answer?.retryAfterMs ?? Math.min(FIRST_WAIT_MS * 2 ** failures, LONGEST_WAIT_MS);
+      pausedUntil = Math.max(pausedUntil, performance.now() + waitMs);
+    }
+  }
+
+  /** Null: there was no answer. Whether the message was kept is unknown then; sent again it is a duplicate at worst. */
+  async function post(body: string): Promise<{ status: number; retryAfterMs: number | null } | null> {
+    try {
+      const response = await agent.request({
+        origin,
+        path: `${pathname}${search}`,
+        method: "POST",
+        headers: { "content-type": "application/json", ...headers },
+        body,
+      });
+      await response.body.dump();
+      const seconds = Number(response.headers["retry-after"] ?? Number.NaN);
+      const hint = Number.isNaN(seconds) ? null : seconds * 1000;
+      return { status: response.statusCode, retryAfterMs: hint ?? hintless(response.statusCode) };
+    } catch {
+      return null;
+    }
+  }
+
+  return {
+    async take(line) {
+      if (line.kind === "position") await lanes[laneOf(line.vehicle, concurrency)]?.take(line);
+    },
+    async finish() {
+      await Promise.all(lanes.map((lane) => lane.finish()));
+      await agent.close();
+    },
+  };
+}
+
+/** What means "send it again": not now, or an error that may pass. Everything else is an answer for good. */
+function asksAgain(status: number): boolean {
+  return status === 408 || status === 425 || status === 429 || status >= 500;
+}
+
+function hintless(status: number): number | null {
+  return status === 503 || status === 429 ? DEFAULT_RETRY_AFTER_MS : null;
+}
+
+interface Lane {
+  take(position: Position): Promise<void>;
+  finish(): Promise<void>;
+}
+
+/** One message under way at a time, so that a device's messages never overtake each other. */
+function createLane({
+  send,
+  size,
+  whenFull,
+}: {
+  send: (positions: Position[]) => Promise<void>;
+  size: number;
+  whenFull: boolean;
+}): Lane {
+  let gathering: Position[] = [];
+  let underWay = 0;
+  let last: Promise<void> = Promise.resolve();
+
+  function flush(): void {
+    const positions = gathering;
+    gathering = [];
+    underWay++;
+    last = last
+      .then(() => send(positions))
+      .then(() => {
+        underWay--;
+        if (!whenFull && underWay === 0 && gathering.length > 0) flush();
+      });
+  }
+
+  return {
+    async take(position) {
+      gathering.push(position);
+      // At recorded speed a line does not wait for company, except for the one under way before it.
+      if (gathering.length >= size || (!whenFull && underWay === 0)) flush();
+      // One under way and one ready: more would only fill the memory.
+      if (underWay > 1) await last;
+    },
+    async finish() {
+      if (gathering.length > 0) flush();
+      while (underWay > 0) await last;
+    },
+  };
+}
+
+function laneOf(vehicle: string, lanes: number): number {
+  let hash = 0;
+  for (let i = 0; i < vehicle.length; i++) hash = (Math.imul(hash, 31) + vehicle.charCodeAt(i)) | 0;
+  return (hash >>> 0) % lanes;
+}
+
+function toOwnFormat(
+  { vehicle, at, time, latitude, longitude, speedMps, headingDeg }: Position,
+  shiftMs: number,
+) {
+  return {
+    deviceId: vehicle,
+    // Missing fields become null: one damaged line must not make the whole message malformed.
+    latitude: latitude ?? null,
+    longitude: longitude ?? null,
+    time: shiftMs === 0 ? time : new Date(at + shiftMs).toISOString(),
+    speed: speedMps ?? null,
+    speedUnit: "mps",
+    heading: headingDeg ?? null,
+  };
+}
