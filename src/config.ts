@@ -64,14 +64,20 @@ export function loadConfig({ file, settings, env = process.env, adapters }: Conf
   if (problems.length > 0 || parsed.data === undefined) return { problems };
   for (const [name, source] of Object.entries(parsed.data.sources)) {
     const parsedOptions = options.parsed.get(name);
-    if (parsedOptions !== undefined) source.options = parsedOptions;
+    if (typeof parsedOptions !== "object" || parsedOptions === null) continue;
+    optionsAsWritten.set(parsedOptions, source.options);
+    source.options = parsedOptions;
   }
   return { config: { ...parsed.data, proxy } };
 }
 
 /** As YAML, with every secret as "(set)". */
-export function describeConfig({ proxy, ...settings }: Config): string {
-  const shown = hideSecrets(settings, configSchema);
+export function describeConfig({ proxy, sources, ...settings }: Config): string {
+  const written = Object.entries(sources).map(([name, { options, ...source }]) => [
+    name,
+    options === undefined ? source : { ...source, options: asWritten(options) },
+  ]);
+  const shown = hideSecrets({ ...settings, sources: Object.fromEntries(written) }, configSchema);
   return stringify({ ...(isMap(shown) ? shown : {}), proxy: hideProxySecrets(proxy) });
 }
 
@@ -82,6 +88,15 @@ const CONTAINER_URL_FILE = ".waypost/redis-url";
 export function givenRedisUrl(env: Environment = process.env): string | null {
   if (env.REDIS_URL) return env.REDIS_URL;
   return existsSync(CONTAINER_URL_FILE) ? readFileSync(CONTAINER_URL_FILE, "utf8").trim() : null;
+}
+
+/** An adapter may compile its options into something that cannot be shown. */
+const optionsAsWritten = new WeakMap<object, unknown>();
+
+function asWritten(options: unknown): unknown {
+  return typeof options === "object" && options !== null
+    ? (optionsAsWritten.get(options) ?? options)
+    : options;
 }
 
 type Origin =

@@ -149,17 +149,19 @@ function markOf(schema: Schema): "secret" | "file" | "url" | undefined {
   return marks.get(schema)?.is;
 }
 
-/** The schema without what only says that the setting may be left out. */
+/** The schema without what only says that the setting may be left out, or what is made of it afterwards. */
 function bare(schema: Schema): Schema {
   let inside = schema;
-  while (
-    inside instanceof z.ZodOptional ||
-    inside instanceof z.ZodDefault ||
-    inside instanceof z.ZodPrefault
-  ) {
-    inside = inside.unwrap();
+  for (;;) {
+    if (inside instanceof z.ZodPipe) inside = inside.in;
+    else if (
+      inside instanceof z.ZodOptional ||
+      inside instanceof z.ZodDefault ||
+      inside instanceof z.ZodPrefault
+    ) {
+      inside = inside.unwrap();
+    } else return inside;
   }
-  return inside;
 }
 
 function isSection(schema: Schema): boolean {
