@@ -34,7 +34,7 @@ export function createLogger({
     timestamp: stdTimeFunctions.isoTime,
     // censorFields has already made a plain object of it.
     serializers: { err: (error: unknown) => error },
-    formatters: { level: (label: string) => ({ level: label }), bindings: censorFields, log: censorFields },
+    formatters: { level: (label: string) => ({ level: label }), log: censorFields },
   };
   return destination ? pino(options, destination) : pino(options);
 }
@@ -72,10 +72,10 @@ const MAX_CAUSES = 1000;
 const QUIET_MS = 1000;
 
 /** Says of a cause how many lines were held back before this one, or null when this one is to be held back. */
-export function createFloodGate(): (cause: string) => number | null {
+export function createFloodGate(nowMs = () => performance.now()): (cause: string) => number | null {
   const causes = new Map<string, { since: number; suppressed: number }>();
   return (cause) => {
-    const now = performance.now();
+    const now = nowMs();
     const last = causes.get(cause);
     if (last && now - last.since < QUIET_MS) {
       last.suppressed += 1;

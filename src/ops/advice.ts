@@ -67,6 +67,11 @@ const ADVICE: Record<string, Advice> = {
     doNext:
       "Check this machine's clock and whether a proxy intercepts TLS; its authority must be trusted by Node.",
   },
+  proxy_refused: {
+    meaning: "the proxy opens no tunnel to ServiceTitan",
+    doNext:
+      "Check HTTPS_PROXY and NO_PROXY: address, user and password, and which hosts the proxy lets through.",
+  },
   network_error: {
     meaning: "the network between us and ServiceTitan fails",
     doNext: `${NOTHING_NEEDED} If it lasts, check this machine's network.`,

@@ -84,5 +84,5 @@ export function diagnoseDestination(destination: DestinationStatus, nowMs: numbe
 }
 
 function positions(count: number): string {
-  return count === 1 ? "1 position is" : `${count} positions are`;
+  return count === 1 ? "1 position is" : `${count.toLocaleString("en-US")} positions are`;
 }

@@ -128,7 +128,7 @@ function diagnoseHeld({ unmapped }: QueueStatus): Problem[] {
   return [
     warning(
       "mapping",
-      `${held.length} devices are held because no mapping row names them: ${listed(named)}.`,
+      `Positions of ${held.length === 1 ? "a device" : `${held.length} devices`} are held because no mapping row names ${held.length === 1 ? "it" : "them"}: ${listed(named)}.`,
       "Add a row for each to the mapping file; it is read again when it changes.",
     ),
   ];

@@ -40,7 +40,7 @@ nav a:hover { background: var(--sunk); color: var(--ink); }
 .freshness::before { content: ""; width: 8px; height: 8px; border-radius: 50%; background: var(--good); }
 .stale .freshness { color: var(--bad); font-weight: 600; }
 .stale .freshness::before { background: none; border: 2px solid var(--bad); border-radius: 1px; }
-.stale :is(#figures, #now, #lately, #settings) { opacity: 0.55; }
+.stale :is(#figures, #now, #lately, #settings) { filter: grayscale(1); opacity: 0.7; }
 button {
   font: inherit; color: var(--ink); background: var(--sheet); border: 1px solid var(--edge); border-radius: 6px;
   padding: 3px 11px; cursor: pointer;
@@ -66,19 +66,20 @@ h2 { font-size: 12px; font-weight: 650; letter-spacing: 0.06em; text-transform: 
 .headline.warning, .warning .sign { color: var(--warn); }
 .headline.error, .error .sign { color: var(--bad); }
 .problems:not(:empty) { margin-top: 12px; display: grid; gap: 6px; }
-.problem { display: flex; gap: 11px; padding: 10px 14px; border: 1px solid var(--edge); border-left: 3px solid var(--warn); border-radius: 7px; background: var(--warn-ground); }
+.problem { display: grid; grid-template-columns: 22px 5fr 4fr; gap: 2px 12px; padding: 9px 14px; border: 1px solid var(--edge); border-left: 3px solid var(--warn); border-radius: 7px; background: var(--warn-ground); }
 .problem.error { border-left-color: var(--bad); background: var(--bad-ground); }
 .problem strong { font-weight: 650; }
 .problem strong::after { content: "."; }
-.problem p { max-width: 110ch; overflow-wrap: anywhere; }
-.next { color: var(--soft); margin-top: 2px; }
+.problem p { overflow-wrap: anywhere; }
+.next { color: var(--soft); padding-left: 14px; border-left: 1px solid color-mix(in srgb, var(--soft) 30%, transparent); }
 .next b { font-weight: 600; color: var(--ink); }
 
 .figures { display: grid; grid-template-columns: repeat(5, 1fr); margin-top: 14px; background: var(--sheet); border: 1px solid var(--edge); border-radius: 9px; overflow: hidden; }
 .figures > div { padding: 10px 16px; border-left: 1px solid var(--edge); margin-left: -1px; min-width: 0; }
 dt { color: var(--soft); font-size: 13px; }
 dd { margin: 0; display: flex; align-items: baseline; gap: 4px 12px; flex-wrap: wrap; }
-.curve { width: 100%; max-width: 120px; height: 24px; }
+.curve { width: 120px; height: 24px; }
+.curve path { stroke: var(--edge); }
 .curve polyline { fill: none; stroke: var(--rail); stroke-width: 1.5; vector-effect: non-scaling-stroke; stroke-linejoin: round; }
 
 #lines { display: grid; gap: 10px; }
@@ -113,7 +114,8 @@ h3 { font-size: 15px; font-weight: 650; }
 .ramping .station:nth-child(3) .rail::before { background: repeating-linear-gradient(90deg, var(--warn) 0 7px, transparent 7px 11px); }
 meter { width: 74px; height: 9px; vertical-align: 0; }
 
-.panels { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 560px), 1fr)); gap: 10px; align-items: start; }
+.panels { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 540px), 1fr)); gap: 10px; align-items: start; }
+.column { display: grid; gap: 10px; min-width: 0; }
 .panel { padding: 12px 16px; }
 .panel > .note { margin-top: 8px; }
 .panel h3, caption { font-size: 14px; font-weight: 650; text-align: left; padding-bottom: 6px; }
@@ -141,7 +143,11 @@ progress::-moz-progress-bar { background: var(--rail); border-radius: 2px; opaci
 .policy { display: inline-block; margin-right: 16px; }
 .policy code { color: var(--soft); }
 .accounting { margin-top: 10px; }
-.accounting .first { font-weight: 650; border-left: 1px solid var(--edge); padding-left: 12px; }
+.accounting thead th { white-space: normal; vertical-align: bottom; line-height: 1.2; }
+.accounting table { font-size: 12.5px; }
+.accounting :is(th, td) { padding-right: 7px; }
+.accounting :is(th, td):last-child { padding-left: 10px; }
+.accounting .first { font-weight: 650; border-left: 1px solid var(--edge); padding-left: 7px; color: var(--ink); }
 .accounting tfoot > tr > * { border-top: 1px solid var(--edge); font-weight: 600; }
 
 .login { min-height: 100vh; display: grid; place-items: center; }
@@ -151,25 +157,32 @@ progress::-moz-progress-bar { background: var(--rail); border-radius: 2px; opaci
 .login button { padding: 8px; margin-top: 6px; background: var(--rail); border-color: var(--rail); color: var(--sheet); font-weight: 600; }
 
 @media (max-width: 1000px) {
-  .track { grid-template-columns: 1fr 1fr; gap: 14px 0; }
+  .track { grid-template-columns: 1fr 1.3fr 1fr; gap: 14px 0; }
   .sources { grid-column: 1 / -1; }
   .joins { display: none; }
-  .sources + .station .rail::before { left: 0; }
-  .station.last { grid-column: 1 / -1; }
-  .last .signal { position: static; order: 2; margin-left: 10px; }
-  .figures { grid-template-columns: repeat(auto-fit, minmax(160px, 1fr)); }
-  .figures > div { border-top: 1px solid var(--edge); margin-top: -1px; }
+  #process { display: none; }
+  .figures > div { padding: 9px 12px; }
+  .problem { grid-template-columns: 22px 1fr; }
+  .next { grid-column: 2; padding: 0; border: 0; }
 }
 @media (max-width: 620px) {
-  .bar nav, #process { display: none; }
+  .bar { padding: 7px 12px; }
+  .bar nav { display: none; }
   .freshness { margin-left: auto; }
-  main { padding: 4px 12px 40px; }
+  main { padding: 0 12px 40px; }
   .line, .panel { padding: 10px 12px; }
-  .track { grid-template-columns: 1fr; }
-  .rail { height: 22px; }
-  .rail::before { right: 0; }
   .figures { grid-template-columns: 1fr 1fr; }
+  .figures > div { border-top: 1px solid var(--edge); margin-top: -1px; }
+  .figures > div:last-child { grid-column: 1 / -1; }
   .sources .note { font-size: 12px; }
+  .track { display: block; }
+  .sources { margin-bottom: 12px; }
+  .station { position: relative; padding: 0 0 14px 30px; }
+  .rail { position: absolute; inset: 0 auto 0 0; width: 17px; height: auto; margin: 0; align-items: flex-start; }
+  .rail::before { left: 7px; right: auto; top: 2px; bottom: -4px; width: 3px; height: auto; }
+  .signal { right: auto; left: 116px; top: -1px; }
+  :is(.paused, .probing) .station:nth-child(3) .rail::before { background: repeating-linear-gradient(var(--bad) 0 7px, transparent 7px 13px); }
+  .ramping .station:nth-child(3) .rail::before { background: repeating-linear-gradient(var(--warn) 0 7px, transparent 7px 11px); }
 }
 @media (prefers-contrast: more) {
   :root { --soft: var(--ink); --edge: var(--ink); }

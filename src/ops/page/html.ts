@@ -61,6 +61,7 @@ export const LOGIN_HTML = `${HEAD}</head>
   <!--notice-->
   <form method="post" action="/login">
     <label for="token">Ops token</label>
+    <input name="username" autocomplete="username" value="ops" hidden>
     <input id="token" name="token" type="password" autocomplete="current-password" required autofocus>
     <button>Open</button>
   </form>

@@ -12,7 +12,11 @@ const number = (title) => ({ title, kind: "number" });
 const text = (title) => ({ title });
 
 export function showEvents(element, status) {
-  show(element, batches(status), reasons(status), deadLetters(status), quarantine(status));
+  show(
+    element,
+    h("div", { class: "column" }, batches(status), deadLetters(status)),
+    h("div", { class: "column" }, reasons(status), quarantine(status)),
+  );
 }
 
 function batches({ ledger }) {

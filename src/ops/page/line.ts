@@ -82,7 +82,7 @@ function line(status, destination, index) {
     if (shut.state === "ramping") return { kind: "ramping", word: "ramping", note: "now " + rate };
     const left = shut.untilMs === null ? null : shut.untilMs - Date.parse(status.at);
     const until = left !== null && left > 0 ? ", next try in " + age(left) : "";
-    return { kind: shut.state, word: shut.state, note: [shut.reason === null ? "" : code(shut.reason), until] };
+    return { kind: shut.state, word: shut.state, note: ["because ", shut.reason === null ? "unknown" : code(shut.reason), until] };
   }
 }
 
@@ -130,7 +130,7 @@ function buffer({ bufferBytes, bufferLimitBytes }) {
     "p",
     { class: "note" },
     h("meter", { min: "0", max: "1", high: String(NEARLY_FULL), optimum: "0", value: String(Math.min(1, share)), "aria-label": "Buffer, " + text, title: text }),
-    " buffer " + (share * 100).toFixed(share < 0.1 ? 1 : 0) + " %",
+    " buffer " + (share > 0 && share < 0.01 ? "below 1" : Math.round(share * 100)) + " %",
   );
 }
 
@@ -161,17 +161,26 @@ const GROUPS = [
   ["candidates", "Candidates", ["rejected", "duplicates"]],
   ["kept", "Kept", ["delivered", "deadLettered", "expired", "superseded", "dropped", "held", "waiting", "inFlight"]],
 ];
-const NAMES = { deadLettered: "dead-lettered", inFlight: "in flight" };
+/** Soft hyphens let the heads of 18 columns fit a screen. */
+const NAMES = {
+  handshakes: "hand\\u00adshakes",
+  malformed: "mal\\u00adformed",
+  duplicates: "dupli\\u00adcates",
+  deadLettered: "dead-lettered",
+  superseded: "super\\u00adseded",
+  inFlight: "in flight",
+};
 
 export function showAccounting(element, status) {
+  const number = (title, kind) => h("th", { scope: "col", class: "number" + kind }, title);
   const head = h(
     "tr",
     null,
     h("th", { scope: "col" }, "source"),
     GROUPS.map(([line, title, terms]) => [
-      h("th", { scope: "col", class: "number first" }, title.toLowerCase()),
-      terms.map((term, index) => h("th", { scope: "col", class: "number" }, (index === 0 ? "= " : "+ ") + (NAMES[term] ?? term))),
-      line === "candidates" ? h("th", { scope: "col", class: "number" }, "+ kept") : null,
+      number(title, " first"),
+      terms.map((term) => number(NAMES[term] ?? term, "")),
+      line === "candidates" ? number("kept", "") : null,
     ]),
     h("th", { scope: "col" }, "adds up"),
   );
@@ -198,7 +207,7 @@ export function showAccounting(element, status) {
         h(
           "table",
           null,
-          h("caption", null, "Accounting: every message and every position ends in exactly one state"),
+          h("caption", null, "Accounting: each bold number is the sum of those to its right"),
           h("thead", null, head),
           h("tbody", null, status.sources.map((source, index) => row(source.name, "/sources/" + index + "/", source.accounting, source.identity, null))),
           h("tfoot", null, row("all", "/totals/", status.totals.accounting, status.totals.identity, "total")),

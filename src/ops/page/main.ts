@@ -27,7 +27,8 @@ async function refresh() {
     if (status.sources) showStatus(status);
     else showUnanswered(status);
   } catch {
-    showStale("the gateway does not answer");
+    showHealth([unanswered()]);
+    showStale("no answer");
   }
   if (!document.hidden) timer ??= setTimeout(refresh, EVERY_MS);
 }
@@ -52,6 +53,16 @@ function showStatus(status) {
   showParts(byId("parts"), status);
 }
 
+function unanswered() {
+  const since = lastGoodAt === null ? "" : " since " + lastGoodAt.toLocaleTimeString("en-GB");
+  return {
+    severity: "error",
+    where: "This page",
+    what: "gets no answer from the gateway" + since + ". Everything below is old; nothing is known about now.",
+    doNext: "See that the process runs and that this machine reaches its ops port. The page keeps asking.",
+  };
+}
+
 /** The process answers but could not ask Redis: its problems are new, the numbers below are old. */
 function showUnanswered(status) {
   showProcess(status.process);
@@ -63,7 +74,6 @@ function showStale(why) {
   document.body.classList.add("stale");
   const since = lastGoodAt === null ? "" : " since " + lastGoodAt.toLocaleTimeString("en-GB");
   show(byId("freshness"), "Stale" + since + ": " + why);
-  if (lastGoodAt === null && byId("problems").childElementCount === 0) show(byId("headline"), "Nothing is known: " + why + ".");
 }
 
 function showProcess(process) {
@@ -89,12 +99,8 @@ function toProblem(problem) {
     "li",
     { class: "problem " + problem.severity },
     sign(problem.severity),
-    h(
-      "div",
-      null,
-      h("p", { class: "what" }, h("strong", null, problem.where), " ", problem.what),
-      h("p", { class: "next" }, h("b", null, "Next: "), problem.doNext),
-    ),
+    h("p", { class: "what" }, h("strong", null, problem.where), " ", problem.what),
+    h("p", { class: "next" }, h("b", null, "Next: "), problem.doNext),
   );
 }
 
@@ -153,7 +159,7 @@ function curve(term) {
     const x = 120 - (rates.length - 1 - index) * 2;
     return x + "," + (22 - (value / top) * 20).toFixed(1);
   });
-  return svg("svg", { class: "curve", viewBox: "0 0 120 24", preserveAspectRatio: "none", "aria-hidden": "true" }, svg("polyline", { points: points.join(" ") }));
+  return svg("svg", { class: "curve", viewBox: "0 0 120 24", preserveAspectRatio: "none", "aria-hidden": "true" }, svg("path", { d: "M0 23.5H120" }), svg("polyline", { points: points.join(" ") }));
 }
 
 refresh();

@@ -9,7 +9,11 @@ const text = (title) => ({ title });
 const MAX_DEVICES = 20;
 
 export function showParts(element, status) {
-  show(element, sources(status), destinations(status), brokers(status), redis(status), unmapped(status), clocks(status), policies(status));
+  show(
+    element,
+    h("div", { class: "column" }, sources(status), brokers(status), policies(status), unmapped(status)),
+    h("div", { class: "column" }, destinations(status), redis(status), clocks(status)),
+  );
 }
 
 function sources({ sources, at }) {

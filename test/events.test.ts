@@ -1,0 +1,143 @@
+import { Writable } from "node:stream";
+import { Registry } from "prom-client";
+import { describe, expect, it } from "vitest";
+import { type AttemptEvent, createEvents } from "../src/events.ts";
+import { CannotKeep, createIntake } from "../src/intake.ts";
+import { createLogger } from "../src/log.ts";
+
+function setUp() {
+  const lines: Record<string, unknown>[] = [];
+  const destination = new Writable({
+    write(chunk, _encoding, done) {
+      lines.push(JSON.parse(String(chunk)));
+      done();
+    },
+  });
+  const registry = new Registry();
+  const events = createEvents({ logger: createLogger({ level: "debug", destination }), registry });
+  /** The line of the scrape that begins so, without its beginning. */
+  const scraped = async (series: string) => {
+    const text = await registry.metrics();
+    return text
+      .split("\n")
+      .find((line) => line.startsWith(`${series} `))
+      ?.slice(series.length + 1);
+  };
+  return { events, lines, registry, scraped };
+}
+
+const ATTEMPT: AttemptEvent = {
+  destination: "acme",
+  scope: "7f3a.1015",
+  batchId: "b-1",
+  lane: 2,
+  pings: 100,
+  bytes: 31_000,
+  outcome: "delivered",
+  reason: null,
+  status: 200,
+  tookMs: 120,
+  traceId: null,
+  detail: "",
+  oldestPingAgeMs: 2_000,
+  newestPingAgeMs: 900,
+  decision: "done",
+};
+
+describe("events", () => {
+  it("are what intake wants to tell", async () => {
+    const { events, lines, scraped } = setUp();
+    const keep = { keep: () => Promise.reject(new Error("unused")), refuse: () => undefined };
+    const intake = createIntake({ keep, events: { ...events, fixSeen: () => undefined } });
+    expect(intake).toBeDefined();
+    events.messageUnkept({ source: "vans", reason: "buffer_full", error: new CannotKeep("buffer_full", 5) });
+    expect(await scraped('waypost_unkept_messages_total{source="vans",reason="buffer_full"}')).toBe("1");
+    expect(lines[0]).toMatchObject({ level: "error", event: "messageUnkept", source: "vans" });
+  });
+
+  it("tell an attempt in one wide line and count it by outcome", async () => {
+    const { events, lines, scraped } = setUp();
+    events.attemptMade(ATTEMPT);
+    events.attemptMade({
+      ...ATTEMPT,
+      outcome: "unavailable",
+      reason: "timeout",
+      status: null,
+      decision: "return",
+    });
+    expect(lines).toHaveLength(2);
+    expect(lines[0]).toMatchObject({ level: "info", event: "attemptMade", ...ATTEMPT });
+    expect(lines[1]).toMatchObject({ level: "warn", reason: "timeout", status: null });
+    const attempts = "waypost_attempts_total";
+    expect(await scraped(`${attempts}{destination="acme",outcome="delivered",status="200"}`)).toBe("1");
+    expect(await scraped(`${attempts}{destination="acme",outcome="unavailable",status="none"}`)).toBe("1");
+    expect(await scraped('waypost_attempt_seconds_sum{destination="acme"}')).toBe("0.24");
+    expect(await scraped('waypost_attempt_bytes_total{destination="acme"}')).toBe("62000");
+  });
+
+  it("hold back the lines of a flood, but count every one", async () => {
+    const { events, lines, scraped } = setUp();
+    for (let count = 0; count < 500; count += 1) {
+      events.messageRefused({ source: "vans", reason: "unproven", why: "wrong_signature" });
+    }
+    // One line, or two when the machine needed longer than a second.
+    expect(lines.length).toBeLessThan(50);
+    expect(lines[0]).toMatchObject({ event: "messageRefused", source: "vans", why: "wrong_signature" });
+    expect(await scraped('waypost_events_total{event="messageRefused"}')).toBe("500");
+  });
+
+  it("let no stranger make a new time series or a long line", async () => {
+    const { events, lines, registry } = setUp();
+    const series = async () => (await registry.metrics()).split("\n").length;
+    events.sourceUnknown({ name: "first", remoteAddress: null });
+    events.deviceRefused({ client: "first", reason: "bad_login" });
+    const reason = { destination: "acme", batchId: "b", pings: 1, message: "no" };
+    events.pingsDeadLettered({ ...reason, reason: "Unit 1 is not known" });
+    const before = await series();
+    for (let count = 0; count < 100; count += 1) {
+      events.sourceUnknown({ name: `${count}`.repeat(1000), remoteAddress: null });
+      events.deviceRefused({ client: `${count}`.repeat(1000), reason: "bad_login" });
+      events.pingsDeadLettered({ ...reason, reason: `Unit ${count} is not known` });
+    }
+    expect(await series()).toBe(before);
+    expect(Math.max(...lines.map((line) => JSON.stringify(line).length))).toBeLessThan(400);
+  });
+
+  it("count where the pings of a batch went", async () => {
+    const { events, scraped } = setUp();
+    const ends = { delivered: 97, deadLettered: 2, expired: 1, superseded: 0, returned: 0 };
+    events.batchSettled({ destination: "acme", batchId: "b-1", lane: 0, ...ends });
+    const settled = (end: string) => scraped(`waypost_settled_pings_total{destination="acme",end="${end}"}`);
+    expect(await settled("delivered")).toBe("97");
+    expect(await settled("deadLettered")).toBe("2");
+    expect(await settled("superseded")).toBeUndefined();
+  });
+
+  it("measure in seconds", async () => {
+    const { events, scraped } = setUp();
+    events.webhookAnswered(200, 12);
+    events.keepTook(3);
+    events.deliveryLatency("acme", 1_400);
+    events.loopDelay({ p99Ms: 20, maxMs: 250 });
+    expect(await scraped('waypost_webhook_answer_seconds_sum{status="200"}')).toBe("0.012");
+    expect(await scraped("waypost_keep_seconds_sum")).toBe("0.003");
+    expect(await scraped('waypost_delivery_latency_seconds_sum{destination="acme"}')).toBe("1.4");
+    expect(await scraped("waypost_event_loop_delay_max_seconds")).toBe("0.25");
+  });
+
+  it("raise their voice with what happened", () => {
+    const { events, lines } = setUp();
+    const gate = { scope: "7f3a.1015", destination: "acme", reason: "forbidden", untilMs: null };
+    events.gateChanged({ ...gate, state: "blocked" });
+    events.gateChanged({ ...gate, state: "paused", reason: "throttled" });
+    events.gateChanged({ ...gate, state: "open", reason: null });
+    events.loopDelay({ p99Ms: 20, maxMs: 999 });
+    events.loopDelay({ p99Ms: 20, maxMs: 1_500 });
+    expect(lines.map(({ level, event }) => `${level} ${event}`)).toEqual([
+      "error gateChanged",
+      "warn gateChanged",
+      "info gateChanged",
+      "warn loopDelay",
+    ]);
+  });
+});

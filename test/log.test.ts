@@ -1,0 +1,80 @@
+import { Writable } from "node:stream";
+import { describe, expect, it } from "vitest";
+import { createFloodGate, createLogger } from "../src/log.ts";
+
+function capture() {
+  const lines: string[] = [];
+  const destination = new Writable({
+    write(chunk, _encoding, done) {
+      lines.push(String(chunk));
+      done();
+    },
+  });
+  return { lines, logger: createLogger({ level: "debug", destination }) };
+}
+
+describe("the log", () => {
+  it("never carries a secret, however deep and however spelled", () => {
+    const { lines, logger } = capture();
+    const error = Object.assign(new Error("token endpoint said no", { cause: new Error("inner") }), {
+      request: { options: { headers: { Authorization: "Bearer s3cr3t", "ST-App-Key": "s3cr3t" } } },
+    });
+    logger.info({
+      authorization: "s3cr3t",
+      token: "s3cr3t",
+      nested: [{ clientSecret: "s3cr3t", client_secret: "s3cr3t", appKey: "s3cr3t", password: "s3cr3t" }],
+      access_token: "s3cr3t",
+      err: error,
+    });
+    const text = lines.join("");
+    expect(text).not.toContain("s3cr3t");
+    expect(text).toContain("token endpoint said no");
+    expect(text).toContain("inner");
+  });
+
+  it("keeps the place of an address and none of its secrets", () => {
+    const { lines, logger } = capture();
+    logger.info({
+      url: "/webhooks/vans?token=s3cr3t&id=1",
+      at: new URL("mqtts://user:s3cr3t@broker.example:8883/"),
+    });
+    const line = JSON.parse(lines[0] ?? "");
+    expect(line.url).toBe("/webhooks/vans?token=[redacted]&id=[redacted]");
+    expect(line.at).toBe("mqtts://[redacted]@broker.example:8883/");
+  });
+
+  it("writes plain values as they are, and ends on a circle", () => {
+    const { lines, logger } = capture();
+    const circle: Record<string, unknown> = { pings: 100, reason: null };
+    circle.self = circle;
+    logger.info({ circle, since: new Date(0), event: "attemptMade" });
+    expect(JSON.parse(lines[0] ?? "")).toMatchObject({
+      level: "info",
+      event: "attemptMade",
+      since: "1970-01-01T00:00:00.000Z",
+      circle: { pings: 100, reason: null },
+    });
+  });
+});
+
+describe("the flood gate", () => {
+  it("lets one line per cause through and says how many it held back", () => {
+    let nowMs = 5_000;
+    const mayWrite = createFloodGate(() => nowMs);
+    expect(mayWrite("a")).toBe(0);
+    expect(mayWrite("a")).toBe(null);
+    expect(mayWrite("b")).toBe(0);
+    expect(mayWrite("a")).toBe(null);
+    nowMs += 1_000;
+    expect(mayWrite("a")).toBe(2);
+    expect(mayWrite("a")).toBe(null);
+  });
+
+  it("forgets the oldest cause rather than remember without bound", () => {
+    const mayWrite = createFloodGate(() => 0);
+    mayWrite("first");
+    for (let cause = 0; cause < 1000; cause += 1) mayWrite(`cause ${cause}`);
+    expect(mayWrite("cause 999")).toBe(null);
+    expect(mayWrite("first")).toBe(0);
+  });
+});

@@ -1,0 +1,328 @@
+import { describe, expect, it } from "vitest";
+import type { NoStatus, StatusDocument } from "../../src/ops/document.ts";
+import { ACCOUNTING_TERMS } from "../../src/ops/status.ts";
+import { BEARER, opsApp, TOKEN } from "./parts.ts";
+import { destination, healthy, source, troubled } from "./sample.ts";
+
+const BEHIND_TOKEN = [
+  "/",
+  "/page.js",
+  "/page/dom.js",
+  "/status",
+  "/metrics",
+  "/quarantine",
+  "/dead-letters",
+  "/gps-pings",
+  "/nothing",
+];
+
+const login = (token: string) => ({ method: "POST", body: new URLSearchParams({ token }) });
+
+/** The session cookie of a login, as a browser would send it back. */
+async function sessionOf(app: ReturnType<typeof opsApp>["app"]): Promise<string> {
+  const answer = await app.request("/login", login(TOKEN));
+  expect(answer.status).toBe(303);
+  return (answer.headers.get("set-cookie") ?? "").split(";")[0] ?? "";
+}
+
+describe("probes", () => {
+  it("are open and tell nothing but one word", async () => {
+    const { app } = opsApp();
+    for (const path of ["/healthz", "/readyz"]) {
+      const answer = await app.request(path);
+      expect(answer.status).toBe(200);
+      expect(await answer.json()).toEqual({ status: "ok" });
+    }
+  });
+
+  it.each([
+    ["not ready", async () => ({ ready: false, problems: ["Redis has no AOF at redis://10.0.0.7"] })],
+    ["unable to say", () => Promise.reject(new Error("redis://10.0.0.7"))],
+    ["hanging", () => new Promise<never>(() => undefined)],
+  ])("say unavailable, and no more, when %s", async (_, ready) => {
+    const { app } = opsApp({ ready });
+    const answer = await app.request("/readyz");
+    expect(answer.status).toBe(503);
+    expect(await answer.json()).toEqual({ status: "unavailable" });
+    expect((await app.request("/healthz")).status).toBe(200);
+  });
+});
+
+describe("the door", () => {
+  it.each(BEHIND_TOKEN)("is shut at %s", async (path) => {
+    const { app, state } = opsApp();
+    for (const headers of [
+      {},
+      { authorization: "Bearer wrong" },
+      { cookie: "waypost_session=9999999999999.forged" },
+    ]) {
+      const answer = await app.request(path, { headers: { ...headers } });
+      if (path === "/" && !("authorization" in headers)) {
+        expect(answer.status).toBe(303);
+        expect(answer.headers.get("location")).toBe("/login");
+      } else {
+        expect(answer.status).toBe(401);
+        expect(answer.headers.get("www-authenticate")).toBe("Bearer");
+      }
+    }
+    // Neither as a query parameter: an address ends up in logs and histories.
+    expect((await app.request(`${path}?token=${encodeURIComponent(TOKEN)}`)).status).not.toBe(200);
+    expect(state.asked).toBe(0);
+  });
+
+  it("opens to the token", async () => {
+    const { app } = opsApp();
+    for (const path of ["/", "/page.js", "/status", "/metrics", "/quarantine", "/dead-letters"]) {
+      expect((await app.request(path, BEARER)).status, path).toBe(200);
+    }
+  });
+
+  it("opens to a session, which carries no token and no script can read", async () => {
+    const { app } = opsApp();
+    const answer = await app.request("/login", login(TOKEN));
+    const cookie = answer.headers.get("set-cookie") ?? "";
+    expect(answer.headers.get("location")).toBe("/");
+    expect(cookie).toMatch(/; HttpOnly/);
+    expect(cookie).toMatch(/; SameSite=Strict/);
+    expect(cookie).toMatch(/; Max-Age=43200/);
+    expect(cookie).not.toMatch(/Secure/);
+    expect(decodeURIComponent(cookie)).not.toContain(TOKEN);
+    const session = cookie.split(";")[0] ?? "";
+    expect((await app.request("/status", { headers: { cookie: session } })).status).toBe(200);
+  });
+
+  it("marks the session secure behind TLS", async () => {
+    const { app } = opsApp();
+    const answer = await app.request("/login", {
+      ...login(TOKEN),
+      headers: { "x-forwarded-proto": "https" },
+    });
+    expect(answer.headers.get("set-cookie")).toMatch(/; Secure/);
+  });
+
+  it("refuses a session with a later end, of another token, or cut short", async () => {
+    const { app } = opsApp();
+    const session = await sessionOf(app);
+    const [end = "", signature = ""] = session.replace("waypost_session=", "").split(".");
+    const other = await sessionOfOther();
+    for (const forged of [`${Number(end) + 1}.${signature}`, `${end}.`, end, `.${signature}`, other]) {
+      const cookie = `waypost_session=${forged.replace("waypost_session=", "")}`;
+      expect((await app.request("/status", { headers: { cookie } })).status, forged).toBe(401);
+    }
+    async function sessionOfOther() {
+      const token = "another token altogether";
+      const answer = await opsApp({ token }).app.request("/login", login(token));
+      return (answer.headers.get("set-cookie") ?? "").split(";")[0] ?? "";
+    }
+  });
+
+  it("ends the session at logout", async () => {
+    const { app } = opsApp();
+    const answer = await app.request("/logout", {
+      method: "POST",
+      headers: { cookie: await sessionOf(app) },
+    });
+    expect(answer.headers.get("location")).toBe("/login");
+    expect(answer.headers.get("set-cookie")).toMatch(/waypost_session=;.*Max-Age=0/);
+  });
+
+  it("tires of wrong tokens, and repeats nothing of them", async () => {
+    const { app } = opsApp();
+    for (let attempt = 0; attempt < 10; attempt += 1) {
+      const answer = await app.request("/login", login("<script>wrong</script>"));
+      expect(answer.status).toBe(401);
+      expect(await answer.text()).not.toContain("<script>");
+    }
+    const answer = await app.request("/login", login(TOKEN));
+    expect(answer.status).toBe(429);
+    expect(Number(answer.headers.get("retry-after"))).toBeGreaterThan(0);
+    // A program with the token is not shut out by somebody else's guessing.
+    expect((await app.request("/status", BEARER)).status).toBe(200);
+  });
+
+  it("takes no large login", async () => {
+    const { app } = opsApp();
+    const body = new URLSearchParams({ token: "x".repeat(100_000) }).toString();
+    const headers = {
+      "content-type": "application/x-www-form-urlencoded",
+      "content-length": String(body.length),
+    };
+    expect((await app.request("/login", { method: "POST", body, headers })).status).toBe(413);
+  });
+
+  it("sends every answer with the same strict headers", async () => {
+    const { app } = opsApp();
+    for (const path of ["/healthz", "/login", "/page.css", "/nothing", "/status", "/"]) {
+      const { headers } = await app.request(path, path === "/login" ? {} : BEARER);
+      const policy = headers.get("content-security-policy") ?? "";
+      expect(policy, path).toContain("default-src 'none'");
+      expect(policy).toContain("frame-ancestors 'none'");
+      expect(policy).not.toContain("unsafe");
+      expect(headers.get("cache-control")).toBe("no-store");
+      expect(headers.get("x-content-type-options")).toBe("nosniff");
+      expect(headers.get("referrer-policy")).toBe("no-referrer");
+    }
+  });
+});
+
+describe("/status", () => {
+  it("is the queue's answer with process, brokers, clocks, totals and problems", async () => {
+    const { app, state } = opsApp();
+    state.status = troubled();
+    const status: StatusDocument = JSON.parse(await (await app.request("/status", BEARER)).text());
+    expect(status).toMatchObject(JSON.parse(JSON.stringify(state.status)));
+    expect(status.process).toMatchObject({ version: "9.8.7", node: process.version, pid: process.pid });
+    expect(status.process.uptimeS).toBeGreaterThanOrEqual(90);
+    expect(status.brokers).toHaveLength(2);
+    expect(status.totals.accounting.messages).toBe(12_480 + 3_204 + 3_204);
+    expect(status.totals.identity).toEqual({ messages: 0, candidates: 0, kept: 0 });
+    expect(status.problems.length).toBeGreaterThan(3);
+  });
+
+  it("says 503 and what to do when the queue cannot be asked", async () => {
+    const { app, state } = opsApp();
+    state.fault = new Error("connect ECONNREFUSED");
+    const answer = await app.request("/status", BEARER);
+    expect(answer.status).toBe(503);
+    const status: NoStatus = JSON.parse(await answer.text());
+    expect(status.problems).toHaveLength(1);
+    expect(status.problems[0]).toMatchObject({ severity: "error", where: "Redis" });
+    expect(status.problems[0]?.what).toContain("ECONNREFUSED");
+    expect(status.process.version).toBe("9.8.7");
+    expect(state.failures).toEqual(["status"]);
+  });
+
+  it("asks the queue once for many who ask together", async () => {
+    const { app, state } = opsApp();
+    const answers = await Promise.all(Array.from({ length: 8 }, () => app.request("/status", BEARER)));
+    expect(answers.map(({ status }) => status)).toEqual(Array(8).fill(200));
+    expect(state.asked).toBe(1);
+    await app.request("/status", BEARER);
+    expect(state.asked).toBe(2);
+  });
+
+  it("lists quarantine and dead letters by themselves", async () => {
+    const { app, state } = opsApp();
+    state.status = troubled();
+    expect(await (await app.request("/quarantine", BEARER)).json()).toEqual(state.status.quarantine);
+    expect(await (await app.request("/dead-letters", BEARER)).json()).toEqual(state.status.deadLetters);
+  });
+});
+
+describe("/metrics", () => {
+  const scrape = async ({ app }: ReturnType<typeof opsApp>) => {
+    const answer = await app.request("/metrics", BEARER);
+    expect(answer.status).toBe(200);
+    expect(answer.headers.get("content-type")).toContain("text/plain; version=0.0.4");
+    return (await answer.text()).split("\n");
+  };
+
+  it("have every term of the identity for every source", async () => {
+    const ops = opsApp();
+    ops.state.status = troubled();
+    const lines = await scrape(ops);
+    const ofSource = (name: string) =>
+      lines
+        .filter((line) => line.includes(`{source="${name}"}`))
+        .map((line) => Number(line.split(" ").at(-1)));
+    for (const { name, accounting } of ops.state.status.sources) {
+      const values = ofSource(name);
+      for (const term of ACCOUNTING_TERMS) expect(values, `${name} ${term}`).toContain(accounting[term]);
+    }
+    expect(lines).toContain('waypost_pings_delivered_total{source="bouncie-vans"} 44201');
+    expect(lines).toContain('waypost_pings_in_flight{source="bouncie-vans"} 100');
+    expect(lines).toContain('waypost_identity_parted{source="motive",line="kept"} 0');
+    expect(lines).toContain('waypost_rejections_total{source="bouncie-vans",reason="null_island"} 301');
+  });
+
+  it("have each destination's waiting, age, freshness and gates, and Redis, brokers and problems", async () => {
+    const ops = opsApp();
+    ops.state.status = troubled();
+    const lines = await scrape(ops);
+    for (const line of [
+      'waypost_destination_waiting_pings{destination="blue-plumbing"} 1218',
+      'waypost_destination_oldest_waiting_age_seconds{destination="blue-plumbing"} 412',
+      'waypost_destination_newest_accepted_age_seconds{destination="blue-plumbing"} 415',
+      'waypost_destination_silent_units{destination="acme-austin"} 2',
+      'waypost_gate_state{destination="acme-austin",gate="scope",state="paused"} 1',
+      'waypost_gate_state{destination="acme-austin",gate="scope",state="open"} 0',
+      'waypost_gate_state{destination="acme-austin",gate="destination",state="open"} 1',
+      "waypost_redis_append_only 1",
+      "waypost_status_available 1",
+      'waypost_broker_connected{broker="yard"} 1',
+      'waypost_broker_clients{broker="listen"} 41',
+      'waypost_info{version="9.8.7"} 1',
+      "waypost_of_this_process_total 3",
+    ]) {
+      expect(lines).toContain(line);
+    }
+    expect(lines.some((line) => /^waypost_problems\{severity="error"\} [1-9]/.test(line))).toBe(true);
+  });
+
+  it("leave out what is unknown, and still answer without the queue", async () => {
+    const ops = opsApp();
+    ops.state.status = healthy({
+      sources: [source({ lastMessageAt: null })],
+      destinations: [destination({ newestAcceptedAgeMs: null, oldestWaitingAgeMs: null })],
+    });
+    const lines = await scrape(ops);
+    expect(lines.some((line) => line.startsWith("waypost_destination_newest_accepted_age_seconds{"))).toBe(
+      false,
+    );
+    expect(lines.some((line) => line.startsWith("waypost_source_last_message_timestamp_seconds{"))).toBe(
+      false,
+    );
+    expect(lines).toContain('waypost_destination_oldest_waiting_age_seconds{destination="acme-austin"} 0');
+    ops.state.fault = new Error("gone");
+    const without = await scrape(ops);
+    expect(without).toContain("waypost_status_available 0");
+    expect(without).toContain("waypost_of_this_process_total 3");
+    expect(without.some((line) => line.startsWith("waypost_messages_total{"))).toBe(false);
+  });
+});
+
+describe("/gps-pings", () => {
+  const ask = (query: string) => {
+    const { app, state } = opsApp();
+    return { answer: app.request(`/gps-pings?${query}`, BEARER), state };
+  };
+
+  it("reads back what was sent, with times in UTC", async () => {
+    const { answer, state } = ask(
+      "technicianId=42&fromUtc=2026-11-20T12%3A00%3A00-06%3A00&toUtc=2026-11-20T19%3A00%3A00Z",
+    );
+    const { items, reachesBackTo } = JSON.parse(await (await answer).text());
+    expect(state.pingQueries).toEqual([
+      { technicianId: "42", fromUtc: "2026-11-20T18:00:00.000Z", toUtc: "2026-11-20T19:00:00.000Z" },
+    ]);
+    expect(Object.keys(items[0])).toEqual(["latitude", "longitude", "speed", "heading", "utcDateTime"]);
+    expect(reachesBackTo).not.toBeNull();
+  });
+
+  it.each([
+    ["nothing", "", 3],
+    ["a time without a zone", "technicianId=42&fromUtc=2026-11-20T12:00:00&toUtc=2026-11-20T19:00:00Z", 1],
+    ["an end before its start", "technicianId=42&fromUtc=2026-11-20T12:00:00Z&toUtc=2026-11-20T11:00:00Z", 1],
+    [
+      "an unknown parameter",
+      "technicianId=42&fromUtc=2026-11-20T12:00:00Z&toUtc=2026-11-20T13:00:00Z&unit=1",
+      1,
+    ],
+  ])("names what is wrong with %s", async (_, query, problems) => {
+    const { answer, state } = ask(query);
+    expect((await answer).status).toBe(400);
+    expect(JSON.parse(await (await answer).text()).problems).toHaveLength(problems);
+    expect(state.pingQueries).toEqual([]);
+  });
+
+  it("tells no inside of a failure, but reports it", async () => {
+    const { app, state } = opsApp({ queryPings: () => Promise.reject(new Error("WRONGTYPE secret key")) });
+    const answer = await app.request(
+      "/gps-pings?technicianId=4&fromUtc=2026-11-20T12:00:00Z&toUtc=2026-11-20T13:00:00Z",
+      BEARER,
+    );
+    expect(answer.status).toBe(500);
+    expect(await answer.text()).not.toContain("WRONGTYPE");
+    expect(state.failures).toEqual(["ops"]);
+  });
+});

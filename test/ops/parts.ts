@@ -1,0 +1,61 @@
+/** An ops app over a queue that says what the test wants it to say. */
+
+import { Counter, Registry } from "prom-client";
+import { createOpsApp, type OpsParts, type PingQuery } from "../../src/ops/app.ts";
+import { createClockWatch } from "../../src/ops/clocks.ts";
+import type { QueueStatus } from "../../src/ops/status.ts";
+import { AT, healthy } from "./sample.ts";
+
+export const TOKEN = "correct horse battery staple";
+
+export function opsApp(changes: Partial<OpsParts> = {}) {
+  const registry = new Registry();
+  new Counter({ name: "waypost_of_this_process_total", help: "x", registers: [registry] }).inc(3);
+  const state = {
+    status: healthy(),
+    /** Thrown instead of an answer. */
+    fault: null as Error | null,
+    asked: 0,
+    pingQueries: [] as PingQuery[],
+    failures: [] as string[],
+  };
+  const queryStatus = async (): Promise<QueueStatus> => {
+    state.asked += 1;
+    if (state.fault) throw state.fault;
+    return state.status;
+  };
+  const app = createOpsApp({
+    token: TOKEN,
+    queryStatus,
+    queryPings: async (query) => {
+      state.pingQueries.push(query);
+      const item = { latitude: 30.2672, longitude: -97.7431, speed: 34, heading: 45, utcDateTime: AT };
+      return { items: [item], reachesBackTo: AT };
+    },
+    brokers: () => [
+      { name: "yard", kind: "client", state: "connected", since: AT, reason: null, unkept: 4, clients: null },
+      {
+        name: "listen",
+        kind: "embedded",
+        state: "connected",
+        since: AT,
+        reason: null,
+        unkept: 0,
+        clients: 41,
+      },
+    ],
+    clocks: createClockWatch(),
+    registry,
+    ready: async () => ({ ready: true, problems: [] }),
+    info: {
+      version: "9.8.7",
+      startedAtMs: Date.now() - 90_000,
+      policies: [{ where: "destination acme-austin", name: "backfill", value: "drop" }],
+    },
+    events: { failed: ({ where }) => state.failures.push(where) },
+    ...changes,
+  });
+  return { app, state };
+}
+
+export const BEARER = { headers: { authorization: `Bearer ${TOKEN}` } };
