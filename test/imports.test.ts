@@ -50,7 +50,7 @@ const PARTS: Record<string, Part> = {
   // Written from the facts alone: a stand-in that shares code with what it tests proves nothing.
   sandbox: { files: ["sandbox/"], from: [] },
   decode: { files: ["decode.ts"], from: ["adapters", "reading"] },
-  replay: { files: ["replay.ts"], from: ["sandbox"] },
+  replay: { files: ["replay.ts", "replay-webhook.ts", "capture.ts"], from: ["sandbox"] },
   demo: { files: ["demo.ts"], from: ["config", "sandbox"], typesFrom: ["server"] },
   server: {
     files: ["server.ts", "parts.ts"],

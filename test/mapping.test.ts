@@ -101,6 +101,15 @@ describe("a mapping file", () => {
     });
   });
 
+  test("knows which units a technician drives", async () => {
+    const mapping = await load(
+      "a.csv",
+      "device,unit,technician\n1,van,Ana\n2,truck,Ana\n3,van,Ana\n4,car,Ben\n",
+    );
+    expect(mapping.unitsOf("Ana")).toEqual(["van", "truck"]);
+    expect(mapping.unitsOf("Eve")).toEqual([]);
+  });
+
   test("an empty list maps nothing", async () => {
     expect((await load("a.json", "[]")).rows).toBe(0);
     expect((await load("a.csv", "device\n")).rows).toBe(0);
