@@ -150,6 +150,6 @@ function drawScale() {
   const px = Math.round(miles * 1609.344 * view.pxPerM);
   const scale = $("scale");
   scale.textContent = miles + " mi";
-  scale.style.cssText = "border-bottom: 2px solid; text-align: center; width: " + px + "px";
+  scale.style.width = px + "px";
 }
 `;

@@ -11,7 +11,7 @@ const STYLE = `
 @media (prefers-color-scheme: dark) {
   :root {
     --ground: #11171d; --panel: #19212a; --line: #2b3743; --text: #e6edf3; --soft: #93a3b3;
-    --street: #222d38; --trail: #4f9cff; --moving: #62a8ff; --stopped: #8b9aa9; --stale: #ff7b6b; --halo: #11171d;
+    --street: #2a3744; --trail: #4f9cff; --moving: #62a8ff; --stopped: #8b9aa9; --stale: #ff7b6b; --halo: #11171d;
   }
 }
 * { box-sizing: border-box; }
@@ -35,6 +35,7 @@ canvas { position: absolute; inset: 0; width: 100%; height: 100%; cursor: grab; 
   background: var(--panel); border: 1px solid var(--line); border-radius: 6px; color: var(--soft);
 }
 #key i { display: inline-block; width: 9px; height: 9px; margin-right: 5px; border-radius: 50%; background: var(--c); }
+#scale { border-bottom: 2px solid; text-align: center; }
 #fit { position: absolute; right: 12px; top: 12px; }
 aside { display: flex; flex-direction: column; background: var(--panel); border-left: 1px solid var(--line); min-height: 0; }
 input, #fit {
@@ -49,10 +50,12 @@ li button {
 }
 li button:hover, li button[aria-pressed="true"] { background: var(--ground); }
 li span { color: var(--soft); font-size: 12px; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
+li span:nth-child(even) { text-align: right; }
 li b { font-weight: 600; } li b, li span { font-variant-numeric: tabular-nums; }
 @media (max-width: 760px) {
   body { grid-template: auto minmax(0, 1fr) 34% / minmax(0, 1fr); }
   aside { border-left: 0; border-top: 1px solid var(--line); }
+  #scale { display: none; }
 }
 `;
 

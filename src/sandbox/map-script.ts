@@ -126,7 +126,8 @@ function listUnits() {
   found.forEach((unit, index) => {
     const row = list.children[index] ?? list.appendChild(newRow());
     const button = row.firstChild;
-    const speed = unit.data.speed === null ? "speed unknown" : Math.round(unit.data.speed) + " mph";
+    // The API does not say in which unit a speed is.
+    const speed = unit.data.speed === null ? "no speed" : "speed " + Math.round(unit.data.speed);
     const texts = [label(unit), ageText(unit), unit.data.statusMessage || "no status", speed];
     texts.forEach((text, place) => { if (button.children[place].textContent !== text) button.children[place].textContent = text; });
     button.dataset.key = unit.key;

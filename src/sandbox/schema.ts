@@ -117,7 +117,7 @@ function checkField(name: string, type: FieldType, value: unknown): string | nul
 const RFC_3339 = /^(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.\d{1,9})?(?:Z|[+-](\d\d):(\d\d))$/;
 
 /** A date-time with its zone that exists in the calendar; leap seconds are refused, as .NET refuses them. */
-export function isRfc3339(text: string): boolean {
+function isRfc3339(text: string): boolean {
   const match = RFC_3339.exec(text);
   if (match === null) return false;
   const [year = 0, month = 0, day = 0, hour = 0, minute = 0, second = 0, zoneHour = 0, zoneMinute = 0] = match
