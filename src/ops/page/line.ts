@@ -112,7 +112,7 @@ function sources(status, destination) {
         h(
           "li",
           null,
-          h("span", { class: "name", title: source.vendor + " by " + source.transport }, source.name),
+          h("span", { class: "name", title: source.name + ": " + source.vendor + " by " + source.transport }, source.name),
           h("span", { class: "note" }, figure("span", "/sources/" + index + "/accounting/messages", source.accounting.messages), " · ", ago(source.lastMessageAt, status.at)),
         ),
       ),
