@@ -1,4 +1,5 @@
 import { once } from "node:events";
+import { createServer as createHttpsServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import { connect, createServer as createTcpServer, type Socket } from "node:net";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
@@ -10,6 +11,7 @@ import {
   type Target,
 } from "../../src/servicetitan/client.ts";
 import type { Attempt } from "../../src/servicetitan/outcome.ts";
+import { createAuthority, whyNotCertificates } from "../parts/certificates.ts";
 import { type Api, acceptAll, json, plain, startApi, startServer } from "./api.ts";
 
 const DIRECT = { httpProxy: null, httpsProxy: null, noProxy: "" };
@@ -309,10 +311,41 @@ describe("no answer", () => {
     expect(outcome).toMatchObject({ kind: "unavailable", reason: "dns_error" });
   });
 
-  test("because it is no TLS, whatever the environment says of verification", async () => {
+  test("because it is no TLS", async () => {
     const { outcome } = await attempt(api.target({ apiUrl: api.url.replace("http:", "https:") }));
     expect(outcome).toMatchObject({ kind: "unavailable", reason: "tls_error" });
   });
+
+  test.skipIf(whyNotCertificates() !== null)(
+    "because nobody vouches for the certificate, whatever the environment says",
+    async () => {
+      const authority = createAuthority();
+      const { key, cert } = authority.sign("api");
+      const seen: string[] = [];
+      const server = createHttpsServer({ key, cert }, (request, response) => {
+        seen.push(request.url ?? "");
+        response.end("[]");
+      }).listen(0, "127.0.0.1");
+      await once(server, "listening");
+      const before = process.env.NODE_TLS_REJECT_UNAUTHORIZED;
+      process.env.NODE_TLS_REJECT_UNAUTHORIZED = "0";
+      cleanups.push(async () => {
+        if (before === undefined) delete process.env.NODE_TLS_REJECT_UNAUTHORIZED;
+        else process.env.NODE_TLS_REJECT_UNAUTHORIZED = before;
+        authority.remove();
+        server.close();
+      });
+      const apiUrl = `https://127.0.0.1:${(server.address() as AddressInfo).port}`;
+      expect((await attempt(api.target({ apiUrl }))).outcome).toMatchObject({ reason: "tls_error" });
+
+      const proxy = await connectProxy((target) => [Number(target.split(":")[1]), null]);
+      const through = createClient({ proxy: { httpProxy: null, httpsProxy: proxy.url, noProxy: "" } });
+      cleanups.push(through.close);
+      expect((await attempt(api.target({ apiUrl }), through)).outcome).toMatchObject({ reason: "tls_error" });
+      expect(proxy.asked).toHaveLength(1);
+      expect(seen).toEqual([]);
+    },
+  );
 
   test("because the app key cannot travel in a header", async () => {
     const { outcome } = await attempt(api.target({ appKey: "ak\n1" }));
