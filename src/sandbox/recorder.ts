@@ -55,7 +55,7 @@ export interface Summary extends TenantSummary {
   /** Answers by status; `none` where the sender was left without one. */
   statuses: Record<string, number>;
   accepted: number;
-  /** Different externalIds among the accepted pings, and repetitions; null when only counting. */
+  /** Different externalIds among the accepted pings, and repetitions of remembered ones; null when only counting. */
   distinct: number | null;
   duplicates: number | null;
   /** Pings answered `Fail`, or left out of the answer on purpose. */
@@ -77,8 +77,11 @@ export interface PingQuery {
   limit?: number | undefined;
 }
 
-/** Pings and requests remembered in mode `all`: about 500 MB at most, several times what any replay of ours sends. */
-const REMEMBERED = 500_000;
+/**
+ * Pings and requests remembered in mode `all`; twice as many just before the older half is forgotten. Five times the
+ * longest recording we replay, and about 250 MB.
+ */
+const REMEMBERED = 250_000;
 
 export interface Recorder {
   open(arrivedAtMs: number, tenant: string, provider: string): RequestRecord;
@@ -136,11 +139,13 @@ export function createRecorder(mode: RecordMode): Recorder {
       const seq = state.accepted;
       state.accepted += 1;
       if (mode === "counts") continue;
-      const identity = `${request.tenant}/${ping.externalId}`;
+      const identity = identityOf({ tenant: request.tenant, ping });
       if (state.seen.has(identity)) state.duplicates += 1;
       state.seen.add(identity);
       const { tenant, provider } = request;
-      state.pings = remember(state.pings, { seq, tenant, provider, acceptedAt, ping });
+      const before = state.pings;
+      state.pings = remember(before, { seq, tenant, provider, acceptedAt, ping });
+      if (state.pings !== before) state.seen = new Set(state.pings.map(identityOf));
     }
   }
 
@@ -160,7 +165,12 @@ export function createRecorder(mode: RecordMode): Recorder {
     state.units.set(key, { tenant, unitId, unitName, eventTime, acceptedAt, ...place, accepted, outOfOrder });
   }
 
-  function pings({ unitId, tenant, from = 0, limit = REMEMBERED }: PingQuery = {}): AcceptedPing[] {
+  function pings({
+    unitId,
+    tenant,
+    from = 0,
+    limit = Number.POSITIVE_INFINITY,
+  }: PingQuery = {}): AcceptedPing[] {
     const wanted = state.pings.filter(
       (each) =>
         each.seq >= from &&
@@ -189,7 +199,7 @@ export function createRecorder(mode: RecordMode): Recorder {
       maxPerSecond: Math.max(0, ...[...state.tenants.values()].map((each) => each.maxPerSecond)),
       statuses: Object.fromEntries(state.statuses),
       accepted: state.accepted,
-      distinct: mode === "all" ? state.seen.size : null,
+      distinct: mode === "all" ? state.accepted - state.duplicates : null,
       duplicates: mode === "all" ? state.duplicates : null,
       failed: state.failed,
       refused: state.refused,
@@ -219,6 +229,10 @@ export function createRecorder(mode: RecordMode): Recorder {
       Object.assign(state, blank());
     },
   };
+}
+
+function identityOf({ tenant, ping }: Pick<AcceptedPing, "tenant" | "ping">): string {
+  return `${tenant}/${ping.externalId}`;
 }
 
 function blank() {
