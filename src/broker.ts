@@ -1,0 +1,281 @@
+/** The embedded MQTT broker: devices publish to it, each under its own topics, and hear PUBACK once it is kept. */
+
+import { createHash, timingSafeEqual } from "node:crypto";
+import type { EventEmitter } from "node:events";
+import { type AddressInfo, createServer, type Socket } from "node:net";
+import { setTimeout as pause } from "node:timers/promises";
+import { createServer as createTlsServer } from "node:tls";
+import { Aedes, type Client, type PublishPacket } from "aedes";
+import type { Message } from "./adapters/adapter.ts";
+import type { Events } from "./events.ts";
+import type { Intake, Source } from "./intake.ts";
+import { createFrameGuard } from "./mqtt-frames.ts";
+import { offer } from "./offer.ts";
+import { topicMatcher } from "./topic.ts";
+
+export interface DeviceLogin {
+  username: string;
+  password: string;
+  /** Name of the source that its messages belong to. */
+  source: string;
+  /** Topic filters it may publish under; `%u` stands for its username. */
+  topics: readonly string[];
+}
+
+export type EmbeddedBrokerEvents = Pick<Events, "deviceRefused" | "failed">;
+
+export interface EmbeddedBrokerOptions {
+  host: string;
+  port: number;
+  /** PEM texts. With `ca`, devices must show a certificate signed by it, beside their password. */
+  tls?: { cert: string; key: string; ca?: string | undefined } | undefined;
+  devices: readonly DeviceLogin[];
+  /** Un-kept messages, of all devices together, at which no socket is read any more. */
+  maxUnkept: number;
+  /** Of a message's payload; a larger one is counted, acknowledged and not read. */
+  maximumPacketBytes: number;
+  sources: ReadonlyMap<string, Source>;
+  intake: Intake;
+  events: EmbeddedBrokerEvents;
+  limits?: Partial<Limits>;
+}
+
+interface Limits {
+  connections: number;
+  /** For the TLS handshake, and from then to CONNECT. */
+  loginWithinMs: number;
+  /** Without any byte; for devices that ask for no keepalive. Others are cut off after 1.5 of theirs. */
+  idleMs: number;
+  /** How long an unkept message is offered again before its connection is closed. */
+  holdMs: number;
+}
+
+const LIMITS: Limits = {
+  // Some 20 kB each; a larger fleet has a broker of its own in front.
+  connections: 10_000,
+  loginWithinMs: 10_000,
+  // A tracker in deep sleep reports once or twice a day, but over a new connection each time.
+  idleMs: 3_600_000,
+  // A device that is thrown out comes back at once and sends all of it again: waiting is cheaper for both.
+  holdMs: 30_000,
+};
+
+/** Packets up to this many times the limit are read, to be counted and acknowledged; a larger one ends the connection. */
+const READ_LIMIT_FACTOR = 4;
+/** A stranger's packet: CONNECT with the longest client id, username and password that anybody uses. */
+const STRANGER_LIMIT_BYTES = 4096;
+/** Finds peers that vanished without a word, where the device asked for no keepalive. */
+const TCP_KEEPALIVE_MS = 60_000;
+/** MQTT 3.1.1 §3.2.2.3. */
+const BAD_USERNAME_OR_PASSWORD = 4;
+
+export interface EmbeddedBrokerState {
+  connections: number;
+  unkept: number;
+  /** Too much is unkept: no socket is read. */
+  paused: boolean;
+  messages: number;
+  refusedLogins: number;
+  refusedPublishes: number;
+}
+
+export interface EmbeddedBroker {
+  port: number;
+  state(): EmbeddedBrokerState;
+  /** Takes nothing new, lets what is under way be kept for at most this long, and closes. */
+  close(withinMs: number): Promise<void>;
+}
+
+export async function startBroker(options: EmbeddedBrokerOptions): Promise<EmbeddedBroker> {
+  const { maxUnkept, maximumPacketBytes, intake, events } = options;
+  const limits = { ...LIMITS, ...options.limits };
+  const devices = new Map(options.devices.map((login) => [login.username, deviceOf(login, options.sources)]));
+  const loggedIn = new WeakMap<object, Device>();
+  const sockets = new Set<Socket>();
+  const unread = new Set<Socket>();
+  let paused = false;
+  let closing = false;
+  let ended = false;
+  let unkept = 0;
+  let onIdle = (): void => {};
+  const told = { messages: 0, refusedLogins: 0, refusedPublishes: 0 };
+
+  const aedes = await Aedes.createBroker({
+    connectTimeout: limits.loginWithinMs,
+    preConnect(_client, packet, done) {
+      // A last will is no position: it says what was known when the device connected.
+      delete packet.will;
+      // Without subscriptions a session would hold nothing but ids of QoS 2 messages, and keep has better ones.
+      packet.clean = true;
+      done(null, true);
+    },
+    authenticate(client, username, password, done) {
+      const device = devices.get(username ?? "");
+      // An unknown name is compared too, so that the time taken does not tell which names exist.
+      const right = timingSafeEqual(hash(password ?? ""), device?.passwordHash ?? NOBODYS_HASH);
+      if (device === undefined || !right) {
+        told.refusedLogins += 1;
+        events.deviceRefused({ client: client.id, reason: "bad_login" });
+        done(Object.assign(new Error("bad login"), { returnCode: BAD_USERNAME_OR_PASSWORD }), false);
+        return;
+      }
+      // A connection replaces another with the same client id; below its username it can replace nobody else's.
+      client.id = `${device.username}/${client.id}`;
+      loggedIn.set(client, device);
+      loggedIn.set(client.conn, device);
+      done(null, true);
+    },
+    authorizeSubscribe(client, _subscription, done) {
+      events.deviceRefused({ client: client.id, reason: "subscribes" });
+      // Neither an error nor a subscription: SUBACK says 128, and a device that asks for commands goes on publishing.
+      done(null, null);
+    },
+    // aedes acknowledges (PUBACK, PUBREC) right after this hook and before anything else: here is the place to keep.
+    authorizePublish(client, packet, done) {
+      const device = client === null ? undefined : loggedIn.get(client);
+      if (client === null || device === undefined) {
+        done(new Error("not logged in"));
+        return;
+      }
+      packet.retain = false;
+      void take(client, device, packet).then(done, (cause) => done(new Error("taking failed", { cause })));
+    },
+  });
+  // Its types leave this event out; without a listener it would end the process.
+  const emitter: EventEmitter = aedes;
+  emitter.on("error", (error: unknown) => events.failed({ where: "embedded broker", error }));
+
+  /** Null when it may be acknowledged, else why the connection has to end. */
+  async function take(client: Client, device: Device, packet: PublishPacket): Promise<Error | null> {
+    const { topic, payload, qos } = packet;
+    told.messages += 1;
+    if (!device.mayPublish(topic)) {
+      told.refusedPublishes += 1;
+      intake.refuse(device.source, "unproven");
+      events.deviceRefused({ client: client.id, reason: "foreign_topic" });
+      return new Error("not its own topic");
+    }
+    const body = typeof payload === "string" ? Buffer.from(payload) : payload;
+    if (body.length > maximumPacketBytes) {
+      intake.refuse(device.source, "too_large");
+      return null;
+    }
+    const receivedAt = Date.now();
+    const message: Message = { body, receivedAt, headers: {}, query: {}, topic, retained: false };
+    unkept += 1;
+    if (unkept >= maxUnkept) paused = true;
+    const result = await offer({
+      intake,
+      source: device.source,
+      message,
+      // What came with QoS 0 nobody sends again: it is worth trying on without its device.
+      giveUp: () => ended || Date.now() - receivedAt > limits.holdMs || (client.closed && qos > 0),
+      onError: (error) => events.failed({ where: "embedded broker", error }),
+    });
+    unkept -= 1;
+    // At half, or every message kept would wake every socket for one more.
+    if (unkept <= maxUnkept / 2 && !closing) readOn();
+    if (unkept === 0) onIdle();
+    return result === null ? new Error("cannot be kept now") : null;
+  }
+
+  function readOn(): void {
+    paused = false;
+    const waiting = [...unread];
+    unread.clear();
+    for (const socket of waiting) socket.emit("readable");
+  }
+
+  function accept(socket: Socket): void {
+    sockets.add(socket);
+    socket.on("close", () => {
+      sockets.delete(socket);
+      unread.delete(socket);
+    });
+    socket.setKeepAlive(true, TCP_KEEPALIVE_MS);
+    socket.setTimeout(limits.idleMs, () => socket.destroy());
+    // aedes takes bytes with `read`, on `readable`; its own `pause` loses count of packets under way and can stall.
+    const read = socket.read.bind(socket);
+    const limitBytes = (): number =>
+      loggedIn.has(socket) ? READ_LIMIT_FACTOR * maximumPacketBytes : STRANGER_LIMIT_BYTES;
+    const fits = createFrameGuard(limitBytes);
+    socket.read = (size) => {
+      if (paused || closing) {
+        unread.add(socket);
+        return null;
+      }
+      const chunk: Buffer | null = read(size);
+      if (chunk === null || fits(chunk)) return chunk;
+      events.deviceRefused({ client: socket.remoteAddress ?? "", reason: "too_large" });
+      socket.destroy();
+      return null;
+    };
+    aedes.handle(socket);
+  }
+
+  const { tls } = options;
+  const server =
+    tls === undefined
+      ? createServer(accept)
+      : createTlsServer(
+          { ...tls, requestCert: tls.ca !== undefined, handshakeTimeout: limits.loginWithinMs },
+          accept,
+        );
+  server.maxConnections = limits.connections;
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(options.port, options.host, () => {
+      server.off("error", reject);
+      resolve();
+    });
+  });
+
+  async function close(withinMs: number): Promise<void> {
+    closing = true;
+    const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+    const idle = new Promise<void>((resolve) => {
+      onIdle = resolve;
+    });
+    if (unkept > 0) await Promise.race([idle, pause(withinMs, undefined, { ref: false })]);
+    ended = true;
+    await new Promise<void>((resolve) => aedes.close(resolve));
+    for (const socket of sockets) socket.destroy();
+    await closed;
+  }
+
+  return {
+    port: (server.address() as AddressInfo).port,
+    state: () => ({ connections: sockets.size, unkept, paused, ...told }),
+    close,
+  };
+}
+
+interface Device {
+  username: string;
+  passwordHash: Buffer;
+  source: Source;
+  mayPublish: (topic: string) => boolean;
+}
+
+function deviceOf(login: DeviceLogin, sources: ReadonlyMap<string, Source>): Device {
+  const { username, password, topics } = login;
+  // In a filter they would let it publish as somebody else, and a slash would blur where its client ids end.
+  if (/[+#/$]/.test(username)) throw new Error(`A device's username may not contain + # / or $: ${username}`);
+  const source = sources.get(login.source);
+  if (source === undefined) throw new Error(`Device ${username} names an unknown source: ${login.source}`);
+  const matchers = topics.map((filter) => topicMatcher(filter.replaceAll("%u", username)));
+  return {
+    username,
+    passwordHash: hash(password),
+    source,
+    // `$` marks topics of the broker itself.
+    mayPublish: (topic) => !topic.startsWith("$") && matchers.some((matches) => matches(topic)),
+  };
+}
+
+/** Of equal length whatever is compared, as timingSafeEqual needs it. */
+function hash(secret: string | Uint8Array): Buffer {
+  return createHash("sha256").update(secret).digest();
+}
+
+const NOBODYS_HASH = hash("");
