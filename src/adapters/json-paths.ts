@@ -12,6 +12,7 @@ import {
   id,
   isoTime,
   isoTimeAssumedUtc,
+  isRecord,
   number,
   toMps,
 } from "./fields.ts";
@@ -57,6 +58,13 @@ const deviceId = z.unknown().transform((given, context): z.output<typeof path | 
   return z.NEVER;
 });
 
+const NO_PLACE = "is missing (or give coordinates, a longitude-first pair)";
+
+/** Checked also where another option is wrong, so that every problem is reported at once. */
+function also(key: string, message: string) {
+  return { path: [key], message, when: ({ value }: { value: unknown }) => isRecord(value) };
+}
+
 export const paths = z
   .strictObject({
     /** The list of readings; left out, the message is one or a list. A projection leaves out what is null there. */
@@ -78,20 +86,20 @@ export const paths = z
     /** Messages for which this holds carry no position. */
     ignoreWhen: path.optional(),
   })
-  .superRefine((given, context) => {
-    const { latitude, longitude, coordinates, time, timeFormat } = given;
-    const refuse = (key: string, message: string) =>
-      context.addIssue({ code: "custom", path: [key], message });
-    if (coordinates && (latitude || longitude))
-      refuse("coordinates", "stands in place of latitude and longitude");
-    if (!coordinates && !latitude)
-      refuse("latitude", "is missing (or give coordinates, a longitude-first pair)");
-    if (!coordinates && !longitude)
-      refuse("longitude", "is missing (or give coordinates, a longitude-first pair)");
-    if (timeFormat === "received" && time) refuse("time", "has no use where timeFormat is received");
-    if (timeFormat !== "received" && !time)
-      refuse("time", "is missing (timeFormat: received if messages carry none)");
-  })
+  .refine(
+    ({ coordinates, latitude, longitude }) => !coordinates || !(latitude || longitude),
+    also("coordinates", "stands in place of latitude and longitude"),
+  )
+  .refine(({ coordinates, latitude }) => coordinates || latitude, also("latitude", NO_PLACE))
+  .refine(({ coordinates, longitude }) => coordinates || longitude, also("longitude", NO_PLACE))
+  .refine(
+    ({ time, timeFormat }) => time || timeFormat === "received",
+    also("time", "is missing (timeFormat: received if messages carry none)"),
+  )
+  .refine(
+    ({ time, timeFormat }) => !time || timeFormat !== "received",
+    also("time", "has no use where timeFormat is received"),
+  )
   .transform((given) => ({
     readsSpeed: given.speed !== undefined,
     ignores: (raw: unknown) => given.ignoreWhen?.(raw) === true,

@@ -1,0 +1,204 @@
+/** Messages put together by others from the vendors' documentation, with the readings they expect; not in this repository. */
+
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { gunzipSync } from "node:zlib";
+import { describe, expect, it } from "vitest";
+import { type Adapter, type Message, read } from "../../src/adapters/adapter.ts";
+import { adapters } from "../../src/adapters/index.ts";
+import { examine } from "../../src/decode.ts";
+import { admit } from "../../src/reading.ts";
+import { lowerCased } from "../parts/fixtures.ts";
+
+const SAMPLES = new URL("../../../shared/samples/", import.meta.url);
+const skip = existsSync(SAMPLES) ? false : "no ../shared/samples beside the repository";
+
+interface Expected {
+  unitId: string;
+  latitude: number;
+  longitude: number;
+  speedKph: number | null;
+  headingDeg: number | null;
+  timeUtc: string;
+}
+
+/** The secret of all samples, and the one user among them. */
+const CREDENTIALS = { secrets: ["test-secret"], username: "gateway" };
+/** What the samples assume of vendors that do not document their unit of speed. */
+const ASSUMED_UNIT = "mph";
+
+interface Sample {
+  name: string;
+  adapter: Adapter;
+  message: Message;
+  expected: Expected[];
+}
+
+const samples =
+  skip === false ? adapters.flatMap((adapter) => [...webhookSamples(adapter), ...mqttSamples(adapter)]) : [];
+
+describe.skipIf(skip !== false)(`samples${skip === false ? "" : ` (skipped: ${skip})`}`, () => {
+  it("are there for every vendor but our own format", () => {
+    const vendors = adapters.map(({ vendor }) => vendor).filter((vendor) => vendor !== "json");
+    expect([...new Set(samples.map(({ adapter }) => adapter.vendor))].sort()).toEqual(vendors.sort());
+  });
+
+  it.each(samples.map((sample) => [sample.name, sample] as const))(
+    "%s gives the readings expected",
+    (_, sample) => {
+      const { adapter, message, expected } = sample;
+      const speedUnit = adapter.speedUnit === "required" ? ASSUMED_UNIT : undefined;
+      const { kind, readings } = examine(adapter, message, { speedUnit, options: undefined });
+      expect(kind).not.toBe("malformed");
+      expect(
+        readings.map(({ deviceId, fixTime, headingDeg }) => ({ deviceId, fixTime, headingDeg })),
+      ).toEqual(
+        expected.map(({ unitId, timeUtc, headingDeg }) => ({
+          deviceId: unitId,
+          fixTime: timeUtc,
+          headingDeg,
+        })),
+      );
+      for (const [index, reading] of readings.entries()) {
+        const should = expected[index];
+        expect(Math.abs(reading.latitude - (should?.latitude ?? Number.NaN))).toBeLessThanOrEqual(1e-7);
+        expect(Math.abs(reading.longitude - (should?.longitude ?? Number.NaN))).toBeLessThanOrEqual(1e-7);
+        if (reading.speedMps === null || should?.speedKph === null)
+          expect(reading.speedMps).toBe(should?.speedKph);
+        else
+          expect(Math.abs(reading.speedMps * 3.6 - (should?.speedKph ?? Number.NaN))).toBeLessThanOrEqual(
+            0.01,
+          );
+      }
+    },
+  );
+
+  const posted = samples.filter(({ message }) => message.topic === undefined);
+
+  it.each(posted.map((sample) => [sample.name, sample] as const))(
+    "%s is proven as sent and not otherwise",
+    (_, sample) => {
+      const { adapter, message } = sample;
+      const proofs = adapter.auth.filter((proof) => proof.prove(message, CREDENTIALS) === null);
+      expect(proofs.map(({ name }) => name)).toHaveLength(1);
+      for (const proof of proofs) {
+        expect(proof.prove(message, { ...CREDENTIALS, secrets: ["test-secreu"] })).not.toBeNull();
+        if (!proof.name.startsWith("hmac-")) continue;
+        for (let index = 0; index < message.body.length; index++) {
+          const body = Uint8Array.from(message.body);
+          body[index] = (body[index] ?? 0) ^ 1;
+          expect(proof.prove({ ...message, body }, CREDENTIALS), `byte ${index} altered`).not.toBeNull();
+        }
+      }
+    },
+  );
+});
+
+const CAPTURE = new URL("../../../shared/data/hsl-hfp-mqtt/raw/mqtt-capture.jsonl.gz", import.meta.url);
+const noCapture = existsSync(CAPTURE) ? false : "no ../shared/data beside the repository";
+
+describe.skipIf(noCapture !== false)(
+  `recorded vehicles${noCapture === false ? "" : ` (skipped: ${noCapture})`}`,
+  () => {
+    it("are read line by line as recorded", () => {
+      const lines = (file: URL) =>
+        gunzipSync(readFileSync(file))
+          .toString()
+          .trim()
+          .split("\n")
+          .map((line) => JSON.parse(line));
+      const adapter = adapters.find(({ vendor }) => vendor === "hsl-hfp");
+      if (!adapter) throw new Error("no adapter for hsl-hfp");
+      const counts = { ignored: 0, rejected: 0, readings: 0 };
+      const got: unknown[] = [];
+      for (const { receivedAt, topic, payload } of lines(CAPTURE)) {
+        const message = {
+          body: Buffer.from(payload),
+          receivedAt: Date.parse(receivedAt),
+          topic,
+          headers: {},
+          query: {},
+          retained: false,
+        };
+        const result = read(adapter, message, { credentials: { secrets: [] } });
+        if (result.kind === "ignored") counts.ignored++;
+        else if (result.kind !== "decoded") throw new Error(`${topic} is ${result.kind}`);
+        else {
+          for (const candidate of result.candidates) {
+            const verdict = admit(candidate, {
+              receivedAt: message.receivedAt,
+              maxAgeMs: Infinity,
+              maxAheadMs: Infinity,
+              retained: false,
+            });
+            if (verdict.kind === "rejected") {
+              expect(verdict.rejection.reason).toBe("no_fix");
+              counts.rejected++;
+              continue;
+            }
+            const { deviceId, fixTime, latitude, longitude, speedMps, headingDeg } = verdict.reading;
+            counts.readings++;
+            got.push({ vehicle: deviceId, t: fixTime, lat: latitude, lon: longitude, speedMps, headingDeg });
+          }
+        }
+      }
+      expect(counts).toEqual({ ignored: 13, rejected: 940, readings: 1045 });
+      const recorded = lines(new URL("../positions.jsonl.gz", CAPTURE)).map((line) => ({
+        ...line,
+        t: Date.parse(line.t),
+        // One doubtful speed of -1 is recorded as it came.
+        speedMps: line.speedMps < 0 ? null : line.speedMps,
+        // A heading has two names for north.
+        headingDeg: line.headingDeg === 360 ? 0 : line.headingDeg,
+      }));
+      const sorted = (all: unknown[]) =>
+        all.map((line) => JSON.stringify(line, Object.keys(line as object).sort())).sort();
+      expect(sorted(got)).toEqual(sorted(recorded));
+    });
+  },
+);
+
+function webhookSamples(adapter: Adapter): Sample[] {
+  return casesOf(`webhooks/${adapter.vendor}/`).map(({ name, folder, json }) => {
+    const sent = readFileSync(new URL(`${name}.json`, folder), "utf8");
+    const described = JSON.parse(sent).$request;
+    const { method, headers } = json("headers");
+    const message = {
+      body: Buffer.from(described ? described.body : sent),
+      method: described?.method ?? method,
+      headers: lowerCased({ ...(described ? { "content-type": described.contentType } : {}), ...headers }),
+      query: {},
+      receivedAt: Date.UTC(2026, 9, 14, 18),
+      retained: false,
+    };
+    return { name: `webhooks/${adapter.vendor}/${name}`, adapter, message, expected: json("expected") };
+  });
+}
+
+function mqttSamples(adapter: Adapter): Sample[] {
+  return casesOf(`mqtt/${adapter.vendor}/`).map(({ name, folder, json }) => {
+    const file = [`${name}.json`, `${name}.txt`].find((candidate) => existsSync(new URL(candidate, folder)));
+    const { receivedAt, retain } = json("meta");
+    const message = {
+      body: readFileSync(new URL(file ?? name, folder)),
+      topic: readFileSync(new URL(`${name}.topic.txt`, folder), "utf8").trim(),
+      headers: {},
+      query: {},
+      receivedAt: Date.parse(receivedAt),
+      retained: retain === true,
+    };
+    return { name: `mqtt/${adapter.vendor}/${name}`, adapter, message, expected: json("expected") };
+  });
+}
+
+function casesOf(path: string) {
+  const folder = new URL(path, SAMPLES);
+  if (!existsSync(folder)) return [];
+  return readdirSync(folder)
+    .filter((file) => file.endsWith(".expected.json"))
+    .map((file) => {
+      const name = file.replace(".expected.json", "");
+      const json = (part: string) =>
+        JSON.parse(readFileSync(new URL(`${name}.${part}.json`, folder), "utf8"));
+      return { name, folder, json };
+    });
+}

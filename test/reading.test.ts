@@ -1,0 +1,196 @@
+/** What makes a reading out of a candidate, and what does not. */
+
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import {
+  type AdmitContext,
+  AT_RECEIPT,
+  admit,
+  type Candidate,
+  FIELD_DEFECTS,
+  MAX_AHEAD_MS,
+  REJECTION_REASONS,
+} from "../src/reading.ts";
+
+const NOON = Date.UTC(2026, 9, 14, 12);
+const good: Candidate = {
+  deviceId: "van-7",
+  fixTime: NOON,
+  latitude: 39.7392,
+  longitude: -104.9903,
+  speedMps: 12.5,
+  headingDeg: 271,
+  path: "data[0]",
+};
+const context: AdmitContext = {
+  receivedAt: NOON + 1500,
+  maxAgeMs: 600_000,
+  maxAheadMs: MAX_AHEAD_MS,
+  retained: false,
+};
+
+function judged(change: Partial<Candidate>, settings: Partial<AdmitContext> = {}) {
+  return admit({ ...good, ...change }, { ...context, ...settings });
+}
+function readingOf(change: Partial<Candidate>, settings: Partial<AdmitContext> = {}) {
+  const verdict = judged(change, settings);
+  if (verdict.kind !== "reading") throw new Error(`rejected: ${verdict.rejection.reason}`);
+  return verdict;
+}
+function reasonOf(change: Partial<Candidate>, settings: Partial<AdmitContext> = {}) {
+  const verdict = judged(change, settings);
+  return verdict.kind === "rejected" ? verdict.rejection.reason : "none";
+}
+
+describe("admit", () => {
+  it("turns a good candidate into a reading with the same values", () => {
+    expect(judged({})).toEqual({
+      kind: "reading",
+      reading: {
+        deviceId: "van-7",
+        fixTime: NOON,
+        receivedAt: NOON + 1500,
+        latitude: 39.7392,
+        longitude: -104.9903,
+        speedMps: 12.5,
+        headingDeg: 271,
+      },
+      defects: [],
+    });
+  });
+
+  it("says where the rejected candidate stood", () => {
+    expect(judged({ latitude: 91 })).toEqual({
+      kind: "rejected",
+      rejection: { reason: "latitude_out_of_range", path: "data[0]" },
+    });
+  });
+
+  it.each([
+    ["no_device", { deviceId: null }],
+    ["no_device", { deviceId: "" }],
+    ["bad_device", { deviceId: "x".repeat(129) }],
+    ["bad_device", { deviceId: "van\u00007" }],
+    ["bad_device", { deviceId: "van\n7" }],
+    ["bad_device", { deviceId: "\ud83d" }],
+    ["no_time", { fixTime: null }],
+    ["bad_time", { fixTime: Number.NaN }],
+    ["bad_time", { fixTime: Number.POSITIVE_INFINITY }],
+    ["bad_time", { fixTime: Date.UTC(10_000, 0, 1) }],
+    ["before_2000", { fixTime: 0 }],
+    ["before_2000", { fixTime: Number.NEGATIVE_INFINITY }],
+    ["before_2000", { fixTime: Date.UTC(1999, 11, 31, 23, 59, 59, 999) }],
+    ["in_future", { fixTime: NOON + 1500 + MAX_AHEAD_MS + 1 }],
+    ["too_old", { fixTime: NOON + 1500 - 600_001 }],
+    ["no_fix", { noFix: true }],
+    ["no_fix", { latitude: null, longitude: null }],
+    ["bad_latitude", { latitude: null }],
+    ["bad_latitude", { latitude: Number.NaN }],
+    ["bad_latitude", { latitude: Number.NaN, longitude: Number.NaN }],
+    ["bad_longitude", { longitude: null }],
+    ["bad_longitude", { longitude: Number.NaN }],
+    ["latitude_out_of_range", { latitude: 90.0000001 }],
+    ["latitude_out_of_range", { latitude: Number.NEGATIVE_INFINITY }],
+    ["longitude_out_of_range", { longitude: 180.0000001 }],
+    ["longitude_out_of_range", { longitude: -180.0000001 }],
+    ["null_island", { latitude: 0, longitude: 0 }],
+    ["null_island", { latitude: -0, longitude: 0 }],
+  ] as const)("rejects as %s: %o", (reason, change) => {
+    expect(reasonOf(change)).toBe(reason);
+  });
+
+  it.each([
+    { latitude: 90 },
+    { latitude: -90 },
+    { longitude: 180 },
+    { longitude: -180 },
+    { latitude: 0 },
+    { longitude: 0 },
+    { fixTime: NOON + 1500 + MAX_AHEAD_MS },
+    { fixTime: NOON + 1500 - 600_000 },
+    { deviceId: "x".repeat(128) },
+    { deviceId: "Käyttäjä/📱" },
+    { noFix: false },
+  ])("admits at the bound: %o", (change) => {
+    expect(reasonOf(change)).toBe("none");
+  });
+
+  it("lets any age in where the limits are off, but nothing before 2000", () => {
+    const off = { maxAgeMs: Number.POSITIVE_INFINITY, maxAheadMs: Number.POSITIVE_INFINITY };
+    expect(reasonOf({ fixTime: Date.UTC(2000, 0, 1) }, off)).toBe("none");
+    expect(reasonOf({ fixTime: Date.UTC(9999, 11, 31) }, off)).toBe("none");
+    expect(reasonOf({ fixTime: 1 }, off)).toBe("before_2000");
+  });
+
+  it("takes the time of receipt for a message without time, unless the broker had kept it", () => {
+    expect(readingOf({ fixTime: AT_RECEIPT }).reading.fixTime).toBe(context.receivedAt);
+    expect(reasonOf({ fixTime: AT_RECEIPT }, { retained: true })).toBe("retained_without_time");
+    expect(reasonOf({}, { retained: true })).toBe("none");
+  });
+
+  it("cuts the time to the millisecond", () => {
+    expect(readingOf({ fixTime: NOON + 0.999 }).reading.fixTime).toBe(NOON);
+  });
+
+  it.each([
+    [null, null, []],
+    [0, 0, []],
+    [100, 100, []],
+    [100.01, null, ["speed_too_high"]],
+    [-0.01, null, ["speed_negative"]],
+    [Number.NaN, null, ["speed_unreadable"]],
+    [Number.POSITIVE_INFINITY, null, ["speed_too_high"]],
+  ])("a speed of %s becomes %s", (speedMps, expected, defects) => {
+    const verdict = readingOf({ speedMps });
+    expect(verdict.reading.speedMps).toBe(expected);
+    expect(verdict.defects).toEqual(defects);
+  });
+
+  it.each([
+    [null, null, []],
+    [0, 0, []],
+    [359.99, 359.99, []],
+    [360, 0, []],
+    [360.01, null, ["heading_out_of_range"]],
+    [-1, null, ["heading_out_of_range"]],
+    [511, null, ["heading_out_of_range"]],
+    [Number.NaN, null, ["heading_unreadable"]],
+  ])("a heading of %s becomes %s", (headingDeg, expected, defects) => {
+    const verdict = readingOf({ headingDeg });
+    expect(verdict.reading.headingDeg).toBe(expected);
+    expect(verdict.defects).toEqual(defects);
+  });
+
+  it("keeps its promises for any candidate at all", () => {
+    const value = fc.oneof(fc.double(), fc.constantFrom(null, 0, -0, 90, 180, 360, NOON));
+    const candidate = fc.record({
+      deviceId: fc.option(fc.string({ unit: "binary" })),
+      fixTime: fc.oneof(value, fc.constant(AT_RECEIPT), fc.integer({ min: NOON - 1e6, max: NOON + 1e6 })),
+      latitude: fc.oneof(value, fc.double({ min: -91, max: 91 })),
+      longitude: fc.oneof(value, fc.double({ min: -181, max: 181 })),
+      speedMps: value,
+      headingDeg: value,
+      noFix: fc.boolean(),
+      path: fc.string(),
+    });
+    fc.assert(
+      fc.property(candidate, fc.boolean(), (given, retained) => {
+        const verdict = admit(given, { ...context, retained });
+        if (verdict.kind === "rejected") {
+          expect(REJECTION_REASONS).toContain(verdict.rejection.reason);
+          return;
+        }
+        const { deviceId, fixTime, latitude, longitude, speedMps, headingDeg } = verdict.reading;
+        expect(deviceId).toBe(given.deviceId);
+        expect(Number.isSafeInteger(fixTime)).toBe(true);
+        expect(Math.abs(latitude)).toBeLessThanOrEqual(90);
+        expect(Math.abs(longitude)).toBeLessThanOrEqual(180);
+        expect(latitude === 0 && longitude === 0).toBe(false);
+        if (speedMps !== null) expect(speedMps >= 0 && speedMps <= 100).toBe(true);
+        if (headingDeg !== null) expect(headingDeg >= 0 && headingDeg < 360).toBe(true);
+        for (const defect of verdict.defects) expect(FIELD_DEFECTS).toContain(defect);
+      }),
+      { numRuns: 2000 },
+    );
+  });
+});
