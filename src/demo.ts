@@ -8,7 +8,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { adapters } from "./adapters/index.ts";
 import { type Config, loadConfig } from "./config.ts";
 import type { publishTo } from "./mqtt.ts";
-import { type Accounting, sumAccounting } from "./ops/status.ts";
+import { type Accounting, sumAccounting } from "./status.ts";
 import { SANDBOX_CLIENT, type SandboxApi, startSandboxApi } from "./sandbox/api.ts";
 import {
   createFleetSecrets,

@@ -6,7 +6,7 @@ import { fetch } from "undici";
 import { z } from "zod";
 import type { Config, SourceConfig } from "./config.ts";
 import type { publishTo } from "./mqtt.ts";
-import type { Accounting } from "./ops/status.ts";
+import type { Accounting } from "./status.ts";
 import { brokerSettingsOf, EMBEDDED } from "./parts.ts";
 import { type Pace, type ReplayOptions, type ReplayResult, replay } from "./replay.ts";
 

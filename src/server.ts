@@ -16,7 +16,7 @@ import { type BrokerConnection, connectBroker } from "./mqtt.ts";
 import { createOpsApp, type SentPing } from "./ops/app.ts";
 import { createClockWatch } from "./ops/clocks.ts";
 import { policiesOf } from "./ops/policies.ts";
-import type { BrokerState, QueueStatus } from "./ops/status.ts";
+import type { BrokerState, QueueStatus } from "./status.ts";
 import {
   brokerSettingsOf,
   budgetsOf,

@@ -19,7 +19,7 @@ const DECIMAL = /^[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:e[+-]?[0-9]{1,3})?$/i;
 export const number = reader(toNumber);
 
 /** Degrees: latitude, longitude or heading. */
-export const degrees = number;
+export const degrees = reader(toNumber);
 
 export const mph = speedIn("mph");
 export const kph = speedIn("kph");

@@ -85,6 +85,8 @@ export const paths = z
     timeFormat: z.enum(["iso", "isoUtc", "epochSeconds", "epochMillis", "received"]).default("iso"),
     /** Messages for which this holds carry no position. */
     ignoreWhen: path.optional(),
+    /** Readings for which this holds repeat an old place: their device has no fix now. */
+    noFixWhen: path.optional(),
   })
   .refine(
     ({ coordinates, latitude, longitude }) => !coordinates || !(latitude || longitude),
@@ -107,7 +109,9 @@ export const paths = z
   }));
 
 type Given = {
-  [Key in "latitude" | "longitude" | "coordinates" | "speed" | "heading" | "time"]?: Find | undefined;
+  [Key in "latitude" | "longitude" | "coordinates" | "speed" | "heading" | "time" | "noFixWhen"]?:
+    | Find
+    | undefined;
 } & {
   readings?: { text: string; find: Find } | undefined;
   deviceId: z.output<typeof deviceId>;
@@ -133,6 +137,7 @@ function decode(raw: unknown, given: Given, context: DecodeContext): Candidate[]
       longitude: degrees.parse(longitude),
       speedMps: toMps(number.parse(given.speed?.(value)), context.speedUnit),
       headingDeg: compass.parse(given.heading?.(value)),
+      noFix: given.noFixWhen?.(value) === true,
     };
   });
   // Wrong paths, or another kind of message: set aside whole, so that it can be decoded once the paths are right.

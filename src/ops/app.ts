@@ -19,7 +19,7 @@ import {
 import { statusMetrics } from "./metrics.ts";
 import { type Asset, LOGIN_ASSETS, loginPage, PAGE_ASSETS } from "./page/assets.ts";
 import { createSessions, SESSION_COOKIE } from "./session.ts";
-import type { BrokerState, QueueStatus } from "./status.ts";
+import type { BrokerState, QueueStatus } from "../status.ts";
 
 /** One position as it was sent, for the read-back. */
 export interface SentPing {

@@ -4,7 +4,7 @@ import type { ClockOffender } from "./clocks.ts";
 import { diagnoseDestination, diagnoseScopes } from "./diagnose-destination.ts";
 import { diagnoseBroker, diagnoseRedis } from "./diagnose-outside.ts";
 import { error, listed, type Problem, warning } from "./problem.ts";
-import type { BrokerState, QueueStatus, SourceStatus } from "./status.ts";
+import type { BrokerState, QueueStatus, SourceStatus } from "../status.ts";
 
 /** What was set aside longer ago than this is shown in its list, not as a problem of now. */
 const RECENT_MS = 60 * 60_000;

@@ -11,7 +11,7 @@ import {
   identityOf,
   type QueueStatus,
   sumAccounting,
-} from "./status.ts";
+} from "../status.ts";
 
 /** What the composition root knows of this process. */
 export interface OpsInfo {

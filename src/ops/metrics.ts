@@ -2,7 +2,7 @@
 
 import { Counter, Gauge, Registry } from "prom-client";
 import type { NoStatus, StatusDocument } from "./document.ts";
-import { ACCOUNTING_TERMS, type Accounting, type DestinationStatus, type GateStatus } from "./status.ts";
+import { ACCOUNTING_TERMS, type Accounting, type DestinationStatus, type GateStatus } from "../status.ts";
 
 /** Terms that only grow are counters; the last three say where positions are now. */
 const TERMS: Record<keyof Accounting, { name: string; help: string }> = {

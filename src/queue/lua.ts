@@ -69,21 +69,24 @@ local function rateOf(gate, rate)
   return rate
 end
 local function opened(gate, holder, rate)
-  local state, probe, ramp = unpack(redis.call('HMGET', gate, 'state', 'probe', 'ramp'))
+  local state, probe, ramp, since = unpack(redis.call('HMGET', gate, 'state', 'probe', 'ramp', 'since'))
   if not state then return end
   if state == 'probing' and probe == holder then
-    redis.call('HSET', gate, 'state', 'ramping', 'ramp', math.max(1, math.floor(rate / 10)))
+    redis.call('HSET', gate, 'state', 'ramping', 'ramp', math.max(1, math.floor(rate / 10)), 'since', now)
     redis.call('HDEL', gate, 'probe', 'until', 'fails')
   elseif state == 'ramping' then
     -- One more for every success: the rate doubles about once a second, as TCP's slow start does.
     local grown = tonumber(ramp) + 1
-    if grown >= rate then redis.call('DEL', gate) else redis.call('HSET', gate, 'ramp', grown) end
+    -- With little traffic the ramp would never end: ten seconds without a complaint are enough.
+    if grown >= rate or now - tonumber(since) > 10000 then redis.call('DEL', gate) else redis.call('HSET', gate, 'ramp', grown) end
   end
   -- Paused: a success that was under way when the pause began changes nothing.
 end
 -- \`waitMs\` nil: full jitter below a doubling bound that ends at 4 s, so that an outage's end is noticed soon.
 local function shut(gate, reason, waitMs, random)
-  local till = tonumber(redis.call('HGET', gate, 'until')) or 0
+  local state, till = unpack(redis.call('HMGET', gate, 'state', 'until'))
+  -- Two answers of one outage: the longer pause counts. A probe's own deadline is no pause.
+  till = state == 'paused' and tonumber(till) or 0
   local fails = redis.call('HINCRBY', gate, 'fails', 1)
   waitMs = waitMs or math.floor(random * math.min(4000, 250 * 2 ^ math.min(fails, 10)))
   redis.call('HSET', gate, 'state', 'paused', 'reason', reason, 'until', math.max(till, now + waitMs), 'since', now)

@@ -9,7 +9,7 @@ import type {
   QueueStatus,
   SilentUnit,
   SourceStatus,
-} from "../ops/status.ts";
+} from "../status.ts";
 import { externalIdOf } from "../servicetitan/ping.ts";
 import type { QueueDestination } from "./destination.ts";
 import type { Jobs } from "./jobs.ts";

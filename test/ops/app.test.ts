@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { NoStatus, StatusDocument } from "../../src/ops/document.ts";
-import { ACCOUNTING_TERMS } from "../../src/ops/status.ts";
+import { ACCOUNTING_TERMS } from "../../src/status.ts";
 import { BEARER, opsApp, TOKEN } from "./parts.ts";
 import { destination, healthy, source, troubled } from "./sample.ts";
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { diagnose } from "../../src/ops/diagnose.ts";
-import type { BrokerState, QueueStatus, RedisStatus } from "../../src/ops/status.ts";
-import { identityOf, sumAccounting } from "../../src/ops/status.ts";
+import type { BrokerState, QueueStatus, RedisStatus } from "../../src/status.ts";
+import { identityOf, sumAccounting } from "../../src/status.ts";
 import { AT, before, destination, healthy, OPEN, source, troubled } from "./sample.ts";
 
 const find = (queue: QueueStatus, brokers: BrokerState[] = []) => diagnose({ queue, brokers, clocks: [] });

@@ -3,7 +3,7 @@
 import { Counter, Registry } from "prom-client";
 import { createOpsApp, type OpsParts, type PingQuery } from "../../src/ops/app.ts";
 import { createClockWatch } from "../../src/ops/clocks.ts";
-import type { QueueStatus } from "../../src/ops/status.ts";
+import type { QueueStatus } from "../../src/status.ts";
 import { AT, healthy } from "./sample.ts";
 
 export const TOKEN = "correct horse battery staple";

@@ -6,8 +6,8 @@ import type {
   GateStatus,
   QueueStatus,
   SourceStatus,
-} from "../../src/ops/status.ts";
-import { identityOf } from "../../src/ops/status.ts";
+} from "../../src/status.ts";
+import { identityOf } from "../../src/status.ts";
 
 export const AT = "2026-11-20T18:30:00.000Z";
 

@@ -1,0 +1,99 @@
+/** What is deployed fits together: files that are mounted exist, the configuration is valid, the broker takes its own. */
+
+import { execFileSync } from "node:child_process";
+import { existsSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import mqtt from "mqtt";
+import { expect, test } from "vitest";
+import { parse } from "yaml";
+import { z } from "zod";
+import { adapters } from "../src/adapters/index.ts";
+import { loadConfig } from "../src/config.ts";
+import { startMosquitto, whyNotMosquitto } from "./parts/mosquitto.ts";
+import { until } from "./parts/wait.ts";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+const deploy = join(root, "deploy");
+const service = z.object({
+  command: z.array(z.string()).default([]),
+  volumes: z.array(z.string()).default([]),
+  environment: z.record(z.string(), z.string()).default({}),
+});
+const compose = z
+  .object({
+    services: z.object({ proxy: service, gateway: service, redis: service, mosquitto: service }),
+    networks: z.object({ inside: z.object({ ipam: z.object({ config: z.array(z.object({ subnet: z.string() })) }) }) }),
+    volumes: z.record(z.string(), z.null()),
+  })
+  .parse(parse(readFileSync(join(deploy, "compose.yaml"), "utf8")));
+const { services } = compose;
+
+test("what compose mounts is there", () => {
+  for (const { volumes } of Object.values(services)) {
+    for (const volume of volumes) {
+      const [from = ""] = volume.split(":");
+      if (from.startsWith(".")) expect(existsSync(join(deploy, from)), from).toBe(true);
+      else expect(compose.volumes).toHaveProperty([from]);
+    }
+  }
+});
+
+test("the gateway's configuration is valid with the variables that the comments name", () => {
+  const env: Record<string, string> = { MQTT_PASSWORD: "broker-password" };
+  for (const [, name = ""] of readFileSync(join(root, ".env.example"), "utf8").matchAll(/^(WAYPOST_\w+)=/gm)) {
+    env[name] = "1234567890123456";
+  }
+  const loaded = loadConfig({ file: join(deploy, "waypost.yaml"), env, adapters });
+  if ("problems" in loaded) throw new Error(JSON.stringify(loaded.problems));
+  const { config } = loaded;
+  expect(config.http.trustedProxies).toEqual(compose.networks.inside.ipam.config.map(({ subnet }) => subnet));
+  expect(new URL(config.redis.url).hostname).toBe("redis");
+  expect(readFileSync(join(deploy, "caddy", "Caddyfile"), "utf8")).toContain(`gateway:${config.http.port}`);
+});
+
+test("Redis writes down what it acknowledged and evicts nothing", () => {
+  const { command } = services.redis;
+  expect(command[command.indexOf("--appendonly") + 1]).toBe("yes");
+  expect(command[command.indexOf("--maxmemory-policy") + 1]).toBe("noeviction");
+  expect(services.redis.volumes).toEqual(["redis-data:/data"]);
+});
+
+test("the image copies only what is not ignored, and starts what is built", () => {
+  const dockerfile = readFileSync(join(root, "Dockerfile"), "utf8");
+  const let_in = readFileSync(join(root, ".dockerignore"), "utf8").split("\n").filter((line) => line.startsWith("!"));
+  const copied = [...dockerfile.matchAll(/^COPY (?!--from)(.+) \S+$/gm)].flatMap(([, names = ""]) => names.split(" "));
+  expect(copied.length).toBeGreaterThan(4);
+  for (const name of copied) {
+    expect(let_in).toContain(`!${name}`);
+    expect(existsSync(join(root, name)), name).toBe(true);
+  }
+  expect(dockerfile).toMatch(/^USER node$/m);
+});
+
+test.skipIf(whyNotMosquitto() !== null)("the broker lets devices publish their own and the gateway read it", async () => {
+  // As the container would run it, but for its paths and ports.
+  const conf = readFileSync(join(deploy, "mosquitto", "mosquitto.conf"), "utf8")
+    .split("\n")
+    .filter((line) => line !== "" && !/^(#|listener|protocol|log_|password_file|acl_file|persistence_location)/.test(line));
+  const broker = await startMosquitto([
+    ...conf,
+    "persistence_location %dir/",
+    "password_file %dir/passwords",
+    `acl_file ${join(deploy, "mosquitto", "acl")}`,
+  ], (dir) => {
+    execFileSync("mosquitto_passwd", ["-b", "-c", join(dir, "passwords"), "waypost", "one"]);
+    execFileSync("mosquitto_passwd", ["-b", join(dir, "passwords"), "van-1", "two"]);
+  });
+  const gateway = await mqtt.connectAsync(broker.url, { username: "waypost", password: "one" });
+  const device = await mqtt.connectAsync(broker.url, { username: "van-1", password: "two" });
+  const got: string[] = [];
+  gateway.on("message", (topic) => got.push(topic));
+  await gateway.subscribeAsync("owntracks/+/+", { qos: 1 });
+  await device.publishAsync("owntracks/van-2/phone", "not its own", { qos: 1 });
+  await device.publishAsync("owntracks/van-1/phone", "its own", { qos: 1 });
+  await until(() => got.length > 0, { what: "a message" });
+  expect(got).toEqual(["owntracks/van-1/phone"]);
+  await Promise.all([gateway.endAsync(true), device.endAsync(true)]);
+  await broker.stop();
+});
