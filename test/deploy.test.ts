@@ -1,11 +1,12 @@
 /** What is deployed fits together: files that are mounted exist, the configuration is valid, the broker takes its own. */
 
 import { execFileSync } from "node:child_process";
-import { existsSync, readFileSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import mqtt from "mqtt";
-import { expect, test } from "vitest";
+import { afterAll, expect, test } from "vitest";
 import { parse } from "yaml";
 import { z } from "zod";
 import { adapters } from "../src/adapters/index.ts";
@@ -15,6 +16,8 @@ import { until } from "./parts/wait.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const deploy = join(root, "deploy");
+const dir = mkdtempSync(join(tmpdir(), "waypost-deploy-"));
+afterAll(() => rmSync(dir, { recursive: true, force: true }));
 const service = z.object({
   command: z.array(z.string()).default([]),
   volumes: z.array(z.string()).default([]),
@@ -23,7 +26,9 @@ const service = z.object({
 const compose = z
   .object({
     services: z.object({ proxy: service, gateway: service, redis: service, mosquitto: service }),
-    networks: z.object({ inside: z.object({ ipam: z.object({ config: z.array(z.object({ subnet: z.string() })) }) }) }),
+    networks: z.object({
+      inside: z.object({ ipam: z.object({ config: z.array(z.object({ subnet: z.string() })) }) }),
+    }),
     volumes: z.record(z.string(), z.null()),
   })
   .parse(parse(readFileSync(join(deploy, "compose.yaml"), "utf8")));
@@ -41,7 +46,9 @@ test("what compose mounts is there", () => {
 
 test("the gateway's configuration is valid with the variables that the comments name", () => {
   const env: Record<string, string> = { MQTT_PASSWORD: "broker-password" };
-  for (const [, name = ""] of readFileSync(join(root, ".env.example"), "utf8").matchAll(/^(WAYPOST_\w+)=/gm)) {
+  for (const [, name = ""] of readFileSync(join(root, ".env.example"), "utf8").matchAll(
+    /^(WAYPOST_\w+)=/gm,
+  )) {
     env[name] = "1234567890123456";
   }
   const loaded = loadConfig({ file: join(deploy, "waypost.yaml"), env, adapters });
@@ -61,39 +68,44 @@ test("Redis writes down what it acknowledged and evicts nothing", () => {
 
 test("the image copies only what is not ignored, and starts what is built", () => {
   const dockerfile = readFileSync(join(root, "Dockerfile"), "utf8");
-  const let_in = readFileSync(join(root, ".dockerignore"), "utf8").split("\n").filter((line) => line.startsWith("!"));
-  const copied = [...dockerfile.matchAll(/^COPY (?!--from)(.+) \S+$/gm)].flatMap(([, names = ""]) => names.split(" "));
+  const letIn = readFileSync(join(root, ".dockerignore"), "utf8")
+    .split("\n")
+    .filter((line) => line.startsWith("!"));
+  const copied = [...dockerfile.matchAll(/^COPY (?!--from)(.+) \S+$/gm)].flatMap(([, names = ""]) =>
+    names.split(" "),
+  );
   expect(copied.length).toBeGreaterThan(4);
   for (const name of copied) {
-    expect(let_in).toContain(`!${name}`);
+    expect(letIn).toContain(`!${name}`);
     expect(existsSync(join(root, name)), name).toBe(true);
   }
   expect(dockerfile).toMatch(/^USER node$/m);
 });
 
-test.skipIf(whyNotMosquitto() !== null)("the broker lets devices publish their own and the gateway read it", async () => {
-  // As the container would run it, but for its paths and ports.
-  const conf = readFileSync(join(deploy, "mosquitto", "mosquitto.conf"), "utf8")
-    .split("\n")
-    .filter((line) => line !== "" && !/^(#|listener|protocol|log_|password_file|acl_file|persistence_location)/.test(line));
-  const broker = await startMosquitto([
-    ...conf,
-    "persistence_location %dir/",
-    "password_file %dir/passwords",
-    `acl_file ${join(deploy, "mosquitto", "acl")}`,
-  ], (dir) => {
-    execFileSync("mosquitto_passwd", ["-b", "-c", join(dir, "passwords"), "waypost", "one"]);
-    execFileSync("mosquitto_passwd", ["-b", join(dir, "passwords"), "van-1", "two"]);
-  });
-  const gateway = await mqtt.connectAsync(broker.url, { username: "waypost", password: "one" });
-  const device = await mqtt.connectAsync(broker.url, { username: "van-1", password: "two" });
-  const got: string[] = [];
-  gateway.on("message", (topic) => got.push(topic));
-  await gateway.subscribeAsync("owntracks/+/+", { qos: 1 });
-  await device.publishAsync("owntracks/van-2/phone", "not its own", { qos: 1 });
-  await device.publishAsync("owntracks/van-1/phone", "its own", { qos: 1 });
-  await until(() => got.length > 0, { what: "a message" });
-  expect(got).toEqual(["owntracks/van-1/phone"]);
-  await Promise.all([gateway.endAsync(true), device.endAsync(true)]);
-  await broker.stop();
-});
+test.skipIf(whyNotMosquitto() !== null)(
+  "the broker lets devices publish their own and the gateway read it",
+  async () => {
+    // As the container would run it, but for its paths and ports.
+    const conf = readFileSync(join(deploy, "mosquitto", "mosquitto.conf"), "utf8")
+      .split("\n")
+      .filter(
+        (line) => line !== "" && !/^(#|listener|protocol|log_|password_file|acl_file|persistence)/.test(line),
+      );
+    const passwords = join(dir, "passwords");
+    execFileSync("mosquitto_passwd", ["-b", "-c", passwords, "waypost", "one"]);
+    execFileSync("mosquitto_passwd", ["-b", passwords, "van-1", "two"]);
+    const acl = join(deploy, "mosquitto", "acl");
+    const broker = await startMosquitto([...conf, `password_file ${passwords}`, `acl_file ${acl}`]);
+    const gateway = await mqtt.connectAsync(broker.url, { username: "waypost", password: "one" });
+    const device = await mqtt.connectAsync(broker.url, { username: "van-1", password: "two" });
+    const got: string[] = [];
+    gateway.on("message", (topic) => got.push(topic));
+    await gateway.subscribeAsync("owntracks/+/+", { qos: 1 });
+    await device.publishAsync("owntracks/van-2/phone", "not its own", { qos: 1 });
+    await device.publishAsync("owntracks/van-1/phone", "its own", { qos: 1 });
+    await until(() => got.length > 0, { what: "a message" });
+    expect(got).toEqual(["owntracks/van-1/phone"]);
+    await Promise.all([gateway.endAsync(true), device.endAsync(true)]);
+    await broker.stop();
+  },
+);
