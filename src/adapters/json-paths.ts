@@ -137,7 +137,7 @@ function decode(raw: unknown, given: Given, context: DecodeContext): Candidate[]
       longitude: degrees.parse(longitude),
       speedMps: toMps(number.parse(given.speed?.(value)), context.speedUnit),
       headingDeg: compass.parse(given.heading?.(value)),
-      noFix: given.noFixWhen?.(value) === true,
+      noFix: saysNoFix(given.noFixWhen?.(value)),
     };
   });
   // Wrong paths, or another kind of message: set aside whole, so that it can be decoded once the paths are right.
@@ -145,6 +145,11 @@ function decode(raw: unknown, given: Given, context: DecodeContext): Candidate[]
     return { problems: ["message: nothing at the paths of deviceId, latitude and longitude"] };
   }
   return candidates;
+}
+
+/** A condition that fails on the reading counts as no fix: a place nobody vouches for is worse than none. */
+function saysNoFix(found: unknown): boolean {
+  return found === true || found === UNREADABLE;
 }
 
 function isEmpty({ deviceId, latitude, longitude }: Candidate): boolean {

@@ -157,6 +157,14 @@ describe("options", () => {
     expect(kindOf({ kind: null, id: "a" })).toBe("decoded");
   });
 
+  it("believes no place where the condition for a lost fix holds, or fails", () => {
+    const body = (sats: unknown) => ({ id: "a", y: 1, x: 2, t: "2026-10-14T15:04:05Z", sats });
+    const by = (noFixWhen: string, sats: unknown) => readings(body(sats), { ...least, noFixWhen }).length;
+    expect([9, 0, null].map((sats) => by("!(sats > `0`)", sats))).toEqual([1, 0, 0]);
+    expect(by("to_number(sats) < `3`", 9)).toBe(1);
+    expect(by("abs(sats) < `3`", "many")).toBe(0);
+  });
+
   it("sets a message aside whole when the paths lead nowhere", () => {
     const result = (options: unknown) =>
       read(json, message({ list: { a: 1 } }), { credentials: { secrets: [] }, options: optionsOf(options) });

@@ -3,8 +3,10 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { gunzipSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
+import { parse } from "yaml";
 import { type Adapter, type Message, read } from "../../src/adapters/adapter.ts";
 import { adapters } from "../../src/adapters/index.ts";
+import { json } from "../../src/adapters/json.ts";
 import { examine } from "../../src/decode.ts";
 import { admit } from "../../src/reading.ts";
 import { lowerCased } from "../parts/fixtures.ts";
@@ -49,26 +51,7 @@ describe.skipIf(skip !== false)(`samples${skip === false ? "" : ` (skipped: ${sk
       const speedUnit = adapter.speedUnit === "required" ? ASSUMED_UNIT : undefined;
       const { kind, readings } = examine(adapter, message, { speedUnit, options: undefined });
       expect(kind).not.toBe("malformed");
-      expect(
-        readings.map(({ deviceId, fixTime, headingDeg }) => ({ deviceId, fixTime, headingDeg })),
-      ).toEqual(
-        expected.map(({ unitId, timeUtc, headingDeg }) => ({
-          deviceId: unitId,
-          fixTime: timeUtc,
-          headingDeg,
-        })),
-      );
-      for (const [index, reading] of readings.entries()) {
-        const should = expected[index];
-        expect(Math.abs(reading.latitude - (should?.latitude ?? Number.NaN))).toBeLessThanOrEqual(1e-7);
-        expect(Math.abs(reading.longitude - (should?.longitude ?? Number.NaN))).toBeLessThanOrEqual(1e-7);
-        if (reading.speedMps === null || should?.speedKph === null)
-          expect(reading.speedMps).toBe(should?.speedKph);
-        else
-          expect(Math.abs(reading.speedMps * 3.6 - (should?.speedKph ?? Number.NaN))).toBeLessThanOrEqual(
-            0.01,
-          );
-      }
+      expectReadings(readings, expected);
     },
   );
 
@@ -88,6 +71,32 @@ describe.skipIf(skip !== false)(`samples${skip === false ? "" : ` (skipped: ${sk
           body[index] = (body[index] ?? 0) ^ 1;
           expect(proof.prove({ ...message, body }, CREDENTIALS), `byte ${index} altered`).not.toBeNull();
         }
+      }
+    },
+  );
+});
+
+const README = new URL("../../src/adapters/README.md", import.meta.url);
+/** Samples of a known shape in a variant that its documented options do not serve. */
+const OTHER_VARIANTS = ["mqtt/thingsboard/device-telemetry-no-ts"];
+
+describe.skipIf(skip !== false)("options documented for known shapes", () => {
+  const blocks = [...readFileSync(README, "utf8").matchAll(/```yaml\n# ([a-z-]+):.*\n([^`]+)```/g)];
+
+  it("are there", () => {
+    expect(blocks.length).toBeGreaterThan(3);
+  });
+
+  it.each(blocks.map(([, shape = "", yaml = ""]) => [shape, yaml]))(
+    "read samples of %s as expected",
+    (shape, yaml) => {
+      const { speedUnit, options } = parse(yaml);
+      const settings = { speedUnit, options: json.options?.parse(options) };
+      expect(json.settingProblems?.(settings)).toEqual([]);
+      const served = mqttSamples(json, shape).filter(({ name }) => !OTHER_VARIANTS.includes(name));
+      expect(served.some(({ expected }) => expected.length > 0)).toBe(true);
+      for (const { message, expected } of served) {
+        expectReadings(examine(json, message, settings).readings, expected);
       }
     },
   );
@@ -157,6 +166,22 @@ describe.skipIf(noCapture !== false)(
   },
 );
 
+function expectReadings(
+  readings: ReturnType<typeof examine>["readings"],
+  expected: readonly Expected[],
+): void {
+  expect(readings.map(({ deviceId, fixTime, headingDeg }) => ({ deviceId, fixTime, headingDeg }))).toEqual(
+    expected.map(({ unitId, timeUtc, headingDeg }) => ({ deviceId: unitId, fixTime: timeUtc, headingDeg })),
+  );
+  for (const [index, { latitude, longitude, speedMps }] of readings.entries()) {
+    const should = expected[index] ?? { latitude: Number.NaN, longitude: Number.NaN, speedKph: null };
+    expect(Math.abs(latitude - should.latitude)).toBeLessThanOrEqual(1e-7);
+    expect(Math.abs(longitude - should.longitude)).toBeLessThanOrEqual(1e-7);
+    if (speedMps === null || should.speedKph === null) expect(speedMps).toBe(should.speedKph);
+    else expect(Math.abs(speedMps * 3.6 - should.speedKph)).toBeLessThanOrEqual(0.01);
+  }
+}
+
 function webhookSamples(adapter: Adapter): Sample[] {
   return casesOf(`webhooks/${adapter.vendor}/`).map(({ name, folder, json }) => {
     const sent = readFileSync(new URL(`${name}.json`, folder), "utf8");
@@ -174,8 +199,8 @@ function webhookSamples(adapter: Adapter): Sample[] {
   });
 }
 
-function mqttSamples(adapter: Adapter): Sample[] {
-  return casesOf(`mqtt/${adapter.vendor}/`).map(({ name, folder, json }) => {
+function mqttSamples(adapter: Adapter, shape = adapter.vendor): Sample[] {
+  return casesOf(`mqtt/${shape}/`).map(({ name, folder, json }) => {
     const file = [`${name}.json`, `${name}.txt`].find((candidate) => existsSync(new URL(candidate, folder)));
     const { receivedAt, retain } = json("meta");
     const message = {
@@ -186,7 +211,7 @@ function mqttSamples(adapter: Adapter): Sample[] {
       receivedAt: Date.parse(receivedAt),
       retained: retain === true,
     };
-    return { name: `mqtt/${adapter.vendor}/${name}`, adapter, message, expected: json("expected") };
+    return { name: `mqtt/${shape}/${name}`, adapter, message, expected: json("expected") };
   });
 }
 
