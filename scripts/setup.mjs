@@ -1,7 +1,7 @@
 /** Makes a fresh clone ready to run: checks Node, installs the packages, and finds or installs the programs asked for. */
 
 import { spawnSync } from "node:child_process";
-import { accessSync, constants, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { accessSync, constants, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { delimiter, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -129,7 +129,11 @@ function apt(args) {
 function anyRedis() {
   // Whoever names a Redis wants that one, and wants nothing installed.
   if (process.env.REDIS_URL) return "REDIS_URL";
-  return program("redis") ?? redisContainer();
+  const found = program("redis");
+  if (!found) return redisContainer();
+  // The demo would go on looking for a container that an earlier run started.
+  rmSync(REDIS_URL_FILE, { force: true });
+  return found;
 }
 
 /** The last resort: a container that stays for the next time. */

@@ -82,6 +82,23 @@ test("the image copies only what is not ignored, and starts what is built", () =
   expect(dockerfile).toMatch(/^USER node$/m);
 });
 
+test("what is built starts, in the version that the package has", () => {
+  // Inside the repository, so that the packages are found.
+  const out = mkdtempSync(join(root, "node_modules", ".waypost-build-"));
+  try {
+    execFileSync(join(root, "node_modules", ".bin", "tsc"), ["-p", "tsconfig.build.json", "--outDir", out], {
+      cwd: root,
+    });
+    const version = execFileSync(process.execPath, [join(out, "cli.js"), "--version"], {
+      encoding: "utf8",
+    }).trim();
+    expect(version).toBe(JSON.parse(readFileSync(join(root, "package.json"), "utf8")).version);
+    expect(readFileSync(join(root, "CHANGELOG.md"), "utf8")).toContain(`\n## ${version}\n`);
+  } finally {
+    rmSync(out, { recursive: true, force: true });
+  }
+});
+
 test.skipIf(whyNotMosquitto() !== null)(
   "the broker lets devices publish their own and the gateway read it",
   async () => {

@@ -113,6 +113,14 @@ test("runs Redis in a container as the last resort and leaves its address for th
   expect(readFileSync(join(clone, ".waypost", "redis-url"), "utf8")).toBe("redis://127.0.0.1:49153\n");
 });
 
+test("forgets the container once there is a server", () => {
+  mkdirSync(join(clone, ".waypost"));
+  writeFileSync(join(clone, ".waypost", "redis-url"), "redis://127.0.0.1:1\n");
+  install("redis-server");
+  expect(setup(["--redis"]).status).toBe(0);
+  expect(existsSync(join(clone, ".waypost", "redis-url"))).toBe(false);
+});
+
 test("a container engine that does not answer is none", () => {
   fake("docker", "exit 1");
   expect(setup(["--redis"]).status).toBe(1);
