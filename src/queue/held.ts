@@ -5,24 +5,24 @@ import type { Reading } from "../reading.ts";
 import { keys } from "./keys.ts";
 import { run, script } from "./lua.ts";
 import { decodeRecord } from "./record.ts";
-import type { Route, Routes } from "./routes.ts";
+import type { Routes } from "./routes.ts";
 
-/** ARGV: source, device, the held record, the same 4 values per route as in keep.ts. Moves held → waiting. */
+/** ARGV: source, device, the held record, then line and record per route. Moves held → waiting. */
 const RELEASE = script(`
 local source, device = ARGV[1], ARGV[2]
 local heldKey = p .. ':held:' .. source
 if redis.call('HGET', heldKey, device) ~= ARGV[3] then return { 0 } end
 redis.call('HDEL', heldKey, device)
 redis.call('HDEL', p .. ':unmapped:' .. source, device)
-local routes = (#ARGV - 3) / 4
+local routes = (#ARGV - 3) / 2
 -- One held reading may turn out to feed several destinations.
 if routes > 1 then
   count(source, 'candidates', routes - 1)
   count(source, 'kept', routes - 1)
 end
-for i = 4, #ARGV, 4 do
-  local line, destination, record = ARGV[i], ARGV[i + 2], ARGV[i + 3]
-  local lane = string.match(line, '^(.-|.-)|')
+for i = 4, #ARGV, 2 do
+  local line, record = ARGV[i], ARGV[i + 1]
+  local lane, destination = string.match(line, '^((.-)|.-)|')
   redis.call('RPUSH', p .. ':q:' .. line, record)
   redis.call('SADD', p .. ':lanes', lane)
   redis.call('SADD', p .. ':lines:' .. lane, source)
@@ -71,14 +71,10 @@ export async function reviewHeld({ redis, sources, routes, arrived }: HeldOption
           name,
           device,
           text,
-          ...found.flatMap((route) => args(name, route, reading)),
+          ...found.flatMap(({ line, record: encode }) => [line, encode(reading)]),
         ]);
-        for (const route of found) arrived(`${route.lane}|${name}`, 1);
+        for (const { line } of found) arrived(line, 1);
       }
     }
   }
-}
-
-function args(source: string, route: Route, reading: Reading): string[] {
-  return [`${route.lane}|${source}`, "", route.destination, route.record(reading)];
 }

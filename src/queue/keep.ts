@@ -6,13 +6,14 @@ import { CannotKeep, type Keep, type KeepEntry, type KeepVerdict, type RefusalRe
 import type { Reading, RejectionReason } from "../reading.ts";
 import { run, script } from "./lua.ts";
 import type { Quarantine } from "./quarantine.ts";
-import type { RoutedReading, Routes } from "./routes.ts";
+import type { Route, RoutedReading, Routes } from "./routes.ts";
 
 /**
- * ARGV: number of messages, then per message: source, receivedAt, fingerprint of its body or "", number of counters and
- * field/amount pairs, number of destinations and name/byte-limit pairs, number of readings; per reading: device,
- * fixTime, place byte, maxImpliedMps or "", minIntervalMs or "", "lat,lon" in radians or "", number of routes; per
- * route: line (destination|lane|source), "" for a held device, destination, record.
+ * ARGV: number of destinations and name/byte-limit pairs; number of messages; per message: source, receivedAt,
+ * fingerprint of its body or "", number of counters and field/amount pairs, number of readings; per reading: device,
+ * place byte, "" or "maxImpliedMps;minIntervalMs;lat;lon" (radians, limits may be empty), number of routes followed by
+ * f or h where the device is unmapped and forwarded or held; per route: line (destination|lane|source), record.
+ * Few and short: what Redis and its client do per argument is most of what a reading costs.
  *
  * A device's fingerprints are one string of 5-byte entries: the fix time's low 32 bits (unique over 49 days) and one
  * byte of the place. 44 entries make 220 bytes, which with the string's head fills jemalloc's 224-byte class exactly.
@@ -23,15 +24,15 @@ import type { RoutedReading, Routes } from "./routes.ts";
 const KEEP = script(`
 local at = 1
 local function take() at = at + 1; return ARGV[at - 1] end
-local messages = tonumber(take())
-local out, arrivals, order, lastSeen = {}, {}, {}, {}
-local bytesOf, bytesAdded = {}, {}
-local function bytesHeld(destination)
-  if not bytesOf[destination] then
-    bytesOf[destination] = tonumber(redis.call('HGET', p .. ':dest:' .. destination, 'bytes')) or 0
-  end
-  return bytesOf[destination]
+local full, bytesAdded = {}, {}
+for i = 1, tonumber(take()) do
+  local destination, limit = take(), tonumber(take())
+  -- Looked at once per call, so a buffer may exceed its budget by one call's readings.
+  if (tonumber(redis.call('HGET', p .. ':dest:' .. destination, 'bytes')) or 0) >= limit then full[destination] = true end
 end
+local anyFull = next(full) ~= nil
+local out, arrivals, order, lastSeen = {}, {}, {}, {}
+local function destinationOf(line) return string.sub(line, 1, string.find(line, '|', 1, true) - 1) end
 local prints, printsChanged = {}, {}
 local function seen(source, device, fixTime, place)
   local key = source .. '|' .. device
@@ -50,13 +51,12 @@ local function seen(source, device, fixTime, place)
   return nil
 end
 local lastFix, lastChanged = {}, {}
-local function filtered(source, device, fixTime, maxImplied, minInterval, place)
-  if place == '' then return nil end
+local function filtered(source, device, fixTime, filter)
+  local maxImplied, minInterval, latText, lonText = string.match(filter, '^(.-);(.-);(.-);(.*)$')
   local key = source .. '|' .. device
   local last = lastFix[key]
   if last == nil then last = redis.call('HGET', p .. ':last:' .. source, device); lastFix[key] = last end
-  local comma = string.find(place, ',', 1, true)
-  local lat, lon = tonumber(string.sub(place, 1, comma - 1)), tonumber(string.sub(place, comma + 1))
+  local lat, lon = tonumber(latText), tonumber(lonText)
   if last then
     local t, lastLat, lastLon = string.match(last, '([^,]+),([^,]+),([^,]+)')
     local dt = (fixTime - tonumber(t)) / 1000
@@ -69,42 +69,59 @@ local function filtered(source, device, fixTime, maxImplied, minInterval, place)
     end
     if dt < 0 then return nil end
   end
-  lastFix[key] = fixTime .. ',' .. place
+  lastFix[key] = fixTime .. ',' .. latText .. ',' .. lonText
   lastChanged[key] = { source, device }
   return nil
 end
-for m = 1, messages do
+local function hold(source, device, fixTime, record)
+  local before = redis.call('HGET', p .. ':held:' .. source, device)
+  if before then count(source, 'superseded', 1) end
+  if not before or fixTimeOf(before) < fixTime then redis.call('HSET', p .. ':held:' .. source, device, record) end
+end
+local function store(line, record)
+  local records = arrivals[line]
+  if not records then
+    records = {}
+    arrivals[line] = records
+    order[#order + 1] = line
+  end
+  records[#records + 1] = record
+end
+-- Steps over a message's readings; says whether all their destinations have room.
+local function stepOver(readings)
+  local room = true
+  for i = 1, readings do
+    at = at + 3
+    for r = 1, tonumber(string.match(take(), '^%d+')) do
+      if full[destinationOf(take())] then room = false end
+      at = at + 1
+    end
+  end
+  return room
+end
+for m = 1, tonumber(take()) do
   local source, receivedAt, bodyPrint = take(), take(), take()
   local counters = tonumber(take())
   local firstCounter = at
   at = at + 2 * counters
-  local fits = true
-  for i = 1, tonumber(take()) do
-    local destination, limit = take(), tonumber(take())
-    if bytesHeld(destination) >= limit then fits = false end
-  end
   local readings = tonumber(take())
-  if not fits then
-    for i = 1, readings do
-      at = at + 6
-      local routes = tonumber(take())
-      at = at + 4 * routes
-    end
-    for i = 1, 5 do out[#out + 1] = 0 end
-  else
+  local firstReading = at
+  local room = not anyFull or stepOver(readings)
+  local kept, duplicates, jumps, thinned = 0, 0, 0, 0
+  if room then
+    at = firstReading
     for i = firstCounter, firstCounter + 2 * counters - 2, 2 do count(source, ARGV[i], tonumber(ARGV[i + 1])) end
     lastSeen[source] = receivedAt
     local resent = bodyPrint ~= '' and not redis.call('SET', p .. ':body:' .. bodyPrint, 1, 'NX', 'EX', 600)
-    local kept, duplicates, jumps, thinned = 0, 0, 0, 0
     for i = 1, readings do
-      local device, fixTime, place = take(), tonumber(take()), tonumber(take())
-      local maxImplied, minInterval, latLon = take(), take(), take()
-      local routes = tonumber(take())
+      local device, place, filter, ways = take(), tonumber(take()), take(), take()
+      local routes = tonumber(string.match(ways, '^%d+'))
+      local fixTime = fixTimeOf(ARGV[at + 1])
       local verdict = resent and 'duplicate' or seen(source, device, fixTime, place)
-        or filtered(source, device, fixTime, maxImplied, minInterval, latLon)
+        or filter ~= '' and filtered(source, device, fixTime, filter)
       count(source, 'candidates', routes)
       if verdict then
-        at = at + 4 * routes
+        at = at + 2 * routes
         if verdict == 'thinned' or verdict == 'implausible_jump' then
           count(source, 'rejected', routes)
           count(source, 'rejected:' .. verdict, routes)
@@ -115,54 +132,43 @@ for m = 1, messages do
         end
       else
         kept = kept + routes
+        local unmapped = string.match(ways, '%a')
+        if unmapped then redis.call('HSET', p .. ':unmapped:' .. source, device, fixTime) end
         for r = 1, routes do
-          local line, held, destination, record = take(), take(), take(), take()
-          if held ~= '' then
-            redis.call('HSET', p .. ':unmapped:' .. source, device, fixTime)
-          end
-          if held == 'hold' then
-            local before = redis.call('HGET', p .. ':held:' .. source, device)
-            if before then count(source, 'superseded', 1) end
-            if not before or fixTimeOf(before) < fixTime then
-              redis.call('HSET', p .. ':held:' .. source, device, record)
-            end
-          else
-            if not arrivals[line] then
-              arrivals[line] = {}
-              order[#order + 1] = line
-            end
-            table.insert(arrivals[line], record)
-            bytesOf[destination] = bytesHeld(destination) + #record
-            bytesAdded[destination] = (bytesAdded[destination] or 0) + #record
-          end
+          local line, record = take(), take()
+          if unmapped == 'h' then hold(source, device, fixTime, record) else store(line, record) end
         end
       end
     end
-    count(source, 'kept', kept)
-    count(source, 'duplicates', duplicates)
-    out[#out + 1] = 1
-    out[#out + 1] = kept
-    out[#out + 1] = duplicates
-    out[#out + 1] = jumps
-    out[#out + 1] = thinned
+    if kept > 0 then count(source, 'kept', kept) end
+    if duplicates > 0 then count(source, 'duplicates', duplicates) end
   end
+  out[#out + 1] = room and 1 or 0
+  out[#out + 1] = kept
+  out[#out + 1] = duplicates
+  out[#out + 1] = jumps
+  out[#out + 1] = thinned
 end
 for key, owner in pairs(printsChanged) do redis.call('HSET', p .. ':fp:' .. owner[1], owner[2], prints[key]) end
 for key, owner in pairs(lastChanged) do redis.call('HSET', p .. ':last:' .. owner[1], owner[2], lastFix[key]) end
 for source, receivedAt in pairs(lastSeen) do redis.call('HSET', p .. ':n:' .. source, 'lastMessageAt', receivedAt) end
-for destination, n in pairs(bytesAdded) do redis.call('HINCRBY', p .. ':dest:' .. destination, 'bytes', n) end
 writeCounts()
 for _, line in ipairs(order) do
-  pushAll('RPUSH', p .. ':q:' .. line, arrivals[line])
+  local records, bytes = arrivals[line], 0
+  for _, r in ipairs(records) do bytes = bytes + #r end
+  local destination = destinationOf(line)
+  bytesAdded[destination] = (bytesAdded[destination] or 0) + bytes
+  pushAll('RPUSH', p .. ':q:' .. line, records)
   local length = redis.call('LLEN', p .. ':q:' .. line)
-  if length == #arrivals[line] then
-    local destination, lane, source = string.match(line, '^(.-)|(.-)|(.*)$')
-    redis.call('SADD', p .. ':lanes', destination .. '|' .. lane)
-    redis.call('SADD', p .. ':lines:' .. destination .. '|' .. lane, source)
+  if length == #records then
+    local lane, source = string.match(line, '^(.-|.-)|(.*)$')
+    redis.call('SADD', p .. ':lanes', lane)
+    redis.call('SADD', p .. ':lines:' .. lane, source)
   end
   out[#out + 1] = line
   out[#out + 1] = length
 end
+for destination, n in pairs(bytesAdded) do redis.call('HINCRBY', p .. ':dest:' .. destination, 'bytes', n) end
 return out
 `);
 
@@ -208,7 +214,6 @@ interface Write {
   receivedAt: number;
   bodyPrint: string;
   counters: Args;
-  limits: Args;
   readings: Args;
   readingCount: number;
 }
@@ -261,8 +266,7 @@ export function createKeep(options: KeepOptions): Keep & { drain(): Promise<void
             receivedAt: entry.receivedAt,
             bodyPrint: body && `${body}:${i}`,
             counters: i === pieces - 1 ? own : [],
-            limits: routes.limits(piece),
-            readings: piece.flatMap((each) => readingArgs(source, each)),
+            readings: readingsArgs(source, piece),
             readingCount: piece.length,
           }),
         );
@@ -323,10 +327,15 @@ export function createKeep(options: KeepOptions): Keep & { drain(): Promise<void
   return { keep, refuse, drain };
 }
 
-const NOTHING: KeepVerdict = { kept: 0, duplicates: 0, rejections: new Map() };
+const NO_REJECTIONS: ReadonlyMap<RejectionReason, number> = new Map();
+const NOTHING: KeepVerdict = { kept: 0, duplicates: 0, rejections: NO_REJECTIONS };
 
 /** Gathers what arrives while a call is under way and writes it with the next one. */
-function createWriter(redis: Redis, scope: string, { groupCommitMs, arrived, committed }: KeepOptions) {
+function createWriter(
+  redis: Redis,
+  scope: string,
+  { routes, groupCommitMs, arrived, committed }: KeepOptions,
+) {
   let pending: Part[] = [];
   let underWay = 0;
   let idleWaiters: (() => void)[] = [];
@@ -365,7 +374,7 @@ function createWriter(redis: Redis, scope: string, { groupCommitMs, arrived, com
     underWay++;
     const startedAt = performance.now();
     try {
-      const args: Args = [group.length];
+      const args: Args = [...routes.limits(scope), group.length];
       for (const { write } of group) appendArgs(args, write);
       const reply = await run(redis, KEEP, scope, args);
       committed({
@@ -374,7 +383,7 @@ function createWriter(redis: Redis, scope: string, { groupCommitMs, arrived, com
         tookMs: performance.now() - startedAt,
       });
       group.forEach((part, i) => {
-        answer(part, reply.slice(5 * i, 5 * i + 5).map(Number));
+        answer(part, reply.slice(5 * i, 5 * i + 5));
       });
       for (let i = 5 * group.length; i < reply.length; i += 2)
         arrived(String(reply[i]), Number(reply[i + 1]));
@@ -399,9 +408,14 @@ function createWriter(redis: Redis, scope: string, { groupCommitMs, arrived, com
   return { add, idle };
 }
 
-function answer(part: Part, [stored, kept = 0, duplicates = 0, jumps = 0, thinned = 0]: number[]): void {
-  if (!stored) {
+function answer(part: Part, verdict: readonly unknown[]): void {
+  const [stored = 0, kept = 0, duplicates = 0, jumps = 0, thinned = 0] = verdict.map(Number);
+  if (stored === 0) {
     part.fail(new CannotKeep("buffer_full", BUFFER_FULL_RETRY_AFTER_S));
+    return;
+  }
+  if (jumps + thinned === 0) {
+    part.settle({ kept, duplicates, rejections: NO_REJECTIONS });
     return;
   }
   const rejections = new Map<RejectionReason, number>();
@@ -436,31 +450,32 @@ function messageCounters(entry: Exclude<KeepEntry, { kind: "malformed" }>): Args
 }
 
 function countersOnly(source: string, receivedAt: number, counters: Args): Write {
-  return { source, receivedAt, bodyPrint: "", counters, limits: [], readings: [], readingCount: 0 };
+  return { source, receivedAt, bodyPrint: "", counters, readings: [], readingCount: 0 };
 }
 
 function appendArgs(args: Args, write: Write): void {
   args.push(write.source, write.receivedAt, write.bodyPrint);
-  args.push(write.counters.length / 2, ...write.counters, write.limits.length / 2, ...write.limits);
-  args.push(write.readingCount);
+  args.push(write.counters.length / 2, ...write.counters, write.readingCount);
   for (const arg of write.readings) args.push(arg);
 }
 
-function readingArgs(source: KeepSource, { reading, routes: found }: RoutedReading): Args {
-  const filters = source.maxImpliedMps !== undefined || source.minIntervalMs !== undefined;
-  const args: Args = [
-    reading.deviceId,
-    reading.fixTime,
-    placeByte(reading),
-    source.maxImpliedMps ?? "",
-    source.minIntervalMs ?? "",
-    filters ? `${radians(reading.latitude)},${radians(reading.longitude)}` : "",
-    found.length,
-  ];
-  for (const route of found) {
-    args.push(`${route.lane}|${source.name}`, route.unmapped ?? "", route.destination, route.record(reading));
+function readingsArgs(source: KeepSource, routed: readonly RoutedReading[]): Args {
+  const args: Args = [];
+  for (const { reading, routes } of routed) {
+    args.push(reading.deviceId, placeByte(reading), filterText(source, reading), waysText(routes));
+    for (const { line, record } of routes) args.push(line, record(reading));
   }
   return args;
+}
+
+function filterText({ maxImpliedMps, minIntervalMs }: KeepSource, { latitude, longitude }: Reading): string {
+  if (maxImpliedMps === undefined && minIntervalMs === undefined) return "";
+  return `${maxImpliedMps ?? ""};${minIntervalMs ?? ""};${radians(latitude)};${radians(longitude)}`;
+}
+
+function waysText(routes: readonly Route[]): string {
+  const unmapped = routes[0]?.unmapped ?? null;
+  return unmapped === null ? String(routes.length) : `${routes.length}${unmapped === "hold" ? "h" : "f"}`;
 }
 
 /** One byte of the place to 1e-7 degrees: tells a resent fix from a conflicting one 255 times in 256. */

@@ -1,8 +1,8 @@
 /** Builds the queue from its parts: keep, lanes, jobs, delivery, sweep, and the questions ops may ask. */
 
 import type { Keep } from "../intake.ts";
-import type { QueueStatus } from "../status.ts";
 import type { Client } from "../servicetitan/client.ts";
+import type { QueueStatus } from "../status.ts";
 import { createDelivery, type DeliveryEvents } from "./deliver.ts";
 import type { QueueDestination } from "./destination.ts";
 import { reviewHeld } from "./held.ts";

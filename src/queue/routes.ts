@@ -10,8 +10,8 @@ export interface Route {
   destination: string;
   /** Key prefix of the destination's scope. */
   scope: string;
-  /** `destination|lane`. */
-  lane: string;
+  /** `destination|lane|source`: where it waits. */
+  line: string;
   /** Null when a mapping row names the device or no mapping is configured; else the source's policy. */
   unmapped: "forward" | "hold" | null;
   /** The reading as it waits in Redis. */
@@ -50,6 +50,11 @@ const MAX_REMEMBERED_DEVICES = 100_000;
 
 export function createRoutes({ destinations, sources, mapping }: RoutesOptions) {
   let remembered = new Map<string, readonly Route[]>();
+  const limitsOf = new Map<string, (string | number)[]>();
+  for (const { name, scope, bufferBytes } of destinations.values()) {
+    const [n = 0, ...pairs] = limitsOf.get(scope) ?? [0];
+    limitsOf.set(scope, [Number(n) + 1, ...pairs, name, bufferBytes]);
+  }
 
   function of(source: string, device: string): readonly Route[] {
     const key = `${source}|${device}`;
@@ -79,7 +84,7 @@ export function createRoutes({ destinations, sources, mapping }: RoutesOptions) 
     return {
       destination: name,
       scope: destination.scope,
-      lane: `${name}|${laneOf(unit.unitId, destination.lanes)}`,
+      line: `${name}|${laneOf(unit.unitId, destination.lanes)}|${source}`,
       unmapped,
       record: (reading) => encodeRecord(source, unit, reading, toPing(reading, source, unit, destination)),
     };
@@ -101,11 +106,9 @@ export function createRoutes({ destinations, sources, mapping }: RoutesOptions) 
     return byScope;
   }
 
-  /** Destination and byte limit, flat, for every destination the readings go to. */
-  function limits(routed: readonly RoutedReading[]): (string | number)[] {
-    const names = new Set<string>();
-    for (const { routes } of routed) for (const { destination } of routes) names.add(destination);
-    return [...names].flatMap((name) => [name, destinations.get(name)?.bufferBytes ?? 0]);
+  /** For the script: number of destinations in the scope, then name and byte limit of each. */
+  function limits(scope: string): (string | number)[] {
+    return limitsOf.get(scope) ?? [0];
   }
 
   /** To be called when the mapping changed. */

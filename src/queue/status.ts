@@ -1,6 +1,7 @@
 /** Tells what is where: counters, and what waits, is held or in flight, counted from the structures in one step per scope. */
 
 import type { Redis } from "ioredis";
+import { externalIdOf } from "../servicetitan/ping.ts";
 import type {
   Accounting,
   DestinationStatus,
@@ -10,7 +11,6 @@ import type {
   SilentUnit,
   SourceStatus,
 } from "../status.ts";
-import { externalIdOf } from "../servicetitan/ping.ts";
 import type { QueueDestination } from "./destination.ts";
 import type { Jobs } from "./jobs.ts";
 import { keys } from "./keys.ts";
