@@ -238,6 +238,8 @@ export async function startBroker(options: EmbeddedBrokerOptions): Promise<Embed
     });
     if (unkept > 0) await Promise.race([idle, pause(withinMs, undefined, { ref: false })]);
     ended = true;
+    // The last acknowledgements are written in this turn of the event loop, and closing would throw them away.
+    await new Promise((resolve) => setImmediate(resolve));
     await new Promise<void>((resolve) => aedes.close(resolve));
     for (const socket of sockets) socket.destroy();
     await closed;

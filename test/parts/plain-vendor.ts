@@ -68,14 +68,14 @@ export function pointText(id: string, index: number): string {
   return JSON.stringify({ id, t: 1_700_000_000_000 + index * 1000, lat: 30.27, lon: -97.74 });
 }
 
-export type Told = {
-  [K in keyof IntakeEvents]: { event: K } & Parameters<IntakeEvents[K]>[0];
-}[keyof IntakeEvents];
+type Named = Exclude<keyof IntakeEvents, "fixSeen">;
+export type Told = { [K in Named]: { event: K } & Parameters<IntakeEvents[K]>[0] }[Named];
 
 /** An intake over the given keep, and what it told. */
 export function intakeOver(keep: Keep): { intake: Intake; told: Told[] } {
   const told: Told[] = [];
   const events: IntakeEvents = {
+    fixSeen: () => {},
     messageRefused: (event) => void told.push({ event: "messageRefused", ...event }),
     messageMalformed: (event) => void told.push({ event: "messageMalformed", ...event }),
     candidateRejected: (event) => void told.push({ event: "candidateRejected", ...event }),

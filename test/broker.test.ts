@@ -1,0 +1,336 @@
+/** The embedded broker over real MQTT: who may say what, and that PUBACK means kept. */
+
+import { once } from "node:events";
+import { connect as connectSocket } from "node:net";
+import mqtt, { type IClientOptions, type MqttClient } from "mqtt";
+import mqttPacket, { type Packet } from "mqtt-packet";
+import { afterEach, expect, test } from "vitest";
+import { type EmbeddedBrokerEvents, type EmbeddedBrokerOptions, startBroker } from "../src/broker.ts";
+import { CannotKeep } from "../src/intake.ts";
+import { publishTo } from "../src/mqtt.ts";
+import { createFrameGuard } from "../src/mqtt-frames.ts";
+import { createAuthority, whyNotCertificates } from "./parts/certificates.ts";
+import { door, memoryKeep } from "./parts/memory-keep.ts";
+import { intakeOver, mqttSource, pointText } from "./parts/plain-vendor.ts";
+import { until } from "./parts/wait.ts";
+
+const closers: (() => Promise<unknown> | unknown)[] = [];
+afterEach(async () => {
+  for (const close of closers.splice(0).reverse()) await close();
+});
+
+const devices = ["van-1", "van-2"].map((username) => ({
+  username,
+  password: `secret of ${username}`,
+  source: "fleet",
+  topics: ["%u/#"],
+}));
+
+async function start(changes: Partial<EmbeddedBrokerOptions> = {}) {
+  const keep = memoryKeep();
+  const told: Record<string, unknown>[] = [];
+  const events: EmbeddedBrokerEvents = {
+    deviceRefused: (event) => void told.push({ event: "deviceRefused", ...event }),
+    failed: (event) => void told.push({ event: "failed", ...event }),
+  };
+  const broker = await startBroker({
+    host: "127.0.0.1",
+    port: 0,
+    devices,
+    maxUnkept: 1000,
+    maximumPacketBytes: 262_144,
+    sources: new Map([["fleet", mqttSource("fleet")]]),
+    intake: intakeOver(keep).intake,
+    events,
+    ...changes,
+  });
+  closers.push(() => broker.close(0));
+  const url = `mqtt://127.0.0.1:${broker.port}`;
+  const device = async (username = "van-1", options: IClientOptions = {}): Promise<MqttClient> => {
+    const password = `secret of ${username}`;
+    const client = await mqtt.connectAsync(url, { username, password, reconnectPeriod: 0, ...options });
+    client.on("error", () => {});
+    closers.push(() => client.endAsync(true));
+    return client;
+  };
+  return { broker, keep, told, url, device };
+}
+
+/** Resolves when the connection ends; how it ends, by an error or not, is the operating system's choice. */
+const closing = (client: MqttClient): Promise<void> =>
+  new Promise((resolve) => void client.once("close", resolve));
+
+const indexes = (keep: ReturnType<typeof memoryKeep>): number[] =>
+  keep.kept().map(({ fixTime }) => (fixTime - 1_700_000_000_000) / 1000);
+
+test("QoS 0, 1 and 2 are kept", async () => {
+  const { device, keep } = await start();
+  const client = await device();
+  for (const qos of [0, 1, 2] as const)
+    await client.publishAsync("van-1/pos", pointText("van-1", qos), { qos });
+  await until(() => indexes(keep).length === 3, { what: "three messages" });
+  expect(indexes(keep).sort()).toEqual([0, 1, 2]);
+});
+
+test.each([1, 2] as const)("QoS %i: acknowledged after keep and not before", async (qos) => {
+  const { device, keep } = await start();
+  const client = await device();
+  const slow = door();
+  keep.before = () => slow.opened;
+  const acks: string[] = [];
+  client.on("packetreceive", ({ cmd }) => {
+    if (cmd.startsWith("pub")) acks.push(cmd);
+  });
+  const published = client.publishAsync("van-1/pos", pointText("van-1", 0), { qos });
+  await until(() => keep.waiting() === 1, { what: "the message at keep" });
+  // An answer to a later packet: had there been an acknowledgement, it would have come first.
+  await expect(client.subscribeAsync("x")).rejects.toThrow();
+  expect(acks).toEqual([]);
+  slow.open();
+  await published;
+  expect(indexes(keep)).toEqual([0]);
+});
+
+test("a wrong password, an unknown name and no name are refused alike", async () => {
+  const { url, broker, told } = await start();
+  const attempts = [
+    { username: "van-1", password: "secret of van-2" },
+    { username: "who", password: "" },
+    { username: "", password: "" },
+    {},
+  ];
+  const reasons = new Set<string>();
+  for (const attempt of attempts) {
+    const failure = await publishTo(url, attempt).catch((error: unknown) => error);
+    reasons.add(failure instanceof Error ? failure.message : "connected");
+  }
+  expect([...reasons]).toEqual(["Connection refused: Bad username or password"]);
+  expect(broker.state().refusedLogins).toBe(4);
+  expect(told[0]).toMatchObject({ event: "deviceRefused", reason: "bad_login" });
+  expect(JSON.stringify(told)).not.toContain("secret");
+});
+
+test.each(["van-2/pos", "van-10/pos", "$SYS/x", "/van-1/pos"])(
+  "publishing under %s ends the connection, counted",
+  async (topic) => {
+    const { device, keep, broker } = await start();
+    const client = await device();
+    const closed = closing(client);
+    client.publish(topic, pointText("van-1", 0), { qos: 1 });
+    await closed;
+    expect(keep.entries).toEqual([]);
+    expect(keep.refusals).toEqual([{ source: "fleet", reason: "unproven" }]);
+    expect(broker.state().refusedPublishes).toBe(1);
+  },
+);
+
+test("nobody subscribes, and a device that tries goes on publishing", async () => {
+  const { device, keep } = await start();
+  const spy = await device("van-2");
+  const heard: string[] = [];
+  spy.on("message", (topic) => void heard.push(topic));
+  for (const filter of ["#", "van-2/cmd", "van-1/#", "$SYS/#"]) {
+    await expect(spy.subscribeAsync(filter, { qos: 1 })).rejects.toThrow(/Unspecified error|Subscribe error/);
+  }
+  const client = await device();
+  await client.publishAsync("van-1/pos", pointText("van-1", 0), { qos: 1, retain: true });
+  await spy.publishAsync("van-2/pos", pointText("van-2", 1), { qos: 1 });
+  expect(indexes(keep)).toEqual([0, 1]);
+  expect(heard).toEqual([]);
+});
+
+test("a last will is dropped", async () => {
+  const { device, keep, broker } = await start();
+  const will = {
+    topic: "van-1/pos",
+    payload: Buffer.from(pointText("van-1", 7)),
+    qos: 1 as const,
+    retain: false,
+  };
+  const client = await device("van-1", { will });
+  client.stream.destroy();
+  await until(() => broker.state().connections === 0, { what: "the connection to end" });
+  const next = await device();
+  await next.publishAsync("van-1/pos", pointText("van-1", 1), { qos: 1 });
+  expect(indexes(keep)).toEqual([1]);
+});
+
+test("a device cannot push another one out by taking its client id", async () => {
+  const { device, keep } = await start();
+  const first = await device("van-1", { clientId: "same" });
+  await device("van-2", { clientId: "same" });
+  await first.publishAsync("van-1/pos", pointText("van-1", 0), { qos: 1 });
+  expect(first.connected).toBe(true);
+  expect(indexes(keep)).toEqual([0]);
+  const closed = closing(first);
+  await device("van-1", { clientId: "same" });
+  await closed;
+});
+
+test("what cannot be kept is offered again while the device waits", async () => {
+  const { device, keep } = await start();
+  const client = await device();
+  let refusals = 0;
+  keep.before = () => {
+    refusals += 1;
+    if (refusals < 4) throw new CannotKeep("storage_unavailable", 1);
+  };
+  await client.publishAsync("van-1/pos", pointText("van-1", 0), { qos: 1 });
+  expect(refusals).toBe(4);
+  expect(indexes(keep)).toEqual([0]);
+});
+
+test("in the end the connection is closed without acknowledgement, and the device sends it again", async () => {
+  const { device, keep } = await start({ limits: { holdMs: 200 } });
+  const client = await device("van-1", { reconnectPeriod: 100, clean: false, clientId: "van" });
+  keep.before = () => {
+    throw new CannotKeep("storage_unavailable", 1);
+  };
+  const closed = closing(client);
+  const published = client.publishAsync("van-1/pos", pointText("van-1", 0), { qos: 1 });
+  await closed;
+  keep.before = () => {};
+  await published;
+  expect(indexes(keep)).toEqual([0]);
+});
+
+test("malformed goes to quarantine, too large is counted; both are acknowledged", async () => {
+  const { device, keep } = await start({ maximumPacketBytes: 1000 });
+  const client = await device();
+  await client.publishAsync("van-1/pos", "not json", { qos: 1 });
+  await client.publishAsync("van-1/pos", "x".repeat(1001), { qos: 1 });
+  await client.publishAsync("van-1/pos", pointText("bug", 0), { qos: 1 });
+  expect(keep.entries).toMatchObject([
+    { kind: "malformed", reason: "malformed" },
+    { kind: "malformed", reason: "internal_error" },
+  ]);
+  expect(keep.refusals).toEqual([{ source: "fleet", reason: "too_large" }]);
+});
+
+test("a packet far over the limit ends the connection before it is in memory", async () => {
+  const { device, broker, told } = await start({ maximumPacketBytes: 10_000 });
+  const client = await device();
+  const closed = closing(client);
+  client.publish("van-1/pos", Buffer.alloc(50_000_000), { qos: 1 });
+  await closed;
+  expect(told).toContainEqual({ event: "deviceRefused", client: "127.0.0.1", reason: "too_large" });
+  expect(broker.state().messages).toBe(0);
+});
+
+test("sockets are not read while too much is unkept, and all of it arrives afterwards", async () => {
+  const { device, keep, broker } = await start({ maxUnkept: 50 });
+  const slow = door();
+  keep.before = () => slow.opened;
+  const clients = await Promise.all([device("van-1"), device("van-2")]);
+  // 2 kB each, so that one read of a socket (64 kB) holds some 30 of them.
+  const filler = "x".repeat(2000);
+  const published = clients.flatMap((client, i) =>
+    Array.from({ length: 1000 }, (_, n) => {
+      const point = { ...JSON.parse(pointText(`van-${i + 1}`, n)), filler };
+      return client.publishAsync(`van-${i + 1}/pos`, JSON.stringify(point), { qos: 1 });
+    }),
+  );
+  await until(() => broker.state().paused, { what: "the pause" });
+  const held = keep.waiting();
+  expect(held).toBeGreaterThanOrEqual(50);
+  expect(held).toBeLessThan(150);
+  // A third device is not read either: its login waits.
+  const third = device("van-2", { clientId: "third" });
+  expect(keep.waiting()).toBe(held);
+  slow.open();
+  await third;
+  await Promise.all(published);
+  expect(indexes(keep)).toHaveLength(2000);
+  expect(broker.state()).toMatchObject({ unkept: 0, paused: false });
+});
+
+test("who says nothing, or junk, is shown out; others are not disturbed", async () => {
+  const { broker, device, keep } = await start({ limits: { loginWithinMs: 200 } });
+  const client = await device();
+  const silent = connectSocket(broker.port, "127.0.0.1");
+  const junk = connectSocket(broker.port, "127.0.0.1");
+  const huge = connectSocket(broker.port, "127.0.0.1");
+  const closed = [silent, junk, huge].map((socket) => once(socket.on("error", () => {}).resume(), "close"));
+  junk.write(Buffer.from(Array.from({ length: 10_000 }, (_, i) => (i * 7919) % 256)));
+  // A CONNECT that announces 200 MB.
+  huge.write(Buffer.from([0x10, 0x80, 0xa8, 0xaf, 0x5f]));
+  await Promise.all(closed);
+  await client.publishAsync("van-1/pos", pointText("van-1", 0), { qos: 1 });
+  expect(indexes(keep)).toEqual([0]);
+});
+
+test("version 5 is refused in words a device understands", async () => {
+  const { url } = await start();
+  const options = { username: "van-1", password: "secret of van-1", protocolVersion: 5 as const };
+  await expect(publishTo(url, options)).rejects.toThrow(/refused/i);
+});
+
+test("no more connections than allowed", async () => {
+  const { device, broker } = await start({ limits: { connections: 1 } });
+  await device("van-1");
+  const extra = connectSocket(broker.port, "127.0.0.1");
+  await once(extra.on("error", () => {}).resume(), "close");
+  expect(broker.state().connections).toBe(1);
+});
+
+test("closing lets what is under way be kept", async () => {
+  const { device, keep, broker } = await start();
+  const client = await device();
+  const slow = door();
+  keep.before = () => slow.opened;
+  const published = client.publishAsync("van-1/pos", pointText("van-1", 0), { qos: 1 });
+  await until(() => keep.waiting() === 1, { what: "the message at keep" });
+  const closed = broker.close(20_000);
+  slow.open();
+  await published;
+  await closed;
+  expect(indexes(keep)).toEqual([0]);
+});
+
+test("a login that could mean another device is refused at the start", async () => {
+  const [login] = devices;
+  if (login === undefined) throw new Error("no login");
+  for (const username of ["+", "#", "a/b", "$SYS"]) {
+    await expect(start({ devices: [{ ...login, username }] })).rejects.toThrow(/may not contain/);
+  }
+  await expect(start({ devices: [{ ...login, source: "who" }] })).rejects.toThrow(/unknown source/);
+});
+
+test.skipIf(whyNotCertificates() !== null)("TLS, and devices' certificates where a CA is given", async () => {
+  const authority = createAuthority();
+  closers.push(authority.remove);
+  const { cert, key } = authority.sign("broker");
+  const sender = authority.sign("sender");
+  const { broker, keep } = await start({ tls: { cert, key, ca: authority.ca } });
+  const url = `mqtts://localhost:${broker.port}`;
+  const login = { username: "van-1", password: "secret of van-1", ca: authority.ca };
+  const publisher = await publishTo(url, { ...login, cert: sender.cert, key: sender.key });
+  closers.push(() => publisher.close());
+  await publisher.publish("van-1/pos", pointText("van-1", 0), 1);
+  expect(indexes(keep)).toEqual([0]);
+  await expect(publishTo(url, login)).rejects.toThrow();
+});
+
+test("the frame guard follows packets over any cut of the stream", () => {
+  const packets: Packet[] = [
+    { cmd: "pingreq" },
+    { cmd: "publish", topic: "a", payload: "x".repeat(300), qos: 0, dup: false, retain: false },
+    { cmd: "publish", topic: "a", payload: "", qos: 0, dup: false, retain: false },
+    { cmd: "publish", topic: "a", payload: "x".repeat(200), qos: 0, dup: false, retain: false },
+  ];
+  const stream = Buffer.concat(packets.map((packet) => mqttPacket.generate(packet)));
+  for (const step of [1, 2, 3, 7, 64, stream.length]) {
+    for (const [limit, fits] of [
+      [303, true],
+      [302, false],
+    ] as const) {
+      const guard = createFrameGuard(() => limit);
+      let all = true;
+      for (let at = 0; at < stream.length; at += step) all &&= guard(stream.subarray(at, at + step));
+      expect([step, limit, all]).toEqual([step, limit, fits]);
+    }
+  }
+  expect(createFrameGuard(() => Number.POSITIVE_INFINITY)(Buffer.from([0x30, 0xff, 0xff, 0xff, 0xff]))).toBe(
+    false,
+  );
+});
