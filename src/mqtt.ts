@@ -40,6 +40,8 @@ export type MqttEvents = Pick<Events, "brokerConnected" | "brokerDisconnected" |
 export interface BrokerState {
   broker: string;
   connected: boolean;
+  /** The broker has taken our filters; from then on it keeps messages for us while we are away. */
+  subscribed: boolean;
   /** UTC milliseconds since 1970: since when it is connected, or not. */
   since: number;
   /** The last thing that went wrong; null once the broker has taken the subscriptions. */
@@ -217,7 +219,8 @@ export function connectBroker({
     since = Date.now();
     events.brokerConnected({ broker, sessionPresent });
     // A resumed session has its filters; in our first connection they may be those of an older configuration.
-    if (!sessionPresent || !subscribed) subscribe();
+    subscribed &&= sessionPresent;
+    if (!subscribed) subscribe();
   });
   client.on("error", (error) => {
     if (/^Connection refused: /.test(error.message)) refused(error.message);
@@ -248,6 +251,7 @@ export function connectBroker({
     state: () => ({
       broker,
       connected,
+      subscribed,
       since,
       lastError,
       messages,

@@ -1,0 +1,36 @@
+/** A gateway process that takes MQTT messages and never keeps one: made to be killed. */
+
+import { connectBroker } from "../../src/mqtt.ts";
+import { memoryKeep } from "./memory-keep.ts";
+import { intakeOver, mqttSource } from "./plain-vendor.ts";
+
+const [url = "", version = ""] = process.argv.slice(2);
+const keep = memoryKeep();
+keep.before = () => {
+  console.log(`holds ${keep.waiting()}`);
+  return new Promise(() => {});
+};
+const connection = connectBroker({
+  broker: "main",
+  settings: {
+    url,
+    clientId: "gateway",
+    protocolVersion: version === "4" ? 4 : 5,
+    rejectUnauthorized: true,
+    keepaliveS: 30,
+    receiveMaximum: 500,
+    maximumPacketBytes: 262_144,
+    sessionExpiryS: 3600,
+  },
+  subscriptions: [{ source: mqttSource("fleet"), topics: ["fleet/#"] }],
+  intake: intakeOver(keep).intake,
+  events: {
+    brokerConnected: () => {},
+    brokerDisconnected: () => {},
+    brokerRefused: () => {},
+    failed: () => {},
+  },
+});
+setInterval(() => {
+  if (connection.state().subscribed) console.log("subscribed");
+}, 20);
