@@ -5,13 +5,14 @@ import { once } from "node:events";
 import { buffer } from "node:stream/consumers";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { adapters } from "./adapters/index.ts";
+import { CannotStart } from "./cannot-start.ts";
 import { type Config, describeConfig, givenRedisUrl, loadConfig } from "./config.ts";
 import { decodeCommand } from "./decode.ts";
 import { runDemo } from "./demo.ts";
 import { publishTo } from "./mqtt.ts";
 import { SPEED_UNITS } from "./reading.ts";
 import { replayCommand } from "./replay-command.ts";
-import { CannotStart, startGateway, VERSION } from "./server.ts";
+import { startGateway, VERSION } from "./server.ts";
 
 const program = new Command("waypost")
   .description("Takes vendors' GPS messages in and delivers them to ServiceTitan.")
@@ -25,6 +26,8 @@ program
     const gateway = await startGateway(configOrExit(file));
     await signalled();
     await gateway.close();
+    // A request to ServiceTitan that hangs would keep the process alive beyond the time it was given.
+    process.exit();
   });
 
 program

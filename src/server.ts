@@ -2,35 +2,28 @@
 
 import type { AddressInfo } from "node:net";
 import { createHistogram } from "node:perf_hooks";
+import { setTimeout as sleep } from "node:timers/promises";
 import { serve } from "@hono/node-server";
 import type { Logger } from "pino";
 import { collectDefaultMetrics, Registry } from "prom-client";
 import { adapters } from "./adapters/index.ts";
 import { type EmbeddedBroker, startBroker } from "./broker.ts";
+import { CannotStart, orCannotStart } from "./cannot-start.ts";
 import type { Config } from "./config.ts";
 import { createEvents, type Events } from "./events.ts";
 import { createIntake, type Intake, type Source } from "./intake.ts";
+import { type LeasedBroker, leasedBroker } from "./leased-broker.ts";
 import { createLogger } from "./log.ts";
 import { type WatchedMapping, watchMapping } from "./mapping.ts";
-import { type BrokerConnection, connectBroker } from "./mqtt.ts";
 import { createOpsApp, type SentPing } from "./ops/app.ts";
 import { createClockWatch } from "./ops/clocks.ts";
 import { policiesOf } from "./ops/policies.ts";
-import type { BrokerState, QueueStatus } from "./status.ts";
-import {
-  brokerSettingsOf,
-  budgetsOf,
-  destinationsOf,
-  EMBEDDED,
-  intakeSourcesOf,
-  queueSourcesOf,
-  subscriptionsOf,
-  tlsOf,
-} from "./parts.ts";
+import { budgetsOf, destinationsOf, EMBEDDED, intakeSourcesOf, queueSourcesOf, tlsOf } from "./parts.ts";
 import { createQueue, type Queue } from "./queue/queue.ts";
 import { MPS_PER } from "./reading.ts";
-import { createClient } from "./servicetitan/client.ts";
-import { createWebhookApp, serveWebhooks } from "./webhook.ts";
+import { type Client, createClient } from "./servicetitan/client.ts";
+import type { BrokerState, QueueStatus } from "./status.ts";
+import { createWebhookApp, serveWebhooks, type WebhookServer } from "./webhook.ts";
 
 export const VERSION = "0.1.0";
 
@@ -46,16 +39,6 @@ export interface Gateway {
   close(): Promise<void>;
 }
 
-/** A configuration that is right in itself, but not for this machine: a file, a port. */
-export class CannotStart extends Error {
-  readonly problems: string[];
-  constructor(problems: string[], cause?: unknown) {
-    super(`Cannot start: ${problems.join("; ")}`, { cause });
-    this.name = "CannotStart";
-    this.problems = problems;
-  }
-}
-
 /** Of what is left for closing, webhooks and brokers get this share; the rest is for deliveries. */
 const INTAKE_SHARE = 0.3;
 
@@ -63,6 +46,28 @@ export async function startGateway(
   config: Config,
   logger: Logger = createLogger({ level: config.log.level }),
 ): Promise<Gateway> {
+  const opened: Opened = { brokers: [] };
+  try {
+    return await openAll(config, logger, opened);
+  } catch (error) {
+    // What is open would keep the process alive, and the lease of a broker from whoever starts properly.
+    await closeAll(opened, config.shutdownMs);
+    throw error;
+  }
+}
+
+/** What has to be closed again, as far as it has been opened. */
+interface Opened {
+  mapping?: WatchedMapping;
+  client?: Client;
+  queue?: Queue;
+  webhooks?: WebhookServer;
+  embedded?: EmbeddedBroker;
+  brokers: LeasedBroker[];
+  ops?: { close(): Promise<void> };
+}
+
+async function openAll(config: Config, logger: Logger, opened: Opened): Promise<Gateway> {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   const latency = createHistogram();
@@ -73,11 +78,14 @@ export async function startGateway(
   });
 
   const destinations = destinationsOf(config);
-  let queue: Queue | null = null;
-  const mapping = config.mapping ? await mappingOf(config, events, () => void queue?.mappingChanged()) : null;
+  const mapping = config.mapping
+    ? await mappingOf(config, events, () => void opened.queue?.mappingChanged())
+    : null;
+  if (mapping) opened.mapping = mapping;
   const { httpProxy = null, httpsProxy = null, noProxy = "" } = config.proxy;
   const client = createClient({ proxy: { httpProxy, httpsProxy, noProxy } });
-  queue = createQueue({
+  opened.client = client;
+  const queue = createQueue({
     redis: config.redis,
     sources: queueSourcesOf(config, destinations),
     destinations,
@@ -91,45 +99,51 @@ export async function startGateway(
     budgets: budgetsOf(config),
     events,
   });
+  opened.queue = queue;
   const sources = intakeSourcesOf(config, adapters);
   const intake = createIntake({ keep: queue.keep, events: { ...events, fixSeen: clocks.observe } });
 
-  const webhooks = await serveWebhooks({
-    app: createWebhookApp({
-      sources: new Map([...sources].filter(([, source]) => source.proof !== null)),
-      intake,
-      limits: config.http,
-      trustedProxies: config.http.trustedProxies,
-      events,
+  const webhooks = await orCannotStart("http", config.http, () =>
+    serveWebhooks({
+      app: createWebhookApp({
+        sources: new Map([...sources].filter(([, source]) => source.proof !== null)),
+        intake,
+        limits: config.http,
+        trustedProxies: config.http.trustedProxies,
+        events,
+      }),
+      host: config.http.host,
+      port: config.http.port,
+      tls: tlsOf(config.http.tls),
     }),
-    host: config.http.host,
-    port: config.http.port,
-    tls: tlsOf(config.http.tls),
-  });
-  const embedded = await embeddedBroker(config, sources, intake, events);
-  const remote = Object.keys(config.mqtt.brokers).map((name) =>
-    leasedBroker(name, { config, queue, sources, intake, events }),
   );
+  opened.webhooks = webhooks;
+  const embedded = await embeddedBroker(config, sources, intake, events);
+  if (embedded) opened.embedded = embedded;
 
-  const opened = queue;
   const ops = createOpsApp({
     token: config.ops.token,
-    queryStatus: opened.queryStatus,
-    queryPings: (question) => sentPings(question, { config, mapping, queue: opened }),
+    queryStatus: queue.queryStatus,
+    queryPings: (question) => sentPings(question, { config, mapping, queue }),
     brokers: () => [
       ...(embedded ? [embeddedState(embedded)] : []),
-      ...remote.map((broker) => broker.state()),
+      ...opened.brokers.map((broker) => broker.state()),
     ],
     clocks,
     registry,
     async ready() {
-      const problems = await opened.readiness();
+      const problems = await queue.readiness();
       return { ready: problems.length === 0, problems };
     },
     info: { version: VERSION, startedAtMs: Date.now(), policies: policiesOf(config) },
     events,
   });
-  const opsServer = await listen(ops.fetch, config.ops);
+  const opsServer = await orCannotStart("ops", config.ops, () => listen(ops.fetch, config.ops));
+  opened.ops = opsServer;
+  // Last: a process that cannot open its ports must not take a broker's session from one that runs.
+  opened.brokers = Object.keys(config.mqtt.brokers).map((name) =>
+    leasedBroker(name, { config, queue, sources, intake, events }),
+  );
   const ports = {
     webhooks: webhooks.port,
     ops: opsServer.port,
@@ -141,21 +155,28 @@ export async function startGateway(
     webhookPort: webhooks.port,
     opsPort: opsServer.port,
     brokerPort: embedded?.port ?? null,
-    status: opened.queryStatus,
+    status: queue.queryStatus,
     latency: () => ({ p50Ms: latency.percentile(50), p99Ms: latency.percentile(99) }),
-    async close() {
-      const intakeMs = config.shutdownMs * INTAKE_SHARE;
-      await Promise.all([
-        webhooks.close(intakeMs),
-        embedded?.close(intakeMs),
-        ...remote.map((broker) => broker.close(intakeMs)),
-      ]);
-      mapping?.stop();
-      await opened.close();
-      await client.close();
-      await opsServer.close();
-    },
+    close: () => closeAll(opened, config.shutdownMs),
   };
+}
+
+async function closeAll(opened: Opened, withinMs: number): Promise<void> {
+  const deadline = performance.now() + withinMs;
+  const intakeMs = withinMs * INTAKE_SHARE;
+  await Promise.all([
+    opened.webhooks?.close(intakeMs),
+    opened.embedded?.close(intakeMs),
+    ...opened.brokers.map((broker) => broker.close(intakeMs)),
+  ]);
+  opened.mapping?.stop();
+  const deliveries = async () => {
+    await opened.queue?.close();
+    await opened.client?.close();
+  };
+  // A request that hangs is left to whoever takes its batch over.
+  await Promise.race([deliveries(), sleep(deadline - performance.now(), undefined, { ref: false })]);
+  await opened.ops?.close();
 }
 
 function timed(events: Events, delivered: (latencyMs: number) => void): Events {
@@ -192,74 +213,9 @@ async function embeddedBroker(
 ): Promise<EmbeddedBroker | null> {
   const { listen: settings } = config.mqtt;
   if (!settings) return null;
-  return startBroker({ ...settings, tls: tlsOf(settings.tls), sources, intake, events });
-}
-
-interface LeasedBroker {
-  state(): BrokerState;
-  close(withinMs: number): Promise<void>;
-}
-
-/** A broker session has one user: of all gateway processes the one that holds the lease connects, the others stand by. */
-function leasedBroker(
-  name: string,
-  parts: {
-    config: Config;
-    queue: Queue;
-    sources: ReadonlyMap<string, Source>;
-    intake: Intake;
-    events: Events;
-  },
-): LeasedBroker {
-  const { config, queue, sources, intake, events } = parts;
-  const settings = config.mqtt.brokers[name];
-  if (!settings) throw new Error(`Broker "${name}" is not configured.`);
-  let connection: BrokerConnection | null = null;
-  let standingBySince = Date.now();
-  const lease = queue.lease(`broker:${name}`, {
-    acquired() {
-      const subscriptions = subscriptionsOf(config, sources, name);
-      connection = connectBroker({
-        broker: name,
-        settings: brokerSettingsOf(settings),
-        subscriptions,
-        intake,
-        events,
-      });
-    },
-    lost() {
-      standingBySince = Date.now();
-      // What is not acknowledged comes again to whoever connects next.
-      connection?.close(0).catch((error: unknown) => events.failed({ where: `broker ${name}`, error }));
-      connection = null;
-    },
-  });
-  return {
-    state: () => (connection ? clientState(connection) : standby(name, standingBySince)),
-    async close(withinMs) {
-      await connection?.close(withinMs);
-      await lease.close();
-    },
-  };
-}
-
-function clientState(connection: BrokerConnection): BrokerState {
-  const { broker, connected, since, lastError, unacked } = connection.state();
-  return {
-    name: broker,
-    kind: "client",
-    state: connected ? "connected" : lastError === null ? "connecting" : "disconnected",
-    since: new Date(since).toISOString(),
-    reason: connected ? null : lastError,
-    unkept: unacked,
-    clients: null,
-  };
-}
-
-function standby(name: string, sinceMs: number): BrokerState {
-  const since = new Date(sinceMs).toISOString();
-  const reason = "another process holds the lease";
-  return { name, kind: "client", state: "standby", since, reason, unkept: 0, clients: null };
+  return orCannotStart("mqtt.listen", settings, () =>
+    startBroker({ ...settings, tls: tlsOf(settings.tls), sources, intake, events }),
+  );
 }
 
 const startedAt = new Date().toISOString();
