@@ -1,0 +1,162 @@
+/** Starts the gateway as a process of its own, with a configuration written for it, and starts it again after a kill. */
+
+import { once } from "node:events";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { stringify } from "yaml";
+import type { StatusDocument } from "../../src/ops/document.ts";
+import { SANDBOX_CLIENT, type SandboxApi } from "../../src/sandbox/api.ts";
+import { type Accounting, sumAccounting } from "../../src/status.ts";
+import { type CliProcess, startCli } from "./cli-process.ts";
+import { until } from "./wait.ts";
+
+/** Of the webhook source `vans`, the ops endpoint, and whatever else asks for one. */
+export const TOKEN = "end-to-end-token-0123456789";
+export const BEARER = { authorization: `Bearer ${TOKEN}` };
+
+export interface GatewayOptions {
+  redisUrl: string;
+  sandbox: Pick<SandboxApi, "url" | "authUrl">;
+  /** Settings of the destination `acme`. */
+  destination?: Record<string, unknown>;
+  /** In place of `vans`, the webhook source in our own format. */
+  sources?: Record<string, unknown>;
+  http?: Record<string, unknown>;
+  /** Whole sections of the configuration. */
+  sections?: Record<string, unknown>;
+  nodeArgs?: readonly string[];
+}
+
+export interface GatewayProcess {
+  configFile: string;
+  opsPort: number;
+  webhookPort: number;
+  /** Address of a source's webhook. */
+  webhook(source: string): string;
+  readonly pid: number;
+  /** Null while it runs. */
+  ended(): string | null;
+  log(): string;
+  status(): Promise<StatusDocument>;
+  accounting(): Promise<Accounting>;
+  /** Resolves with the status once nothing waits and nothing is in flight. */
+  drained(withinMs?: number): Promise<StatusDocument>;
+  kill(signal: NodeJS.Signals): void;
+  /** Starts it again with the same configuration and ports; resolves when it is ready. */
+  start(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+/** Loading TypeScript on a busy machine takes seconds. */
+const READY_WITHIN_MS = 60_000;
+
+export async function startGatewayProcess(options: GatewayOptions): Promise<GatewayProcess> {
+  const dir = mkdtempSync(join(tmpdir(), "waypost-gateway-"));
+  const configFile = join(dir, "waypost.yaml");
+  const ports = { http: await quietPort(), ops: await quietPort() };
+  writeFileSync(configFile, stringify(settingsOf(options, ports)));
+  const opsUrl = `http://127.0.0.1:${ports.ops}`;
+  let cli: CliProcess | null = null;
+
+  async function start(): Promise<void> {
+    await cli?.stop();
+    const started = await startCli(["start", "--config", configFile], { nodeArgs: options.nodeArgs ?? [] });
+    cli = started;
+    const state = await until(
+      async () => started.ended() ?? ((await fetch(`${opsUrl}/readyz`)).ok ? "ready" : null),
+      { withinMs: READY_WITHIN_MS, what: "the gateway's /readyz" },
+    );
+    if (state !== "ready") throw new Error(`the gateway ended (${state}): ${said(started)}`);
+  }
+
+  async function status(): Promise<StatusDocument> {
+    const answer = await fetch(`${opsUrl}/status`, { headers: BEARER });
+    if (!answer.ok) throw new Error(`/status answered ${answer.status}`);
+    return JSON.parse(await answer.text());
+  }
+
+  const accounting = async () => sumAccounting((await status()).sources);
+
+  await start();
+  return {
+    configFile,
+    opsPort: ports.ops,
+    webhookPort: ports.http,
+    webhook: (source) => `http://127.0.0.1:${ports.http}/webhooks/${source}`,
+    get pid() {
+      return cli?.pid ?? 0;
+    },
+    ended: () => cli?.ended() ?? null,
+    log: () => (cli === null ? "" : said(cli)),
+    status,
+    accounting,
+    drained: (withinMs = 60_000) =>
+      until(
+        async () => {
+          const found = await status();
+          const { waiting, inFlight } = sumAccounting(found.sources);
+          return waiting + inFlight === 0 ? found : null;
+        },
+        { withinMs, what: "an empty line" },
+      ),
+    kill: (signal) => cli?.kill(signal),
+    start,
+    async stop() {
+      await cli?.stop();
+      rmSync(dir, { recursive: true, force: true });
+    },
+  };
+}
+
+/**
+ * A port outside the range from which the system takes the local ports of connections: while a killed gateway is down,
+ * nobody who tries to reach it can be given its own port.
+ */
+export async function quietPort(): Promise<number> {
+  for (;;) {
+    const port = 20_000 + Math.floor(Math.random() * 12_000);
+    const server = createServer();
+    try {
+      server.listen(port, "127.0.0.1");
+      await once(server, "listening");
+      return port;
+    } catch {
+      // Taken: another.
+    } finally {
+      server.close();
+    }
+  }
+}
+
+/** The whole configuration as a file would hold it; what is not named keeps its default. */
+function settingsOf(options: GatewayOptions, ports: { http: number; ops: number }) {
+  const { clientId, clientSecret, appKey, tenants, providers } = SANDBOX_CLIENT;
+  const vans = { vendor: "json", destination: "acme", auth: { proof: "bearer", secret: TOKEN } };
+  return {
+    redis: { url: options.redisUrl },
+    http: { host: "127.0.0.1", port: ports.http, ...options.http },
+    ops: { host: "127.0.0.1", port: ports.ops, token: TOKEN },
+    log: { level: "warn" },
+    sources: options.sources ?? { vans },
+    destinations: {
+      acme: {
+        environment: "custom",
+        apiUrl: options.sandbox.url,
+        authUrl: options.sandbox.authUrl,
+        tenant: tenants[0],
+        provider: providers[0],
+        appKey,
+        clientId,
+        clientSecret,
+        ...options.destination,
+      },
+    },
+    ...options.sections,
+  };
+}
+
+function said(cli: CliProcess): string {
+  return `${cli.stdout().slice(-4000)}${cli.stderr().slice(-4000)}`;
+}
