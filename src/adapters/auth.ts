@@ -1,6 +1,6 @@
 /** The proofs by which vendors show that a message is theirs; all compare exact bytes in constant time. */
 
-import { createHash, createHmac, timingSafeEqual } from "node:crypto";
+import { createHmac, hash, timingSafeEqual } from "node:crypto";
 import ipaddr from "ipaddr.js";
 import type { Credentials, Message, Proof } from "./adapter.ts";
 
@@ -150,10 +150,18 @@ function afterScheme(headers: Message["headers"], scheme: string): string | unde
 
 function proveText(given: string | undefined, secrets: Credentials["secrets"]): string | null {
   if (given === undefined || given === "") return "missing_proof";
-  return matchesAny(
-    bytesOf(given),
-    secrets.filter(isUsable).map((secret) => Buffer.from(secret)),
-  );
+  return matchesOne(sha256(bytesOf(given)), hashesOf(secrets));
+}
+
+/** Hashed once for each configured list, which lives as long as the process. */
+const hashedLists = new WeakMap<Credentials["secrets"], readonly Uint8Array[]>();
+
+function hashesOf(secrets: Credentials["secrets"]): readonly Uint8Array[] {
+  const known = hashedLists.get(secrets);
+  if (known) return known;
+  const hashes = secrets.filter(isUsable).map((secret) => sha256(Buffer.from(secret)));
+  hashedLists.set(secrets, hashes);
+  return hashes;
 }
 
 /** An empty secret would be proven by sending nothing. */
@@ -167,14 +175,17 @@ function bytesOf(header: string): Buffer {
 }
 
 function matchesAny(given: Uint8Array, expected: readonly Uint8Array[]): string | null {
-  // Hashed first: timingSafeEqual wants equal lengths, and the length of a secret is part of it. Every one is
-  // compared, so that the time does not tell which of two matched.
-  const hashed = sha256(given);
+  return matchesOne(sha256(given), expected.map(sha256));
+}
+
+function matchesOne(given: Uint8Array, expected: readonly Uint8Array[]): string | null {
+  // Hashes: timingSafeEqual wants equal lengths, and the length of a secret is part of it. Every one is compared, so
+  // that the time does not tell which of two matched.
   let matches = 0;
-  for (const bytes of expected) matches += Number(timingSafeEqual(hashed, sha256(bytes)));
+  for (const each of expected) matches += Number(timingSafeEqual(given, each));
   return matches > 0 ? null : "wrong_proof";
 }
 
 function sha256(bytes: Uint8Array): Buffer {
-  return createHash("sha256").update(bytes).digest();
+  return hash("sha256", bytes, "buffer");
 }

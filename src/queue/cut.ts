@@ -68,8 +68,8 @@ local chosen, bytes = {}, 0
 local function choose(r)
   if expired(r) then gone(r, 'expired'); return true end
   if overtaken(r) then gone(r, 'superseded'); return true end
-  -- 16: the isNew key that is added at sending, and a comma.
-  local size = pingBytesOf(r) + 16
+  -- And a comma.
+  local size = pingBytesOf(r) + 1
   if #chosen >= maxPings or (#chosen > 0 and bytes + size > maxBytes) then return false end
   chosen[#chosen + 1] = r
   bytes = bytes + size
@@ -101,7 +101,7 @@ if not sifting then
     local seen = 0
     for _, source in ipairs(sources) do
       for _, r in ipairs(redis.call('LRANGE', p .. ':q:' .. lane .. '|' .. source, 0, maxPings - 1)) do
-        seen = seen + pingBytesOf(r) + 16
+        seen = seen + pingBytesOf(r) + 1
       end
     end
     if seen < maxBytes then return { 'wait', oldest + maxBatchAge - now } end

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Redis } from "ioredis";
 import type { Client, Prepared } from "../servicetitan/client.ts";
 import type { Attempt } from "../servicetitan/outcome.ts";
-import { externalIdOf, finishPing } from "../servicetitan/ping.ts";
+import { externalIdOf, toPing } from "../servicetitan/ping.ts";
 import { askLeave, type BatchPast } from "./attempt.ts";
 import type { CutBatch } from "./cut.ts";
 import type { QueueDestination } from "./destination.ts";
@@ -298,7 +298,7 @@ export function createDelivery(options: DeliveryOptions) {
     const of = (...wanted: Fate[]) => fates.filter((fate) => wanted.includes(fate)).length;
     fates.forEach((fate, i) => {
       const record = records[i];
-      if (fate === "d" && record) events.deliveryLatency(destination.name, now - record.receivedAt);
+      if (fate === "d" && record) events.deliveryLatency(destination.name, now - record.reading.receivedAt);
     });
     events.batchSettled({
       ...named(name),
@@ -331,32 +331,39 @@ function named({ destination, batchId, lane }: BatchName) {
 }
 
 function fixTimeAt(records: readonly BufferRecord[], position: number): number {
-  return records[position]?.fixTime ?? 0;
+  return records[position]?.reading.fixTime ?? 0;
 }
 
 function idsOf(records: readonly BufferRecord[], positions: readonly number[]): string[] {
   return positions.flatMap((position) => {
     const record = records[position];
-    return record ? [externalIdOf(record.source, record.device, record.fixTime)] : [];
+    return record ? [idOf(record)] : [];
   });
 }
 
+function idOf({ source, reading }: BufferRecord): string {
+  return externalIdOf(source, reading.deviceId, reading.fixTime);
+}
+
 function bodyOf(
-  { isNew }: QueueDestination,
+  { isNew, speedUnit }: QueueDestination,
   records: readonly BufferRecord[],
   newFlags: string,
   positions: readonly number[],
 ): string {
   const seen = new Set<string>();
-  const pings = positions.flatMap((position) => {
+  let body = "";
+  for (const position of positions) {
     const record = records[position];
-    if (!record) return [];
+    if (!record) continue;
+    const { reading, source, unit } = record;
     // Of a new unit's pings in one batch only the first is the first.
-    const first = newFlags[position] === "1" && !seen.has(record.unit);
-    seen.add(record.unit);
-    return [finishPing(record.ping, { isNew: isNew === "always" || (isNew === "first" && first) })];
-  });
-  return `[${pings.join(",")}]`;
+    const first = newFlags[position] === "1" && !seen.has(unit.unitId);
+    if (first) seen.add(unit.unitId);
+    const settings = { speedUnit, isNew: isNew === "always" || (isNew === "first" && first) };
+    body += `${body === "" ? "[" : ","}${toPing(reading, source, unit, settings)}`;
+  }
+  return `${body}]`;
 }
 
 /** 401, and 403 or 404 too: gateways answer those for a token of before a change of scopes. */

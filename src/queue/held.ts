@@ -1,7 +1,6 @@
 /** Readings of devices nobody has mapped yet, under the policy `hold`: only the newest of each, until a row appears. */
 
 import type { Redis } from "ioredis";
-import type { Reading } from "../reading.ts";
 import { keys } from "./keys.ts";
 import { run, script } from "./lua.ts";
 import { decodeRecord } from "./record.ts";
@@ -58,15 +57,13 @@ export async function reviewHeld({ redis, sources, routes, arrived }: HeldOption
   for (const { name, home, maxAgeMs } of sources) {
     const held = await redis.hgetall(keys.held(home, name));
     for (const [device, text] of Object.entries(held)) {
-      const record = decodeRecord(text);
+      const { reading } = decodeRecord(text);
       const found = routes
         .of(name, device)
         .filter((route) => route.unmapped !== "hold" && route.scope === home);
-      if (record.fixTime < Date.now() - maxAgeMs) {
+      if (reading.fixTime < Date.now() - maxAgeMs) {
         await run(redis, EXPIRE, home, [name, device, text]);
       } else if (found.length > 0) {
-        const { device: deviceId, ...facts } = record;
-        const reading: Reading = { deviceId, ...facts };
         await run(redis, RELEASE, home, [
           name,
           device,

@@ -33,11 +33,10 @@ end
 local anyFull = next(full) ~= nil
 local out, arrivals, order, lastSeen = {}, {}, {}, {}
 local function destinationOf(line) return string.sub(line, 1, string.find(line, '|', 1, true) - 1) end
-local prints, printsChanged = {}, {}
+-- Per source: device → its fingerprints, and the devices that were asked for and those that changed.
+local prints, asked, changed = {}, {}, {}
 local function seen(source, device, fixTime, place)
-  local key = source .. '|' .. device
-  local known = prints[key]
-  if known == nil then known = redis.call('HGET', p .. ':fp:' .. source, device) or ''; prints[key] = known end
+  local known = prints[source][device]
   local time = struct.pack('>I4', fixTime % 4294967296)
   local from = 1
   while true do
@@ -46,8 +45,8 @@ local function seen(source, device, fixTime, place)
     if found % 5 == 1 then return string.byte(known, found + 4) == place and 'duplicate' or 'conflict' end
     from = found + 1
   end
-  prints[key] = string.sub(known, -215) .. time .. string.char(place)
-  printsChanged[key] = { source, device }
+  prints[source][device] = string.sub(known, -215) .. time .. string.char(place)
+  changed[source][device] = true
   return nil
 end
 local lastFix, lastChanged = {}, {}
@@ -87,29 +86,53 @@ local function store(line, record)
   end
   records[#records + 1] = record
 end
--- Steps over a message's readings; says whether all their destinations have room.
-local function stepOver(readings)
-  local room = true
+-- First look at all messages: which devices they are of, and whether their destinations have room.
+local messages = tonumber(take())
+local firstMessage, room = at, {}
+for m = 1, messages do
+  local source = take()
+  at = at + 2
+  local counters = tonumber(take())
+  at = at + 2 * counters
+  room[m] = true
+  local readings = tonumber(take())
+  if readings > 0 and not prints[source] then prints[source], asked[source], changed[source] = {}, {}, {} end
   for i = 1, readings do
-    at = at + 3
+    local device = take()
+    if not prints[source][device] then
+      prints[source][device] = ''
+      table.insert(asked[source], device)
+    end
+    at = at + 2
     for r = 1, tonumber(string.match(take(), '^%d+')) do
-      if full[destinationOf(take())] then room = false end
-      at = at + 1
+      if anyFull and full[destinationOf(ARGV[at])] then room[m] = false end
+      at = at + 2
     end
   end
-  return room
 end
-for m = 1, tonumber(take()) do
+for source, devices in pairs(asked) do
+  for from = 1, #devices, 1000 do
+    local found = redis.call('HMGET', p .. ':fp:' .. source, unpack(devices, from, math.min(from + 999, #devices)))
+    for i, known in ipairs(found) do
+      if known then prints[source][devices[from + i - 1]] = known end
+    end
+  end
+end
+at = firstMessage
+for m = 1, messages do
   local source, receivedAt, bodyPrint = take(), take(), take()
   local counters = tonumber(take())
   local firstCounter = at
   at = at + 2 * counters
   local readings = tonumber(take())
-  local firstReading = at
-  local room = not anyFull or stepOver(readings)
   local kept, duplicates, jumps, thinned = 0, 0, 0, 0
-  if room then
-    at = firstReading
+  if not room[m] then
+    for i = 1, readings do
+      at = at + 3
+      local routes = tonumber(string.match(take(), '^%d+'))
+      at = at + 2 * routes
+    end
+  else
     for i = firstCounter, firstCounter + 2 * counters - 2, 2 do count(source, ARGV[i], tonumber(ARGV[i + 1])) end
     lastSeen[source] = receivedAt
     local resent = bodyPrint ~= '' and not redis.call('SET', p .. ':body:' .. bodyPrint, 1, 'NX', 'EX', 600)
@@ -143,13 +166,20 @@ for m = 1, tonumber(take()) do
     if kept > 0 then count(source, 'kept', kept) end
     if duplicates > 0 then count(source, 'duplicates', duplicates) end
   end
-  out[#out + 1] = room and 1 or 0
+  out[#out + 1] = room[m] and 1 or 0
   out[#out + 1] = kept
   out[#out + 1] = duplicates
   out[#out + 1] = jumps
   out[#out + 1] = thinned
 end
-for key, owner in pairs(printsChanged) do redis.call('HSET', p .. ':fp:' .. owner[1], owner[2], prints[key]) end
+for source, devices in pairs(changed) do
+  local flat = {}
+  for device in pairs(devices) do
+    flat[#flat + 1] = device
+    flat[#flat + 1] = prints[source][device]
+  end
+  pushAll('HSET', p .. ':fp:' .. source, flat)
+end
 for key, owner in pairs(lastChanged) do redis.call('HSET', p .. ':last:' .. owner[1], owner[2], lastFix[key]) end
 for source, receivedAt in pairs(lastSeen) do redis.call('HSET', p .. ':n:' .. source, 'lastMessageAt', receivedAt) end
 writeCounts()

@@ -101,23 +101,23 @@ export function encodeEntry(
   let fixTime = 0;
   let lat = 0;
   let lon = 0;
-  records.forEach((record, i) => {
+  records.forEach(({ unit, source, reading }, i) => {
     const fate = fates[i];
     if (fate !== "d" && fate !== "x" && fate !== "e") return;
-    const latE7 = Math.round(record.latitude * 1e7);
-    const lonE7 = Math.round(record.longitude * 1e7);
-    columns.unit.push(indexOf(record.unit));
-    columns.device.push(record.device === record.unit ? -1 : indexOf(record.device));
-    columns.source.push(indexOf(record.source));
-    columns.technician.push(indexOf(record.technician));
-    columns.fixTime.push(record.fixTime - fixTime);
-    columns.delay.push(record.receivedAt - record.fixTime);
+    const latE7 = Math.round(reading.latitude * 1e7);
+    const lonE7 = Math.round(reading.longitude * 1e7);
+    columns.unit.push(indexOf(unit.unitId));
+    columns.device.push(reading.deviceId === unit.unitId ? -1 : indexOf(reading.deviceId));
+    columns.source.push(indexOf(source));
+    columns.technician.push(indexOf(unit.technician));
+    columns.fixTime.push(reading.fixTime - fixTime);
+    columns.delay.push(reading.receivedAt - reading.fixTime);
     columns.lat.push(latE7 - lat);
     columns.lon.push(lonE7 - lon);
-    columns.speed.push(record.speedMps === null ? null : Math.round(record.speedMps * 100));
-    columns.heading.push(record.headingDeg === null ? null : Math.round(record.headingDeg * 10) / 10);
+    columns.speed.push(reading.speedMps === null ? null : Math.round(reading.speedMps * 100));
+    columns.heading.push(reading.headingDeg === null ? null : Math.round(reading.headingDeg * 10) / 10);
     columns.fate += fate;
-    fixTime = record.fixTime;
+    fixTime = reading.fixTime;
     lat = latE7;
     lon = lonE7;
   });

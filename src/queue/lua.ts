@@ -13,15 +13,12 @@ local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local function fixTimeOf(r) return tonumber(string.sub(r, 2, 14)) end
 local function receivedAtOf(r) return tonumber(string.sub(r, 15, 27)) end
-local function unitOf(r) return string.sub(r, 33, 32 + tonumber(string.sub(r, 28, 30))) end
+local function unitOf(r) return string.sub(r, 38, 37 + tonumber(string.sub(r, 28, 30))) end
 local function sourceOf(r)
-  local start = 33 + tonumber(string.sub(r, 28, 30))
+  local start = 38 + tonumber(string.sub(r, 28, 30))
   return string.sub(r, start, start + tonumber(string.sub(r, 31, 32)) - 1)
 end
-local function pingBytesOf(r)
-  local facts = 33 + tonumber(string.sub(r, 28, 30)) + tonumber(string.sub(r, 31, 32))
-  return #r - string.find(r, '\\n', facts, true)
-end
+local function pingBytesOf(r) return tonumber(string.sub(r, 33, 37)) end
 local tally = {}
 local function count(source, field, n)
   local counters = tally[source]

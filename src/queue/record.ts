@@ -1,53 +1,45 @@
-/** The form in which a ping waits in Redis: a fixed head that scripts can read without parsing, then facts, then the ping. */
+/** The form in which a ping waits in Redis: a head that scripts read without parsing, then what the ping is made from. */
 
 import type { Reading } from "../reading.ts";
+import { pingBytesAtMost, type Unit } from "../servicetitan/ping.ts";
 
 /** Version of the layout, its first character. A newer gateway must still read what an older one left behind. */
 const VERSION = "1";
 
-/** A record read back. */
+/**
+ * A record read back. The ping itself is written when it is sent: a third of the memory, and a change of the
+ * destination's speed unit reaches what is already waiting.
+ */
 export interface BufferRecord {
-  /** UTC milliseconds since 1970. */
-  fixTime: number;
-  /** UTC milliseconds since 1970. */
-  receivedAt: number;
-  unit: string;
+  unit: Unit;
   source: string;
-  device: string;
-  technician: string | null;
-  /** WGS84 degrees. */
-  latitude: number;
-  longitude: number;
-  speedMps: number | null;
-  headingDeg: number | null;
-  /** The encoded ping, still open at its end (see servicetitan/ping.ts). */
-  ping: string;
+  reading: Reading;
 }
 
+/** [latitude, longitude, speedMps, headingDeg], and only where they are not the unit's id: device, name, technician. */
 type Facts = [
-  device: string,
-  technician: string | null,
   latitude: number,
   longitude: number,
   speedMps: number | null,
   headingDeg: number | null,
+  device?: string,
+  name?: string,
+  technician?: string | null,
 ];
 
 /**
- * Encodes: version (1), fixTime (13 digits), receivedAt (13), bytes of unit (3), bytes of source (2), unit, source,
- * facts as a JSON array, a line feed, the open ping. Offsets are in bytes, as Lua counts them.
+ * Prepares everything that is the same for all readings of a device. A record is: version (1), fixTime (13 digits),
+ * receivedAt (13), bytes of unit (3), bytes of source (2), bytes of the encoded ping at most (5), unit, source, facts.
+ * Offsets are in bytes, as Lua counts them.
  */
-export function encodeRecord(
-  source: string,
-  unit: { unitId: string; technician: string | null },
-  reading: Reading,
-  ping: string,
-): string {
-  const unitBytes = Buffer.byteLength(unit.unitId);
-  const head = `${VERSION}${digits(reading.fixTime, 13)}${digits(reading.receivedAt, 13)}${digits(unitBytes, 3)}${digits(source.length, 2)}`;
-  const technician = unit.technician === null ? "null" : JSON.stringify(unit.technician);
-  const facts = `[${JSON.stringify(reading.deviceId)},${technician},${reading.latitude},${reading.longitude},${reading.speedMps},${reading.headingDeg}]`;
-  return `${head}${unit.unitId}${source}${facts}\n${ping}`;
+export function recordEncoder(source: string, device: string, unit: Unit): (reading: Reading) => string {
+  const lengths = `${digits(Buffer.byteLength(unit.unitId), 3)}${digits(source.length, 2)}`;
+  const size = digits(pingBytesAtMost(source, device, unit), 5);
+  const middle = `${lengths}${size}${unit.unitId}${source}[`;
+  const plain = unit.unitId === device && unit.unitName === device && unit.technician === null;
+  const tail = plain ? "]" : `,${JSON.stringify([device, unit.unitName, unit.technician]).slice(1)}`;
+  return ({ fixTime, receivedAt, latitude, longitude, speedMps, headingDeg }) =>
+    `${VERSION}${digits(fixTime, 13)}${digits(receivedAt, 13)}${middle}${latitude},${longitude},${shortSpeed(speedMps)},${headingDeg}${tail}`;
 }
 
 /** Reads a record back. Throws on another version or a damaged record: that is a bug, never vendor data. */
@@ -56,33 +48,39 @@ export function decodeRecord(text: string): BufferRecord {
   if (text[0] !== VERSION || !Number.isInteger(fixTime)) {
     throw new Error(`Buffer record of unknown version "${text.slice(0, 1)}": written by a newer gateway?`);
   }
-  const unit = unitOf(text, Number(text.slice(27, 30)));
-  const sourceEnd = 32 + unit.length + Number(text.slice(30, 32));
-  const lineFeed = text.indexOf("\n", sourceEnd);
-  const facts: Facts = JSON.parse(text.slice(sourceEnd, lineFeed));
-  const [device, technician, latitude, longitude, speedMps, headingDeg] = facts;
+  const unitId = unitOf(text, Number(text.slice(27, 30)));
+  const sourceEnd = HEAD + unitId.length + Number(text.slice(30, 32));
+  const facts: Facts = JSON.parse(text.slice(sourceEnd));
+  const [latitude, longitude, speedMps, headingDeg, deviceId = unitId, unitName = unitId, technician = null] =
+    facts;
   return {
-    fixTime,
-    receivedAt: Number(text.slice(14, 27)),
-    unit,
-    source: text.slice(32 + unit.length, sourceEnd),
-    device,
-    technician,
-    latitude,
-    longitude,
-    speedMps,
-    headingDeg,
-    ping: text.slice(lineFeed + 1),
+    unit: { unitId, unitName, technician },
+    source: text.slice(HEAD + unitId.length, sourceEnd),
+    reading: {
+      deviceId,
+      fixTime,
+      receivedAt: Number(text.slice(14, 27)),
+      latitude,
+      longitude,
+      speedMps,
+      headingDeg,
+    },
   };
 }
 
+/** Everything before the unit is of fixed width and plain ASCII. */
+const HEAD = 37;
+
 /** The unit's length is in bytes; only for text beyond ASCII does that differ from JavaScript's count. */
 function unitOf(text: string, bytes: number): string {
-  const plain = text.slice(32, 32 + bytes);
+  const plain = text.slice(HEAD, HEAD + bytes);
   if (Buffer.byteLength(plain) === bytes) return plain;
-  return Buffer.from(text.slice(32, 32 + bytes))
-    .subarray(0, bytes)
-    .toString();
+  return Buffer.from(plain).subarray(0, bytes).toString();
+}
+
+/** To 0.1 mm/s: conversion from mph leaves a tail of digits that nobody measured. */
+function shortSpeed(speedMps: number | null): number | null {
+  return speedMps === null ? null : Math.round(speedMps * 1e4) / 1e4;
 }
 
 function digits(value: number, width: number): string {

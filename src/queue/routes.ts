@@ -1,9 +1,9 @@
 /** Where a reading goes: which destination and lane, under which unit, and in which form it waits there. */
 
 import type { Reading } from "../reading.ts";
-import { toPing, type Unit } from "../servicetitan/ping.ts";
+import type { Unit } from "../servicetitan/ping.ts";
 import type { QueueDestination } from "./destination.ts";
-import { encodeRecord } from "./record.ts";
+import { recordEncoder } from "./record.ts";
 
 /** One way a device's readings take. */
 export interface Route {
@@ -72,13 +72,19 @@ export function createRoutes({ destinations, sources, mapping }: RoutesOptions) 
     if (!source) throw new Error(`Source "${name}" is not configured.`);
     const rows = mapping?.(name, device) ?? [];
     if (rows.length > 0) {
-      return rows.map((row) => route(name, row.destination ?? source.destination, row.unit, null));
+      return rows.map((row) => route(name, device, row.destination ?? source.destination, row.unit, null));
     }
     const unit = { unitId: device, unitName: device, technician: null };
-    return [route(name, source.destination, unit, mapping ? source.unmapped : null)];
+    return [route(name, device, source.destination, unit, mapping ? source.unmapped : null)];
   }
 
-  function route(source: string, name: string, unit: Unit, unmapped: Route["unmapped"]): Route {
+  function route(
+    source: string,
+    device: string,
+    name: string,
+    unit: Unit,
+    unmapped: Route["unmapped"],
+  ): Route {
     const destination = destinations.get(name);
     if (!destination) throw new Error(`Destination "${name}" is not configured.`);
     return {
@@ -86,7 +92,7 @@ export function createRoutes({ destinations, sources, mapping }: RoutesOptions) 
       scope: destination.scope,
       line: `${name}|${laneOf(unit.unitId, destination.lanes)}|${source}`,
       unmapped,
-      record: (reading) => encodeRecord(source, unit, reading, toPing(reading, source, unit, destination)),
+      record: recordEncoder(source, device, unit),
     };
   }
 

@@ -297,8 +297,8 @@ export function createStatus(options: StatusOptions): () => Promise<QueueStatus>
           id,
           at: iso(Number(id.split("-")[0])),
           destination: field("destination"),
-          unit: record.unit,
-          externalId: externalIdOf(record.source, record.device, record.fixTime),
+          unit: record.unit.unitId,
+          externalId: externalIdOf(record.source, record.reading.deviceId, record.reading.fixTime),
           reason: field("reason"),
           message: field("message"),
         };

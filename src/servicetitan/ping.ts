@@ -39,19 +39,19 @@ export function externalIdOf(source: string, deviceId: string, fixTime: number):
 }
 
 /**
- * Encodes a reading as a ping left open at the end: `isNew` and the closing brace are still missing, because whether
- * a unit is new is known only when the ping is sent. All other keys are there: ServiceTitan's schema requires each.
+ * Encodes a reading as a ping, as it stands in a request's array. All keys are always there: ServiceTitan's schema
+ * requires each.
  */
 export function toPing(
   reading: Reading,
   source: string,
   unit: Unit,
-  settings: { speedUnit: SpeedUnit },
+  settings: { speedUnit: SpeedUnit; isNew: boolean },
 ): string {
   const { speedMps, headingDeg, fixTime, receivedAt } = reading;
   const speed = speedMps === null ? null : speedMps / MPS_PER[settings.speedUnit];
   // Devices' clocks run ahead; a position from the future could outrank the next true one.
-  const eventTime = new Date(Math.min(fixTime, receivedAt)).toISOString();
+  const eventTime = new Date(fixTime < receivedAt ? fixTime : receivedAt).toISOString();
   return (
     `{"unitId":${JSON.stringify(unit.unitId)},"unitName":${JSON.stringify(unit.unitName)}` +
     `,"eventTime":"${eventTime}","latitude":${rounded(reading.latitude, DEGREE_STEPS)}` +
@@ -59,13 +59,18 @@ export function toPing(
     `,"speed":${speed === null ? "null" : rounded(speed, SPEED_STEPS)}` +
     `,"street":"","city":"","region":"","postalCode":"","message":""` +
     `,"externalId":${JSON.stringify(externalIdOf(source, reading.deviceId, fixTime))}` +
-    `,"statusMessage":"${statusOf(speedMps, speed, headingDeg, settings.speedUnit)}"`
+    `,"statusMessage":"${statusOf(speedMps, speed, headingDeg, settings.speedUnit)}","isNew":${settings.isNew}}`
   );
 }
 
-/** Closes what toPing left open. */
-export function finishPing(open: string, { isNew }: { isNew: boolean }): string {
-  return isNew ? `${open},"isNew":true}` : `${open},"isNew":false}`;
+/** Everything in a ping but its ids and its name: keys, a time, numbers of full length, the longest status, `false`. */
+const FIXED_BYTES_AT_MOST = 256;
+
+/** Upper bound of an encoded ping's bytes, known before it is written: a batch's byte limit is kept by it. */
+export function pingBytesAtMost(source: string, deviceId: string, { unitId, unitName }: Unit): number {
+  return [unitId, unitName, externalIdOf(source, deviceId, Number.MAX_SAFE_INTEGER)]
+    .map((text) => Buffer.byteLength(JSON.stringify(text)))
+    .reduce((sum, bytes) => sum + bytes, FIXED_BYTES_AT_MOST);
 }
 
 /** Seven decimals of a degree are 1.1 cm, finer than any receiver; a longer tail is noise of conversion. */

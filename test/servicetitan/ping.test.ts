@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { MPS_PER, type Reading, SPEED_UNITS } from "../../src/reading.ts";
-import { externalIdOf, finishPing, type Ping, toPing, type Unit } from "../../src/servicetitan/ping.ts";
+import { externalIdOf, type Ping, pingBytesAtMost, toPing, type Unit } from "../../src/servicetitan/ping.ts";
 
 const RECEIVED_AT = Date.UTC(2026, 8, 21, 14, 13, 20, 5);
 const unit: Unit = { unitId: "truck-17", unitName: "Truck 17", technician: "Ana" };
@@ -38,9 +38,7 @@ function pingOf(
   speedUnit: (typeof SPEED_UNITS)[number] = "mph",
   of = unit,
 ): Ping {
-  return JSON.parse(
-    finishPing(toPing({ ...reading, ...changes }, "acme-vans", of, { speedUnit }), { isNew: false }),
-  );
+  return JSON.parse(toPing({ ...reading, ...changes }, "acme-vans", of, { speedUnit, isNew: false }));
 }
 
 describe("toPing", () => {
@@ -69,10 +67,8 @@ describe("toPing", () => {
     expect(ping.externalId).toBe(`acme-vans:356938035643809:${RECEIVED_AT + 60_000}`);
   });
 
-  test("closing it says whether the unit is new", () => {
-    const open = toPing(reading, "s", unit, { speedUnit: "mph" });
-    expect(JSON.parse(finishPing(open, { isNew: true })).isNew).toBe(true);
-    expect(JSON.parse(finishPing(open, { isNew: false })).isNew).toBe(false);
+  test.each([true, false])("says whether the unit is new: %s", (isNew) => {
+    expect(JSON.parse(toPing(reading, "s", unit, { speedUnit: "mph", isNew }))).toMatchObject({ isNew });
   });
 
   test.each([
@@ -128,7 +124,12 @@ describe("toPing", () => {
         text,
         fc.constantFrom(...SPEED_UNITS),
         (given, unitId, unitName, speedUnit) => {
-          const ping = pingOf(given, speedUnit, { unitId, unitName, technician: null });
+          const of = { unitId, unitName, technician: null };
+          const encoded = toPing(given, "acme-vans", of, { speedUnit, isNew: false });
+          expect(Buffer.byteLength(encoded)).toBeLessThanOrEqual(
+            pingBytesAtMost("acme-vans", given.deviceId, of),
+          );
+          const ping = pingOf(given, speedUnit, of);
           expect(Object.keys(ping).sort()).toEqual(KEYS);
           expect(ping.unitId).toBe(unitId);
           expect(ping.unitName).toBe(unitName);
@@ -152,6 +153,14 @@ describe("toPing", () => {
     const ping = pingOf({ latitude: 30.26715319999999, longitude: -97.74306080000002 });
     expect([ping.latitude, ping.longitude]).toEqual([30.2671532, -97.7430608]);
   });
+});
+
+test("the upper bound of a ping's bytes is no more than a tenth above what a long one takes", () => {
+  const long = { latitude: -30.1234567, longitude: -100.1234567, speedMps: 99.87 };
+  const bytes = Buffer.byteLength(
+    toPing({ ...reading, ...long }, "acme-vans", unit, { speedUnit: "kph", isNew: false }),
+  );
+  expect(pingBytesAtMost("acme-vans", reading.deviceId, unit)).toBeLessThan(1.1 * bytes);
 });
 
 describe("externalIdOf", () => {
