@@ -52,12 +52,22 @@ local function gone(r, field)
 end
 local function expired(r) return maxAge and fixTimeOf(r) < now - maxAge end
 local accepted = {}
-local function newestAccepted(unit)
-  if accepted[unit] == nil then
-    accepted[unit] = tonumber(redis.call('HGET', p .. ':accepted:' .. destination, unit)) or false
+-- Asked for many at once: a call for each would cost more than everything else that is done for a ping.
+local function lookUp(records)
+  local units = {}
+  for _, r in ipairs(records) do
+    local unit = unitOf(r)
+    if accepted[unit] == nil then
+      accepted[unit] = false
+      units[#units + 1] = unit
+    end
   end
-  return accepted[unit]
+  for i, fixTime in ipairs(hashValues(p .. ':accepted:' .. destination, units)) do
+    accepted[units[i]] = tonumber(fixTime) or false
+  end
+  return records
 end
+local function newestAccepted(unit) return accepted[unit] end
 local function overtaken(r)
   if backfill ~= 'drop' then return false end
   local newest = newestAccepted(unitOf(r))
@@ -114,7 +124,7 @@ if not sifting then
     for _, source in ipairs(sources) do
       local key = p .. ':q:' .. lane .. '|' .. source
       local taken = 0
-      for _, r in ipairs(redis.call('LRANGE', key, 0, share - 1)) do
+      for _, r in ipairs(lookUp(redis.call('LRANGE', key, 0, share - 1))) do
         if not choose(r) then break end
         taken = taken + 1
       end
@@ -128,29 +138,55 @@ else
     local line = lane .. '|' .. source
     local live, order, old = p .. ':live:' .. line, p .. ':liveorder:' .. line, p .. ':old:' .. line
     while budget > 0 do
-      local r = redis.call('RPOP', p .. ':q:' .. line)
-      if not r then break end
-      budget = budget - 1
-      if expired(r) then gone(r, 'expired')
-      else
+      local newest, older, units = {}, {}, {}
+      local popped = redis.call('RPOP', p .. ':q:' .. line, 500) or {}
+      for _, r in ipairs(popped) do
         local unit, fixTime = unitOf(r), fixTimeOf(r)
-        local known = redis.call('HGET', live, unit)
-        if not known then
-          redis.call('RPUSH', order, unit)
-          redis.call('HSET', live, unit, r)
-        elseif fixTimeOf(known) < fixTime then
-          redis.call('HSET', live, unit, r)
-          redis.call('ZADD', old, fixTimeOf(known), known)
+        local best = newest[unit]
+        if expired(r) then gone(r, 'expired')
+        elseif not best then
+          newest[unit] = r
+          units[#units + 1] = unit
+        elseif fixTimeOf(best) < fixTime then
+          newest[unit] = r
+          older[#older + 1] = fixTimeOf(best)
+          older[#older + 1] = best
         else
-          redis.call('ZADD', old, fixTime, r)
+          older[#older + 1] = fixTime
+          older[#older + 1] = r
         end
       end
+      local fresh, first = {}, {}
+      for i, known in ipairs(hashValues(live, units)) do
+        local unit = units[i]
+        local r = newest[unit]
+        if not known then first[#first + 1] = unit end
+        if known and fixTimeOf(known) >= fixTimeOf(r) then known, r = r, nil end
+        if r then
+          fresh[#fresh + 1] = unit
+          fresh[#fresh + 1] = r
+        end
+        if known then
+          older[#older + 1] = fixTimeOf(known)
+          older[#older + 1] = known
+        end
+      end
+      pushAll('RPUSH', order, first)
+      pushAll('HSET', live, fresh)
+      pushAll('ZADD', old, older)
+      budget = #popped < 500 and 0 or budget - #popped
     end
-    while #chosen < maxPings do
-      local unit = redis.call('LINDEX', order, 0)
-      if not unit or not choose(redis.call('HGET', live, unit)) then break end
-      redis.call('LPOP', order)
-      redis.call('HDEL', live, unit)
+    local waitingUnits = redis.call('LRANGE', order, 0, maxPings - #chosen - 1)
+    local candidates = hashValues(live, waitingUnits)
+    lookUp(candidates)
+    local done = {}
+    for i, r in ipairs(candidates) do
+      if not choose(r) then break end
+      done[i] = waitingUnits[i]
+    end
+    if #done > 0 then
+      redis.call('LTRIM', order, #done, -1)
+      pushAll('HDEL', live, done)
     end
   end
   if #chosen == 0 or (backfill == 'deliver' and #chosen < maxPings) then
@@ -158,7 +194,7 @@ else
     for _, source in ipairs(sources) do
       local old = p .. ':old:' .. lane .. '|' .. source
       local done = 0
-      for _, r in ipairs(redis.call('ZRANGE', old, 0, math.max(maxPings, 500) - 1)) do
+      for _, r in ipairs(lookUp(redis.call('ZRANGE', old, 0, math.max(maxPings, 500) - 1))) do
         if not choose(r) then break end
         done = done + 1
       end

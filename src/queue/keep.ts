@@ -111,11 +111,8 @@ for m = 1, messages do
   end
 end
 for source, devices in pairs(asked) do
-  for from = 1, #devices, 1000 do
-    local found = redis.call('HMGET', p .. ':fp:' .. source, unpack(devices, from, math.min(from + 999, #devices)))
-    for i, known in ipairs(found) do
-      if known then prints[source][devices[from + i - 1]] = known end
-    end
+  for i, known in ipairs(hashValues(p .. ':fp:' .. source, devices)) do
+    if known then prints[source][devices[i]] = known end
   end
 end
 at = firstMessage

@@ -19,6 +19,15 @@ local function sourceOf(r)
   return string.sub(r, start, start + tonumber(string.sub(r, 31, 32)) - 1)
 end
 local function pingBytesOf(r) return tonumber(string.sub(r, 33, 37)) end
+local function hashValues(key, fields)
+  local out = {}
+  for i = 1, #fields, 1000 do
+    for _, value in ipairs(redis.call('HMGET', key, unpack(fields, i, math.min(i + 999, #fields)))) do
+      out[#out + 1] = value
+    end
+  end
+  return out
+end
 local tally = {}
 local function count(source, field, n)
   local counters = tally[source]

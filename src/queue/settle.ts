@@ -83,12 +83,17 @@ local acceptedSeq = tonumber(redis.call('HGET', destKey, 'acceptedSeq')) or 0
 if accepted == '1' then
   acceptedSeq = redis.call('HINCRBY', destKey, 'acceptedSeq', 1)
   local ever = tonumber(redis.call('HGET', destKey, 'newestAccepted')) or 0
-  for unit, fixTime in pairs(newest) do
-    local key = p .. ':accepted:' .. destination
-    local before = tonumber(redis.call('HGET', key, unit))
-    if not before or before < fixTime then redis.call('HSET', key, unit, fixTime) end
+  local key, names, newer = p .. ':accepted:' .. destination, {}, {}
+  for unit in pairs(newest) do names[#names + 1] = unit end
+  for i, before in ipairs(hashValues(key, names)) do
+    local fixTime = newest[names[i]]
+    if not before or tonumber(before) < fixTime then
+      newer[#newer + 1] = names[i]
+      newer[#newer + 1] = fixTime
+    end
     if fixTime > ever then ever = fixTime end
   end
+  pushAll('HSET', key, newer)
   redis.call('HSET', destKey, 'newestAccepted', ever)
 end
 if root == 'now' then root = tostring(acceptedSeq) end
