@@ -1,12 +1,26 @@
 /** The queue on a private Redis in front of the sandbox: what the queue's tests work with. */
 
-import type { Reading } from "../../src/reading.ts";
+import { Redis } from "ioredis";
+import type { KeepEntry } from "../../src/intake.ts";
 import type { QueueDestination } from "../../src/queue/destination.ts";
 import { scopeOf, scopePrefix } from "../../src/queue/keys.ts";
-import { createQueue, type Queue, type QueueEvents, type QueueOptions, type QueueSource } from "../../src/queue/queue.ts";
+import {
+  createQueue,
+  type Queue,
+  type QueueEvents,
+  type QueueOptions,
+  type QueueSource,
+} from "../../src/queue/queue.ts";
+import type { Reading } from "../../src/reading.ts";
 import { SANDBOX_CLIENT, type SandboxApi, startSandboxApi } from "../../src/sandbox/api.ts";
 import { type PrivateRedis, startPrivateRedis } from "../../src/sandbox/redis.ts";
 import { createClient } from "../../src/servicetitan/client.ts";
+import {
+  type Accounting,
+  type DestinationStatus,
+  type QueueStatus,
+  sumAccounting,
+} from "../../src/status.ts";
 import { until } from "./wait.ts";
 
 /** An event as it was told, with its name. */
@@ -17,37 +31,62 @@ export interface Told {
 
 export interface Line {
   redis: PrivateRedis;
+  /** A connection of the test's own, for looking at what lies in Redis. */
+  db: Redis;
   sandbox: SandboxApi;
   queue: Queue;
   told: Told[];
+  /** The first destination. */
   destination: QueueDestination;
+  destinations: ReadonlyMap<string, QueueDestination>;
   /** Keeps one message with these readings. */
-  keep(readings: Reading[], source?: string): ReturnType<Queue["keep"]["keep"]>;
-  /** Resolves when nothing waits and nothing is in flight. */
-  empty(withinMs?: number): Promise<void>;
+  keep(readings: readonly Reading[], source?: string): ReturnType<Queue["keep"]["keep"]>;
+  /** The accounting, summed over all sources. */
+  account(): Promise<Accounting>;
+  statusOf(destination?: string): Promise<DestinationStatus>;
+  /** Resolves with the accounting when nothing waits and nothing is in flight. */
+  empty(withinMs?: number): Promise<Accounting>;
+  /** Everything that does not add up, in words; empty when all is well. */
+  parted(): Promise<string[]>;
   /** Another queue on the same Redis, as another process would have. */
   another(): Queue;
   close(): Promise<void>;
 }
 
 export interface LineOptions {
+  /** Changes to the first destination, `acme`. */
   destination?: Partial<QueueDestination>;
+  /** Further destinations, each like the first but for what is given. */
+  more?: Record<string, Partial<QueueDestination>>;
+  /** Changes to the first source, `vans`. */
   source?: Partial<QueueSource>;
+  /** Further sources, each like the first but for what is given. */
+  moreSources?: Record<string, Partial<QueueSource>>;
   mapping?: QueueOptions["mapping"];
   budgets?: QueueOptions["budgets"];
   sandboxRate?: number;
+  requestTimeoutMs?: number;
+  /** Base address of another API than the sandbox; tokens still come from the sandbox. */
+  apiUrl?: string;
 }
+
+/** A second tenant the sandbox knows: a throttle scope of its own. */
+export const OTHER_TENANT = "1000002";
+const TENANTS = [SANDBOX_CLIENT.tenants[0], OTHER_TENANT];
+const PREFIX = "waypost";
 
 const NOT_WORTH_KEEPING = new Set(["keepTook", "deliveryLatency", "batchCut"]);
 
-export async function startLine(options: LineOptions = {}): Promise<Line> {
-  const redis = await startPrivateRedis();
-  const sandbox = await startSandboxApi({ record: "all", ratePerSecond: options.sandboxRate ?? 60 });
+/** Key prefix of a tenant's scope. */
+export function scopeOfTenant(tenant: string): string {
+  return scopePrefix(PREFIX, scopeOf(SANDBOX_CLIENT.appKey, tenant));
+}
+
+export function destinationOf(urls: { apiUrl: string; authUrl: string }, timeoutMs = 5000): QueueDestination {
   const { clientId, clientSecret, appKey, tenants, providers } = SANDBOX_CLIENT;
-  const scope = scopePrefix("waypost", scopeOf(appKey, tenants[0]));
-  const destination: QueueDestination = {
+  return {
     name: "acme",
-    scope,
+    scope: scopeOfTenant(tenants[0]),
     target: {
       name: "acme",
       tenant: tenants[0],
@@ -55,9 +94,8 @@ export async function startLine(options: LineOptions = {}): Promise<Line> {
       appKey,
       clientId,
       clientSecret,
-      apiUrl: sandbox.url,
-      authUrl: sandbox.authUrl,
-      requestTimeoutMs: 5000,
+      ...urls,
+      requestTimeoutMs: timeoutMs,
     },
     ratePerSecond: 20,
     windowMs: 1050,
@@ -71,9 +109,11 @@ export async function startLine(options: LineOptions = {}): Promise<Line> {
     isNew: "first",
     speedUnit: "mph",
     bufferBytes: 256_000_000,
-    ...options.destination,
   };
-  const source: QueueSource = {
+}
+
+export function sourceOf(scope: string, maxAgeMs: number): QueueSource {
+  return {
     name: "vans",
     vendor: "json",
     transport: "webhook",
@@ -82,15 +122,34 @@ export async function startLine(options: LineOptions = {}): Promise<Line> {
     unmapped: "forward",
     maxImpliedMps: undefined,
     minIntervalMs: undefined,
-    maxAgeMs: destination.maxAgeMs,
-    ...options.source,
+    maxAgeMs,
   };
+}
+
+/** Budgets no test reaches by accident. */
+export const WIDE_BUDGETS: QueueOptions["budgets"] = [
+  { name: "ledger", bytes: 100_000_000, maxAgeMs: 86_400_000, overheadBytes: 60 },
+  { name: "dead", bytes: 100_000_000, maxAgeMs: 86_400_000, overheadBytes: 0 },
+  { name: "quarantine", bytes: 100_000_000, maxAgeMs: 86_400_000, overheadBytes: 100 },
+];
+
+export async function startLine(options: LineOptions = {}): Promise<Line> {
+  const redis = await startPrivateRedis();
+  const clients = [{ ...SANDBOX_CLIENT, tenants: TENANTS }];
+  const sandbox = await startSandboxApi({ record: "all", ratePerSecond: options.sandboxRate ?? 60, clients });
+  const urls = { apiUrl: options.apiUrl ?? sandbox.url, authUrl: sandbox.authUrl };
+  const first = { ...destinationOf(urls, options.requestTimeoutMs), ...options.destination };
+  const destinations = named(first, options.more);
+  const source = { ...sourceOf(first.scope, first.maxAgeMs), ...options.source };
+  const sources = named(source, options.moreSources);
   const told: Told[] = [];
-  const another = () =>
-    createQueue({
-      redis: { url: redis.url, commandTimeoutMs: 2000, prefix: "waypost" },
-      sources: new Map([[source.name, source]]),
-      destinations: new Map([[destination.name, destination]]),
+  const made: Queue[] = [];
+
+  function another(): Queue {
+    const queue = createQueue({
+      redis: { url: redis.url, commandTimeoutMs: 2000, prefix: PREFIX },
+      sources,
+      destinations,
       mapping: options.mapping ?? null,
       client: createClient({ proxy: { httpProxy: null, httpsProxy: null, noProxy: "" } }),
       concurrency: 100,
@@ -98,53 +157,83 @@ export async function startLine(options: LineOptions = {}): Promise<Line> {
       stalledCheckMs: 1500,
       groupCommitMs: 0,
       ledgerMaxAgeMs: 86_400_000,
-      budgets: options.budgets ?? [
-        { name: "ledger", bytes: 100_000_000, maxAgeMs: 86_400_000, overheadBytes: 60 },
-        { name: "dead", bytes: 100_000_000, maxAgeMs: 86_400_000, overheadBytes: 0 },
-        { name: "quarantine", bytes: 100_000_000, maxAgeMs: 86_400_000, overheadBytes: 100 },
-      ],
+      budgets: options.budgets ?? WIDE_BUDGETS,
       events: listener(told),
     });
+    made.push(queue);
+    return queue;
+  }
+
   const queue = another();
-  const others: Queue[] = [];
+  const db = new Redis(redis.url);
+  // Tests stop Redis on purpose; without a listener ioredis writes every failed connection to the console.
+  db.on("error", () => {});
   await until(async () => (await queue.readiness()).length === 0, { withinMs: 10_000, what: "Redis" });
+  const account = async () => sumAccounting((await queue.queryStatus()).sources);
 
   return {
     redis,
+    db,
     sandbox,
     queue,
     told,
-    destination,
-    keep: (readings, name = source.name) =>
-      queue.keep.keep({
-        kind: "read",
-        source: name,
-        receivedAt: Date.now(),
-        candidates: readings.length,
-        readings,
-        rejections: new Map(),
-        defects: new Map(),
-        body: Buffer.from(JSON.stringify(readings)),
-      }),
+    destination: first,
+    destinations,
+    keep: (readings, name = source.name) => queue.keep.keep(messageOf(readings, name)),
+    account,
+    async statusOf(name = first.name) {
+      const found = (await queue.queryStatus()).destinations.find((each) => each.name === name);
+      if (!found) throw new Error(`no destination ${name}`);
+      return found;
+    },
     async empty(withinMs = 20_000) {
-      await until(
-        async () => {
-          const { sources } = await queue.queryStatus();
-          return sources.every(({ accounting }) => accounting.waiting + accounting.inFlight === 0);
-        },
-        { withinMs, what: "an empty line" },
-      );
+      let last: Accounting | undefined;
+      const isEmpty = async () => {
+        last = await account();
+        return last.waiting + last.inFlight === 0 ? last : false;
+      };
+      return until(isEmpty, { withinMs, what: "an empty line" }).catch((error: unknown) => {
+        throw new Error(`the line is not empty: ${JSON.stringify(last)}`, { cause: error });
+      });
     },
-    another() {
-      const made = another();
-      others.push(made);
-      return made;
-    },
+    parted: async () => whatParted(await queue.queryStatus()),
+    another,
     async close() {
-      for (const each of [queue, ...others]) await each.close();
+      for (const each of made) await each.close();
+      db.disconnect();
       await sandbox.stop();
       await redis.stop();
     },
+  };
+}
+
+/** The identity of every source, and that an empty line takes up no bytes. */
+export function whatParted({ sources, destinations }: QueueStatus): string[] {
+  const parted = sources.flatMap(({ name, identity, accounting }) =>
+    Object.entries(identity)
+      .filter(([, difference]) => difference !== 0)
+      .map(([term, difference]) => `${name}: ${term} off by ${difference} in ${JSON.stringify(accounting)}`),
+  );
+  for (const { name, waiting, inFlight, bufferBytes } of destinations) {
+    if (waiting + inFlight === 0 && bufferBytes !== 0)
+      parted.push(`${name}: empty, yet ${bufferBytes} bytes`);
+    if (waiting + inFlight > 0 && bufferBytes <= 0)
+      parted.push(`${name}: not empty, yet ${bufferBytes} bytes`);
+  }
+  return parted;
+}
+
+/** A message with these readings, as intake hands it to keep. */
+export function messageOf(readings: readonly Reading[], source = "vans", body?: Uint8Array): KeepEntry {
+  return {
+    kind: "read",
+    source,
+    receivedAt: Date.now(),
+    candidates: readings.length,
+    readings: [...readings],
+    rejections: new Map(),
+    defects: new Map(),
+    body: body ?? Buffer.from(JSON.stringify(readings)),
   };
 }
 
@@ -161,6 +250,12 @@ export function readingOf(device: string, secondsAgo: number, place: Partial<Rea
     headingDeg: 45,
     ...place,
   };
+}
+
+function named<T extends { name: string }>(first: T, more: Record<string, Partial<T>> = {}): Map<string, T> {
+  const all = new Map([[first.name, first]]);
+  for (const [name, change] of Object.entries(more)) all.set(name, { ...first, ...change, name });
+  return all;
 }
 
 function listener(told: Told[]): QueueEvents {

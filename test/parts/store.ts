@@ -1,0 +1,132 @@
+/** What lies in Redis with nobody delivering it: for tests of keeping and cutting that decide themselves what comes next. */
+
+import { Redis } from "ioredis";
+import { type CutAnswer, cut } from "../../src/queue/cut.ts";
+import type { QueueDestination } from "../../src/queue/destination.ts";
+import { createJobs } from "../../src/queue/jobs.ts";
+import { createKeep } from "../../src/queue/keep.ts";
+import { scopePrefix } from "../../src/queue/keys.ts";
+import { createQuarantine } from "../../src/queue/quarantine.ts";
+import type { QueueSource } from "../../src/queue/queue.ts";
+import { type BufferRecord, decodeRecord } from "../../src/queue/record.ts";
+import { createRoutes, type RoutesOptions } from "../../src/queue/routes.ts";
+import { createStatus } from "../../src/queue/status.ts";
+import type { Reading } from "../../src/reading.ts";
+import { type PrivateRedis, startPrivateRedis } from "../../src/sandbox/redis.ts";
+import { type Accounting, type QueueStatus, sumAccounting } from "../../src/status.ts";
+import { destinationOf, messageOf, sourceOf, whatParted } from "./line.ts";
+
+export interface StoreOptions {
+  destination?: Partial<QueueDestination>;
+  more?: Record<string, Partial<QueueDestination> & { otherScope?: true }>;
+  source?: Partial<QueueSource>;
+  moreSources?: Record<string, Partial<QueueSource>>;
+  mapping?: RoutesOptions["mapping"];
+}
+
+export interface Store {
+  db: Redis;
+  /** Key prefix of the first destination's scope. */
+  scope: string;
+  destination: QueueDestination;
+  destinations: ReadonlyMap<string, QueueDestination>;
+  sources: ReadonlyMap<string, QueueSource>;
+  routes: ReturnType<typeof createRoutes>;
+  keep: ReturnType<typeof createKeep>;
+  /** Keeps one message with these readings. */
+  add(readings: readonly Reading[], source?: string): ReturnType<ReturnType<typeof createKeep>["keep"]>;
+  /** Asks a lane of the first destination for a batch. */
+  cut(lane?: number): Promise<CutAnswer>;
+  /** Asks until there is more to say than "again", and reads the batch; throws when there is none. */
+  batch(lane?: number): Promise<{ id: string; records: BufferRecord[]; newFlags: string }>;
+  status(): Promise<QueueStatus>;
+  account(): Promise<Accounting>;
+  parted(): Promise<string[]>;
+}
+
+/** One Redis for a test file; every store on it has keys of its own. */
+export async function startStores(): Promise<{
+  redis: PrivateRedis;
+  open(options?: StoreOptions): Store;
+  close(): Promise<void>;
+}> {
+  const redis = await startPrivateRedis();
+  const closers: (() => Promise<void>)[] = [];
+  let opened = 0;
+
+  function open(options: StoreOptions = {}): Store {
+    opened++;
+    const db = new Redis(redis.url, { maxRetriesPerRequest: null });
+    const home = scopePrefix(`s${opened}`, "home");
+    const base = destinationOf({ apiUrl: "http://127.0.0.1:1", authUrl: "http://127.0.0.1:1" });
+    const first = { ...base, scope: home, lanes: 1, maxBatchAgeMs: 0, ...options.destination };
+    const destinations = new Map([[first.name, first]]);
+    for (const [name, { otherScope, ...change }] of Object.entries(options.more ?? {})) {
+      const scope = otherScope ? scopePrefix(`s${opened}`, name) : home;
+      destinations.set(name, { ...first, scope, ...change, name });
+    }
+    const source = { ...sourceOf(home, first.maxAgeMs), ...options.source };
+    const sources = new Map([[source.name, source]]);
+    for (const [name, change] of Object.entries(options.moreSources ?? {})) {
+      sources.set(name, { ...source, ...change, name });
+    }
+    const routes = createRoutes({ destinations, sources, mapping: options.mapping ?? null });
+    const quarantine = createQuarantine(db);
+    // Nothing is ever woken here; status asks for the counts.
+    const jobs = createJobs({
+      redis: db,
+      prefix: `{s${opened}-jobs}`,
+      concurrency: 1,
+      lockMs: 30_000,
+      stalledCheckMs: 30_000,
+      deliver: async () => {},
+      failed: () => {},
+    });
+    const keep = createKeep({
+      redis: db,
+      sources,
+      routes,
+      quarantine,
+      groupCommitMs: 0,
+      arrived: () => {},
+      committed: () => {},
+    });
+    const status = createStatus({ redis: db, destinations, sources, routes, quarantine, jobs });
+    closers.push(async () => {
+      await jobs.close();
+      db.disconnect();
+    });
+    let batches = 0;
+    const cutFrom = (lane = 0) => cut(db, first, lane, `batch-${++batches}`);
+    return {
+      db,
+      scope: home,
+      destination: first,
+      destinations,
+      sources,
+      routes,
+      keep,
+      add: (readings, name) => keep.keep(messageOf(readings, name ?? source.name)),
+      cut: cutFrom,
+      async batch(lane) {
+        let answer = await cutFrom(lane);
+        while (answer.kind === "again") answer = await cutFrom(lane);
+        if (answer.kind !== "batch") throw new Error(`no batch but ${JSON.stringify(answer)}`);
+        const { id, records, newFlags } = answer.batch;
+        return { id, newFlags, records: records.map(decodeRecord) };
+      },
+      status,
+      account: async () => sumAccounting((await status()).sources),
+      parted: async () => whatParted(await status()),
+    };
+  }
+
+  return {
+    redis,
+    open,
+    async close() {
+      for (const end of closers) await end();
+      await redis.stop();
+    },
+  };
+}
