@@ -135,38 +135,44 @@ export function createIntake({ keep, events }: { keep: Keep; events: IntakeEvent
   }
 
   async function take(source: Source, message: Message): Promise<IntakeResult> {
-    const entry = { source: source.name, receivedAt: message.receivedAt };
+    const { name } = source;
+    const { receivedAt, body } = message;
     const result = read(source.adapter, message, source);
     switch (result.kind) {
       case "ignored":
-        await keep.keep({ ...entry, kind: "ignored" });
+        await keep.keep({ source: name, receivedAt, kind: "ignored" });
         return { kind: "ignored", what: result.what };
       case "handshake":
-        await keep.keep({ ...entry, kind: "handshake" });
+        await keep.keep({ source: name, receivedAt, kind: "handshake" });
         return { kind: "handshake", handshake: result.handshake };
       case "malformed":
         await keep.keep({
-          ...entry,
+          source: name,
+          receivedAt,
           kind: "malformed",
           reason: "malformed",
           message,
           problems: result.problems,
         });
         // Told once it is kept: until then the message is offered again and again.
-        events.messageMalformed({ source: source.name, problems: result.problems });
+        events.messageMalformed({ source: name, problems: result.problems });
         return { kind: "malformed", problems: result.problems };
       case "decoded": {
-        const judged = judge(source, message, result.candidates, events);
-        const verdict = await keep.keep({ ...entry, kind: "read", body: message.body, ...judged.tally });
-        if (judged.named.length > 0)
-          events.candidateRejected({ source: source.name, rejections: judged.named });
-        return {
-          kind: "kept",
-          candidates: result.candidates.length,
-          kept: verdict.kept,
-          duplicates: verdict.duplicates,
-          rejections: judged.named,
-        };
+        const { candidates } = result;
+        const { readings, rejections, defects, named } = judge(source, message, candidates, events);
+        const verdict = await keep.keep({
+          source: name,
+          receivedAt,
+          kind: "read",
+          candidates: candidates.length,
+          readings,
+          rejections,
+          defects,
+          body,
+        });
+        if (named.length > 0) events.candidateRejected({ source: name, rejections: named });
+        const { kept, duplicates } = verdict;
+        return { kind: "kept", candidates: candidates.length, kept, duplicates, rejections: named };
       }
       default:
         return result satisfies never;
@@ -202,6 +208,9 @@ export function createIntake({ keep, events }: { keep: Keep; events: IntakeEvent
   return { accept, refuse };
 }
 
+const NO_REJECTIONS: ReadonlyMap<RejectionReason, number> = new Map();
+const NO_DEFECTS: ReadonlyMap<FieldDefect, number> = new Map();
+
 function judge(
   source: Source,
   message: Message,
@@ -216,8 +225,9 @@ function judge(
   };
   const readings: Reading[] = [];
   const named: Rejection[] = [];
-  const rejections = new Map<RejectionReason, number>();
-  const defects = new Map<FieldDefect, number>();
+  // Made when first needed: most messages have neither, and this is the hottest path of all.
+  let rejections: Map<RejectionReason, number> | undefined;
+  let defects: Map<FieldDefect, number> | undefined;
   for (const candidate of candidates) {
     const { deviceId, fixTime } = candidate;
     if (deviceId !== null && Number.isFinite(fixTime) && !message.retained) {
@@ -226,12 +236,16 @@ function judge(
     const verdict = admit(candidate, context);
     if (verdict.kind === "rejected") {
       const { reason } = verdict.rejection;
+      rejections ??= new Map();
       rejections.set(reason, (rejections.get(reason) ?? 0) + 1);
       if (named.length < MAX_NAMED_REJECTIONS) named.push(verdict.rejection);
       continue;
     }
     readings.push(verdict.reading);
-    for (const defect of verdict.defects) defects.set(defect, (defects.get(defect) ?? 0) + 1);
+    for (const defect of verdict.defects) {
+      defects ??= new Map();
+      defects.set(defect, (defects.get(defect) ?? 0) + 1);
+    }
   }
-  return { named, tally: { candidates: candidates.length, readings, rejections, defects } };
+  return { readings, named, rejections: rejections ?? NO_REJECTIONS, defects: defects ?? NO_DEFECTS };
 }

@@ -94,9 +94,7 @@ export function connectBroker({
   intake: Intake;
   events: MqttEvents;
 }): BrokerConnection {
-  const routes = subscriptions.flatMap(({ source, topics }) =>
-    topics.map((filter) => ({ source, matches: topicMatcher(filter) })),
-  );
+  const receivers = receiversOf(subscriptions);
   const filters = withoutCovered(subscriptions.flatMap(({ topics }) => topics));
   const matchers = filters.map(topicMatcher);
 
@@ -114,18 +112,14 @@ export function connectBroker({
   const client = mqtt.connect(settings.url, clientOptions(settings));
   // In the same turn as connect: with a later one, 1 of 200 waiting messages was acknowledged by the default handler.
   client.handleMessage = (packet, done) => {
-    const goOn = packet.qos === 0 ? () => done() : () => done(ACK_LATER);
+    const { qos } = packet;
     // What comes while leaving is not acknowledged, so the broker sends it again at the next start.
-    if (closing) {
-      goOn();
-      return;
-    }
-    const handled = arrive(packet);
+    const handled = closing ? null : arrive(packet);
     // QoS 2 comes only from a subscription of another program with our client id; the library has to finish it.
-    if (packet.qos === 2) void handled.then(() => done());
+    if (qos === 2 && handled !== null) void handled.then(() => done());
     // Over the window: QoS 0, or a broker that knows no window. Parsing stops until there is room again.
-    else if (arrivals.full()) park(goOn);
-    else goOn();
+    else if (handled !== null && arrivals.full()) park(() => goOn(qos, done));
+    else goOn(qos, done);
   };
   assertReliable(client);
 
@@ -155,15 +149,19 @@ export function connectBroker({
     return matchers.length > 1 && matchers.filter((matches) => matches(topic)).length > 1;
   }
 
+  function onError(error: unknown): void {
+    events.failed({ where: `mqtt ${broker}`, error });
+  }
+
   async function take(topic: string, message: Message, giveUp: () => boolean): Promise<void> {
-    const sources = new Set(routes.filter(({ matches }) => matches(topic)).map(({ source }) => source));
-    if (sources.size === 0) unrouted += 1;
-    const onError = (error: unknown): void => events.failed({ where: `mqtt ${broker}`, error });
-    const ends = [...sources].map((source) => {
-      if (message.body.length > settings.maximumPacketBytes) return intake.refuse(source, "too_large");
-      return offer({ intake, source, message, giveUp, onError });
-    });
-    await Promise.all(ends);
+    const takers = receivers.filter(({ matches }) => matches(topic));
+    if (takers.length === 0) unrouted += 1;
+    await Promise.all(takers.map(({ source }) => takeFor(source, message, giveUp)));
+  }
+
+  async function takeFor(source: Source, message: Message, giveUp: () => boolean): Promise<void> {
+    if (message.body.length > settings.maximumPacketBytes) intake.refuse(source, "too_large");
+    else await offer({ intake, source, message, giveUp, onError });
   }
 
   function acknowledge(messageId: number, stream: MqttClient["stream"]): void {
@@ -261,6 +259,23 @@ export function connectBroker({
     }),
     close,
   };
+}
+
+/** Lets the library parse on; with QoS 1 it then holds the acknowledgement to be somebody else's business. */
+function goOn(qos: number, done: (error?: Error) => void): void {
+  if (qos === 0) done();
+  else done(ACK_LATER);
+}
+
+function receiversOf(subscriptions: readonly Subscription[]) {
+  const filtersOf = new Map<Source, string[]>();
+  for (const { source, topics } of subscriptions) {
+    filtersOf.set(source, [...(filtersOf.get(source) ?? []), ...topics]);
+  }
+  return [...filtersOf].map(([source, topics]) => {
+    const matchers = topics.map(topicMatcher);
+    return { source, matches: (topic: string) => matchers.some((matches) => matches(topic)) };
+  });
 }
 
 function clientOptions(settings: BrokerSettings): IClientOptions {

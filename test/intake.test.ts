@@ -1,0 +1,229 @@
+/** Intake: what it keeps, what it counts, what it tells, and in which order. */
+
+import { expect, test } from "vitest";
+import type { Message, Proof } from "../src/adapters/adapter.ts";
+import { CannotKeep, type KeepEntry } from "../src/intake.ts";
+import { memoryKeep } from "./parts/memory-keep.ts";
+import { intakeOver, KEY, plainSource, pointText } from "./parts/plain-vendor.ts";
+
+const RECEIVED_AT = 1_700_000_100_000;
+
+function message(body: string, changes: Partial<Message> = {}): Message {
+  return {
+    body: Buffer.from(body),
+    receivedAt: RECEIVED_AT,
+    headers: { "x-key": KEY },
+    query: {},
+    retained: false,
+    ...changes,
+  };
+}
+
+function setting() {
+  const keep = memoryKeep();
+  return { keep, ...intakeOver(keep) };
+}
+
+const throwing: Proof = {
+  name: "throwing",
+  needs: [],
+  prove: () => {
+    throw new Error("a bug in the proof");
+  },
+};
+
+test("one message is one entry, with everything keep must store or count", async () => {
+  const { keep, intake } = setting();
+  const body = JSON.stringify([
+    JSON.parse(pointText("van-1", 0)),
+    { id: "van-1", t: 1_700_000_001_000, lat: 0, lon: 0 },
+    { id: "van-1", t: 1_700_000_002_000, lat: null, lon: null },
+    { id: "van-1", t: 1_700_000_003_000, lat: null, lon: null },
+  ]);
+  const result = await intake.accept(plainSource("vans"), message(body));
+  expect(result).toEqual({
+    kind: "kept",
+    candidates: 4,
+    kept: 1,
+    duplicates: 0,
+    rejections: [
+      { reason: "null_island", path: "[1]" },
+      { reason: "no_fix", path: "[2]" },
+      { reason: "no_fix", path: "[3]" },
+    ],
+  });
+  expect(keep.entries).toEqual([
+    {
+      source: "vans",
+      receivedAt: RECEIVED_AT,
+      kind: "read",
+      candidates: 4,
+      readings: [
+        {
+          deviceId: "van-1",
+          fixTime: 1_700_000_000_000,
+          receivedAt: RECEIVED_AT,
+          latitude: 30.27,
+          longitude: -97.74,
+          speedMps: null,
+          headingDeg: null,
+        },
+      ],
+      rejections: new Map([
+        ["null_island", 1],
+        ["no_fix", 2],
+      ]),
+      defects: new Map(),
+      body: Buffer.from(body),
+    },
+  ]);
+});
+
+test("a field defect is counted and costs the field only", async () => {
+  const { keep, intake } = setting();
+  const source = plainSource("vans", {
+    decode: () => [
+      {
+        deviceId: "van-1",
+        fixTime: RECEIVED_AT,
+        latitude: 1,
+        longitude: 1,
+        speedMps: -3,
+        headingDeg: Number.NaN,
+        path: "",
+      },
+    ],
+  });
+  expect(await intake.accept(source, message(pointText("van-1", 0)))).toMatchObject({
+    kept: 1,
+    rejections: [],
+  });
+  expect(keep.entries).toMatchObject([
+    {
+      readings: [{ speedMps: null, headingDeg: null }],
+      defects: new Map([
+        ["speed_negative", 1],
+        ["heading_unreadable", 1],
+      ]),
+    },
+  ]);
+});
+
+test("all rejections are counted, twenty are named", async () => {
+  const { keep, intake, told } = setting();
+  const points = Array.from({ length: 50 }, () => ({ id: "van-1", t: RECEIVED_AT, lat: 0, lon: 0 }));
+  const result = await intake.accept(plainSource("vans"), message(JSON.stringify(points)));
+  expect(result).toMatchObject({ candidates: 50, kept: 0 });
+  expect(result.kind === "kept" && result.rejections).toHaveLength(20);
+  expect(keep.entries).toMatchObject([{ rejections: new Map([["null_island", 50]]) }]);
+  expect(told).toMatchObject([{ event: "candidateRejected" }]);
+});
+
+test("the source's age limit and the retained flag reach admit", async () => {
+  const { intake } = setting();
+  const source = { ...plainSource("vans"), maxAgeMs: 50_000 };
+  expect(await intake.accept(source, message(pointText("van-1", 0)))).toMatchObject({
+    rejections: [{ reason: "too_old" }],
+  });
+  const timeless = plainSource("vans", {
+    decode: () => [
+      {
+        deviceId: "van-1",
+        fixTime: "at_receipt",
+        latitude: 1,
+        longitude: 1,
+        speedMps: null,
+        headingDeg: null,
+        path: "",
+      },
+    ],
+  });
+  expect(await intake.accept(timeless, message(pointText("v", 0), { retained: true }))).toMatchObject({
+    rejections: [{ reason: "retained_without_time" }],
+  });
+});
+
+test("an unproven message is counted and nothing of it is read", async () => {
+  const { keep, intake, told } = setting();
+  let read = 0;
+  const source = plainSource("vans", {
+    format: () => {
+      read += 1;
+      return "json";
+    },
+  });
+  const result = await intake.accept(source, message(pointText("bug", 0), { headers: {} }));
+  expect(result).toEqual({ kind: "refused", reason: "unproven" });
+  expect(read).toBe(0);
+  expect(keep.refusals).toEqual([{ source: "vans", reason: "unproven" }]);
+  expect(keep.entries).toEqual([]);
+  expect(told).toEqual([{ event: "messageRefused", source: "vans", reason: "unproven", why: "wrong_key" }]);
+});
+
+test("a bug in the proof lets nobody in, and nothing into the quarantine", async () => {
+  const { keep, intake, told } = setting();
+  const result = await intake.accept(
+    { ...plainSource("vans"), proof: throwing },
+    message(pointText("van-1", 0)),
+  );
+  expect(result).toMatchObject({ kind: "failed", quarantined: false });
+  expect(keep.entries).toEqual([]);
+  expect(told).toMatchObject([{ event: "intakeFailed", quarantined: false }]);
+});
+
+test.each([
+  ["understood, no position", '{"hello":1}', { kind: "ignored" }],
+  ["a handshake", '{"challenge":1}', { kind: "handshake" }],
+  ["malformed", "}", { kind: "malformed", reason: "malformed" }],
+  ["a bug of ours", pointText("bug", 0), { kind: "malformed", reason: "internal_error" }],
+])("%s is kept as such", async (_what, body, entry) => {
+  const { keep, intake } = setting();
+  await intake.accept(plainSource("vans"), message(body));
+  expect(keep.entries).toMatchObject([{ source: "vans", receivedAt: RECEIVED_AT, ...entry }]);
+});
+
+test("quarantine gets the message as sent", async () => {
+  const { keep, intake } = setting();
+  const sent = message("}", { topic: "a/b", query: { x: "1" } });
+  await intake.accept(plainSource("vans"), sent);
+  expect(keep.entries).toMatchObject([{ message: sent, problems: [expect.stringContaining("not JSON")] }]);
+});
+
+test.each([
+  ["read", pointText("van-1", 0)],
+  ["rejected", '[{"id":"v","t":1,"lat":0,"lon":0}]'],
+  ["ignored", '{"hello":1}'],
+  ["handshake", '{"challenge":1}'],
+  ["malformed", "}"],
+])("%s, but it cannot be kept: nothing is told but that", async (_what, body) => {
+  const { keep, intake, told } = setting();
+  keep.before = () => {
+    throw new CannotKeep("buffer_full", 9);
+  };
+  const result = await intake.accept(plainSource("vans"), message(body));
+  expect(result).toEqual({ kind: "unkept", reason: "buffer_full", retryAfterS: 9 });
+  expect(keep.entries).toEqual([]);
+  expect(told).toMatchObject([{ event: "messageUnkept", reason: "buffer_full" }]);
+});
+
+test("a bug in keep: quarantined if that still works", async () => {
+  const { keep, intake, told } = setting();
+  const asked: KeepEntry["kind"][] = [];
+  keep.before = (entry) => {
+    asked.push(entry.kind);
+    if (entry.kind === "read") throw new Error("a bug in keep");
+  };
+  const result = await intake.accept(plainSource("vans"), message(pointText("van-1", 0)));
+  expect(result).toMatchObject({ kind: "failed", quarantined: true });
+  expect(asked).toEqual(["read", "malformed"]);
+  expect(told).toMatchObject([
+    { event: "intakeFailed", error: { message: "a bug in keep" }, quarantined: true },
+  ]);
+});
+
+test("what the way in turns down is counted under its reason", () => {
+  const { keep, intake, told } = setting();
+  intake.refuse(plainSource("vans"), "too_large");
+  expect(keep.refusals).toEqual([{ source: "vans", reason: "too_large" }]);
+  expect(told).toMatchObject([{ event: "messageRefused", reason: "too_large" }]);
+});
