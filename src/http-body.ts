@@ -31,7 +31,8 @@ export function createBodyReader({ limitBytes }: { limitBytes: number }): BodyRe
     // Until now the sender was kept waiting with its body; see the `checkContinue` listener of the server.
     if (incoming.headers.expect !== undefined) outgoing.writeContinue();
     const body = await receive(incoming);
-    return body.kind === "whole" && decode !== AS_SENT ? await inflated(body.bytes, decode) : body;
+    if (body.kind !== "whole" || body.bytes.length === 0 || decode === AS_SENT) return body;
+    return await inflated(body.bytes, decode);
   };
 
   function receive(incoming: IncomingMessage): Promise<BodyResult> {

@@ -280,6 +280,7 @@ describe("how messages arrive", () => {
       kept: 1,
     });
     expect(await (await post("")).json()).toEqual({ quarantined: true });
+    expect(await (await post("", { "content-encoding": "gzip" })).json()).toEqual({ quarantined: true });
     const form = await start({
       sources: [plainSource("vans", { format: "form", ignore: (raw) => JSON.stringify(raw) })],
     });
