@@ -8,7 +8,6 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { adapters } from "./adapters/index.ts";
 import { type Config, loadConfig } from "./config.ts";
 import type { publishTo } from "./mqtt.ts";
-import { type Accounting, sumAccounting } from "./status.ts";
 import { SANDBOX_CLIENT, type SandboxApi, startSandboxApi } from "./sandbox/api.ts";
 import {
   createFleetSecrets,
@@ -21,6 +20,7 @@ import { portOrFree } from "./sandbox/owned-process.ts";
 import { startPrivateRedis } from "./sandbox/redis.ts";
 import type { FleetSecrets } from "./sandbox/traffic.ts";
 import type { Gateway } from "./server.ts";
+import { type Accounting, sumAccounting } from "./status.ts";
 
 export interface DemoOptions {
   /** Null: until stopped. */

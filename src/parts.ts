@@ -2,6 +2,7 @@
 
 import { readFileSync } from "node:fs";
 import type { Adapter, Proof } from "./adapters/adapter.ts";
+import { EMBEDDED } from "./config/sources.ts";
 import type { BrokerConfig, Config, SourceConfig } from "./config.ts";
 import type { Source } from "./intake.ts";
 import type { BrokerSettings, Subscription } from "./mqtt.ts";
@@ -10,9 +11,6 @@ import { scopeOf, scopePrefix } from "./queue/keys.ts";
 import type { QueueSource } from "./queue/queue.ts";
 import type { StreamBudget } from "./queue/sweep.ts";
 import { servicetitanUrls } from "./servicetitan/client.ts";
-
-/** A source's `mqtt.broker` for the embedded broker. */
-export const EMBEDDED = "listen";
 
 export function destinationsOf({ destinations, redis }: Config): Map<string, QueueDestination> {
   return new Map(

@@ -4,11 +4,12 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { fetch } from "undici";
 import { z } from "zod";
+import { EMBEDDED } from "./config/sources.ts";
 import type { Config, SourceConfig } from "./config.ts";
 import type { publishTo } from "./mqtt.ts";
-import type { Accounting } from "./status.ts";
-import { brokerSettingsOf, EMBEDDED } from "./parts.ts";
+import { brokerSettingsOf } from "./parts.ts";
 import { type Pace, type ReplayOptions, type ReplayResult, replay } from "./replay.ts";
+import type { Accounting } from "./status.ts";
 
 export interface ReplayParts {
   configOrExit(file: string | undefined): Config;

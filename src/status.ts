@@ -143,6 +143,8 @@ export interface QueueStatus {
   quarantine: QuarantineStatus;
   deadLetters: DeadLettersStatus;
   ledger: LedgerStatus;
+  /** Pings that wait for a destination the configuration no longer names: nobody sends them. */
+  orphans: { destination: string; waiting: number }[];
   unmapped: { source: string; device: string; lastFixAt: string | null; policy: "forward" | "hold" }[];
 }
 

@@ -7,6 +7,7 @@ import { HTTPException } from "hono/http-exception";
 import type { Registry } from "prom-client";
 import { z } from "zod";
 import type { Events } from "../events.ts";
+import type { BrokerState, QueueStatus } from "../status.ts";
 import type { ClockWatch } from "./clocks.ts";
 import { redisUnreachable } from "./diagnose-outside.ts";
 import {
@@ -19,7 +20,6 @@ import {
 import { statusMetrics } from "./metrics.ts";
 import { type Asset, LOGIN_ASSETS, loginPage, PAGE_ASSETS } from "./page/assets.ts";
 import { createSessions, SESSION_COOKIE } from "./session.ts";
-import type { BrokerState, QueueStatus } from "../status.ts";
 
 /** One position as it was sent, for the read-back. */
 export interface SentPing {

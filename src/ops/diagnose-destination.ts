@@ -1,9 +1,9 @@
 /** Finds problems of sending: gates that are not open, backlogs, full buffers, units gone silent. */
 
+import type { DestinationStatus, GateStatus } from "../status.ts";
 import { adviceFor, needsAPerson } from "./advice.ts";
 import { durationText } from "./duration.ts";
 import { error, listed, type Problem, warning } from "./problem.ts";
-import type { DestinationStatus, GateStatus } from "../status.ts";
 
 /** Ten times the default batch age, and long enough for a probe (at least every 4 s) to have gone out. */
 const WAITING_WARN_MS = 30_000;

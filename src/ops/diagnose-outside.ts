@@ -1,8 +1,8 @@
 /** Finds problems of what the gateway stands on: Redis and the brokers. */
 
+import type { BrokerState, RedisStatus } from "../status.ts";
 import { durationText } from "./duration.ts";
 import { error, type Problem, warning } from "./problem.ts";
-import type { BrokerState, RedisStatus } from "../status.ts";
 
 const MEMORY_WARN_SHARE = 0.8;
 /** A broker that is still being connected to after this is not coming back by itself at once. */

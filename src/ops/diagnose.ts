@@ -1,10 +1,10 @@
 /** Turns the status into problems in words: what is wrong, where, and what to do next. */
 
+import type { BrokerState, QueueStatus, SourceStatus } from "../status.ts";
 import type { ClockOffender } from "./clocks.ts";
 import { diagnoseDestination, diagnoseScopes } from "./diagnose-destination.ts";
 import { diagnoseBroker, diagnoseRedis } from "./diagnose-outside.ts";
 import { error, listed, type Problem, warning } from "./problem.ts";
-import type { BrokerState, QueueStatus, SourceStatus } from "../status.ts";
 
 /** What was set aside longer ago than this is shown in its list, not as a problem of now. */
 const RECENT_MS = 60 * 60_000;
@@ -26,6 +26,13 @@ export function diagnose({
     ...queue.sources.flatMap(diagnoseSource),
     ...diagnoseScopes(queue.destinations, nowMs),
     ...queue.destinations.flatMap((destination) => diagnoseDestination(destination, nowMs)),
+    ...queue.orphans.map(({ destination, waiting }) =>
+      error(
+        `destination ${destination}`,
+        `${waiting} pings wait for it, but the configuration no longer names it.`,
+        "Put it back until they are delivered or have expired, or accept that they stay where they are.",
+      ),
+    ),
     ...diagnoseSetAside(queue, nowMs),
     ...diagnoseHeld(queue),
     ...diagnoseClocks(clocks),
@@ -94,7 +101,7 @@ function diagnoseSetAside({ quarantine, deadLetters }: QueueStatus, nowMs: numbe
       error(
         "quarantine",
         `A message of ${ours.source} met a fault of the gateway: ${ours.problem}.`,
-        "It is kept and loses nothing. Report the fault; after the fix, redrive the quarantine.",
+        "It is kept and loses nothing. Report the fault; after the fix, run it through waypost decode and send it again.",
       ),
     );
   }

@@ -1,9 +1,5 @@
 /** Puts the status document together: the queue's answer, this process, its brokers, and the problems found in them. */
 
-import type { ClockOffender } from "./clocks.ts";
-import { diagnose } from "./diagnose.ts";
-import type { Policy } from "./policies.ts";
-import type { Problem } from "./problem.ts";
 import {
   type Accounting,
   type BrokerState,
@@ -12,6 +8,10 @@ import {
   type QueueStatus,
   sumAccounting,
 } from "../status.ts";
+import type { ClockOffender } from "./clocks.ts";
+import { diagnose } from "./diagnose.ts";
+import type { Policy } from "./policies.ts";
+import type { Problem } from "./problem.ts";
 
 /** What the composition root knows of this process. */
 export interface OpsInfo {

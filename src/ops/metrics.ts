@@ -1,8 +1,8 @@
 /** Turns the status document into Prometheus metrics; they come from Redis, so every process says the same. */
 
 import { Counter, Gauge, Registry } from "prom-client";
-import type { NoStatus, StatusDocument } from "./document.ts";
 import { ACCOUNTING_TERMS, type Accounting, type DestinationStatus, type GateStatus } from "../status.ts";
+import type { NoStatus, StatusDocument } from "./document.ts";
 
 /** Terms that only grow are counters; the last three say where positions are now. */
 const TERMS: Record<keyof Accounting, { name: string; help: string }> = {

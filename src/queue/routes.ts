@@ -72,7 +72,11 @@ export function createRoutes({ destinations, sources, mapping }: RoutesOptions) 
     if (!source) throw new Error(`Source "${name}" is not configured.`);
     const rows = mapping?.(name, device) ?? [];
     if (rows.length > 0) {
-      return rows.map((row) => route(name, device, row.destination ?? source.destination, row.unit, null));
+      const routes = rows.map((row) =>
+        route(name, device, row.destination ?? source.destination, row.unit, null),
+      );
+      // Two rows may name one place, the one by its name and the other as the source's own: it is told once.
+      return routes.filter(({ line }, i) => routes.findIndex((each) => each.line === line) === i);
     }
     const unit = { unitId: device, unitName: device, technician: null };
     return [route(name, device, source.destination, unit, mapping ? source.unmapped : null)];

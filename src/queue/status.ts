@@ -23,7 +23,7 @@ import type { Routes } from "./routes.ts";
 
 /** ARGV: number of sources, their names, then the destinations' names. Answers as JSON. */
 const AUDIT = script(`
-local out = { sources = {}, destinations = {}, gates = {}, sizes = {}, lengths = {} }
+local out = { sources = {}, destinations = {}, orphans = {}, sizes = {}, lengths = {} }
 local waiting, inFlight, names = {}, {}, {}
 for i = 2, 1 + tonumber(ARGV[1]) do names[#names + 1] = ARGV[i] end
 local function pairsOf(key)
@@ -37,7 +37,20 @@ local function batchOf(id, lane)
   for _, r in ipairs(records) do add(inFlight, sourceOf(r), 1) end
   lane.inFlight = lane.inFlight + #records
 end
-local lanes = redis.call('SMEMBERS', p .. ':lanes')
+local lanes, configured = redis.call('SMEMBERS', p .. ':lanes'), {}
+for i = 2 + tonumber(ARGV[1]), #ARGV do configured[ARGV[i]] = true end
+for _, lane in ipairs(lanes) do
+  local owner = string.match(lane, '^(.-)|')
+  if not configured[owner] then
+    for _, source in ipairs(redis.call('SMEMBERS', p .. ':lines:' .. lane)) do
+      local line = lane .. '|' .. source
+      local n = redis.call('LLEN', p .. ':q:' .. line) + redis.call('HLEN', p .. ':live:' .. line)
+        + redis.call('ZCARD', p .. ':old:' .. line)
+      add(waiting, source, n)
+      add(out.orphans, owner, n)
+    end
+  end
+end
 for i = 2 + tonumber(ARGV[1]), #ARGV do
   local name = ARGV[i]
   local dest = { name = name, lanes = {}, facts = pairsOf(p .. ':dest:' .. name), gate = pairsOf(p .. ':gate:' .. name) }
@@ -122,6 +135,7 @@ interface Audit {
   sources: SourceAudit[] | object;
   destinations: DestinationAudit[] | object;
   gate: object;
+  orphans: object;
   sizes: object;
   lengths: Record<"ledger" | "dead" | "quarantine", { n: number; first: string }>;
 }
@@ -203,6 +217,11 @@ export function createStatus(options: StatusOptions): () => Promise<QueueStatus>
       quarantine: { count: q.n, bytes: q.bytes, oldestAt: q.first, recent: quarantine },
       deadLetters: { count: d.n, bytes: d.bytes, recent: deadLetters },
       ledger: { batches: l.n, bytes: l.bytes, reachesBackTo: l.first, recent: ledger },
+      orphans: audits.flatMap(({ orphans }) =>
+        Object.entries(mapOf(orphans)).flatMap(([destination, n]) =>
+          Number(n) > 0 ? [{ destination, waiting: Number(n) }] : [],
+        ),
+      ),
       unmapped,
     };
   };

@@ -58,6 +58,14 @@ describe("diagnose", () => {
 
   it.each<[string, QueueStatus, "error" | "warning", string, RegExp, RegExp]>([
     [
+      "a destination taken out too early",
+      healthy({ orphans: [{ destination: "old", waiting: 12 }] }),
+      "error",
+      "destination old",
+      /12 pings wait/,
+      /Put it back/,
+    ],
+    [
       "Redis gone",
       redis({ reachable: false, problems: ["ECONNREFUSED"] }),
       "error",

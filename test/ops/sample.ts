@@ -120,6 +120,7 @@ export function healthy(changes: Partial<QueueStatus> = {}): QueueStatus {
         tookMs: 118 + index * 9,
       })),
     },
+    orphans: [],
     unmapped: [],
     ...changes,
   };
@@ -243,6 +244,7 @@ export function troubled(): QueueStatus {
         },
       ],
     },
+    orphans: [],
     unmapped: [
       { source: "bouncie-vans", device: "352099001761999", lastFixAt: before(40_000), policy: "hold" },
       { source: "trackers", device: "tk-0042", lastFixAt: before(90_000), policy: "forward" },
