@@ -227,7 +227,7 @@ describe("diagnose", () => {
       "error",
       "quarantine",
       /fault of the gateway/,
-      /redrive/,
+      /waypost decode/,
     ],
     [
       "malformed messages",
