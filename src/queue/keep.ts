@@ -278,8 +278,11 @@ export function createKeep(options: KeepOptions): Keep & { drain(): Promise<void
     const byScope = routes.group(source.name, entry.readings);
     const body = bodyPrint(entry.readings, entry.body);
     const verdicts: KeepVerdict[] = [];
-    // The message itself is counted once, where the source is at home; readings are counted where they are kept.
-    if (!byScope.has(source.home)) byScope.set(source.home, []);
+    // The message itself is counted once, where the source is at home; readings are counted where they are kept. Home
+    // comes last: a message that does not fit elsewhere is sent again, and must not be counted before it is kept.
+    const atHome = byScope.get(source.home) ?? [];
+    byScope.delete(source.home);
+    byScope.set(source.home, atHome);
     for (const [scope, routed] of byScope) {
       const own = scope === source.home ? counters : [];
       // One call per message, but for a giant one: Redis must not be kept from everybody else for a second. Each piece
@@ -291,7 +294,7 @@ export function createKeep(options: KeepOptions): Keep & { drain(): Promise<void
           await writer(scope).add({
             source: source.name,
             receivedAt: entry.receivedAt,
-            bodyPrint: body && `${body}:${i}`,
+            bodyPrint: body && `${source.name}:${body}:${i}`,
             counters: i === pieces - 1 ? own : [],
             readings: readingsArgs(source, piece),
             readingCount: piece.length,

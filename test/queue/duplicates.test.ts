@@ -1,0 +1,132 @@
+/** Which readings are taken for one that was kept before, and which are not. */
+
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { Reading } from "../../src/reading.ts";
+import { messageOf, readingOf } from "../parts/line.ts";
+import { startStores } from "../parts/store.ts";
+
+let stores: Awaited<ReturnType<typeof startStores>>;
+beforeAll(async () => {
+  stores = await startStores();
+});
+afterAll(() => stores.close());
+
+/** A device's way: one reading a second, ending `endsAgo` seconds ago. */
+function wayOf(device: string, readings: number, endsAgo = 0): Reading[] {
+  const end = Date.now() - endsAgo * 1000;
+  return Array.from({ length: readings }, (_, i) =>
+    readingOf(device, 0, { fixTime: end - (readings - 1 - i) * 1000, latitude: 32 + i / 1e4 }),
+  );
+}
+
+const told = ({ kept, duplicates }: { kept: number; duplicates: number }) => ({ kept, duplicates });
+
+describe("a duplicate", () => {
+  it("is the same message sent again", async () => {
+    const store = stores.open();
+    const readings = [readingOf("a", 1), readingOf("b", 2)];
+    expect(told(await store.add(readings))).toEqual({ kept: 2, duplicates: 0 });
+    expect(told(await store.add(readings))).toEqual({ kept: 0, duplicates: 2 });
+    expect(await store.account()).toMatchObject({
+      messages: 2,
+      candidates: 4,
+      duplicates: 2,
+      kept: 2,
+      waiting: 2,
+    });
+    expect(await store.parted()).toEqual([]);
+  });
+
+  it("is the same fix in another message, and twice in one message", async () => {
+    const store = stores.open();
+    const [first, second] = [readingOf("a", 2), readingOf("a", 1)];
+    expect(told(await store.add([first, second, first]))).toEqual({ kept: 2, duplicates: 1 });
+    expect(told(await store.add([second, readingOf("a", 0)]))).toEqual({ kept: 1, duplicates: 1 });
+    expect(await store.parted()).toEqual([]);
+  });
+
+  it("is any of a device's last 44 fixes, in any order", async () => {
+    const store = stores.open();
+    const way = wayOf("a", 60);
+    for (const reading of way) await store.add([reading]);
+    for (const reading of way.slice(-44).reverse()) {
+      expect(told(await store.add([reading]))).toEqual({ kept: 0, duplicates: 1 });
+    }
+    expect(await store.account()).toMatchObject({ candidates: 104, kept: 60, duplicates: 44 });
+  });
+
+  it("is recognised in other bytes as long as the fixes are among the last 44", async () => {
+    const store = stores.open();
+    const way = wayOf("a", 40);
+    const entry = messageOf(way, "vans", Buffer.from("one body"));
+    expect(told(await store.keep.keep(entry))).toEqual({ kept: 40, duplicates: 0 });
+    expect(told(await store.keep.keep(messageOf(way, "vans", Buffer.from("another body"))))).toEqual({
+      kept: 0,
+      duplicates: 40,
+    });
+  });
+
+  it("is every reading of a resent body, however many of one device it holds", async () => {
+    const store = stores.open();
+    const body = messageOf(wayOf("a", 200));
+    expect(told(await store.keep.keep(body))).toEqual({ kept: 200, duplicates: 0 });
+    expect(told(await store.keep.keep(body))).toEqual({ kept: 0, duplicates: 200 });
+    expect(await store.account()).toMatchObject({ messages: 2, candidates: 400, kept: 200, duplicates: 200 });
+    expect(await store.parted()).toEqual([]);
+  });
+});
+
+describe("no duplicate", () => {
+  it("is a late fix", async () => {
+    const store = stores.open();
+    await store.add([readingOf("a", 1)]);
+    expect(told(await store.add([readingOf("a", 300)]))).toEqual({ kept: 1, duplicates: 0 });
+  });
+
+  it("is the same device and time under another source", async () => {
+    const store = stores.open({ moreSources: { trucks: {} } });
+    const reading = readingOf("a", 1);
+    await store.add([reading], "vans");
+    expect(told(await store.add([reading], "trucks"))).toEqual({ kept: 1, duplicates: 0 });
+    expect(await store.parted()).toEqual([]);
+  });
+
+  it("is a long body that another source has sent as well", async () => {
+    const store = stores.open({ moreSources: { trucks: {} } });
+    const way = wayOf("a", 50);
+    await store.keep.keep(messageOf(way, "vans"));
+    expect(told(await store.keep.keep(messageOf(way, "trucks")))).toEqual({ kept: 50, duplicates: 0 });
+    expect(await store.parted()).toEqual([]);
+  });
+});
+
+describe("a fix at the same time in another place", () => {
+  it("is counted as conflicting, and the first wins", async () => {
+    const store = stores.open();
+    const first = readingOf("a", 1);
+    await store.add([first]);
+    const verdict = await store.add([{ ...first, latitude: 32.79 }]);
+    expect(told(verdict)).toEqual({ kept: 0, duplicates: 1 });
+    expect((await store.status()).sources[0]?.conflictingFixes).toBe(1);
+    const { records } = await store.batch();
+    expect(records.map(({ reading }) => reading.latitude)).toEqual([first.latitude]);
+    expect(await store.parted()).toEqual([]);
+  });
+});
+
+describe("what is remembered of a device", () => {
+  it("takes at most 300 bytes of Redis", async () => {
+    const store = stores.open();
+    const devices = 1000;
+    for (let fix = 0; fix < 60; fix++) {
+      await store.add(
+        Array.from({ length: devices }, (_, i) => readingOf(`35823905${1_000_000 + i}`, 60 - fix)),
+      );
+    }
+    const key = `${store.scope}:fp:vans`;
+    expect(await store.db.hlen(key)).toBe(devices);
+    const bytes = Number(await store.db.memory("USAGE", key, "SAMPLES", 0)) / devices;
+    console.log(`fingerprints: ${bytes.toFixed(1)} bytes per device`);
+    expect(bytes).toBeLessThanOrEqual(300);
+  });
+});
