@@ -148,8 +148,8 @@ export function createQueue(options: QueueOptions): Queue {
     failed: failedAt("sweep"),
   });
 
-  const holding = [...sources.values()].filter(({ unmapped }) => unmapped === "hold");
-  const review = () => reviewHeld({ redis: workRedis, sources: holding, routes, arrived: lanes.arrived });
+  const everySource = [...sources.values()];
+  const review = () => reviewHeld({ redis: workRedis, sources: everySource, routes, arrived: lanes.arrived });
   const heldTimer = setInterval(() => review().catch(failedAt("held")), HELD_EVERY_MS);
 
   return {

@@ -1,0 +1,98 @@
+/** Many messages at once and messages of many readings: everybody gets the right answer, and Redis is not kept from others. */
+
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { CannotKeep } from "../../src/intake.ts";
+import { messageOf, readingOf } from "../parts/line.ts";
+import { startStores } from "../parts/store.ts";
+
+let stores: Awaited<ReturnType<typeof startStores>>;
+beforeAll(async () => {
+  stores = await startStores();
+});
+afterAll(() => stores.close());
+
+describe("a thousand messages at once", () => {
+  it("are written together, and each is answered for itself", async () => {
+    const store = stores.open();
+    await store.add([readingOf("known", 1, { fixTime: 1_700_000_000_000 })]);
+    const messages = Array.from({ length: 1000 }, (_, i) => {
+      const readings = Array.from({ length: 1 + (i % 3) }, (_, j) => readingOf(`d${i}`, j));
+      if (i % 5 === 0) readings.push(readingOf("known", 1, { fixTime: 1_700_000_000_000 }));
+      return { readings, kept: 1 + (i % 3), duplicates: i % 5 === 0 ? 1 : 0 };
+    });
+    const verdicts = await Promise.all(messages.map(({ readings }) => store.add(readings)));
+    expect(verdicts.map(({ kept, duplicates }) => ({ kept, duplicates }))).toEqual(
+      messages.map(({ kept, duplicates }) => ({ kept, duplicates })),
+    );
+    expect(await store.account()).toMatchObject({
+      messages: 1001,
+      duplicates: 200,
+      kept: 2000,
+      waiting: 2000,
+    });
+    expect(await store.parted()).toEqual([]);
+  });
+
+  it("keep a device's readings in the order the messages came in", async () => {
+    const store = stores.open({ destination: { maxBatchPings: 1000, maxBatchBytes: 1e6 } });
+    const readings = Array.from({ length: 300 }, (_, i) => readingOf("a", 300 - i));
+    await Promise.all(readings.map((reading) => store.add([reading])));
+    const times = (await store.batch()).records.map(({ reading }) => reading.fixTime);
+    expect(times).toEqual(readings.map(({ fixTime }) => fixTime));
+  });
+
+  it("of which some do not fit are refused one by one", async () => {
+    const mapping = (_: string, device: string) => [
+      { destination: device.startsWith("b") ? "beta" : "acme", unit: unitOf(device) },
+    ];
+    const store = stores.open({ more: { beta: { bufferBytes: 1 } }, mapping });
+    await store.add([readingOf("b", 1)]);
+    const answers = await Promise.all(
+      Array.from({ length: 100 }, (_, i) =>
+        store.add([readingOf(`${i % 2 === 0 ? "a" : "b"}${i}`, 1)]).then(
+          ({ kept }) => kept,
+          (error: unknown) => (error instanceof CannotKeep ? error.reason : error),
+        ),
+      ),
+    );
+    expect(answers).toEqual(Array.from({ length: 100 }, (_, i) => (i % 2 === 0 ? 1 : "buffer_full")));
+    expect(await store.account()).toMatchObject({ messages: 51, candidates: 51, kept: 51 });
+    expect(await store.parted()).toEqual([]);
+  });
+});
+
+describe("a message of 10,000 readings", () => {
+  it("is kept in pieces and counted as one message", async () => {
+    const store = stores.open();
+    const readings = Array.from({ length: 10_000 }, (_, i) => readingOf(`d${i % 50}`, i / 100));
+    const message = messageOf(readings);
+    expect(await store.keep.keep(message)).toMatchObject({ kept: 10_000, duplicates: 0 });
+    expect(await store.account()).toMatchObject({
+      messages: 1,
+      read: 1,
+      candidates: 10_000,
+      waiting: 10_000,
+    });
+    expect(await store.keep.keep(message)).toMatchObject({ kept: 0, duplicates: 10_000 });
+    expect(await store.parted()).toEqual([]);
+  });
+
+  it("that stops half way for lack of room is completed by its resend", async () => {
+    const store = stores.open({ destination: { bufferBytes: 300_000 } });
+    const message = messageOf(Array.from({ length: 10_000 }, (_, i) => readingOf(`d${i % 50}`, i / 100)));
+    await expect(store.keep.keep(message)).rejects.toMatchObject({ reason: "buffer_full" });
+    const half = await store.account();
+    expect(half.messages).toBe(0);
+    expect(half.kept).toBeGreaterThan(0);
+    expect(half.kept).toBeLessThan(10_000);
+    expect(await store.parted()).toEqual([]);
+    await store.db.hset(`${store.scope}:dest:acme`, "bytes", -10_000_000);
+    const { kept, duplicates } = await store.keep.keep(message);
+    expect({ kept, duplicates }).toEqual({ kept: 10_000 - half.kept, duplicates: half.kept });
+    expect(await store.account()).toMatchObject({ messages: 1, kept: 10_000, waiting: 10_000 });
+  });
+});
+
+function unitOf(unitId: string) {
+  return { unitId, unitName: unitId, technician: null };
+}
