@@ -8,7 +8,7 @@ import { freePort, type OwnedProcess, startOwned } from "../src/sandbox/owned-pr
 import { until } from "../test/parts/wait.ts";
 import type { Floor, FloorSettings } from "./floor.ts";
 import type { Naive, NaiveSettings } from "./naive.ts";
-import { type Part, startPart } from "./parts.ts";
+import { NODE_ARGS, type Part, programPath, startPart } from "./parts.ts";
 
 export const CONTESTANTS = ["gateway", "floor", "naive"] as const;
 export type ContestantName = (typeof CONTESTANTS)[number];
@@ -114,7 +114,9 @@ async function startGateway(surroundings: Surroundings): Promise<Contestant> {
 
   const profile =
     surroundings.profileDir === null ? [] : ["--cpu-prof", `--cpu-prof-dir=${surroundings.profileDir}`];
-  const node = [process.execPath, ...profile, "--import", "tsx", "src/cli.ts", "start", "--config", file];
+  const program = [...NODE_ARGS, programPath("../src/cli.ts"), "start", "--config", file];
+  // As in the Dockerfile.
+  const node = [process.execPath, "--max-semi-space-size=64", ...profile, ...program];
   closeSync(openSync(log, "w"));
   // `exec`: the process id is the gateway's, not a shell's. The sink is next door, whatever proxy the machine uses.
   const gateway = await startOwned(

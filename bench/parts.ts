@@ -26,7 +26,17 @@ export interface Part<H extends Handlers> {
   stop(): Promise<void>;
 }
 
-const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
+/** Measured is what is run in production, compiled JavaScript; tests start the same parts from their sources. */
+const COMPILED = import.meta.url.endsWith(".js");
+/** What Node needs to run a part. */
+export const NODE_ARGS: readonly string[] = COMPILED ? [] : ["--import", "tsx"];
+
+/** The path of one of our programs, named as in the sources and relative to this folder. */
+export function programPath(source: string): string {
+  return fileURLToPath(new URL(COMPILED ? source.replace(/\.ts$/, ".js") : source, import.meta.url));
+}
+
+const HERE = dirname(fileURLToPath(import.meta.url));
 /** Loading TypeScript on a busy machine takes seconds. */
 const READY_WITHIN_MS = 30_000;
 
@@ -35,9 +45,9 @@ export async function startPart<H extends Handlers>(
   file: string,
   args: readonly string[] = [],
 ): Promise<Part<H>> {
-  const child = fork(fileURLToPath(new URL(file, import.meta.url)), args, {
-    cwd: ROOT,
-    execArgv: ["--import", "tsx"],
+  const child = fork(programPath(file), args, {
+    cwd: HERE,
+    execArgv: [...NODE_ARGS],
     // Standard output belongs to the report.
     stdio: ["ignore", process.stderr, process.stderr, "ipc"],
     // Ctrl-C reaches only us; a part ends when its channel to us closes.

@@ -67,7 +67,9 @@ export function createClockWatch(): ClockWatch {
     }
     device.current = Math.min(device.current, offsetMs);
     device.fixes += 1;
-    // Re-inserted, so that the map's order is the order in which devices were last heard of.
+    // Re-inserted, so that the map's order is the order in which devices were last heard of; while there is plenty of
+    // room nobody will be forgotten, and the order does not matter.
+    if (known && devices.size < MAX_DEVICES / 2) return;
     if (known) devices.delete(key);
     devices.set(key, device);
     const oldest = devices.size > MAX_DEVICES ? devices.keys().next() : undefined;
