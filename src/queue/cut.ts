@@ -56,8 +56,8 @@ local accepted = {}
 local function lookUp(records)
   local units = {}
   for _, r in ipairs(records) do
-    local unit = unitOf(r)
-    if accepted[unit] == nil then
+    local unit = r and unitOf(r)
+    if unit and accepted[unit] == nil then
       accepted[unit] = false
       units[#units + 1] = unit
     end
@@ -91,6 +91,68 @@ local function finish(answer)
   return answer
 end
 
+-- Who begins is chance: where there are more sources than room in a batch, the last would starve.
+local function lineAt(i) return lane .. '|' .. sources[(now + i) % #sources + 1] end
+-- Sources take turns in shares, so that one source's flood does not keep another's pings waiting.
+local function inTurns(take)
+  local share = math.max(1, math.ceil(maxPings / #sources))
+  local progress = true
+  while progress and #chosen < maxPings do
+    progress = false
+    for i = 1, #sources do
+      if take(lineAt(i), share) > 0 then progress = true end
+    end
+  end
+end
+local function addHistory(old, records)
+  if #records == 0 then return end
+  local members, known = {}, {}
+  for i, score in ipairs(redis.call('ZMSCORE', old, unpack(records))) do
+    local r = records[i]
+    -- A fix kept twice within one millisecond is the same text, and a set holds it only once.
+    if score or known[r] then gone(r, 'superseded')
+    else
+      known[r] = true
+      members[#members + 1] = fixTimeOf(r)
+      members[#members + 1] = r
+    end
+  end
+  pushAll('ZADD', old, members)
+end
+-- Moves up to n records from the arrival list's newest end to where each unit's newest is told from its history.
+local function sift(line, n)
+  local live, order, old = p .. ':live:' .. line, p .. ':liveorder:' .. line, p .. ':old:' .. line
+  local newest, units, older, fresh, first = {}, {}, {}, {}, {}
+  local popped = redis.call('RPOP', p .. ':q:' .. line, n) or {}
+  for _, r in ipairs(popped) do
+    local unit = unitOf(r)
+    local best = newest[unit]
+    if expired(r) then gone(r, 'expired')
+    elseif not best then
+      newest[unit] = r
+      units[#units + 1] = unit
+    elseif fixTimeOf(best) < fixTimeOf(r) then
+      newest[unit] = r
+      older[#older + 1] = best
+    else older[#older + 1] = r end
+  end
+  for i, known in ipairs(hashValues(live, units)) do
+    local unit = units[i]
+    local r = newest[unit]
+    if not known then first[#first + 1] = unit end
+    if known and fixTimeOf(known) >= fixTimeOf(r) then older[#older + 1] = r
+    else
+      fresh[#fresh + 1] = unit
+      fresh[#fresh + 1] = r
+      if known then older[#older + 1] = known end
+    end
+  end
+  pushAll('RPUSH', order, first)
+  pushAll('HSET', live, fresh)
+  addHistory(old, older)
+  return #popped
+end
+
 local waiting, oldest, sifting = 0, nil, false
 for _, source in ipairs(sources) do
   local line = lane .. '|' .. source
@@ -116,83 +178,44 @@ if not sifting then
     end
     if seen < maxBytes then return { 'wait', oldest + maxBatchAge - now } end
   end
-  -- Sources take turns in shares, so that one source's flood does not keep another's pings waiting.
-  local share = math.max(1, math.ceil(maxPings / #sources))
-  local progress = true
-  while progress and #chosen < maxPings do
-    progress = false
-    for _, source in ipairs(sources) do
-      local key = p .. ':q:' .. lane .. '|' .. source
-      local taken = 0
-      for _, r in ipairs(lookUp(redis.call('LRANGE', key, 0, share - 1))) do
-        if not choose(r) then break end
-        taken = taken + 1
-      end
-      if taken > 0 then redis.call('LTRIM', key, taken, -1); progress = true end
+  inTurns(function(line, share)
+    local key, taken = p .. ':q:' .. line, 0
+    for _, r in ipairs(lookUp(redis.call('LRANGE', key, 0, share - 1))) do
+      if not choose(r) then break end
+      taken = taken + 1
     end
-    if bytes >= maxBytes then break end
-  end
+    if taken > 0 then redis.call('LTRIM', key, taken, -1) end
+    return taken
+  end)
 else
-  local budget = 2000
+  -- 2,000 records in one call, in steps of 500; every source has its part of them.
+  local budget = math.max(500, math.floor(2000 / #sources))
   for _, source in ipairs(sources) do
     local line = lane .. '|' .. source
-    local live, order, old = p .. ':live:' .. line, p .. ':liveorder:' .. line, p .. ':old:' .. line
-    while budget > 0 do
-      local newest, older, units = {}, {}, {}
-      local popped = redis.call('RPOP', p .. ':q:' .. line, 500) or {}
-      for _, r in ipairs(popped) do
-        local unit, fixTime = unitOf(r), fixTimeOf(r)
-        local best = newest[unit]
-        if expired(r) then gone(r, 'expired')
-        elseif not best then
-          newest[unit] = r
-          units[#units + 1] = unit
-        elseif fixTimeOf(best) < fixTime then
-          newest[unit] = r
-          older[#older + 1] = fixTimeOf(best)
-          older[#older + 1] = best
-        else
-          older[#older + 1] = fixTime
-          older[#older + 1] = r
-        end
-      end
-      local fresh, first = {}, {}
-      for i, known in ipairs(hashValues(live, units)) do
-        local unit = units[i]
-        local r = newest[unit]
-        if not known then first[#first + 1] = unit end
-        if known and fixTimeOf(known) >= fixTimeOf(r) then known, r = r, nil end
-        if r then
-          fresh[#fresh + 1] = unit
-          fresh[#fresh + 1] = r
-        end
-        if known then
-          older[#older + 1] = fixTimeOf(known)
-          older[#older + 1] = known
-        end
-      end
-      pushAll('RPUSH', order, first)
-      pushAll('HSET', live, fresh)
-      pushAll('ZADD', old, older)
-      budget = #popped < 500 and 0 or budget - #popped
+    for done = 0, budget - 1, 500 do
+      if sift(line, math.min(500, budget - done)) == 0 then break end
     end
-    local waitingUnits = redis.call('LRANGE', order, 0, maxPings - #chosen - 1)
-    local candidates = hashValues(live, waitingUnits)
-    lookUp(candidates)
-    local done = {}
-    for i, r in ipairs(candidates) do
-      if not choose(r) then break end
-      done[i] = waitingUnits[i]
+  end
+  inTurns(function(line, share)
+    local live, order = p .. ':live:' .. line, p .. ':liveorder:' .. line
+    local units, done = redis.call('LRANGE', order, 0, share - 1), {}
+    local records = hashValues(live, units)
+    lookUp(records)
+    for i, r in ipairs(records) do
+      -- False: the sweep let it go.
+      if r and not choose(r) then break end
+      done[i] = units[i]
     end
     if #done > 0 then
       redis.call('LTRIM', order, #done, -1)
       pushAll('HDEL', live, done)
     end
-  end
+    return #done
+  end)
   if #chosen == 0 or (backfill == 'deliver' and #chosen < maxPings) then
     -- Everybody's newest is chosen: what room is left goes to history, oldest first.
-    for _, source in ipairs(sources) do
-      local old = p .. ':old:' .. lane .. '|' .. source
+    for i = 1, #sources do
+      local old = p .. ':old:' .. lineAt(i)
       local done = 0
       for _, r in ipairs(lookUp(redis.call('ZRANGE', old, 0, math.max(maxPings, 500) - 1))) do
         if not choose(r) then break end
