@@ -64,8 +64,9 @@ export async function readRedis(redis: Redis): Promise<RedisStatus> {
   if (maxmemoryPolicy !== null && maxmemoryPolicy !== "noeviction") {
     problems.push(`maxmemory-policy is ${maxmemoryPolicy}: Redis may silently throw waiting pings away.`);
   }
-  if (info.get("aof_last_write_status") === "err")
-    problems.push("The last AOF write failed: look at Redis's disk.");
+  // Until it succeeds, Redis refuses every write (MISCONF).
+  const unwritten = info.get("aof_last_write_status") === "err";
+  if (unwritten) problems.push("The last AOF write failed: look at Redis's disk.");
   if (info.get("rdb_last_bgsave_status") === "err")
     problems.push("The last RDB save failed: look at Redis's disk.");
   const used = Number(info.get("used_memory"));
@@ -81,7 +82,7 @@ export async function readRedis(redis: Redis): Promise<RedisStatus> {
     maxmemoryPolicy,
     usedMemoryBytes: used,
     maxMemoryBytes: max > 0 ? max : null,
-    writable: !full && !replica,
+    writable: !full && !replica && !unwritten,
     problems,
   };
 }

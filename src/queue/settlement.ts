@@ -98,7 +98,7 @@ export function settlementOf(outcome: Outcome, { externalIds, past, bytes }: Bat
       };
     }
     case "throttled":
-      return { ...held(base, all, past), scope: shut("http_429", outcome.afterMs) };
+      return { ...held(base, all, past), scope: shut("throttled", outcome.afterMs) };
     case "unavailable": {
       const scope = shut(outcome.reason, outcome.afterMs);
       if (outcome.reason !== "http_500") return { ...held(base, all, past), scope };
