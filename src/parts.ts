@@ -35,8 +35,8 @@ export function destinationsOf({ destinations, redis }: Config): Map<string, Que
           target: { name, tenant, provider, appKey, clientId, clientSecret, ...urls, requestTimeoutMs },
           ratePerSecond: settings.ratePerSecond,
           windowMs: 1000 + guardMs,
-          // Half of the guard is ours to be late in; the other half is left to the network.
-          slotLifeMs: guardMs / 2,
+          // A quarter of the guard is ours to be late in; the rest is left to the network.
+          slotSlackMs: guardMs / 4,
           maxBatchPings: settings.maxBatchPings,
           maxBatchBytes: settings.maxBatchBytes,
           maxBatchAgeMs: settings.maxBatchAgeMs,

@@ -541,7 +541,7 @@ describe("relations", () => {
         (b.destinations.second = { ...b.destination, provider: "other", ratePerSecond: 10, guardMs: 60 }),
       {
         "destinations.second.ratePerSecond": "must be 20 as in acme: same app and tenant, hence one throttle",
-        "destinations.second.guardMs": /must be 50 as in acme/,
+        "destinations.second.guardMs": /must be 40 as in acme/,
       },
     ],
     [

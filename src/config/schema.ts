@@ -121,7 +121,7 @@ export const destinationSchema = z.strictObject({
   clientSecret: secret,
   ratePerSecond: z.int().min(1).max(1000).default(20),
   /** Added to the throttle's one-second window: jitter between our clock and the receiver's door. */
-  guardMs: z.int().min(26).max(1000).default(50),
+  guardMs: z.int().min(20).max(1000).default(40),
   maxBatchPings: z.int().min(1).max(5000).default(100),
   maxBatchBytes: bytes.min(1024).default(64_000),
   maxBatchAgeMs: ms.default(1000),

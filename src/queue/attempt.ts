@@ -20,13 +20,21 @@ if horizonMs == 0 then return answer('closed', 0) end
 local scopeGate, gate = p .. ':gate', p .. ':gate:' .. destination
 -- Look at both before taking either: a probe of the one must not be taken while the other is shut.
 if maySend(scopeGate, lane, nil) > 0 or maySend(gate, lane, nil) > 0 then return answer('closed', 0) end
-local wait, granted = takeSlot(math.min(rateOf(scopeGate, rate), rateOf(gate, rate)), rate, windowMs, horizonMs)
-if granted then
+local wait, slot = takeSlot(math.min(rateOf(scopeGate, rate), rateOf(gate, rate)), rate, windowMs, horizonMs)
+if slot then
   maySend(scopeGate, lane, probeMs)
   maySend(gate, lane, probeMs)
-  return answer('send', wait)
+  local out = answer('send', wait)
+  out[#out + 1] = slot
+  return out
 end
 return { 'wait', wait }
+`);
+
+/** ARGV: the slot, how late it was used in whole ms. */
+const USED_LATE = script(`
+moveSlot(tonumber(ARGV[1]), tonumber(ARGV[1]) + tonumber(ARGV[2]))
+return {}
 `);
 
 /** Slots are given at most this far ahead: longer, and a pause or a newer ping could come between. */
@@ -43,8 +51,8 @@ export interface BatchPast {
 }
 
 export type Leave =
-  /** Send in `waitMs`, not before, and not later than the throttle allows. */
-  | { kind: "send"; waitMs: number; past: BatchPast }
+  /** Send in `waitMs` and not before; later than the destination's `slotSlackMs` only if `slotUsedLate` is told. */
+  | { kind: "send"; waitMs: number; past: BatchPast; slot: number }
   /** No slot soon: ask again after `waitMs`. */
   | { kind: "wait"; waitMs: number }
   /** A gate is shut: the batch goes back to the buffer. */
@@ -63,7 +71,7 @@ export async function askLeave(
   token: string,
   purpose: LeaveFor,
 ): Promise<Leave> {
-  const [kind, waitMs, asked, serverErrors, root] = await run(redis, ATTEMPT, destination.scope, [
+  const [kind, waitMs, asked, serverErrors, root, slot] = await run(redis, ATTEMPT, destination.scope, [
     destination.name,
     batch.lane,
     batch.id,
@@ -81,7 +89,7 @@ export async function askLeave(
   };
   switch (kind) {
     case "send":
-      return { kind, waitMs: Number(waitMs), past };
+      return { kind, waitMs: Number(waitMs), past, slot: Number(slot) };
     case "wait":
       return { kind, waitMs: Number(waitMs) };
     case "closed":
@@ -91,4 +99,17 @@ export async function askLeave(
     default:
       throw new Error(`Unexpected answer of the attempt script: ${String(kind)}`);
   }
+}
+
+/**
+ * A request that was late gets company it did not reckon with: the slots after it lie closer than the window. Told
+ * when it left, the throttle keeps the next ones away. Slots are given at most HORIZON_MS ahead, so there is time to.
+ */
+export async function slotUsedLate(
+  redis: Redis,
+  { scope }: QueueDestination,
+  slot: number,
+  lateMs: number,
+): Promise<void> {
+  await run(redis, USED_LATE, scope, [slot, Math.ceil(lateMs)]);
 }

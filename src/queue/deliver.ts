@@ -6,7 +6,7 @@ import type { Redis } from "ioredis";
 import type { Client, Prepared } from "../servicetitan/client.ts";
 import type { Attempt } from "../servicetitan/outcome.ts";
 import { externalIdOf, toPing } from "../servicetitan/ping.ts";
-import { askLeave, type BatchPast } from "./attempt.ts";
+import { askLeave, type BatchPast, slotUsedLate } from "./attempt.ts";
 import type { CutBatch } from "./cut.ts";
 import type { QueueDestination } from "./destination.ts";
 import type { BatchName } from "./jobs.ts";
@@ -81,6 +81,11 @@ interface Load {
   order: number[];
 }
 
+/**
+ * A request this late does not leave but takes another slot. Up to here there is half a second left for
+ * `slotUsedLate` to be heard: the second of the window, less this and the time slots are given ahead.
+ */
+const MAX_LATE_MS = 250;
 /** Records of batches this process cut, until their job comes by: saves reading them again. */
 const MAX_HANDED_OVER = 500;
 
@@ -158,8 +163,18 @@ export function createDelivery(options: DeliveryOptions) {
       // Redis worked out the wait at some moment after we asked, so the slot begins within this reply's round trip.
       if (leave.waitMs > 0) await sleep(leave.waitMs);
       if (leave.kind === "wait") continue;
-      if (performance.now() - askedAt - leave.waitMs > destination.slotLifeMs) continue;
-      const made = await post(destination, load, prepared, leave.past);
+      let missed = false;
+      const mayLeave = () => {
+        const lateMs = performance.now() - askedAt - leave.waitMs;
+        missed = lateMs > MAX_LATE_MS;
+        if (!missed && lateMs > destination.slotSlackMs) {
+          // If Redis does not hear of it, the settlement will not be heard either, and its failure is told.
+          slotUsedLate(redis, destination, leave.slot, lateMs).catch(() => {});
+        }
+        return !missed;
+      };
+      const made = await post(destination, load, prepared, { past: leave.past, mayLeave });
+      if (missed) continue;
       const { attempt } = made;
       if (attempt && !renewed && attempt.tokenWasCached && deservesFreshToken(attempt)) {
         // Not a hidden retry: the second POST asks for leave and takes a slot of its own.
@@ -176,7 +191,7 @@ export function createDelivery(options: DeliveryOptions) {
     destination: QueueDestination,
     { records, newFlags, order }: Load,
     prepared: Prepared,
-    past: BatchPast,
+    { past, mayLeave }: { past: BatchPast; mayLeave: () => boolean },
   ): Promise<Sent> {
     const oldestWanted = Date.now() - destination.maxAgeMs;
     const sending = order.filter((i) => fixTimeAt(records, i) >= oldestWanted);
@@ -186,7 +201,7 @@ export function createDelivery(options: DeliveryOptions) {
     }
     const externalIds = idsOf(records, sending);
     const body = bodyOf(destination, records, newFlags, sending);
-    const attempt = await client.send(destination.target, prepared, body, externalIds);
+    const attempt = await client.send(destination.target, prepared, body, externalIds, mayLeave);
     const bytes = Buffer.byteLength(body);
     const settlement = settlementOf(attempt.outcome, { externalIds, past, bytes });
     return { sending, settlement, attempt, bytes };

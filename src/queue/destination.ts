@@ -11,8 +11,8 @@ export interface QueueDestination {
   ratePerSecond: number;
   /** Length of the throttle's window: one second plus the guard. */
   windowMs: number;
-  /** A throttle slot not used within this time is taken anew, so that the rest of the guard is left to the network. */
-  slotLifeMs: number;
+  /** Up to this late a throttle slot counts as used in time; the rest of the guard is left to the network. */
+  slotSlackMs: number;
   maxBatchPings: number;
   maxBatchBytes: number;
   maxBatchAgeMs: number;

@@ -102,8 +102,8 @@ end
 
 /**
  * The throttle: a sliding log of the last \`rate\` slots, kept over one second plus a guard. A slot may be given for a
- * moment slightly ahead; whoever gets it sends at that moment or asks anew. A log, because fixed windows let twice the
- * rate into a sliding second (measured: 119 of 60) and GCRA lets one too many.
+ * moment slightly ahead; whoever gets it sends at that moment, or tells when it really did. A log, because fixed windows
+ * let twice the rate into a sliding second (measured: 119 of 60) and GCRA lets one too many.
  */
 const SLOTS = `
 local function slotWait(rate, windowMs)
@@ -122,11 +122,22 @@ local function slotWait(rate, windowMs)
 end
 local function takeSlot(rate, fullRate, windowMs, horizonMs)
   local wait = slotWait(rate, windowMs)
-  if wait > horizonMs then return wait, false end
+  if wait > horizonMs then return wait, nil end
   redis.call('RPUSH', p .. ':slots', now + wait)
   redis.call('LTRIM', p .. ':slots', -fullRate, -1)
   redis.call('PEXPIRE', p .. ':slots', 60000)
-  return wait, true
+  return wait, now + wait
+end
+-- The log stays sorted, and a slot that moves later never comes closer to those before it.
+local function moveSlot(from, to)
+  if redis.call('LREM', p .. ':slots', -1, from) == 0 then return end
+  local after
+  for i = -1, -redis.call('LLEN', p .. ':slots'), -1 do
+    local slot = redis.call('LINDEX', p .. ':slots', i)
+    if tonumber(slot) <= to then break end
+    after = slot
+  end
+  if after then redis.call('LINSERT', p .. ':slots', 'BEFORE', after, to) else redis.call('RPUSH', p .. ':slots', to) end
 end
 `;
 

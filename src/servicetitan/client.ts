@@ -26,8 +26,17 @@ export interface Prepared {
 export interface Client {
   /** Gets a token. An attempt in its place says why there is none; no POST was made. */
   prepare(target: Target): Promise<Prepared | Attempt>;
-  /** Posts `body`, a JSON array of the pings with these externalIds. Never rejects. */
-  send(target: Target, prepared: Prepared, body: string, externalIds: readonly string[]): Promise<Attempt>;
+  /**
+   * Posts `body`, a JSON array of the pings with these externalIds. Never rejects. `mayLeave` is asked right before the
+   * request leaves; after a no there was no attempt, and the one returned is to be thrown away.
+   */
+  send(
+    target: Target,
+    prepared: Prepared,
+    body: string,
+    externalIds: readonly string[],
+    mayLeave?: () => boolean,
+  ): Promise<Attempt>;
   /** Drops the token that was turned down, so that the next `prepare` gets a fresh one. */
   renew(target: Target, prepared: Prepared): void;
   /** Lets requests under way end. */
@@ -80,6 +89,7 @@ export function createClient({ proxy, now = Date.now }: ClientOptions): Client {
     { token, tokenWasCached }: Prepared,
     body: string,
     externalIds: readonly string[],
+    mayLeave: () => boolean = () => true,
   ): Promise<Attempt> {
     sent.add(token);
     const { origin, path } = addressOf(target);
@@ -94,6 +104,7 @@ export function createClient({ proxy, now = Date.now }: ClientOptions): Client {
       },
       body,
       timeoutMs: target.requestTimeoutMs,
+      mayLeave,
     });
     return { ...judge(exchanged, externalIds, target, token), tookMs: exchanged.tookMs, tokenWasCached };
   }

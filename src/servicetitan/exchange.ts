@@ -18,6 +18,8 @@ export interface HttpRequest {
   body: string;
   /** For all of it: connecting, sending, waiting and reading. */
   timeoutMs: number;
+  /** Asked right before the request leaves, however long connecting took. After a no it fails without having left. */
+  mayLeave?: () => boolean;
 }
 
 export interface Answer {
@@ -139,6 +141,9 @@ function exchange(dispatcher: Dispatcher, request: HttpRequest): Promise<Exchang
         controller = given;
         // The deadline passed while the connection was being made: the request must not leave any more.
         if (settled) return given.abort(new Error("The exchange took too long."));
+        // Thrown, for an abort would cost the connection, and the next request would be late again.
+        if (request.mayLeave?.() === false)
+          throw Object.assign(new Error("It is too late."), { code: TOO_LATE });
         startedAt = performance.now();
         leftOnSocket = true;
       },
@@ -173,6 +178,8 @@ function exchange(dispatcher: Dispatcher, request: HttpRequest): Promise<Exchang
     }
   });
 }
+
+const TOO_LATE = "TOO_LATE";
 
 function textOf(chunks: Buffer[]): string {
   const [first] = chunks;

@@ -107,14 +107,16 @@ export async function startApi(): Promise<Api> {
 
 export async function startServer(
   listener: RequestListener,
-): Promise<{ url: string; port: number; close(): Promise<void> }> {
-  const server = createServer(listener);
+): Promise<{ url: string; port: number; connections(): number; close(): Promise<void> }> {
+  let connections = 0;
+  const server = createServer(listener).on("connection", () => connections++);
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
   const { port } = server.address() as AddressInfo;
   return {
     url: `http://127.0.0.1:${port}`,
     port,
+    connections: () => connections,
     async close() {
       server.closeAllConnections();
       server.close();

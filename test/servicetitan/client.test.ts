@@ -97,6 +97,23 @@ describe("a request", () => {
     expect(ports.size).toBeLessThanOrEqual(2);
   });
 
+  test("that may not leave any more stays, and its connection serves the next", async () => {
+    const ports: (number | undefined)[] = [];
+    const server = await startServer((request, response) => {
+      ports.push(request.socket.remotePort);
+      request.resume().on("end", () => response.end("[]"));
+    });
+    cleanups.push(server.close);
+    const target = api.target({ apiUrl: server.url });
+    const token = await prepared(target);
+    const stayed = await client.send(target, token, BODY, IDS, () => false);
+    expect(stayed.outcome).toMatchObject({ kind: "unavailable" });
+    expect(ports).toEqual([]);
+    await client.send(target, token, BODY, IDS, () => true);
+    expect(ports).toHaveLength(1);
+    expect(server.connections()).toBe(1);
+  });
+
   test("ServiceTitan's two environments", () => {
     expect(servicetitanUrls("production")).toEqual({
       apiUrl: "https://api.servicetitan.io",
