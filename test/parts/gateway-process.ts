@@ -41,6 +41,8 @@ export interface GatewayProcess {
   log(): string;
   status(): Promise<StatusDocument>;
   accounting(): Promise<Accounting>;
+  /** Sum over the lines of one of its metrics, since this process started. */
+  metric(name: string): Promise<number>;
   /** Resolves with the status once nothing waits and nothing is in flight. */
   drained(withinMs?: number): Promise<StatusDocument>;
   kill(signal: NodeJS.Signals): void;
@@ -92,6 +94,13 @@ export async function startGatewayProcess(options: GatewayOptions): Promise<Gate
     log: () => (cli === null ? "" : said(cli)),
     status,
     accounting,
+    async metric(name) {
+      const text = await (await fetch(`${opsUrl}/metrics`, { headers: BEARER })).text();
+      const lines = text
+        .split("\n")
+        .filter((line) => line.startsWith(`${name}{`) || line.startsWith(`${name} `));
+      return lines.reduce((sum, line) => sum + Number(line.split(" ").at(-1)), 0);
+    },
     drained: (withinMs = 60_000) =>
       until(
         async () => {
