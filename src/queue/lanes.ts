@@ -18,6 +18,8 @@ export type Lanes = ReturnType<typeof createLanes>;
 
 /** Asking again is cheap, and a gate may open early: another process's probe succeeded. */
 const MAX_WAIT_MS = 1000;
+/** A batch takes a request's time; asking for the next one more often would only hear that the lane is busy. */
+const BUSY_WAIT_MS = 100;
 /** Lower bound of an encoded ping with empty texts; a line this many long may be full by bytes. */
 const TYPICAL_PING_BYTES = 330;
 
@@ -33,10 +35,16 @@ export function createLanes({ redis, destinations, cutDone, failed }: LanesOptio
   function arrived(line: string, length: number): void {
     const [name = "", lane = ""] = line.split("|");
     const destination = destinations.get(name);
-    if (!destination || delivering.has(`${name}|${lane}`)) return;
-    const full = Math.min(destination.maxBatchPings, destination.maxBatchBytes / TYPICAL_PING_BYTES);
+    if (!destination) return;
+    const { maxBatchPings, maxBatchBytes, maxBatchAgeMs } = destination;
+    if (delivering.has(`${name}|${lane}`)) {
+      // Usually too early; but the batch may have been delivered by another process, which does not tell us.
+      askIn(destination, Number(lane), Math.max(maxBatchAgeMs, BUSY_WAIT_MS));
+      return;
+    }
+    const full = Math.min(maxBatchPings, maxBatchBytes / TYPICAL_PING_BYTES);
     if (length >= full) ask(destination, Number(lane));
-    else askIn(destination, Number(lane), destination.maxBatchAgeMs);
+    else askIn(destination, Number(lane), maxBatchAgeMs);
   }
 
   /** Asks for a batch now; asked while an answer is awaited, asks once more after it. */
@@ -95,10 +103,12 @@ export function createLanes({ redis, destinations, cutDone, failed }: LanesOptio
     if (destination) ask(destination, lane);
   }
 
-  /** The sweep found something waiting in a lane without a batch. */
+  /** The sweep found something waiting in a lane without a batch: whoever delivered the one we cut, it is over. */
   function found(name: string, lane: number): void {
     const destination = destinations.get(name);
-    if (destination && !delivering.has(`${name}|${lane}`)) ask(destination, lane);
+    if (!destination) return;
+    delivering.delete(`${name}|${lane}`);
+    ask(destination, lane);
   }
 
   /** Cuts nothing more. */

@@ -64,7 +64,12 @@ const TABLE: [what: string, outcome: Outcome, past: BatchPast, expected: Expecte
     CUT,
     { text: "bbbb", decision: "return", scope: shut("throttled", 2500), destination: NONE },
   ],
-  ["429 without", { kind: "throttled", afterMs: null }, CUT, { text: "bbbb", scope: shut("throttled", null) }],
+  [
+    "429 without",
+    { kind: "throttled", afterMs: null },
+    CUT,
+    { text: "bbbb", scope: shut("throttled", null) },
+  ],
   [
     "429 with an absurd hint",
     { kind: "throttled", afterMs: 86_400_000 },

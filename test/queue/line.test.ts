@@ -1,0 +1,111 @@
+/** The whole line: what is kept arrives, in order, with no trace left behind; also with two processes on one Redis. */
+
+import { describe, expect, it } from "vitest";
+import { type Line, readingOf, startLine } from "../parts/line.ts";
+import { until } from "../parts/wait.ts";
+
+async function withLine<T>(
+  options: Parameters<typeof startLine>[0],
+  body: (line: Line) => Promise<T>,
+): Promise<T> {
+  const line = await startLine(options);
+  try {
+    return await body(line);
+  } finally {
+    await line.close();
+  }
+}
+
+describe("the line", () => {
+  it("delivers everything once, a unit's pings in order, and ends without a trace", () =>
+    withLine({}, async (line) => {
+      const readings = Array.from({ length: 600 }, (_, i) => readingOf(`v${i % 40}`, 60 - i / 10));
+      for (let i = 0; i < 600; i += 60) await line.keep(readings.slice(i, i + 60));
+      expect(await line.empty()).toMatchObject({ kept: 600, delivered: 600 });
+      expect(line.sandbox.summary()).toMatchObject({
+        accepted: 600,
+        distinct: 600,
+        outOfOrder: 0,
+        statuses: { 200: expect.any(Number) },
+      });
+      expect(await line.parted()).toEqual([]);
+      const { statuses } = line.sandbox.summary();
+      expect(Object.keys(statuses)).toEqual(["200"]);
+      // Nothing of a batch outlives it.
+      expect(await line.db.keys("*:b:*")).toEqual([]);
+      expect(await line.db.keys("*:bm:*")).toEqual([]);
+      await until(async () => (await line.queue.queryStatus()).jobs.active === 0, {
+        what: "no job to be left",
+      });
+      expect((await line.queue.queryStatus()).jobs).toEqual({ waiting: 0, active: 0, delayed: 0, failed: 0 });
+    }));
+
+  it("says isNew of a unit once", () =>
+    withLine({}, async (line) => {
+      await line.keep([readingOf("a", 3), readingOf("a", 2)]);
+      await line.empty();
+      await line.keep([readingOf("a", 1), readingOf("b", 1)]);
+      await line.empty();
+      expect(line.sandbox.pings().map(({ ping }) => [ping.unitId, ping.isNew])).toEqual([
+        ["a", true],
+        ["a", false],
+        ["a", false],
+        ["b", true],
+      ]);
+    }));
+
+  it("has an identity that holds at every moment, not only at the end", () =>
+    withLine({ destination: { maxBatchPings: 10 } }, async (line) => {
+      const parted: string[] = [];
+      let watching = true;
+      const watch = (async () => {
+        while (watching) parted.push(...(await line.parted()));
+      })();
+      for (let i = 0; i < 100; i++)
+        await line.keep(Array.from({ length: 5 }, (_, j) => readingOf(`v${j}`, 100 - i)));
+      await line.empty();
+      watching = false;
+      await watch;
+      expect(parted).toEqual([]);
+    }));
+});
+
+describe("two processes", () => {
+  it("share the work, and neither waits for the other when it is gone", () =>
+    withLine({ destination: { lanes: 8, maxBatchPings: 5 } }, async (line) => {
+      const other = line.another();
+      for (let i = 0; i < 30; i++) {
+        await line.keep(Array.from({ length: 20 }, (_, j) => readingOf(`v${j}`, 200 - i)));
+      }
+      await line.empty();
+      await other.close();
+      // Every lane is asked again, also those whose last batch the other one delivered.
+      await line.keep(Array.from({ length: 40 }, (_, j) => readingOf(`w${j}`, 1)));
+      const { delivered, superseded } = await line.empty();
+      expect(delivered + superseded).toBe(640);
+      expect(line.sandbox.summary()).toMatchObject({ accepted: delivered, distinct: delivered, outOfOrder: 0 });
+      expect(line.sandbox.units()).toHaveLength(60);
+      expect(await line.parted()).toEqual([]);
+    }));
+});
+
+describe("a Redis that forgot everything", () => {
+  it("is filled anew: scripts, lanes and jobs come back by themselves", () =>
+    withLine({ requestTimeoutMs: 1500 }, async (line) => {
+      await line.keep([readingOf("before", 1)]);
+      await line.empty();
+      // One batch is under way and pings are waiting when everything goes.
+      line.sandbox.faults.set({ kind: "hang", when: "before_accepting" });
+      await line.keep(Array.from({ length: 20 }, (_, i) => readingOf(`v${i}`, 1)));
+      await until(async () => (await line.account()).inFlight > 0, { what: "a batch in flight" });
+      await line.db.flushall();
+      await line.db.script("FLUSH");
+      line.sandbox.faults.clear();
+      const readings = Array.from({ length: 20 }, (_, i) => readingOf(`w${i}`, 1));
+      expect(await line.keep(readings)).toMatchObject({ kept: 20 });
+      expect(await line.empty()).toMatchObject({ kept: 20, delivered: 20 });
+      expect(await line.parted()).toEqual([]);
+      const units = new Set(line.sandbox.pings().map(({ ping }) => ping.unitId));
+      for (const { deviceId } of readings) expect(units).toContain(deviceId);
+    }));
+});
