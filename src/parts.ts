@@ -140,14 +140,12 @@ export function tlsOf(
 
 export function budgetsOf({ queue }: Config): StreamBudget[] {
   return [
-    // What settle and quarantine count per entry beside the fields that are measured when it goes.
-    { name: "ledger", bytes: queue.ledgerBytes, maxAgeMs: queue.ledgerMaxAgeMs, overheadBytes: 60 },
-    { name: "dead", bytes: queue.deadLetterBytes, maxAgeMs: queue.deadLetterMaxAgeMs, overheadBytes: 0 },
+    { name: "ledger", bytes: queue.ledgerBytes, maxAgeMs: queue.ledgerMaxAgeMs },
+    { name: "dead", bytes: queue.deadLetterBytes, maxAgeMs: queue.deadLetterMaxAgeMs },
     {
       name: "quarantine",
       bytes: queue.quarantineBytes,
       maxAgeMs: queue.quarantineMaxAgeMs,
-      overheadBytes: 100,
     },
   ];
 }

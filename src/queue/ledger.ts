@@ -2,6 +2,7 @@
 
 import { deflateRawSync, inflateRawSync } from "node:zlib";
 import type { Redis } from "ioredis";
+import { MAX_AHEAD_MS } from "../reading.ts";
 import { keys } from "./keys.ts";
 import type { BufferRecord } from "./record.ts";
 import type { Fate } from "./settlement.ts";
@@ -115,7 +116,9 @@ export function encodeEntry(
     columns.lat.push(latE7 - lat);
     columns.lon.push(lonE7 - lon);
     columns.speed.push(reading.speedMps === null ? null : Math.round(reading.speedMps * 100));
-    columns.heading.push(reading.headingDeg === null ? null : Math.round(reading.headingDeg * 10) / 10);
+    columns.heading.push(
+      reading.headingDeg === null ? null : (Math.round(reading.headingDeg * 10) % 3600) / 10,
+    );
     columns.fate += fate;
     fixTime = reading.fixTime;
     lat = latE7;
@@ -174,7 +177,8 @@ export async function findPings(redis: Redis, query: LedgerQuery): Promise<Ledge
   const { scope, destination, unit, from, to } = query;
   const until = Math.min(to + query.maxDelayMs, Date.now() + HOUR_MS);
   const ids: string[] = [];
-  for (let hour = Math.floor(from / HOUR_MS); hour <= Math.floor(until / HOUR_MS); hour++) {
+  // The index goes by when a batch was settled; a device's clock that is ahead puts that before the fix.
+  for (let hour = Math.floor((from - MAX_AHEAD_MS) / HOUR_MS); hour <= Math.floor(until / HOUR_MS); hour++) {
     const index = await redis.getBuffer(keys.ledgerIndex(scope, destination, hour, unit));
     for (let at = 0; index && at + 6 <= index.length; at += 6) {
       ids.push(`${hour * HOUR_MS + index.readUInt32BE(at)}-${index.readUInt16BE(at + 4)}`);

@@ -8,9 +8,10 @@ import { run, script } from "./lua.ts";
 /** ARGV: source, reason, receivedAt, problems, envelope, body. Counted and stored in one step. */
 const QUARANTINE = script(`
 local source, reason = ARGV[1], ARGV[2]
+local size = #ARGV[4] + #ARGV[5] + #ARGV[6] + 100
 redis.call('XADD', p .. ':quarantine', '*', 'source', source, 'reason', reason, 'receivedAt', ARGV[3],
-  'problems', ARGV[4], 'envelope', ARGV[5], 'body', ARGV[6])
-redis.call('HINCRBY', p .. ':sizes', 'quarantine', #ARGV[4] + #ARGV[5] + #ARGV[6] + 100)
+  'problems', ARGV[4], 'envelope', ARGV[5], 'body', ARGV[6], 'n', size)
+redis.call('HINCRBY', p .. ':sizes', 'quarantine', size)
 count(source, 'messages', 1)
 count(source, 'malformed', 1)
 count(source, 'malformed:' .. reason, 1)
@@ -61,7 +62,9 @@ export function createQuarantine(redis: Redis) {
   async function list(scope: string, limit: number): Promise<QuarantinedMessage[]> {
     const entries = await redis.xrevrangeBuffer(keys.quarantine(scope), "+", "-", "COUNT", limit);
     return entries.map(([id, fields]) => {
-      const field = (name: string) => fields[fields.findIndex((each) => each.toString() === name) + 1];
+      // Names stand at even places; a value may read like one of them.
+      const field = (name: string) =>
+        fields[fields.findIndex((each, i) => i % 2 === 0 && each.toString() === name) + 1];
       const receivedAt = Number(field("receivedAt"));
       return {
         id: id.toString(),

@@ -14,7 +14,8 @@ import type { GateChange, Settlement } from "./settlement.ts";
  *
  * A lone refused ping is a suspect: it is given up only if the destination accepted another request since the first
  * refusal. When the last piece is through, or three suspects have met no acceptance, and none was accepted, it is the
- * destination that refuses everything: all of it goes back to the buffer and the destination's gate is shut.
+ * destination that refuses everything: all of it goes back to the buffer and the destination's gate is shut. What was
+ * refused alone is remembered as tried, so that a poison ping that always travels alone is convicted the second time.
  *
  * Returns {"fenced"} or {"settled", suspects dead-lettered, gate of the destination shut as refused_everything (1/0)}.
  */
@@ -41,10 +42,20 @@ local suspicionKey = p .. ':suspicion:' .. lane
 local heldToken, newFlags, ownRoot = unpack(redis.call('HMGET', metaKey, 'token', 'new', 'root'))
 if heldToken ~= token then return { 'fenced' } end
 
+-- A probe that taught nothing about this gate is handed on, or everybody else would wait until it is given up.
+local function handOn(gate)
+  local state, probe = unpack(redis.call('HMGET', gate, 'state', 'probe'))
+  if state == 'probing' and probe == lane then
+    redis.call('HSET', gate, 'until', now)
+    redis.call('HDEL', gate, 'probe')
+  end
+end
 local function giveUp(r, reason, message)
   count(sourceOf(r), 'deadLettered', 1)
-  redis.call('XADD', p .. ':dead', '*', 'destination', destination, 'reason', reason, 'message', message, 'record', r)
-  redis.call('HINCRBY', p .. ':sizes', 'dead', #r + #message)
+  local size = #r + #message + 100
+  redis.call('XADD', p .. ':dead', '*', 'destination', destination, 'reason', reason, 'message', message, 'record', r,
+    'n', size)
+  redis.call('HINCRBY', p .. ':sizes', 'dead', size)
   redis.call('HINCRBY', destKey, 'deadLetters', 1)
 end
 local freed = 0
@@ -114,47 +125,71 @@ for i, change in ipairs(changes) do
   if change[1] == 'opened' then opened(gateKeys[i], lane, rate)
   elseif change[1] == 'shut' then shut(gateKeys[i], change[2], change[3], random) end
 end
-if byteCap ~= '' then redis.call('HSET', destKey, 'byteCap', byteCap) end
+if byteCap ~= '' then
+  -- A larger batch may have been under way when a lower cap was learned.
+  local known = tonumber(redis.call('HGET', destKey, 'byteCap'))
+  if not known or tonumber(byteCap) < known then redis.call('HSET', destKey, 'byteCap', byteCap) end
+end
 if label ~= '' then redis.call('HSET', destKey, 'lastOutcome', label, 'lastOutcomeAt', now) end
 
 local convicted, everything = 0, 0
+local piecesKey = p .. ':pieces:' .. lane
 local suspects = redis.call('LRANGE', suspectsKey, 0, -1)
 if #suspects > 0 then
-  local piecesKey = p .. ':pieces:' .. lane
+  local triedKey = p .. ':tried:' .. destination
   local knownRoot, why = unpack(redis.call('HMGET', suspicionKey, 'root', 'refusal'))
   local started = tonumber(knownRoot) or tonumber(ownRoot) or acceptedSeq
   redis.call('HSET', suspicionKey, 'root', started)
-  if acceptedSeq > started then
-    for _, r in ipairs(suspects) do
+  local unsure = {}
+  for i, tried in ipairs(hashValues(triedKey, suspects)) do
+    local r = suspects[i]
+    if acceptedSeq > math.min(started, tonumber(tried) or started) then
       giveUp(r, 'refused', why)
+      redis.call('HDEL', triedKey, r)
       freed = freed + #r
       convicted = convicted + 1
-    end
-    redis.call('DEL', suspectsKey, suspicionKey)
-  elseif #suspects >= 3 or redis.call('LLEN', piecesKey) == 0 then
+    else unsure[#unsure + 1] = r end
+  end
+  redis.call('DEL', suspectsKey)
+  pushAll('RPUSH', suspectsKey, unsure)
+  if #unsure == 0 then redis.call('DEL', suspicionKey)
+  elseif #unsure >= 3 or redis.call('LLEN', piecesKey) == 0 then
     everything = 1
-    shut(gateKeys[2], 'refused_everything', 15000, random)
+    -- One or two pings are thin evidence, and a 500 passes by itself: then the gate's own backoff, 4 s at most.
+    shut(gateKeys[2], 'refused_everything', #unsure >= 3 and why ~= 'http_500' and 15000 or nil, random)
     for _, piece in ipairs(redis.call('LRANGE', piecesKey, 0, -1)) do
       toBuffer(redis.call('LRANGE', p .. ':b:' .. piece, 0, -1))
       redis.call('DEL', p .. ':b:' .. piece, p .. ':bm:' .. piece)
     end
-    -- Behind the others: the next probe shall not begin with the same ping.
-    for _, r in ipairs(suspects) do redis.call('RPUSH', p .. ':q:' .. lane .. '|' .. sourceOf(r), r) end
+    -- A thousand are far more than are tried within ten minutes, unless nothing has been accepted for hours.
+    if redis.call('HLEN', triedKey) > 1000 then redis.call('DEL', triedKey) end
+    for _, r in ipairs(unsure) do
+      redis.call('HSETNX', triedKey, r, started)
+      -- Behind the others: the next probe shall not begin with the same ping.
+      redis.call('RPUSH', p .. ':q:' .. lane .. '|' .. sourceOf(r), r)
+    end
+    redis.call('PEXPIRE', triedKey, 600000)
     redis.call('DEL', piecesKey, suspectsKey, suspicionKey)
+  end
+end
+-- With pieces left this lane goes on with its probe, unless a gate was shut before it.
+if changes[1][1] == 'shut' or changes[2][1] == 'shut' or redis.call('LLEN', piecesKey) == 0 then
+  for i, change in ipairs(changes) do
+    if change[1] == 'none' then handOn(gateKeys[i]) end
   end
 end
 if freed > 0 then redis.call('HINCRBY', destKey, 'bytes', -freed) end
 writeCounts()
 if ledger ~= '' then
-  local entry = redis.call('XADD', p .. ':ledger', '*', 'e', ledger)
+  local size = #ledger + 60
+  for _ in pairs(units) do size = size + 6 end
+  local entry = redis.call('XADD', p .. ':ledger', '*', 'e', ledger, 'n', size)
   local ms, n = string.match(entry, '(%d+)-(%d+)')
   local hour = math.floor(ms / 3600000)
   local pointer = struct.pack('>I4I2', ms - hour * 3600000, n % 65536)
-  local size = #ledger + 60
   for unit in pairs(units) do
     local key = p .. ':li:' .. destination .. ':' .. hour .. ':' .. unit
     if redis.call('APPEND', key, pointer) == 6 then redis.call('PEXPIRE', key, indexLifetime) end
-    size = size + 6
   end
   redis.call('HINCRBY', p .. ':sizes', 'ledger', size)
 end

@@ -310,7 +310,9 @@ export function createStatus(options: StatusOptions): () => Promise<QueueStatus>
     return lists
       .flat()
       .map(([id, fields]) => {
-        const field = (name: string) => fields[fields.indexOf(name) + 1] ?? "";
+        // Names stand at even places; a value may read like one of them.
+        const field = (name: string) =>
+          fields[fields.findIndex((each, i) => i % 2 === 0 && each === name) + 1] ?? "";
         const record = decodeRecord(field("record"));
         return {
           id,

@@ -128,9 +128,9 @@ export function sourceOf(scope: string, maxAgeMs: number): QueueSource {
 
 /** Budgets no test reaches by accident. */
 export const WIDE_BUDGETS: QueueOptions["budgets"] = [
-  { name: "ledger", bytes: 100_000_000, maxAgeMs: 86_400_000, overheadBytes: 60 },
-  { name: "dead", bytes: 100_000_000, maxAgeMs: 86_400_000, overheadBytes: 0 },
-  { name: "quarantine", bytes: 100_000_000, maxAgeMs: 86_400_000, overheadBytes: 100 },
+  { name: "ledger", bytes: 100_000_000, maxAgeMs: 86_400_000 },
+  { name: "dead", bytes: 100_000_000, maxAgeMs: 86_400_000 },
+  { name: "quarantine", bytes: 100_000_000, maxAgeMs: 86_400_000 },
 ];
 
 export async function startLine(options: LineOptions = {}): Promise<Line> {
