@@ -5,6 +5,7 @@ import { z } from "zod";
 import { type Adapter, type Message, read } from "./adapters/adapter.ts";
 import { isoTime } from "./adapters/fields.ts";
 import { adapters, findAdapter } from "./adapters/index.ts";
+import { type Assembler, createAssembler } from "./assembler.ts";
 import { admit, type FieldDefect, type Rejection, SPEED_UNITS } from "./reading.ts";
 
 /** What the command was told; texts as typed. */
@@ -76,7 +77,8 @@ export async function decodeCommand(request: DecodeRequest, stdin: Uint8Array): 
     ? await sequenceOf(request.sequenceFile)
     : [await messageOf(request, stdin)];
 
-  const examined = messages.map((message) => examine(adapter, message, settings));
+  const assembler = createAssembler();
+  const examined = messages.map((message) => examine(adapter, message, settings, assembler));
   for (const [index, { what, problems, defects }] of examined.entries()) {
     const where = messages.length === 1 ? "" : `message ${index + 1}: `;
     if (what !== null) note(`${where}ignored: ${what}`);
@@ -90,6 +92,8 @@ export function examine(
   adapter: Adapter,
   message: Message,
   settings: Pick<Parameters<typeof read>[2], "speedUnit" | "options">,
+  /** The same for all messages of a sequence. */
+  assembler: Assembler = createAssembler(),
 ): Examined {
   const result = read(adapter, message, { ...settings, credentials: { secrets: [] } });
   const examined: Examined = {
@@ -103,7 +107,7 @@ export function examine(
   if (result.kind !== "decoded") return examined;
   const { receivedAt, retained } = message;
   const context = { receivedAt, retained, maxAgeMs: Infinity, maxAheadMs: Infinity };
-  for (const candidate of result.candidates) {
+  for (const candidate of assembler.assemble(adapter.vendor, result.candidates, message)) {
     const verdict = admit(candidate, context);
     if (verdict.kind === "rejected") {
       examined.rejections.push(verdict.rejection);

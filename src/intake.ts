@@ -9,6 +9,7 @@ import {
   type Proof,
   read,
 } from "./adapters/adapter.ts";
+import { createAssembler } from "./assembler.ts";
 import {
   admit,
   type FieldDefect,
@@ -30,6 +31,8 @@ export interface Source {
   options?: unknown;
   /** The oldest fix any of the source's destinations still wants, milliseconds. */
   maxAgeMs: number;
+  /** Fixes less accurate than this are turned down, metres; absent: no limit. */
+  maxAccuracyM?: number | undefined;
 }
 
 /** Why a message was not believed. Closed: every one is a metric label. */
@@ -108,6 +111,8 @@ export interface Intake {
 }
 
 export function createIntake({ keep, events }: { keep: Keep; events: IntakeEvents }): Intake {
+  const assembler = createAssembler();
+
   async function accept(source: Source, message: Message): Promise<IntakeResult> {
     let why: string | null;
     try {
@@ -158,7 +163,7 @@ export function createIntake({ keep, events }: { keep: Keep; events: IntakeEvent
         events.messageMalformed({ source: name, problems: result.problems });
         return { kind: "malformed", problems: result.problems };
       case "decoded": {
-        const { candidates } = result;
+        const candidates = assembler.assemble(name, result.candidates, message);
         const { readings, rejections, defects, named } = judge(source, message, candidates, events);
         const verdict = await keep.keep({
           source: name,

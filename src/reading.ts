@@ -33,8 +33,39 @@ export interface Candidate {
   headingDeg: number | null;
   /** The vendor itself says these coordinates are not a valid current fix. */
   noFix?: boolean;
+  /**
+   * The message tells only a part: what is null here comes, or came, in other messages of the device. The assembler puts
+   * parts together (assembler.ts); a candidate without this mark is whole.
+   */
+  fragment?: boolean;
+  /** What the vendor says beside the position. */
+  details?: Details;
   /** Where in the message this candidate stands, for example `data[2]`; empty for the whole message. */
   path: string;
+}
+
+/**
+ * What vendors say beside the position and operators want to see. Nothing here can reject a candidate, but for the
+ * accuracy where a source sets a limit. `null` and `undefined` both mean "did not say"; NaN means unreadable.
+ */
+export interface Details {
+  /** Parts of a postal address, as the vendor's reverse geocoding has them; a one-line address goes into `street`. */
+  street?: string | null | undefined;
+  city?: string | null | undefined;
+  region?: string | null | undefined;
+  postalCode?: string | null | undefined;
+  ignition?: boolean | null | undefined;
+  /** Metres. */
+  odometerM?: number | null | undefined;
+  /** Horizontal, metres, as the vendor means it (usually 68 %). */
+  accuracyM?: number | null | undefined;
+  /** Metres above sea level. */
+  altitudeM?: number | null | undefined;
+  /** Of the device, 0 to 100. */
+  batteryPct?: number | null | undefined;
+  driver?: string | null | undefined;
+  /** The vendor's word for why it reported: `ignition_on`, `Moving`, … */
+  vendorEvent?: string | null | undefined;
 }
 
 /** A judged candidate: one device, one place, one instant. */
@@ -52,6 +83,8 @@ export interface Reading {
   speedMps: number | null;
   /** Degrees clockwise from north, [0, 360); null where unknown. */
   headingDeg: number | null;
+  /** Only what was said and could be read; absent where that is nothing. */
+  details?: Details;
 }
 
 /** Why a candidate is not a reading. Closed: every one is a metric label and is explained in the README. */
@@ -70,6 +103,8 @@ export const REJECTION_REASONS = [
   "latitude_out_of_range",
   "longitude_out_of_range",
   "null_island",
+  "incomplete",
+  "inaccurate",
   "implausible_jump",
   "thinned",
 ] as const;
@@ -104,6 +139,8 @@ export interface AdmitContext {
   maxAgeMs: number;
   /** How far ahead of our clock a fix may be, milliseconds; Infinity switches the check off. */
   maxAheadMs: number;
+  /** Fixes less accurate than this are turned down, metres; those that do not say are let in. Infinity: no limit. */
+  maxAccuracyM?: number;
   /** A retained MQTT message: without a time of its own it says nothing about now. */
   retained: boolean;
 }
@@ -128,6 +165,7 @@ export function admit(candidate: Candidate, context: AdmitContext): Verdict {
   if (deviceId.length > MAX_DEVICE_ID_CHARS || UNSTORABLE.test(deviceId)) return rejected("bad_device", path);
   const fixTime = candidate.fixTime === AT_RECEIPT ? context.receivedAt : candidate.fixTime;
   if (candidate.fixTime === AT_RECEIPT && context.retained) return rejected("retained_without_time", path);
+  if (candidate.fragment) return rejected("incomplete", path);
   if (candidate.noFix || (latitude === null && longitude === null)) return rejected("no_fix", path);
   if (latitude === null || Number.isNaN(latitude)) return rejected("bad_latitude", path);
   if (longitude === null || Number.isNaN(longitude)) return rejected("bad_longitude", path);

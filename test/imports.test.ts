@@ -24,7 +24,7 @@ interface Part {
 const PARTS: Record<string, Part> = {
   reading: { files: ["reading.ts"], from: [] },
   adapters: { files: ["adapters/"], from: ["reading"] },
-  intake: { files: ["intake.ts"], from: ["adapters", "reading"] },
+  intake: { files: ["intake.ts", "assembler.ts"], from: ["adapters", "reading"] },
   "ways in": {
     files: [
       ...["webhook.ts", "http-body.ts", "remote-address.ts", "confirm.ts"],
@@ -51,7 +51,7 @@ const PARTS: Record<string, Part> = {
   config: { files: ["config.ts", "config/"], from: ["reading"] },
   // Written from the facts alone: a stand-in that shares code with what it tests proves nothing.
   sandbox: { files: ["sandbox/"], from: [] },
-  decode: { files: ["decode.ts"], from: ["adapters", "reading"] },
+  decode: { files: ["decode.ts"], from: ["adapters", "intake", "reading"] },
   replay: { files: ["replay.ts", "replay-webhook.ts", "capture.ts"], from: ["sandbox"] },
   demo: {
     files: ["demo.ts"],

@@ -96,7 +96,13 @@ export function createDelivery(options: DeliveryOptions) {
   const handedOver = new Map<string, CutBatch>();
 
   function handOver(batch: CutBatch): void {
-    if (handedOver.size < MAX_HANDED_OVER) handedOver.set(batch.id, batch);
+    handedOver.set(batch.id, batch);
+    if (handedOver.size <= MAX_HANDED_OVER) return;
+    // The oldest one's job was most likely taken by another process.
+    for (const id of handedOver.keys()) {
+      handedOver.delete(id);
+      return;
+    }
   }
 
   async function deliver(name: BatchName): Promise<void> {

@@ -1,0 +1,154 @@
+/** Puts positions together that vendors spread over several messages; stands between read and admit, per device. */
+
+import { AT_RECEIPT, type Candidate } from "./reading.ts";
+
+/** Parts further apart than this are not of one position. */
+const WINDOW_MS = 5000;
+/** About 300 bytes each; beyond it the device longest unheard of begins anew. */
+const MAX_DEVICES = 20_000;
+
+/** A value and when its message came, UTC milliseconds since 1970. */
+interface Seen<T> {
+  value: T;
+  receivedAt: number;
+  /** The fix's own time where the message had one: parts with different times are not of one position. */
+  fixTime: number | null;
+}
+
+interface Assembly {
+  latitude: Seen<number> | null;
+  longitude: Seen<number> | null;
+  speedMps: Seen<number> | null;
+  headingDeg: Seen<number> | null;
+  /** Said once and true until said otherwise: devices tell a lost lock when they lose it. */
+  noFix: boolean;
+}
+
+export interface Assembler {
+  /**
+   * Gives back whole candidates as they are, and for fragments what they complete: nothing, or one candidate. A
+   * coordinate whose partner never came is given back as it is, alone, so that it is rejected by name and not lost.
+   */
+  assemble(
+    source: string,
+    candidates: Candidate[],
+    message: { receivedAt: number; retained: boolean },
+  ): Candidate[];
+}
+
+export function createAssembler(): Assembler {
+  const devices = new Map<string, Assembly>();
+
+  function assemblyOf(source: string, device: string): Assembly {
+    const key = `${source}\0${device}`;
+    const known = devices.get(key);
+    if (known) {
+      devices.delete(key);
+      devices.set(key, known);
+      return known;
+    }
+    const fresh: Assembly = {
+      latitude: null,
+      longitude: null,
+      speedMps: null,
+      headingDeg: null,
+      noFix: false,
+    };
+    devices.set(key, fresh);
+    const oldest = devices.size > MAX_DEVICES ? devices.keys().next() : undefined;
+    if (oldest && !oldest.done) devices.delete(oldest.value);
+    return fresh;
+  }
+
+  function add(assembly: Assembly, part: Candidate, receivedAt: number): Candidate[] {
+    const given: Candidate[] = [];
+    const fixTime = typeof part.fixTime === "number" ? part.fixTime : null;
+    const seen = (value: number | null): Seen<number> | null =>
+      value === null ? null : { value, receivedAt, fixTime };
+    if (part.noFix !== undefined) assembly.noFix = part.noFix;
+    assembly.speedMps = seen(part.speedMps) ?? assembly.speedMps;
+    assembly.headingDeg = seen(part.headingDeg) ?? assembly.headingDeg;
+    for (const [axis, other] of [
+      ["latitude", "longitude"],
+      ["longitude", "latitude"],
+    ] as const) {
+      const value = seen(part[axis]);
+      if (value === null) continue;
+      // A second latitude before any longitude: the first will never be complete.
+      if (assembly[axis] !== null) given.push(alone(part, axis, assembly[axis]));
+      assembly[axis] = value;
+      const partner = assembly[other];
+      if (partner !== null && part[other] === null && !ofOnePosition(partner, value)) {
+        given.push(alone(part, other, partner));
+        assembly[other] = null;
+      }
+    }
+    const { latitude, longitude } = assembly;
+    if (latitude === null || longitude === null) return given;
+    assembly.latitude = null;
+    assembly.longitude = null;
+    const { fragment: _, ...whole } = part;
+    given.push({
+      ...whole,
+      fixTime: part.fixTime ?? AT_RECEIPT,
+      latitude: latitude.value,
+      longitude: longitude.value,
+      speedMps: fresh(assembly.speedMps, receivedAt),
+      headingDeg: fresh(assembly.headingDeg, receivedAt),
+      noFix: assembly.noFix,
+    });
+    return given;
+  }
+
+  /** A message that could not be kept is offered again: what it completed must not be lost with its parts used up. */
+  const given = new WeakMap<object, Candidate[]>();
+
+  return {
+    assemble(source, candidates, message) {
+      if (!candidates.some(({ fragment }) => fragment)) return candidates;
+      const before = given.get(message);
+      if (before) return before;
+      const { receivedAt, retained } = message;
+      const assembled = candidates.flatMap((candidate) => {
+        if (!candidate.fragment) return [candidate];
+        // Admit has words for both: a part of no device, and one that may be a year old.
+        if (candidate.deviceId === null || candidate.deviceId === "" || (retained && isTimeless(candidate))) {
+          return hasCoordinate(candidate) ? [candidate] : [];
+        }
+        return add(assemblyOf(source, candidate.deviceId), candidate, receivedAt);
+      });
+      given.set(message, assembled);
+      return assembled;
+    },
+  };
+}
+
+function isTimeless({ fixTime }: Candidate): boolean {
+  return fixTime === null || fixTime === AT_RECEIPT;
+}
+
+function hasCoordinate({ latitude, longitude }: Candidate): boolean {
+  return latitude !== null || longitude !== null;
+}
+
+function ofOnePosition(one: Seen<number>, other: Seen<number>): boolean {
+  return one.fixTime === other.fixTime && Math.abs(one.receivedAt - other.receivedAt) <= WINDOW_MS;
+}
+
+function fresh(seen: Seen<number> | null, now: number): number | null {
+  return seen !== null && Math.abs(now - seen.receivedAt) <= WINDOW_MS ? seen.value : null;
+}
+
+/** Still marked as a fragment: admit rejects it as `incomplete`. */
+function alone(part: Candidate, axis: "latitude" | "longitude", { value, fixTime }: Seen<number>): Candidate {
+  return {
+    path: part.path,
+    fragment: true,
+    deviceId: part.deviceId,
+    fixTime: fixTime ?? AT_RECEIPT,
+    latitude: axis === "latitude" ? value : null,
+    longitude: axis === "longitude" ? value : null,
+    speedMps: null,
+    headingDeg: null,
+  };
+}
