@@ -1,0 +1,121 @@
+/** 429: the scope pauses in every process for as long as it was told, then one probe, then a ramp. */
+
+import { afterEach, describe, expect, it } from "vitest";
+import { type Line, readingOf, startLine } from "../parts/line.ts";
+import { until } from "../parts/wait.ts";
+
+let line: Line;
+afterEach(() => line.close());
+
+const fleet = (n: number, prefix: string) =>
+  Array.from({ length: n }, (_, i) => readingOf(`${prefix}${i}`, 1));
+
+/** When the first 429 was given, and when requests came after it; performance.now of this process, where the sandbox runs. */
+function arrivals(): { refusedAt: number; later: number[] } {
+  const requests = line.sandbox.requests();
+  const refused = requests.find(({ status }) => status === 429);
+  if (!refused) throw new Error("nothing was refused");
+  return {
+    refusedAt: refused.arrivedAtMs,
+    later: requests
+      .filter(({ arrivedAtMs }) => arrivedAtMs > refused.arrivedAtMs)
+      .map((each) => each.arrivedAtMs - refused.arrivedAtMs),
+  };
+}
+
+/** Requests under way, and on their way, when the 429 came back. */
+const UNDER_WAY_MS = 300;
+
+describe("a 429", () => {
+  it.each([{ hint: "seconds" }, { hint: "body" }] as const)(
+    "with its wait in $hint is obeyed by every process on the Redis",
+    async ({ hint }) => {
+      line = await startLine({ destination: { maxBatchPings: 5 } });
+      const other = line.another();
+      await until(async () => (await other.readiness()).length === 0, { what: "the other process" });
+      line.sandbox.faults.set({ kind: "throttle", hint, seconds: 3, times: 1 });
+      await line.keep(fleet(100, "v"));
+      await line.empty();
+      const { later } = arrivals();
+      expect(later.filter((ms) => ms > UNDER_WAY_MS && ms < 3000)).toEqual([]);
+      expect(later.filter((ms) => ms <= UNDER_WAY_MS).length).toBeLessThanOrEqual(8);
+      // One probe, alone; the rest only after it was answered.
+      const after = later.filter((ms) => ms >= 3000).sort((a, b) => a - b);
+      expect(after.length).toBeGreaterThan(2);
+      expect(await line.account()).toMatchObject({ delivered: 100 });
+      expect(await line.parted()).toEqual([]);
+    },
+  );
+
+  it("with a date is obeyed to the second", async () => {
+    line = await startLine();
+    line.sandbox.faults.set({ kind: "throttle", hint: "date", seconds: 3, times: 1 });
+    await line.keep(fleet(20, "v"));
+    await line.empty();
+    // A date has whole seconds: up to one of the three is cut off.
+    expect(arrivals().later.filter((ms) => ms > UNDER_WAY_MS && ms < 2000)).toEqual([]);
+    expect(await line.account()).toMatchObject({ delivered: 20 });
+  });
+
+  it("without a hint is answered with a backoff of at most 4 s", async () => {
+    line = await startLine();
+    line.sandbox.faults.set({ kind: "throttle", hint: "none", times: 6 });
+    await line.keep(fleet(20, "v"));
+    await line.empty(60_000);
+    const { later } = arrivals();
+    const gaps = later.sort((a, b) => a - b).map((ms, i) => ms - (later[i - 1] ?? 0));
+    // Two lanes' worth of jitter and a busy machine are allowed for.
+    expect(Math.max(...gaps)).toBeLessThan(8000);
+    expect(await line.account()).toMatchObject({ delivered: 20 });
+    expect(await line.parted()).toEqual([]);
+  });
+
+  it("is followed by a ramp, not by everything at once", async () => {
+    line = await startLine({ destination: { maxBatchPings: 1, lanes: 16, backfill: "deliver" } });
+    line.sandbox.faults.set({ kind: "throttle", hint: "seconds", seconds: 1, times: 1 });
+    await line.keep(fleet(60, "v"));
+    await until(() => line.sandbox.summary().accepted >= 20, { what: "twenty pings" });
+    const { later } = arrivals();
+    const after = later.filter((ms) => ms >= 1000).sort((a, b) => a - b);
+    const first = after[0] ?? 0;
+    // A tenth of 20/s in the first second after the probe's answer, one more for each success.
+    expect(after.filter((ms) => ms < first + 1000).length).toBeLessThanOrEqual(6);
+    await line.empty(30_000);
+    expect(await line.account()).toMatchObject({ delivered: 60 });
+  });
+
+  it("holds no more than one scope up", async () => {
+    line = await startLine({ more: { beta: {} } });
+    line.sandbox.faults.set({ kind: "throttle", hint: "seconds", seconds: 2, times: 1 });
+    await line.keep(fleet(5, "v"));
+    await until(async () => (await line.statusOf("beta")).scopeGate.state === "paused", {
+      what: "the pause",
+    });
+    const { scopeGate } = await line.statusOf("acme");
+    expect(scopeGate).toMatchObject({ state: "paused", reason: "throttled" });
+    await line.empty();
+    expect(line.told.filter(({ name }) => name === "gateChanged")[0]?.event).toMatchObject({
+      state: "paused",
+      reason: "throttled",
+      destination: null,
+    });
+  });
+
+  it("longer than a ping lives expires it, and it is never sent", async () => {
+    line = await startLine({ destination: { maxAgeMs: 4000 } });
+    line.sandbox.faults.set({ kind: "throttle", hint: "seconds", seconds: 8, times: 1 });
+    await line.keep(fleet(10, "old"));
+    await until(async () => (await line.account()).expired === 10, { what: "the old ones to expire" });
+    await line.keep(fleet(5, "early"));
+    await until(async () => (await line.statusOf()).waiting === 0, { what: "the early ones to expire too" });
+    const isOver = async () => ((await line.statusOf()).scopeGate.untilMs ?? 0) < Date.now();
+    await until(isOver, { what: "the pause to end" });
+    await line.keep(fleet(5, "new"));
+    await line.empty();
+    expect(new Set(line.sandbox.pings().map(({ ping }) => ping.unitId.slice(0, 3)))).toEqual(
+      new Set(["new"]),
+    );
+    expect(await line.account()).toMatchObject({ expired: 15, delivered: 5 });
+    expect(await line.parted()).toEqual([]);
+  });
+});
