@@ -59,7 +59,7 @@ export interface Events extends Omit<IntakeEvents, "fixSeen"> {
     sources: number;
     destinations: number;
   }): void;
-  stopping(event: { signal: string }): void;
+  stopping(event: { withinMs: number }): void;
   /** A part failed in a way nobody foresaw; the process goes on. */
   failed(event: { where: string; error: unknown }): void;
   loopDelay(event: { p99Ms: number; maxMs: number }): void;
@@ -85,15 +85,7 @@ export interface Events extends Omit<IntakeEvents, "fixSeen"> {
   redisProblem(event: { problem: string; error?: unknown }): void;
   redisRecovered(event: { afterMs: number }): void;
 
-  batchCut(event: {
-    destination: string;
-    batchId: string;
-    lane: number;
-    pings: number;
-    bytes: number;
-    /** Which limit made it ready. */
-    trigger: "count" | "bytes" | "age" | "probe";
-  }): void;
+  batchCut(event: { destination: string; batchId: string; lane: number; pings: number; bytes: number }): void;
   attemptMade(event: AttemptEvent): void;
   batchSettled(event: BatchSettledEvent): void;
   pingsDeadLettered(event: {
@@ -154,10 +146,7 @@ export function createEvents({ logger, registry }: { logger: Logger; registry: R
     ANSWER_BUCKETS_S,
     [],
   );
-  const cuts = counter("waypost_batches_cut_total", "Batches cut, by the limit that made them ready.", [
-    "destination",
-    "trigger",
-  ]);
+  const cuts = counter("waypost_batches_cut_total", "Batches cut.", ["destination"]);
   const batchPings = histogram(
     "waypost_batch_pings",
     "Pings in a batch when it is cut.",
@@ -270,8 +259,8 @@ export function createEvents({ logger, registry }: { logger: Logger; registry: R
     redisRecovered: (event) => tell("info", "redisRecovered", event),
 
     batchCut(event) {
-      const { destination, trigger } = event;
-      cuts.inc({ destination, trigger });
+      const { destination } = event;
+      cuts.inc({ destination });
       batchPings.observe({ destination }, event.pings);
       tell("debug", "batchCut", event);
     },

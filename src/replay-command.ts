@@ -55,6 +55,7 @@ export function replayCommand({ configOrExit, say, publishTo }: ReplayParts): Co
       const source = config.sources[options.source];
       if (!source) throw new Error(`Source "${options.source}" is not configured.`);
       const before = await accountingOf(config, options.source);
+      if (before === null) throw new Error("The gateway cannot reach its Redis; nothing was sent.");
       const way = await wayTo(config, source, options, publishTo);
       const result = await replay({
         file: capture,
@@ -116,8 +117,8 @@ const statusDocument = z.object({
   sources: z.array(z.object({ name: z.string(), accounting: z.record(z.string(), z.number()) })),
 });
 
-/** Asks the ops endpoint; the replay and the gateway share the configuration, its token included. */
-async function accountingOf({ ops }: Config, source: string): Promise<Record<string, number>> {
+/** Asks the ops endpoint; null: it cannot say now. The replay and the gateway share the configuration, its token included. */
+async function accountingOf({ ops }: Config, source: string): Promise<Record<string, number> | null> {
   const url = `http://${reachable(ops.host)}:${ops.port}/status`;
   let body: unknown;
   try {
@@ -128,7 +129,10 @@ async function accountingOf({ ops }: Config, source: string): Promise<Record<str
       cause: error,
     });
   }
-  const found = statusDocument.parse(body).sources.find(({ name }) => name === source);
+  const parsed = statusDocument.safeParse(body);
+  // Without its Redis the gateway answers, but cannot count.
+  if (!parsed.success) return null;
+  const found = parsed.data.sources.find(({ name }) => name === source);
   if (!found) throw new Error(`The running gateway has no source "${source}".`);
   return found.accounting;
 }
@@ -142,7 +146,7 @@ async function settled(
 ): Promise<Partial<Accounting>> {
   const until = performance.now() + DRAIN_MS;
   for (;;) {
-    const now = await accountingOf(config, source);
+    const now = (await accountingOf(config, source)) ?? {};
     const { waiting = 0, inFlight = 0, messages: taken = 0 } = now;
     const arrived = taken - (before.messages ?? 0) >= messages;
     if ((arrived && waiting === 0 && inFlight === 0) || performance.now() > until) {

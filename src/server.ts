@@ -1,12 +1,13 @@
 /** The composition root: configuration in, parts built and joined, ports opened; and all of it closed again in order. */
 
 import type { AddressInfo } from "node:net";
-import { createHistogram } from "node:perf_hooks";
+import { createHistogram, monitorEventLoopDelay } from "node:perf_hooks";
 import { setTimeout as sleep } from "node:timers/promises";
 import { serve } from "@hono/node-server";
 import type { Logger } from "pino";
 import { collectDefaultMetrics, Registry } from "prom-client";
 import { adapters } from "./adapters/index.ts";
+import { startAudit } from "./audit.ts";
 import { type EmbeddedBroker, startBroker } from "./broker.ts";
 import { CannotStart, orCannotStart } from "./cannot-start.ts";
 import { EMBEDDED } from "./config/sources.ts";
@@ -66,6 +67,8 @@ interface Opened {
   embedded?: EmbeddedBroker;
   brokers: LeasedBroker[];
   ops?: { close(): Promise<void> };
+  watch?: { stop(): void };
+  audit?: { stop(): void };
 }
 
 async function openAll(config: Config, logger: Logger, opened: Opened): Promise<Gateway> {
@@ -152,13 +155,37 @@ async function openAll(config: Config, logger: Logger, opened: Opened): Promise<
   };
   events.started({ version: VERSION, ports, sources: sources.size, destinations: destinations.size });
 
+  opened.watch = watchLoop(events);
+  opened.audit = startAudit({ queryStatus: queue.queryStatus, events });
+
   return {
     webhookPort: webhooks.port,
     opsPort: opsServer.port,
     brokerPort: embedded?.port ?? null,
     status: queue.queryStatus,
     latency: () => ({ p50Ms: latency.percentile(50), p99Ms: latency.percentile(99) }),
-    close: () => closeAll(opened, config.shutdownMs),
+    close() {
+      events.stopping({ withinMs: config.shutdownMs });
+      return closeAll(opened, config.shutdownMs);
+    },
+  };
+}
+
+/** A stall of the event loop is why a batch changes hands or a webhook is answered late; it has to be seen somewhere. */
+const LOOP_REPORT_EVERY_MS = 10_000;
+
+function watchLoop(events: Events): { stop(): void } {
+  const delay = monitorEventLoopDelay({ resolution: 10 });
+  delay.enable();
+  const timer = setInterval(() => {
+    events.loopDelay({ p99Ms: delay.percentile(99) / 1e6, maxMs: delay.max / 1e6 });
+    delay.reset();
+  }, LOOP_REPORT_EVERY_MS).unref();
+  return {
+    stop() {
+      clearInterval(timer);
+      delay.disable();
+    },
   };
 }
 
@@ -171,6 +198,8 @@ async function closeAll(opened: Opened, withinMs: number): Promise<void> {
     ...opened.brokers.map((broker) => broker.close(intakeMs)),
   ]);
   opened.mapping?.stop();
+  opened.watch?.stop();
+  opened.audit?.stop();
   const deliveries = async () => {
     await opened.queue?.close();
     await opened.client?.close();

@@ -59,7 +59,7 @@ const PARTS: Record<string, Part> = {
     typesFrom: ["server", "ways in"],
   },
   server: {
-    files: ["server.ts", "parts.ts", "leased-broker.ts", "cannot-start.ts"],
+    files: ["server.ts", "audit.ts", "parts.ts", "leased-broker.ts", "cannot-start.ts"],
     from: [
       "config",
       "intake",

@@ -28,7 +28,7 @@ export function diagnoseRedis(redis: RedisStatus): Problem[] {
     found.push(
       error(
         where,
-        `Redis refuses writes: ${why}.`,
+        `Redis refuses writes: ${why}`,
         "See Redis' log: memory full, disk full, or a read-only replica.",
       ),
     );

@@ -71,7 +71,7 @@ function diagnoseSource(source: SourceStatus): Problem[] {
     const doNext =
       reason === "unproven"
         ? "The secret configured here and the one at the vendor differ: compare source.auth with the vendor's webhook settings."
-        : "Compare the vendor's webhook settings with the README's page about this vendor.";
+        : "Compare the vendor's webhook settings with this vendor's row in the README.";
     found.push(warning(where, `Every one of ${messages} messages was refused (${reason}).`, doNext));
   }
   if (candidates > 0 && rejected === candidates) {

@@ -25,14 +25,7 @@ export interface QueueSource extends StatusSource {
 
 export interface QueueEvents extends DeliveryEvents {
   keepTook(tookMs: number): void;
-  batchCut(event: {
-    destination: string;
-    batchId: string;
-    lane: number;
-    pings: number;
-    bytes: number;
-    trigger: "count" | "bytes" | "age" | "probe";
-  }): void;
+  batchCut(event: { destination: string; batchId: string; lane: number; pings: number; bytes: number }): void;
   redisProblem(event: { problem: string; error?: unknown }): void;
   redisRecovered(event: { afterMs: number }): void;
   failed(event: { where: string; error: unknown }): void;
@@ -120,7 +113,7 @@ export function createQueue(options: QueueOptions): Queue {
     failed: failedAt("cut"),
     async cutDone(batch) {
       delivery.handOver(batch);
-      events.batchCut({ ...batchEvent(batch), trigger: "count" });
+      events.batchCut(batchEvent(batch));
       await jobs.wake({ destination: batch.destination, lane: batch.lane, batchId: batch.id });
     },
   });
