@@ -6,6 +6,7 @@ import { startPrivateRedis } from "../src/sandbox/redis.ts";
 import { startMosquitto, whyNotMosquitto } from "../test/parts/mosquitto.ts";
 import { BROKER_SETTINGS } from "./broker-counts.ts";
 import { CONTESTANTS, type ContestantName, startContestant } from "./contestants.ts";
+import { decodeRates, decodeTable } from "./decode.ts";
 import { type Part, startPart } from "./parts.ts";
 import type { Publisher } from "./publisher.ts";
 import { type Result, summarize, type Turns, table } from "./report.ts";
@@ -15,13 +16,16 @@ import type { Webhooks } from "./webhooks.ts";
 
 interface Options {
   json?: true;
-  scenario?: ScenarioName[];
+  scenario?: (ScenarioName | typeof DECODE)[];
   contestant?: ContestantName[];
   rounds: number;
   seconds: number;
   backlog: number;
   profile?: string;
 }
+
+/** Needs no contestants: it is the gateway's own code, and nobody else's would read these messages. */
+const DECODE = "decode";
 
 /** What lives as long as the whole run. */
 interface Workshop {
@@ -109,7 +113,7 @@ function positive(text: string): number {
 const command = new Command("bench")
   .description("Measures the gateway beside two references: the least that could work, and the obvious way.")
   .option("--json", "one JSON object per scenario instead of the table")
-  .addOption(new Option("--scenario <name...>", "only these").choices([...SCENARIOS]))
+  .addOption(new Option("--scenario <name...>", "only these").choices([...SCENARIOS, DECODE]))
   .addOption(new Option("--contestant <name...>", "only these").choices([...CONTESTANTS]))
   .option("--rounds <n>", "turns of each contestant in each scenario", positive, 3)
   .option("--seconds <n>", "measured length of a turn", positive, 2)
@@ -129,12 +133,18 @@ for (const [signal, exitCode] of [
   });
 }
 
-const scenarios = options.scenario ?? SCENARIOS;
+const chosen = options.scenario ?? [...SCENARIOS, DECODE];
+const scenarios = SCENARIOS.filter((scenario) => chosen.includes(scenario));
 const whyNotBroker = scenarios.includes("mqtt-qos1") ? whyNotMosquitto() : null;
 if (whyNotBroker !== null) command.error(`mqtt-qos1 cannot run: ${whyNotBroker}`);
 if (options.profile !== undefined) mkdirSync(options.profile, { recursive: true });
 
 try {
+  if (chosen.includes(DECODE)) {
+    const rates = decodeRates(options.seconds * 100);
+    if (options.json) for (const rate of rates) process.stdout.write(`${JSON.stringify(rate)}\n`);
+    else process.stdout.write(`${decodeTable(rates)}\n\n`);
+  }
   const workshop = await openWorkshop();
   const results: Result[] = [];
   for (const scenario of scenarios) {
@@ -142,7 +152,7 @@ try {
     results.push(result);
     if (options.json) process.stdout.write(`${JSON.stringify(result)}\n`);
   }
-  if (!options.json) process.stdout.write(`\n${table(results)}\n`);
+  if (!options.json && results.length > 0) process.stdout.write(`\n${table(results)}\n`);
 } catch (error) {
   // Whatever was under way when the signal came fails for that reason alone.
   if (interrupted === null) throw error;

@@ -1,6 +1,7 @@
 /** Loads the fixtures of a vendor: a message as the vendor would send it, and what must come out of it. */
 
 import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { pathToFileURL } from "node:url";
 import type { Adapter, Credentials, Message } from "../../src/adapters/adapter.ts";
 import type { SpeedUnit } from "../../src/reading.ts";
 
@@ -42,7 +43,8 @@ export interface Fixture {
   golden: unknown;
 }
 
-const ROOT = new URL("../fixtures/", import.meta.url);
+/** From the repository's root, where npm runs every script: the benchmarks are compiled to somewhere else. */
+const ROOT = pathToFileURL(`${process.cwd()}/test/fixtures/`);
 const RECEIVED_AT = "2026-10-26T18:00:00.000Z";
 
 export function fixtureFolders(): string[] {

@@ -1,0 +1,87 @@
+/** How fast each vendor's messages are read and judged on one processor: no network, no Redis, only decode and admit. */
+
+import { read } from "../src/adapters/adapter.ts";
+import { adapters } from "../src/adapters/index.ts";
+import { createAssembler } from "../src/assembler.ts";
+import { admit } from "../src/reading.ts";
+import { type Fixture, fixturesOf } from "../test/parts/fixtures.ts";
+
+export interface DecodeResult {
+  scenario: "decode";
+  vendor: string;
+  /** The fixture that was read again and again: the vendor's one with the most candidates. */
+  fixture: string;
+  /** Candidates judged per second of processor time; of a format in parts, messages. */
+  readingsPerSecond: number;
+  /** Processor time for a thousand bytes of body, microseconds. */
+  usPerKilobyte: number;
+}
+
+/** Long enough that the compiler has done its work before the clock starts. */
+const WARM_UP_MS = 300;
+
+/** One result per vendor, slowest first. */
+export function decodeRates(measureMs: number): DecodeResult[] {
+  const results = adapters.flatMap((adapter): DecodeResult[] => {
+    const best = fixturesOf(adapter)
+      .map((fixture) => ({ fixture, candidates: once(adapter, fixture) }))
+      .sort((a, b) => b.candidates - a.candidates)[0];
+    if (!best) return [];
+    const { fixture, candidates } = best;
+    repeat(adapter, fixture, WARM_UP_MS);
+    const { messages, cpuUs } = repeat(adapter, fixture, measureMs);
+    return [
+      {
+        scenario: "decode",
+        vendor: adapter.vendor,
+        fixture: fixture.name,
+        readingsPerSecond: Math.round((messages * Math.max(1, candidates) * 1e6) / cpuUs),
+        usPerKilobyte: Number(
+          ((cpuUs * 1000) / (messages * Math.max(1, fixture.message.body.length))).toFixed(1),
+        ),
+      },
+    ];
+  });
+  return results.sort((a, b) => a.readingsPerSecond - b.readingsPerSecond);
+}
+
+export function decodeTable(results: readonly DecodeResult[]): string {
+  const width = Math.max(...results.map(({ vendor }) => vendor.length));
+  const rows = results.map(({ vendor, readingsPerSecond, usPerKilobyte }) =>
+    [
+      vendor.padEnd(width),
+      readingsPerSecond.toLocaleString("en").padStart(12),
+      String(usPerKilobyte).padStart(8),
+    ].join("  "),
+  );
+  return [`${"vendor".padEnd(width)}  readings/s      µs/kB`, ...rows].join("\n");
+}
+
+type Adapter = (typeof adapters)[number];
+
+/** Processor time, not wall-clock: whatever else the machine is doing does not count. */
+function repeat(adapter: Adapter, fixture: Fixture, ms: number): { messages: number; cpuUs: number } {
+  const until = performance.now() + ms;
+  const before = process.cpuUsage();
+  let messages = 0;
+  while (performance.now() < until) {
+    for (let i = 0; i < 200; i++) once(adapter, fixture);
+    messages += 200;
+  }
+  const { user, system } = process.cpuUsage(before);
+  return { messages, cpuUs: user + system };
+}
+
+const assembler = createAssembler();
+
+function once(adapter: Adapter, { message, settings }: Fixture): number {
+  const result = read(adapter, message, settings);
+  if (result.kind !== "decoded") return 0;
+  const { receivedAt, retained } = message;
+  const context = { receivedAt, retained, maxAgeMs: Infinity, maxAheadMs: Infinity };
+  // A new object each time: the assembler knows a message that is offered again.
+  for (const candidate of assembler.assemble(adapter.vendor, result.candidates, { ...message })) {
+    admit(candidate, context);
+  }
+  return result.candidates.length;
+}
