@@ -37,6 +37,11 @@ export function toMps(speed: number | null, unit: SpeedUnit | undefined): number
   return unit === undefined ? scaledBy(speed, Number.NaN) : scaledBy(speed, MPS_PER[unit]);
 }
 
+/** Distances, in metres. */
+export const metres = reader(toNumber);
+export const kilometres = reader((value) => scaledBy(toNumber(value), 1000));
+export const miles = reader((value) => scaledBy(toNumber(value), 1609.344));
+
 /** An integer that carries the value times `factor`. A fraction there means another scale, so it is not read. */
 export function multipliedBy(factor: number) {
   return reader((value) => {
@@ -90,10 +95,15 @@ export const isoTimeAssumedUtc = reader((value) => toInstant(value, 0));
 /** A truth value, also written as 0 and 1 or in words; null when it is none of these. */
 export const flag = reader((value): boolean | null => {
   const word = typeof value === "string" ? value.trim().toLowerCase() : value;
-  if (word === true || word === 1 || word === "true" || word === "1") return true;
-  if (word === false || word === 0 || word === "false" || word === "0") return false;
+  if (word === true || word === 1 || word === "true" || word === "1" || word === "on") return true;
+  if (word === false || word === 0 || word === "false" || word === "0" || word === "off") return false;
   return null;
 });
+
+/** Words for people to read; null where there are none. */
+export const text = reader((value): string | null =>
+  typeof value === "string" && !isUnsaid(value) ? value.trim() : null,
+);
 
 /** A device's id, as text exactly; numbers only where JSON has not already rounded them (2^53). */
 export const id = reader((value): string | null => {

@@ -8,8 +8,11 @@ import * as fields from "../../src/adapters/fields.ts";
 const { id, flag, isoTime, isoTimeAssumedUtc, epochSeconds, epochMillis, hexEpochSeconds } = fields;
 const { number, degrees, mph, kph, mps, knots, cmPerSecond, compass, multipliedBy, speedIn, toMps, part } =
   fields;
+const { metres, kilometres, miles, text } = fields;
 
-const numeric = { number, degrees, mph, kph, mps, knots, cmPerSecond, compass, e7: multipliedBy(1e7) };
+const distances = { metres, kilometres, miles };
+const speeds = { mph, kph, mps, knots, cmPerSecond };
+const numeric = { number, degrees, ...speeds, ...distances, compass, e7: multipliedBy(1e7) };
 const times = { isoTime, isoTimeAssumedUtc, epochSeconds, epochMillis };
 const readers = Object.entries({ ...numeric, ...times });
 
@@ -341,11 +344,33 @@ describe("id", () => {
   });
 });
 
+describe("distances", () => {
+  it.each([
+    ["metres", 1],
+    ["kilometres", 1000],
+    ["miles", 1609.344],
+  ] as const)("reads %s", (unit, inMetres) => {
+    expect(distances[unit].parse(1)).toBe(inMetres);
+    expect(distances[unit].parse("1.0")).toBe(inMetres);
+  });
+});
+
+describe("text", () => {
+  it("is what was written", () => {
+    expect(text.parse(" Ana Ortiz ")).toBe("Ana Ortiz");
+    expect(text.parse("0")).toBe("0");
+  });
+
+  it.each([...UNSAID, 0, 5, true, {}, ["a"], Number.NaN])("is not there: %j", (value) => {
+    expect(text.parse(value)).toBeNull();
+  });
+});
+
 describe("flag", () => {
-  it.each([true, 1, "true", "TRUE", " 1 "])("reads %j as true", (value) => {
+  it.each([true, 1, "true", "TRUE", " 1 ", "on", "ON"])("reads %j as true", (value) => {
     expect(flag.parse(value)).toBe(true);
   });
-  it.each([false, 0, "false", "0"])("reads %j as false", (value) => {
+  it.each([false, 0, "false", "0", "off"])("reads %j as false", (value) => {
     expect(flag.parse(value)).toBe(false);
   });
   it.each([undefined, null, "", "yes", 2, -1, [], {}])("reads %j as neither", (value) => {

@@ -4,7 +4,7 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { gunzipSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
 import { parse } from "yaml";
-import { type Adapter, type Message, read } from "../../src/adapters/adapter.ts";
+import { type Adapter, type Credentials, type Message, read } from "../../src/adapters/adapter.ts";
 import { adapters } from "../../src/adapters/index.ts";
 import { json } from "../../src/adapters/json.ts";
 import { examine } from "../../src/decode.ts";
@@ -23,8 +23,8 @@ interface Expected {
   timeUtc: string;
 }
 
-/** The secret of all samples, and the one user among them. */
-const CREDENTIALS = { secrets: ["test-secret"], username: "gateway" };
+/** The one user among all samples. */
+const USERNAME = "gateway";
 /** What the samples assume of vendors that do not document their unit of speed. */
 const ASSUMED_UNIT = "mph";
 
@@ -32,6 +32,7 @@ interface Sample {
   name: string;
   adapter: Adapter;
   message: Message;
+  credentials: Credentials;
   expected: Expected[];
 }
 
@@ -60,16 +61,17 @@ describe.skipIf(skip !== false)(`samples${skip === false ? "" : ` (skipped: ${sk
   it.each(posted.map((sample) => [sample.name, sample] as const))(
     "%s is proven as sent and not otherwise",
     (_, sample) => {
-      const { adapter, message } = sample;
-      const proofs = adapter.auth.filter((proof) => proof.prove(message, CREDENTIALS) === null);
-      expect(proofs.map(({ name }) => name)).toHaveLength(1);
+      const { adapter, message, credentials } = sample;
+      const proofs = adapter.auth.filter((proof) => proof.prove(message, credentials) === null);
+      expect(proofs).not.toEqual([]);
+      const others = credentials.secrets.map((secret) => `u${secret.slice(1)}`);
       for (const proof of proofs) {
-        expect(proof.prove(message, { ...CREDENTIALS, secrets: ["test-secreu"] })).not.toBeNull();
+        expect(proof.prove(message, { ...credentials, secrets: others })).not.toBeNull();
         if (!proof.name.startsWith("hmac-")) continue;
         for (let index = 0; index < message.body.length; index++) {
           const body = Uint8Array.from(message.body);
           body[index] = (body[index] ?? 0) ^ 1;
-          expect(proof.prove({ ...message, body }, CREDENTIALS), `byte ${index} altered`).not.toBeNull();
+          expect(proof.prove({ ...message, body }, credentials), `byte ${index} altered`).not.toBeNull();
         }
       }
     },
@@ -186,16 +188,30 @@ function webhookSamples(adapter: Adapter): Sample[] {
   return casesOf(`webhooks/${adapter.vendor}/`).map(({ name, folder, json }) => {
     const sent = readFileSync(new URL(`${name}.json`, folder), "utf8");
     const described = JSON.parse(sent).$request;
-    const { method, headers } = json("headers");
+    const { method, path, headers, auth } = json("headers");
+    const { searchParams } = new URL(described?.path ?? path, "http://gateway");
+    const signedAtS = headers[String(auth.timestampHeader).split(" ")[0] ?? ""];
     const message = {
-      body: Buffer.from(described ? described.body : sent),
+      body: Buffer.from(described ? (described.body ?? "") : sent),
       method: described?.method ?? method,
       headers: lowerCased({ ...(described ? { "content-type": described.contentType } : {}), ...headers }),
-      query: {},
-      receivedAt: Date.UTC(2026, 9, 14, 18),
+      // Where the vendor can send no secret, the operator puts one into the URL.
+      query: { ...Object.fromEntries(searchParams), ...(auth.header ? {} : { token: auth.secret }) },
+      receivedAt: signedAtS === undefined ? Date.UTC(2026, 9, 14, 18) : Number(signedAtS) * 1000,
       retained: false,
     };
-    return { name: `webhooks/${adapter.vendor}/${name}`, adapter, message, expected: json("expected") };
+    const credentials = {
+      secrets: [auth.configuredSecretBase64 ?? auth.secret],
+      username: USERNAME,
+      ...(auth.header ? { header: auth.header } : {}),
+    };
+    return {
+      name: `webhooks/${adapter.vendor}/${name}`,
+      adapter,
+      message,
+      credentials,
+      expected: json("expected"),
+    };
   });
 }
 
@@ -211,7 +227,13 @@ function mqttSamples(adapter: Adapter, shape = adapter.vendor): Sample[] {
       receivedAt: Date.parse(receivedAt),
       retained: retain === true,
     };
-    return { name: `mqtt/${shape}/${name}`, adapter, message, expected: json("expected") };
+    return {
+      name: `mqtt/${shape}/${name}`,
+      adapter,
+      message,
+      credentials: { secrets: [] },
+      expected: json("expected"),
+    };
   });
 }
 
