@@ -6,7 +6,7 @@ import { type Adapter, type Message, read } from "./adapters/adapter.ts";
 import { isoTime } from "./adapters/fields.ts";
 import { adapters, findAdapter } from "./adapters/index.ts";
 import { type Assembler, createAssembler } from "./assembler.ts";
-import { admit, type FieldDefect, type Rejection, SPEED_UNITS } from "./reading.ts";
+import { admit, type Details, type FieldDefect, type Rejection, SPEED_UNITS } from "./reading.ts";
 
 /** What the command was told; texts as typed. */
 export interface DecodeRequest {
@@ -36,6 +36,7 @@ export interface Decoded {
     longitude: number;
     speedMps: number | null;
     headingDeg: number | null;
+    details?: Details;
   }[];
   rejections: Rejection[];
 }
@@ -113,7 +114,7 @@ export function examine(
       examined.rejections.push(verdict.rejection);
       continue;
     }
-    const { deviceId, fixTime, latitude, longitude, speedMps, headingDeg } = verdict.reading;
+    const { deviceId, fixTime, latitude, longitude, speedMps, headingDeg, details } = verdict.reading;
     examined.readings.push({
       deviceId,
       fixTime: new Date(fixTime).toISOString(),
@@ -121,6 +122,7 @@ export function examine(
       longitude,
       speedMps,
       headingDeg,
+      ...(details && { details }),
     });
     examined.defects.push(...verdict.defects);
   }

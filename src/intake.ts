@@ -227,6 +227,7 @@ function judge(
     maxAgeMs: source.maxAgeMs,
     maxAheadMs: MAX_AHEAD_MS,
     retained: message.retained,
+    maxAccuracyM: source.maxAccuracyM,
   };
   const readings: Reading[] = [];
   const named: Rejection[] = [];

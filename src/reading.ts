@@ -87,6 +87,25 @@ export interface Reading {
   details?: Details;
 }
 
+/** The fields of `Details` that are texts. */
+export const DETAIL_TEXTS = [
+  "street",
+  "city",
+  "region",
+  "postalCode",
+  "driver",
+  "vendorEvent",
+] as const satisfies readonly (keyof Details)[];
+
+/** The fields of `Details` that are numbers, with the lowest and the highest that can be meant. */
+export const DETAIL_NUMBERS = [
+  ["odometerM", 0, Number.MAX_VALUE],
+  ["accuracyM", 0, Number.MAX_VALUE],
+  // The Dead Sea lies at −430 m, airliners fly at 12 km.
+  ["altitudeM", -1000, 20_000],
+  ["batteryPct", 0, 100],
+] as const satisfies readonly (readonly [keyof Details, number, number])[];
+
 /** Why a candidate is not a reading. Closed: every one is a metric label and is explained in the README. */
 export const REJECTION_REASONS = [
   "no_device",
@@ -117,6 +136,7 @@ export const FIELD_DEFECTS = [
   "speed_too_high",
   "heading_unreadable",
   "heading_out_of_range",
+  "detail_unreadable",
 ] as const;
 export type FieldDefect = (typeof FIELD_DEFECTS)[number];
 
@@ -139,8 +159,8 @@ export interface AdmitContext {
   maxAgeMs: number;
   /** How far ahead of our clock a fix may be, milliseconds; Infinity switches the check off. */
   maxAheadMs: number;
-  /** Fixes less accurate than this are turned down, metres; those that do not say are let in. Infinity: no limit. */
-  maxAccuracyM?: number;
+  /** Fixes less accurate than this are turned down, metres; those that do not say are let in. Absent: no limit. */
+  maxAccuracyM?: number | undefined;
   /** A retained MQTT message: without a time of its own it says nothing about now. */
   retained: boolean;
 }
@@ -155,6 +175,10 @@ const YEAR_2000_MS = 946_684_800_000;
 const MAX_TIME_MS = 253_402_300_799_999;
 /** Control characters, and halves of characters that would all be stored as the same U+FFFD. */
 const UNSTORABLE = /[\p{Cc}\p{Cs}]/u;
+/** Longer than any address or name; what is longer still is cut, because every ping carries it. */
+const MAX_DETAIL_CHARS = 200;
+/** What would break a line or cannot be stored; half of a character among them. */
+const BREAKS = /[\s\p{Cc}\p{Cs}]+/gu;
 /** 360 km/h. Above it lie the sentinels (255 mph, 1023 kn), not vehicles. */
 const MAX_SPEED_MPS = 100;
 
@@ -177,24 +201,25 @@ export function admit(candidate: Candidate, context: AdmitContext): Verdict {
   if (fixTime < YEAR_2000_MS) return rejected("before_2000", path);
   if (fixTime > context.receivedAt + context.maxAheadMs) return rejected("in_future", path);
   if (fixTime < context.receivedAt - context.maxAgeMs) return rejected("too_old", path);
+  const { details } = candidate;
+  if (isInaccurate(details, context)) return rejected("inaccurate", path);
 
   const defects: FieldDefect[] = [];
   const speedMps = judgeSpeed(candidate.speedMps, defects);
   const headingDeg = judgeHeading(candidate.headingDeg, defects);
-  return {
-    kind: "reading",
-    reading: {
-      deviceId,
-      // Vendors send up to nine fraction digits; further than milliseconds they are cut, not rounded.
-      fixTime: Math.floor(fixTime),
-      receivedAt: context.receivedAt,
-      latitude,
-      longitude,
-      speedMps,
-      headingDeg,
-    },
-    defects,
+  const reading: Reading = {
+    deviceId,
+    // Vendors send up to nine fraction digits; further than milliseconds they are cut, not rounded.
+    fixTime: Math.floor(fixTime),
+    receivedAt: context.receivedAt,
+    latitude,
+    longitude,
+    speedMps,
+    headingDeg,
   };
+  const said = details && judgeDetails(details, defects);
+  if (said) reading.details = said;
+  return { kind: "reading", reading, defects };
 }
 
 function rejected(reason: RejectionReason, path: string): Verdict {
@@ -214,6 +239,36 @@ function judgeHeading(headingDeg: number | null, defects: FieldDefect[]): number
   if (Number.isNaN(headingDeg)) return defect(defects, "heading_unreadable");
   if (headingDeg < 0 || headingDeg > 360) return defect(defects, "heading_out_of_range");
   return headingDeg === 360 ? 0 : headingDeg;
+}
+
+/** A vendor that does not say how accurate a fix is has said nothing against it. */
+function isInaccurate(details: Details | undefined, { maxAccuracyM }: AdmitContext): boolean {
+  return maxAccuracyM !== undefined && (details?.accuracyM ?? 0) > maxAccuracyM;
+}
+
+function judgeDetails(said: Details, defects: FieldDefect[]): Details | undefined {
+  const kept: Details = {};
+  for (const name of DETAIL_TEXTS) {
+    const text = oneLine(said[name]);
+    if (text !== "") kept[name] = text;
+  }
+  if (typeof said.ignition === "boolean") kept.ignition = said.ignition;
+  for (const [name, lowest, highest] of DETAIL_NUMBERS) {
+    const value = said[name];
+    if (value === null || value === undefined) continue;
+    // Written so that NaN fails it.
+    if (value >= lowest && value <= highest) kept[name] = value;
+    else defects.push("detail_unreadable");
+  }
+  return Object.keys(kept).length > 0 ? kept : undefined;
+}
+
+function oneLine(text: string | null | undefined): string {
+  if (text === null || text === undefined) return "";
+  const line = text.replace(BREAKS, " ").trim();
+  if (line.length <= MAX_DETAIL_CHARS) return line;
+  // The cut may go through a character of two halves.
+  return line.slice(0, MAX_DETAIL_CHARS).replace(BREAKS, " ").trim();
 }
 
 function defect(defects: FieldDefect[], name: FieldDefect): null {

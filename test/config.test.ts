@@ -117,6 +117,7 @@ describe("what is said is kept, what is not said has a default", () => {
       backfill: "drop",
     });
     expect(config.sources.vans?.unmapped).toBe("forward");
+    expect(config.sources.vans?.maxAccuracyM).toBeUndefined();
     expect(config.proxy).toEqual({});
   });
 

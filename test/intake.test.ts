@@ -32,6 +32,18 @@ const throwing: Proof = {
   },
 };
 
+test("a source's limit of accuracy turns down what says it is worse, and counts it", async () => {
+  const { keep, intake } = setting();
+  const body = JSON.stringify([4, 101, -1].map((acc, i) => ({ ...JSON.parse(pointText("van-1", i)), acc })));
+  const result = await intake.accept({ ...plainSource("vans"), maxAccuracyM: 100 }, message(body));
+  expect(result).toMatchObject({ kept: 2, rejections: [{ reason: "inaccurate", path: "[1]" }] });
+  expect(keep.entries[0]).toMatchObject({
+    readings: [{ details: { accuracyM: 4 } }, {}],
+    rejections: new Map([["inaccurate", 1]]),
+    defects: new Map([["detail_unreadable", 1]]),
+  });
+});
+
 test("one message is one entry, with everything keep must store or count", async () => {
   const { keep, intake } = setting();
   const body = JSON.stringify([

@@ -161,6 +161,70 @@ describe("admit", () => {
     expect(verdict.defects).toEqual(defects);
   });
 
+  it("carries what the vendor says beside the position, tidied", () => {
+    const { reading, defects } = readingOf({
+      details: {
+        street: " 12 Elm St\n Unit\u00003 ",
+        city: "Łódź",
+        region: null,
+        postalCode: undefined,
+        driver: "  ",
+        vendorEvent: `${"x".repeat(199)}📱 and more`,
+        ignition: false,
+        odometerM: 0,
+        accuracyM: 4.5,
+        altitudeM: -430,
+        batteryPct: 100,
+      },
+    });
+    expect(reading.details).toStrictEqual({
+      street: "12 Elm St Unit 3",
+      city: "Łódź",
+      // Not half a telephone.
+      vendorEvent: "x".repeat(199),
+      ignition: false,
+      odometerM: 0,
+      accuracyM: 4.5,
+      altitudeM: -430,
+      batteryPct: 100,
+    });
+    expect(defects).toEqual([]);
+  });
+
+  it.each([
+    { odometerM: -0.1 },
+    { odometerM: Number.POSITIVE_INFINITY },
+    { accuracyM: -1 },
+    { altitudeM: -1000.1 },
+    { altitudeM: 20_000.1 },
+    { batteryPct: 100.1 },
+    { batteryPct: -1 },
+    { batteryPct: Number.NaN },
+  ])("drops and counts the detail %o, and keeps the position", (details) => {
+    const { reading, defects } = readingOf({ details });
+    expect(reading).not.toHaveProperty("details");
+    expect(defects).toEqual(["detail_unreadable"]);
+  });
+
+  it("makes nothing of details that say nothing", () => {
+    for (const details of [{}, { city: "" }, { city: null, odometerM: null, ignition: undefined }]) {
+      const { reading, defects } = readingOf({ details });
+      expect(reading).not.toHaveProperty("details");
+      expect(defects).toEqual([]);
+    }
+  });
+
+  it("turns down what is less accurate than the source's limit, and only that", () => {
+    const limit = { maxAccuracyM: 50 };
+    expect(reasonOf({ details: { accuracyM: 50.1 } }, limit)).toBe("inaccurate");
+    expect(reasonOf({ details: { accuracyM: Number.POSITIVE_INFINITY } }, limit)).toBe("inaccurate");
+    for (const accuracyM of [50, 0, null, undefined, Number.NaN, -1]) {
+      expect(reasonOf({ details: { accuracyM } }, limit)).toBe("none");
+    }
+    expect(reasonOf({}, limit)).toBe("none");
+    expect(reasonOf({ details: { accuracyM: 5000 } })).toBe("none");
+  });
+
   it("keeps its promises for any candidate at all", () => {
     const value = fc.oneof(fc.double(), fc.constantFrom(null, 0, -0, 90, 180, 360, NOON));
     const candidate = fc.record({
@@ -172,6 +236,14 @@ describe("admit", () => {
       headingDeg: value,
       noFix: fc.boolean(),
       path: fc.string(),
+      details: fc.record({
+        street: fc.option(fc.string({ unit: "binary", maxLength: 300 })),
+        ignition: fc.option(fc.boolean()),
+        odometerM: value,
+        accuracyM: value,
+        altitudeM: value,
+        batteryPct: value,
+      }),
     });
     fc.assert(
       fc.property(candidate, fc.boolean(), (given, retained) => {
@@ -180,7 +252,11 @@ describe("admit", () => {
           expect(REJECTION_REASONS).toContain(verdict.rejection.reason);
           return;
         }
-        const { deviceId, fixTime, latitude, longitude, speedMps, headingDeg } = verdict.reading;
+        const { deviceId, fixTime, latitude, longitude, speedMps, headingDeg, details } = verdict.reading;
+        const { street = "a", ...numbers } = details ?? {};
+        expect(street).toMatch(/^\S.{0,199}$/u);
+        expect(Buffer.from(street ?? "").toString()).toBe(street);
+        for (const number of Object.values(numbers)) expect(Number.isNaN(Number(number))).toBe(false);
         expect(deviceId).toBe(given.deviceId);
         expect(Number.isSafeInteger(fixTime)).toBe(true);
         expect(Math.abs(latitude)).toBeLessThanOrEqual(90);

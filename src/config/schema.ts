@@ -100,6 +100,8 @@ export const sourceSchema = z.strictObject({
   maxImpliedMps: z.number().positive().optional(),
   /** Drops a fix closer in time to the device's last kept one. */
   minIntervalMs: ageMs.optional(),
+  /** Drops a fix that its vendor says is less accurate than this. */
+  maxAccuracyM: z.number().positive().optional(),
   /** For devices that no mapping row names. */
   unmapped: z.enum(["forward", "hold"]).default("forward"),
 });

@@ -21,6 +21,9 @@ export function policiesOf(config: Config): Policy[] {
     if (source.maxImpliedMps !== undefined) {
       policies.push({ where, name: "maxImpliedMps", value: `${source.maxImpliedMps} m/s` });
     }
+    if (source.maxAccuracyM !== undefined) {
+      policies.push({ where, name: "maxAccuracyM", value: `${source.maxAccuracyM} m` });
+    }
   }
   for (const [name, destination] of Object.entries(config.destinations)) {
     const where = `destination ${name}`;

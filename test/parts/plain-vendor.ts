@@ -17,6 +17,8 @@ const point = z.object({
   t: z.number(),
   lat: z.number().nullable(),
   lon: z.number().nullable(),
+  /** Accuracy, metres. */
+  acc: z.number().optional(),
 });
 
 export const plainVendor: Adapter = defineAdapter({
@@ -34,13 +36,14 @@ export const plainVendor: Adapter = defineAdapter({
   payload: z.union([point.transform((one) => [one]), z.array(point)]),
   decode: (points) => {
     if (points.some(({ id }) => id === "bug")) throw new Error("a bug in decode");
-    return points.map(({ id, t, lat, lon }, index) => ({
+    return points.map(({ id, t, lat, lon, acc }, index) => ({
       deviceId: id,
       fixTime: t,
       latitude: lat,
       longitude: lon,
       speedMps: null,
       headingDeg: null,
+      ...(acc === undefined ? {} : { details: { accuracyM: acc } }),
       path: `[${index}]`,
     }));
   },
