@@ -12,10 +12,10 @@ import type { GateChange, Settlement } from "./settlement.ts";
  * what they carry (asked, serverErrors, root), refusal, ledger entry or "", ledger index lifetime in ms, number of
  * dead letters and, for each, its position in the batch (from 1), reason and message.
  *
- * A lone refused ping is a suspect: it is given up only if the destination accepted another request since the first
- * refusal. When the last piece is through, or three suspects have met no acceptance, and none was accepted, it is the
- * destination that refuses everything: all of it goes back to the buffer and the destination's gate is shut. What was
- * refused alone is remembered as tried, so that a poison ping that always travels alone is convicted the second time.
+ * A lone refused ping is a suspect. Once the destination has accepted another request it is heard a second time, alone;
+ * refused again, it is given up. One refusal is not enough: it may be from before the destination was well again. When
+ * the last piece is through, or three suspects have met no acceptance, it is the destination that refuses everything:
+ * all of it goes back to the buffer and the destination's gate is shut.
  *
  * Returns {"fenced"} or {"settled", suspects dead-lettered, gate of the destination shut as refused_everything (1/0)}.
  */
@@ -139,15 +139,28 @@ if #suspects > 0 then
   local triedKey = p .. ':tried:' .. destination
   local knownRoot, why = unpack(redis.call('HMGET', suspicionKey, 'root', 'refusal'))
   local started = tonumber(knownRoot) or tonumber(ownRoot) or acceptedSeq
+  local function remember(r, root)
+    -- A thousand are far more than are tried within ten minutes, unless nothing has been accepted for hours.
+    if redis.call('HLEN', triedKey) >= 1000 then redis.call('DEL', triedKey) end
+    redis.call('HSETNX', triedKey, r, root)
+    redis.call('PEXPIRE', triedKey, 600000)
+  end
   redis.call('HSET', suspicionKey, 'root', started)
   local unsure = {}
   for i, tried in ipairs(hashValues(triedKey, suspects)) do
     local r = suspects[i]
-    if acceptedSeq > math.min(started, tonumber(tried) or started) then
+    if tried and acceptedSeq > tonumber(tried) then
       giveUp(r, 'refused', why)
       redis.call('HDEL', triedKey, r)
       freed = freed + #r
       convicted = convicted + 1
+    elseif acceptedSeq > started then
+      local piece = id .. '.' .. i
+      local known = redis.call('HEXISTS', p .. ':accepted:' .. destination, unitOf(r))
+      redis.call('RPUSH', p .. ':b:' .. piece, r)
+      redis.call('HSET', p .. ':bm:' .. piece, 'lane', lane, 'new', 1 - known, 'cutAt', now, 'root', acceptedSeq)
+      redis.call('RPUSH', piecesKey, piece)
+      remember(r, started)
     else unsure[#unsure + 1] = r end
   end
   redis.call('DEL', suspectsKey)
@@ -161,14 +174,11 @@ if #suspects > 0 then
       toBuffer(redis.call('LRANGE', p .. ':b:' .. piece, 0, -1))
       redis.call('DEL', p .. ':b:' .. piece, p .. ':bm:' .. piece)
     end
-    -- A thousand are far more than are tried within ten minutes, unless nothing has been accepted for hours.
-    if redis.call('HLEN', triedKey) > 1000 then redis.call('DEL', triedKey) end
     for _, r in ipairs(unsure) do
-      redis.call('HSETNX', triedKey, r, started)
+      remember(r, started)
       -- Behind the others: the next probe shall not begin with the same ping.
       redis.call('RPUSH', p .. ':q:' .. lane .. '|' .. sourceOf(r), r)
     end
-    redis.call('PEXPIRE', triedKey, 600000)
     redis.call('DEL', piecesKey, suspectsKey, suspicionKey)
   end
 end
