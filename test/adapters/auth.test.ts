@@ -6,7 +6,8 @@ import { describe, expect, it } from "vitest";
 import type { Credentials, Message } from "../../src/adapters/adapter.ts";
 import * as auth from "../../src/adapters/auth.ts";
 
-const { addressList, addressRange, basic, bearer, customHeader, hmac, sharedKey, urlToken } = auth;
+const { addressList, addressRange, basic, bearer, customHeader, hmac, hmacWithTime, sharedKey, urlToken } =
+  auth;
 
 function message(parts: Partial<Message> = {}): Message {
   return {
@@ -114,6 +115,74 @@ describe("hmac", () => {
   });
 });
 
+describe("hmac with time", () => {
+  const proof = hmacWithTime({ version: "v1", signatureHeader: "X-Sig", timestampHeader: "X-Time" });
+  const body = Buffer.from('{"eventType":"Ping"}');
+  const [old, current] = ["b2xkLXNlY3JldC0xMg==", "bmV3LXNlY3JldC0zNA=="];
+  // printf 'v1:1793020800:{"eventType":"Ping"}' | openssl dgst -sha256 -hmac old-secret-12
+  const signature = "7d49d5ce817e25b5b73b8d478cf9c1e7675a792d6452b880c558568155e5c5a0";
+  const SIGNED_AT = 1_793_020_800_000;
+  const sent = (parts: { signature?: string; timestamp?: string; receivedAt?: number; body?: Buffer } = {}) =>
+    message({
+      body: parts.body ?? body,
+      receivedAt: parts.receivedAt ?? SIGNED_AT,
+      headers: { "x-sig": parts.signature ?? `v1=${signature}`, "x-time": parts.timestamp ?? "1793020800" },
+    });
+
+  it("agrees with a signature made by another program, under either of two secrets", () => {
+    for (const secrets of [[old], [current, old], [old, current]])
+      expect(proof.prove(sent(), { secrets })).toBeNull();
+    expect(proof.prove(sent({ signature: `v1=${signature.toUpperCase()}` }), { secrets: [old] })).toBeNull();
+    expect(proof.prove(sent(), { secrets: [current] })).toBe("wrong_proof");
+  });
+
+  it("holds for 300 seconds before and after it was signed, and no longer", () => {
+    for (const offsetMs of [-300_000, 0, 300_000])
+      expect(proof.prove(sent({ receivedAt: SIGNED_AT + offsetMs }), { secrets: [old] })).toBeNull();
+    for (const offsetMs of [-300_001, 300_001, 86_400_000])
+      expect(proof.prove(sent({ receivedAt: SIGNED_AT + offsetMs }), { secrets: [old] })).toBe("stale_proof");
+  });
+
+  it("covers the time: a replay cannot be given a new one", () => {
+    const receivedAt = SIGNED_AT + 600_000;
+    expect(proof.prove(sent({ receivedAt, timestamp: "1793021400" }), { secrets: [old] })).toBe(
+      "wrong_proof",
+    );
+  });
+
+  it.each(["", " 1793020800", "1793020800.0", "+1793020800", "1e9", "179302080000000000000", "NaN"])(
+    "does not take %j for a time",
+    (timestamp) => {
+      const content = Buffer.concat([Buffer.from(`v1:${timestamp}:`), body]);
+      const given = createHmac("sha256", "old-secret-12").update(content).digest("hex");
+      const refused = proof.prove(sent({ timestamp, signature: `v1=${given}` }), { secrets: [old] });
+      expect(refused).toBe(timestamp === "" ? "missing_proof" : "wrong_proof");
+    },
+  );
+
+  it("wants the version, and every byte", () => {
+    const altered = [signature, `v2=${signature}`, `v1=${signature}0`, `v1=${signature.slice(1)}`, "v1="];
+    for (const given of altered)
+      expect(proof.prove(sent({ signature: given }), { secrets: [old] })).toBe("wrong_proof");
+    const longer = Buffer.concat([body, Buffer.from(" ")]);
+    expect(proof.prove(sent({ body: longer }), { secrets: [old] })).toBe("wrong_proof");
+  });
+
+  it("does not make a key of a secret that is not base64, or of nothing", () => {
+    const keys: [string, string][] = [
+      ["", ""],
+      ["====", ""],
+      ["old secret", "old secret"],
+      ["b2xkLXNlY3JldC0xMg", "old-secret-12"],
+    ];
+    for (const [secret, key] of keys) {
+      const content = Buffer.concat([Buffer.from("v1:1793020800:"), body]);
+      const given = `v1=${createHmac("sha256", key).update(content).digest("hex")}`;
+      expect(proof.prove(sent({ signature: given }), { secrets: [secret] })).toBe("wrong_proof");
+    }
+  });
+});
+
 describe("url token", () => {
   it("compares the decoded parameter", () => {
     expect(urlToken().prove(message({ query: { token: "a b&c" } }), { secrets: ["a b&c"] })).toBeNull();
@@ -175,6 +244,7 @@ describe("every proof", () => {
     ...[
       hmac({ algorithm: "sha1", encoding: "hex" }),
       hmac({ algorithm: "sha256", encoding: "base64", prefix: "v1=" }),
+      hmacWithTime({ version: "v1", signatureHeader: "X-Key", timestampHeader: "token" }),
     ],
   ];
 
