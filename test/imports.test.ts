@@ -30,9 +30,10 @@ const PARTS: Record<string, Part> = {
       ...["webhook.ts", "http-body.ts", "remote-address.ts", "confirm.ts"],
       ...["mqtt.ts", "broker.ts", "arrivals.ts", "mqtt-frames.ts", "offer.ts", "topic.ts"],
     ],
-    from: ["intake", "adapters", "events"],
+    from: ["intake", "adapters", "events", "network"],
   },
-  servicetitan: { files: ["servicetitan/"], from: ["reading", "events"] },
+  network: { files: ["network.ts"], from: [] },
+  servicetitan: { files: ["servicetitan/"], from: ["reading", "events", "network"] },
   // What the queue tells and the ops endpoint shows: belongs to neither.
   status: { files: ["status.ts"], from: [] },
   // It implements what intake declares.

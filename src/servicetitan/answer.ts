@@ -1,5 +1,6 @@
 /** Reads what ServiceTitan's answers say, whatever shape they have, and keeps credentials out of it. */
 
+import { retryAfterHeaderMs } from "../network.ts";
 import type { Answer } from "./exchange.ts";
 import type { PingResult } from "./outcome.ts";
 
@@ -73,22 +74,10 @@ function problemsOf(errors: unknown): string[] {
 
 /** How long the answer asks us to wait, milliseconds: the header in either form, else the gateway's words. */
 export function retryAfterMs(answer: Answer, now: number): number | null {
-  const header = only(answer.headers["retry-after"])?.trim();
-  if (header !== undefined && header !== "") {
-    if (/^\d+(\.\d+)?$/.test(header)) return bounded(Number(header) * 1000);
-    const until = Date.parse(header);
-    if (!Number.isNaN(until)) {
-      // By the server's own clock where it tells it: ours may be off by more than the wait.
-      const told = Date.parse(only(answer.headers.date) ?? "");
-      return bounded(until - (Number.isNaN(told) ? now : told));
-    }
-  }
+  const told = retryAfterHeaderMs(answer.headers, now);
+  if (told !== null) return bounded(told);
   const words = /try again in (\d{1,6}) second/i.exec(answer.body?.slice(0, MAX_TEXT_CHARS) ?? "");
   return words === null ? null : bounded(Number(words[1]) * 1000);
-}
-
-function only(header: string | string[] | undefined): string | undefined {
-  return Array.isArray(header) ? header[0] : header;
 }
 
 function bounded(ms: number): number {

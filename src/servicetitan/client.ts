@@ -1,7 +1,8 @@
 /** Posts batches of pings to ServiceTitan: one attempt is one POST with one outcome, and nothing is retried here. */
 
+import type { ProxySettings } from "../network.ts";
 import { type Redact, redactor } from "./answer.ts";
-import { createHttp, type Exchanged, type ProxySettings } from "./exchange.ts";
+import { createHttp, type Exchanged } from "./exchange.ts";
 import { type Attempt, classify, type Outcome } from "./outcome.ts";
 import { type Credential, createTokens, type Token } from "./token.ts";
 

@@ -1,15 +1,8 @@
 /** One HTTP exchange: a request goes out once, and the whole bounded answer or a named failure comes back. */
 
-import { Agent, type Dispatcher, EnvHttpProxyAgent, Pool } from "undici";
+import type { Dispatcher } from "undici";
+import { codeOf, createDispatcher, type ProxySettings, reasonOf } from "../network.ts";
 import type { UnavailableReason } from "./outcome.ts";
-
-/** From the proxy environment, read by whoever reads the environment; null where there is none. */
-export interface ProxySettings {
-  httpProxy: string | null;
-  httpsProxy: string | null;
-  /** Hosts reached directly, as in NO_PROXY; empty for none. */
-  noProxy: string;
-}
 
 export interface HttpRequest {
   origin: string;
@@ -43,15 +36,6 @@ export interface Http {
 
 /** A thousand results with long messages are a quarter of it; more is no answer of this API. */
 const MAX_ANSWER_BYTES = 1_048_576;
-/** A TLS handshake over a bad line takes one or two seconds; the attempts come again anyway. */
-const CONNECT_TIMEOUT_MS = 5000;
-/**
- * Idle connections are dropped after this, unless the server announces less: well below the 60 s after which common
- * load balancers drop them, so that a POST seldom meets a connection that is just being closed, and long enough that
- * a quiet tenant does not connect anew for each batch.
- */
-const KEEP_ALIVE_MS = 30_000;
-
 export function createHttp(proxy: ProxySettings): Http {
   const dispatcher = createDispatcher(proxy);
   return {
@@ -59,47 +43,6 @@ export function createHttp(proxy: ProxySettings): Http {
     close: () => dispatcher.close(),
   };
 }
-
-function createDispatcher({ httpProxy, httpsProxy, noProxy }: ProxySettings): Dispatcher {
-  // Said aloud, or NODE_TLS_REJECT_UNAUTHORIZED=0 in the environment would switch verification off.
-  const connect = { timeout: CONNECT_TIMEOUT_MS, rejectUnauthorized: true };
-  const options = {
-    connect,
-    keepAliveTimeout: KEEP_ALIVE_MS,
-    // One deadline covers the whole exchange; undici's own timers are coarse and would only name it differently.
-    headersTimeout: 0,
-    bodyTimeout: 0,
-  };
-  if (httpProxy === null && httpsProxy === null) return new Agent(options);
-  return new EnvHttpProxyAgent({
-    ...options,
-    // Left out, each of the three would be read from the environment behind the configuration's back.
-    httpProxy: httpProxy ?? "",
-    httpsProxy: httpsProxy ?? "",
-    noProxy,
-    proxyTls: connect,
-    requestTls: connect,
-    clientFactory: proxyPool,
-  });
-}
-
-/** Connections to the proxy, over which tunnels are asked for. */
-function proxyPool(origin: URL, options: object): Dispatcher {
-  // The answer to CONNECT is part of connecting.
-  const pool = new Pool(origin, { ...options, headersTimeout: CONNECT_TIMEOUT_MS });
-  const ask: (request: Dispatcher.ConnectOptions) => Promise<Dispatcher.ConnectData> = pool.connect;
-  const connect = (request: Dispatcher.ConnectOptions) =>
-    ask.call(pool, request).catch((error: unknown) => {
-      // Told a broken socket, undici asks for the tunnel again at once and for ever: hundreds of times a second
-      // while the proxy is restarting.
-      if (codeOf(error) !== "UND_ERR_SOCKET") throw error;
-      throw Object.assign(new Error("The proxy closed the connection.", { cause: error }), {
-        code: PROXY_CLOSED,
-      });
-    });
-  return Object.assign(pool, { connect });
-}
-const PROXY_CLOSED = "PROXY_CLOSED";
 
 function exchange(dispatcher: Dispatcher, request: HttpRequest): Promise<Exchanged> {
   return new Promise((resolve) => {
@@ -186,45 +129,3 @@ function textOf(chunks: Buffer[]): string {
   if (first === undefined) return "";
   return (chunks.length === 1 ? first : Buffer.concat(chunks)).toString("utf8");
 }
-
-/** The first `code` on the way down through causes and, where several addresses were tried, their errors. */
-function codeOf(error: unknown): string {
-  if (!(error instanceof Error)) return "unknown";
-  if ("code" in error && typeof error.code === "string") return error.code;
-  if (error instanceof AggregateError) return codeOf(error.errors[0]);
-  return error.cause === undefined ? error.name : codeOf(error.cause);
-}
-
-/** By code, never by message: messages change between versions and carry hosts and addresses. */
-function reasonOf(code: string, leftOnSocket: boolean): UnavailableReason {
-  switch (code) {
-    case "ECONNREFUSED":
-      return "connection_refused";
-    case "ECONNRESET":
-    case "EPIPE":
-    case "ECONNABORTED":
-    case "UND_ERR_SOCKET":
-      return "connection_reset";
-    case "UND_ERR_CONNECT_TIMEOUT":
-    case "UND_ERR_HEADERS_TIMEOUT":
-      return "connect_timeout";
-    case "ETIMEDOUT":
-      return leftOnSocket ? "timeout" : "connect_timeout";
-    case "ENOTFOUND":
-    case "EAI_AGAIN":
-      return "dns_error";
-    case "UND_ERR_PRX_TLS":
-      return "tls_error";
-    case PROXY_CLOSED:
-      return "proxy_refused";
-    case "UND_ERR_ABORTED":
-      // We abort only what has settled already; before the request left, it was the proxy that gave up.
-      return leftOnSocket ? "network_error" : "proxy_refused";
-    default:
-      return TLS_CODE.test(code) ? "tls_error" : "network_error";
-  }
-}
-
-/** OpenSSL's verification results as Node names them, Node's own TLS errors, and a handshake with something else. */
-const TLS_CODE =
-  /^(ERR_TLS_|ERR_SSL_|ERR_OSSL_|CERT_|UNABLE_TO_|DEPTH_ZERO_|SELF_SIGNED_|HOSTNAME_MISMATCH|EPROTO)/;
