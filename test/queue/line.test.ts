@@ -83,7 +83,11 @@ describe("two processes", () => {
       await line.keep(Array.from({ length: 40 }, (_, j) => readingOf(`w${j}`, 1)));
       const { delivered, superseded } = await line.empty();
       expect(delivered + superseded).toBe(640);
-      expect(line.sandbox.summary()).toMatchObject({ accepted: delivered, distinct: delivered, outOfOrder: 0 });
+      expect(line.sandbox.summary()).toMatchObject({
+        accepted: delivered,
+        distinct: delivered,
+        outOfOrder: 0,
+      });
       expect(line.sandbox.units()).toHaveLength(60);
       expect(await line.parted()).toEqual([]);
     }));

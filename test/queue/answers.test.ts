@@ -1,0 +1,149 @@
+/** Answers that speak of single pings, or say too little: what was refused, left out, cannot be read, or was too large. */
+
+import { afterEach, describe, expect, it } from "vitest";
+import { type Api, everySuccess, startApi } from "../parts/api.ts";
+import { type Line, readingOf, startLine } from "../parts/line.ts";
+
+let line: Line;
+let api: Api | undefined;
+afterEach(async () => {
+  await line.close();
+  await api?.stop();
+  api = undefined;
+});
+
+const fleet = (n: number, prefix = "v") => Array.from({ length: n }, (_, i) => readingOf(`${prefix}${i}`, 1));
+const deadLetters = async () => (await line.queue.queryStatus()).deadLetters.recent;
+
+describe("a ping answered Fail", () => {
+  it("is dead-lettered with ServiceTitan's words; the others are delivered, nothing is sent again", async () => {
+    line = await startLine({ destination: { lanes: 1 } });
+    line.sandbox.faults.set({ kind: "fail", match: { unitId: "v3" }, message: "Unit v3 is unknown." });
+    await line.keep(fleet(10));
+    expect(await line.empty()).toMatchObject({ delivered: 9, deadLettered: 1 });
+    expect(line.sandbox.summary().requests).toBe(1);
+    expect(await deadLetters()).toMatchObject([
+      {
+        destination: "acme",
+        unit: "v3",
+        reason: "failed",
+        message: "Unit v3 is unknown.",
+        externalId: expect.stringMatching(/^vans:v3:\d{13}$/),
+      },
+    ]);
+    expect((await line.statusOf()).deadLetters).toBe(1);
+    expect(await line.parted()).toEqual([]);
+  });
+});
+
+describe("a ping left out of the answer", () => {
+  it("is asked once more, alone, and delivered if it is answered then", async () => {
+    line = await startLine({ destination: { lanes: 1 } });
+    line.sandbox.faults.set({ kind: "omit", match: { unitId: "v3" }, times: 1 });
+    await line.keep(fleet(10));
+    expect(await line.empty()).toMatchObject({ delivered: 10, deadLettered: 0 });
+    expect(line.sandbox.requests().map(({ pings }) => pings)).toEqual([10, 1]);
+    expect(await line.parted()).toEqual([]);
+  });
+
+  it("again is dead-lettered as unconfirmed", async () => {
+    line = await startLine({ destination: { lanes: 1 } });
+    line.sandbox.faults.set({ kind: "omit", match: { unitId: "v3" } });
+    await line.keep(fleet(10));
+    expect(await line.empty()).toMatchObject({ delivered: 9, deadLettered: 1 });
+    expect(await deadLetters()).toMatchObject([{ unit: "v3", reason: "unconfirmed" }]);
+    expect(line.sandbox.summary().requests).toBe(2);
+  });
+
+  it("is remembered as asked through a pause, and not asked a third time", async () => {
+    const paused = { status: 429, body: { message: "Rate limit is exceeded. Try again in 1 seconds." } };
+    const to = await startApi((pings) => {
+      if (pings.length > 1) return everySuccess(pings.filter(({ unitId }) => unitId !== "v3"));
+      return to.requests.some(({ status }) => status === 429) ? everySuccess([]) : paused;
+    });
+    api = to;
+    line = await startLine({ apiUrl: to.url, destination: { lanes: 1 } });
+    await line.keep(fleet(10));
+    expect(await line.empty()).toMatchObject({ delivered: 9, deadLettered: 1 });
+    expect(to.requests.map(({ status, pings }) => [status, pings.length])).toEqual([
+      [200, 10],
+      [429, 1],
+      [200, 1],
+    ]);
+    expect(await deadLetters()).toMatchObject([{ unit: "v3", reason: "unconfirmed" }]);
+    expect(await line.parted()).toEqual([]);
+  });
+});
+
+describe("a 2xx that cannot be read", () => {
+  it("is asked once more, about the same externalIds", async () => {
+    let first = true;
+    api = await startApi((pings) => {
+      if (!first) return everySuccess(pings);
+      first = false;
+      return { status: 200, body: { surprise: true } };
+    });
+    line = await startLine({ apiUrl: api.url, destination: { lanes: 1 } });
+    await line.keep(fleet(10));
+    expect(await line.empty()).toMatchObject({ delivered: 10 });
+    expect(api.requests).toHaveLength(2);
+    const [before, after] = api.requests.map(({ pings }) => pings.map(({ externalId }) => externalId));
+    expect(after).toEqual(before);
+    expect(await line.parted()).toEqual([]);
+  });
+
+  it("twice is dead-lettered as unconfirmed, not asked for ever", async () => {
+    line = await startLine({ destination: { lanes: 1 } });
+    line.sandbox.faults.set({ kind: "unreadable" });
+    await line.keep(fleet(10));
+    expect(await line.empty()).toMatchObject({ delivered: 0, deadLettered: 10 });
+    expect(line.sandbox.summary().requests).toBe(2);
+    expect(await line.parted()).toEqual([]);
+  });
+});
+
+describe("a batch that is too large", () => {
+  it("is halved until it fits, and the destination's lower cap is remembered", async () => {
+    line = await startLine({ destination: { lanes: 1 } });
+    line.sandbox.faults.set({ kind: "byte_cap", bytes: 10_000 });
+    await line.keep(fleet(100));
+    expect(await line.empty()).toMatchObject({ delivered: 100, deadLettered: 0 });
+    const refused = line.sandbox.summary().statuses["413"];
+    expect(refused).toBeGreaterThan(0);
+    await line.keep(fleet(100, "w"));
+    await line.empty();
+    expect(line.sandbox.summary().statuses["413"]).toBe(refused);
+    expect(
+      Math.max(
+        ...line.sandbox
+          .requests()
+          .slice(-3)
+          .map(({ bytes }) => bytes),
+      ),
+    ).toBeLessThanOrEqual(10_000);
+    expect(await line.parted()).toEqual([]);
+  });
+
+  it("of one ping is dead-lettered", async () => {
+    line = await startLine({ destination: { lanes: 1 } });
+    line.sandbox.faults.set({ kind: "byte_cap", bytes: 600 });
+    const long = readingOf("x".repeat(120), 1);
+    await line.keep([readingOf("a", 1), long, readingOf("b", 1)]);
+    expect(await line.empty()).toMatchObject({ delivered: 2, deadLettered: 1 });
+    expect(await deadLetters()).toMatchObject([{ unit: long.deviceId, reason: "oversize" }]);
+    expect(await line.parted()).toEqual([]);
+  });
+
+  it("under way in another lane does not raise the cap again", async () => {
+    line = await startLine({ destination: { lanes: 4 } });
+    line.sandbox.faults.set({ kind: "byte_cap", bytes: 5000 });
+    await line.keep([...fleet(20), ...fleet(120, "w")]);
+    await line.empty();
+    await line.keep(fleet(100, "y"));
+    await line.empty();
+    const cap = Number(await line.db.hget(`${line.destination.scope}:dest:acme`, "byteCap"));
+    const refused = line.sandbox.requests().filter(({ status }) => status === 413);
+    expect(cap).toBeLessThanOrEqual(Math.min(...refused.map(({ bytes }) => bytes)) / 2);
+    expect(await line.account()).toMatchObject({ delivered: 240, deadLettered: 0 });
+  });
+});
