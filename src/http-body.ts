@@ -74,6 +74,26 @@ export function createBodyReader({ limitBytes }: { limitBytes: number }): BodyRe
   }
 }
 
+/** Two seconds are 2 MB over a mobile link of 8 Mbit/s; who needs longer learns nothing of the answer. */
+const REST_WITHIN_MS = 2000;
+
+/**
+ * Reads on, into nothing, what a refused sender still sends, where the connection ends with the answer. Closed with
+ * bytes unread it would be reset and the answer lost (RFC 9112 §9.6); the sender would send the same again and again.
+ */
+export async function readRest(incoming: IncomingMessage, outgoing: ServerResponse): Promise<void> {
+  // On a connection that stays, the server reads on by itself. Whoever expects a 100 sends nothing without it.
+  if (outgoing.shouldKeepAlive || incoming.complete || incoming.headers.expect !== undefined) return;
+  await new Promise<void>((resolve) => {
+    const timer = setTimeout(resolve, REST_WITHIN_MS);
+    const end = () => {
+      clearTimeout(timer);
+      resolve();
+    };
+    incoming.once("end", end).once("close", end).resume();
+  });
+}
+
 type Decoder = (bytes: Uint8Array, options: { maxOutputLength: number }) => Promise<Uint8Array>;
 
 const AS_SENT: Decoder = async (bytes) => bytes;

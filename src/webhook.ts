@@ -10,7 +10,7 @@ import type { Dispatcher } from "undici";
 import type { Handshake, Message, Reply } from "./adapters/adapter.ts";
 import { confirm } from "./confirm.ts";
 import type { Events } from "./events.ts";
-import { createBodyReader } from "./http-body.ts";
+import { createBodyReader, readRest } from "./http-body.ts";
 import type { Intake, IntakeResult, Source } from "./intake.ts";
 import { createAddressReader } from "./remote-address.ts";
 
@@ -162,6 +162,7 @@ export function createWebhookApp(parts: WebhookParts): WebhookApp {
     const startedMs = performance.now();
     const response = await take(c.req.param("source"), c.env.incoming, c.env.outgoing);
     events.webhookAnswered(response.status, performance.now() - startedMs);
+    await readRest(c.env.incoming, c.env.outgoing);
     return response;
   });
   app.notFound(notFound);
