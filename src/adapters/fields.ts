@@ -92,6 +92,17 @@ export const isoTime = reader((value) => toInstant(value, Number.NaN));
 /** ISO 8601 that may lack the zone, for vendors who document it as UTC. */
 export const isoTimeAssumedUtc = reader((value) => toInstant(value, 0));
 
+/** `yyyyMMddHHmmss`, as text or as one number, for vendors who document it as UTC. */
+export const packedUtcTime = reader((value) => {
+  if (isUnsaid(value)) return null;
+  const digits = typeof value === "number" ? String(value) : value;
+  if (typeof digits !== "string" || digits.length > MAX_TIME_CHARS) return Number.NaN;
+  const [, date, hour, minute, second] = PACKED.exec(digits.trim()) ?? [];
+  if (date === undefined) return Number.NaN;
+  const day = `${date.slice(0, 4)}-${date.slice(4, 6)}-${date.slice(6)}`;
+  return toInstant(`${day}T${hour}:${minute}:${second}Z`, Number.NaN);
+});
+
 /** A truth value, also written as 0 and 1 or in words; null when it is none of these. */
 export const flag = reader((value): boolean | null => {
   const word = typeof value === "string" ? value.trim().toLowerCase() : value;
@@ -158,7 +169,8 @@ function scaledBy(value: number | null, factor: number): number | null {
 
 const ISO =
   /^([0-9]{4})-([0-9]{2})-([0-9]{2})[T ]([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:[.,]([0-9]{1,9}))?)?(Z|[+-][0-9]{2}:?[0-9]{2})?$/i;
-/** Longer than any text that ISO above can match. */
+const PACKED = /^([0-9]{8})([0-9]{2})([0-9]{2})([0-9]{2})$/;
+/** Longer than any text that ISO or PACKED above can match. */
 const MAX_TIME_CHARS = 64;
 const DAYS_IN_MONTH = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
 /** No zone on Earth is further from UTC (Kiribati, +14:00). */

@@ -13,7 +13,7 @@ const { metres, kilometres, miles, text } = fields;
 const distances = { metres, kilometres, miles };
 const speeds = { mph, kph, mps, knots, cmPerSecond };
 const numeric = { number, degrees, ...speeds, ...distances, compass, e7: multipliedBy(1e7) };
-const times = { isoTime, isoTimeAssumedUtc, epochSeconds, epochMillis };
+const times = { isoTime, isoTimeAssumedUtc, epochSeconds, epochMillis, packedUtcTime: fields.packedUtcTime };
 const readers = Object.entries({ ...numeric, ...times });
 
 const UNSAID = [
@@ -273,6 +273,21 @@ describe("isoTime", () => {
         },
       ),
     );
+  });
+});
+
+describe("packedUtcTime", () => {
+  const { packedUtcTime } = fields;
+
+  it.each(["20261014150405", 20261014150405, " 20261014150405 "])("reads %j", (value) => {
+    expect(packedUtcTime.parse(value)).toBe(Date.UTC(2026, 9, 14, 15, 4, 5));
+  });
+
+  it.each([
+    ...["20261314150405", "20260230150405", "20261014240405", "20261014156005", "20261014150460"],
+    ...["2026101415040", "202610141504055", "2026-10-14 15:04:05", "2026101415040Z", 0, 1791990245],
+  ])("cannot read %j", (value) => {
+    expect(packedUtcTime.parse(value)).toBeNaN();
   });
 });
 
