@@ -1,0 +1,157 @@
+/** The demo as a stranger meets it: the numbers it ends with, and its pages in a real browser. */
+
+import type { Browser, Page } from "playwright-core";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { ACCOUNTING_TERMS, type Accounting, identityOf } from "../../src/status.ts";
+import { launchChromium, whyNotChromium } from "../parts/chromium.ts";
+import { type CliProcess, runCli, startCli } from "../parts/cli-process.ts";
+import { until } from "../parts/wait.ts";
+
+vi.setConfig({ testTimeout: 180_000, hookTimeout: 120_000 });
+
+const HOLDS = { messages: 0, candidates: 0, kept: 0 };
+
+test("demo --for --json ends with one line in which every term adds up", async () => {
+  const { ended, stdout, stderr } = await runCli(["demo", "--for", "12s", "--json"], { withinMs: 150_000 });
+  expect({ ended, stderr }).toEqual({ ended: "exit code 0", stderr: "" });
+  expect(stdout).toMatch(/^\{.*\}\n$/);
+  const { p50Ms, p99Ms, ...accounting }: Accounting & { p50Ms: number; p99Ms: number } = JSON.parse(stdout);
+  expect(Object.keys(accounting).sort()).toEqual([...ACCOUNTING_TERMS].sort());
+  expect(identityOf(accounting)).toEqual(HOLDS);
+  expect(accounting).toMatchObject({ waiting: 0, inFlight: 0, held: 0, dropped: 0, deadLettered: 0 });
+  expect(accounting.delivered).toBeGreaterThan(100);
+  // The fleet makes mistakes on purpose.
+  expect(accounting.rejected).toBeGreaterThan(0);
+  expect(accounting.duplicates).toBeGreaterThan(0);
+  expect(p50Ms).toBeGreaterThan(0);
+  expect(p99Ms).toBeGreaterThanOrEqual(p50Ms);
+});
+
+describe.skipIf(whyNotChromium() !== null)("the running demo", () => {
+  let demo: CliProcess;
+  let browser: Browser;
+  let page: Page;
+  const complaints: string[] = [];
+  let urls: { ops: string; token: string; map: string };
+
+  beforeAll(async () => {
+    demo = await startCli(["demo", "--vehicles", "60"]);
+    urls = await until(
+      () => {
+        const [, ops, token] = /Operators' page +(http\S+) +token: (\S+)/.exec(demo.stdout()) ?? [];
+        const [, map] = /Dispatch map +(http\S+)/.exec(demo.stdout()) ?? [];
+        return ops && token && map ? { ops, token, map } : null;
+      },
+      { withinMs: 60_000, what: "the demo to introduce itself" },
+    );
+    browser = await launchChromium();
+    page = await browser.newPage({ viewport: { width: 1400, height: 900 } });
+    page.on("console", (message) => {
+      if (["error", "warning"].includes(message.type())) complaints.push(message.text());
+    });
+    page.on("pageerror", (error) => complaints.push(error.message));
+  });
+  afterAll(async () => {
+    await browser?.close();
+    await demo?.stop();
+  });
+
+  test("shows on the operators' page the numbers of /status, live", async () => {
+    await page.goto(urls.ops);
+    await page.getByLabel("Ops token").fill(urls.token);
+    await page.getByRole("button", { name: "Open" }).click();
+    await page.locator(".line").first().waitFor();
+    const first = await numbersShown();
+    expect(first.size).toBeGreaterThan(50);
+    expect(first.get("/totals/accounting/delivered")).toBeGreaterThan(0);
+    await until(async () => delivered(await numbersShown()) > delivered(first), {
+      withinMs: 30_000,
+      what: "the number to move",
+    });
+    expect(await page.locator("#freshness").textContent()).toMatch(/^Live/);
+    expect(complaints).toEqual([]);
+  });
+
+  test("shows its vehicles on the map", async () => {
+    await page.goto(urls.map);
+    const rows = page.locator("#list li");
+    await until(async () => (await rows.count()) > 30, { withinMs: 60_000, what: "vehicles in the list" });
+    const accepted = async () =>
+      Number((await page.locator("#accepted").textContent())?.replaceAll(/\D/g, ""));
+    const first = await accepted();
+    await until(async () => (await accepted()) > first, { withinMs: 30_000, what: "the map to move" });
+    expect(await rows.first().textContent()).toMatch(/Moving \d+ mph|Stopped|Position|Heading/);
+    expect(complaints).toEqual([]);
+  });
+
+  test("takes the position of the curl it prints", async () => {
+    const curl = /curl[\s\S]*?webhooks\/json/.exec(demo.stdout())?.[0] ?? "";
+    const [, bearer] = /Authorization: (Bearer \S+)'/.exec(curl) ?? [];
+    const [, body] = /-d '(\{.*\})'/.exec(curl) ?? [];
+    const [, url] = /(http:\S+webhooks\/json)/.exec(curl) ?? [];
+    const sent = body?.replace("'$(date -u +%FT%TZ)'", new Date().toISOString());
+    const answer = await fetch(url ?? "", {
+      method: "POST",
+      headers: { authorization: bearer ?? "", "content-type": "application/json" },
+      body: sent ?? "",
+    });
+    expect([answer.status, await answer.json()]).toEqual([200, { kept: 1, duplicates: 0, rejected: [] }]);
+    await until(
+      async () =>
+        (await (await fetch(`${urls.map}_sandbox/pings?unitId=my-van`)).text()).includes("Moving 34 mph NE"),
+      { what: "my van on the map" },
+    );
+  });
+
+  test("ends in good order on Ctrl-C, and sums up", async () => {
+    demo.kill("SIGINT");
+    expect(await demo.end(90_000)).toBe("exit code 0");
+    expect(demo.stderr()).toBe("");
+    const said = demo.stdout();
+    expect(said).toContain("The fleet stops; what is on its way is delivered.");
+    const rows = [...said.matchAll(/^ {2}(\w+) +(\d+(?:\.\d+)?)$/gm)];
+    const summary: Accounting = JSON.parse(`{${rows.map(([, term, n]) => `"${term}":${n}`).join()}}`);
+    expect(Object.keys(summary).sort()).toEqual([...ACCOUNTING_TERMS, "p50Ms", "p99Ms"].sort());
+    expect(summary).toMatchObject({ waiting: 0, inFlight: 0 });
+    expect(identityOf(summary)).toEqual(HOLDS);
+  });
+
+  /**
+   * Every number on the page, by where it stands in the status document; all of them equal to the answer the page drew
+   * them from. The fleet drives on, so a look that falls between two answers is taken again.
+   */
+  async function numbersShown(): Promise<Map<string, number>> {
+    return await until(
+      async () => {
+        const answer = await page.waitForResponse((response) => response.url().endsWith("/status"));
+        const document: unknown = await answer.json();
+        const shown = await page
+          .locator("[data-field]")
+          .evaluateAll((elements) =>
+            elements.map(
+              (element) => [element.getAttribute("data-field") ?? "", element.textContent ?? ""] as const,
+            ),
+          );
+        const wrong = shown.filter(
+          ([pointer, text]) => text !== numberAt(document, pointer).toLocaleString("en-US"),
+        );
+        if (wrong.length > 0)
+          throw new Error(`the page differs from /status: ${wrong.slice(0, 5).join("; ")}`);
+        return new Map(shown.map(([pointer]) => [pointer, numberAt(document, pointer)]));
+      },
+      { withinMs: 30_000, what: "the page to show what /status says" },
+    );
+  }
+});
+
+function delivered(numbers: ReadonlyMap<string, number>): number {
+  return numbers.get("/totals/accounting/delivered") ?? 0;
+}
+
+/** What a JSON pointer points at. */
+function numberAt(document: unknown, pointer: string): number {
+  const keys = pointer.slice(1).split("/");
+  const at = (value: unknown, key: string): unknown =>
+    typeof value === "object" && value !== null ? Reflect.get(value, key) : undefined;
+  return Number(keys.reduce<unknown>(at, document));
+}
