@@ -17,14 +17,14 @@ import {
   toMps,
 } from "./fields.ts";
 
-type Find = (value: unknown) => unknown;
+export type Find = (value: unknown) => unknown;
 
 /** Stands where an expression failed on this message: not said, but not absent either. */
 const UNREADABLE = Symbol("unreadable");
 
 const TIME_FORMATS = { iso: isoTime, isoUtc: isoTimeAssumedUtc, epochSeconds, epochMillis };
 
-const path = z.string().transform(compiled);
+export const path = z.string().transform(compiled);
 
 function compiled(text: string, context: z.RefinementCtx): Find {
   try {

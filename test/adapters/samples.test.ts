@@ -50,7 +50,10 @@ describe.skipIf(skip !== false)(`samples${skip === false ? "" : ` (skipped: ${sk
     (_, sample) => {
       const { adapter, message, expected } = sample;
       const speedUnit = adapter.speedUnit === "required" ? ASSUMED_UNIT : undefined;
-      const { kind, readings } = examine(adapter, message, { speedUnit, options: undefined });
+      const { kind, readings } = examine(adapter, message, {
+        speedUnit,
+        options: adapter.options?.parse(undefined),
+      });
       expect(kind).not.toBe("malformed");
       expectReadings(readings, expected);
     },

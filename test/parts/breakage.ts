@@ -58,6 +58,27 @@ export function breakagesOfLine(body: string): Breakage[] {
   });
 }
 
+/** Every breakage of a form or a query. */
+export function breakagesOfForm(body: string): Breakage[] {
+  const fields = [...new URLSearchParams(body)];
+  return fields.flatMap(([key], index) => {
+    const add = (kind: Breakage["kind"], label: string, rest: [string, string][]) => ({
+      what: `${key} ${label}`,
+      body: new URLSearchParams(rest).toString(),
+      path: key,
+      key,
+      kind,
+    });
+    return [
+      ...["", " ", "§", "null", "true", "-1000000000", "1e999"].map((junk) =>
+        add("junk", `:= ${junk}`, fields.with(index, [key, junk])),
+      ),
+      add("other name", `:= ${OTHER_NAME}`, fields.with(index, [key, OTHER_NAME])),
+      add("removed", "removed", fields.toSpliced(index, 1)),
+    ];
+  });
+}
+
 const REMOVED = Symbol("removed");
 
 function visit(

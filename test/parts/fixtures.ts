@@ -69,14 +69,17 @@ function load(adapter: Adapter, folder: URL, file: string): Fixture {
   return {
     name: `${adapter.vendor}/${name}`,
     body,
-    message: {
-      body: Buffer.from(body),
-      receivedAt: Date.parse(request.receivedAt ?? RECEIVED_AT),
-      headers: lowerCased(headers),
-      query: request.query ?? {},
-      retained: request.retained ?? false,
-      ...(request.topic === undefined ? { method: request.method ?? "POST" } : { topic: request.topic }),
-    },
+    message: withBody(
+      {
+        body: Buffer.from(body),
+        receivedAt: Date.parse(request.receivedAt ?? RECEIVED_AT),
+        headers: lowerCased(headers),
+        query: request.query ?? {},
+        retained: request.retained ?? false,
+        ...(request.topic === undefined ? { method: request.method ?? "POST" } : { topic: request.topic }),
+      },
+      body,
+    ),
     settings: {
       speedUnit: request.speedUnit,
       options: adapter.options?.parse(request.options),
@@ -86,6 +89,17 @@ function load(adapter: Adapter, folder: URL, file: string): Fixture {
     leavingOutMeansDefault: request.leavingOutMeansDefault ?? [],
     golden: optionalJson(new URL(`${name}.golden.json`, folder)),
   };
+}
+
+/** The message with another body; a GET has none, there the file holds its query unless the request does. */
+export function withBody(message: Message, body: string): Message {
+  if (message.method !== "GET" || body.trim() === "") return { ...message, body: Buffer.from(body) };
+  return { ...message, body: new Uint8Array(0), query: Object.fromEntries(new URLSearchParams(body.trim())) };
+}
+
+/** `a=1&b=2`, as forms and queries are. */
+export function isForm(body: string): boolean {
+  return /^[\w.%-]+=/.test(body);
 }
 
 export function lowerCased(headers: Record<string, string>): Record<string, string> {
