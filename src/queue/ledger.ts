@@ -2,7 +2,8 @@
 
 import { deflateRawSync, inflateRawSync } from "node:zlib";
 import type { Redis } from "ioredis";
-import { MAX_AHEAD_MS } from "../reading.ts";
+import { type Details, MAX_AHEAD_MS } from "../reading.ts";
+import { type PackedDetails, packDetails, unpackDetails } from "./details.ts";
 import { keys } from "./keys.ts";
 import type { BufferRecord } from "./record.ts";
 import type { Fate } from "./settlement.ts";
@@ -30,6 +31,7 @@ export interface LedgerPing {
   longitude: number;
   speedMps: number | null;
   headingDeg: number | null;
+  details?: Details;
   fate: "delivered" | "dead_lettered" | "expired";
 }
 
@@ -58,6 +60,8 @@ interface Columns {
   lon: number[];
   speed: (number | null)[];
   heading: (number | null)[];
+  /** Only where there are any; absent when no ping of the entry has some. */
+  details?: (PackedDetails | 0)[];
   fate: string;
 }
 
@@ -119,6 +123,8 @@ export function encodeEntry(
     columns.heading.push(
       reading.headingDeg === null ? null : (Math.round(reading.headingDeg * 10) % 3600) / 10,
     );
+    if (reading.details) columns.details ??= Array<0>(columns.fate.length).fill(0);
+    columns.details?.push(reading.details ? packDetails(reading.details) : 0);
     columns.fate += fate;
     fixTime = reading.fixTime;
     lat = latE7;
@@ -140,6 +146,7 @@ export function decodeEntry(at: number, packed: Buffer): LedgerEntry {
     lon += columns.lon[i] ?? 0;
     const unit = text(columns.unit[i]) ?? "";
     const speed = columns.speed[i] ?? null;
+    const details = columns.details?.[i];
     return {
       unit,
       device: text(columns.device[i]) ?? unit,
@@ -151,6 +158,7 @@ export function decodeEntry(at: number, packed: Buffer): LedgerEntry {
       longitude: lon / 1e7,
       speedMps: speed === null ? null : speed / 100,
       headingDeg: columns.heading[i] ?? null,
+      ...(details && { details: unpackDetails(details) }),
       fate: fate === "d" || fate === "x" || fate === "e" ? FATES[fate] : "delivered",
     };
   });

@@ -1,7 +1,8 @@
 /** The form in which a ping waits in Redis: a head that scripts read without parsing, then what the ping is made from. */
 
 import type { Reading } from "../reading.ts";
-import { pingBytesAtMost, type Unit } from "../servicetitan/ping.ts";
+import { addressBytes, pingBytesAtMost, type Unit } from "../servicetitan/ping.ts";
+import { type PackedDetails, packDetails, unpackDetails } from "./details.ts";
 
 /** Version of the layout, its first character. A newer gateway must still read what an older one left behind. */
 const VERSION = "1";
@@ -16,7 +17,10 @@ export interface BufferRecord {
   reading: Reading;
 }
 
-/** [latitude, longitude, speedMps, headingDeg], and only where they are not the unit's id: device, name, technician. */
+/**
+ * [latitude, longitude, speedMps, headingDeg], and only where they are not the unit's id: device, name, technician.
+ * Details come last, after all of these, where a gateway that does not know them does not look.
+ */
 type Facts = [
   latitude: number,
   longitude: number,
@@ -25,6 +29,7 @@ type Facts = [
   device?: string,
   name?: string,
   technician?: string | null,
+  details?: PackedDetails,
 ];
 
 /**
@@ -34,12 +39,26 @@ type Facts = [
  */
 export function recordEncoder(source: string, device: string, unit: Unit): (reading: Reading) => string {
   const lengths = `${digits(Buffer.byteLength(unit.unitId), 3)}${digits(source.length, 2)}`;
-  const size = digits(pingBytesAtMost(source, device, unit), 5);
-  const middle = `${lengths}${size}${unit.unitId}${source}[`;
+  const bytes = pingBytesAtMost(source, device, unit);
+  const names = `${unit.unitId}${source}[`;
+  const middle = `${lengths}${digits(bytes, 5)}${names}`;
+  const full = `,${JSON.stringify([device, unit.unitName, unit.technician]).slice(1)}`;
   const plain = unit.unitId === device && unit.unitName === device && unit.technician === null;
-  const tail = plain ? "]" : `,${JSON.stringify([device, unit.unitName, unit.technician]).slice(1)}`;
-  return ({ fixTime, receivedAt, latitude, longitude, speedMps, headingDeg }) =>
-    `${VERSION}${digits(fixTime, 13)}${digits(receivedAt, 13)}${middle}${latitude},${longitude},${shortSpeed(speedMps)},${headingDeg}${tail}`;
+  const tail = plain ? "]" : full;
+  const encode = (
+    { fixTime, receivedAt, latitude, longitude, speedMps, headingDeg }: Reading,
+    before: string,
+    after: string,
+  ) =>
+    `${VERSION}${digits(fixTime, 13)}${digits(receivedAt, 13)}${before}${latitude},${longitude},${shortSpeed(speedMps)},${headingDeg}${after}`;
+  return (reading) => {
+    const { details } = reading;
+    if (details === undefined) return encode(reading, middle, tail);
+    // The address is the one part of a ping's size that readings of a device do not share.
+    const size = digits(bytes + addressBytes(details), 5);
+    const packed = JSON.stringify(packDetails(details));
+    return encode(reading, `${lengths}${size}${names}`, `${full.slice(0, -1)},${packed}]`);
+  };
 }
 
 /** Reads a record back. Throws on another version or a damaged record: that is a bug, never vendor data. */
@@ -53,18 +72,21 @@ export function decodeRecord(text: string): BufferRecord {
   const facts: Facts = JSON.parse(text.slice(sourceEnd));
   const [latitude, longitude, speedMps, headingDeg, deviceId = unitId, unitName = unitId, technician = null] =
     facts;
+  const reading: Reading = {
+    deviceId,
+    fixTime,
+    receivedAt: Number(text.slice(14, 27)),
+    latitude,
+    longitude,
+    speedMps,
+    headingDeg,
+  };
+  const packed = facts[7];
+  if (packed) reading.details = unpackDetails(packed);
   return {
     unit: { unitId, unitName, technician },
     source: text.slice(HEAD + unitId.length, sourceEnd),
-    reading: {
-      deviceId,
-      fixTime,
-      receivedAt: Number(text.slice(14, 27)),
-      latitude,
-      longitude,
-      speedMps,
-      headingDeg,
-    },
+    reading,
   };
 }
 

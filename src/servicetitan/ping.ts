@@ -1,6 +1,6 @@
 /** The one place where a reading becomes a ping: ServiceTitan's field names, units and words. */
 
-import { MPS_PER, type Reading, type SpeedUnit } from "../reading.ts";
+import { type Details, MPS_PER, type Reading, type SpeedUnit } from "../reading.ts";
 
 /** ServiceTitan's word for the tracked object; a mapping joins it to a device. */
 export interface Unit {
@@ -57,16 +57,32 @@ export function toPing(
     `,"eventTime":"${eventTime}","latitude":${rounded(reading.latitude, DEGREE_STEPS)}` +
     `,"longitude":${rounded(reading.longitude, DEGREE_STEPS)}` +
     `,"speed":${speed === null ? "null" : rounded(speed, SPEED_STEPS)}` +
-    `,"street":"","city":"","region":"","postalCode":"","message":""` +
+    addressOf(reading.details) +
     `,"externalId":${JSON.stringify(externalIdOf(source, reading.deviceId, fixTime))}` +
     `,"statusMessage":"${statusOf(speedMps, speed, headingDeg, settings.speedUnit)}","isNew":${settings.isNew}}`
   );
 }
 
-/** Everything in a ping but its ids and its name: keys, a time, numbers of full length, the longest status, `false`. */
+const NO_ADDRESS = ',"street":"","city":"","region":"","postalCode":"","message":""';
+
+function addressOf(details: Details | undefined): string {
+  if (details === undefined) return NO_ADDRESS;
+  const { street, city, region, postalCode } = details;
+  return (
+    `,"street":${JSON.stringify(street ?? "")},"city":${JSON.stringify(city ?? "")}` +
+    `,"region":${JSON.stringify(region ?? "")},"postalCode":${JSON.stringify(postalCode ?? "")},"message":""`
+  );
+}
+
+/** Bytes by which an address makes a ping longer; to be added to those of `pingBytesAtMost`. */
+export function addressBytes(details: Details): number {
+  return Buffer.byteLength(addressOf(details)) - NO_ADDRESS.length;
+}
+
+/** Everything in a ping but its ids, its name and its address: keys, a time, numbers of full length, the longest status, `false`. */
 const FIXED_BYTES_AT_MOST = 256;
 
-/** Upper bound of an encoded ping's bytes, known before it is written: a batch's byte limit is kept by it. */
+/** Upper bound of an encoded ping's bytes without its address, known before it is written: it keeps a batch's limit. */
 export function pingBytesAtMost(source: string, deviceId: string, { unitId, unitName }: Unit): number {
   return [unitId, unitName, externalIdOf(source, deviceId, Number.MAX_SAFE_INTEGER)]
     .map((text) => Buffer.byteLength(JSON.stringify(text)))

@@ -5,7 +5,7 @@ import { Redis } from "ioredis";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { run, script } from "../../src/queue/lua.ts";
 import { decodeRecord, recordEncoder } from "../../src/queue/record.ts";
-import type { Reading } from "../../src/reading.ts";
+import type { Details, Reading } from "../../src/reading.ts";
 import { type PrivateRedis, startPrivateRedis } from "../../src/sandbox/redis.ts";
 import { toPing, type Unit } from "../../src/servicetitan/ping.ts";
 
@@ -32,18 +32,41 @@ const degrees = (limit: number) =>
     fc.constantFrom(limit, -limit, 1e-7, -1e-300, 5e-324),
   );
 
+/** As admit leaves them: any may be missing, texts of up to 200 characters. */
+const details = fc.option(
+  fc.record(
+    {
+      street: fc.oneof(id, fc.constantFrom("\u2028".repeat(200), '"'.repeat(200), "🚐".repeat(100))),
+      city: id,
+      region: id,
+      postalCode: id,
+      ignition: fc.boolean(),
+      odometerM: fc.double({ min: 0, max: 1e9, noNaN: true }),
+      accuracyM: fc.double({ min: 0, max: 1e5, noNaN: true }),
+      altitudeM: fc.double({ min: -1000, max: 20_000, noNaN: true }),
+      batteryPct: fc.double({ min: 0, max: 100, noNaN: true }),
+      driver: id,
+      vendorEvent: id,
+    },
+    { requiredKeys: [] },
+  ),
+);
+
 const cases = fc.record({
   source,
   unit: fc.record({ unitId: id, unitName: id, technician: fc.option(id) }),
-  reading: fc.record({
-    deviceId: id,
-    fixTime: fc.integer({ min: YEAR_2000_MS, max: YEAR_2200_MS }),
-    receivedAt: fc.integer({ min: YEAR_2000_MS, max: YEAR_2200_MS }),
-    latitude: degrees(90),
-    longitude: degrees(180),
-    speedMps: fc.option(fc.double({ min: 0, max: 100, noNaN: true })),
-    headingDeg: fc.option(fc.double({ min: 0, max: 360, maxExcluded: true, noNaN: true })),
-  }),
+  reading: fc
+    .record({
+      deviceId: id,
+      fixTime: fc.integer({ min: YEAR_2000_MS, max: YEAR_2200_MS }),
+      receivedAt: fc.integer({ min: YEAR_2000_MS, max: YEAR_2200_MS }),
+      latitude: degrees(90),
+      longitude: degrees(180),
+      speedMps: fc.option(fc.double({ min: 0, max: 100, noNaN: true })),
+      headingDeg: fc.option(fc.double({ min: 0, max: 360, maxExcluded: true, noNaN: true })),
+      details,
+    })
+    .map(({ details: said, ...bare }): Reading => (said ? { ...bare, details: said } : bare)),
 });
 
 function encode({ source: name, unit, reading }: { source: string; unit: Unit; reading: Reading }): string {
@@ -57,8 +80,14 @@ describe("a record", () => {
         const { source: name, unit, reading } = decodeRecord(encode(given));
         expect(name).toBe(given.source);
         expect(unit).toEqual(given.unit);
-        const { speedMps, ...rest } = reading;
-        const { speedMps: saidMps, ...said } = given.reading;
+        const { speedMps, details: read, ...rest } = reading;
+        const { speedMps: saidMps, details: written, ...said } = given.reading;
+        expect(Object.keys(read ?? {}).sort()).toEqual(Object.keys(written ?? {}).sort());
+        for (const [name, value] of Object.entries(read ?? {})) {
+          const before = written?.[name as keyof Details];
+          if (typeof value === "number") expect(value).toBeCloseTo(Number(before), 0);
+          else expect(value).toBe(before);
+        }
         // -0 and 0 are one place and one heading.
         expect(plain(rest)).toEqual(plain(said));
         expect(speedMps === null).toBe(saidMps === null);
@@ -84,6 +113,16 @@ describe("a record", () => {
       },
     });
     expect(Buffer.byteLength(record)).toBeLessThanOrEqual(110);
+  });
+
+  it("with details keeps what older gateways look at where they look for it", () => {
+    const given = {
+      source: "vans",
+      unit: unitOf("7"),
+      reading: { ...readingAt(YEAR_2000_MS), details: { city: "Waco" } },
+    };
+    expect(encode(given).split("vans")[1]).toBe('[1,2,null,null,"7","7",null,{"c":"Waco"}]');
+    expect(decodeRecord(encode(given)).reading.details).toEqual({ city: "Waco" });
   });
 
   it("of a newer layout is not guessed at", () => {

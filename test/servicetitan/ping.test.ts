@@ -42,6 +42,13 @@ function pingOf(
 }
 
 describe("toPing", () => {
+  test("has the parts of an address, and nothing else of what the vendor said", () => {
+    const address = { street: '12 "Elm" St', city: "Łódź", postalCode: "76701" };
+    const more = { ignition: true, odometerM: 5, driver: "Ana", vendorEvent: "trip", accuracyM: 3 };
+    expect(pingOf({ details: { ...address, ...more } })).toEqual({ ...pingOf(), ...address });
+    expect(pingOf({ details: more })).toEqual(pingOf());
+  });
+
   test("says everything under ServiceTitan's names", () => {
     expect(pingOf()).toEqual({
       unitId: "truck-17",
