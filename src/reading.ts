@@ -49,6 +49,8 @@ export interface Candidate {
  * accuracy where a source sets a limit. `null` and `undefined` both mean "did not say"; NaN means unreadable.
  */
 export interface Details {
+  /** The device as the vendor's customer calls it: "Van 12". */
+  deviceName?: string | null | undefined;
   /** Parts of a postal address, as the vendor's reverse geocoding has them; a one-line address goes into `street`. */
   street?: string | null | undefined;
   city?: string | null | undefined;
@@ -89,6 +91,7 @@ export interface Reading {
 
 /** The fields of `Details` that are texts. */
 export const DETAIL_TEXTS = [
+  "deviceName",
   "street",
   "city",
   "region",

@@ -3,6 +3,7 @@
 import type { core, output as ZodOutput, ZodType } from "zod";
 import type { Candidate, SpeedUnit } from "../reading.ts";
 import { isRecord } from "./fields.ts";
+import type { Pull } from "./pull.ts";
 
 /** What a vendor sent, as sent, however it arrived. */
 export interface Message {
@@ -85,7 +86,7 @@ export interface Ignore<Options = unknown> {
 }
 
 /** Up to 64 characters, since these names are shown and counted. */
-const EVENT_NAME = /^(?!null$|undefined$)[a-z][\w.:-]{0,63}$/i;
+const EVENT_NAME = /^(?!null$|undefined$)[a-z][\w.:/-]{0,63}$/i;
 
 /** The name of an event as vendors write them, or null: anything else in that place is damage, not another event. */
 export function eventName(value: unknown): string | null {
@@ -111,7 +112,9 @@ export interface Adapter<Payload = unknown, Options = unknown> {
   docs: string;
   /** How sure we are: the vendor's documentation, its source code, or receiving code only. */
   evidence: "documented" | "source code" | "seen in code";
-  transports: readonly ("webhook" | "mqtt")[];
+  transports: readonly ("webhook" | "mqtt" | "pull")[];
+  /** What to ask a vendor that does not send by itself; goes with the transport `pull` and no other. */
+  pull?: Pull;
   /** The proofs a webhook source may choose, the usual one first; on MQTT the broker connection is the proof. */
   auth: readonly Proof[];
   /** HTTP methods the vendor's webhook comes by; default POST alone. */

@@ -9,7 +9,12 @@ import { settingsAt } from "./values.ts";
 /** What must be known of an adapter to judge the sources that use it. */
 export interface AdapterFacts {
   vendor: string;
-  transports: readonly ("webhook" | "mqtt")[];
+  transports: readonly ("webhook" | "mqtt" | "pull")[];
+  pull?: {
+    hosts: RegExp;
+    needs: readonly ("username" | "database")[];
+    minIntervalMs: number;
+  };
   auth: readonly { name: string; needs: readonly ("secrets" | "username" | "header" | "allow")[] }[];
   speedUnit: string;
   topics?: readonly string[];

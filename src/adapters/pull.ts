@@ -1,0 +1,116 @@
+/** The part of an adapter for a vendor that has to be asked: what to ask next, and what an answer means. Pure, like the rest. */
+
+/** What a pull source is configured with. */
+export interface PullAccount {
+  /** Token or password. Never logged. */
+  secret: string;
+  username?: string;
+  database?: string;
+}
+
+export interface PullContext<Session = unknown, Options = unknown> {
+  /** Where the vendor is asked first, without a slash at its end. */
+  baseUrl: string;
+  account: PullAccount;
+  options: Options;
+  /** Where the last page ended; null at the first start, and after the vendor has forgotten it. */
+  cursor: string | null;
+  /** Without a cursor: how far back fixes are wanted, UTC milliseconds since 1970. */
+  since: number;
+  /** What the adapter learned from earlier answers; null in a new process and after it expired. */
+  session: Session | null;
+}
+
+export interface PullRequest {
+  method: "GET" | "POST";
+  url: string;
+  headers: Record<string, string>;
+  body?: string;
+}
+
+export interface PullAnswer {
+  status: number;
+  /** Names in lower case. */
+  headers: Readonly<Record<string, string | string[] | undefined>>;
+  text: string;
+}
+
+/** Passes without anybody doing something. */
+export type PullTrouble =
+  | `http_${number}`
+  | "vendor_unavailable"
+  | "unreadable_answer"
+  /** A kind of error nobody foresaw; `detail` has the vendor's word for it. */
+  | "vendor_error";
+
+/** Does not pass until somebody changes something here or at the vendor. */
+export type PullRefusal =
+  | "unauthorized"
+  | "forbidden"
+  | "not_found"
+  | "bad_request"
+  | "over_limit"
+  | "redirect"
+  | "foreign_host";
+
+export type PullResult<Session = unknown> =
+  /**
+   * Fixes, or none yet. `body` becomes the message, in the form that `payload` reads; null where there is nothing in it.
+   * An empty cursor leaves the old one in force. `more`: the vendor has the next page ready.
+   */
+  | { kind: "page"; body: string | null; cursor: string; more: boolean; session: Session | null }
+  /** Learned something on the way to the fixes; ask again. */
+  | { kind: "session"; session: Session }
+  | { kind: "session_expired" }
+  /** The vendor does not know the cursor, or not any more. */
+  | { kind: "cursor_refused" }
+  /** For as long as `Retry-After` says, where there is one. */
+  | { kind: "throttled" }
+  | { kind: "unavailable"; reason: PullTrouble; detail: string }
+  | { kind: "refused"; reason: PullRefusal; detail: string };
+
+export interface Pull<Session = unknown, Options = unknown> {
+  /** Where the vendor is asked unless the source names another region. */
+  baseUrl: string;
+  /** The only hosts that may see the credentials; a host that an answer names has to match as well. */
+  hosts: RegExp;
+  /** What the configuration must give beside the secret. */
+  needs: readonly ("username" | "database")[];
+  /** How long to wait when nothing is left to fetch: what the vendor asks for at least, and what is usual. */
+  minIntervalMs: number;
+  intervalMs: number;
+  /** Between any two requests. */
+  minGapMs: number;
+  /** After so long without being used a cursor is forgotten; null: never, as far as is known. */
+  cursorLifetimeMs: number | null;
+  ask: (context: PullContext<Session, Options>) => PullRequest;
+  understand: (answer: PullAnswer, context: PullContext<Session, Options>) => PullResult<Session>;
+}
+
+/** Gives `ask` and `understand` the session and options they speak of; the engine hands back only what it was given. */
+export function definePull<Session, Options = undefined>(pull: Pull<Session, Options>): Pull {
+  return pull as unknown as Pull;
+}
+
+/** What a status alone says; null where the body has to be read. */
+export function troubleOf(status: number): PullResult<never> | null {
+  if (status === 200) return null;
+  const detail = `HTTP ${status}`;
+  if (status === 429) return { kind: "throttled" };
+  if (status === 401) return { kind: "refused", reason: "unauthorized", detail };
+  if (status === 403) return { kind: "refused", reason: "forbidden", detail };
+  if (status === 404 || status === 405) return { kind: "refused", reason: "not_found", detail };
+  if (status >= 300 && status <= 399) return { kind: "refused", reason: "redirect", detail };
+  if (status === 408 || status >= 500) return { kind: "unavailable", reason: `http_${status}`, detail };
+  if (status >= 400) return { kind: "refused", reason: "bad_request", detail };
+  return { kind: "unavailable", reason: "unreadable_answer", detail };
+}
+
+/** JSON, or undefined: nothing that JSON can say. */
+export function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
