@@ -1,14 +1,63 @@
 /** The list of adapters: two lines for each vendor. */
 
 import type { Adapter } from "./adapter.ts";
+import { azuga } from "./azuga.ts";
+import { bluesNotehub } from "./blues-notehub.ts";
 import { bouncie } from "./bouncie.ts";
+import { chirpstack } from "./chirpstack.ts";
+import { dimo } from "./dimo.ts";
+import { gpsInsight } from "./gps-insight.ts";
+import { gpsd } from "./gpsd.ts";
+import { gpslogger } from "./gpslogger.ts";
 import { hslHfp } from "./hsl-hfp.ts";
 import { json } from "./json.ts";
+import { linxup } from "./linxup.ts";
+import { meshtastic } from "./meshtastic.ts";
 import { motive } from "./motive.ts";
+import { nmea } from "./nmea.ts";
+import { onestepgps } from "./onestepgps.ts";
+import { overland } from "./overland.ts";
 import { owntracks } from "./owntracks.ts";
+import { particleTracker } from "./particle-tracker.ts";
+import { ruptela } from "./ruptela.ts";
+import { samsara } from "./samsara.ts";
+import { sigfox } from "./sigfox.ts";
+import { teltonika } from "./teltonika.ts";
+import { theThingsStack } from "./the-things-stack.ts";
+import { tive } from "./tive.ts";
 import { traccar } from "./traccar.ts";
+import { verizonConnect } from "./verizon-connect.ts";
+import { wialonNimbus } from "./wialon-nimbus.ts";
 
-export const adapters: readonly Adapter[] = [bouncie, hslHfp, json, motive, owntracks, traccar];
+export const adapters: readonly Adapter[] = [
+  azuga,
+  bluesNotehub,
+  bouncie,
+  chirpstack,
+  dimo,
+  gpsInsight,
+  gpsd,
+  gpslogger,
+  hslHfp,
+  json,
+  linxup,
+  meshtastic,
+  motive,
+  nmea,
+  onestepgps,
+  overland,
+  owntracks,
+  particleTracker,
+  ruptela,
+  samsara,
+  sigfox,
+  teltonika,
+  theThingsStack,
+  tive,
+  traccar,
+  verizonConnect,
+  wialonNimbus,
+];
 
 export function findAdapter(vendor: string): Adapter | undefined {
   return adapters.find((adapter) => adapter.vendor === vendor);

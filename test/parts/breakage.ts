@@ -14,7 +14,7 @@ export interface Breakage {
 /** Stands for a number too large for a double, which only JSON text can hold. */
 const HUGE = "\u0001huge";
 /** None of these is a plausible value of anything, nor a plausible name of an event. */
-const JUNK: readonly unknown[] = [null, "", " ", "§", {}, [], true, -1e9, HUGE];
+const JUNK: readonly unknown[] = [null, "", " ", "§", {}, [], true, -1e12, HUGE];
 /** A name that no vendor uses, but could. */
 const OTHER_NAME = "someOtherThing";
 
@@ -43,7 +43,7 @@ export function breakagesOfJson(body: string): Breakage[] {
 export function breakagesOfLine(body: string): Breakage[] {
   const fields = body.split(",");
   return fields.flatMap((_, index) => {
-    const replaced = ["", "§", "true", "-1000000000", "1e999"].map((junk) => ({
+    const replaced = ["", "§", "true", "-1000000000000", "1e999"].map((junk) => ({
       junk,
       rest: fields.with(index, junk),
     }));
@@ -70,7 +70,8 @@ export function breakagesOfForm(body: string): Breakage[] {
       kind,
     });
     return [
-      ...["", " ", "§", "null", "true", "-1000000000", "1e999"].map((junk) =>
+      // Not `true`: in a form that is text, and text can be an id.
+      ...["", " ", "§", "null", "-1000000000000", "1e999"].map((junk) =>
         add("junk", `:= ${junk}`, fields.with(index, [key, junk])),
       ),
       add("other name", `:= ${OTHER_NAME}`, fields.with(index, [key, OTHER_NAME])),

@@ -3,6 +3,8 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { pathToFileURL } from "node:url";
 import type { Adapter, Credentials, Message } from "../../src/adapters/adapter.ts";
+import { type Assembler, createAssembler } from "../../src/assembler.ts";
+import { examine } from "../../src/decode.ts";
 import type { SpeedUnit } from "../../src/reading.ts";
 
 /** One way in which the fixture's sender proves itself, with the values computed by another program. */
@@ -27,7 +29,9 @@ interface FixtureRequest {
   speedUnit?: SpeedUnit;
   options?: unknown;
   proofs?: FixtureProof[];
-  /** Keys that mean a documented default when left out, so that leaving them out is no damage. */
+  /** MQTT messages of the same device that came before, where one position is spread over several. */
+  before?: { topic: string; body: unknown; receivedAt: string; retained?: boolean }[];
+  /** Keys that a vendor may leave out, with a meaning or in another message, so that leaving them out is no damage. */
   leavingOutMeansDefault?: string[];
 }
 
@@ -36,6 +40,7 @@ export interface Fixture {
   name: string;
   body: string;
   message: Message;
+  before: Message[];
   settings: { speedUnit: SpeedUnit | undefined; options: unknown; credentials: Credentials };
   proofs: FixtureProof[];
   leavingOutMeansDefault: string[];
@@ -80,6 +85,14 @@ function load(adapter: Adapter, folder: URL, file: string): Fixture {
       },
       body,
     ),
+    before: (request.before ?? []).map(({ body, topic, receivedAt, retained = false }) => ({
+      body: Buffer.from(typeof body === "string" ? body : JSON.stringify(body)),
+      topic,
+      receivedAt: Date.parse(receivedAt),
+      retained,
+      headers: {},
+      query: {},
+    })),
     settings: {
       speedUnit: request.speedUnit,
       options: adapter.options?.parse(request.options),
@@ -100,6 +113,13 @@ export function withBody(message: Message, body: string): Message {
 /** `a=1&b=2`, as forms and queries are. */
 export function isForm(body: string): boolean {
   return /^[\w.%-]+=/.test(body);
+}
+
+/** The assembler as the messages before left it. */
+export function assemblerBefore(adapter: Adapter, { before, settings }: Fixture): Assembler {
+  const assembler = createAssembler();
+  for (const message of before) examine(adapter, message, settings, assembler);
+  return assembler;
 }
 
 export function lowerCased(headers: Record<string, string>): Record<string, string> {

@@ -1,0 +1,44 @@
+/** The reports of gpsd, bridged to a broker as they are: one JSON object in each message. */
+
+import { z } from "zod";
+import { defineAdapter, otherThan } from "./adapter.ts";
+import { degrees, isoTime, metres, mps, number } from "./fields.ts";
+import { deviceInTopic, topicDevice } from "./topic-device.ts";
+
+export const gpsd = defineAdapter({
+  vendor: "gpsd",
+  docs: "https://gpsd.gitlab.io/gpsd/gpsd_json.html",
+  evidence: "documented",
+  transports: ["mqtt"],
+  auth: [],
+  speedUnit: "mps",
+  options: topicDevice,
+  ignore: otherThan("class", ["TPV"]),
+  ignores: "every other `class` than `TPV`",
+  payload: z.object({
+    class: z.literal("TPV"),
+    mode: number,
+    time: isoTime,
+    lat: degrees,
+    lon: degrees,
+    speed: mps,
+    track: degrees,
+    altMSL: metres,
+    eph: metres,
+  }),
+  decode: ({ mode, time, lat, lon, speed, track, altMSL, eph }, { topic, options }) => [
+    {
+      path: "",
+      // `device` in the message is the serial port of the receiver.
+      deviceId: deviceInTopic(topic, options),
+      fixTime: time,
+      latitude: lat,
+      longitude: lon,
+      speedMps: speed,
+      headingDeg: track,
+      // Always sent: 0 and 1 are no fix, 2 and 3 a fix without and with height.
+      noFix: mode === null || !(mode >= 2),
+      details: { altitudeM: altMSL, accuracyM: eph },
+    },
+  ],
+});

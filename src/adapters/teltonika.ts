@@ -1,0 +1,72 @@
+/** Teltonika's FMB and FMC trackers with their JSON codec, to a broker of one's own or as the shadow of an AWS thing. */
+
+import { z } from "zod";
+import { type DecodeContext, defineAdapter } from "./adapter.ts";
+import { degrees, epochMillis, flag, isRecord, kph, metres, number } from "./fields.ts";
+
+/** Beside the named elements the keys are AVL ids: 16 total odometer, 113 battery level, 239 ignition. */
+const record = {
+  ts: epochMillis,
+  alt: metres,
+  ang: degrees,
+  sat: number,
+  sp: kph,
+  "16": metres,
+  "113": number,
+  "239": flag,
+};
+const whole = z.object({ ...record, latlng: z.unknown().optional() });
+/** Some brokers' rules take the wrapping off; then only this key tells a record from anything else. */
+const bare = z.object({ ...record, latlng: z.string() });
+
+export const teltonika = defineAdapter({
+  vendor: "teltonika",
+  docs: "https://wiki.teltonika-gps.com/view/Codec_JSON",
+  evidence: "documented",
+  transports: ["mqtt"],
+  auth: [],
+  topics: ["+/data"],
+  speedUnit: "kph",
+  ignore: (raw, { topic }) =>
+    otherTopic(topic) ?? (isRecord(raw) && Object.hasOwn(raw, "RSP") ? "RSP" : null),
+  ignores: "replies to commands (`RSP`), and topics of commands and of a shadow's documents and deltas",
+  payload: z.union([
+    z.object({ state: z.object({ reported: whole }) }).transform(({ state }) => state.reported),
+    bare,
+  ]),
+  decode: ({ latlng, ts, alt, ang, sat, sp, ...avl }, { topic }) => {
+    const [latitude, longitude] = pair(latlng);
+    return [
+      {
+        path: "",
+        deviceId: imeiOf(topic),
+        fixTime: ts,
+        latitude: degrees.parse(latitude),
+        longitude: degrees.parse(longitude),
+        speedMps: sp,
+        headingDeg: ang,
+        // Always sent; without satellites the last valid place is repeated.
+        noFix: sat === null || !(sat > 0),
+        details: { altitudeM: alt, odometerM: avl["16"], batteryPct: avl["113"], ignition: avl["239"] },
+      },
+    ];
+  },
+});
+
+/** Text of exactly two; anything else in its place cannot be read. */
+function pair(latlng: unknown): readonly unknown[] {
+  if (latlng === undefined || latlng === null || latlng === "") return [null, null];
+  const parts = typeof latlng === "string" ? latlng.split(",") : [];
+  return parts.length === 2 ? parts : [[], []];
+}
+
+/** The 15 digits stand in the topic only, wherever the customer's own levels put them. */
+function imeiOf(topic: DecodeContext["topic"]): string | null {
+  return topic.find((level) => /^[0-9]{15}$/.test(level)) ?? null;
+}
+
+function otherTopic(topic: DecodeContext["topic"]): string | null {
+  const last = topic.at(-1);
+  if (topic[0] === "$aws") return last === "update" || last === "accepted" ? null : (last ?? null);
+  return last === "commands" ? last : null;
+}
