@@ -1,0 +1,42 @@
+/** GPS Insight, now WEX Telematics: one position a request, as JSON or as a form, whichever the webhook was given. */
+
+import { z } from "zod";
+import { defineAdapter } from "./adapter.ts";
+import { customHeader, urlToken } from "./auth.ts";
+import { compass, degrees, flag, id, isoTimeAssumedUtc, mph, text } from "./fields.ts";
+import { jsonOrForm } from "./form.ts";
+
+export const gpsInsight = defineAdapter({
+  vendor: "gps-insight",
+  docs: "https://help.gpsinsight.com/docs/about-integration/using-webhooks/",
+  // The way of delivery is documented; the body is shown only in the customer's portal, and here that of the REST API.
+  evidence: "seen in code",
+  transports: ["webhook"],
+  auth: [customHeader(), urlToken()],
+  format: jsonOrForm,
+  speedUnit: "mph",
+  payload: z.object({
+    // Events of other kinds have keys nobody has written down: without these they are set aside, not guessed at.
+    id: z.unknown().pipe(id),
+    latitude: z.unknown().pipe(degrees),
+    longitude: z.unknown().pipe(degrees),
+    // `fix_time` is local to the account.
+    fix_time_gmt: isoTimeAssumedUtc,
+    inst_speed: mph,
+    heading: compass,
+    ignition: flag,
+    address: text,
+  }),
+  decode: (fix) => [
+    {
+      path: "",
+      deviceId: fix.id,
+      fixTime: fix.fix_time_gmt,
+      latitude: fix.latitude,
+      longitude: fix.longitude,
+      speedMps: fix.inst_speed,
+      headingDeg: fix.heading,
+      details: { street: fix.address, ignition: fix.ignition },
+    },
+  ],
+});

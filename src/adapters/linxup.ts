@@ -1,0 +1,65 @@
+/** Linxup's push API: one position a message, to an address of its own; trips, stops and alerts go to others. */
+
+import { z } from "zod";
+import { defineAdapter } from "./adapter.ts";
+import { bearer } from "./auth.ts";
+import { compass, degrees, epochMillis, flag, id, isRecord, mph, part, text } from "./fields.ts";
+
+const position = {
+  date: epochMillis,
+  /** Its name in older accounts. */
+  positionDate: epochMillis,
+  latitude: degrees,
+  longitude: degrees,
+  speed: mph,
+  heading: compass,
+  direction: degrees,
+  engineOn: flag,
+  address: part({ street: text, city: text, stateCode: text }),
+};
+const tracker = { trackerId: id };
+
+const one = z.object({ ...position, tracker: z.object(tracker) });
+const many = z.array(part({ ...position, tracker: part(tracker) }));
+
+/** Messages have no type: the key that only one kind has, and the kind's name. */
+const OTHER_KINDS = { startDateTime: "trip", stopType: "stop", eventType: "geofence", alertId: "alert" };
+
+export const linxup = defineAdapter({
+  vendor: "linxup",
+  docs: "https://www.linxup.com",
+  evidence: "seen in code",
+  transports: ["webhook"],
+  auth: [bearer()],
+  speedUnit: "mph",
+  ignore: (raw) =>
+    isRecord(raw)
+      ? (Object.entries(OTHER_KINDS).find(([key]) => Object.hasOwn(raw, key))?.[1] ?? null)
+      : null,
+  ignores: "trips, stops, fences and alerts, which Linxup sends to addresses of their own",
+  payload: z.union([
+    one.transform((position) => [{ ...position, path: "" }]),
+    many.transform((positions) => positions.map((position, at) => ({ ...position, path: `[${at}]` }))),
+    z
+      .object({ messages: many })
+      .transform(({ messages }) =>
+        messages.map((position, at) => ({ ...position, path: `messages[${at}]` })),
+      ),
+  ]),
+  decode: (positions) =>
+    positions.map(({ path, tracker, date, positionDate, direction, heading, address, ...point }) => ({
+      path,
+      deviceId: tracker.trackerId,
+      fixTime: date ?? positionDate,
+      latitude: point.latitude,
+      longitude: point.longitude,
+      speedMps: point.speed,
+      headingDeg: direction ?? heading,
+      details: {
+        street: address.street,
+        city: address.city,
+        region: address.stateCode,
+        ignition: point.engineOn,
+      },
+    })),
+});

@@ -1,0 +1,37 @@
+/** OneStepGPS: alerts, most of which say where the vehicle is. */
+
+import { z } from "zod";
+import { defineAdapter } from "./adapter.ts";
+import { addressList, urlToken } from "./auth.ts";
+import { degrees, flag, id, isoTime, mph, part, text } from "./fields.ts";
+
+export const onestepgps = defineAdapter({
+  vendor: "onestepgps",
+  docs: "https://apiuat.matrixtelematics.com/Help/Api/POST-api-onestop-telemetry",
+  evidence: "seen in code",
+  transports: ["webhook"],
+  auth: [urlToken(), addressList()],
+  speedUnit: "mph",
+  payload: z.object({
+    device_id: z.unknown().pipe(id),
+    alert_name: text,
+    lat: z.unknown().pipe(degrees),
+    lng: z.unknown().pipe(degrees),
+    speed_mph: mph,
+    ignition_on: flag,
+    device_point: part({ dt_tracker: isoTime, angle: degrees }),
+  }),
+  decode: ({ device_point, ...alert }) => [
+    {
+      path: "",
+      deviceId: alert.device_id,
+      // Not the alert's own time: that a device is offline is told hours after it was where it says.
+      fixTime: device_point.dt_tracker,
+      latitude: alert.lat,
+      longitude: alert.lng,
+      speedMps: alert.speed_mph,
+      headingDeg: device_point.angle,
+      details: { ignition: alert.ignition_on, vendorEvent: alert.alert_name },
+    },
+  ],
+});

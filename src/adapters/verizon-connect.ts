@@ -1,0 +1,121 @@
+/** Verizon Connect Reveal's GPS push: one position a message, by way of Amazon's SNS. */
+
+import { z } from "zod";
+import type { Candidate } from "../reading.ts";
+import { type DecodeContext, defineAdapter, otherThan } from "./adapter.ts";
+import { basic } from "./auth.ts";
+import {
+  degrees,
+  epochMillis,
+  flag,
+  id,
+  isoTimeAssumedUtc,
+  isRecord,
+  kilometres,
+  kph,
+  part,
+  text,
+} from "./fields.ts";
+
+const POSITION = "com.verizonconnect.integrations.vehicle.position.updated";
+
+const event = z.object({
+  type: z.literal(POSITION),
+  data: z.object({
+    vehicle: part({ esn: id }),
+    updateUTC: isoTimeAssumedUtc,
+    latitude: degrees,
+    longitude: degrees,
+    speedKmph: kph,
+    // `heading` says the same in words, in the vendor's own example wrongly.
+    directionDegrees: degrees,
+    isPrivate: flag,
+    displayState: text,
+    odometerKm: kilometres,
+    address: part({ addressLine1: text, locality: text, administrativeArea: text, postalCode: text }),
+    driver: part({ driverFirstName: text, driverLastName: text }),
+  }),
+});
+
+/** Of accounts older than the envelope. */
+const beta = z.object({
+  Vehicle: z.object({ ESN: id }),
+  UpdateUTC: epochMillis,
+  Latitude: degrees,
+  Longitude: degrees,
+  SpeedKmph: kph,
+  DirectionDegrees: degrees,
+  IsPrivate: flag,
+  DisplayState: text,
+  OdometerKm: kilometres,
+});
+
+const others = otherThan("type", [POSITION]);
+
+export const verizonConnect = defineAdapter({
+  vendor: "verizon-connect",
+  docs: "https://doc.arcgis.com/en/velocity/ingest/verizon-connect-reveal.htm",
+  evidence: "documented",
+  transports: ["webhook"],
+  auth: [basic()],
+  // SNS sends its confirmation without credentials, and again with them when it is told so.
+  challenge: "Basic",
+  speedUnit: "kph",
+  handshake: (raw) =>
+    isRecord(raw) && raw.Type === "SubscriptionConfirmation" && typeof raw.SubscribeURL === "string"
+      ? {
+          reply: { status: 200, contentType: "application/json", body: "{}" },
+          confirm: { url: raw.SubscribeURL, allowedHost: /^sns\.[a-z0-9-]+\.amazonaws\.com$/ },
+        }
+      : null,
+  ignore: Object.assign(
+    (raw: unknown, context: DecodeContext) =>
+      // Confirming this one would subscribe again.
+      isRecord(raw) && raw.Type === "UnsubscribeConfirmation" ? raw.Type : others(raw, context),
+    { discriminator: "type" },
+  ),
+  ignores: "every other event than a position, and the end of the subscription",
+  payload: z.union([event, beta]),
+  decode: (message) => ["data" in message ? ofEvent(message.data) : ofBeta(message)],
+});
+
+function ofEvent({ vehicle, address, driver, ...plot }: z.output<typeof event>["data"]): Candidate {
+  return {
+    path: "data",
+    deviceId: vehicle.esn,
+    fixTime: plot.updateUTC,
+    latitude: plot.latitude,
+    longitude: plot.longitude,
+    speedMps: plot.speedKmph,
+    headingDeg: plot.directionDegrees,
+    noFix: isHidden(plot.isPrivate, plot.displayState),
+    details: {
+      street: address.addressLine1,
+      city: address.locality,
+      region: address.administrativeArea,
+      postalCode: address.postalCode,
+      odometerM: plot.odometerKm,
+      driver: [driver.driverFirstName, driver.driverLastName].filter((name) => name !== null).join(" "),
+      vendorEvent: plot.displayState,
+    },
+  };
+}
+
+function ofBeta(plot: z.output<typeof beta>): Candidate {
+  return {
+    path: "",
+    deviceId: plot.Vehicle.ESN,
+    fixTime: plot.UpdateUTC,
+    latitude: plot.Latitude,
+    longitude: plot.Longitude,
+    speedMps: plot.SpeedKmph,
+    headingDeg: plot.DirectionDegrees,
+    noFix: isHidden(plot.IsPrivate, plot.DisplayState),
+    details: { odometerM: plot.OdometerKm, vendorEvent: plot.DisplayState },
+  };
+}
+
+/** The driver has switched tracking off; the place is left out, or should have been. */
+function isHidden(isPrivate: boolean | null, displayState: string | null): boolean {
+  return isPrivate === true || displayState === "Privacy";
+}
