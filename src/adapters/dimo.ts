@@ -1,0 +1,45 @@
+/** DIMO vehicle triggers: one signal in each message; only the one that is a place can be a position. */
+
+import { z } from "zod";
+import { defineAdapter, eventName } from "./adapter.ts";
+import { urlToken } from "./auth.ts";
+import { degrees, id, isoTime, isRecord, part } from "./fields.ts";
+
+export const dimo = defineAdapter({
+  vendor: "dimo",
+  docs: "https://www.dimo.org/docs/api-references/vehicle-triggers-api",
+  evidence: "source code",
+  transports: ["webhook"],
+  auth: [urlToken()],
+  speedUnit: "none",
+  handshake: (raw, { query }) => {
+    if (!isRecord(raw) || typeof raw.verification !== "string" || raw.data !== undefined) return null;
+    // Give DIMO the token of the URL as its verification token: whoever gets it here has just shown it.
+    return { reply: { status: 200, contentType: "text/plain", body: query.token ?? "" } };
+  },
+  ignore: (raw) => {
+    const data = isRecord(raw) && isRecord(raw.data) ? raw.data : {};
+    const signal = isRecord(data.signal) ? data.signal : {};
+    // By name and by value: a place whose value or whose name is damaged must not pass for another signal.
+    const isScalar = ["number", "string", "boolean"].includes(typeof signal.value);
+    return isScalar && !/coordinates|location/i.test(String(signal.name)) ? eventName(signal.name) : null;
+  },
+  ignores: "every other signal than the vehicle's coordinates; speed comes in messages of its own",
+  payload: z.object({
+    subject: id,
+    data: z.object({
+      signal: part({ timestamp: isoTime, value: part({ latitude: degrees, longitude: degrees }) }),
+    }),
+  }),
+  decode: ({ subject, data: { signal } }) => [
+    {
+      path: "data.signal",
+      deviceId: subject,
+      fixTime: signal.timestamp,
+      latitude: signal.value.latitude,
+      longitude: signal.value.longitude,
+      speedMps: null,
+      headingDeg: null,
+    },
+  ],
+});

@@ -1,0 +1,70 @@
+/** Overland: iPhones that send batches of GeoJSON points, with visits and events of the app between them. */
+
+import { z } from "zod";
+import { defineAdapter, eventName } from "./adapter.ts";
+import { bearer, customHeader, urlToken } from "./auth.ts";
+import { degrees, id, isoTime, isRecord, metres, mps, number, part } from "./fields.ts";
+
+/** Longitude first. Exactly two: of three with one lost, a latitude would stand for the longitude. */
+const coordinates = z.tuple([degrees, degrees]).catch([Number.NaN, Number.NaN]);
+
+const feature = part({
+  geometry: part({ coordinates }),
+  properties: part({
+    device_id: id,
+    timestamp: isoTime,
+    speed: mps,
+    course: degrees,
+    horizontal_accuracy: metres,
+    altitude: metres,
+    battery_level: number,
+  }),
+});
+
+export const overland = defineAdapter({
+  vendor: "overland",
+  docs: "https://github.com/aaronpk/Overland-iOS#api",
+  evidence: "documented",
+  transports: ["webhook"],
+  auth: [bearer(), customHeader(), urlToken()],
+  speedUnit: "mps",
+  ignore: (raw) => {
+    const features = isRecord(raw) && Array.isArray(raw.locations) ? raw.locations : [];
+    return features.every((each) => nameOf(each) !== null) ? nameOf(features[0]) : null;
+  },
+  ignores: "visits, trips and events of the app, alone or between points",
+  payload: z.object({
+    locations: z.array(z.unknown().transform((raw) => ({ name: nameOf(raw), ...feature.parse(raw) }))),
+  }),
+  decode: ({ locations }) =>
+    locations.flatMap(({ name, geometry, properties }, index) => {
+      if (name !== null) return [];
+      return {
+        path: `locations[${index}]`,
+        deviceId: properties.device_id,
+        fixTime: properties.timestamp,
+        latitude: geometry.coordinates[1],
+        longitude: geometry.coordinates[0],
+        speedMps: orUnknown(properties.speed),
+        headingDeg: orUnknown(properties.course),
+        details: {
+          accuracyM: orUnknown(properties.horizontal_accuracy),
+          altitudeM: properties.altitude,
+          batteryPct: orUnknown(properties.battery_level === null ? null : properties.battery_level * 100),
+        },
+      };
+    }),
+  // With any other body the app sends the batch again, for ever.
+  reply: { status: 200, contentType: "application/json", body: '{"result":"ok"}' },
+});
+
+/** What a feature is that is not a point on the way: points have neither of these properties. */
+function nameOf(feature: unknown): string | null {
+  const properties = isRecord(feature) && isRecord(feature.properties) ? feature.properties : {};
+  return eventName(properties.action) ?? eventName(properties.type);
+}
+
+/** iOS writes −1 for what it does not know. */
+function orUnknown(value: number | null): number | null {
+  return value !== null && value < 0 ? null : value;
+}

@@ -1,0 +1,39 @@
+/** Sigfox callbacks: a form or JSON that the customer lays out, with what their payload decoder found. */
+
+import { z } from "zod";
+import { defineAdapter } from "./adapter.ts";
+import { addressList, customHeader, urlToken } from "./auth.ts";
+import { pathOr, positionIn, positionPaths } from "./codec-paths.ts";
+import { epochSeconds, id } from "./fields.ts";
+import { jsonOrForm } from "./form.ts";
+
+export const sigfox = defineAdapter({
+  vendor: "sigfox",
+  docs: "https://support.sigfox.com/docs/custom-callback-creation",
+  evidence: "seen in code",
+  transports: ["webhook"],
+  auth: [customHeader(), urlToken(), addressList()],
+  methods: ["POST", "GET"],
+  format: jsonOrForm,
+  speedUnit: "optional",
+  options: z
+    .strictObject({
+      ...positionPaths,
+      deviceId: pathOr("deviceId", "device"),
+      time: pathOr("positionTime", "time"),
+      // Not `lat`, `lng` and `location`: those are the network's guess from the places of its stations.
+      latitude: pathOr("latitude"),
+      longitude: pathOr("longitude"),
+    })
+    .prefault({}),
+  payload: z.record(z.string(), z.unknown()),
+  decode: (sent, { options, speedUnit }) => {
+    const deviceId = id.parse(options.deviceId(sent));
+    const position = positionIn(sent, options, speedUnit);
+    const fixTime = epochSeconds.parse(options.time(sent));
+    if (deviceId === null && position.latitude === null && position.longitude === null) {
+      return { problems: ["message: nothing at the paths of deviceId, latitude and longitude"] };
+    }
+    return [{ path: "", deviceId, fixTime, ...position }];
+  },
+});

@@ -1,0 +1,103 @@
+/** The Things Stack (LoRaWAN): uplinks decoded by the customer's formatter, by webhook or MQTT. */
+
+import { z } from "zod";
+import { defineAdapter } from "./adapter.ts";
+import { basic, customHeader } from "./auth.ts";
+import { positionIn, positionPaths } from "./codec-paths.ts";
+import { degrees, id, isoTime, isRecord, metres, part, text } from "./fields.ts";
+
+const location = part({
+  latitude: degrees,
+  longitude: degrees,
+  altitude: metres,
+  accuracy: metres,
+  source: text,
+});
+const end_device_ids = part({ device_id: id, dev_eui: id });
+
+const uplink = z.object({
+  end_device_ids,
+  uplink_message: z.object({
+    received_at: isoTime,
+    decoded_payload: z.unknown().optional(),
+    // The others in there are the registry's; those of gateways are in `rx_metadata`.
+    locations: part({ "frm-payload": location }),
+  }),
+});
+const solved = z.object({ end_device_ids, received_at: isoTime, location_solved: z.object({ location }) });
+
+const OTHERS = [
+  "join_accept",
+  "uplink_normalized",
+  "downlink_ack",
+  "downlink_nack",
+  "downlink_sent",
+  "downlink_failed",
+  "downlink_queued",
+  "downlink_queue_invalidated",
+  "service_data",
+];
+
+export const theThingsStack = defineAdapter({
+  vendor: "the-things-stack",
+  docs: "https://www.thethingsindustries.com/docs/integrations/data-formats/",
+  evidence: "documented",
+  transports: ["webhook", "mqtt"],
+  auth: [customHeader(), basic()],
+  topics: ["v3/+/devices/+/up", "v3/+/devices/+/location/solved"],
+  speedUnit: "optional",
+  options: z
+    .strictObject({
+      /** The device's name in the console, or the number of its hardware; `dev_eui` by MQTT unless said. */
+      deviceId: z.enum(["device_id", "dev_eui"]).optional(),
+      ...positionPaths,
+    })
+    .prefault({}),
+  ignore: (raw) => {
+    if (!isRecord(raw) || raw.uplink_message !== undefined) return null;
+    // Solved from the payload, it repeats an uplink under a time of its own.
+    if (isRecord(raw.location_solved) && raw.location_solved.service === "frm-payload")
+      return "location_solved";
+    return OTHERS.find((kind) => Object.hasOwn(raw, kind)) ?? null;
+  },
+  ignores: "joins, downlinks, service data, and `location_solved` from the payload, which repeats an uplink",
+  payload: z.union([uplink, solved]),
+  decode: (message, { options, speedUnit, topic }) => {
+    const { device_id, dev_eui } = message.end_device_ids;
+    const isEui = (options.deviceId ?? (topic.length > 0 ? "dev_eui" : "device_id")) === "dev_eui";
+    const deviceId = isEui ? dev_eui : device_id;
+    if ("location_solved" in message) {
+      const { location } = message.location_solved;
+      return [
+        {
+          path: "location_solved",
+          deviceId,
+          fixTime: message.received_at,
+          ...placeOf(location),
+          speedMps: null,
+          headingDeg: null,
+        },
+      ];
+    }
+    const { received_at, decoded_payload, locations } = message.uplink_message;
+    const decoded = positionIn(decoded_payload, options, speedUnit);
+    const isDecoded = decoded.latitude !== null || decoded.longitude !== null;
+    const { details, ...place } = placeOf(locations["frm-payload"]);
+    return [
+      {
+        path: "uplink_message",
+        deviceId,
+        fixTime: received_at,
+        ...decoded,
+        ...(isDecoded ? {} : place),
+        details,
+      },
+    ];
+  },
+});
+
+/** Only where the device was by its own GPS: solvers also guess it from the places of gateways. */
+function placeOf({ latitude, longitude, altitude, accuracy, source }: z.output<typeof location>) {
+  const details = { altitudeM: altitude, accuracyM: accuracy };
+  return { latitude, longitude, details, ...(source === "SOURCE_GPS" ? {} : { noFix: true }) };
+}

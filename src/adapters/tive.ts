@@ -1,0 +1,45 @@
+/** Tive: trackers on shipments and trailers; a place without speed or heading. */
+
+import { z } from "zod";
+import { defineAdapter } from "./adapter.ts";
+import { customHeader } from "./auth.ts";
+import { degrees, epochMillis, id, metres, number, part, text } from "./fields.ts";
+
+export const tive = defineAdapter({
+  vendor: "tive",
+  docs: "https://developers.tive.com/docs/webhooks",
+  evidence: "documented",
+  transports: ["webhook"],
+  auth: [customHeader()],
+  speedUnit: "none",
+  payload: z.object({
+    DeviceId: id,
+    EntryTimeEpoch: epochMillis,
+    Location: part({
+      Latitude: degrees,
+      Longitude: degrees,
+      FormattedAddress: text,
+      LocationMethod: text,
+      Accuracy: part({ Meters: metres }),
+    }),
+    Battery: part({ Percentage: number }),
+  }),
+  decode: ({ DeviceId, EntryTimeEpoch, Location, Battery }) => [
+    {
+      path: "Location",
+      deviceId: DeviceId,
+      fixTime: EntryTimeEpoch,
+      latitude: Location.Latitude,
+      longitude: Location.Longitude,
+      speedMps: null,
+      headingDeg: null,
+      // By `cell` it is the mast's neighbourhood, kilometres wide.
+      noFix: !/^(gps|wifi)$/i.test(Location.LocationMethod ?? ""),
+      details: {
+        street: Location.FormattedAddress,
+        accuracyM: Location.Accuracy.Meters,
+        batteryPct: Battery.Percentage,
+      },
+    },
+  ],
+});
