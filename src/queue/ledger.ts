@@ -165,6 +165,13 @@ export function decodeEntry(at: number, packed: Buffer): LedgerEntry {
   return { ...columns.b, at, pings };
 }
 
+/** A ping found again, with what became of the batch it travelled in. */
+export interface FoundPing extends LedgerPing {
+  /** UTC milliseconds since 1970. */
+  settledAt: number;
+  batch: LedgerBatch;
+}
+
 export interface LedgerQuery {
   scope: string;
   destination: string;
@@ -174,6 +181,8 @@ export interface LedgerQuery {
   to: number;
   /** How long after its fix a ping may have been settled, milliseconds. */
   maxDelayMs: number;
+  /** Of more pings only those settled last. */
+  limit: number;
 }
 
 const HOUR_MS = 3_600_000;
@@ -181,27 +190,37 @@ const HOUR_MS = 3_600_000;
 const MAX_ENTRIES = 20_000;
 
 /** What happened to a unit's pings in a time range, by fix time. */
-export async function findPings(redis: Redis, query: LedgerQuery): Promise<LedgerPing[]> {
-  const { scope, destination, unit, from, to } = query;
-  const until = Math.min(to + query.maxDelayMs, Date.now() + HOUR_MS);
-  const ids: string[] = [];
-  // The index goes by when a batch was settled; a device's clock that is ahead puts that before the fix.
-  for (let hour = Math.floor((from - MAX_AHEAD_MS) / HOUR_MS); hour <= Math.floor(until / HOUR_MS); hour++) {
-    const index = await redis.getBuffer(keys.ledgerIndex(scope, destination, hour, unit));
-    for (let at = 0; index && at + 6 <= index.length; at += 6) {
-      ids.push(`${hour * HOUR_MS + index.readUInt32BE(at)}-${index.readUInt16BE(at + 4)}`);
-    }
-  }
-  const found: LedgerPing[] = [];
-  for (const id of ids.slice(0, MAX_ENTRIES)) {
+export async function findPings(redis: Redis, query: LedgerQuery): Promise<FoundPing[]> {
+  const { scope, unit, from, to, limit } = query;
+  const found: FoundPing[] = [];
+  let read = 0;
+  for await (const id of entriesOf(redis, query)) {
+    if (found.length >= limit || read === MAX_ENTRIES) break;
+    read++;
     const [entry] = await redis.xrangeBuffer(keys.ledger(scope), id, id);
     const packed = entry?.[1][1];
     if (!packed) continue;
-    for (const ping of decodeEntry(Number(id.split("-")[0]), packed).pings) {
-      if (ping.unit === unit && ping.fixTime >= from && ping.fixTime <= to) found.push(ping);
+    const { at: settledAt, pings, ...batch } = decodeEntry(Number(id.split("-")[0]), packed);
+    for (const ping of pings) {
+      if (ping.unit === unit && ping.fixTime >= from && ping.fixTime <= to) {
+        found.push({ ...ping, settledAt, batch });
+      }
     }
   }
   return found.sort((a, b) => a.fixTime - b.fixTime);
+}
+
+/** Ids of the entries with pings of a unit, those settled last first. */
+async function* entriesOf(redis: Redis, { scope, destination, unit, from, to, maxDelayMs }: LedgerQuery) {
+  const until = Math.min(to + maxDelayMs, Date.now() + HOUR_MS);
+  // The index goes by when a batch was settled; a device's clock that is ahead puts that before the fix.
+  const first = Math.floor((from - MAX_AHEAD_MS) / HOUR_MS);
+  for (let hour = Math.floor(until / HOUR_MS); hour >= first; hour--) {
+    const index = await redis.getBuffer(keys.ledgerIndex(scope, destination, hour, unit));
+    for (let at = (index?.length ?? 0) - 6; index && at >= 0; at -= 6) {
+      yield `${hour * HOUR_MS + index.readUInt32BE(at)}-${index.readUInt16BE(at + 4)}`;
+    }
+  }
 }
 
 /** The newest entries, for the ops page. */

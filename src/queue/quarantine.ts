@@ -61,27 +61,34 @@ export function createQuarantine(redis: Redis) {
   /** The newest first. */
   async function list(scope: string, limit: number): Promise<QuarantinedMessage[]> {
     const entries = await redis.xrevrangeBuffer(keys.quarantine(scope), "+", "-", "COUNT", limit);
-    return entries.map(([id, fields]) => {
-      // Names stand at even places; a value may read like one of them.
-      const field = (name: string) =>
-        fields[fields.findIndex((each, i) => i % 2 === 0 && each.toString() === name) + 1];
-      const receivedAt = Number(field("receivedAt"));
-      return {
-        id: id.toString(),
-        source: String(field("source")),
-        reason: String(field("reason")),
-        receivedAt,
-        problems: JSON.parse(String(field("problems"))),
-        message: {
-          ...JSON.parse(String(field("envelope"))),
-          receivedAt,
-          body: new Uint8Array(field("body") ?? Buffer.alloc(0)),
-        },
-      };
-    });
+    return entries.map(([id, fields]) => toMessage(id, fields));
   }
 
-  return { add, list };
+  async function find(scope: string, id: string): Promise<QuarantinedMessage | null> {
+    const [entry] = await redis.xrangeBuffer(keys.quarantine(scope), id, id);
+    return entry ? toMessage(...entry) : null;
+  }
+
+  return { add, list, find };
+}
+
+function toMessage(id: Buffer, fields: readonly Buffer[]): QuarantinedMessage {
+  // Names stand at even places; a value may read like one of them.
+  const field = (name: string) =>
+    fields[fields.findIndex((each, i) => i % 2 === 0 && each.toString() === name) + 1];
+  const receivedAt = Number(field("receivedAt"));
+  return {
+    id: id.toString(),
+    source: String(field("source")),
+    reason: String(field("reason")),
+    receivedAt,
+    problems: JSON.parse(String(field("problems"))),
+    message: {
+      ...JSON.parse(String(field("envelope"))),
+      receivedAt,
+      body: new Uint8Array(field("body") ?? Buffer.alloc(0)),
+    },
+  };
 }
 
 function without(record: Readonly<Record<string, string>>, secret: RegExp): Record<string, string> {

@@ -10,12 +10,13 @@ import { createJobs } from "./jobs.ts";
 import { createKeep } from "./keep.ts";
 import { createLanes } from "./lanes.ts";
 import { holdLease, type Lease, type LeaseEvents } from "./lease.ts";
-import { findPings, type LedgerPing } from "./ledger.ts";
-import { createQuarantine } from "./quarantine.ts";
+import { type FoundPing, findPings } from "./ledger.ts";
+import { createQuarantine, type QuarantinedMessage } from "./quarantine.ts";
 import { connectRedis, type RedisSettings, readRedis } from "./redis-health.ts";
 import { createRoutes, type RoutesOptions } from "./routes.ts";
 import { createStatus, type StatusSource } from "./status.ts";
 import { type StreamBudget, startSweep } from "./sweep.ts";
+import { lookFor, type Whereabouts } from "./whereabouts.ts";
 
 export interface QueueSource extends StatusSource {
   maxImpliedMps: number | undefined;
@@ -52,12 +53,18 @@ export interface PingQuestion {
   /** Fix times, UTC milliseconds since 1970. */
   from: number;
   to: number;
+  /** Of more pings only those settled last. */
+  limit?: number;
 }
 
 export interface Queue {
   keep: Keep;
   queryStatus(): Promise<QueueStatus>;
-  findPings(question: PingQuestion): Promise<LedgerPing[]>;
+  findPings(question: PingQuestion): Promise<FoundPing[]>;
+  /** What of a unit has not come to an end yet; null for a destination that is not configured. */
+  lookFor(destination: string, unit: string): Promise<Whereabouts | null>;
+  /** One message of the quarantine, whole. `source` tells apart what got one id in two scopes. */
+  quarantined(id: string, source: string | null): Promise<QuarantinedMessage | null>;
   /** The mapping changed: routes are worked out anew and held readings looked through. */
   mappingChanged(): Promise<void>;
   /** What there is to say against taking messages now; empty when there is nothing. */
@@ -148,7 +155,7 @@ export function createQueue(options: QueueOptions): Queue {
   return {
     keep,
     queryStatus: createStatus({ redis: intakeRedis, destinations, sources, routes, quarantine, jobs }),
-    async findPings({ destination: name, unit, from, to }) {
+    async findPings({ destination: name, unit, from, to, limit = Number.POSITIVE_INFINITY }) {
       const destination = destinations.get(name);
       if (!destination) return [];
       const maxDelayMs = Number.isFinite(destination.maxAgeMs)
@@ -161,7 +168,21 @@ export function createQueue(options: QueueOptions): Queue {
         from,
         to,
         maxDelayMs,
+        limit,
       });
+    },
+    async lookFor(name, unit) {
+      const destination = destinations.get(name);
+      if (!destination) return null;
+      const own = everySource.filter((source) => source.destination === name).map((source) => source.name);
+      return lookFor(intakeRedis, destination, unit, own);
+    },
+    async quarantined(id, source) {
+      for (const scope of new Set(everySource.map(({ home }) => home))) {
+        const found = await quarantine.find(scope, id);
+        if (found && (source === null || found.source === source)) return found;
+      }
+      return null;
     },
     async mappingChanged() {
       routes.forget();

@@ -134,7 +134,7 @@ function uniqueScopes(routes: readonly Route[]): readonly { scope: string }[] {
 }
 
 /** FNV-1a over the unit's text: the same unit takes the same lane in every process, so its pings stay in order. */
-function laneOf(unit: string, lanes: number): number {
+export function laneOf(unit: string, lanes: number): number {
   let hash = 0x811c9dc5;
   for (let i = 0; i < unit.length; i++) hash = Math.imul(hash ^ unit.charCodeAt(i), 0x01000193);
   return (hash >>> 0) % lanes;
