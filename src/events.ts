@@ -71,12 +71,30 @@ export interface Events extends Omit<IntakeEvents, "fixSeen"> {
   confirmationEnded(event: { source: string; host: string; ok: boolean; detail: string }): void;
   keepTook(tookMs: number): void;
 
+  /** Redis is away, and messages are set aside on the local disk. */
+  spoolOpened(event: { dir: string }): void;
+  spoolReplayed(event: { messages: number; tornBytes: number }): void;
+  spoolProblem(event: { what: "full" | "write" | "read"; error?: unknown }): void;
+
   brokerConnected(event: { broker: string; sessionPresent: boolean }): void;
   brokerDisconnected(event: { broker: string; reason: string; error?: unknown }): void;
   /** The broker is there and says no: to the login, or to a subscription. */
   brokerRefused(event: { broker: string; reason: string }): void;
   /** The embedded broker says no to a device: to its login, its topic, or a subscription. */
   deviceRefused(event: { client: string; reason: string }): void;
+
+  /** One request to a vendor that has to be asked. */
+  pollMade(event: { source: string; outcome: string; status: number | null; tookMs: number }): void;
+  /** Fixes of a pull source come in, or do not, and why. */
+  pollStateChanged(event: {
+    source: string;
+    state: "starting" | "polling" | "throttled" | "failing" | "refused";
+    reason: string | null;
+    /** The vendor's word for it, or the system's. */
+    detail: string;
+  }): void;
+  /** The vendor has forgotten the cursor: what was fixed in between is not fetched any more. */
+  pollGap(event: { source: string; from: string; to: string }): void;
 
   mappingReloaded(event: { file: string; rows: number }): void;
   /** The file could not be used; the last good mapping stays. */
@@ -184,6 +202,10 @@ export function createEvents({ logger, registry }: { logger: Logger; registry: R
     "state",
   ]);
   const swept = counter("waypost_swept_total", "What the sweep put right after a crash.", ["what"]);
+  const polls = counter("waypost_polls_total", "Requests to vendors that have to be asked.", [
+    "source",
+    "outcome",
+  ]);
   const rows = gauge("waypost_mapping_rows", "Rows of the mapping in use.");
   const loopP99 = gauge("waypost_event_loop_delay_p99_seconds", "Event loop delay, 99th percentile.");
   const loopMax = gauge("waypost_event_loop_delay_max_seconds", "Event loop delay, longest.");
@@ -243,6 +265,20 @@ export function createEvents({ logger, registry }: { logger: Logger; registry: R
     deviceRefused: ({ client, reason }) =>
       tellSometimes("warn", "deviceRefused", "", { client: client.slice(0, MAX_STRANGER_CHARS), reason }),
 
+    pollMade(event) {
+      const { source, outcome } = event;
+      polls.inc({ source, outcome });
+      tell("debug", "pollMade", event);
+    },
+    pollStateChanged: (event) =>
+      tellSometimes(
+        event.state === "refused" ? "error" : event.state === "polling" ? "info" : "warn",
+        "pollStateChanged",
+        event.source,
+        event,
+      ),
+    pollGap: (event) => tell("error", "pollGap", event),
+
     mappingReloaded(event) {
       rows.set(event.rows);
       tell("info", "mappingReloaded", event);
@@ -256,6 +292,10 @@ export function createEvents({ logger, registry }: { logger: Logger; registry: R
         problem,
         error === undefined ? { problem } : { problem, err: error },
       ),
+    spoolOpened: (event) => tell("warn", "spoolOpened", event),
+    spoolReplayed: (event) => tell("info", "spoolReplayed", event),
+    spoolProblem: ({ what, error }) =>
+      tellSometimes("error", "spoolProblem", what, error === undefined ? { what } : { what, err: error }),
     redisRecovered: (event) => tell("info", "redisRecovered", event),
 
     batchCut(event) {

@@ -99,6 +99,8 @@ export type IntakeResult =
   | { kind: "malformed"; problems: string[] }
   | { kind: "refused"; reason: RefusalReason }
   | { kind: "unkept"; reason: CannotKeep["reason"]; retryAfterS: number }
+  /** Not stored yet, but safe on the local disk: the sender need not send it again. */
+  | { kind: "spooled" }
   | { kind: "failed"; requestId: string; quarantined: boolean };
 
 /** At most this many rejections are named to the sender; all are counted. */
@@ -106,6 +108,8 @@ const MAX_NAMED_REJECTIONS = 20;
 
 export interface Intake {
   accept(source: Source, message: Message): Promise<IntakeResult>;
+  /** For a message that was proven when it came: out of the spool. */
+  acceptProven(source: Source, message: Message): Promise<IntakeResult>;
   /** A message the way in itself turned down, by size or method: counted, never read. */
   refuse(source: Source, reason: RefusalReason): void;
 }
@@ -128,6 +132,10 @@ export function createIntake({ keep, events }: { keep: Keep; events: IntakeEvent
       events.messageRefused({ source: source.name, reason: "unproven", why });
       return { kind: "refused", reason: "unproven" };
     }
+    return acceptProven(source, message);
+  }
+
+  async function acceptProven(source: Source, message: Message): Promise<IntakeResult> {
     try {
       return await take(source, message);
     } catch (error) {
@@ -210,7 +218,7 @@ export function createIntake({ keep, events }: { keep: Keep; events: IntakeEvent
     events.messageRefused({ source: source.name, reason, why: reason });
   }
 
-  return { accept, refuse };
+  return { accept, acceptProven, refuse };
 }
 
 const NO_REJECTIONS: ReadonlyMap<RejectionReason, number> = new Map();

@@ -24,7 +24,8 @@ import { budgetsOf, destinationsOf, intakeSourcesOf, queueSourcesOf, tlsOf } fro
 import { createQueue, type Queue } from "./queue/queue.ts";
 import { MPS_PER } from "./reading.ts";
 import { type Client, createClient } from "./servicetitan/client.ts";
-import type { BrokerState, QueueStatus } from "./status.ts";
+import { openSpool, type Spool } from "./spool.ts";
+import type { BrokerState, QueueStatus, SpoolStatus } from "./status.ts";
 import { createWebhookApp, serveWebhooks, type WebhookServer } from "./webhook.ts";
 
 export const VERSION = "0.1.0";
@@ -68,6 +69,7 @@ interface Opened {
   brokers: LeasedBroker[];
   ops?: { close(): Promise<void> };
   watch?: { stop(): void };
+  spool?: Spool;
   audit?: { stop(): void };
 }
 
@@ -107,11 +109,21 @@ async function openAll(config: Config, logger: Logger, opened: Opened): Promise<
   const sources = intakeSourcesOf(config, adapters);
   const intake = createIntake({ keep: queue.keep, events: { ...events, fixSeen: clocks.observe } });
 
+  const spool = config.spool
+    ? await openSpool({ settings: config.spool, intake, sources, events }).catch((error: unknown) => {
+        throw new CannotStart(
+          [`spool.dir: ${error instanceof Error ? error.message : String(error)}`],
+          error,
+        );
+      })
+    : null;
+  if (spool) opened.spool = spool;
+
   const webhooks = await orCannotStart("http", config.http, () =>
     serveWebhooks({
       app: createWebhookApp({
         sources: new Map([...sources].filter(([, source]) => source.proof !== null)),
-        intake,
+        intake: spool?.intake ?? intake,
         limits: config.http,
         trustedProxies: config.http.trustedProxies,
         events,
@@ -133,6 +145,7 @@ async function openAll(config: Config, logger: Logger, opened: Opened): Promise<
       ...(embedded ? [embeddedState(embedded)] : []),
       ...opened.brokers.map((broker) => broker.state()),
     ],
+    spool: () => (spool ? spoolStatus(spool) : null),
     clocks,
     registry,
     async ready() {
@@ -198,6 +211,7 @@ async function closeAll(opened: Opened, withinMs: number): Promise<void> {
     ...opened.brokers.map((broker) => broker.close(intakeMs)),
   ]);
   opened.mapping?.stop();
+  await opened.spool?.close();
   opened.watch?.stop();
   opened.audit?.stop();
   const deliveries = async () => {
@@ -246,6 +260,11 @@ async function embeddedBroker(
   return orCannotStart("mqtt.listen", settings, () =>
     startBroker({ ...settings, tls: tlsOf(settings.tls), sources, intake, events }),
   );
+}
+
+function spoolStatus(spool: Spool): SpoolStatus {
+  const { oldestAt, ...state } = spool.state();
+  return { ...state, oldestAt: oldestAt === null ? null : new Date(oldestAt).toISOString() };
 }
 
 const startedAt = new Date().toISOString();

@@ -32,7 +32,7 @@ export interface Identity {
 export interface SourceStatus {
   name: string;
   vendor: string;
-  transport: "webhook" | "mqtt" | "broker";
+  transport: "webhook" | "mqtt" | "broker" | "pull";
   destination: string;
   accounting: Accounting;
   rejectedBy: Record<string, number>;
@@ -148,6 +148,17 @@ export interface QueueStatus {
   unmapped: { source: string; device: string; lastFixAt: string | null; policy: "forward" | "hold" }[];
 }
 
+/** What this process has on its local disk because Redis was away. */
+export interface SpoolStatus {
+  messages: number;
+  bytes: number;
+  maxBytes: number;
+  oldestAt: string | null;
+  /** Since the start of this process. */
+  spooled: number;
+  replayed: number;
+}
+
 /** One broker this process is connected to, or the embedded one. */
 export interface BrokerState {
   name: string;
@@ -162,6 +173,26 @@ export interface BrokerState {
   unkept: number;
   /** Embedded: devices connected now. */
   clients: number | null;
+}
+
+/** One pull source, as this process sees it. */
+export interface PollerState {
+  /** The source's. */
+  name: string;
+  /** `standby`: another process holds the lease and asks. */
+  state: "starting" | "polling" | "throttled" | "failing" | "refused" | "standby";
+  /** Since when, ISO. */
+  since: string;
+  /** Why fixes do not come in; null while they do. */
+  reason: string | null;
+  /** The vendor's word for the reason, or the system's. */
+  detail: string;
+  /** When a page was last fetched and kept, ISO. */
+  lastSuccessAt: string | null;
+  /** When the vendor last answered where the cursor stands, ISO. */
+  cursorAt: string | null;
+  /** The last stretch of time whose fixes were not fetched and cannot be any more. */
+  gap: { from: string; to: string } | null;
 }
 
 /** Each line of the identity, left side minus right side. */

@@ -121,6 +121,8 @@ export function createWebhookApp(parts: WebhookParts): WebhookApp {
           duplicates: result.duplicates,
           rejected: result.rejections,
         }));
+      case "spooled":
+        return success(adapter.reply, () => ({ spooled: true }));
       case "ignored":
         return success(adapter.reply, () => ({ ignored: result.what }));
       case "handshake":

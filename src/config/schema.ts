@@ -31,6 +31,7 @@ const secret = text
   .register(marks, { is: "secret" });
 /** Relative to the configuration file. */
 const file = text.clone().register(marks, { is: "file" });
+const directory = text.clone();
 const url = (protocols: readonly string[]) =>
   z
     .url({
@@ -243,6 +244,14 @@ export const configSchema = z.strictObject({
       deadLetterMaxAgeMs: ageMs.default(14 * 86_400_000),
     })
     .prefault({}),
+  /** Where proven webhook messages wait while Redis is away; left out, senders get 503 instead. */
+  spool: z
+    .strictObject({
+      /** On a disk that outlives the process, and for one process alone. */
+      dir: directory,
+      maxBytes: bytes.default(1_000_000_000),
+    })
+    .optional(),
   log: z.strictObject({ level: z.enum(["debug", "info", "warn", "error"]).default("info") }).prefault({}),
   /** After SIGTERM: how long requests and deliveries under way may take to end. */
   shutdownMs: ms.default(10_000),

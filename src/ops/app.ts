@@ -7,9 +7,9 @@ import { HTTPException } from "hono/http-exception";
 import type { Registry } from "prom-client";
 import { z } from "zod";
 import type { Events } from "../events.ts";
-import type { BrokerState, QueueStatus } from "../status.ts";
+import type { BrokerState, QueueStatus, SpoolStatus } from "../status.ts";
 import type { ClockWatch } from "./clocks.ts";
-import { redisUnreachable } from "./diagnose-outside.ts";
+import { diagnoseSpool, redisUnreachable } from "./diagnose-outside.ts";
 import {
   type NoStatus,
   type OpsInfo,
@@ -43,6 +43,7 @@ export interface OpsParts {
   queryStatus: () => Promise<QueueStatus>;
   queryPings: (query: PingQuery) => Promise<{ items: SentPing[]; reachesBackTo: string | null }>;
   brokers: () => BrokerState[];
+  spool: () => SpoolStatus | null;
   clocks: ClockWatch;
   registry: Registry;
   ready: () => Promise<{ ready: boolean; problems: string[] }>;
@@ -86,14 +87,18 @@ export function createOpsApp(parts: OpsParts): Hono {
   const app = new Hono();
 
   async function currentStatus(): Promise<StatusDocument | NoStatus> {
-    const about = { process: processStatus(info, Date.now()), brokers: brokers() };
+    const about = { process: processStatus(info, Date.now()), brokers: brokers(), spool: parts.spool() };
     try {
       const queue = await queryStatus();
       return statusDocument({ ...about, queue, clocks: clocks.offenders(), policies: info.policies });
     } catch (error) {
       events.failed({ where: "status", error });
       const detail = error instanceof Error ? error.message : String(error);
-      return { at: new Date().toISOString(), ...about, problems: [redisUnreachable(detail)] };
+      return {
+        at: new Date().toISOString(),
+        ...about,
+        problems: [redisUnreachable(detail), ...diagnoseSpool(about.spool)],
+      };
     }
   }
 

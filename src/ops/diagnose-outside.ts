@@ -1,6 +1,6 @@
 /** Finds problems of what the gateway stands on: Redis and the brokers. */
 
-import type { BrokerState, RedisStatus } from "../status.ts";
+import type { BrokerState, RedisStatus, SpoolStatus } from "../status.ts";
 import { durationText } from "./duration.ts";
 import { error, type Problem, warning } from "./problem.ts";
 
@@ -122,4 +122,25 @@ export function diagnoseBroker(broker: BrokerState, nowMs: number): Problem[] {
     default:
       return broker.state satisfies never;
   }
+}
+
+export function diagnoseSpool(spool: SpoolStatus | null): Problem[] {
+  if (spool === null || spool.messages === 0) return [];
+  const full = spool.bytes > 0.8 * spool.maxBytes;
+  const what = `${spool.messages} messages are on this machine's disk and not in Redis, the oldest since ${spool.oldestAt ?? "its start"}.`;
+  return full
+    ? [
+        error(
+          "spool",
+          `${what} The spool is nearly full; after that senders get 503.`,
+          "Bring Redis back. A larger spool.maxBytes buys time.",
+        ),
+      ]
+    : [
+        warning(
+          "spool",
+          what,
+          "They go on by themselves when Redis is back. Keep this machine's disk until then.",
+        ),
+      ];
 }

@@ -6,10 +6,12 @@ import {
   type Identity,
   identityOf,
   type QueueStatus,
+  type SpoolStatus,
   sumAccounting,
 } from "../status.ts";
 import type { ClockOffender } from "./clocks.ts";
 import { diagnose } from "./diagnose.ts";
+import { diagnoseSpool } from "./diagnose-outside.ts";
 import type { Policy } from "./policies.ts";
 import type { Problem } from "./problem.ts";
 
@@ -33,6 +35,8 @@ export interface ProcessStatus {
 export type StatusDocument = QueueStatus & {
   process: ProcessStatus;
   brokers: BrokerState[];
+  /** Null: no directory is configured for it. */
+  spool: SpoolStatus | null;
   clocks: ClockOffender[];
   totals: { accounting: Accounting; identity: Identity };
   policies: readonly Policy[];
@@ -44,6 +48,7 @@ export interface NoStatus {
   at: string;
   process: ProcessStatus;
   brokers: BrokerState[];
+  spool: SpoolStatus | null;
   problems: Problem[];
 }
 
@@ -54,19 +59,21 @@ export function statusDocument(parts: {
   queue: QueueStatus;
   process: ProcessStatus;
   brokers: BrokerState[];
+  spool: SpoolStatus | null;
   clocks: ClockOffender[];
   policies: readonly Policy[];
 }): StatusDocument {
-  const { queue, brokers, clocks } = parts;
+  const { queue, brokers, spool, clocks } = parts;
   const accounting = sumAccounting(queue.sources);
   return {
     ...queue,
     process: parts.process,
     brokers,
+    spool,
     clocks: clocks.slice(0, MAX_CLOCKS),
     totals: { accounting, identity: identityOf(accounting) },
     policies: parts.policies,
-    problems: diagnose({ queue, brokers, clocks }),
+    problems: [...diagnose({ queue, brokers, clocks }), ...diagnoseSpool(spool)],
   };
 }
 

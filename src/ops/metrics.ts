@@ -62,7 +62,7 @@ function labelsOf(rows: readonly Row[]): string[] {
 
 type Write = Record<"gauge" | "counter", (name: string, help: string, rows: Row[]) => void>;
 
-function writeProcess({ gauge }: Write, status: StatusDocument | NoStatus): void {
+function writeProcess({ gauge, counter }: Write, status: StatusDocument | NoStatus): void {
   const { brokers, problems } = status;
   const bad = (severity: string) => problems.filter((problem) => problem.severity === severity).length;
   gauge("waypost_status_available", "1 when the queue could be asked.", [[{}, "sources" in status]]);
@@ -72,6 +72,15 @@ function writeProcess({ gauge }: Write, status: StatusDocument | NoStatus): void
     "Problems the ops page shows now.",
     ["error", "warning"].map((severity) => [{ severity }, bad(severity)]),
   );
+  const { spool } = status;
+  if (spool !== null) {
+    gauge("waypost_spool_messages", "Messages on the local disk, waiting for Redis.", [[{}, spool.messages]]);
+    gauge("waypost_spool_bytes", "Bytes of the spool in use.", [[{}, spool.bytes]]);
+    counter("waypost_spooled_messages_total", "Messages set aside on the local disk.", [[{}, spool.spooled]]);
+    counter("waypost_spool_replayed_messages_total", "Messages taken out of the spool again.", [
+      [{}, spool.replayed],
+    ]);
+  }
   gauge(
     "waypost_broker_connected",
     "1 while this process is connected to the broker, or is the embedded one and listens.",

@@ -32,6 +32,7 @@ export function opsApp(changes: Partial<OpsParts> = {}) {
       const item = { latitude: 30.2672, longitude: -97.7431, speed: 34, heading: 45, utcDateTime: AT };
       return { items: [item], reachesBackTo: AT };
     },
+    spool: () => null,
     brokers: () => [
       { name: "yard", kind: "client", state: "connected", since: AT, reason: null, unkept: 4, clients: null },
       {

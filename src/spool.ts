@@ -1,0 +1,236 @@
+/** Keeps proven webhook messages on the local disk while Redis is away, and takes them through intake when it is back. */
+
+import { mkdir, open, readdir, readFile, rm, stat } from "node:fs/promises";
+import { join } from "node:path";
+import type { Message } from "./adapters/adapter.ts";
+import type { Intake, IntakeResult, Source } from "./intake.ts";
+import { encodeSpooled, openSpoolWriter, readSpoolFile, type SpoolWriter } from "./spool-file.ts";
+
+export interface SpoolSettings {
+  dir: string;
+  /** Of all files together; above it senders are told to come back. */
+  maxBytes: number;
+}
+
+export interface SpoolEvents {
+  /** Redis is away and the first message was set aside. */
+  spoolOpened(event: { dir: string }): void;
+  /** What was set aside has been taken through intake. */
+  spoolReplayed(event: { messages: number; tornBytes: number }): void;
+  spoolProblem(event: { what: "full" | "write" | "read"; error?: unknown }): void;
+}
+
+export interface SpoolState {
+  messages: number;
+  bytes: number;
+  maxBytes: number;
+  /** UTC milliseconds since 1970: arrival of the oldest message that waits; null when none does. */
+  oldestAt: number | null;
+  /** Since the start of this process. */
+  spooled: number;
+  replayed: number;
+}
+
+export interface Spool {
+  /** The same intake, but a webhook message that cannot be stored is set aside, and its sender told that it is kept. */
+  intake: Intake;
+  state(): SpoolState;
+  /** Ends replaying and writing; what waits stays on the disk for the next start. */
+  close(): Promise<void>;
+}
+
+/** A file is replayed and removed as a whole; this is how much is done twice if the process dies in between. */
+const FILE_BYTES = 8_000_000;
+/** Redis is asked by offering it the oldest message. */
+const REPLAY_EVERY_MS = 1000;
+const FILE = /^(\d{10})\.spool$/;
+
+interface StoredFile {
+  number: number;
+  messages: number;
+  bytes: number;
+  oldestAt: number | null;
+}
+
+/** Opens the directory, which one process may use at a time, and finds what an earlier one left behind. */
+export async function openSpool(options: {
+  settings: SpoolSettings;
+  intake: Intake;
+  sources: ReadonlyMap<string, Source>;
+  events: SpoolEvents;
+}): Promise<Spool> {
+  const { settings, intake, sources, events } = options;
+  const { dir, maxBytes } = settings;
+  await mkdir(dir, { recursive: true });
+  const unlock = await lock(dir);
+  const pathOf = (number: number) => join(dir, `${String(number).padStart(10, "0")}.spool`);
+  const files: StoredFile[] = await storedFiles(dir, pathOf);
+  let lastNumber = files.at(-1)?.number ?? 0;
+  let writing: { writer: SpoolWriter; file: StoredFile } | null = null;
+  let opening: Promise<{ writer: SpoolWriter; file: StoredFile }> | null = null;
+  let closed = false;
+  let spooled = 0;
+  let replayed = 0;
+
+  const bytes = () => files.reduce((sum, file) => sum + file.bytes, 0);
+
+  async function current(): Promise<{ writer: SpoolWriter; file: StoredFile }> {
+    if (writing && writing.writer.bytes() < FILE_BYTES) return writing;
+    opening ??= (async () => {
+      await writing?.writer.close();
+      lastNumber++;
+      const file = { number: lastNumber, messages: 0, bytes: 0, oldestAt: null };
+      const opened = { writer: await openSpoolWriter(pathOf(lastNumber)), file };
+      if (files.length === 0) events.spoolOpened({ dir });
+      files.push(file);
+      writing = opened;
+      opening = null;
+      return opened;
+    })().catch((error: unknown) => {
+      opening = null;
+      throw error;
+    });
+    return opening;
+  }
+
+  async function setAside(source: Source, message: Message): Promise<boolean> {
+    const record = encodeSpooled({ source: source.name, message: withoutProof(message) });
+    if (bytes() + record.length > maxBytes) {
+      events.spoolProblem({ what: "full" });
+      return false;
+    }
+    let file: StoredFile | null = null;
+    try {
+      const opened = await current();
+      file = opened.file;
+      // Counted before it is written, so that messages that come together do not pass the limit together.
+      file.bytes += record.length;
+      await opened.writer.append(record);
+      file.messages++;
+      file.oldestAt ??= message.receivedAt;
+      spooled++;
+      return true;
+    } catch (error) {
+      if (file !== null) file.bytes -= record.length;
+      events.spoolProblem({ what: "write", error });
+      return false;
+    }
+  }
+
+  async function accept(source: Source, message: Message): Promise<IntakeResult> {
+    const result = await intake.accept(source, message);
+    // MQTT needs no spool: its broker holds what is not acknowledged.
+    const isOurs =
+      result.kind === "unkept" && result.reason === "storage_unavailable" && message.topic === undefined;
+    if (!isOurs || closed) return result;
+    return (await setAside(source, message)) ? { kind: "spooled" } : result;
+  }
+
+  let timer = setTimeout(() => void replay(), REPLAY_EVERY_MS);
+  let replaying: Promise<void> = Promise.resolve();
+
+  async function replay(): Promise<void> {
+    replaying = replayFiles().catch((error: unknown) => events.spoolProblem({ what: "read", error }));
+    await replaying;
+    if (!closed) timer = setTimeout(() => void replay(), REPLAY_EVERY_MS);
+  }
+
+  async function replayFiles(): Promise<void> {
+    for (let file = files[0]; file !== undefined && !closed; file = files[0]) {
+      if (writing?.file === file) {
+        // What comes from now on goes into a new file, so that this one has an end.
+        const { writer } = writing;
+        writing = null;
+        await writer.close();
+      }
+      const { messages, tornBytes } = await readSpoolFile(pathOf(file.number));
+      for (const { source: name, message } of messages) {
+        const source = sources.get(name);
+        // Taken out of the configuration: nobody may decode it any more; the file stays until it is put back.
+        if (!source) return;
+        const result = await intake.acceptProven(source, message);
+        if (result.kind === "unkept" || closed) return;
+      }
+      replayed += messages.length;
+      events.spoolReplayed({ messages: messages.length, tornBytes });
+      await rm(pathOf(file.number));
+      files.shift();
+    }
+  }
+
+  return {
+    intake: { ...intake, accept },
+    state: () => ({
+      messages: files.reduce((sum, file) => sum + file.messages, 0),
+      bytes: bytes(),
+      maxBytes,
+      oldestAt: files.find(({ oldestAt }) => oldestAt !== null)?.oldestAt ?? null,
+      spooled,
+      replayed,
+    }),
+    async close() {
+      closed = true;
+      clearTimeout(timer);
+      await replaying;
+      await writing?.writer.close();
+      await unlock();
+    },
+  };
+}
+
+async function storedFiles(dir: string, pathOf: (number: number) => string): Promise<StoredFile[]> {
+  const numbers = (await readdir(dir)).flatMap((name) => {
+    const [, digits] = FILE.exec(name) ?? [];
+    return digits === undefined ? [] : [Number(digits)];
+  });
+  return Promise.all(
+    numbers
+      .sort((a, b) => a - b)
+      .map(async (number) => {
+        const { messages } = await readSpoolFile(pathOf(number));
+        const { size } = await stat(pathOf(number));
+        const oldestAt = messages[0]?.message.receivedAt ?? null;
+        return { number, messages: messages.length, bytes: size, oldestAt };
+      }),
+  );
+}
+
+/** Proofs were checked before and are secrets: they do not go to the disk. */
+function withoutProof({ headers, query, ...message }: Message): Message {
+  const keep = (record: Readonly<Record<string, string>>) =>
+    Object.fromEntries(Object.entries(record).filter(([name]) => !SECRET.test(name)));
+  return { ...message, headers: keep(headers), query: keep(query) };
+}
+
+const SECRET = /authorization|cookie|token|secret|key|signature|password/i;
+
+/** A file with our process id: two processes in one directory would replay and remove each other's files. */
+async function lock(dir: string): Promise<() => Promise<void>> {
+  const path = join(dir, "lock");
+  for (;;) {
+    try {
+      const file = await open(path, "wx");
+      await file.writeFile(String(process.pid));
+      await file.close();
+      return () => rm(path, { force: true });
+    } catch (error) {
+      if (!(error instanceof Error && "code" in error && error.code === "EEXIST")) throw error;
+      const holder = Number(await readFile(path, "utf8"));
+      if (holder !== process.pid && isAlive(holder)) {
+        throw new Error(
+          `The spool directory ${dir} is in use by process ${holder}; each process needs its own.`,
+        );
+      }
+      await rm(path, { force: true });
+    }
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}
