@@ -1,8 +1,18 @@
-/** Tells JSON from a form by its first character, for vendors whose customers choose what is sent. */
+/** How JSON and forms are told apart and nested, for vendors whose customers choose what is sent. */
 
 import type { Message } from "./adapter.ts";
 
 /** By content, since the content type is often left as the sender's library had it. */
 export function jsonOrForm({ body }: Message): "json" | "form" {
   return /^\s*[{["]/.test(Buffer.from(body.subarray(0, 64)).toString("latin1")) ? "json" : "form";
+}
+
+/** JSON within a string, as templates and queries carry objects; anything else as it is. */
+export function unquoted(value: unknown): unknown {
+  if (typeof value !== "string") return value;
+  try {
+    return JSON.parse(value);
+  } catch {
+    return value;
+  }
 }

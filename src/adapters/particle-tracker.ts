@@ -4,7 +4,7 @@ import { z } from "zod";
 import { defineAdapter, otherThan } from "./adapter.ts";
 import { basic, customHeader, urlToken } from "./auth.ts";
 import { degrees, epochSeconds, flag, id, metres, mps, number, part, text } from "./fields.ts";
-import { jsonOrForm } from "./form.ts";
+import { jsonOrForm, unquoted } from "./form.ts";
 
 const published = z.object({
   loc: part({
@@ -31,7 +31,8 @@ export const particleTracker = defineAdapter({
   speedUnit: "mps",
   ignore: otherThan("event", ["loc"]),
   ignores: "every other event than `loc`, places estimated from Wi-Fi and cells (`loc-enhanced`) among them",
-  payload: z.object({ coreid: id, data: z.preprocess(parsed, published) }),
+  // An object where the customer's template has no quotes around it.
+  payload: z.object({ coreid: id, data: z.preprocess(unquoted, published) }),
   decode: ({ coreid, data: { loc, trig } }) => [
     {
       path: "data.loc",
@@ -51,13 +52,3 @@ export const particleTracker = defineAdapter({
     },
   ],
 });
-
-/** Text by the default template; an object where the customer's template has no quotes around it. */
-function parsed(data: unknown): unknown {
-  if (typeof data !== "string") return data;
-  try {
-    return JSON.parse(data);
-  } catch {
-    return data;
-  }
-}

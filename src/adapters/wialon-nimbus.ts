@@ -4,7 +4,7 @@ import { z } from "zod";
 import { defineAdapter } from "./adapter.ts";
 import { addressList, urlToken } from "./auth.ts";
 import { degrees, epochSeconds, id, kph, part } from "./fields.ts";
-import { jsonOrForm } from "./form.ts";
+import { jsonOrForm, unquoted } from "./form.ts";
 
 const EVENTS: ReadonlyMap<string | null, string> = new Map([
   ["1", "ride started"],
@@ -27,7 +27,8 @@ export const wialonNimbus = defineAdapter({
     u: id,
     tm: epochSeconds,
     tp: id,
-    pos: z.preprocess(parsed, part({ x: degrees, y: degrees, s: kph, c: degrees })),
+    // By GET it is text in the query.
+    pos: z.preprocess(unquoted, part({ x: degrees, y: degrees, s: kph, c: degrees })),
   }),
   decode: ({ u, tm, tp, pos }) => [
     {
@@ -42,13 +43,3 @@ export const wialonNimbus = defineAdapter({
     },
   ],
 });
-
-/** By GET the object is text in the query. */
-function parsed(pos: unknown): unknown {
-  if (typeof pos !== "string") return pos;
-  try {
-    return JSON.parse(pos);
-  } catch {
-    return pos;
-  }
-}
