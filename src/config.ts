@@ -94,8 +94,8 @@ export function givenRedisUrl(env: Environment = process.env): string | null {
 const optionsAsWritten = new WeakMap<object, unknown>();
 
 function asWritten(options: unknown): unknown {
-  return typeof options === "object" && options !== null
-    ? (optionsAsWritten.get(options) ?? options)
+  return typeof options === "object" && options !== null && optionsAsWritten.has(options)
+    ? optionsAsWritten.get(options)
     : options;
 }
 
