@@ -183,9 +183,15 @@ export function createDelivery(options: DeliveryOptions) {
       if (missed) continue;
       const { attempt } = made;
       if (attempt && !renewed && attempt.tokenWasCached && deservesFreshToken(attempt)) {
-        // Not a hidden retry: the second POST asks for leave and takes a slot of its own.
+        // Not a hidden retry: the second POST asks for leave, takes a slot of its own, and both are told.
         renewed = true;
         client.renew(destination.target, prepared);
+        const settlement = {
+          ...made.settlement,
+          decision: "renew_token",
+          destination: { kind: "none" },
+        } as const;
+        tellAttempt(destination, name, load.records, made.sending, { ...made, attempt, settlement });
         continue;
       }
       return conclude(destination, name, load, token, made);

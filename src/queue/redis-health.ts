@@ -44,6 +44,8 @@ const AWAY: RedisStatus = {
 /** Reads what matters for keeping data from INFO and CONFIG; a managed Redis may refuse CONFIG. */
 export async function readRedis(redis: Redis): Promise<RedisStatus> {
   let text: string;
+  // INFO alone is let through a little earlier than anything else.
+  if (redis.status !== "ready") return AWAY;
   try {
     text = await redis.info();
   } catch {

@@ -20,7 +20,16 @@ export type GateChange =
 
 export interface Settlement {
   /** For the log line: what was decided. */
-  decision: "done" | "ask_again" | "bisect" | "halve" | "suspect" | "return" | "hold" | "expire";
+  decision:
+    | "done"
+    | "ask_again"
+    | "bisect"
+    | "halve"
+    | "suspect"
+    | "return"
+    | "hold"
+    | "expire"
+    | "renew_token";
   fates: Fate[];
   /** One for each `x` among the fates, by its place there. */
   deadLetters: { at: number; reason: DeadLetterReason; message: string }[];

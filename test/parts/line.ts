@@ -46,6 +46,8 @@ export interface Line {
   statusOf(destination?: string): Promise<DestinationStatus>;
   /** Resolves with the accounting when nothing waits and nothing is in flight. */
   empty(withinMs?: number): Promise<Accounting>;
+  /** The same, with every pause of the first destination ended at once: its quarter of a minute is not what is tested. */
+  emptyInHaste(withinMs?: number): Promise<Accounting>;
   /** Everything that does not add up, in words; empty when all is well. */
   parted(): Promise<string[]>;
   /** Another queue on the same Redis, as another process would have. */
@@ -171,6 +173,18 @@ export async function startLine(options: LineOptions = {}): Promise<Line> {
   await until(async () => (await queue.readiness()).length === 0, { withinMs: 10_000, what: "Redis" });
   const account = async () => sumAccounting((await queue.queryStatus()).sources);
 
+  async function emptied(withinMs: number, meanwhile: () => Promise<void>): Promise<Accounting> {
+    let last: Accounting | undefined;
+    const isEmpty = async () => {
+      await meanwhile();
+      last = await account();
+      return last.waiting + last.inFlight === 0 ? last : false;
+    };
+    return until(isEmpty, { withinMs, what: "an empty line" }).catch((error: unknown) => {
+      throw new Error(`the line is not empty: ${JSON.stringify(last)}`, { cause: error });
+    });
+  }
+
   return {
     redis,
     db,
@@ -186,14 +200,11 @@ export async function startLine(options: LineOptions = {}): Promise<Line> {
       if (!found) throw new Error(`no destination ${name}`);
       return found;
     },
-    async empty(withinMs = 20_000) {
-      let last: Accounting | undefined;
-      const isEmpty = async () => {
-        last = await account();
-        return last.waiting + last.inFlight === 0 ? last : false;
-      };
-      return until(isEmpty, { withinMs, what: "an empty line" }).catch((error: unknown) => {
-        throw new Error(`the line is not empty: ${JSON.stringify(last)}`, { cause: error });
+    empty: (withinMs = 20_000) => emptied(withinMs, async () => {}),
+    emptyInHaste(withinMs = 20_000) {
+      const gate = `${first.scope}:gate:${first.name}`;
+      return emptied(withinMs, async () => {
+        if ((await db.hget(gate, "state")) === "paused") await db.hset(gate, "until", Date.now());
       });
     },
     parted: async () => whatParted(await queue.queryStatus()),

@@ -120,7 +120,7 @@ describe("a destination that refuses everything", () => {
       expect(await line.account()).toMatchObject({ deadLettered: 0, delivered: 0, kept: 60 });
       expect(await line.parted()).toEqual([]);
       to.answers(everySuccess);
-      expect(await line.empty(60_000)).toMatchObject({ delivered: 60, deadLettered: 0 });
+      expect(await line.emptyInHaste(60_000)).toMatchObject({ delivered: 60, deadLettered: 0 });
       expect((await line.statusOf()).gate.state).not.toBe("paused");
       expect(await line.parted()).toEqual([]);
     },

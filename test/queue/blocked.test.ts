@@ -1,0 +1,152 @@
+/** A destination that does not let us in: one fresh token, then stop, keep what waits, probe, and go on when it is put right. */
+
+import { afterEach, describe, expect, it } from "vitest";
+import { type Api, everySuccess, startApi } from "../parts/api.ts";
+import { type Line, OTHER_TENANT, readingOf, startLine } from "../parts/line.ts";
+import { until } from "../parts/wait.ts";
+
+let line: Line;
+let api: Api | undefined;
+afterEach(async () => {
+  await line.close();
+  await api?.stop();
+  api = undefined;
+});
+
+const fleet = (n: number, prefix = "v") => Array.from({ length: n }, (_, i) => readingOf(`${prefix}${i}`, 1));
+
+describe("a token that was revoked", () => {
+  it("is replaced at once, and the batch is sent with the new one", async () => {
+    line = await startLine({ destination: { lanes: 1 } });
+    await line.keep(fleet(5));
+    await line.empty();
+    line.sandbox.faults.set({ kind: "token_revoked" });
+    await line.keep(fleet(5, "w"));
+    expect(await line.empty()).toMatchObject({ delivered: 10 });
+    expect(line.sandbox.requests().map(({ status }) => status)).toEqual([200, 401, 200]);
+    expect(line.sandbox.summary().tokensIssued).toBe(2);
+    expect((await line.statusOf()).gate.state).toBe("open");
+    expect(line.told.some(({ name }) => name === "gateChanged")).toBe(false);
+    // Every POST is told, the one that was turned down as well.
+    expect(line.told.filter(({ name }) => name === "attemptMade").map(({ event }) => event.status)).toEqual([
+      200, 401, 200,
+    ]);
+  });
+
+  it("in the middle of a stream costs nothing", async () => {
+    line = await startLine({ destination: { maxBatchPings: 10 } });
+    // A token that was never accepted and is refused is no case for another one.
+    await line.keep(fleet(1, "first"));
+    await line.empty();
+    for (let i = 0; i < 10; i++) {
+      await line.keep(fleet(20, `r${i}-`));
+      if (i === 5) line.sandbox.faults.set({ kind: "token_revoked" });
+    }
+    expect(await line.empty()).toMatchObject({ delivered: 201 });
+    expect(line.sandbox.summary()).toMatchObject({ accepted: 201, distinct: 201 });
+    expect(await line.parted()).toEqual([]);
+  });
+});
+
+describe("a token endpoint that is down", () => {
+  it("pauses the scope, and all goes on when it is back", async () => {
+    line = await startLine();
+    line.sandbox.faults.set({ kind: "token_down", status: 503 });
+    await line.keep(fleet(20));
+    await until(async () => (await line.statusOf()).scopeGate.reason === "token_unavailable", {
+      what: "the pause",
+    });
+    expect(line.sandbox.summary().requests).toBe(0);
+    expect(await line.account()).toMatchObject({ kept: 20, delivered: 0 });
+    line.sandbox.faults.clear();
+    expect(await line.empty(40_000)).toMatchObject({ delivered: 20 });
+    expect(await line.parted()).toEqual([]);
+  }, 60_000);
+});
+
+describe("a destination that says no", () => {
+  it.each([
+    { status: 401, reason: "unauthorized" },
+    { status: 403, reason: "forbidden" },
+    { status: 404, reason: "not_found" },
+    { status: 418, reason: "http_418" },
+  ])(
+    "with $status is asked again with a fresh token where that may help, then blocked and probed",
+    async ({ status, reason }) => {
+      const to = await startApi(() => ({ status, body: { statusCode: status, message: "no" } }));
+      api = to;
+      line = await startLine({ apiUrl: to.url, destination: { lanes: 2 } });
+      await line.keep(fleet(20));
+      await until(async () => (await line.statusOf()).gate.reason === reason, { what: "the block" });
+      const before = to.requests.length;
+      expect(before).toBeLessThanOrEqual(4);
+      expect((await line.statusOf()).gate.untilMs ?? 0).toBeGreaterThan(Date.now() + 5000);
+      expect(await line.account()).toMatchObject({ kept: 20, delivered: 0, deadLettered: 0 });
+      expect(await line.parted()).toEqual([]);
+      to.answers(everySuccess);
+      expect(await line.emptyInHaste(60_000)).toMatchObject({ delivered: 20 });
+      // One probe went first and opened the gate.
+      expect(to.requests.slice(before).every((each) => each.status === 200)).toBe(true);
+      expect(await line.parted()).toEqual([]);
+    },
+    90_000,
+  );
+
+  it("does not hold up the scope's other destinations, not even while it is being probed", async () => {
+    const mapping = (_: string, device: string) => {
+      const unit = { unitId: device, unitName: device, technician: null };
+      return [{ destination: device.startsWith("b") ? "beta" : "acme", unit }];
+    };
+    line = await startLine({ more: { beta: {} }, mapping });
+    const beta = line.destinations.get("beta");
+    if (!beta) throw new Error("no beta");
+    beta.target = { ...beta.target, provider: "nobody-knows-it" };
+    await line.keep(fleet(5, "b"));
+    await until(async () => (await line.statusOf("beta")).gate.reason === "not_found", { what: "the block" });
+    // A pause of the scope, from which the blocked one takes the probe as likely as the other.
+    line.sandbox.faults.set({ kind: "throttle", hint: "seconds", seconds: 1, times: 1 });
+    await line.db.hset(`${line.destination.scope}:gate:beta`, "until", Date.now() + 1500);
+    await line.keep(fleet(5, "a"));
+    await until(() => line.sandbox.pings().length === 5, {
+      what: "the other destination's pings",
+      withinMs: 10_000,
+    });
+    await line.keep(fleet(5, "a2-"));
+    await until(() => line.sandbox.pings().length === 10, { what: "more of them", withinMs: 10_000 });
+    expect(await line.parted()).toEqual([]);
+  }, 60_000);
+
+  it("lets what waits there expire, and what was cut as well", async () => {
+    const to = await startApi(() => ({ status: 404, body: "" }));
+    api = to;
+    line = await startLine({ apiUrl: to.url, destination: { maxAgeMs: 8000 } });
+    for (let i = 0; i < 3; i++) await line.keep([...fleet(20, "u"), ...fleet(20, `w${i}-`)]);
+    await until(async () => (await line.statusOf()).gate.reason === "not_found", { what: "the block" });
+    expect(await line.empty(30_000)).toMatchObject({
+      kept: 120,
+      delivered: 0,
+      deadLettered: 0,
+      expired: 120,
+    });
+    expect(await line.parted()).toEqual([]);
+  }, 60_000);
+
+  it("of one tenant does not concern another tenant's scope", async () => {
+    const mapping = (_: string, device: string) => {
+      const unit = { unitId: device, unitName: device, technician: null };
+      return [{ destination: device.startsWith("b") ? "beta" : "acme", unit }];
+    };
+    line = await startLine({ more: { beta: {} }, mapping });
+    const acme = line.destinations.get("acme");
+    if (!acme) throw new Error("no acme");
+    acme.target = { ...acme.target, tenant: "999" };
+    const beta = line.destinations.get("beta");
+    if (!beta) throw new Error("no beta");
+    beta.target = { ...beta.target, tenant: OTHER_TENANT };
+    await line.keep([...fleet(5, "a"), ...fleet(5, "b")]);
+    await until(() => line.sandbox.pings({ tenant: OTHER_TENANT }).length === 5, {
+      what: "the other tenant's pings",
+    });
+    expect(await line.parted()).toEqual([]);
+  });
+});
