@@ -5,58 +5,74 @@ import { azuga } from "./azuga.ts";
 import { bluesNotehub } from "./blues-notehub.ts";
 import { bouncie } from "./bouncie.ts";
 import { chirpstack } from "./chirpstack.ts";
+import { digitalMatter } from "./digital-matter.ts";
 import { dimo } from "./dimo.ts";
+import { flespi } from "./flespi.ts";
 import { gpsInsight } from "./gps-insight.ts";
 import { gpsd } from "./gpsd.ts";
 import { gpslogger } from "./gpslogger.ts";
+import { hapn } from "./hapn.ts";
 import { hslHfp } from "./hsl-hfp.ts";
 import { json } from "./json.ts";
 import { linxup } from "./linxup.ts";
+import { lytx } from "./lytx.ts";
 import { meshtastic } from "./meshtastic.ts";
 import { motive } from "./motive.ts";
 import { nmea } from "./nmea.ts";
 import { onestepgps } from "./onestepgps.ts";
+import { osmand } from "./osmand.ts";
 import { overland } from "./overland.ts";
 import { owntracks } from "./owntracks.ts";
 import { particleTracker } from "./particle-tracker.ts";
 import { ruptela } from "./ruptela.ts";
 import { samsara } from "./samsara.ts";
 import { sigfox } from "./sigfox.ts";
+import { smartcar } from "./smartcar.ts";
+import { surfsight } from "./surfsight.ts";
 import { teltonika } from "./teltonika.ts";
 import { theThingsStack } from "./the-things-stack.ts";
 import { tive } from "./tive.ts";
 import { traccar } from "./traccar.ts";
 import { verizonConnect } from "./verizon-connect.ts";
 import { wialonNimbus } from "./wialon-nimbus.ts";
+import { zubie } from "./zubie.ts";
 
 export const adapters: readonly Adapter[] = [
   azuga,
   bluesNotehub,
   bouncie,
   chirpstack,
+  digitalMatter,
   dimo,
+  flespi,
   gpsInsight,
   gpsd,
   gpslogger,
+  hapn,
   hslHfp,
   json,
   linxup,
+  lytx,
   meshtastic,
   motive,
   nmea,
   onestepgps,
+  osmand,
   overland,
   owntracks,
   particleTracker,
   ruptela,
   samsara,
   sigfox,
+  smartcar,
+  surfsight,
   teltonika,
   theThingsStack,
   tive,
   traccar,
   verizonConnect,
   wialonNimbus,
+  zubie,
 ];
 
 export function findAdapter(vendor: string): Adapter | undefined {

@@ -181,6 +181,8 @@ describe.each(adapters.map((adapter) => [adapter.vendor, adapter] as const))("%s
           };
           const result = read(adapter, message, settings);
           if (result.kind === "malformed") expect(result.problems.length).toBeGreaterThan(0);
+          // A question about ourselves may be fenced instead of proven: it is answered, and has no other effect.
+          if (result.kind === "handshake") return;
           for (const proof of adapter.auth)
             expect(typeof proof.prove(message, { secrets: ["s"] })).toBe("string");
         },

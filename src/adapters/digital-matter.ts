@@ -1,0 +1,79 @@
+/** Digital Matter: trackers on trailers and assets, in the records of the OEM connector or one by one from Edge. */
+
+import { z } from "zod";
+import { defineAdapter } from "./adapter.ts";
+import { basic, bearer, customHeader } from "./auth.ts";
+import { cmPerSecond, degrees, id, isoTime, isoTimeAssumedUtc, metres, number, part } from "./fields.ts";
+
+/** `FType` tells kinds of fields apart: 0 is the position, 2 the inputs. */
+const field = part({
+  FType: number,
+  GpsUTC: isoTimeAssumedUtc,
+  Lat: degrees,
+  Long: degrees,
+  Alt: metres,
+  Spd: cmPerSecond,
+  Head: degrees,
+  PosAcc: metres,
+  GpsStat: number,
+  DIn: number,
+});
+
+const oem = z.object({ IMEI: id, SerNo: id, Records: z.array(z.object({ Fields: z.array(field) })) });
+
+const edge = z.object({
+  date: isoTime,
+  device: z.object({ imei: id, sn: id }),
+  lat: degrees,
+  lng: degrees,
+  posAcc: metres,
+  inputs: number,
+});
+
+export const digitalMatter = defineAdapter({
+  vendor: "digital-matter",
+  docs: "https://support.digitalmatter.com",
+  evidence: "seen in code",
+  transports: ["webhook"],
+  auth: [basic(), bearer(), customHeader()],
+  speedUnit: "cm/s",
+  payload: z.union([oem, edge]),
+  decode: (message) => ("Records" in message ? records(message) : [report(message)]),
+});
+
+function records({ IMEI, SerNo, Records }: z.output<typeof oem>) {
+  return Records.map(({ Fields }, index) => {
+    const gps = Fields.find(({ FType }) => FType === 0);
+    const inputs = Fields.find(({ FType }) => FType === 2)?.DIn ?? null;
+    return {
+      path: `Records[${index}]`,
+      deviceId: IMEI ?? SerNo,
+      // Not the record's own time: without a new fix the old one is sent again.
+      fixTime: gps?.GpsUTC ?? null,
+      latitude: gps?.Lat ?? null,
+      longitude: gps?.Long ?? null,
+      speedMps: gps?.Spd ?? null,
+      headingDeg: gps?.Head ?? null,
+      noFix: !((gps?.GpsStat ?? 0) > 0),
+      details: { altitudeM: gps?.Alt, accuracyM: gps?.PosAcc, ignition: ignitionIn(inputs) },
+    };
+  });
+}
+
+function report({ date, device, lat, lng, posAcc, inputs }: z.output<typeof edge>) {
+  return {
+    path: "",
+    deviceId: device.imei ?? device.sn,
+    fixTime: date,
+    latitude: lat,
+    longitude: lng,
+    speedMps: null,
+    headingDeg: null,
+    details: { accuracyM: posAcc, ignition: ignitionIn(inputs) },
+  };
+}
+
+/** The lowest of the inputs' bits. */
+function ignitionIn(inputs: number | null): boolean | null {
+  return inputs === null || !Number.isInteger(inputs) ? null : (inputs & 1) === 1;
+}

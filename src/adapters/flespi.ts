@@ -1,0 +1,76 @@
+/** flespi: a bridge for some thousand kinds of hardware, as a list by HTTP stream or message by message by MQTT. */
+
+import { z } from "zod";
+import { defineAdapter } from "./adapter.ts";
+import { basic, bearer, customHeader } from "./auth.ts";
+import { degrees, epochSeconds, flag, id, isRecord, kilometres, kph, metres, number } from "./fields.ts";
+
+const message = z.object({
+  ident: id,
+  timestamp: epochSeconds,
+  "position.latitude": degrees,
+  "position.longitude": degrees,
+  "position.speed": kph,
+  "position.direction": degrees,
+  "position.altitude": metres,
+  "position.valid": flag,
+  "engine.ignition.status": flag,
+  "vehicle.mileage": kilometres,
+  "battery.level": number,
+});
+
+/** Their absence together says that the message is not about a position; one alone missing is damage. */
+const POSITION = ["position.latitude", "position.longitude", "position.valid"] as const;
+
+export const flespi = defineAdapter({
+  vendor: "flespi",
+  docs: "https://flespi.com/kb/messages-basic-information-units",
+  evidence: "documented",
+  transports: ["webhook", "mqtt"],
+  auth: [bearer(), customHeader(), basic()],
+  topics: ["flespi/message/gw/devices/+", "flespi/message/gw/channels/+/+"],
+  speedUnit: "kph",
+  ignore: (raw, { topic }) => {
+    // `state` topics hold one field each, retained and without its time.
+    const kind = topic[0] === "flespi" ? topic[1] : undefined;
+    if (kind !== undefined && kind !== "message") return kind;
+    const messages = Array.isArray(raw) ? raw : [raw];
+    return messages.length > 0 && messages.every(isTelemetry) ? "telemetry" : null;
+  },
+  ignores: "messages without any `position` field, and topics other than `message`",
+  payload: z.union([
+    z.array(message),
+    message
+      .refine(
+        ({ ident, timestamp }) => ident !== null || timestamp !== null,
+        "must have an ident or a timestamp",
+      )
+      .transform((one) => [one]),
+  ]),
+  decode: (messages, { topic }) => {
+    const [, , , origin, , identInTopic = null] = topic;
+    return messages.flatMap((each, index) => {
+      if (each.ident !== null && POSITION.every((field) => each[field] === null)) return [];
+      return {
+        path: topic.length > 0 ? "" : `[${index}]`,
+        deviceId: each.ident ?? (origin === "channels" ? identInTopic : null),
+        fixTime: each.timestamp,
+        latitude: each["position.latitude"],
+        longitude: each["position.longitude"],
+        speedMps: each["position.speed"],
+        headingDeg: each["position.direction"],
+        noFix: each["position.valid"] === false,
+        details: {
+          ignition: each["engine.ignition.status"],
+          odometerM: each["vehicle.mileage"],
+          altitudeM: each["position.altitude"],
+          batteryPct: each["battery.level"],
+        },
+      };
+    });
+  },
+});
+
+function isTelemetry(raw: unknown): boolean {
+  return isRecord(raw) && Object.hasOwn(raw, "ident") && !POSITION.some((field) => Object.hasOwn(raw, field));
+}

@@ -1,0 +1,38 @@
+/** Lytx: event recorders in service fleets; every five seconds a list of vehicles with up to 500 positions. */
+
+import { z } from "zod";
+import { defineAdapter } from "./adapter.ts";
+import { basic, bearer, customHeader, sharedKey } from "./auth.ts";
+import { degrees, id, isoTimeAssumedUtc, metres, mps, part } from "./fields.ts";
+
+const position = part({
+  timeInUtc: isoTimeAssumedUtc,
+  latitude: degrees,
+  longitude: degrees,
+  speedms: mps,
+  heading: degrees,
+  hAccuracyM: metres,
+});
+
+export const lytx = defineAdapter({
+  vendor: "lytx",
+  docs: "https://lytxdeveloperportal.redoc.ly/docs/webhook_gps",
+  evidence: "documented",
+  transports: ["webhook"],
+  auth: [sharedKey("apikey"), basic(), bearer(), customHeader()],
+  speedUnit: "mps",
+  payload: z.array(z.object({ vehicleId: id, gpsPositions: z.array(position) })),
+  decode: (vehicles) =>
+    vehicles.flatMap(({ vehicleId, gpsPositions }, vehicle) =>
+      gpsPositions.map((fix, index) => ({
+        path: `[${vehicle}].gpsPositions[${index}]`,
+        deviceId: vehicleId,
+        fixTime: fix.timeInUtc,
+        latitude: fix.latitude,
+        longitude: fix.longitude,
+        speedMps: fix.speedms,
+        headingDeg: fix.heading,
+        details: { accuracyM: fix.hAccuracyM },
+      })),
+    ),
+});

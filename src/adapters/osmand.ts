@@ -1,0 +1,141 @@
+/** OsmAnd's protocol: phones with Traccar Client and other apps, as a query, a form or JSON on one address. */
+
+import { z } from "zod";
+import { AT_RECEIPT, type Candidate } from "../reading.ts";
+import { defineAdapter, type Problems } from "./adapter.ts";
+import { addressList, basic, bearer, urlToken } from "./auth.ts";
+import * as fields from "./fields.ts";
+import { jsonOrForm } from "./form.ts";
+
+const { degrees, flag, id, isRecord, knots, metres, mps, number, part, text } = fields;
+
+/** In a query or form, where every value is text. */
+const report = z.object({
+  id,
+  deviceid: id,
+  lat: degrees,
+  lon: degrees,
+  speed: knots,
+  bearing: degrees,
+  heading: degrees,
+  valid: flag,
+  accuracy: metres,
+  altitude: metres,
+  batt: number,
+  driverUniqueId: text,
+});
+
+/** In JSON, as apps with Transistorsoft's library send it. */
+const located = z.object({
+  timestamp: fields.isoTime,
+  event: text,
+  odometer: metres,
+  coords: part({
+    latitude: degrees,
+    longitude: degrees,
+    speed: mps,
+    heading: degrees,
+    accuracy: metres,
+    altitude: metres,
+  }),
+  battery: part({ level: number }),
+});
+
+const json = z
+  .object({
+    device_id: id,
+    location: z.union([
+      located.refine(({ timestamp }) => timestamp !== null, "must have a timestamp"),
+      z.array(located).min(1),
+    ]),
+  })
+  .transform(({ device_id, location }) =>
+    [location]
+      .flat()
+      .map((fix, index) =>
+        fromJson(device_id, fix, Array.isArray(location) ? `location[${index}]` : "location"),
+      ),
+  );
+
+export const osmand = defineAdapter({
+  vendor: "osmand",
+  docs: "https://www.traccar.org/osmand/",
+  evidence: "source code",
+  transports: ["webhook"],
+  auth: [urlToken(), basic(), bearer(), addressList()],
+  methods: ["GET", "POST"],
+  format: jsonOrForm,
+  speedUnit: "knots",
+  ignore: (raw) => {
+    const inside = isRecord(raw) && isRecord(raw.location) ? raw.location : {};
+    return inside.event === "heartbeat" && !Object.hasOwn(inside, "coords") ? "heartbeat" : null;
+  },
+  ignores: "heartbeats without a position",
+  payload: z.union([json, z.record(z.string(), z.string())]),
+  // With an empty body all values are in the query, with a form sometimes the id.
+  decode: (message, { query }) => (Array.isArray(message) ? message : fromForm({ ...query, ...message })),
+});
+
+function fromJson(deviceId: string | null, fix: z.output<typeof located>, path: string): Candidate {
+  const { coords, battery } = fix;
+  const level = known(battery.level);
+  return {
+    path,
+    deviceId,
+    fixTime: fix.timestamp,
+    latitude: coords.latitude,
+    longitude: coords.longitude,
+    speedMps: known(coords.speed),
+    headingDeg: known(coords.heading),
+    details: {
+      accuracyM: known(coords.accuracy),
+      altitudeM: coords.altitude,
+      odometerM: fix.odometer,
+      batteryPct: level === null ? null : level * 100,
+      vendorEvent: fix.event,
+    },
+  };
+}
+
+function fromForm(sent: Readonly<Record<string, string>>): Candidate[] | Problems {
+  if (sent.id === undefined && sent.deviceid === undefined) return { problems: ["id: is missing"] };
+  const { lat, lon, ...rest } = report.parse({ ...coordinatesIn(sent.location), ...sent });
+  return [
+    {
+      path: "",
+      deviceId: rest.id ?? rest.deviceid,
+      fixTime: timeOf(sent.timestamp),
+      latitude: lat,
+      longitude: lon,
+      speedMps: rest.speed,
+      headingDeg: rest.bearing ?? rest.heading,
+      noFix: sent.valid !== undefined && rest.valid !== true,
+      details: {
+        accuracyM: rest.accuracy,
+        altitudeM: rest.altitude,
+        batteryPct: rest.batt,
+        driver: rest.driverUniqueId,
+      },
+    },
+  ];
+}
+
+/** `location=lat,lon` stands for the two by name. */
+function coordinatesIn(location: string | undefined): { lat?: string; lon?: string } {
+  const [lat, lon, ...more] = location?.split(",") ?? [];
+  return lat === undefined || lon === undefined || more.length > 0 ? {} : { lat, lon };
+}
+
+/** Seconds below 2^31, milliseconds from there on, or a date, without a zone in UTC; none means now. */
+function timeOf(timestamp: string | undefined): Candidate["fixTime"] {
+  if (timestamp === undefined) return AT_RECEIPT;
+  const since1970 = number.parse(timestamp);
+  if (since1970 === null) return null;
+  if (Number.isNaN(since1970)) return fields.isoTimeAssumedUtc.parse(timestamp);
+  return (since1970 < 2 ** 31 ? fields.epochSeconds : fields.epochMillis).parse(since1970);
+}
+
+/** Transistorsoft writes -1 for unknown. */
+function known(value: number | null): number | null {
+  return value === -1 ? null : value;
+}

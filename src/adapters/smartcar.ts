@@ -1,0 +1,138 @@
+/** Smartcar: cars' own connections through their makers; signed states, and a challenge when a webhook is set up. */
+
+import { createHmac } from "node:crypto";
+import { z } from "zod";
+import type { Candidate } from "../reading.ts";
+import { defineAdapter, otherThan, type Proof } from "./adapter.ts";
+import { hmac } from "./auth.ts";
+import { compass, degrees, epochMillis, id, isoTime, isRecord, number, part, text } from "./fields.ts";
+
+const LOCATION = "location-preciselocation";
+const ODOMETER = "odometer-traveleddistance";
+
+const place = { latitude: degrees, longitude: degrees, heading: degrees, direction: compass };
+const signal = part({
+  code: text,
+  body: part({ ...place, value: number, unit: text }),
+  status: part({ value: text }),
+  // When the maker had it from the car; Smartcar's own times are those of asking.
+  meta: part({ oemUpdatedAt: epochMillis }),
+});
+
+/** Version 4. All signals subscribed to come with each message, whichever of them changed. */
+const state = z
+  .object({
+    eventType: z.literal("VEHICLE_STATE"),
+    vehicleId: id,
+    data: z.object({ vehicle: part({ id }), signals: z.array(signal) }),
+  })
+  .transform(({ vehicleId, data: { vehicle, signals } }): Candidate[] => {
+    const location = signals.find(({ code }) => code === LOCATION);
+    const odometer = signals.find(({ code }) => code === ODOMETER)?.body;
+    const body = location?.body;
+    return [
+      {
+        path: "data.signals",
+        deviceId: vehicle.id ?? vehicleId,
+        fixTime: location?.meta.oemUpdatedAt ?? null,
+        latitude: body?.latitude ?? null,
+        longitude: body?.longitude ?? null,
+        speedMps: null,
+        headingDeg: body?.heading ?? body?.direction ?? null,
+        noFix: location?.status.value?.toUpperCase() === "ERROR",
+        details: {
+          odometerM: odometer?.unit === "km" && odometer.value !== null ? odometer.value * 1000 : null,
+        },
+      },
+    ];
+  });
+
+/** Version 2: answers of the API, one for each path asked. */
+const answers = z
+  .object({
+    eventName: z.enum(["schedule", "scheduled", "dynamic"]),
+    payload: z.object({
+      vehicles: z.array(
+        z.object({
+          vehicleId: id,
+          data: z.array(part({ path: text, body: part(place), headers: part({ "sc-data-age": isoTime }) })),
+        }),
+      ),
+    }),
+  })
+  .transform(({ payload: { vehicles } }): Candidate[] =>
+    vehicles.map(({ vehicleId, data }, index) => {
+      const location = data.find(({ path }) => path === "/location");
+      return {
+        path: `payload.vehicles[${index}]`,
+        deviceId: vehicleId,
+        fixTime: location?.headers["sc-data-age"] ?? null,
+        latitude: location?.body.latitude ?? null,
+        longitude: location?.body.longitude ?? null,
+        speedMps: null,
+        headingDeg: location?.body.heading ?? location?.body.direction ?? null,
+      };
+    }),
+  );
+
+/**
+ * What we sign when asked, and what we never take for a message: an answered challenge is a signature in the hands of
+ * whoever asked, so no body it covers may count as proven. Without braces it is no state of a vehicle anyway.
+ */
+const CHALLENGE = /^[\w.+/=-]{8,200}$/;
+/** A challenge with all its surroundings has some 500 bytes. */
+const MAX_VERIFY_BYTES = 4096;
+
+const signature = hmac({ algorithm: "sha256", header: "SC-Signature", encoding: "hex" });
+
+/** Signed, or without a signature nothing but a challenge, which has no other effect than its answer. */
+const signedOrChallenge: Proof = {
+  ...signature,
+  prove: (message, credentials) => {
+    if (CHALLENGE.test(Buffer.from(message.body.subarray(0, 256)).toString("latin1"))) return "wrong_proof";
+    const refused = signature.prove(message, credentials);
+    return refused === "missing_proof" && challengeIn(message.body) !== null ? null : refused;
+  },
+};
+
+export const smartcar = defineAdapter({
+  vendor: "smartcar",
+  docs: "https://smartcar.com/docs/api-reference/webhooks/events/overview",
+  evidence: "documented",
+  transports: ["webhook"],
+  auth: [signedOrChallenge],
+  speedUnit: "none",
+  handshake: (raw, message, { secrets }) => {
+    const challenge = challengeOf(raw);
+    if (challenge === null) return null;
+    // While the token is changed: the one by which the question is signed, where it is.
+    const signer = secrets.find((secret) => signature.prove(message, { secrets: [secret] }) === null);
+    const secret = signer ?? secrets.find((each) => each !== "");
+    const signed = secret === undefined ? "" : createHmac("sha256", secret).update(challenge).digest("hex");
+    return {
+      reply: { status: 200, contentType: "application/json", body: JSON.stringify({ challenge: signed }) },
+    };
+  },
+  ignore: otherThan("eventType", ["VEHICLE_STATE", "VERIFY"]),
+  ignores: "errors, and every other `eventType` than `VEHICLE_STATE`",
+  payload: z.union([state, answers]),
+  decode: (candidates) => candidates,
+});
+
+function challengeIn(body: Uint8Array): string | null {
+  if (body.length > MAX_VERIFY_BYTES) return null;
+  try {
+    // As strictly as the message is read later, or what passes here unsigned would be something else there.
+    return challengeOf(JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(body)));
+  } catch {
+    return null;
+  }
+}
+
+/** `eventType` in version 4, `eventName` in version 2. */
+function challengeOf(raw: unknown): string | null {
+  if (!isRecord(raw)) return null;
+  const inside = raw.eventType === "VERIFY" ? raw.data : raw.eventName === "verify" ? raw.payload : null;
+  const challenge = isRecord(inside) ? inside.challenge : null;
+  return typeof challenge === "string" && CHALLENGE.test(challenge) ? challenge : null;
+}

@@ -1,0 +1,60 @@
+/** Zubie: OBD dongles in small fleets; signed events of trips, with the place where the vehicle was. */
+
+import { z } from "zod";
+import { type DecodeContext, defineAdapter, otherThan } from "./adapter.ts";
+import { hmac } from "./auth.ts";
+import { degrees, id, isoTime, isRecord, part } from "./fields.ts";
+
+/** Those that a moving vehicle causes: in others the place is the last one known, under the time of the event. */
+const EVENTS = [
+  "trip_start",
+  "trip_end",
+  "trip_hard_brake",
+  "trip_severe_hard_brake",
+  "trip_rapid_accel",
+  "trip_over_speeding",
+  "vehicle_geofence_arrival",
+  "vehicle_geofence_departure",
+  "vehicle_impact",
+] as const;
+
+const common = { event: z.enum(EVENTS), timestamp: isoTime };
+const vehicle = z.object({
+  key: id,
+  vehicle_location: part({ point: part({ lat: degrees, lon: degrees }) }),
+});
+const event = z.union([
+  z.object({ ...common, vehicle }),
+  z.object({ ...common, car: vehicle }).transform(({ car, ...rest }) => ({ ...rest, vehicle: car })),
+]);
+
+const others = otherThan("event", EVENTS);
+
+export const zubie = defineAdapter({
+  vendor: "zubie",
+  docs: "https://developer.zubie.com/webhooks/index.html",
+  evidence: "documented",
+  transports: ["webhook"],
+  auth: [hmac({ algorithm: "sha256", header: "Zubie-Signature", encoding: "base64" })],
+  speedUnit: "none",
+  ignore: Object.assign(
+    (raw: unknown, context: DecodeContext) =>
+      others(isRecord(raw) && isRecord(raw.context) ? raw.context : raw, context),
+    { discriminator: "event" },
+  ),
+  ignores: "device, battery, fuel, maintenance, schedule and trouble code events",
+  // The events API wraps the same event in `context`.
+  payload: z.union([event, z.object({ context: event }).transform(({ context }) => context)]),
+  decode: ({ event, timestamp, vehicle }) => [
+    {
+      path: "",
+      deviceId: vehicle.key,
+      fixTime: timestamp,
+      latitude: vehicle.vehicle_location.point.lat,
+      longitude: vehicle.vehicle_location.point.lon,
+      speedMps: null,
+      headingDeg: null,
+      details: { vendorEvent: event },
+    },
+  ],
+});
