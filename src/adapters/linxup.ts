@@ -22,9 +22,6 @@ const tracker = { trackerId: id };
 const one = z.object({ ...position, tracker: z.object(tracker) });
 const many = z.array(part({ ...position, tracker: part(tracker) }));
 
-/** Messages have no type: the key that only one kind has, and the kind's name. */
-const OTHER_KINDS = { startDateTime: "trip", stopType: "stop", eventType: "geofence", alertId: "alert" };
-
 export const linxup = defineAdapter({
   vendor: "linxup",
   docs: "https://www.linxup.com",
@@ -32,10 +29,7 @@ export const linxup = defineAdapter({
   transports: ["webhook"],
   auth: [bearer()],
   speedUnit: "mph",
-  ignore: (raw) =>
-    isRecord(raw)
-      ? (Object.entries(OTHER_KINDS).find(([key]) => Object.hasOwn(raw, key))?.[1] ?? null)
-      : null,
+  ignore: (raw) => (isRecord(raw) ? otherKind(raw) : null),
   ignores: "trips, stops, fences and alerts, which Linxup sends to addresses of their own",
   payload: z.union([
     one.transform((position) => [{ ...position, path: "" }]),
@@ -63,3 +57,15 @@ export const linxup = defineAdapter({
       },
     })),
 });
+
+/** Messages have no type, but keys that only one kind has; unsaid ones may be in any. */
+function otherKind(raw: Record<string, unknown>): string | null {
+  if (said(raw.startDateTime)) return "trip";
+  if (said(raw.stopType)) return "stop";
+  if (said(raw.alertId)) return "alert";
+  return typeof raw.eventType === "string" && raw.eventType.startsWith("FENCE_") ? "geofence" : null;
+}
+
+function said(value: unknown): boolean {
+  return id.parse(value) !== null;
+}
