@@ -89,7 +89,7 @@ const signature = hmac({ algorithm: "sha256", header: "SC-Signature", encoding: 
 const signedOrChallenge: Proof = {
   ...signature,
   prove: (message, credentials) => {
-    if (CHALLENGE.test(Buffer.from(message.body.subarray(0, 256)).toString("latin1"))) return "wrong_proof";
+    if (CHALLENGE.test(Buffer.from(message.body.subarray(0, 201)).toString("latin1"))) return "wrong_proof";
     const refused = signature.prove(message, credentials);
     return refused === "missing_proof" && challengeIn(message.body) !== null ? null : refused;
   },
