@@ -259,6 +259,7 @@ export function createDelivery(options: DeliveryOptions) {
       events.sweepFound({ what: "settled_elsewhere", count: 1 });
       return;
     }
+    if (attempt) tellGates(destination, settlement);
     tellSettlement(destination, name, records, fates, settlement);
     if (result.convicted > 0) {
       const { convicted: pings } = result;
@@ -299,6 +300,9 @@ export function createDelivery(options: DeliveryOptions) {
       newestPingAgeMs: now - fixTimeAt(records, sending.at(-1) ?? 0),
       decision: settlement.decision,
     });
+  }
+
+  function tellGates(destination: QueueDestination, settlement: Settlement): void {
     for (const [gate, who, state] of [
       [settlement.scope, null, "paused"],
       [settlement.destination, destination.name, "blocked"],
@@ -309,7 +313,7 @@ export function createDelivery(options: DeliveryOptions) {
         destination: who,
         state,
         reason: gate.reason,
-        untilMs: gate.waitMs === null ? null : now + gate.waitMs,
+        untilMs: gate.waitMs === null ? null : Date.now() + gate.waitMs,
       });
     }
   }

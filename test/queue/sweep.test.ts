@@ -1,0 +1,218 @@
+/** What the sweep puts right: lost jobs, expired pings nobody comes for, and streams beyond their budgets. */
+
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { type StreamBudget, startSweep } from "../../src/queue/sweep.ts";
+import { messageOf, readingOf, startLine } from "../parts/line.ts";
+import { type Store, startStores } from "../parts/store.ts";
+import { until } from "../parts/wait.ts";
+
+let stores: Awaited<ReturnType<typeof startStores>>;
+beforeAll(async () => {
+  stores = await startStores();
+});
+afterAll(() => stores.close());
+
+const cleanups: (() => void)[] = [];
+afterEach(() => {
+  for (const end of cleanups.splice(0)) end();
+});
+
+/** Sweeps a store; what it found is collected. */
+function sweep(store: Store, budgets: StreamBudget[] = []) {
+  const found: string[] = [];
+  const trimmed: { stream: string; noRoom: number; tooOld: number }[] = [];
+  const running = startSweep({
+    redis: store.db,
+    destinations: store.destinations,
+    budgets,
+    found: (destination, lane) => found.push(`${destination}|${lane}`),
+    silent: (_destination, _lane, batchId) => found.push(batchId),
+    trimmed: ({ stream, noRoom, tooOld }) => trimmed.push({ stream, noRoom, tooOld }),
+    failed: (error) => found.push(String(error)),
+  });
+  cleanups.push(() => running.stop());
+  return { found, trimmed };
+}
+
+const fleet = (n: number, prefix = "v") => Array.from({ length: n }, (_, i) => readingOf(`${prefix}${i}`, 1));
+
+describe("a batch whose job was lost", () => {
+  it("is woken again and delivered", async () => {
+    const line = await startLine({ destination: { lanes: 1 }, requestTimeoutMs: 1000 });
+    try {
+      // The batch is cut, its job disappears from BullMQ, and the process that held it is gone.
+      line.sandbox.faults.set({ kind: "hang", when: "before_accepting", times: 1 });
+      await line.keep(fleet(5));
+      await until(() => line.sandbox.summary().requests === 1, { what: "the request" });
+      const [lane] = await line.db.smembers(`${line.destination.scope}:lanes`);
+      const batch = await line.db.hget(`${line.destination.scope}:lane:${lane}`, "batch");
+      await line.queue.close();
+      const jobs = await line.db.keys("{waypost-jobs}*");
+      if (jobs.length > 0) await line.db.del(jobs);
+      await line.db.hset(`${line.destination.scope}:lane:${lane}`, "batch", String(batch));
+      const other = line.another();
+      await until(
+        async () =>
+          (await other.queryStatus()).destinations[0]?.waiting === 0 && line.sandbox.summary().accepted === 5,
+        { what: "delivery by the other", withinMs: 20_000 },
+      );
+    } finally {
+      await line.close();
+    }
+  });
+
+  it("is told once it has been silent for three seconds; a lane without a batch at once", async () => {
+    const store = stores.open();
+    await store.add(fleet(5));
+    const { id } = await store.batch();
+    await store.db.hset(`${store.scope}:lane:acme|0`, "beat", Date.now() - 3500);
+    const { found } = sweep(store);
+    await until(() => found.includes(id), { what: "the silent batch" });
+    // Its key is gone: the lane is free again.
+    await store.db.del(`${store.scope}:b:${id}`);
+    await store.add(fleet(5, "w"));
+    await until(() => found.includes("acme|0"), { what: "the lane" });
+    expect(await store.db.hget(`${store.scope}:lane:acme|0`, "batch")).toBeNull();
+  });
+});
+
+describe("expired pings behind a shut gate", () => {
+  it("leave the arrival list, the history and the newest of each unit", async () => {
+    const store = stores.open({ destination: { maxAgeMs: 20_000 } });
+    const receivedAt = Date.now() - 15_000;
+    const aging = (device: string, ago: number) => readingOf(device, ago, { receivedAt });
+    await store.add(Array.from({ length: 600 }, (_, i) => aging(`u${i % 300}`, 17 + i / 1000)));
+    const { id, records } = await store.batch();
+    expect(records).toHaveLength(100);
+    await store.db.hset(
+      `${store.scope}:gate:acme`,
+      "state",
+      "paused",
+      "until",
+      Date.now() + 600_000,
+      "reason",
+      "not_found",
+      "since",
+      Date.now(),
+    );
+    await store.add([readingOf("w", 19)]);
+    await store.add(fleet(10, "fresh").map((each) => ({ ...each, fixTime: Date.now() + 60_000 })));
+    sweep(store);
+    await until(async () => (await store.account()).expired === 501, {
+      what: "them to expire",
+      withinMs: 30_000,
+    });
+    expect(await store.account()).toMatchObject({ waiting: 10, inFlight: 100 });
+    expect(await store.parted()).toEqual([]);
+    await store.db.del(`${store.scope}:gate:acme`, `${store.scope}:lane:acme|0`, `${store.scope}:b:${id}`);
+    // What is left of the order of units does no harm.
+    expect((await store.batch()).records).toHaveLength(10);
+  });
+
+  it("leave the pieces of a refused batch too", async () => {
+    const store = stores.open({ destination: { maxAgeMs: 3000 } });
+    await store.add(fleet(4));
+    const { id } = await store.batch();
+    const p = store.scope;
+    await store.db.rename(`${p}:b:${id}`, `${p}:b:piece`);
+    await store.db.rpush(`${p}:pieces:acme|0`, "piece");
+    await store.db.rpoplpush(`${p}:b:piece`, `${p}:suspects:acme|0`);
+    await store.db.del(`${p}:lane:acme|0`);
+    expect(await store.account()).toMatchObject({ inFlight: 4 });
+    sweep(store);
+    await until(async () => (await store.account()).expired === 4, { what: "them to expire" });
+    expect(await store.account()).toMatchObject({ inFlight: 0, waiting: 0 });
+    expect(await store.parted()).toEqual([]);
+    expect(await store.db.keys(`${p}:pieces:*`)).toEqual([]);
+    expect(await store.db.keys(`${p}:suspects:*`)).toEqual([]);
+  });
+});
+
+describe("a stream with a budget", () => {
+  const malformed = (store: Store, n: number, bytes: number) =>
+    Promise.all(
+      Array.from({ length: n }, (_, i) =>
+        store.keep.keep({
+          kind: "malformed",
+          source: "vans",
+          receivedAt: Date.now(),
+          reason: "malformed",
+          problems: ["no list"],
+          message: {
+            method: "POST",
+            retained: false,
+            headers: { "x-signature": "s3cret", "content-type": "application/json" },
+            query: { token: "s3cret", unit: "7" },
+            receivedAt: Date.now(),
+            body: Buffer.alloc(bytes, String(i % 10)),
+          },
+        }),
+      ),
+    );
+
+  it("loses its oldest entries first, as many as need to go, and they are counted", async () => {
+    const store = stores.open();
+    await malformed(store, 1000, 500);
+    const { trimmed } = sweep(store, [{ name: "quarantine", bytes: 50_000, maxAgeMs: 3_600_000 }]);
+    const { quarantine } = await until(
+      async () => {
+        const status = await store.status();
+        return status.quarantine.bytes <= 50_000 && status;
+      },
+      { what: "the quarantine to be trimmed" },
+    );
+    expect(quarantine.count).toBeGreaterThan(50);
+    expect(quarantine.count + trimmed.reduce((sum, { noRoom }) => sum + noRoom, 0)).toBe(1000);
+    expect(trimmed.every(({ stream, tooOld }) => stream === "quarantine" && tooOld === 0)).toBe(true);
+    expect(await store.account()).toMatchObject({ messages: 1000, malformed: 1000 });
+    expect(await store.parted()).toEqual([]);
+  });
+
+  it("loses what is too old, and its size falls to zero exactly", async () => {
+    const store = stores.open();
+    await malformed(store, 30, 100);
+    const { trimmed } = sweep(store, [{ name: "quarantine", bytes: 1e9, maxAgeMs: 0 }]);
+    await until(async () => (await store.status()).quarantine.count === 0, { what: "an empty quarantine" });
+    expect((await store.status()).quarantine.bytes).toBe(0);
+    expect(trimmed.reduce((sum, { tooOld }) => sum + tooOld, 0)).toBe(30);
+  });
+
+  it("keeps nothing that could prove a sender", async () => {
+    const store = stores.open();
+    await malformed(store, 1, 10);
+    const [entry] = await store.db.xrange(`${store.scope}:quarantine`, "-", "+");
+    expect(JSON.stringify(entry)).not.toContain("s3cret");
+    expect(JSON.stringify(entry)).toContain("application/json");
+  });
+});
+
+describe("the sizes of ledger and dead letters", () => {
+  it("fall to zero with their last entry, so that a budget never creeps", async () => {
+    const line = await startLine({
+      destination: { lanes: 1 },
+      budgets: [
+        { name: "ledger", bytes: 1e9, maxAgeMs: 2000 },
+        { name: "dead", bytes: 1e9, maxAgeMs: 2000 },
+        { name: "quarantine", bytes: 1e9, maxAgeMs: 2000 },
+      ],
+    });
+    try {
+      line.sandbox.faults.set({ kind: "fail", match: { unitId: "v3" }, message: "no" });
+      for (let i = 0; i < 5; i++) {
+        await line.queue.keep.keep(messageOf(fleet(20)));
+        await line.empty();
+      }
+      const sizes = async () => line.db.hgetall(`${line.destination.scope}:sizes`);
+      expect(Number((await sizes()).ledger)).toBeGreaterThan(0);
+      const isGone = async () => {
+        const { ledger, deadLetters } = await line.queue.queryStatus();
+        return ledger.batches + deadLetters.count === 0;
+      };
+      await until(isGone, { what: "the streams to be trimmed" });
+      expect(await sizes()).toMatchObject({ ledger: "0", dead: "0" });
+      expect(line.told.some(({ event }) => event.what === "ledger_too_old")).toBe(true);
+    } finally {
+      await line.close();
+    }
+  });
+});
