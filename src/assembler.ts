@@ -90,11 +90,10 @@ export function createAssembler(): Assembler {
     const { fragment: _, ...whole } = part;
     given.push({
       ...whole,
-      fixTime: part.fixTime ?? AT_RECEIPT,
       latitude: latitude.value,
       longitude: longitude.value,
-      speedMps: fresh(assembly.speedMps, receivedAt),
-      headingDeg: fresh(assembly.headingDeg, receivedAt),
+      speedMps: fresh(assembly.speedMps, longitude, receivedAt),
+      headingDeg: fresh(assembly.headingDeg, longitude, receivedAt),
       noFix: assembly.noFix,
     });
     return given;
@@ -111,11 +110,13 @@ export function createAssembler(): Assembler {
       const { receivedAt, retained } = message;
       const assembled = candidates.flatMap((candidate) => {
         if (!candidate.fragment) return [candidate];
+        const { deviceId, noFix } = candidate;
+        const isOld = retained && isTimeless(candidate);
+        // What the broker kept of the lock is how it stands: it is told only when it changes.
+        if (deviceId && isOld && noFix !== undefined) assemblyOf(source, deviceId).noFix = noFix;
         // Admit has words for both: a part of no device, and one that may be a year old.
-        if (candidate.deviceId === null || candidate.deviceId === "" || (retained && isTimeless(candidate))) {
-          return hasCoordinate(candidate) ? [candidate] : [];
-        }
-        return add(assemblyOf(source, candidate.deviceId), candidate, receivedAt);
+        if (!deviceId || isOld) return hasCoordinate(candidate) ? [candidate] : [];
+        return add(assemblyOf(source, deviceId), candidate, receivedAt);
       });
       given.set(message, assembled);
       return assembled;
@@ -135,8 +136,10 @@ function ofOnePosition(one: Seen<number>, other: Seen<number>): boolean {
   return one.fixTime === other.fixTime && Math.abs(one.receivedAt - other.receivedAt) <= WINDOW_MS;
 }
 
-function fresh(seen: Seen<number> | null, now: number): number | null {
-  return seen !== null && Math.abs(now - seen.receivedAt) <= WINDOW_MS ? seen.value : null;
+/** Speed and heading may be without a time beside a place that has one. */
+function fresh(seen: Seen<number> | null, place: Seen<number>, now: number): number | null {
+  if (seen === null || Math.abs(now - seen.receivedAt) > WINDOW_MS) return null;
+  return seen.fixTime === null || seen.fixTime === place.fixTime ? seen.value : null;
 }
 
 /** Still marked as a fragment: admit rejects it as `incomplete`. */

@@ -3,11 +3,13 @@
 import type { Adapter } from "./adapter.ts";
 import { azuga } from "./azuga.ts";
 import { bluesNotehub } from "./blues-notehub.ts";
+import { bmwCardata } from "./bmw-cardata.ts";
 import { bouncie } from "./bouncie.ts";
 import { chirpstack } from "./chirpstack.ts";
 import { digitalMatter } from "./digital-matter.ts";
 import { dimo } from "./dimo.ts";
 import { flespi } from "./flespi.ts";
+import { geotab } from "./geotab.ts";
 import { gpsInsight } from "./gps-insight.ts";
 import { gpsd } from "./gpsd.ts";
 import { gpslogger } from "./gpslogger.ts";
@@ -22,14 +24,18 @@ import { nmea } from "./nmea.ts";
 import { onestepgps } from "./onestepgps.ts";
 import { osmand } from "./osmand.ts";
 import { overland } from "./overland.ts";
+import { ovms } from "./ovms.ts";
 import { owntracks } from "./owntracks.ts";
 import { particleTracker } from "./particle-tracker.ts";
 import { ruptela } from "./ruptela.ts";
 import { samsara } from "./samsara.ts";
+import { samsaraFeed } from "./samsara-feed.ts";
 import { sigfox } from "./sigfox.ts";
 import { smartcar } from "./smartcar.ts";
 import { surfsight } from "./surfsight.ts";
 import { teltonika } from "./teltonika.ts";
+import { teslaFleetTelemetry } from "./tesla-fleet-telemetry.ts";
+import { teslamate } from "./teslamate.ts";
 import { theThingsStack } from "./the-things-stack.ts";
 import { tive } from "./tive.ts";
 import { traccar } from "./traccar.ts";
@@ -40,11 +46,13 @@ import { zubie } from "./zubie.ts";
 export const adapters: readonly Adapter[] = [
   azuga,
   bluesNotehub,
+  bmwCardata,
   bouncie,
   chirpstack,
   digitalMatter,
   dimo,
   flespi,
+  geotab,
   gpsInsight,
   gpsd,
   gpslogger,
@@ -59,14 +67,18 @@ export const adapters: readonly Adapter[] = [
   onestepgps,
   osmand,
   overland,
+  ovms,
   owntracks,
   particleTracker,
   ruptela,
   samsara,
+  samsaraFeed,
   sigfox,
   smartcar,
   surfsight,
   teltonika,
+  teslaFleetTelemetry,
+  teslamate,
   theThingsStack,
   tive,
   traccar,

@@ -7,6 +7,7 @@ import { parse } from "yaml";
 import { type Adapter, type Credentials, type Message, read } from "../../src/adapters/adapter.ts";
 import { adapters } from "../../src/adapters/index.ts";
 import { json } from "../../src/adapters/json.ts";
+import { createAssembler } from "../../src/assembler.ts";
 import { examine } from "../../src/decode.ts";
 import { admit } from "../../src/reading.ts";
 import { lowerCased } from "../parts/fixtures.ts";
@@ -34,6 +35,8 @@ interface Sample {
   name: string;
   adapter: Adapter;
   message: Message;
+  /** Where one position is spread over several: those that came before it. */
+  before?: readonly Message[];
   credentials: Credentials;
   expected: Expected[];
 }
@@ -50,14 +53,16 @@ describe.skipIf(skip !== false)(`samples${skip === false ? "" : ` (skipped: ${sk
   it.each(samples.map((sample) => [sample.name, sample] as const))(
     "%s gives the readings expected",
     (_, sample) => {
-      const { adapter, message, expected } = sample;
+      const { adapter, message, before = [], expected } = sample;
       const speedUnit = adapter.speedUnit === "required" ? ASSUMED_UNIT : undefined;
-      const { kind, readings } = examine(adapter, message, {
-        speedUnit,
-        options: adapter.options?.parse(undefined),
-      });
-      expect(kind).not.toBe("malformed");
-      expectReadings(readings, expected);
+      const settings = { speedUnit, options: adapter.options?.parse(undefined) } as const;
+      const assembler = createAssembler();
+      const examined = [...before, message].map((sent) => examine(adapter, sent, settings, assembler));
+      for (const { kind } of examined) expect(kind).not.toBe("malformed");
+      expectReadings(
+        examined.flatMap(({ readings }) => readings),
+        expected,
+      );
     },
   );
 
@@ -222,24 +227,36 @@ function webhookSamples(adapter: Adapter): Sample[] {
 
 function mqttSamples(adapter: Adapter, shape = adapter.vendor): Sample[] {
   return casesOf(`mqtt/${shape}/`).map(({ name, folder, json }) => {
-    const file = [`${name}.json`, `${name}.txt`].find((candidate) => existsSync(new URL(candidate, folder)));
-    const { receivedAt, retain } = json("meta");
-    const message = {
-      body: readFileSync(new URL(file ?? name, folder)),
-      topic: readFileSync(new URL(`${name}.topic.txt`, folder), "utf8").trim(),
-      headers: {},
-      query: {},
-      receivedAt: Date.parse(receivedAt),
-      retained: retain === true,
-    };
+    const sent = mqttMessages(name, folder, json);
+    const message = sent.at(-1);
+    if (!message) throw new Error(`${name} holds no message`);
     return {
       name: `mqtt/${shape}/${name}`,
       adapter,
       message,
+      before: sent.slice(0, -1),
       credentials: { secrets: [] },
       expected: json("expected"),
     };
   });
+}
+
+function mqttMessages(name: string, folder: URL, json: (part: string) => ReturnType<typeof JSON.parse>) {
+  const message = (topic: string, body: Buffer, receivedAt: string, retained: boolean): Message => ({
+    ...{ topic, body, retained, receivedAt: Date.parse(receivedAt) },
+    ...{ headers: {}, query: {} },
+  });
+  if (existsSync(new URL(`${name}.sequence.json`, folder))) {
+    const sequence: { topic: string; payload: string; receivedAt: string; retain?: boolean }[] =
+      json("sequence");
+    return sequence.map(({ topic, payload, receivedAt, retain = false }) =>
+      message(topic, Buffer.from(payload), receivedAt, retain),
+    );
+  }
+  const file = [`${name}.json`, `${name}.txt`].find((candidate) => existsSync(new URL(candidate, folder)));
+  const topic = readFileSync(new URL(`${name}.topic.txt`, folder), "utf8").trim();
+  const { receivedAt, retain } = json("meta");
+  return [message(topic, readFileSync(new URL(file ?? name, folder)), receivedAt, retain === true)];
 }
 
 function casesOf(path: string) {

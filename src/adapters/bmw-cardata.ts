@@ -1,0 +1,38 @@
+/** BMW CarData's stream: data points each with a time of its own, in messages that carry any part of them. */
+
+import { z } from "zod";
+import { defineAdapter } from "./adapter.ts";
+import { degrees, id, isoTime, isRecord, part } from "./fields.ts";
+import { fragment } from "./fragment.ts";
+
+const LOCATION = "vehicle.cabin.infotainment.navigation.currentLocation";
+const PARTS = { heading: "headingDeg", latitude: "latitude", longitude: "longitude" } as const;
+
+export const bmwCardata = defineAdapter({
+  vendor: "bmw-cardata",
+  docs: "https://bmw-cardata.bmwgroup.com/customer/public/api-documentation",
+  evidence: "seen in code",
+  transports: ["mqtt"],
+  auth: [],
+  topics: ["+/+"],
+  // There is no speed beside the location.
+  speedUnit: "none",
+  ignore: (raw) => {
+    const keys = isRecord(raw) && isRecord(raw.data) ? Object.keys(raw.data) : [];
+    return keys.length === 0 || keys.some((key) => key.startsWith(LOCATION)) ? null : "no-location";
+  },
+  ignores: "messages without a data point of `currentLocation`",
+  payload: z.object({
+    vin: id,
+    data: z
+      .record(z.string(), part({ timestamp: isoTime, value: degrees }))
+      .refine((points) => Object.keys(points).length > 0, "holds no data point"),
+  }),
+  decode: ({ vin, data }, { topic }) =>
+    Object.entries(PARTS).flatMap(([name, field]) => {
+      const point = data[`${LOCATION}.${name}`];
+      if (point === undefined) return [];
+      const deviceId = topic.at(-1) ?? vin;
+      return [fragment({ path: "data", deviceId, fixTime: point.timestamp, [field]: point.value })];
+    }),
+});
