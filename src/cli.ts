@@ -11,6 +11,7 @@ import { decodeCommand } from "./decode.ts";
 import { runDemo } from "./demo.ts";
 import { publishTo } from "./mqtt.ts";
 import { SPEED_UNITS } from "./reading.ts";
+import { redriveCommand } from "./redrive-command.ts";
 import { replayCommand } from "./replay-command.ts";
 import { startGateway, VERSION } from "./server.ts";
 
@@ -58,12 +59,14 @@ program
     "JSON array of {topic, payload, receivedAt, retain?} instead of standard input",
   )
   .option("--options <json>", "the source's options", json)
+  .option("--quarantined", "standard input is a message from /quarantine/<id> of the ops endpoint")
   .action(async (vendor: string, { headers, sequence, ...options }: DecodeOptions) => {
     const body = sequence ? new Uint8Array() : await buffer(process.stdin);
     const request = { vendor, ...options, headersFile: headers, sequenceFile: sequence };
     process.stdout.write(`${JSON.stringify(await decodeCommand(request, body))}\n`);
   });
 
+program.addCommand(redriveCommand({ configOrExit, say }));
 program.addCommand(replayCommand({ configOrExit, say, publishTo }));
 
 program
@@ -101,6 +104,7 @@ interface DecodeOptions {
   speedUnit?: string;
   receivedAt?: string;
   retained?: boolean;
+  quarantined?: boolean;
   sequence?: string;
   options?: unknown;
 }

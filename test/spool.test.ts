@@ -12,7 +12,7 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { Message } from "../src/adapters/adapter.ts";
-import type { Intake, Source } from "../src/intake.ts";
+import type { Intake, IntakeResult, Source } from "../src/intake.ts";
 import { openSpool, type Spool } from "../src/spool.ts";
 import { encodeSpooled, readSpoolFile } from "../src/spool-file.ts";
 import { until } from "./parts/wait.ts";
@@ -46,10 +46,10 @@ function messageOf(text: string, more: Partial<Message> = {}): Message {
 /** Intake whose storage can be taken away; remembers what it was given, in order. */
 function storage() {
   const state = { away: true, taken: [] as { text: string; message: Message; proven: boolean }[] };
-  const take = async (message: Message, proven: boolean) => {
-    if (state.away) return { kind: "unkept", reason: "storage_unavailable", retryAfterS: 5 } as const;
+  const take = async (message: Message, proven: boolean): Promise<IntakeResult> => {
+    if (state.away) return { kind: "unkept", reason: "storage_unavailable", retryAfterS: 5 };
     state.taken.push({ text: Buffer.from(message.body).toString(), message, proven });
-    return { kind: "kept", candidates: 1, kept: 1, duplicates: 0, rejections: [] } as const;
+    return { kind: "kept", candidates: 1, kept: 1, duplicates: 0, rejections: [] };
   };
   const intake: Intake = {
     accept: (_, message) => take(message, false),

@@ -61,18 +61,18 @@ export function createQuarantine(redis: Redis) {
   /** The newest first. */
   async function list(scope: string, limit: number): Promise<QuarantinedMessage[]> {
     const entries = await redis.xrevrangeBuffer(keys.quarantine(scope), "+", "-", "COUNT", limit);
-    return entries.map(([id, fields]) => toMessage(id, fields));
+    return entries.map(([id, fields]) => toQuarantined(id, fields));
   }
 
   async function find(scope: string, id: string): Promise<QuarantinedMessage | null> {
     const [entry] = await redis.xrangeBuffer(keys.quarantine(scope), id, id);
-    return entry ? toMessage(...entry) : null;
+    return entry ? toQuarantined(...entry) : null;
   }
 
   return { add, list, find };
 }
 
-function toMessage(id: Buffer, fields: readonly Buffer[]): QuarantinedMessage {
+export function toQuarantined(id: Buffer, fields: readonly Buffer[]): QuarantinedMessage {
   // Names stand at even places; a value may read like one of them.
   const field = (name: string) =>
     fields[fields.findIndex((each, i) => i % 2 === 0 && each.toString() === name) + 1];

@@ -3,8 +3,9 @@
 import { Counter, Registry } from "prom-client";
 import { createOpsApp, type OpsParts, type PingQuery } from "../../src/ops/app.ts";
 import { createClockWatch } from "../../src/ops/clocks.ts";
+import type { UnitQuery } from "../../src/ops/questions.ts";
 import type { QueueStatus } from "../../src/status.ts";
-import { AT, healthy } from "./sample.ts";
+import { AT, healthy, unitAnswer, wholeMessage } from "./sample.ts";
 
 export const TOKEN = "correct horse battery staple";
 
@@ -17,6 +18,7 @@ export function opsApp(changes: Partial<OpsParts> = {}) {
     fault: null as Error | null,
     asked: 0,
     pingQueries: [] as PingQuery[],
+    unitQueries: [] as UnitQuery[],
     failures: [] as string[],
   };
   const queryStatus = async (): Promise<QueueStatus> => {
@@ -33,6 +35,24 @@ export function opsApp(changes: Partial<OpsParts> = {}) {
       return { items: [item], reachesBackTo: AT };
     },
     spool: () => null,
+    redrive: {
+      redriveDeadLetters: async (filter, mode) => ({ what: "dead letters", filter, mode }),
+      redriveQuarantine: async (filter, mode) => ({ what: "quarantine", filter, mode }),
+      async *exportDeadLetters() {
+        yield { id: "1-0" };
+        yield { id: "2-0" };
+      },
+      async *exportQuarantine() {},
+    },
+    pollers: () => [],
+    queryUnit: async (query) => {
+      state.unitQueries.push(query);
+      return query.destination === "acme-austin" ? unitAnswer() : null;
+    },
+    queryMessage: async (id, from) => {
+      const message = wholeMessage();
+      return id === message.id && (from === null || from === message.source) ? message : null;
+    },
     brokers: () => [
       { name: "yard", kind: "client", state: "connected", since: AT, reason: null, unkept: 4, clients: null },
       {

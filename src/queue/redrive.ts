@@ -1,0 +1,182 @@
+/** Finds dead letters and quarantined messages by what an operator knows of them, and sends them on their way again. */
+
+import type { Redis } from "ioredis";
+import type { KeepEntry } from "../intake.ts";
+import { externalIdOf } from "../servicetitan/ping.ts";
+import type { QueueDestination } from "./destination.ts";
+import { keys } from "./keys.ts";
+import { run, script } from "./lua.ts";
+import { type QuarantinedMessage, toQuarantined } from "./quarantine.ts";
+import { decodeRecord } from "./record.ts";
+
+/** Everything given has to fit; nothing given fits everything. */
+export interface RedriveFilter {
+  source?: string | undefined;
+  destination?: string | undefined;
+  unit?: string | undefined;
+  reason?: string | undefined;
+  /** When it was set aside, UTC milliseconds since 1970, both ends included. */
+  from?: number | undefined;
+  to?: number | undefined;
+}
+
+export interface DeadLetter {
+  id: string;
+  /** UTC milliseconds since 1970: when it was given up. */
+  at: number;
+  destination: string;
+  source: string;
+  unit: string;
+  externalId: string;
+  fixTime: number;
+  reason: string;
+  message: string;
+}
+
+/** ARGV: entry id, lane, line, maxAgeMs or "". The letter leaves the stream and waits again, or expires, in one step. */
+const REVIVE = script(`
+local id, lane, line = ARGV[1], ARGV[2], ARGV[3]
+local entry = redis.call('XRANGE', p .. ':dead', id, id)[1]
+if not entry then return { 'gone' } end
+local field = {}
+for i = 1, #entry[2], 2 do field[entry[2][i]] = entry[2][i + 1] end
+local r = field.record
+redis.call('XDEL', p .. ':dead', id)
+redis.call('HINCRBY', p .. ':sizes', 'dead', -(tonumber(field.n) or 0))
+local source = sourceOf(r)
+count(source, 'deadLettered', -1)
+redis.call('HINCRBY', p .. ':dest:' .. field.destination, 'deadLetters', -1)
+local maxAge = tonumber(ARGV[4])
+local answer = 'waiting'
+if maxAge and fixTimeOf(r) < now - maxAge then
+  count(source, 'expired', 1)
+  answer = 'expired'
+else
+  redis.call('RPUSH', p .. ':q:' .. line, r)
+  redis.call('SADD', p .. ':lanes', lane)
+  redis.call('SADD', p .. ':lines:' .. lane, source)
+  redis.call('HINCRBY', p .. ':dest:' .. field.destination, 'bytes', #r)
+end
+writeCounts()
+return { answer }
+`);
+
+/** ARGV: entry id. The message is counted anew when it is taken in again, so its old count goes with it. */
+const RELEASE = script(`
+local entry = redis.call('XRANGE', p .. ':quarantine', ARGV[1], ARGV[1])[1]
+if not entry then return { 0 } end
+local field = {}
+for i = 1, #entry[2], 2 do field[entry[2][i]] = entry[2][i + 1] end
+redis.call('XDEL', p .. ':quarantine', ARGV[1])
+redis.call('HINCRBY', p .. ':sizes', 'quarantine', -(tonumber(field.n) or 0))
+count(field.source, 'messages', -1)
+count(field.source, 'malformed', -1)
+count(field.source, 'malformed:' .. field.reason, -1)
+writeCounts()
+return { 1 }
+`);
+
+export interface RedriveOptions {
+  redis: Redis;
+  destinations: ReadonlyMap<string, QueueDestination>;
+  /** Which line (`destination|lane|source`) a unit's pings wait in. */
+  lineOf(destination: string, unit: string, source: string): string;
+  arrived(line: string, length: number): void;
+}
+
+export type Redrive = ReturnType<typeof createRedrive>;
+
+/** Entries read at a time: a stream may hold hundreds of thousands. */
+const PAGE = 500;
+
+export function createRedrive({ redis, destinations, lineOf, arrived }: RedriveOptions) {
+  const scopes = [...new Set([...destinations.values()].map(({ scope }) => scope))];
+
+  async function* deadLetters(filter: RedriveFilter): AsyncGenerator<{ scope: string; letter: DeadLetter }> {
+    for (const scope of scopes) {
+      for await (const [id, fields] of entries(keys.deadLetters(scope), filter)) {
+        const letter = toLetter(id, fields.map(String));
+        if (fits(letter, filter)) yield { scope, letter };
+      }
+    }
+  }
+
+  async function* quarantined(
+    filter: RedriveFilter,
+  ): AsyncGenerator<{ scope: string; entry: QuarantinedMessage }> {
+    for (const scope of scopes) {
+      for await (const [id, fields] of entries(keys.quarantine(scope), filter)) {
+        const entry = toQuarantined(id, fields);
+        if (fits(entry, filter)) yield { scope, entry };
+      }
+    }
+  }
+
+  /** The oldest first; what is added meanwhile is not among them. */
+  async function* entries(
+    key: string,
+    { from, to = Date.now() }: RedriveFilter,
+  ): AsyncGenerator<[Buffer, Buffer[]]> {
+    let start = from === undefined ? "-" : String(from);
+    for (;;) {
+      const page = await redis.xrangeBuffer(key, start, String(to), "COUNT", PAGE);
+      yield* page;
+      const last = page.at(-1);
+      if (page.length < PAGE || !last) return;
+      start = `(${last[0].toString()}`;
+    }
+  }
+
+  async function revive(
+    scope: string,
+    { id, destination, unit, source }: DeadLetter,
+  ): Promise<"waiting" | "expired" | "gone"> {
+    const settings = destinations.get(destination);
+    if (!settings) return "gone";
+    const line = lineOf(destination, unit, source);
+    const lane = line.split("|").slice(0, 2).join("|");
+    const maxAge = Number.isFinite(settings.maxAgeMs) ? settings.maxAgeMs : "";
+    const [answer] = await run(redis, REVIVE, scope, [id, lane, line, maxAge]);
+    if (answer === "waiting") arrived(line, 1);
+    return answer === "waiting" || answer === "expired" ? answer : "gone";
+  }
+
+  async function release(scope: string, id: string): Promise<void> {
+    await run(redis, RELEASE, scope, [id]);
+  }
+
+  return { deadLetters, quarantined, revive, release };
+}
+
+/** A message of the quarantine as it came. */
+export type ReleasedMessage = Extract<KeepEntry, { kind: "malformed" }>["message"];
+
+function toLetter(entryId: Buffer, fields: readonly string[]): DeadLetter {
+  const field = (name: string) =>
+    fields[fields.findIndex((each, i) => i % 2 === 0 && each === name) + 1] ?? "";
+  const id = entryId.toString();
+  const { source, unit, reading } = decodeRecord(field("record"));
+  return {
+    id,
+    at: Number(id.split("-")[0]),
+    destination: field("destination"),
+    source,
+    unit: unit.unitId,
+    externalId: externalIdOf(source, reading.deviceId, reading.fixTime),
+    fixTime: reading.fixTime,
+    reason: field("reason"),
+    message: field("message"),
+  };
+}
+
+function fits(
+  found: { source: string; reason: string; destination?: string; unit?: string },
+  { source, destination, unit, reason }: RedriveFilter,
+): boolean {
+  return (
+    (source === undefined || found.source === source) &&
+    (reason === undefined || found.reason === reason) &&
+    (destination === undefined || found.destination === destination) &&
+    (unit === undefined || found.unit === unit)
+  );
+}

@@ -1,0 +1,136 @@
+/** Redrives what was set aside: dead letters go back to waiting, quarantined messages through intake again. */
+
+import { examine } from "./decode.ts";
+import type { Intake, Source } from "./intake.ts";
+import type { Redrive, RedriveFilter } from "./queue/redrive.ts";
+
+/** `dry_run` changes nothing and says what would happen. */
+export type RedriveMode = "dry_run" | "do";
+
+export interface DeadLettersRedriven {
+  matched: number;
+  /** Waiting again, to be sent as any other ping; in a dry run: would be. */
+  waiting: number;
+  /** Older than their destination still wants: never sent. */
+  expired: number;
+  examples: { unit: string; destination: string; fixTime: string; reason: string; message: string }[];
+}
+
+export interface QuarantineRedriven {
+  matched: number;
+  /** Can be read now. In a dry run nothing more happens; otherwise they are kept like any other message. */
+  readable: number;
+  readings: number;
+  /** Still cannot be read, or could not be stored now: they stay. */
+  staying: number;
+  /** The difference between the old and the new decoding. */
+  examples: {
+    id: string;
+    source: string;
+    before: string;
+    after: string;
+    readings: { deviceId: string; fixTime: string; latitude: number; longitude: number }[];
+  }[];
+}
+
+/** A page of examples; all are counted. */
+const MAX_EXAMPLES = 50;
+
+export interface RedriveParts {
+  redrive: Redrive;
+  intake: Intake;
+  sources: ReadonlyMap<string, Source>;
+  /** The oldest fix a destination still wants, milliseconds. */
+  maxAgeMsOf(destination: string): number;
+}
+
+export function createRedriver({ redrive, intake, sources, maxAgeMsOf }: RedriveParts) {
+  async function deadLetters(filter: RedriveFilter, mode: RedriveMode): Promise<DeadLettersRedriven> {
+    const result: DeadLettersRedriven = { matched: 0, waiting: 0, expired: 0, examples: [] };
+    for await (const { scope, letter } of redrive.deadLetters(filter)) {
+      result.matched++;
+      const old = letter.fixTime < Date.now() - maxAgeMsOf(letter.destination);
+      const fate = mode === "do" ? await redrive.revive(scope, letter) : old ? "expired" : "waiting";
+      if (fate === "waiting") result.waiting++;
+      if (fate === "expired") result.expired++;
+      if (result.examples.length < MAX_EXAMPLES) {
+        const { unit, destination, reason, message } = letter;
+        const fixTime = iso(letter.fixTime);
+        result.examples.push({ unit, destination, fixTime, reason, message });
+      }
+    }
+    return result;
+  }
+
+  async function quarantine(filter: RedriveFilter, mode: RedriveMode): Promise<QuarantineRedriven> {
+    const result: QuarantineRedriven = { matched: 0, readable: 0, readings: 0, staying: 0, examples: [] };
+    for await (const { scope, entry } of redrive.quarantined(filter)) {
+      result.matched++;
+      const source = sources.get(entry.source);
+      const outcome = source
+        ? look(source, entry.message)
+        : { after: "its source is not configured", readings: [] };
+      const readable = "readable" in outcome;
+      if (result.examples.length < MAX_EXAMPLES) {
+        const { id, source: name, problems } = entry;
+        const { after, readings } = outcome;
+        result.examples.push({ id, source: name, before: problems[0] ?? entry.reason, after, readings });
+      }
+      if (readable && source && mode === "do") {
+        const taken = await intake.acceptProven(source, entry.message);
+        // Only what is stored leaves the quarantine; dying in between means it is a duplicate the next time.
+        if (taken.kind !== "kept" && taken.kind !== "ignored" && taken.kind !== "handshake") {
+          result.staying++;
+          continue;
+        }
+        await redrive.release(scope, entry.id);
+      }
+      if (readable) {
+        result.readable++;
+        result.readings += outcome.readings.length;
+      } else result.staying++;
+    }
+    return result;
+  }
+
+  async function* exportDeadLetters(filter: RedriveFilter): AsyncGenerator<object> {
+    for await (const { letter } of redrive.deadLetters(filter)) {
+      const [at, fixTime] = [iso(letter.at), iso(letter.fixTime)];
+      yield { ...letter, at, fixTime };
+    }
+  }
+
+  async function* exportQuarantine(filter: RedriveFilter): AsyncGenerator<object> {
+    for await (const { entry } of redrive.quarantined(filter)) {
+      const { message, receivedAt, ...rest } = entry;
+      const { body, receivedAt: _, ...envelope } = message;
+      const bodyBase64 = Buffer.from(body).toString("base64");
+      yield { ...rest, receivedAt: iso(receivedAt), message: { ...envelope, bodyBase64 } };
+    }
+  }
+
+  return { deadLetters, quarantine, exportDeadLetters, exportQuarantine };
+}
+
+function iso(ms: number): string {
+  return new Date(ms).toISOString();
+}
+
+/** Today's decoding of a message, by ranges only. */
+function look(source: Source, message: Parameters<Intake["accept"]>[1]) {
+  try {
+    const { kind, what, problems, readings, rejections } = examine(source.adapter, message, source);
+    if (kind === "malformed") return { after: problems[0] ?? "malformed", readings: [] };
+    const found = readings.map(({ deviceId, fixTime, latitude, longitude }) => ({
+      deviceId,
+      fixTime,
+      latitude,
+      longitude,
+    }));
+    const after =
+      kind === "decoded" ? `${readings.length} readings, ${rejections.length} rejections` : (what ?? kind);
+    return { after, readings: found, readable: true as const };
+  } catch (error) {
+    return { after: `still fails: ${error instanceof Error ? error.message : String(error)}`, readings: [] };
+  }
+}
