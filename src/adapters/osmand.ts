@@ -15,6 +15,7 @@ const report = z.object({
   deviceid: id,
   lat: degrees,
   lon: degrees,
+  location: text,
   speed: knots,
   bearing: degrees,
   heading: degrees,
@@ -41,21 +42,7 @@ const located = z.object({
   battery: part({ level: number }),
 });
 
-const json = z
-  .object({
-    device_id: id,
-    location: z.union([
-      located.refine(({ timestamp }) => timestamp !== null, "must have a timestamp"),
-      z.array(located).min(1),
-    ]),
-  })
-  .transform(({ device_id, location }) =>
-    [location]
-      .flat()
-      .map((fix, index) =>
-        fromJson(device_id, fix, Array.isArray(location) ? `location[${index}]` : "location"),
-      ),
-  );
+const single = located.refine(({ timestamp }) => timestamp !== null, "must have a timestamp");
 
 export const osmand = defineAdapter({
   vendor: "osmand",
@@ -71,9 +58,16 @@ export const osmand = defineAdapter({
     return inside.event === "heartbeat" && !Object.hasOwn(inside, "coords") ? "heartbeat" : null;
   },
   ignores: "heartbeats without a position",
-  payload: z.union([json, z.record(z.string(), z.string())]),
-  // With an empty body all values are in the query, with a form sometimes the id.
-  decode: (message, { query }) => (Array.isArray(message) ? message : fromForm({ ...query, ...message })),
+  payload: z.looseObject({ location: z.union([z.string().optional(), single, z.array(located).min(1)]) }),
+  decode: (message, { query }) => {
+    const { device_id, location } = message;
+    // With an empty body all values are in the query, with a form sometimes the id.
+    if (typeof location !== "object") return fromForm({ ...query, ...message });
+    const device = id.parse(device_id);
+    return Array.isArray(location)
+      ? location.map((fix, index) => fromJson(device, fix, `location[${index}]`))
+      : [fromJson(device, location, "location")];
+  },
 });
 
 function fromJson(deviceId: string | null, fix: z.output<typeof located>, path: string): Candidate {
@@ -97,9 +91,13 @@ function fromJson(deviceId: string | null, fix: z.output<typeof located>, path: 
   };
 }
 
-function fromForm(sent: Readonly<Record<string, string>>): Candidate[] | Problems {
+function fromForm(sent: Readonly<Record<string, unknown>>): Candidate[] | Problems {
   if (sent.id === undefined && sent.deviceid === undefined) return { problems: ["id: is missing"] };
-  const { lat, lon, ...rest } = report.parse({ ...coordinatesIn(sent.location), ...sent });
+  // JSON of somebody else, who may mean something else by the same names.
+  if (Object.values(sent).some((value) => typeof value !== "string"))
+    return { problems: ["location: is missing"] };
+  const { location, ...rest } = report.parse(sent);
+  const { lat, lon } = location === null ? rest : pairIn(location);
   return [
     {
       path: "",
@@ -120,14 +118,15 @@ function fromForm(sent: Readonly<Record<string, string>>): Candidate[] | Problem
   ];
 }
 
-/** `location=lat,lon` stands for the two by name. */
-function coordinatesIn(location: string | undefined): { lat?: string; lon?: string } {
-  const [lat, lon, ...more] = location?.split(",") ?? [];
-  return lat === undefined || lon === undefined || more.length > 0 ? {} : { lat, lon };
+/** `lat,lon` */
+function pairIn(location: string): { lat: number | null; lon: number | null } {
+  const comma = location.indexOf(",");
+  if (comma === -1) return { lat: Number.NaN, lon: Number.NaN };
+  return { lat: degrees.parse(location.slice(0, comma)), lon: degrees.parse(location.slice(comma + 1)) };
 }
 
 /** Seconds below 2^31, milliseconds from there on, or a date, without a zone in UTC; none means now. */
-function timeOf(timestamp: string | undefined): Candidate["fixTime"] {
+function timeOf(timestamp: unknown): Candidate["fixTime"] {
   if (timestamp === undefined) return AT_RECEIPT;
   const since1970 = number.parse(timestamp);
   if (since1970 === null) return null;

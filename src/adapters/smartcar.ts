@@ -12,36 +12,36 @@ const ODOMETER = "odometer-traveleddistance";
 
 const place = { latitude: degrees, longitude: degrees, heading: degrees, direction: compass };
 const signal = part({
-  code: text,
   body: part({ ...place, value: number, unit: text }),
   status: part({ value: text }),
   // When the maker had it from the car; Smartcar's own times are those of asking.
   meta: part({ oemUpdatedAt: epochMillis }),
 });
 
-/** Version 4. All signals subscribed to come with each message, whichever of them changed. */
+/** Version 4. All signals subscribed to come with each message, whichever of them changed: only two are read. */
 const state = z
   .object({
     eventType: z.literal("VEHICLE_STATE"),
     vehicleId: id,
-    data: z.object({ vehicle: part({ id }), signals: z.array(signal) }),
+    data: z.object({ vehicle: part({ id }), signals: z.array(z.unknown()) }),
   })
   .transform(({ vehicleId, data: { vehicle, signals } }): Candidate[] => {
-    const location = signals.find(({ code }) => code === LOCATION);
-    const odometer = signals.find(({ code }) => code === ODOMETER)?.body;
-    const body = location?.body;
+    const named = (code: string) =>
+      signal.parse(signals.find((each) => isRecord(each) && each.code === code));
+    const { body, status, meta } = named(LOCATION);
+    const odometer = named(ODOMETER).body;
     return [
       {
         path: "data.signals",
         deviceId: vehicle.id ?? vehicleId,
-        fixTime: location?.meta.oemUpdatedAt ?? null,
-        latitude: body?.latitude ?? null,
-        longitude: body?.longitude ?? null,
+        fixTime: meta.oemUpdatedAt,
+        latitude: body.latitude,
+        longitude: body.longitude,
         speedMps: null,
-        headingDeg: body?.heading ?? body?.direction ?? null,
-        noFix: location?.status.value?.toUpperCase() === "ERROR",
+        headingDeg: body.heading ?? body.direction,
+        noFix: status.value?.toUpperCase() === "ERROR",
         details: {
-          odometerM: odometer?.unit === "km" && odometer.value !== null ? odometer.value * 1000 : null,
+          odometerM: odometer.unit === "km" && odometer.value !== null ? odometer.value * 1000 : null,
         },
       },
     ];
