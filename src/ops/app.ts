@@ -7,7 +7,7 @@ import { HTTPException } from "hono/http-exception";
 import type { Registry } from "prom-client";
 import { z } from "zod";
 import type { Events } from "../events.ts";
-import type { BrokerState, QueueStatus, SpoolStatus } from "../status.ts";
+import type { BrokerState, PollerState, QueueStatus, SpoolStatus } from "../status.ts";
 import type { ClockWatch } from "./clocks.ts";
 import { diagnoseSpool, redisUnreachable } from "./diagnose-outside.ts";
 import {
@@ -43,6 +43,7 @@ export interface OpsParts {
   queryStatus: () => Promise<QueueStatus>;
   queryPings: (query: PingQuery) => Promise<{ items: SentPing[]; reachesBackTo: string | null }>;
   brokers: () => BrokerState[];
+  pollers: () => PollerState[];
   spool: () => SpoolStatus | null;
   clocks: ClockWatch;
   registry: Registry;
@@ -81,13 +82,18 @@ const pingQuery = z
   });
 
 export function createOpsApp(parts: OpsParts): Hono {
-  const { brokers, clocks, events, info, registry } = parts;
+  const { brokers, pollers, clocks, events, info, registry } = parts;
   const sessions = createSessions({ token: parts.token, now: Date.now });
   const queryStatus = shared(() => within(STATUS_WITHIN_MS, parts.queryStatus()));
   const app = new Hono();
 
   async function currentStatus(): Promise<StatusDocument | NoStatus> {
-    const about = { process: processStatus(info, Date.now()), brokers: brokers(), spool: parts.spool() };
+    const about = {
+      process: processStatus(info, Date.now()),
+      brokers: brokers(),
+      pollers: pollers(),
+      spool: parts.spool(),
+    };
     try {
       const queue = await queryStatus();
       return statusDocument({ ...about, queue, clocks: clocks.offenders(), policies: info.policies });
