@@ -19,6 +19,8 @@ export interface DecodeRequest {
   speedUnit?: string | undefined;
   receivedAt?: string | undefined;
   retained?: boolean | undefined;
+  /** What stands for the body is a whole message, as the ops endpoint gives one of the quarantine. */
+  quarantined?: boolean | undefined;
   /** A JSON file of messages in order; then there is no body. */
   sequenceFile?: string | undefined;
   /** The source's `options`, as in the configuration. */
@@ -66,6 +68,17 @@ const sequenceSchema = z
   )
   .min(1);
 
+const quarantinedSchema = z.object({
+  receivedAt: z.iso.datetime(),
+  method: z.string().nullable(),
+  topic: z.string().nullable(),
+  retained: z.boolean(),
+  headers: z.record(z.string(), z.string()),
+  query: z.record(z.string(), z.string()),
+  body: z.string().nullable(),
+  bodyBase64: z.string().nullable(),
+});
+
 export async function decodeCommand(request: DecodeRequest, stdin: Uint8Array): Promise<Decoded> {
   const adapter = findAdapter(request.vendor);
   if (!adapter) {
@@ -76,7 +89,7 @@ export async function decodeCommand(request: DecodeRequest, stdin: Uint8Array): 
   const note = request.note ?? ((line: string) => process.stderr.write(`${line}\n`));
   const messages = request.sequenceFile
     ? await sequenceOf(request.sequenceFile)
-    : [await messageOf(request, stdin)];
+    : [request.quarantined ? quarantinedMessage(stdin) : await messageOf(request, stdin)];
 
   const assembler = createAssembler();
   const examined = messages.map((message) => examine(adapter, message, settings, assembler));
@@ -179,6 +192,24 @@ async function messageOf(request: DecodeRequest, body: Uint8Array): Promise<Mess
   // Vendors that put the position into the URL send no body.
   const method = body.length === 0 && request.query !== undefined ? "GET" : "POST";
   return { body, receivedAt, retained, method, headers, query };
+}
+
+function quarantinedMessage(stdin: Uint8Array): Message {
+  const given = Buffer.from(stdin).toString();
+  let message: z.output<typeof quarantinedSchema>;
+  try {
+    message = quarantinedSchema.parse(JSON.parse(given));
+  } catch (cause) {
+    throw new Error(`Not a message of the quarantine, but ${JSON.stringify(given.slice(0, 60))}.`, { cause });
+  }
+  const { receivedAt, method, topic, body, bodyBase64, ...envelope } = message;
+  return {
+    ...envelope,
+    receivedAt: Date.parse(receivedAt),
+    body: body === null ? Buffer.from(bodyBase64 ?? "", "base64") : Buffer.from(body),
+    ...(method !== null && { method }),
+    ...(topic !== null && { topic }),
+  };
 }
 
 async function sequenceOf(file: string): Promise<Message[]> {

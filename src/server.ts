@@ -15,15 +15,14 @@ import type { Config } from "./config.ts";
 import { createEvents, type Events } from "./events.ts";
 import { createIntake, type Intake, type Source } from "./intake.ts";
 import { type LeasedBroker, leasedBroker } from "./leased-broker.ts";
-import { type LeasedPollers, leasedPollers } from "./leased-poller.ts";
 import { createLogger } from "./log.ts";
 import { type WatchedMapping, watchMapping } from "./mapping.ts";
-import { createOpsApp, type SentPing } from "./ops/app.ts";
+import { createOpsApp } from "./ops/app.ts";
 import { createClockWatch } from "./ops/clocks.ts";
 import { policiesOf } from "./ops/policies.ts";
 import { budgetsOf, destinationsOf, intakeSourcesOf, queueSourcesOf, tlsOf } from "./parts.ts";
 import { createQueue, type Queue } from "./queue/queue.ts";
-import { MPS_PER } from "./reading.ts";
+import { createQuestions } from "./questions.ts";
 import { type Client, createClient } from "./servicetitan/client.ts";
 import { openSpool, type Spool } from "./spool.ts";
 import type { BrokerState, QueueStatus, SpoolStatus } from "./status.ts";
@@ -68,7 +67,6 @@ interface Opened {
   webhooks?: WebhookServer;
   embedded?: EmbeddedBroker;
   brokers: LeasedBroker[];
-  pollers?: LeasedPollers;
   ops?: { close(): Promise<void> };
   watch?: { stop(): void };
   spool?: Spool;
@@ -91,12 +89,11 @@ async function openAll(config: Config, logger: Logger, opened: Opened): Promise<
     : null;
   if (mapping) opened.mapping = mapping;
   const { httpProxy = null, httpsProxy = null, noProxy = "" } = config.proxy;
-  const proxy = { httpProxy, httpsProxy, noProxy };
-  const client = createClient({ proxy });
+  const client = createClient({ proxy: { httpProxy, httpsProxy, noProxy } });
   opened.client = client;
   const queue = createQueue({
     redis: config.redis,
-    sources: queueSourcesOf(config, destinations, adapters),
+    sources: queueSourcesOf(config, destinations),
     destinations,
     mapping: mapping ? (source, device) => mapping.routes(source, device) : null,
     client,
@@ -143,12 +140,11 @@ async function openAll(config: Config, logger: Logger, opened: Opened): Promise<
   const ops = createOpsApp({
     token: config.ops.token,
     queryStatus: queue.queryStatus,
-    queryPings: (question) => sentPings(question, { config, mapping, queue }),
+    ...createQuestions({ config, mapping, queue }),
     brokers: () => [
       ...(embedded ? [embeddedState(embedded)] : []),
       ...opened.brokers.map((broker) => broker.state()),
     ],
-    pollers: () => opened.pollers?.states() ?? [],
     spool: () => (spool ? spoolStatus(spool) : null),
     clocks,
     registry,
@@ -161,11 +157,10 @@ async function openAll(config: Config, logger: Logger, opened: Opened): Promise<
   });
   const opsServer = await orCannotStart("ops", config.ops, () => listen(ops.fetch, config.ops));
   opened.ops = opsServer;
-  // Last: a process that cannot open its ports must take no broker's session and no vendor's feed from one that runs.
+  // Last: a process that cannot open its ports must not take a broker's session from one that runs.
   opened.brokers = Object.keys(config.mqtt.brokers).map((name) =>
     leasedBroker(name, { config, queue, sources, intake, events }),
   );
-  opened.pollers = leasedPollers({ config, queue, sources, intake, proxy, events });
   const ports = {
     webhooks: webhooks.port,
     ops: opsServer.port,
@@ -214,7 +209,6 @@ async function closeAll(opened: Opened, withinMs: number): Promise<void> {
     opened.webhooks?.close(intakeMs),
     opened.embedded?.close(intakeMs),
     ...opened.brokers.map((broker) => broker.close(intakeMs)),
-    opened.pollers?.close(intakeMs),
   ]);
   opened.mapping?.stop();
   await opened.spool?.close();
@@ -286,33 +280,6 @@ function embeddedState(broker: EmbeddedBroker): BrokerState {
     unkept,
     clients: connections,
   };
-}
-
-/** The read-back of design §9: the pings of a mapped technician's units, as they were sent. */
-async function sentPings(
-  { technicianId, fromUtc, toUtc }: { technicianId: string; fromUtc: string; toUtc: string },
-  { config, mapping, queue }: { config: Config; mapping: WatchedMapping | null; queue: Queue },
-): Promise<{ items: SentPing[]; reachesBackTo: string | null }> {
-  const found = await Promise.all(
-    Object.entries(config.destinations).flatMap(([destination, { speedUnit }]) =>
-      (mapping?.unitsOf(technicianId) ?? []).map(async (unit) => {
-        const question = { destination, unit, from: Date.parse(fromUtc), to: Date.parse(toUtc) };
-        const pings = await queue.findPings(question);
-        return pings
-          .filter(({ fate, technician }) => fate === "delivered" && technician === technicianId)
-          .map(({ latitude, longitude, speedMps, headingDeg, fixTime }) => ({
-            latitude,
-            longitude,
-            speed: speedMps === null ? null : Math.round((speedMps / MPS_PER[speedUnit]) * 100) / 100,
-            heading: headingDeg,
-            utcDateTime: new Date(fixTime).toISOString(),
-          }));
-      }),
-    ),
-  );
-  const items = found.flat().sort((a, b) => a.utcDateTime.localeCompare(b.utcDateTime));
-  const { ledger } = await queue.queryStatus();
-  return { items, reachesBackTo: ledger.reachesBackTo };
 }
 
 async function listen(

@@ -35,6 +35,26 @@ const own = {
 };
 
 describe("decodeCommand", () => {
+  it("reads a message of the quarantine as it came", async () => {
+    const message = {
+      ...{ id: "1-0", source: "phones", vendor: "owntracks", reason: "internal_error", problems: [] },
+      receivedAt: "2026-10-26T15:00:00.000Z",
+      ...{ method: null, topic: "owntracks/ann/phone", retained: true, headers: {}, query: {} },
+    };
+    const body = { _type: "location", lat: 39.7, lon: -105, tst: 1_793_026_800, tid: "an" };
+    const expected = (await decode({ vendor: "owntracks", topic: message.topic }, body)).answer;
+    expect(expected.readings).toHaveLength(1);
+    for (const given of [
+      { ...message, body: JSON.stringify(body), bodyBase64: null },
+      { ...message, body: null, bodyBase64: Buffer.from(JSON.stringify(body)).toString("base64") },
+    ]) {
+      expect((await decode({ vendor: "owntracks", quarantined: true }, given)).answer).toEqual(expected);
+    }
+    await expect(
+      decode({ vendor: "owntracks", quarantined: true }, '{"error":"unauthorized"}'),
+    ).rejects.toThrow(/Not a message of the quarantine, but .*unauthorized/);
+  });
+
   it("answers with exactly the documented object, however old the fix is", async () => {
     const { answer, notes } = await decode({ vendor: "json" }, own);
     expect(answer).toEqual({
@@ -136,7 +156,7 @@ describe("decodeCommand", () => {
   });
 
   it.each([
-    [{ vendor: "nobody" }, /No adapter for nobody. There are: bouncie, .*traccar/],
+    [{ vendor: "nobody" }, /No adapter for nobody. There are: .*bouncie, .*traccar/],
     [{ vendor: "motive" }, /--speed-unit/],
     [{ vendor: "json", speedUnit: "furlongs" }, /mph, kph, mps, knots/],
     [{ vendor: "bouncie", options: {} }, /takes no options/],

@@ -29,7 +29,6 @@ const PARTS: Record<string, Part> = {
     files: [
       ...["webhook.ts", "http-body.ts", "remote-address.ts", "confirm.ts"],
       ...["mqtt.ts", "broker.ts", "arrivals.ts", "mqtt-frames.ts", "offer.ts", "topic.ts"],
-      ...["poll.ts", "poll-cursor.ts", "pull-http.ts"],
     ],
     from: ["intake", "adapters", "events", "network"],
   },
@@ -63,11 +62,17 @@ const PARTS: Record<string, Part> = {
     typesFrom: ["server", "ways in"],
   },
   server: {
-    files: ["server.ts", "audit.ts", "parts.ts", "leased-broker.ts", "leased-poller.ts", "cannot-start.ts"],
+    files: [
+      "server.ts",
+      "audit.ts",
+      "parts.ts",
+      "questions.ts",
+      "leased-broker.ts",
+      "cannot-start.ts",
+    ],
     from: [
       "config",
       "intake",
-      "network",
       "adapters",
       "ways in",
       "spool",

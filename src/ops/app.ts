@@ -7,7 +7,7 @@ import { HTTPException } from "hono/http-exception";
 import type { Registry } from "prom-client";
 import { z } from "zod";
 import type { Events } from "../events.ts";
-import type { BrokerState, PollerState, QueueStatus, SpoolStatus } from "../status.ts";
+import type { BrokerState, QueueStatus, SpoolStatus } from "../status.ts";
 import type { ClockWatch } from "./clocks.ts";
 import { diagnoseSpool, redisUnreachable } from "./diagnose-outside.ts";
 import {
@@ -19,6 +19,7 @@ import {
 } from "./document.ts";
 import { statusMetrics } from "./metrics.ts";
 import { type Asset, LOGIN_ASSETS, loginPage, PAGE_ASSETS } from "./page/assets.ts";
+import { type Questions, serveQuestions } from "./questions.ts";
 import { createSessions, SESSION_COOKIE } from "./session.ts";
 
 /** One position as it was sent, for the read-back. */
@@ -38,12 +39,11 @@ export interface PingQuery {
   toUtc: string;
 }
 
-export interface OpsParts {
+export interface OpsParts extends Questions {
   token: string;
   queryStatus: () => Promise<QueueStatus>;
   queryPings: (query: PingQuery) => Promise<{ items: SentPing[]; reachesBackTo: string | null }>;
   brokers: () => BrokerState[];
-  pollers: () => PollerState[];
   spool: () => SpoolStatus | null;
   clocks: ClockWatch;
   registry: Registry;
@@ -82,18 +82,13 @@ const pingQuery = z
   });
 
 export function createOpsApp(parts: OpsParts): Hono {
-  const { brokers, pollers, clocks, events, info, registry } = parts;
+  const { brokers, clocks, events, info, registry } = parts;
   const sessions = createSessions({ token: parts.token, now: Date.now });
   const queryStatus = shared(() => within(STATUS_WITHIN_MS, parts.queryStatus()));
   const app = new Hono();
 
   async function currentStatus(): Promise<StatusDocument | NoStatus> {
-    const about = {
-      process: processStatus(info, Date.now()),
-      brokers: brokers(),
-      pollers: pollers(),
-      spool: parts.spool(),
-    };
+    const about = { process: processStatus(info, Date.now()), brokers: brokers(), spool: parts.spool() };
     try {
       const queue = await queryStatus();
       return statusDocument({ ...about, queue, clocks: clocks.offenders(), policies: info.policies });
@@ -181,6 +176,7 @@ export function createOpsApp(parts: OpsParts): Hono {
     const query = pingQuery.safeParse(c.req.query());
     if (!query.success) {
       const problems = query.error.issues.map(
+  serveQuestions(app, parts);
         (issue) => `${issue.path.join(".") || "query"}: ${issue.message}`,
       );
       return c.json({ error: "bad_query", problems }, 400);

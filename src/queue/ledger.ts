@@ -182,7 +182,7 @@ export interface LedgerQuery {
   /** How long after its fix a ping may have been settled, milliseconds. */
   maxDelayMs: number;
   /** Of more pings only those settled last. */
-  limit: number;
+  limit?: number;
 }
 
 const HOUR_MS = 3_600_000;
@@ -191,7 +191,7 @@ const MAX_ENTRIES = 20_000;
 
 /** What happened to a unit's pings in a time range, by fix time. */
 export async function findPings(redis: Redis, query: LedgerQuery): Promise<FoundPing[]> {
-  const { scope, unit, from, to, limit } = query;
+  const { scope, unit, from, to, limit = Number.POSITIVE_INFINITY } = query;
   const found: FoundPing[] = [];
   let read = 0;
   for await (const id of entriesOf(redis, query)) {

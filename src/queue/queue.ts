@@ -3,7 +3,6 @@
 import type { Keep } from "../intake.ts";
 import type { Client } from "../servicetitan/client.ts";
 import type { QueueStatus } from "../status.ts";
-import { type CursorStore, createCursorStore } from "./cursors.ts";
 import { createDelivery, type DeliveryEvents } from "./deliver.ts";
 import type { QueueDestination } from "./destination.ts";
 import { reviewHeld } from "./held.ts";
@@ -72,8 +71,6 @@ export interface Queue {
   readiness(): Promise<string[]>;
   /** Holds the lease of that name among all processes on this Redis and prefix. */
   lease(name: string, events: LeaseEvents): Lease;
-  /** Where pull sources go on reading. */
-  cursors: CursorStore;
   /** Stops cutting, lets deliveries under way end, writes what is still to be counted. */
   close(): Promise<void>;
 }
@@ -197,7 +194,6 @@ export function createQueue(options: QueueOptions): Queue {
     },
     lease: (name, leaseEvents) =>
       holdLease(intakeRedis, `${options.redis.prefix}:lease:${name}`, leaseEvents),
-    cursors: createCursorStore(intakeRedis, options.redis.prefix),
     async close() {
       lanes.stop();
       sweep.stop();

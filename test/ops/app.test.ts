@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import type { NoStatus, StatusDocument } from "../../src/ops/document.ts";
 import { ACCOUNTING_TERMS } from "../../src/status.ts";
 import { BEARER, opsApp, TOKEN } from "./parts.ts";
-import { destination, healthy, source, troubled } from "./sample.ts";
+import { destination, healthy, source, troubled, unitAnswer, wholeMessage } from "./sample.ts";
 
 const BEHIND_TOKEN = [
   "/",
@@ -13,6 +13,8 @@ const BEHIND_TOKEN = [
   "/quarantine",
   "/dead-letters",
   "/gps-pings",
+  "/pings",
+  "/quarantine/1795199803000-0",
   "/nothing",
 ];
 
@@ -278,6 +280,67 @@ describe("/metrics", () => {
     expect(without).toContain("waypost_status_available 0");
     expect(without).toContain("waypost_of_this_process_total 3");
     expect(without.some((line) => line.startsWith("waypost_messages_total{"))).toBe(false);
+  });
+});
+
+describe("/pings", () => {
+  const ask = (query: string) => {
+    const { app, state } = opsApp();
+    return { answer: app.request(`/pings?${query}`, BEARER), state };
+  };
+
+  it("tells where a unit's pings went in the time asked for", async () => {
+    const { answer, state } = ask(
+      "destination=acme-austin&unit=+Van+7+&fromUtc=2026-11-20T12%3A00%3A00-06%3A00&toUtc=2026-11-20T19%3A00%3A00Z",
+    );
+    const asked = {
+      destination: "acme-austin",
+      unit: "Van 7",
+      fromUtc: "2026-11-20T18:00:00.000Z",
+      toUtc: "2026-11-20T19:00:00.000Z",
+    };
+    expect(await (await answer).json()).toEqual({ ...asked, ...unitAnswer() });
+    expect(state.unitQueries).toEqual([asked]);
+  });
+
+  it("looks a day back where nothing else is said", async () => {
+    const { answer, state } = ask("destination=acme-austin&unit=7");
+    expect((await answer).status).toBe(200);
+    const [{ fromUtc = "", toUtc = "" } = {}] = state.unitQueries;
+    expect(Date.parse(toUtc) - Date.parse(fromUtc)).toBe(86_400_000);
+    expect(Math.abs(Date.parse(toUtc) - Date.now())).toBeLessThan(60_000);
+  });
+
+  it.each([
+    ["no unit", "destination=acme-austin", 400],
+    ["a blank unit", "destination=acme-austin&unit=+", 400],
+    ["a time without a zone", "destination=acme-austin&unit=7&fromUtc=2026-11-20T12:00:00", 400],
+    ["an end before its start", "destination=acme-austin&unit=7&fromUtc=2126-11-20T12:00:00Z", 400],
+    [
+      "more than the ledger is looked through for",
+      "destination=acme-austin&unit=7&fromUtc=2020-01-01T00:00:00Z",
+      400,
+    ],
+    ["an unknown parameter", "destination=acme-austin&unit=7&device=7", 400],
+    ["an unknown destination", "destination=nowhere&unit=7", 404],
+  ])("refuses %s", async (_, query, status) => {
+    expect((await ask(query).answer).status).toBe(status);
+  });
+});
+
+describe("/quarantine/:id", () => {
+  it("is one message, whole, and never a document that a browser runs", async () => {
+    const { app } = opsApp();
+    const { id, source: from } = wholeMessage();
+    for (const query of ["", `?source=${from}`]) {
+      const answer = await app.request(`/quarantine/${id}${query}`, BEARER);
+      expect(await answer.json()).toEqual(wholeMessage());
+      expect(answer.headers.get("content-type")).toContain("application/json");
+      expect(answer.headers.get("x-content-type-options")).toBe("nosniff");
+    }
+    for (const path of [`${id}?source=others`, "1-1", "-", "..%2f..%2fetc", "%00"]) {
+      expect((await app.request(`/quarantine/${path}`, BEARER)).status, path).toBe(404);
+    }
   });
 });
 

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { launchChromium, whyNotChromium } from "../parts/chromium.ts";
 import { until } from "../parts/wait.ts";
 import { BEARER, opsApp, TOKEN } from "./parts.ts";
-import { before, destination, healthy, troubled } from "./sample.ts";
+import { before, destination, healthy, troubled, wholeMessage } from "./sample.ts";
 
 describe.skipIf(whyNotChromium() !== null)("the ops page", () => {
   let browser: Browser;
@@ -117,6 +117,82 @@ describe.skipIf(whyNotChromium() !== null)("the ops page", () => {
         }
       },
       { status: troubled() },
+    );
+  });
+
+  it("says where a unit's pings went, when asked", async () => {
+    await visit(
+      async ({ page, ops }) => {
+        const at = page.getByLabel("at", { exact: true });
+        expect(await at.locator("option").allTextContents()).toEqual(["acme-austin", "blue-plumbing"]);
+        await page.getByLabel("Unit", { exact: true }).fill(" Van 7 ");
+        await page.getByRole("button", { name: "Look" }).click();
+        const table = page.getByRole("table", { name: "Pings of Van 7, last 24 hours" });
+        await table.waitFor();
+        expect(ops.state.unitQueries).toMatchObject([{ destination: "acme-austin", unit: "Van 7" }]);
+        const rows = await table.locator("tbody tr").allTextContents();
+        expect(rows).toHaveLength(2);
+        for (const fact of [
+          "delivered",
+          "1.5 s",
+          "0.6 s",
+          "30.26715, -97.74306",
+          "34 mph",
+          "271° W",
+          "12 Elm St, Austin, TX 78701",
+          "event trip",
+          "driver Ana",
+          "ignition on",
+          "odometer 120,400.5 km",
+          "accurate to 4 m",
+          "altitude 149 m",
+          "battery 87 %",
+          "delivered 200",
+          "bouncie-vans",
+        ]) {
+          expect(rows[0]).toContain(fact);
+        }
+        expect(rows[1]).toMatch(/dead-lettered.*–.*–.*–.*partial/);
+        const now = (await page.locator("#found > p").first().textContent()) ?? "";
+        expect(now).toContain("3 waiting, 1 in flight");
+        expect(now).toContain("held from trackers");
+        const ratios: { text: string; ratio: number }[] = await page.evaluate(CONTRASTS);
+        expect(ratios.filter(({ ratio }) => ratio < 4.5)).toEqual([]);
+
+        // The page goes on refreshing; what was asked for stays, and so does the choice.
+        await at.selectOption("blue-plumbing");
+        const asked = ops.state.asked;
+        await until(() => ops.state.asked > asked + 1, { what: "two refreshes" });
+        expect(await at.inputValue()).toBe("blue-plumbing");
+        expect(await table.locator("tbody tr").count()).toBe(2);
+      },
+      { status: troubled() },
+    );
+  });
+
+  it("says so when it cannot find out", async () => {
+    await visit(
+      async ({ page, ops }) => {
+        await page.locator("option", { hasText: "blue-plumbing" }).waitFor({ state: "attached" });
+        await page.getByLabel("at", { exact: true }).selectOption("blue-plumbing");
+        await page.getByLabel("Unit", { exact: true }).fill("7");
+        await page.keyboard.press("Enter");
+        await page.getByText("The gateway could not say (404)").waitFor();
+        expect(ops.state.unitQueries).toHaveLength(1);
+      },
+      { status: troubled(), mayFail: /status of 404/ },
+    );
+  });
+
+  it("leads from the list of the quarantine to the message", async () => {
+    await visit(
+      async ({ page }) => {
+        await page.getByRole("table", { name: "Quarantine" }).getByRole("link", { name: "open" }).click();
+        await page.waitForURL(/\/quarantine\/1795199803000-0\?source=motive$/);
+        expect(JSON.parse((await page.locator("pre").textContent()) ?? "")).toEqual(wholeMessage());
+      },
+      // Beside JSON Chromium asks for /favicon.ico.
+      { status: troubled(), mayFail: /status of 404/ },
     );
   });
 

@@ -53,7 +53,6 @@ export function opsApp(changes: Partial<OpsParts> = {}) {
       const message = wholeMessage();
       return id === message.id && (from === null || from === message.source) ? message : null;
     },
-    pollers: () => [],
     brokers: () => [
       { name: "yard", kind: "client", state: "connected", since: AT, reason: null, unkept: 4, clients: null },
       {

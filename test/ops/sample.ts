@@ -1,5 +1,6 @@
 /** A gateway at work, as the queue would describe it, for tests of what ops makes of it. */
 
+import type { UnitAnswer, WholeMessage } from "../../src/ops/questions.ts";
 import type {
   Accounting,
   DestinationStatus,
@@ -221,7 +222,7 @@ export function troubled(): QueueStatus {
       oldestAt: before(7_200_000),
       recent: [
         {
-          id: "q-1",
+          id: "1795199803000-0",
           at: before(33_000),
           source: "motive",
           reason: "malformed",
@@ -250,4 +251,80 @@ export function troubled(): QueueStatus {
       { source: "trackers", device: "tk-0042", lastFixAt: before(90_000), policy: "forward" },
     ],
   });
+}
+
+/** A unit with a ping that was delivered, one that was refused, and one on its way. */
+export function unitAnswer(): UnitAnswer {
+  const ping: UnitAnswer["pings"][number] = {
+    fate: "delivered",
+    fixAt: before(21_000),
+    receivedAt: before(19_500),
+    settledAt: before(18_900),
+    latitude: 30.2671531,
+    longitude: -97.7430608,
+    speed: 34.2,
+    heading: 271,
+    details: {
+      street: "12 Elm St",
+      city: "Austin",
+      region: "TX",
+      postalCode: "78701",
+      ignition: true,
+      odometerM: 120_400_500,
+      accuracyM: 4,
+      altitudeM: 149,
+      batteryPct: 87,
+      driver: "Ana",
+      vendorEvent: "trip",
+    },
+    source: "bouncie-vans",
+    device: "352099001761481",
+    technician: "42",
+    batchId: "b-9f1c",
+    outcome: "delivered",
+    status: 200,
+    traceId: "trace-77",
+  };
+  return {
+    speedUnit: "mph",
+    reachesBackTo: before(26 * 3_600_000),
+    now: {
+      waiting: 3,
+      inFlight: 1,
+      complete: true,
+      acceptedFixAt: before(21_000),
+      held: [{ source: "trackers", fixAt: before(40_000) }],
+    },
+    more: false,
+    pings: [
+      ping,
+      {
+        ...ping,
+        fate: "dead_lettered",
+        fixAt: before(51_000),
+        speed: null,
+        heading: null,
+        details: null,
+        outcome: "partial",
+      },
+    ],
+  };
+}
+
+export function wholeMessage(): WholeMessage {
+  return {
+    id: "1795199803000-0",
+    source: "motive",
+    vendor: "motive",
+    reason: "malformed",
+    problems: ["vehicle.current_location: Invalid input: expected object, received string"],
+    receivedAt: before(33_000),
+    method: "POST",
+    topic: null,
+    retained: false,
+    headers: { "content-type": "application/json" },
+    query: {},
+    body: '{"vehicle":{"current_location":"<b>here</b>"}}',
+    bodyBase64: null,
+  };
 }

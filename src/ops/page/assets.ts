@@ -2,6 +2,7 @@
 
 import { PAGE_CSS } from "./css.ts";
 import { DOM_JS } from "./dom.ts";
+import { FIND_JS } from "./find.ts";
 import { ICON_SVG, LOGIN_HTML, PAGE_HTML } from "./html.ts";
 import { LATELY_JS } from "./lately.ts";
 import { LINE_JS } from "./line.ts";
@@ -28,6 +29,7 @@ export const PAGE_ASSETS: readonly Asset[] = [
   { path: "/page.js", contentType: JS, body: MAIN_JS },
   { path: "/page/dom.js", contentType: JS, body: DOM_JS },
   { path: "/page/words.js", contentType: JS, body: WORDS_JS },
+  { path: "/page/find.js", contentType: JS, body: FIND_JS },
   { path: "/page/line.js", contentType: JS, body: LINE_JS },
   { path: "/page/lately.js", contentType: JS, body: LATELY_JS },
   { path: "/page/settings.js", contentType: JS, body: SETTINGS_JS },

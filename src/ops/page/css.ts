@@ -119,6 +119,11 @@ meter { width: 74px; height: 9px; vertical-align: 0; }
 .panel { padding: 12px 16px; }
 .panel > .note { margin-top: 8px; }
 .panel h3, caption { font-size: 14px; font-weight: 650; text-align: left; padding-bottom: 6px; }
+.finder { margin-bottom: 10px; }
+.finder form { display: flex; align-items: center; gap: 8px; flex-wrap: wrap; }
+.finder :is(input, select) { font: inherit; padding: 3px 8px; color: var(--ink); background: var(--ground); border: 1px solid var(--edge); border-radius: 6px; min-width: 0; }
+#found:not(:empty) { margin-top: 10px; display: grid; gap: 8px; min-width: 0; }
+#found .panel { padding: 0; border: 0; }
 .scroll { overflow-x: auto; }
 #lately .scroll, #settings .scroll { max-height: 400px; overflow-y: auto; }
 table { border-collapse: collapse; width: 100%; font-size: 13px; }

@@ -43,6 +43,17 @@ export const PAGE_HTML = `${HEAD}<script type="module" src="/page.js"></script>
   </section>
   <section id="lately" aria-labelledby="lately-title">
     <h2 id="lately-title">What happened lately?</h2>
+    <div class="panel finder">
+      <h3 id="find-title">Where is my ping?</h3>
+      <form id="find" aria-labelledby="find-title">
+        <label for="find-unit">Unit</label>
+        <input id="find-unit" name="unit" required maxlength="300" autocomplete="off" spellcheck="false">
+        <label for="find-destination">at</label>
+        <select id="find-destination" name="destination"></select>
+        <button>Look</button>
+      </form>
+      <div id="found" aria-live="polite"></div>
+    </div>
     <div id="events" class="panels"></div>
   </section>
   <section id="settings" aria-labelledby="settings-title">

@@ -81,10 +81,11 @@ function quarantine({ quarantine }) {
     message.source,
     code(message.reason),
     h("td", { class: "wide" }, message.problem),
+    h("td", null, h("a", { href: "/quarantine/" + message.id + "?source=" + message.source, title: "The message, whole" }, "open")),
   ]);
   const oldest = quarantine.oldestAt === null ? "" : ", the oldest from ";
   const about = h("p", { class: "note" }, figure("span", "/quarantine/count", quarantine.count), " kept, " + bytes(quarantine.bytes) + oldest, quarantine.oldestAt === null ? null : time(quarantine.oldestAt), ".");
-  return withNote(table("Quarantine", [text("at"), text("source"), text("reason"), text("problem")], rows, "Every proven message could be read."), about);
+  return withNote(table("Quarantine", [text("at"), text("source"), text("reason"), text("problem"), text("")], rows, "Every proven message could be read."), about);
 }
 
 function withNote(panel, note) {

@@ -2,6 +2,7 @@
 
 export const MAIN_JS = `
 import { h, show, svg } from "./page/dom.js";
+import { showFinder } from "./page/find.js";
 import { showAccounting, showLines } from "./page/line.js";
 import { showEvents } from "./page/lately.js";
 import { showParts } from "./page/settings.js";
@@ -49,6 +50,7 @@ function showStatus(status) {
   showFigures(status);
   showLines(byId("lines"), status);
   showAccounting(byId("accounting"), status);
+  showFinder(status);
   showEvents(byId("events"), status);
   showParts(byId("parts"), status);
 }

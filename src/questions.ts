@@ -1,0 +1,133 @@
+/** Answers what operators ask of single pings and messages, from the queue, in the destination's words and units. */
+
+import { isUtf8 } from "node:buffer";
+import type { Config } from "./config.ts";
+import type { WatchedMapping } from "./mapping.ts";
+import type { PingQuery, SentPing } from "./ops/app.ts";
+import type { Questions, UnitAnswer } from "./ops/questions.ts";
+import type { FoundPing } from "./queue/ledger.ts";
+import type { Queue } from "./queue/queue.ts";
+import { MPS_PER, type SpeedUnit } from "./reading.ts";
+
+/** What one answer lists: more than a person reads. */
+const MAX_PINGS = 200;
+
+export interface QuestionsParts {
+  config: Config;
+  mapping: WatchedMapping | null;
+  queue: Pick<Queue, "findPings" | "lookFor" | "quarantined" | "queryStatus">;
+}
+
+export function createQuestions({ config, mapping, queue }: QuestionsParts) {
+  async function reachesBackTo(): Promise<string | null> {
+    return (await queue.queryStatus()).ledger.reachesBackTo;
+  }
+
+  /** The read-back of a mapped technician: the pings of the units, as they were sent. */
+  async function queryPings({ technicianId, fromUtc, toUtc }: PingQuery) {
+    const found = await Promise.all(
+      Object.entries(config.destinations).flatMap(([destination, { speedUnit }]) =>
+        (mapping?.unitsOf(technicianId) ?? []).map(async (unit): Promise<SentPing[]> => {
+          const range = { from: Date.parse(fromUtc), to: Date.parse(toUtc) };
+          const pings = await queue.findPings({ destination, unit, ...range });
+          return pings
+            .filter(({ fate, technician }) => fate === "delivered" && technician === technicianId)
+            .map(({ latitude, longitude, speedMps, headingDeg, fixTime }) => ({
+              latitude,
+              longitude,
+              speed: speedIn(speedUnit, speedMps),
+              heading: headingDeg,
+              utcDateTime: iso(fixTime),
+            }));
+        }),
+      ),
+    );
+    const items = found.flat().sort((a, b) => a.utcDateTime.localeCompare(b.utcDateTime));
+    return { items, reachesBackTo: await reachesBackTo() };
+  }
+
+  const queryUnit: Questions["queryUnit"] = async ({ destination, unit, fromUtc, toUtc }) => {
+    const speedUnit = config.destinations[destination]?.speedUnit;
+    const range = { from: Date.parse(fromUtc), to: Date.parse(toUtc) };
+    const [now, pings, reach] = await Promise.all([
+      queue.lookFor(destination, unit),
+      // One more than is listed tells that there are more.
+      queue.findPings({ destination, unit, ...range, limit: MAX_PINGS + 1 }),
+      reachesBackTo(),
+    ]);
+    if (speedUnit === undefined || now === null) return null;
+    const { waiting, inFlight, complete, acceptedFixTime, held } = now;
+    return {
+      speedUnit,
+      reachesBackTo: reach,
+      now: {
+        waiting,
+        inFlight,
+        complete,
+        acceptedFixAt: acceptedFixTime === null ? null : iso(acceptedFixTime),
+        held: held.map(({ source, fixTime }) => ({ source, fixAt: iso(fixTime) })),
+      },
+      more: pings.length > MAX_PINGS,
+      pings: pings
+        .reverse()
+        .slice(0, MAX_PINGS)
+        .map((ping) => told(ping, speedUnit)),
+    };
+  };
+
+  const queryMessage: Questions["queryMessage"] = async (id, source) => {
+    const found = await queue.quarantined(id, source);
+    if (!found) return null;
+    const { message } = found;
+    const body = Buffer.from(message.body);
+    const isText = isUtf8(body);
+    return {
+      id: found.id,
+      source: found.source,
+      vendor: config.sources[found.source]?.vendor ?? "",
+      reason: found.reason,
+      problems: found.problems,
+      receivedAt: iso(found.receivedAt),
+      method: message.method ?? null,
+      topic: message.topic ?? null,
+      retained: message.retained,
+      headers: message.headers,
+      query: message.query,
+      body: isText ? body.toString() : null,
+      bodyBase64: isText ? null : body.toString("base64"),
+    };
+  };
+
+  return { queryPings, queryUnit, queryMessage };
+}
+
+function told(ping: FoundPing, speedUnit: SpeedUnit): UnitAnswer["pings"][number] {
+  const { fate, latitude, longitude, source, device, technician, batch } = ping;
+  return {
+    fate,
+    fixAt: iso(ping.fixTime),
+    receivedAt: iso(ping.receivedAt),
+    settledAt: iso(ping.settledAt),
+    latitude,
+    longitude,
+    speed: speedIn(speedUnit, ping.speedMps),
+    heading: ping.headingDeg,
+    details: ping.details ?? null,
+    source,
+    device,
+    technician,
+    batchId: batch.batchId,
+    outcome: batch.outcome,
+    status: batch.status,
+    traceId: batch.traceId,
+  };
+}
+
+/** As it was sent: to two decimals. */
+function speedIn(unit: SpeedUnit, speedMps: number | null): number | null {
+  return speedMps === null ? null : Math.round((speedMps / MPS_PER[unit]) * 100) / 100;
+}
+
+function iso(ms: number): string {
+  return new Date(ms).toISOString();
+}
