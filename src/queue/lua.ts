@@ -107,9 +107,8 @@ end
  */
 const SLOTS = `
 local function slotWait(rate, windowMs)
-  local oldest = tonumber(redis.call('LINDEX', p .. ':slots', -rate))
-  if not oldest then return 0 end
   local newest = tonumber(redis.call('LINDEX', p .. ':slots', -1))
+  if not newest then return 0 end
   if newest - now > 10 * windowMs then
     -- Redis's clock went back by more than slots are ever given ahead: begin again as if all slots were used just now.
     local used = {}
@@ -118,7 +117,9 @@ local function slotWait(rate, windowMs)
     pushAll('RPUSH', p .. ':slots', used)
     return windowMs
   end
-  return math.max(0, oldest + windowMs - now)
+  local oldest = tonumber(redis.call('LINDEX', p .. ':slots', -rate))
+  -- Never before the newest: when the rate rises again the log would lose its order, and with it the count.
+  return math.max(0, newest - now, oldest and oldest + windowMs - now or 0)
 end
 local function takeSlot(rate, fullRate, windowMs, horizonMs)
   local wait = slotWait(rate, windowMs)

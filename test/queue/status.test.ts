@@ -1,0 +1,149 @@
+/** What the status tells is what lies in Redis: counted from the structures, at every moment. */
+
+import { afterEach, describe, expect, it } from "vitest";
+import { type Line, messageOf, readingOf, startLine } from "../parts/line.ts";
+import { until } from "../parts/wait.ts";
+
+let line: Line;
+afterEach(() => line.close());
+
+const fleet = (n: number, prefix = "v") => Array.from({ length: n }, (_, i) => readingOf(`${prefix}${i}`, 1));
+
+describe("the status", () => {
+  it("counts what waits, is held and is in flight where it lies", async () => {
+    const mapping = (_: string, device: string) =>
+      device.startsWith("held")
+        ? []
+        : [{ destination: null, unit: { unitId: device, unitName: device, technician: null } }];
+    line = await startLine({
+      mapping,
+      source: { unmapped: "hold" },
+      destination: { lanes: 1, maxBatchPings: 10 },
+    });
+    line.sandbox.faults.set({ kind: "hang", when: "before_accepting" });
+    await line.keep(fleet(10));
+    await until(() => line.sandbox.summary().requests === 1, { what: "a request under way" });
+    await line.keep([...fleet(25, "w"), ...fleet(3, "held")]);
+    const status = await line.statusOf();
+    expect(status).toMatchObject({ waiting: 25, held: 3, inFlight: 10, unitsKnown: 0, lastOutcome: null });
+    expect(status.lanes).toEqual([
+      { lane: 0, waiting: 25, inFlight: 10, batchId: expect.any(String), batchAgeMs: expect.any(Number) },
+    ]);
+    expect(status.oldestWaitingAgeMs).toBeGreaterThanOrEqual(0);
+    expect(await line.account()).toMatchObject({
+      candidates: 38,
+      kept: 38,
+      waiting: 25,
+      held: 3,
+      inFlight: 10,
+    });
+    expect(await line.parted()).toEqual([]);
+    const inRedis = await line.db.llen(`${line.destination.scope}:q:acme|0|vans`);
+    expect(inRedis).toBe(25);
+    line.sandbox.faults.clear();
+    await line.empty(30_000);
+    expect(await line.statusOf()).toMatchObject({
+      waiting: 0,
+      held: 3,
+      inFlight: 0,
+      bufferBytes: 0,
+      unitsKnown: 35,
+      lastOutcome: "delivered",
+    });
+    expect((await line.statusOf()).newestAcceptedAgeMs).toBeGreaterThan(0);
+  }, 60_000);
+
+  it("counts every kind of message once", async () => {
+    line = await startLine();
+    const at = { source: "vans", receivedAt: Date.now() };
+    await line.queue.keep.keep({ ...at, kind: "ignored" });
+    await line.queue.keep.keep({ ...at, kind: "handshake" });
+    await line.queue.keep.keep({
+      ...at,
+      kind: "malformed",
+      reason: "malformed",
+      problems: ["data: is missing"],
+      message: { body: Buffer.from("{"), receivedAt: at.receivedAt, headers: {}, query: {}, retained: false },
+    });
+    await line.queue.keep.keep({
+      ...at,
+      kind: "read",
+      candidates: 5,
+      readings: fleet(2),
+      rejections: new Map([
+        ["null_island", 2],
+        ["too_old", 1],
+      ]),
+      defects: new Map([["speed_too_high", 1]]),
+      body: Buffer.from("x"),
+    });
+    await line.queue.keep.keep({
+      ...messageOf([]),
+      ...at,
+      kind: "read",
+      candidates: 1,
+      readings: [],
+      rejections: new Map([["no_fix", 1]]),
+      defects: new Map(),
+      body: Buffer.from(""),
+    });
+    line.queue.keep.refuse("vans", "unproven");
+    await until(async () => (await line.account()).refused === 1, { what: "the refusal to be counted" });
+    await line.empty();
+    const { sources, quarantine } = await line.queue.queryStatus();
+    expect(sources[0]).toMatchObject({
+      accounting: {
+        messages: 6,
+        refused: 1,
+        ignored: 1,
+        handshakes: 1,
+        malformed: 1,
+        read: 2,
+        candidates: 6,
+        rejected: 4,
+        kept: 2,
+        delivered: 2,
+      },
+      rejectedBy: { null_island: 2, too_old: 1, no_fix: 1 },
+      defects: { speed_too_high: 1 },
+      refusedBy: { unproven: 1 },
+    });
+    expect(quarantine).toMatchObject({
+      count: 1,
+      recent: [{ source: "vans", reason: "malformed", problem: "data: is missing" }],
+    });
+    expect(await line.parted()).toEqual([]);
+  });
+
+  it("is not confused by a message that reads like one of its own fields", async () => {
+    line = await startLine({ destination: { lanes: 1 } });
+    line.sandbox.faults.set({ kind: "fail", match: { unitId: "v1" }, message: "record" });
+    await line.keep(fleet(3));
+    await line.empty();
+    expect((await line.queue.queryStatus()).deadLetters.recent).toMatchObject([
+      { unit: "v1", message: "record" },
+    ]);
+  });
+
+  it("names the units that have gone silent while others report", async () => {
+    line = await startLine({ destination: { maxAgeMs: 86_400_000 } });
+    await line.keep([readingOf("silent", 3600), readingOf("busy", 1)]);
+    await line.empty();
+    // Worked out every quarter of a minute only; another process has not looked yet.
+    const other = line.another();
+    await until(async () => (await other.readiness()).length === 0, { what: "the other process" });
+    const [acme] = (await other.queryStatus()).destinations;
+    expect(acme?.silentUnits).toMatchObject([{ unit: "silent" }]);
+  });
+
+  it("of a destination without traffic is quiet, not missing", async () => {
+    line = await startLine({ more: { beta: {} } });
+    expect(await line.statusOf("beta")).toMatchObject({
+      waiting: 0,
+      inFlight: 0,
+      oldestWaitingAgeMs: null,
+      newestAcceptedAgeMs: null,
+      lanes: [],
+    });
+  });
+});
