@@ -1,4 +1,4 @@
-/** Offers an MQTT message to intake until it is kept, because an answer "not now" does not exist in MQTT. */
+/** Offers a message to intake until it is kept, where its sender cannot be told "not now": MQTT, and pages we asked for. */
 
 import { setTimeout as pause } from "node:timers/promises";
 import type { Message } from "./adapters/adapter.ts";

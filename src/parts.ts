@@ -2,10 +2,12 @@
 
 import { readFileSync } from "node:fs";
 import type { Adapter, Proof } from "./adapters/adapter.ts";
+import type { Pull } from "./adapters/pull.ts";
 import { EMBEDDED } from "./config/sources.ts";
 import type { BrokerConfig, Config, SourceConfig } from "./config.ts";
 import type { Source } from "./intake.ts";
 import type { BrokerSettings, Subscription } from "./mqtt.ts";
+import type { PollSettings } from "./poll.ts";
 import type { QueueDestination } from "./queue/destination.ts";
 import { scopeOf, scopePrefix } from "./queue/keys.ts";
 import type { QueueSource } from "./queue/queue.ts";
@@ -66,7 +68,7 @@ export function intakeSourcesOf(config: Config, adapters: readonly Adapter[]): M
         {
           name,
           adapter,
-          proof: settings.mqtt ? null : proofOf(adapter, settings),
+          proof: settings.mqtt || adapter.pull ? null : proofOf(adapter, settings),
           credentials: {
             secrets: [...(auth?.secrets ?? []), ...(auth?.secret === undefined ? [] : [auth.secret])],
             ...(auth?.username === undefined ? {} : { username: auth.username }),
@@ -89,6 +91,7 @@ export function intakeSourcesOf(config: Config, adapters: readonly Adapter[]): M
 export function queueSourcesOf(
   config: Config,
   destinations: ReadonlyMap<string, QueueDestination>,
+  adapters: readonly Adapter[],
 ): Map<string, QueueSource> {
   return new Map(
     Object.entries(config.sources).map(([name, settings]): [string, QueueSource] => {
@@ -99,7 +102,7 @@ export function queueSourcesOf(
         {
           name,
           vendor: settings.vendor,
-          transport: transportOf(settings),
+          transport: transportOf(settings, adapters),
           destination: settings.destination,
           home: destination.scope,
           unmapped: settings.unmapped,
@@ -122,6 +125,23 @@ export function subscriptionsOf(
     if (!source || mqtt?.broker !== broker) return [];
     return [{ source, topics: mqtt.topics ?? source.adapter.topics ?? [] }];
   });
+}
+
+/** How to ask for a pull source's fixes. The configuration has been checked: what is missing here is a bug. */
+export function pollSettingsOf(config: Config, source: string, pull: Pull): PollSettings {
+  const settings = config.sources[source];
+  const { secret, username } = settings?.auth ?? {};
+  if (secret === undefined) throw new Error(`Source "${source}" has no secret.`);
+  const { baseUrl = pull.baseUrl, intervalMs = pull.intervalMs, database } = settings?.pull ?? {};
+  return {
+    baseUrl: baseUrl.replace(/\/+$/, ""),
+    intervalMs,
+    account: {
+      secret,
+      ...(username === undefined ? {} : { username }),
+      ...(database === undefined ? {} : { database }),
+    },
+  };
 }
 
 /** Certificates and keys are named as files in the configuration and wanted as texts by the library. */
@@ -151,9 +171,9 @@ export function budgetsOf({ queue }: Config): StreamBudget[] {
   ];
 }
 
-function transportOf({ mqtt }: SourceConfig): QueueSource["transport"] {
-  if (!mqtt) return "webhook";
-  return mqtt.broker === EMBEDDED ? "broker" : "mqtt";
+function transportOf({ mqtt, vendor }: SourceConfig, adapters: readonly Adapter[]): QueueSource["transport"] {
+  if (mqtt) return mqtt.broker === EMBEDDED ? "broker" : "mqtt";
+  return adapters.some((adapter) => adapter.vendor === vendor && adapter.pull) ? "pull" : "webhook";
 }
 
 function proofOf(adapter: Adapter, { auth }: SourceConfig): Proof | null {

@@ -15,14 +15,16 @@ import type { Config } from "./config.ts";
 import { createEvents, type Events } from "./events.ts";
 import { createIntake, type Intake, type Source } from "./intake.ts";
 import { type LeasedBroker, leasedBroker } from "./leased-broker.ts";
+import { type LeasedPollers, leasedPollers } from "./leased-poller.ts";
 import { createLogger } from "./log.ts";
 import { type WatchedMapping, watchMapping } from "./mapping.ts";
 import { createOpsApp } from "./ops/app.ts";
 import { createClockWatch } from "./ops/clocks.ts";
 import { policiesOf } from "./ops/policies.ts";
 import { budgetsOf, destinationsOf, intakeSourcesOf, queueSourcesOf, tlsOf } from "./parts.ts";
-import { createQueue, type Queue } from "./queue/queue.ts";
 import { createQuestions } from "./questions.ts";
+import { createQueue, type Queue } from "./queue/queue.ts";
+import { createRedriver } from "./redrive.ts";
 import { type Client, createClient } from "./servicetitan/client.ts";
 import { openSpool, type Spool } from "./spool.ts";
 import type { BrokerState, QueueStatus, SpoolStatus } from "./status.ts";
@@ -67,6 +69,7 @@ interface Opened {
   webhooks?: WebhookServer;
   embedded?: EmbeddedBroker;
   brokers: LeasedBroker[];
+  pollers?: LeasedPollers;
   ops?: { close(): Promise<void> };
   watch?: { stop(): void };
   spool?: Spool;
@@ -89,11 +92,12 @@ async function openAll(config: Config, logger: Logger, opened: Opened): Promise<
     : null;
   if (mapping) opened.mapping = mapping;
   const { httpProxy = null, httpsProxy = null, noProxy = "" } = config.proxy;
-  const client = createClient({ proxy: { httpProxy, httpsProxy, noProxy } });
+  const proxy = { httpProxy, httpsProxy, noProxy };
+  const client = createClient({ proxy });
   opened.client = client;
   const queue = createQueue({
     redis: config.redis,
-    sources: queueSourcesOf(config, destinations),
+    sources: queueSourcesOf(config, destinations, adapters),
     destinations,
     mapping: mapping ? (source, device) => mapping.routes(source, device) : null,
     client,
@@ -137,6 +141,12 @@ async function openAll(config: Config, logger: Logger, opened: Opened): Promise<
   const embedded = await embeddedBroker(config, sources, intake, events);
   if (embedded) opened.embedded = embedded;
 
+  const redriver = createRedriver({
+    redrive: queue.redrive,
+    intake,
+    sources,
+    maxAgeMsOf: (destination) => destinations.get(destination)?.maxAgeMs ?? Number.POSITIVE_INFINITY,
+  });
   const ops = createOpsApp({
     token: config.ops.token,
     queryStatus: queue.queryStatus,
@@ -145,6 +155,13 @@ async function openAll(config: Config, logger: Logger, opened: Opened): Promise<
       ...(embedded ? [embeddedState(embedded)] : []),
       ...opened.brokers.map((broker) => broker.state()),
     ],
+    pollers: () => opened.pollers?.states() ?? [],
+    redrive: {
+      redriveDeadLetters: redriver.deadLetters,
+      redriveQuarantine: redriver.quarantine,
+      exportDeadLetters: redriver.exportDeadLetters,
+      exportQuarantine: redriver.exportQuarantine,
+    },
     spool: () => (spool ? spoolStatus(spool) : null),
     clocks,
     registry,
@@ -157,10 +174,11 @@ async function openAll(config: Config, logger: Logger, opened: Opened): Promise<
   });
   const opsServer = await orCannotStart("ops", config.ops, () => listen(ops.fetch, config.ops));
   opened.ops = opsServer;
-  // Last: a process that cannot open its ports must not take a broker's session from one that runs.
+  // Last: a process that cannot open its ports must take no broker's session and no vendor's feed from one that runs.
   opened.brokers = Object.keys(config.mqtt.brokers).map((name) =>
     leasedBroker(name, { config, queue, sources, intake, events }),
   );
+  opened.pollers = leasedPollers({ config, queue, sources, intake, proxy, events });
   const ports = {
     webhooks: webhooks.port,
     ops: opsServer.port,
@@ -209,6 +227,7 @@ async function closeAll(opened: Opened, withinMs: number): Promise<void> {
     opened.webhooks?.close(intakeMs),
     opened.embedded?.close(intakeMs),
     ...opened.brokers.map((broker) => broker.close(intakeMs)),
+    opened.pollers?.close(intakeMs),
   ]);
   opened.mapping?.stop();
   await opened.spool?.close();

@@ -29,6 +29,7 @@ const PARTS: Record<string, Part> = {
     files: [
       ...["webhook.ts", "http-body.ts", "remote-address.ts", "confirm.ts"],
       ...["mqtt.ts", "broker.ts", "arrivals.ts", "mqtt-frames.ts", "offer.ts", "topic.ts"],
+      ...["poll.ts", "poll-cursor.ts", "pull-http.ts"],
     ],
     from: ["intake", "adapters", "events", "network"],
   },
@@ -40,6 +41,7 @@ const PARTS: Record<string, Part> = {
   queue: { files: ["queue/"], from: ["servicetitan", "reading", "events", "status"], typesFrom: ["intake"] },
   // On the way of webhooks only, between them and intake; replayed without a new proof.
   spool: { files: ["spool.ts", "spool-file.ts"], from: [], typesFrom: ["intake", "adapters"] },
+  redrive: { files: ["redrive.ts"], from: ["decode"], typesFrom: ["intake", "queue"] },
   mapping: { files: ["mapping.ts", "mapping-file.ts"], from: ["events"], typesFrom: ["servicetitan"] },
   ops: {
     files: ["ops/"],
@@ -68,14 +70,17 @@ const PARTS: Record<string, Part> = {
       "parts.ts",
       "questions.ts",
       "leased-broker.ts",
+      "leased-poller.ts",
       "cannot-start.ts",
     ],
     from: [
       "config",
       "intake",
+      "network",
       "adapters",
       "ways in",
       "spool",
+      "redrive",
       "queue",
       "servicetitan",
       "mapping",
@@ -86,7 +91,7 @@ const PARTS: Record<string, Part> = {
     ],
   },
   cli: {
-    files: ["cli.ts", "replay-command.ts"],
+    files: ["cli.ts", "replay-command.ts", "redrive-command.ts"],
     from: ["server", "demo", "replay", "decode", "config", "adapters", "reading", "ways in", "events"],
     typesFrom: ["status"],
   },

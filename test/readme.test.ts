@@ -164,7 +164,7 @@ test("metrics are served", async () => {
     clients: null,
   } as const;
   const process = processStatus({ version: "0", startedAtMs: 0, policies: [] }, 0);
-  const status = statusDocument({ queue: healthy(), process, brokers: [broker], spool: null, clocks: [], policies: [] });
+  const status = statusDocument({ queue: healthy(), process, brokers: [broker], pollers: [], spool: null, clocks: [], policies: [] });
   const served = `${await registry.metrics()}\n${await statusMetrics(status)}`;
   const named = new Set(readme.match(/\bwaypost_[a-z0-9_]+/g));
   expect(named.size).toBeGreaterThan(8);

@@ -39,6 +39,8 @@ function variables(source: string): Variable[] {
     { name: "WAYPOST_SOURCE_ALLOW", path: [...ofSource, "auth", "allow"], list: true },
     { name: "WAYPOST_SPEED_UNIT", path: [...ofSource, "speedUnit"] },
     { name: "WAYPOST_UNMAPPED", path: [...ofSource, "unmapped"] },
+    { name: "WAYPOST_PULL_DATABASE", path: [...ofSource, "pull", "database"] },
+    { name: "WAYPOST_PULL_BASE_URL", path: [...ofSource, "pull", "baseUrl"] },
     { name: "WAYPOST_MQTT_TOPICS", path: [...ofSource, "mqtt", "topics"], list: true },
     { name: "WAYPOST_MQTT_URL", path: [...ofBroker, "url"] },
     { name: "WAYPOST_MQTT_CLIENT_ID", path: [...ofBroker, "clientId"] },

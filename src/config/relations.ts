@@ -1,7 +1,7 @@
 /** Checks what no single setting can tell: that the settings fit each other and the adapters. */
 
-import ipaddr from "ipaddr.js";
 import type { BrokerConfig, DestinationConfig, ListenConfig } from "../config.ts";
+import { isConfidential } from "./address.ts";
 import type { Parts } from "./parts.ts";
 import type { Finding, SettingPath } from "./problems.ts";
 import { type AdapterFacts, checkSource, EMBEDDED, type Report } from "./sources.ts";
@@ -49,17 +49,6 @@ function checkDestination(name: string, destination: DestinationConfig, report: 
       "must be less than maxAgeMs: pings would expire while their batch fills",
     );
   }
-}
-
-/** https, or an address that no public network can carry. */
-function isConfidential(url: URL): boolean {
-  if (url.protocol === "https:") return true;
-  const host = url.hostname.replace(/^\[|\]$/g, "");
-  if (ipaddr.isValid(host)) {
-    return ["loopback", "private", "uniqueLocal", "linkLocal"].includes(ipaddr.process(host).range());
-  }
-  // A name without a dot is resolved by the local network or the container engine; the rest are reserved for them.
-  return !host.includes(".") || /\.(localhost|local|internal|test)$/.test(host);
 }
 
 /** ServiceTitan counts requests by app and tenant, so destinations that share both share one throttle. */

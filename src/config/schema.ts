@@ -86,6 +86,15 @@ const mqttSource = z.strictObject({
   topics: z.array(topicFilter).min(1).optional(),
 });
 
+const pullSource = z.strictObject({
+  /** Wait when nothing is left to fetch. Default: the adapter's. */
+  intervalMs: ms.optional(),
+  /** Another region of the vendor's. Default: the adapter's. */
+  baseUrl: url(["http", "https"]).optional(),
+  /** Where the vendor has many under one address (Geotab). */
+  database: text.optional(),
+});
+
 export const sourceSchema = z.strictObject({
   /** The adapter's name. */
   vendor: text,
@@ -93,6 +102,7 @@ export const sourceSchema = z.strictObject({
   destination: nameSchema,
   auth: auth.optional(),
   mqtt: mqttSource.optional(),
+  pull: pullSource.optional(),
   /** Where the vendor does not document the unit of its speeds. */
   speedUnit: z.enum(SPEED_UNITS).optional(),
   /** What the adapter itself lets a source say. */

@@ -2,6 +2,7 @@
 
 import { z } from "zod";
 import type { SourceConfig } from "../config.ts";
+import { isConfidential } from "./address.ts";
 import type { Parts } from "./parts.ts";
 import { type Finding, type SettingPath, validate } from "./problems.ts";
 import { settingsAt } from "./values.ts";
@@ -47,7 +48,11 @@ export function checkSource(
     );
     return;
   }
-  if (source.auth && source.mqtt) {
+  if (adapter.pull) {
+    checkPullSource(at, source, adapter.pull, adapter.vendor, report);
+  } else if (source.pull) {
+    report([...at, "pull"], `has no effect: ${adapter.vendor} sends by itself`);
+  } else if (source.auth && source.mqtt) {
     report(
       [...at, "auth"],
       "does not go with mqtt, where the broker connection is the proof; make it two sources",
@@ -91,6 +96,44 @@ function checkMqttSource(
   if (!topics && !adapter.topics?.length) {
     report([...at, "topics"], `is required: ${adapter.vendor} has no usual topics`);
   }
+}
+
+function checkPullSource(
+  at: SettingPath,
+  { auth, mqtt, pull = {} }: SourceConfig,
+  { hosts, needs, minIntervalMs }: NonNullable<AdapterFacts["pull"]>,
+  vendor: string,
+  report: Report,
+): void {
+  if (mqtt) report([...at, "mqtt"], `is not a way ${vendor} sends; leave it out`);
+  if (auth?.secret === undefined) {
+    report([...at, "auth", "secret"], `is required: ${vendor} is asked with a token or a password`);
+  }
+  for (const key of ["proof", "secrets", "header", "allow"] as const) {
+    if (auth?.[key] !== undefined) report([...at, "auth", key], `has no effect: ${vendor} is asked`);
+  }
+  const given = {
+    username: { path: [...at, "auth", "username"], value: auth?.username },
+    database: { path: [...at, "pull", "database"], value: pull.database },
+  };
+  for (const key of ["username", "database"] as const) {
+    const { path, value } = given[key];
+    const isNeeded = needs.includes(key);
+    if (isNeeded && value === undefined) report(path, `is required by ${vendor}`);
+    if (!isNeeded && value !== undefined) report(path, `has no effect: ${vendor} knows none`);
+  }
+  if (pull.intervalMs !== undefined && pull.intervalMs < minIntervalMs) {
+    report([...at, "pull", "intervalMs"], `must be at least ${minIntervalMs}: ${vendor} asks for that`);
+  }
+  if (pull.baseUrl !== undefined && !mayBeAsked(new URL(pull.baseUrl), hosts)) {
+    report([...at, "pull", "baseUrl"], `must be https at a host of ${vendor}, which gets the credentials`);
+  }
+}
+
+/** Somebody else's host would get the credentials; a private address is a stand-in's or a forwarding proxy's. */
+function mayBeAsked(url: URL, hosts: RegExp): boolean {
+  const isTheirs = url.protocol === "https:" && url.port === "" && hosts.test(url.hostname);
+  return isTheirs || (isConfidential(url) && url.protocol === "http:");
 }
 
 function checkWebhookSource(

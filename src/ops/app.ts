@@ -7,7 +7,7 @@ import { HTTPException } from "hono/http-exception";
 import type { Registry } from "prom-client";
 import { z } from "zod";
 import type { Events } from "../events.ts";
-import type { BrokerState, QueueStatus, SpoolStatus } from "../status.ts";
+import type { BrokerState, PollerState, QueueStatus, SpoolStatus } from "../status.ts";
 import type { ClockWatch } from "./clocks.ts";
 import { diagnoseSpool, redisUnreachable } from "./diagnose-outside.ts";
 import {
@@ -20,6 +20,7 @@ import {
 import { statusMetrics } from "./metrics.ts";
 import { type Asset, LOGIN_ASSETS, loginPage, PAGE_ASSETS } from "./page/assets.ts";
 import { type Questions, serveQuestions } from "./questions.ts";
+import { createRedriveRoutes, type RedriveRoutesParts } from "./redrive-routes.ts";
 import { createSessions, SESSION_COOKIE } from "./session.ts";
 
 /** One position as it was sent, for the read-back. */
@@ -44,7 +45,9 @@ export interface OpsParts extends Questions {
   queryStatus: () => Promise<QueueStatus>;
   queryPings: (query: PingQuery) => Promise<{ items: SentPing[]; reachesBackTo: string | null }>;
   brokers: () => BrokerState[];
+  pollers: () => PollerState[];
   spool: () => SpoolStatus | null;
+  redrive: RedriveRoutesParts;
   clocks: ClockWatch;
   registry: Registry;
   ready: () => Promise<{ ready: boolean; problems: string[] }>;
@@ -82,13 +85,18 @@ const pingQuery = z
   });
 
 export function createOpsApp(parts: OpsParts): Hono {
-  const { brokers, clocks, events, info, registry } = parts;
+  const { brokers, pollers, clocks, events, info, registry } = parts;
   const sessions = createSessions({ token: parts.token, now: Date.now });
   const queryStatus = shared(() => within(STATUS_WITHIN_MS, parts.queryStatus()));
   const app = new Hono();
 
   async function currentStatus(): Promise<StatusDocument | NoStatus> {
-    const about = { process: processStatus(info, Date.now()), brokers: brokers(), spool: parts.spool() };
+    const about = {
+      process: processStatus(info, Date.now()),
+      brokers: brokers(),
+      pollers: pollers(),
+      spool: parts.spool(),
+    };
     try {
       const queue = await queryStatus();
       return statusDocument({ ...about, queue, clocks: clocks.offenders(), policies: info.policies });
@@ -168,6 +176,7 @@ export function createOpsApp(parts: OpsParts): Hono {
     const status = await currentStatus();
     return "sources" in status ? c.json(status.quarantine) : c.json(status, 503);
   });
+  serveQuestions(app, parts);
   app.get("/dead-letters", async (c) => {
     const status = await currentStatus();
     return "sources" in status ? c.json(status.deadLetters) : c.json(status, 503);
@@ -176,7 +185,6 @@ export function createOpsApp(parts: OpsParts): Hono {
     const query = pingQuery.safeParse(c.req.query());
     if (!query.success) {
       const problems = query.error.issues.map(
-  serveQuestions(app, parts);
         (issue) => `${issue.path.join(".") || "query"}: ${issue.message}`,
       );
       return c.json({ error: "bad_query", problems }, 400);
@@ -184,6 +192,7 @@ export function createOpsApp(parts: OpsParts): Hono {
     const { technicianId, fromUtc, toUtc } = query.data;
     return c.json(await parts.queryPings({ technicianId, fromUtc: utc(fromUtc), toUtc: utc(toUtc) }));
   });
+  app.route("/", createRedriveRoutes(parts.redrive));
 
   return app;
 }

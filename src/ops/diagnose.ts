@@ -1,9 +1,10 @@
 /** Turns the status into problems in words: what is wrong, where, and what to do next. */
 
-import type { BrokerState, QueueStatus, SourceStatus } from "../status.ts";
+import type { BrokerState, PollerState, QueueStatus, SourceStatus } from "../status.ts";
 import type { ClockOffender } from "./clocks.ts";
 import { diagnoseDestination, diagnoseScopes } from "./diagnose-destination.ts";
 import { diagnoseBroker, diagnoseRedis } from "./diagnose-outside.ts";
+import { diagnosePoller } from "./diagnose-poller.ts";
 import { error, listed, type Problem, warning } from "./problem.ts";
 
 /** What was set aside longer ago than this is shown in its list, not as a problem of now. */
@@ -13,16 +14,19 @@ const RECENT_MS = 60 * 60_000;
 export function diagnose({
   queue,
   brokers,
+  pollers,
   clocks,
 }: {
   queue: QueueStatus;
   brokers: readonly BrokerState[];
+  pollers: readonly PollerState[];
   clocks: readonly ClockOffender[];
 }): Problem[] {
   const nowMs = Date.parse(queue.at);
   const problems = [
     ...diagnoseRedis(queue.redis),
     ...brokers.flatMap((broker) => diagnoseBroker(broker, nowMs)),
+    ...pollers.flatMap((poller) => diagnosePoller(poller, nowMs)),
     ...queue.sources.flatMap(diagnoseSource),
     ...diagnoseScopes(queue.destinations, nowMs),
     ...queue.destinations.flatMap((destination) => diagnoseDestination(destination, nowMs)),

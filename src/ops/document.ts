@@ -5,6 +5,7 @@ import {
   type BrokerState,
   type Identity,
   identityOf,
+  type PollerState,
   type QueueStatus,
   type SpoolStatus,
   sumAccounting,
@@ -35,6 +36,7 @@ export interface ProcessStatus {
 export type StatusDocument = QueueStatus & {
   process: ProcessStatus;
   brokers: BrokerState[];
+  pollers: PollerState[];
   /** Null: no directory is configured for it. */
   spool: SpoolStatus | null;
   clocks: ClockOffender[];
@@ -48,6 +50,7 @@ export interface NoStatus {
   at: string;
   process: ProcessStatus;
   brokers: BrokerState[];
+  pollers: PollerState[];
   spool: SpoolStatus | null;
   problems: Problem[];
 }
@@ -59,21 +62,23 @@ export function statusDocument(parts: {
   queue: QueueStatus;
   process: ProcessStatus;
   brokers: BrokerState[];
+  pollers: PollerState[];
   spool: SpoolStatus | null;
   clocks: ClockOffender[];
   policies: readonly Policy[];
 }): StatusDocument {
-  const { queue, brokers, spool, clocks } = parts;
+  const { queue, brokers, pollers, spool, clocks } = parts;
   const accounting = sumAccounting(queue.sources);
   return {
     ...queue,
     process: parts.process,
     brokers,
+    pollers,
     spool,
     clocks: clocks.slice(0, MAX_CLOCKS),
     totals: { accounting, identity: identityOf(accounting) },
     policies: parts.policies,
-    problems: [...diagnose({ queue, brokers, clocks }), ...diagnoseSpool(spool)],
+    problems: [...diagnose({ queue, brokers, pollers, clocks }), ...diagnoseSpool(spool)],
   };
 }
 

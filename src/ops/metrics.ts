@@ -63,7 +63,7 @@ function labelsOf(rows: readonly Row[]): string[] {
 type Write = Record<"gauge" | "counter", (name: string, help: string, rows: Row[]) => void>;
 
 function writeProcess({ gauge, counter }: Write, status: StatusDocument | NoStatus): void {
-  const { brokers, problems } = status;
+  const { brokers, pollers, problems } = status;
   const bad = (severity: string) => problems.filter((problem) => problem.severity === severity).length;
   gauge("waypost_status_available", "1 when the queue could be asked.", [[{}, "sources" in status]]);
   gauge("waypost_info", "Always 1; the version of this process.", [[{ version: status.process.version }, 1]]);
@@ -85,6 +85,19 @@ function writeProcess({ gauge, counter }: Write, status: StatusDocument | NoStat
     "waypost_broker_connected",
     "1 while this process is connected to the broker, or is the embedded one and listens.",
     brokers.map(({ name, state }) => [{ broker: name }, state === "connected"]),
+  );
+  gauge(
+    "waypost_poller_working",
+    "1 while the source's vendor is asked by this process and answers.",
+    pollers.map(({ name, state }) => [{ source: name }, state === "standby" ? null : state === "polling"]),
+  );
+  gauge(
+    "waypost_poller_last_success_timestamp_seconds",
+    "When this process last fetched and kept a page of the source.",
+    pollers.map(({ name, lastSuccessAt }) => [
+      { source: name },
+      lastSuccessAt === null ? null : Date.parse(lastSuccessAt) / 1000,
+    ]),
   );
   gauge(
     "waypost_broker_unkept_messages",

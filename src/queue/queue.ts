@@ -3,6 +3,7 @@
 import type { Keep } from "../intake.ts";
 import type { Client } from "../servicetitan/client.ts";
 import type { QueueStatus } from "../status.ts";
+import { type CursorStore, createCursorStore } from "./cursors.ts";
 import { createDelivery, type DeliveryEvents } from "./deliver.ts";
 import type { QueueDestination } from "./destination.ts";
 import { reviewHeld } from "./held.ts";
@@ -13,7 +14,8 @@ import { holdLease, type Lease, type LeaseEvents } from "./lease.ts";
 import { type FoundPing, findPings } from "./ledger.ts";
 import { createQuarantine, type QuarantinedMessage } from "./quarantine.ts";
 import { connectRedis, type RedisSettings, readRedis } from "./redis-health.ts";
-import { createRoutes, type RoutesOptions } from "./routes.ts";
+import { createRedrive, type Redrive } from "./redrive.ts";
+import { createRoutes, laneOf, type RoutesOptions } from "./routes.ts";
 import { createStatus, type StatusSource } from "./status.ts";
 import { type StreamBudget, startSweep } from "./sweep.ts";
 import { lookFor, type Whereabouts } from "./whereabouts.ts";
@@ -65,12 +67,16 @@ export interface Queue {
   lookFor(destination: string, unit: string): Promise<Whereabouts | null>;
   /** One message of the quarantine, whole. `source` tells apart what got one id in two scopes. */
   quarantined(id: string, source: string | null): Promise<QuarantinedMessage | null>;
+  /** Sends dead letters and quarantined messages on their way again. */
+  redrive: Redrive;
   /** The mapping changed: routes are worked out anew and held readings looked through. */
   mappingChanged(): Promise<void>;
   /** What there is to say against taking messages now; empty when there is nothing. */
   readiness(): Promise<string[]>;
   /** Holds the lease of that name among all processes on this Redis and prefix. */
   lease(name: string, events: LeaseEvents): Lease;
+  /** Where pull sources go on reading. */
+  cursors: CursorStore;
   /** Stops cutting, lets deliveries under way end, writes what is still to be counted. */
   close(): Promise<void>;
 }
@@ -184,6 +190,15 @@ export function createQueue(options: QueueOptions): Queue {
       }
       return null;
     },
+    redrive: createRedrive({
+      redis: workRedis,
+      destinations,
+      lineOf(name, unit, source) {
+        const lanes = destinations.get(name)?.lanes ?? 1;
+        return `${name}|${laneOf(unit, lanes)}|${source}`;
+      },
+      arrived: lanes.arrived,
+    }),
     async mappingChanged() {
       routes.forget();
       await review();
@@ -194,6 +209,7 @@ export function createQueue(options: QueueOptions): Queue {
     },
     lease: (name, leaseEvents) =>
       holdLease(intakeRedis, `${options.redis.prefix}:lease:${name}`, leaseEvents),
+    cursors: createCursorStore(intakeRedis, options.redis.prefix),
     async close() {
       lanes.stop();
       sweep.stop();

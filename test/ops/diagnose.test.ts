@@ -4,7 +4,8 @@ import type { BrokerState, QueueStatus, RedisStatus } from "../../src/status.ts"
 import { identityOf, sumAccounting } from "../../src/status.ts";
 import { AT, before, destination, healthy, OPEN, source, troubled } from "./sample.ts";
 
-const find = (queue: QueueStatus, brokers: BrokerState[] = []) => diagnose({ queue, brokers, clocks: [] });
+const find = (queue: QueueStatus, brokers: BrokerState[] = []) =>
+  diagnose({ queue, brokers, pollers: [], clocks: [] });
 
 const redis = (changes: Partial<RedisStatus>) => healthy({ redis: { ...healthy().redis, ...changes } });
 const to = (changes: Parameters<typeof destination>[0]) => healthy({ destinations: [destination(changes)] });
@@ -324,6 +325,7 @@ describe("diagnose", () => {
     const problems = diagnose({
       queue: healthy(),
       brokers: [],
+      pollers: [],
       clocks: [clock, zone, { ...clock, deviceId: "v2" }],
     });
     expect(problems.map(({ where }) => where)).toEqual(["source vans", "source trackers"]);

@@ -1,4 +1,4 @@
-/** Browser script: what is switched on: sources, destinations, brokers, Redis, mapping, policies, clocks. */
+/** Browser script: what is switched on: sources, destinations, asked vendors, brokers, Redis, mapping, policies, clocks. */
 
 export const SETTINGS_JS = `
 import { h, show, table } from "./dom.js";
@@ -11,7 +11,7 @@ const MAX_DEVICES = 20;
 export function showParts(element, status) {
   show(
     element,
-    h("div", { class: "column" }, sources(status), brokers(status), policies(status), unmapped(status)),
+    h("div", { class: "column" }, sources(status), pollers(status), brokers(status), policies(status), unmapped(status)),
     h("div", { class: "column" }, destinations(status), redis(status), clocks(status)),
   );
 }
@@ -32,6 +32,17 @@ function destinations({ destinations }) {
     h("td", { class: "number" }, bytes(destination.bufferLimitBytes)),
   ]);
   return table("Destinations", [text("destination"), text("tenant"), text("provider"), text("scope"), number("units"), number("requests/s"), number("buffer limit")], rows, "No destination is configured.");
+}
+
+function pollers({ pollers, at }) {
+  const rows = pollers.map((poller) => [
+    poller.name,
+    h("td", { class: poller.state === "polling" || poller.state === "standby" ? "good" : "bad" }, poller.state),
+    poller.state === "standby" || poller.reason === null ? "–" : poller.reason + (poller.detail === "" ? "" : ", " + poller.detail),
+    ago(poller.lastSuccessAt, at),
+    ago(poller.cursorAt, at),
+  ]);
+  return table("Asked vendors", [text("source"), text("state"), text("because"), text("last success"), text("cursor")], rows, "No vendor has to be asked.");
 }
 
 function brokers({ brokers, at }) {

@@ -1,0 +1,240 @@
+/** Geotab MyGeotab: asked for new position records (LogRecord) since a version, in a session that may end at any time. */
+
+import { z } from "zod";
+import { defineAdapter } from "./adapter.ts";
+import { degrees, id, isoTime, isRecord, kph, text as line, part } from "./fields.ts";
+import { definePull, type PullAnswer, type PullContext, type PullResult, parsed, troubleOf } from "./pull.ts";
+
+/** Rows asked for at once, of 50,000 at most: an answer of about a megabyte, and 300,000 fixes a minute. */
+const FEED_ROWS = 5000;
+/** `Get` gives no more, whatever it is asked for, and does not say that there are more. */
+const DEVICE_ROWS = 5000;
+const HOSTS = /^([a-z0-9-]+\.)+geotab\.com$/;
+
+/** An object, but on some types the bare id. */
+const device = z
+  .unknown()
+  .optional()
+  .transform((value) => (isRecord(value) ? value.id : value))
+  .pipe(id);
+
+const record = part({
+  device,
+  dateTime: isoTime,
+  latitude: degrees,
+  longitude: degrees,
+  speed: kph,
+});
+
+export const geotab = defineAdapter({
+  vendor: "geotab",
+  docs: "https://developers.geotab.com/myGeotab/guides/dataFeed",
+  evidence: "documented",
+  transports: ["pull"],
+  auth: [],
+  speedUnit: "kph",
+  payload: z.object({
+    result: z.object({ data: z.array(record), toVersion: z.string() }),
+    /** A record has only its device's id; `understand` puts the names beside the page. */
+    names: z
+      .unknown()
+      .optional()
+      .transform((value) => (isRecord(value) ? value : {})),
+  }),
+  decode: ({ result, names }) =>
+    result.data.map(({ device, dateTime, latitude, longitude, speed }, index) => ({
+      path: `result.data[${index}]`,
+      deviceId: device,
+      fixTime: dateTime,
+      latitude,
+      longitude,
+      speedMps: speed,
+      // Records have none; what DeviceStatusInfo calls bearing may belong to another moment.
+      headingDeg: null,
+      ...(device !== null && Object.hasOwn(names, device)
+        ? { details: { deviceName: line.parse(names[device]) } }
+        : {}),
+    })),
+  pull: definePull<Session>({
+    baseUrl: "https://my.geotab.com",
+    hosts: HOSTS,
+    needs: ["username", "database"],
+    minIntervalMs: 1010,
+    intervalMs: 10_000,
+    // GetFeed is allowed 60 times a minute.
+    minGapMs: 1010,
+    // The server keeps no position of its own, and a version stays what it is.
+    cursorLifetimeMs: null,
+    ask,
+    understand,
+  }),
+});
+
+interface Session {
+  /** Where the login told us to go on asking. */
+  baseUrl: string;
+  credentials: z.output<typeof credentials>;
+  names: ReadonlyMap<string, string>;
+  /** Names come in pages: rows after this id are still to be asked for; null when none are. */
+  namesAfter: string | null;
+  /** Devices that `Get Device` does not name, so that each of them makes us ask for the names only once. */
+  nameless: ReadonlySet<string>;
+}
+
+type Context = PullContext<Session>;
+
+const credentials = z.object({ database: z.string(), userName: z.string(), sessionId: z.string().min(1) });
+const login = z.object({ result: z.object({ credentials, path: z.string() }) });
+const devices = z.object({ result: z.array(part({ id, name: line })) });
+const page = z.object({
+  result: z.object({
+    data: z.array(part({ device })),
+    toVersion: z.string().min(1),
+  }),
+});
+const failure = z.object({
+  error: z.object({
+    data: z.object({ type: z.string() }).partial().optional(),
+    errors: z.array(z.object({ name: z.string() }).partial()).optional(),
+  }),
+});
+
+function ask({ baseUrl, account, cursor, since, session }: Context) {
+  if (session === null) {
+    const { username: userName, database, secret: password } = account;
+    return call(baseUrl, "Authenticate", { database, userName, password });
+  }
+  const { credentials } = session;
+  if (session.namesAfter !== null) {
+    const sort = session.namesAfter === "" ? {} : { sort: { sortBy: "id", offset: session.namesAfter } };
+    const propertySelector = { fields: ["id", "name"], isIncluded: true };
+    const params = { typeName: "Device", resultsLimit: DEVICE_ROWS, propertySelector, ...sort, credentials };
+    return call(session.baseUrl, "Get", params);
+  }
+  const from =
+    cursor === null ? { search: { fromDate: new Date(since).toISOString() } } : { fromVersion: cursor };
+  const params = { typeName: "LogRecord", resultsLimit: FEED_ROWS, ...from, credentials };
+  return call(session.baseUrl, "GetFeed", params);
+}
+
+function call(baseUrl: string, method: string, params: object) {
+  return {
+    method: "POST" as const,
+    url: `${baseUrl}/apiv1`,
+    headers: { "content-type": "application/json", accept: "application/json" },
+    body: JSON.stringify({ jsonrpc: "2.0", id: 1, method, params }),
+  };
+}
+
+function understand(answer: PullAnswer, { baseUrl, session }: Context): PullResult<Session> {
+  const trouble = troubleOf(answer.status);
+  if (trouble) return trouble;
+  const raw = parsed(answer.text);
+  const failed = failure.safeParse(raw);
+  if (session === null)
+    return failed.success ? refusalOf(failed.data, answer, "login") : loggedIn(raw, baseUrl);
+  if (session.namesAfter !== null) {
+    if (!failed.success) return named(raw, session);
+    const problem = refusalOf(failed.data, answer, "call");
+    // An account that may not list devices can still read their positions.
+    return problem.kind === "refused" ? known(session, session.names) : problem;
+  }
+  return failed.success ? refusalOf(failed.data, answer, "call") : fetched(raw, answer.text, session);
+}
+
+/** Errors come with 200. Told by type, never by text. */
+function refusalOf(
+  { error }: z.output<typeof failure>,
+  { headers }: PullAnswer,
+  when: "login" | "call",
+): PullResult<never> {
+  const type = error.data?.type ?? error.errors?.[0]?.name ?? "";
+  const detail = type.slice(0, 80);
+  switch (type) {
+    case "InvalidUserException":
+      return when === "login"
+        ? { kind: "refused", reason: "unauthorized", detail }
+        : { kind: "session_expired" };
+    case "ExpiredPasswordException":
+      return { kind: "refused", reason: "unauthorized", detail };
+    case "InvalidPermissionsException":
+      return { kind: "refused", reason: "forbidden", detail };
+    case "MissingMethodException":
+      return { kind: "refused", reason: "bad_request", detail };
+    case "OverLimitException":
+      // Without a wait it is no quota: more was asked for than may be.
+      return headers["retry-after"] === undefined
+        ? { kind: "refused", reason: "over_limit", detail }
+        : { kind: "throttled" };
+    case "DbUnavailableException":
+    case "ServiceUnavailableException":
+    case "DatabaseMaintenanceException":
+      return { kind: "unavailable", reason: "vendor_unavailable", detail };
+    default:
+      return { kind: "unavailable", reason: "vendor_error", detail };
+  }
+}
+
+function loggedIn(raw: unknown, baseUrl: string): PullResult<Session> {
+  const answer = login.safeParse(raw);
+  if (!answer.success) return unreadable("no answer to a login");
+  const { credentials, path } = answer.data.result;
+  const host = path.toLowerCase();
+  if (path !== "ThisServer" && !HOSTS.test(host)) {
+    return { kind: "refused", reason: "foreign_host", detail: host.slice(0, 80) };
+  }
+  const session = {
+    baseUrl: path === "ThisServer" ? baseUrl : `https://${host}`,
+    credentials,
+    names: new Map<string, string>(),
+    namesAfter: "",
+    nameless: new Set<string>(),
+  };
+  return { kind: "session", session };
+}
+
+function named(raw: unknown, session: Session): PullResult<Session> {
+  const answer = devices.safeParse(raw);
+  if (!answer.success) return known(session, session.names);
+  const rows = answer.data.result;
+  const names = new Map(session.names);
+  for (const { id, name } of rows) if (id !== null && name !== null) names.set(id, name);
+  const last = rows.at(-1)?.id ?? null;
+  if (rows.length < DEVICE_ROWS || last === null) return known(session, names);
+  return { kind: "session", session: { ...session, names, namesAfter: last } };
+}
+
+function known(session: Session, names: Session["names"]): PullResult<Session> {
+  return { kind: "session", session: { ...session, names, namesAfter: null } };
+}
+
+function fetched(raw: unknown, text: string, session: Session): PullResult<Session> {
+  const answer = page.safeParse(raw);
+  if (!answer.success) return unreadable("no page of a feed");
+  const { data, toVersion } = answer.data.result;
+  const ids = new Set(data.flatMap(({ device }) => device ?? []));
+  const names = [...ids].flatMap((id) => {
+    const name = session.names.get(id);
+    return name === undefined ? [] : [[id, name]];
+  });
+  const strangers = [...ids].filter((id) => !session.names.has(id) && !session.nameless.has(id));
+  return {
+    kind: "page",
+    body: data.length === 0 ? null : withNames(text, Object.fromEntries(names)),
+    cursor: toVersion,
+    more: data.length >= FEED_ROWS,
+    session:
+      strangers.length === 0
+        ? session
+        : { ...session, namesAfter: "", nameless: new Set([...session.nameless, ...strangers]) },
+  };
+}
+
+/** The page's own text stays as it came, so that no number in it is written anew. */
+function withNames(text: string, names: Record<string, string>): string {
+  return `${text.slice(0, text.lastIndexOf("}"))},"names":${JSON.stringify(names)}}`;
+}
+
+function unreadable(detail: string): PullResult<never> {
+  return { kind: "unavailable", reason: "unreadable_answer", detail };
+}

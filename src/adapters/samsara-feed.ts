@@ -1,0 +1,135 @@
+/** Samsara's feeds: vehicles by the stats feed, other assets by the location stream; both are asked for, page by page. */
+
+import { z } from "zod";
+import type { Candidate } from "../reading.ts";
+import { defineAdapter } from "./adapter.ts";
+import { degrees, id, isoTime, text as line, metres, mph, mps, part } from "./fields.ts";
+import { definePull, type PullResult, parsed, troubleOf } from "./pull.ts";
+
+const gps = part({
+  time: isoTime,
+  latitude: degrees,
+  longitude: degrees,
+  headingDegrees: degrees,
+  speedMilesPerHour: mph,
+  reverseGeo: part({ formattedLocation: line }),
+});
+
+const vehicle = z.object({
+  // Tells the two feeds apart.
+  asset: z.undefined().optional(),
+  id,
+  name: line,
+  // A list in the feed, where the snapshot has one object; a vehicle that never had a fix has none.
+  gps: z
+    .unknown()
+    .optional()
+    .transform((value) => (Array.isArray(value) ? value : [value]))
+    .pipe(z.array(gps)),
+});
+
+const asset = z.object({
+  happenedAtTime: isoTime,
+  asset: z.object({ id }),
+  location: part({
+    latitude: degrees,
+    longitude: degrees,
+    headingDegrees: degrees,
+    accuracyMeters: metres,
+  }),
+  speed: part({ gpsSpeedMetersPerSecond: mps, ecuSpeedMetersPerSecond: mps }),
+});
+
+const options = z
+  .strictObject({
+    /** Follows these assets instead of all vehicles; the stream takes no more in one request. */
+    assetIds: z
+      .array(z.string().regex(/^\d{1,20}$/, "must be an id in quotes"))
+      .min(1)
+      .max(50),
+  })
+  .optional();
+
+export const samsaraFeed = defineAdapter({
+  vendor: "samsara-feed",
+  docs: "https://developers.samsara.com/docs/vehicle-stats-feed",
+  evidence: "documented",
+  transports: ["pull"],
+  auth: [],
+  speedUnit: "mph",
+  options,
+  payload: z.union([z.object({ data: z.array(vehicle) }), z.object({ data: z.array(asset) })]),
+  decode: ({ data }) => {
+    const rows: readonly (z.output<typeof vehicle> | z.output<typeof asset>)[] = data;
+    return rows.flatMap((row, index) => (row.asset ? positionOf(row, index) : fixesOf(row, index)));
+  },
+  pull: definePull<never, z.output<typeof options>>({
+    baseUrl: "https://api.samsara.com",
+    hosts: /^api(\.[a-z]{2})?\.samsara\.com$/,
+    needs: [],
+    minIntervalMs: 5000,
+    intervalMs: 5000,
+    // The lowest limit told of any of their endpoints is 5 requests a second.
+    minGapMs: 200,
+    cursorLifetimeMs: 30 * 86_400_000,
+    ask({ baseUrl, account, cursor, options }) {
+      const path = options
+        ? `/assets/location-and-speed/stream?ids=${options.assetIds.join(",")}&includeSpeed=true`
+        : "/fleet/vehicles/stats/feed?types=gps";
+      const after = cursor === null ? "" : `&after=${encodeURIComponent(cursor)}`;
+      const headers = { authorization: `Bearer ${account.secret}`, accept: "application/json" };
+      return { method: "GET", url: `${baseUrl}${path}${after}`, headers };
+    },
+    understand({ status, text }, { cursor }): PullResult<never> {
+      // What is asked is fixed but for the cursor.
+      if (status === 400 && cursor !== null) return { kind: "cursor_refused" };
+      const trouble = troubleOf(status);
+      if (trouble) return trouble;
+      const page = pageSchema.safeParse(parsed(text));
+      if (!page.success)
+        return { kind: "unavailable", reason: "unreadable_answer", detail: "no page of a feed" };
+      const { data, pagination } = page.data;
+      const body = data === null || data.length === 0 ? null : text;
+      return {
+        kind: "page",
+        body,
+        cursor: pagination.endCursor ?? "",
+        more: pagination.hasNextPage,
+        session: null,
+      };
+    },
+  }),
+});
+
+/** What is needed to go on; of the rows it knows only whether there are any. A sibling feed says null for none. */
+const pageSchema = z.object({
+  data: z.array(z.unknown()).nullable(),
+  pagination: z.object({ endCursor: z.string().nullish(), hasNextPage: z.boolean() }),
+});
+
+function fixesOf({ id, name, gps }: z.output<typeof vehicle>, index: number): Candidate[] {
+  return gps.map((fix, nth) => ({
+    path: `data[${index}].gps[${nth}]`,
+    deviceId: id,
+    fixTime: fix.time,
+    latitude: fix.latitude,
+    longitude: fix.longitude,
+    speedMps: fix.speedMilesPerHour,
+    headingDeg: fix.headingDegrees,
+    details: { deviceName: name, street: fix.reverseGeo.formattedLocation },
+  }));
+}
+
+function positionOf(row: z.output<typeof asset>, index: number): Candidate {
+  const { location, speed } = row;
+  return {
+    path: `data[${index}]`,
+    deviceId: row.asset.id,
+    fixTime: row.happenedAtTime,
+    latitude: location.latitude,
+    longitude: location.longitude,
+    speedMps: speed.gpsSpeedMetersPerSecond ?? speed.ecuSpeedMetersPerSecond,
+    headingDeg: location.headingDegrees,
+    details: { accuracyM: location.accuracyMeters },
+  };
+}

@@ -1,0 +1,101 @@
+/** A pull source is asked by one process: the one that holds its lease; the others stand by. */
+
+import type { Config } from "./config.ts";
+import type { Events } from "./events.ts";
+import type { Intake, Source } from "./intake.ts";
+import type { ProxySettings } from "./network.ts";
+import { pollSettingsOf } from "./parts.ts";
+import { type Poller, startPoller } from "./poll.ts";
+import { createPullHttp, type PullHttp } from "./pull-http.ts";
+import type { Queue } from "./queue/queue.ts";
+import type { PollerState } from "./status.ts";
+
+export interface LeasedPollers {
+  states(): PollerState[];
+  /** Lets what was fetched be kept for at most this long, and gives the leases back. */
+  close(withinMs: number): Promise<void>;
+}
+
+interface Parts {
+  config: Config;
+  queue: Queue;
+  intake: Intake;
+  events: Events;
+}
+
+export function leasedPollers({
+  sources,
+  proxy,
+  ...parts
+}: Parts & { sources: ReadonlyMap<string, Source>; proxy: ProxySettings }): LeasedPollers {
+  const http = createPullHttp(proxy);
+  const pollers = [...sources.values()]
+    .filter(({ adapter }) => adapter.pull !== undefined)
+    .map((source) => leasedPoller(source, { ...parts, http }));
+  return {
+    states: () => pollers.map((poller) => poller.state()),
+    async close(withinMs) {
+      await Promise.all(pollers.map((poller) => poller.close(withinMs)));
+      await http.close();
+    },
+  };
+}
+
+function leasedPoller(source: Source, { config, queue, intake, http, events }: Parts & { http: PullHttp }) {
+  const { name } = source;
+  const { pull } = source.adapter;
+  if (!pull) throw new Error(`Source "${name}" is not asked for anything.`);
+  const settings = pollSettingsOf(config, name, pull);
+  let poller: Poller | null = null;
+  let standingBySince = Date.now();
+  const lease = queue.lease(`poll:${name}`, {
+    acquired() {
+      poller = startPoller({ source, pull, settings, intake, store: queue.cursors, http, events });
+    },
+    lost() {
+      standingBySince = Date.now();
+      // What it has fetched and not kept is fetched again by whoever asks next.
+      poller?.close(0).catch((error: unknown) => events.failed({ where: `poll ${name}`, error }));
+      poller = null;
+    },
+  });
+  return {
+    state: () => (poller ? ownState(name, poller) : standby(name, standingBySince)),
+    async close(withinMs: number) {
+      await poller?.close(withinMs);
+      await lease.close();
+    },
+  };
+}
+
+function ownState(name: string, poller: Poller): PollerState {
+  const { state, since, reason, detail, lastSuccessAt, cursorAt, gap } = poller.state();
+  return {
+    name,
+    state,
+    since: iso(since),
+    reason,
+    detail,
+    lastSuccessAt: lastSuccessAt === null ? null : iso(lastSuccessAt),
+    cursorAt: cursorAt === null ? null : iso(cursorAt),
+    gap: gap === null ? null : { from: iso(gap.from), to: iso(gap.to) },
+  };
+}
+
+function standby(name: string, sinceMs: number): PollerState {
+  const reason = "another process holds the lease";
+  return {
+    name,
+    state: "standby",
+    since: iso(sinceMs),
+    reason,
+    detail: "",
+    lastSuccessAt: null,
+    cursorAt: null,
+    gap: null,
+  };
+}
+
+function iso(ms: number): string {
+  return new Date(ms).toISOString();
+}

@@ -1,0 +1,96 @@
+/** Finds problems of pull sources: what keeps their fixes from coming in, and what was lost. */
+
+import type { PollerState } from "../status.ts";
+import { durationText } from "./duration.ts";
+import { error, type Problem, warning } from "./problem.ts";
+
+/** A vendor may stumble for so long without anybody having to know. */
+const FAILING_WARN_MS = 60_000;
+/** Half of what a ping may be old by default. */
+const FAILING_ERROR_MS = 300_000;
+/** So long a gap is news. */
+const GAP_SHOWN_MS = 86_400_000;
+
+/** What a person has to do; without it, asking goes on by itself. */
+const REFUSED: Record<string, { meaning: string; doNext: string }> = {
+  unauthorized: {
+    meaning: "The vendor does not accept our token or password",
+    doNext:
+      "Compare auth.secret, and auth.username and pull.database where the vendor has them, with the vendor's account. A new secret needs a restart.",
+  },
+  forbidden: {
+    meaning: "The vendor knows us but does not let us read positions",
+    doNext: "Give the token or the account the right to read vehicles and their positions.",
+  },
+  not_found: {
+    meaning: "What we ask for is not there",
+    doNext: "Check pull.baseUrl; without it the vendor's usual address is asked.",
+  },
+  bad_request: {
+    meaning: "The vendor does not understand our request",
+    doNext:
+      "Check pull.database and options. If they are right, the vendor has changed its interface: report it.",
+  },
+  over_limit: {
+    meaning: "The vendor says we ask for more than it gives at once",
+    doNext: "The vendor has changed its limits: report it.",
+  },
+  redirect: {
+    meaning: "The vendor's address answers with a redirect, which is never followed with credentials",
+    doNext: "Check pull.baseUrl and the proxy settings.",
+  },
+  foreign_host: {
+    meaning: "The vendor sends us to a host that is not known as its own, which gets no credentials",
+    doNext: "Ask the vendor whether the host is theirs, and report it.",
+  },
+};
+
+export function diagnosePoller(poller: PollerState, nowMs: number): Problem[] {
+  return [...diagnoseState(poller, nowMs), ...diagnoseGap(poller, nowMs)];
+}
+
+function diagnoseState(poller: PollerState, nowMs: number): Problem[] {
+  const where = `source ${poller.name}`;
+  const forMs = nowMs - Date.parse(poller.since);
+  const why = [poller.reason ?? "no reason was given", poller.detail]
+    .filter((word) => word !== "")
+    .join(", ");
+  switch (poller.state) {
+    case "polling":
+    case "standby":
+      return [];
+    case "starting":
+    case "throttled":
+    case "failing": {
+      if (forMs < FAILING_WARN_MS) return [];
+      const tell = forMs < FAILING_ERROR_MS ? warning : error;
+      return [
+        tell(
+          where,
+          `No positions could be fetched for ${durationText(forMs)} (${why}). They stay with the vendor until then.`,
+          "Nothing now: asking goes on by itself. If it lasts, see the vendor's status page and this machine's way to it.",
+        ),
+      ];
+    }
+    case "refused": {
+      const { meaning, doNext } = REFUSED[poller.reason ?? ""] ?? {
+        meaning: "The vendor refuses us",
+        doNext: "Look for pollStateChanged in the log.",
+      };
+      return [error(where, `${meaning} (${why}), so no positions come in.`, doNext)];
+    }
+    default:
+      return poller.state satisfies never;
+  }
+}
+
+function diagnoseGap({ name, gap }: PollerState, nowMs: number): Problem[] {
+  if (gap === null || nowMs - Date.parse(gap.to) > GAP_SHOWN_MS) return [];
+  return [
+    warning(
+      `source ${name}`,
+      `Positions between ${gap.from} and ${gap.to} were not fetched: the vendor had forgotten where we were.`,
+      "They are too old for dispatching. Whoever needs them for another purpose has to take them from the vendor's history.",
+    ),
+  ];
+}

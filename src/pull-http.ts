@@ -1,0 +1,64 @@
+/** Asks a vendor once: one request, and the whole bounded answer or the reason why there is none. */
+
+import { request as send } from "undici";
+import type { PullAnswer, PullRequest } from "./adapters/pull.ts";
+import { codeOf, createDispatcher, type NetworkReason, type ProxySettings, reasonOf } from "./network.ts";
+
+export type PullExchange =
+  | { kind: "answered"; answer: PullAnswer }
+  | { kind: "failed"; reason: NetworkReason | "answer_too_large" | "unreadable_answer"; code: string };
+
+export interface PullHttp {
+  /** Never rejects. Redirects are answers like any other. */
+  exchange(request: PullRequest, stop: AbortSignal): Promise<PullExchange>;
+  close(): Promise<void>;
+}
+
+/** A page of 5,000 Geotab records has about a megabyte; Samsara does not say how long its pages may be. */
+const MAX_ANSWER_BYTES = 16_000_000;
+/** For all of it, connecting included. Pages are answered in seconds, or, while a vendor is overloaded, not at all. */
+const ANSWER_WITHIN_MS = 60_000;
+
+/** Fatal, because text repaired with replacement characters could be another device's id. */
+const UTF8 = new TextDecoder("utf-8", { fatal: true });
+
+export function createPullHttp(proxy: ProxySettings, answerWithinMs = ANSWER_WITHIN_MS): PullHttp {
+  const dispatcher = createDispatcher(proxy);
+  return {
+    async exchange({ method, url, headers, body = null }, stop) {
+      const late = AbortSignal.timeout(answerWithinMs);
+      try {
+        const signal = AbortSignal.any([late, stop]);
+        const answered = await send(url, { method, headers, body, signal, dispatcher });
+        const bytes = await wholeBody(answered.body);
+        if (bytes === null) return { kind: "failed", reason: "answer_too_large", code: "" };
+        const { statusCode: status, headers: given } = answered;
+        return { kind: "answered", answer: { status, headers: given, text: textOf(bytes, status) } };
+      } catch (error) {
+        if (late.aborted) return { kind: "failed", reason: "timeout", code: "deadline" };
+        if (error instanceof TypeError)
+          return { kind: "failed", reason: "unreadable_answer", code: "not_utf8" };
+        const code = codeOf(error);
+        return { kind: "failed", reason: reasonOf(code, true), code };
+      }
+    },
+    close: () => dispatcher.close(),
+  };
+}
+
+async function wholeBody(body: AsyncIterable<Buffer>): Promise<Buffer | null> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of body) {
+    bytes += chunk.length;
+    // Leaving the loop cuts the connection.
+    if (bytes > MAX_ANSWER_BYTES) return null;
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
+}
+
+/** Of a bad status the body says nothing that is acted upon. */
+function textOf(bytes: Buffer, status: number): string {
+  return status === 200 ? UTF8.decode(bytes) : "";
+}
