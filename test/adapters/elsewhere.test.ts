@@ -22,6 +22,24 @@ const tive = (LocationMethod: unknown) => ({
   Location: { Latitude: 41.58, Longitude: -93.62, LocationMethod },
   Shipment: { ShipTo: { Latitude: 39.1, Longitude: -94.58 } },
 });
+const point = { point: { lat: 51.45, lon: -2.58 } };
+const flespi = {
+  ident: "352625330417733",
+  timestamp: 1793026800,
+  "position.latitude": 51.45,
+  "position.longitude": -2.58,
+};
+const smartcar = (signal: object) => ({
+  eventType: "VEHICLE_STATE",
+  data: {
+    vehicle: { id: "v" },
+    signals: [{ ...signal, body: place, meta: { oemUpdatedAt: 1793026800000 } }],
+  },
+});
+const digitalMatter = (field: object) => ({
+  IMEI: "355900117733441",
+  Records: [{ Fields: [{ ...field, GpsUTC: "2026-10-26 15:00:00", Lat: 51.45, Long: -2.58 }] }],
+});
 
 describe.each<[string, string, object, string?]>([
   [
@@ -63,6 +81,25 @@ describe.each<[string, string, object, string?]>([
   ],
   ["tive", "a cell", tive("cell")],
   ["tive", "a place of unknown origin", tive(null)],
+  [
+    "zubie",
+    "a fence",
+    { event: "vehicle_geofence_arrival", timestamp: time, car: { key: "k" }, place: point },
+  ],
+  [
+    "zubie",
+    "an address",
+    { event: "trip_start", timestamp: time, car: { key: "k" }, trip: { start_point: point } },
+  ],
+  ["flespi", "a place repeated without a fix", { ...flespi, "position.valid": false }],
+  [
+    "smartcar",
+    "a signal that failed",
+    smartcar({ code: "location-preciselocation", status: { value: "ERROR" } }),
+  ],
+  ["smartcar", "another signal", smartcar({ code: "location-home", status: { value: "SUCCESS" } })],
+  ["digital-matter", "a place repeated without a fix", digitalMatter({ FType: 0, GpsStat: 0 })],
+  ["digital-matter", "coordinates of another kind of field", digitalMatter({ FType: 27, GpsStat: 3 })],
 ])("%s", (vendor, what, body, event) => {
   it(`rejects ${what} by name`, () => {
     const adapter = findAdapter(vendor);
