@@ -1,7 +1,7 @@
 /** flespi: a bridge for some thousand kinds of hardware, as a list by HTTP stream or message by message by MQTT. */
 
 import { z } from "zod";
-import { defineAdapter } from "./adapter.ts";
+import { defineAdapter, eventName } from "./adapter.ts";
 import { basic, bearer, customHeader } from "./auth.ts";
 import { degrees, epochSeconds, flag, id, isRecord, kilometres, kph, metres, number } from "./fields.ts";
 
@@ -19,6 +19,8 @@ const message = z.object({
   "battery.level": number,
 });
 
+const raw = z.record(z.string(), z.unknown());
+
 /** Their absence together says that the message is not about a position; one alone missing is damage. */
 const POSITION = ["position.latitude", "position.longitude", "position.valid"] as const;
 
@@ -30,27 +32,25 @@ export const flespi = defineAdapter({
   auth: [bearer(), customHeader(), basic()],
   topics: ["flespi/message/gw/devices/+", "flespi/message/gw/channels/+/+"],
   speedUnit: "kph",
-  ignore: (raw, { topic }) => {
+  ignore: (sent, { topic }) => {
     // `state` topics hold one field each, retained and without its time.
     const kind = topic[0] === "flespi" ? topic[1] : undefined;
-    if (kind !== undefined && kind !== "message") return kind;
-    const messages = Array.isArray(raw) ? raw : [raw];
+    if (kind !== undefined && kind !== "message") return eventName(kind) ?? "other-topic";
+    const messages = Array.isArray(sent) ? sent : [sent];
     return messages.length > 0 && messages.every(isTelemetry) ? "telemetry" : null;
   },
   ignores: "messages without any `position` field, and topics other than `message`",
   payload: z.union([
-    z.array(message),
-    message
-      .refine(
-        ({ ident, timestamp }) => ident !== null || timestamp !== null,
-        "must have an ident or a timestamp",
-      )
+    z.array(raw),
+    raw
+      .refine((one) => Object.hasOwn(one, "ident") || Object.hasOwn(one, "timestamp"), "must have an ident")
       .transform((one) => [one]),
   ]),
   decode: (messages, { topic }) => {
     const [, , , origin, , identInTopic = null] = topic;
-    return messages.flatMap((each, index) => {
-      if (each.ident !== null && POSITION.every((field) => each[field] === null)) return [];
+    return messages.flatMap((sent, index) => {
+      if (isTelemetry(sent)) return [];
+      const each = message.parse(sent);
       return {
         path: topic.length > 0 ? "" : `[${index}]`,
         deviceId: each.ident ?? (origin === "channels" ? identInTopic : null),
@@ -71,6 +71,8 @@ export const flespi = defineAdapter({
   },
 });
 
-function isTelemetry(raw: unknown): boolean {
-  return isRecord(raw) && Object.hasOwn(raw, "ident") && !POSITION.some((field) => Object.hasOwn(raw, field));
+function isTelemetry(sent: unknown): boolean {
+  return (
+    isRecord(sent) && Object.hasOwn(sent, "ident") && !POSITION.some((field) => Object.hasOwn(sent, field))
+  );
 }
