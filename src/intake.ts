@@ -164,7 +164,7 @@ export function createIntake({ keep, events }: { keep: Keep; events: IntakeEvent
           receivedAt,
           kind: "malformed",
           reason: "malformed",
-          message,
+          message: withoutProof(message, source.credentials),
           problems: result.problems,
         });
         // Told once it is kept: until then the message is offered again and again.
@@ -203,7 +203,7 @@ export function createIntake({ keep, events }: { keep: Keep; events: IntakeEvent
         receivedAt: message.receivedAt,
         kind: "malformed",
         reason: "internal_error",
-        message,
+        message: withoutProof(message, source.credentials),
         problems,
       });
     } catch {
@@ -219,6 +219,17 @@ export function createIntake({ keep, events }: { keep: Keep; events: IntakeEvent
   }
 
   return { accept, acceptProven, refuse };
+}
+
+/** What proved the message has done its work; kept for weeks and shown to people it would only be stolen. */
+function withoutProof(message: Message, { secrets, header }: Credentials): Message {
+  const usable = secrets.filter((secret) => secret !== "");
+  const texts = usable.flatMap((secret) => [secret, encodeURIComponent(secret)]);
+  const isProof = ([name, value]: [string, string]) =>
+    name === header?.toLowerCase() || texts.some((text) => value.includes(text));
+  const rest = (fields: Message["headers"]) =>
+    Object.fromEntries(Object.entries(fields).filter((field) => !isProof(field)));
+  return { ...message, headers: rest(message.headers), query: rest(message.query) };
 }
 
 const NO_REJECTIONS: ReadonlyMap<RejectionReason, number> = new Map();

@@ -93,7 +93,7 @@ const PARTS: Record<string, Part> = {
   cli: {
     files: ["cli.ts", "replay-command.ts", "redrive-command.ts"],
     from: ["server", "demo", "replay", "decode", "config", "adapters", "reading", "ways in", "events"],
-    typesFrom: ["status"],
+    typesFrom: ["status", "redrive"],
   },
 };
 

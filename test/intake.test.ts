@@ -194,11 +194,13 @@ test.each([
   expect(keep.entries).toMatchObject([{ source: "vans", receivedAt: RECEIVED_AT, ...entry }]);
 });
 
-test("quarantine gets the message as sent", async () => {
+test("quarantine gets the message as sent, but for its proof", async () => {
   const { keep, intake } = setting();
   const sent = message("}", { topic: "a/b", query: { x: "1" } });
   await intake.accept(plainSource("vans"), sent);
-  expect(keep.entries).toMatchObject([{ message: sent, problems: [expect.stringContaining("not JSON")] }]);
+  expect(keep.entries).toMatchObject([
+    { message: { ...sent, headers: {} }, problems: [expect.stringContaining("not JSON")] },
+  ]);
 });
 
 test.each([
@@ -216,6 +218,28 @@ test.each([
   expect(result).toEqual({ kind: "unkept", reason: "buffer_full", retryAfterS: 9 });
   expect(keep.entries).toEqual([]);
   expect(told).toMatchObject([{ event: "messageUnkept", reason: "buffer_full" }]);
+});
+
+test.each([
+  ["malformed", "}"],
+  ["a bug of ours", pointText("bug", 0)],
+])("quarantine gets nothing of what proved the sender: %s", async (_, body) => {
+  const { keep, intake } = setting();
+  const source = plainSource("vans");
+  const credentials = { secrets: [KEY, "the next/key"], header: "X-Mark" };
+  const headers = {
+    "x-key": KEY,
+    "x-mark": "a signature of the body",
+    "x-original-uri": `/webhooks/vans?token=${encodeURIComponent("the next/key")}`,
+    "content-type": "application/json",
+  };
+  await intake.accept({ ...source, credentials }, message(body, { headers, query: { token: KEY, v: "2" } }));
+  expect(keep.entries).toMatchObject([{ kind: "malformed" }]);
+  const [entry] = keep.entries;
+  const kept = entry?.kind === "malformed" ? entry.message : undefined;
+  expect(kept).toMatchObject({ body: Buffer.from(body) });
+  expect(kept?.headers).toEqual({ "content-type": "application/json" });
+  expect(kept?.query).toEqual({ v: "2" });
 });
 
 test("a bug in keep: quarantined if that still works", async () => {

@@ -20,9 +20,9 @@ writeCounts()
 return { 1 }
 `);
 
-/** Headers that could carry a proof: needed only for proving, which was done before; kept nowhere. */
-const SECRET_HEADER = /authorization|cookie|token|secret|key|signature|password/i;
-const SECRET_PARAMETER = /token|secret|key|password/i;
+/** Names that could carry a proof which intake does not know by its value: Basic's text, a signature, a proxy's login. */
+const SECRET_HEADER = /auth|cookie|token|secret|key|signature|password|session/i;
+const SECRET_PARAMETER = /auth|token|secret|key|signature|password/i;
 
 type Malformed = Extract<KeepEntry, { kind: "malformed" }>;
 
