@@ -1,0 +1,41 @@
+/** What the configuration says of a source reaches the parts that act on it. */
+
+import { expect, test } from "vitest";
+import { adapters } from "../src/adapters/index.ts";
+import { loadConfig } from "../src/config.ts";
+import { policiesOf } from "../src/ops/policies.ts";
+import { intakeSourcesOf } from "../src/parts.ts";
+
+const ENV = {
+  WAYPOST_SOURCE_VENDOR: "bouncie",
+  WAYPOST_SOURCE_SECRET: "1234567890abcdef",
+  WAYPOST_TENANT: "123",
+  WAYPOST_PROVIDER: "acme-gps",
+  WAYPOST_APP_KEY: "1234567890abcdef",
+  WAYPOST_CLIENT_ID: "1234567890abcdef",
+  WAYPOST_CLIENT_SECRET: "1234567890abcdef",
+  WAYPOST_OPS_TOKEN: "1234567890abcdef",
+};
+
+function configured(change: { maxAccuracyM?: number }) {
+  const loaded = loadConfig({ env: ENV, adapters });
+  if ("problems" in loaded) throw new Error(JSON.stringify(loaded.problems));
+  const { config } = loaded;
+  const sources = Object.fromEntries(
+    Object.entries(config.sources).map(([name, source]) => [name, { ...source, ...change }]),
+  );
+  return { ...config, sources };
+}
+
+test("a limit of accuracy reaches intake, and is among the policies on the page", () => {
+  const config = configured({ maxAccuracyM: 50 });
+  expect([...intakeSourcesOf(config, adapters).values()]).toMatchObject([{ maxAccuracyM: 50 }]);
+  expect(policiesOf(config)).toContainEqual({ where: "source bouncie", name: "maxAccuracyM", value: "50 m" });
+});
+
+test("there is none unless one is given", () => {
+  const config = configured({});
+  for (const source of intakeSourcesOf(config, adapters).values())
+    expect(source.maxAccuracyM).toBeUndefined();
+  expect(policiesOf(config).map(({ name }) => name)).not.toContain("maxAccuracyM");
+});
