@@ -1,4 +1,4 @@
-/** Every Redis key the gateway uses. All keys of one throttle scope share its hash tag, so one script may touch them. */
+/** Every Redis key of the queue. All keys of one throttle scope share its hash tag, so one script may touch them. */
 
 import { createHash } from "node:crypto";
 
@@ -7,41 +7,58 @@ export function scopeOf(appKey: string, tenant: string): string {
   return `${createHash("sha256").update(appKey).digest("hex").slice(0, 8)}-${tenant}`;
 }
 
-/** The part every key of a scope begins with; scripts build the rest from it (see lua.ts, which mirrors this list). */
+/** The part every key of a scope begins with; scripts build the rest from it. */
 export function scopePrefix(prefix: string, scope: string): string {
   return `${prefix}:{${scope}}`;
 }
 
-/** Keys under a scope's prefix `p`. A *line* is what waits in one lane of one destination from one source. */
+/**
+ * Every key of a scope, after its prefix. A *lane* is `destination|number`; a *line*, `destination|number|source`, is
+ * what waits in a lane from one source. BullMQ's keys and the leases of brokers are apart and hold no pings.
+ *
+ * Intake
+ * - `n:<source>`         hash: every counter of the accounting identity
+ * - `fp:<source>`        hash: device → fingerprints of its recent fixes
+ * - `body:<print>`       string: a long message was kept, for ten minutes
+ * - `last:<source>`      hash: device → its last fix, for sources with a filter
+ * - `held:<source>`      hash: device → newest reading that waits for a mapping row
+ * - `unmapped:<source>`  hash: device without a mapping row → its last fix time
+ * - `moved:<source>:<fixTime>:<device>`  string: a held reading came here from another scope
+ *
+ * Waiting
+ * - `lanes`, `lines:<lane>`  sets: the lanes, and a lane's sources, where something has ever waited
+ * - `q:<line>`           list: records in the order they arrived
+ * - `live:<line>`        hash, while behind: unit → its newest record; `liveorder:<line>` the list of those units
+ * - `old:<line>`         sorted set by fix time, while behind: everything that is not the newest
+ *
+ * In flight
+ * - `lane:<lane>`        hash: its batch, that batch's last sign of life, and how far the sweep has looked
+ * - `b:<batch>`          list: a batch's records. The truth about what is in flight; the BullMQ job only wakes a worker
+ * - `bm:<batch>`         hash: what a batch carries beside its records (flags, fencing token, its past)
+ * - `pieces:<lane>`      list: batches that go before everything else in the lane
+ * - `suspects:<lane>`, `suspicion:<lane>`  list and hash: pings refused alone, and since when they are suspected
+ * - `tried:<destination>`  hash: a record that was refused alone → how much had been accepted before
+ *
+ * Destination
+ * - `accepted:<destination>`  hash: unit → fix time of the newest ping ServiceTitan accepted
+ * - `dest:<destination>`  hash: bytes waiting, learned byte cap, last outcome
+ * - `gate`, `gate:<destination>`  hashes: whether the scope, or one destination, may send (see lua.ts)
+ * - `slots`              list: the throttle's recent slots
+ *
+ * Afterwards
+ * - `ledger`, `dead`, `quarantine`  streams; each entry's field `n` says what it counts towards the budget
+ * - `li:<destination>:<hour>:<unit>`  string: ledger entry ids of one unit in one hour, six bytes each
+ * - `sizes`              hash: bytes held in the streams
+ */
 export const keys = {
-  /** Hash: every counter of the accounting identity, per source. */
-  counters: (p: string, source: string) => `${p}:n:${source}`,
-  /** Hash: device → fingerprints of its recent fixes. */
-  fingerprints: (p: string, source: string) => `${p}:fp:${source}`,
-  /** Hash: device → newest reading that waits for a mapping row. */
   held: (p: string, source: string) => `${p}:held:${source}`,
-  /** Hash: device without a mapping row → its last fix time. */
   unmapped: (p: string, source: string) => `${p}:unmapped:${source}`,
-  /** Set of `destination|lane`: where something has ever waited. */
-  lanes: (p: string) => `${p}:lanes`,
-  /** List: records in the order they arrived. */
-  waiting: (p: string, line: string) => `${p}:q:${line}`,
-  /** List: a batch's records. The truth about what is in flight; the BullMQ job only wakes a worker. */
   batch: (p: string, id: string) => `${p}:b:${id}`,
-  /** Hash: what a batch carries beside its records (flags, fencing token, its past). */
   batchFacts: (p: string, id: string) => `${p}:bm:${id}`,
-  /** Hash: unit → fix time of the newest ping ServiceTitan accepted. */
   accepted: (p: string, destination: string) => `${p}:accepted:${destination}`,
-  /** Hash: a destination's numbers (bytes waiting, learned byte cap, last outcome). */
-  destination: (p: string, destination: string) => `${p}:dest:${destination}`,
-  /** Stream, one compressed entry per settled batch. */
   ledger: (p: string) => `${p}:ledger`,
-  /** String: ledger entry ids of one unit in one hour, six bytes each. */
   ledgerIndex: (p: string, destination: string, hour: number, unit: string) =>
     `${p}:li:${destination}:${hour}:${unit}`,
-  /** Streams. */
   deadLetters: (p: string) => `${p}:dead`,
   quarantine: (p: string) => `${p}:quarantine`,
-  /** Hash: bytes held in the streams above. */
-  sizes: (p: string) => `${p}:sizes`,
 } as const;

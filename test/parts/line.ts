@@ -80,7 +80,7 @@ const PREFIX = "waypost";
 const NOT_WORTH_KEEPING = new Set(["keepTook", "deliveryLatency", "batchCut"]);
 
 /** Key prefix of a tenant's scope. */
-export function scopeOfTenant(tenant: string): string {
+function scopeOfTenant(tenant: string): string {
   return scopePrefix(PREFIX, scopeOf(SANDBOX_CLIENT.appKey, tenant));
 }
 
@@ -129,7 +129,7 @@ export function sourceOf(scope: string, maxAgeMs: number): QueueSource {
 }
 
 /** Budgets no test reaches by accident. */
-export const WIDE_BUDGETS: QueueOptions["budgets"] = [
+const WIDE_BUDGETS: QueueOptions["budgets"] = [
   { name: "ledger", bytes: 100_000_000, maxAgeMs: 86_400_000 },
   { name: "dead", bytes: 100_000_000, maxAgeMs: 86_400_000 },
   { name: "quarantine", bytes: 100_000_000, maxAgeMs: 86_400_000 },

@@ -102,7 +102,7 @@ describe("a 429", () => {
   });
 
   it("longer than a ping lives expires it, and it is never sent", async () => {
-    line = await startLine({ destination: { maxAgeMs: 4000 } });
+    line = await startLine({ destination: { maxAgeMs: 4000, lanes: 1 } });
     line.sandbox.faults.set({ kind: "throttle", hint: "seconds", seconds: 8, times: 1 });
     await line.keep(fleet(10, "old"));
     await until(async () => (await line.account()).expired === 10, { what: "the old ones to expire" });
