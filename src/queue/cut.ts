@@ -123,11 +123,14 @@ end
 local function sift(line, n)
   local live, order, old = p .. ':live:' .. line, p .. ':liveorder:' .. line, p .. ':old:' .. line
   local newest, units, older, fresh, first = {}, {}, {}, {}, {}
-  local popped = redis.call('RPOP', p .. ':q:' .. line, n) or {}
+  local popped = lookUp(redis.call('RPOP', p .. ':q:' .. line, n) or {})
   for _, r in ipairs(popped) do
     local unit = unitOf(r)
     local best = newest[unit]
     if expired(r) then gone(r, 'expired')
+    elseif overtaken(r) then gone(r, 'superseded')
+    -- A newer one has been accepted: this is history, however new it is among what waits.
+    elseif newestAccepted(unit) and newestAccepted(unit) >= fixTimeOf(r) then older[#older + 1] = r
     elseif not best then
       newest[unit] = r
       units[#units + 1] = unit
@@ -189,12 +192,13 @@ if not sifting then
   end)
 else
   -- 2,000 records in one call, in steps of 500; every source has its part of them.
-  local budget = math.max(500, math.floor(2000 / #sources))
+  local budget, unsifted = math.max(500, math.floor(2000 / #sources)), false
   for _, source in ipairs(sources) do
     local line = lane .. '|' .. source
     for done = 0, budget - 1, 500 do
       if sift(line, math.min(500, budget - done)) == 0 then break end
     end
+    if redis.call('EXISTS', p .. ':q:' .. line) == 1 then unsifted = true end
   end
   inTurns(function(line, share)
     local live, order = p .. ':live:' .. line, p .. ':liveorder:' .. line
@@ -212,17 +216,18 @@ else
     end
     return #done
   end)
-  if #chosen == 0 or (backfill == 'deliver' and #chosen < maxPings) then
-    -- Everybody's newest is chosen: what room is left goes to history, oldest first.
-    for i = 1, #sources do
-      local old = p .. ':old:' .. lineAt(i)
-      local done = 0
-      for _, r in ipairs(lookUp(redis.call('ZRANGE', old, 0, math.max(maxPings, 500) - 1))) do
+  -- Everybody's newest is chosen: what room is left goes to history, oldest first. Not before all of it has been
+  -- sifted: what lies there still is older. Under \`drop\` history is for those who have nothing newer.
+  local wanted = not unsifted and (backfill == 'deliver' or #chosen == 0)
+  for i = 1, #sources do
+    local old, done = p .. ':old:' .. lineAt(i), {}
+    for _, r in ipairs(lookUp(redis.call('ZRANGE', old, 0, math.max(maxPings, 1000) - 1))) do
+      if expired(r) or overtaken(r) or wanted then
         if not choose(r) then break end
-        done = done + 1
+        done[#done + 1] = r
       end
-      if done > 0 then redis.call('ZREMRANGEBYRANK', old, 0, done - 1) end
     end
+    pushAll('ZREM', old, done)
   end
 end
 

@@ -86,8 +86,15 @@ for i, r in ipairs(redis.call('LRANGE', batchKey, 0, -1)) do
     units[unitOf(r)] = true
   end
 end
+-- To where they were taken from: the front; while behind the end, which is looked at first then.
 local function toBuffer(records)
-  for i = #records, 1, -1 do redis.call('LPUSH', p .. ':q:' .. lane .. '|' .. sourceOf(records[i]), records[i]) end
+  local fronts, ends = {}, {}
+  for _, r in ipairs(records) do
+    local line = lane .. '|' .. sourceOf(r)
+    if ends[line] == nil then ends[line] = redis.call('EXISTS', p .. ':live:' .. line, p .. ':old:' .. line) > 0 end
+    if ends[line] then redis.call('RPUSH', p .. ':q:' .. line, r) else fronts[#fronts + 1] = r end
+  end
+  for i = #fronts, 1, -1 do redis.call('LPUSH', p .. ':q:' .. lane .. '|' .. sourceOf(fronts[i]), fronts[i]) end
 end
 toBuffer(back)
 local acceptedSeq = tonumber(redis.call('HGET', destKey, 'acceptedSeq')) or 0

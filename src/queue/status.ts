@@ -65,12 +65,14 @@ for i = 2 + tonumber(ARGV[1]), #ARGV do
           + redis.call('ZCARD', p .. ':old:' .. line)
         add(waiting, source, n)
         l.waiting = l.waiting + n
-        local head = redis.call('LINDEX', p .. ':q:' .. line, 0) or redis.call('ZRANGE', p .. ':old:' .. line, 0, 0)[1]
-        if not head then
-          local unit = redis.call('LINDEX', p .. ':liveorder:' .. line, 0)
-          head = unit and redis.call('HGET', p .. ':live:' .. line, unit)
+        local unit = redis.call('LINDEX', p .. ':liveorder:' .. line, 0)
+        for _, head in pairs({
+          redis.call('LINDEX', p .. ':q:' .. line, 0) or nil,
+          redis.call('ZRANGE', p .. ':old:' .. line, 0, 0)[1],
+          unit and redis.call('HGET', p .. ':live:' .. line, unit) or nil
+        }) do
+          if not l.oldest or receivedAtOf(head) < l.oldest then l.oldest = receivedAtOf(head) end
         end
-        if head and (not l.oldest or receivedAtOf(head) < l.oldest) then l.oldest = receivedAtOf(head) end
       end
       local batch = redis.call('HGET', p .. ':lane:' .. lane, 'batch')
       if batch then

@@ -1,0 +1,75 @@
+/** A fleet that reports evenly, whatever becomes of its messages, and remembers which of them were answered with success. */
+
+import { setTimeout as pause } from "node:timers/promises";
+import { Agent, request } from "undici";
+import { TOKEN } from "../test/parts/gateway-process.ts";
+
+export interface FleetSettings {
+  url: string;
+  units: number;
+  /** Between two positions of a unit; units report one after the other, evenly. */
+  everyMs: number;
+}
+
+export interface Fleet {
+  /** Per unit, the fix time of the newest position that was answered with success. */
+  newest(): Map<string, number>;
+  /** Ends reporting. Resolves with the externalIds of all positions that were answered with success. */
+  stop(): Promise<Set<string>>;
+}
+
+/** How often it is looked who is to report. */
+const TICK_MS = 20;
+
+export function startFleet({ url, units, everyMs }: FleetSettings): Fleet {
+  const agent = new Agent({ connections: 16 });
+  const newest = new Map<string, number>();
+  const owed = new Set<string>();
+  const underWay = new Set<Promise<void>>();
+  const startedAt = performance.now();
+  let stopping = false;
+
+  async function report(unit: string): Promise<void> {
+    const fixTime = Date.now();
+    const body = JSON.stringify({
+      deviceId: unit,
+      latitude: 32.78,
+      longitude: -96.8,
+      time: new Date(fixTime).toISOString(),
+      speed: 10,
+    });
+    const headers = { authorization: `Bearer ${TOKEN}`, "content-type": "application/json" };
+    const answer = await request(url, { method: "POST", headers, body, dispatcher: agent });
+    await answer.body.dump();
+    if (answer.statusCode !== 200) return;
+    newest.set(unit, Math.max(fixTime, newest.get(unit) ?? 0));
+    owed.add(`vans:${unit}:${fixTime}`);
+  }
+
+  async function run(): Promise<void> {
+    let reported = 0;
+    while (!stopping) {
+      const due = Math.floor(((performance.now() - startedAt) / everyMs) * units);
+      for (; reported < due; reported++) {
+        // A position that is not taken is forgotten: the next one says more.
+        const reporting = report(`van-${reported % units}`)
+          .catch(() => {})
+          .finally(() => underWay.delete(reporting));
+        underWay.add(reporting);
+      }
+      await pause(TICK_MS);
+    }
+  }
+
+  const running = run();
+  return {
+    newest: () => new Map(newest),
+    async stop() {
+      stopping = true;
+      await running;
+      await Promise.all(underWay);
+      await agent.close();
+      return owed;
+    },
+  };
+}
