@@ -3,7 +3,7 @@
 import { z } from "zod";
 import { defineAdapter, eventName, otherThan } from "./adapter.ts";
 import { hmac } from "./auth.ts";
-import { degrees, id, isoTime, isRecord, number, toMps } from "./fields.ts";
+import { degrees, id, isoTime, isRecord, number, text, toMps } from "./fields.ts";
 
 const ACTIONS = ["vehicle_location_updated", "vehicle_location_received"] as const;
 
@@ -28,8 +28,10 @@ export const motive = defineAdapter({
     lon: degrees,
     speed: number,
     bearing: degrees,
+    type: text,
+    description: text,
   }),
-  decode: ({ vehicle_id, located_at, lat, lon, speed, bearing }, { speedUnit }) => [
+  decode: ({ vehicle_id, located_at, lat, lon, speed, bearing, type, description }, { speedUnit }) => [
     {
       path: "",
       deviceId: vehicle_id,
@@ -38,6 +40,8 @@ export const motive = defineAdapter({
       longitude: lon,
       speedMps: toMps(speed, speedUnit),
       headingDeg: bearing,
+      // The unit of its odometer is not documented.
+      details: { street: description, vendorEvent: type },
     },
   ],
 });

@@ -3,7 +3,17 @@
 import { z } from "zod";
 import { type DecodeContext, defineAdapter, type Message, otherThan } from "./adapter.ts";
 import { addressList, basic, urlToken } from "./auth.ts";
-import { degrees, epochSeconds, hexEpochSeconds, id, kph, multipliedBy } from "./fields.ts";
+import {
+  degrees,
+  epochSeconds,
+  hexEpochSeconds,
+  id,
+  kph,
+  metres,
+  multipliedBy,
+  number,
+  text,
+} from "./fields.ts";
 
 const location = z.object({
   _type: z.literal("location", {
@@ -15,14 +25,18 @@ const location = z.object({
   lon: degrees,
   vel: kph,
   cog: degrees,
+  acc: metres,
+  alt: metres,
+  batt: number,
+  t: text,
 });
 
 /** `tid,tst,t,lat,lon,cog,vel,alt,dist,trip`: exactly ten, since a lost comma would make a latitude a longitude. */
 const line = z
   .string()
-  .transform((text) => text.trim().split(","))
+  .transform((csv) => csv.trim().split(","))
   .pipe(z.array(z.string()).length(10))
-  .transform(([, tst, , lat, lon, cog, vel]): unknown => ({ tst, lat, lon, cog, vel }))
+  .transform(([, tst, t, lat, lon, cog, vel, alt]): unknown => ({ tst, t, lat, lon, cog, vel, alt }))
   .pipe(
     z.object({
       topic: id,
@@ -31,6 +45,10 @@ const line = z
       lon: multipliedBy(1e6),
       cog: multipliedBy(0.1),
       vel: kph,
+      acc: metres,
+      alt: multipliedBy(0.1),
+      batt: number,
+      t: text,
     }),
   );
 
@@ -61,6 +79,8 @@ export const owntracks = defineAdapter({
       longitude: fix.lon,
       speedMps: fix.vel,
       headingDeg: fix.cog,
+      // `t` is why it was sent, in one letter: `p` for a ping, `u` for by hand, …
+      details: { accuracyM: fix.acc, altitudeM: fix.alt, batteryPct: fix.batt, vendorEvent: fix.t },
     },
   ],
   reply: { status: 200, contentType: "application/json", body: "[]" },

@@ -3,7 +3,7 @@
 import { z } from "zod";
 import { defineAdapter, eventName } from "./adapter.ts";
 import { addressList, basic, bearer, customHeader, urlToken } from "./auth.ts";
-import { degrees, flag, id, isoTime, isRecord, knots } from "./fields.ts";
+import { degrees, flag, id, isoTime, isRecord, knots, metres, number, part, text } from "./fields.ts";
 
 export const traccar = defineAdapter({
   vendor: "traccar",
@@ -25,6 +25,16 @@ export const traccar = defineAdapter({
       longitude: degrees,
       speed: knots,
       course: degrees,
+      altitude: metres,
+      accuracy: metres,
+      address: text,
+      attributes: part({
+        ignition: flag,
+        odometer: metres,
+        batteryLevel: number,
+        driverUniqueId: text,
+        alarm: text,
+      }),
     }),
     device: z.object({ uniqueId: id }),
   }),
@@ -39,6 +49,17 @@ export const traccar = defineAdapter({
       headingDeg: position.course,
       // Traccar always sends both flags; without a fix it repeats the last place under them.
       noFix: position.valid !== true || position.outdated !== false,
+      details: {
+        street: position.address,
+        ignition: position.attributes.ignition,
+        odometerM: position.attributes.odometer,
+        // Both are always there, and 0 where the tracker does not say.
+        accuracyM: position.accuracy === 0 ? null : position.accuracy,
+        altitudeM: position.altitude === 0 ? null : position.altitude,
+        batteryPct: position.attributes.batteryLevel,
+        driver: position.attributes.driverUniqueId,
+        vendorEvent: position.attributes.alarm,
+      },
     },
   ],
 });
