@@ -50,6 +50,12 @@ local function seen(source, device, fixTime, place)
   return nil
 end
 local lastFix, lastChanged = {}, {}
+local function impliedMps(fromLat, fromLon, lat, lon, seconds)
+  local dLat, dLon = lat - fromLat, lon - fromLon
+  local h = math.sin(dLat / 2) ^ 2 + math.cos(lat) * math.cos(fromLat) * math.sin(dLon / 2) ^ 2
+  return 2 * 6371008.8 * math.asin(math.min(1, math.sqrt(h))) / math.abs(seconds)
+end
+-- What is remembered: time and place of the last good fix, then those of a run of jumps that agree with each other.
 local function filtered(source, device, fixTime, filter)
   local maxImplied, minInterval, latText, lonText = string.match(filter, '^(.-);(.-);(.-);(.*)$')
   local key = source .. '|' .. device
@@ -57,16 +63,23 @@ local function filtered(source, device, fixTime, filter)
   if last == nil then last = redis.call('HGET', p .. ':last:' .. source, device); lastFix[key] = last end
   local lat, lon = tonumber(latText), tonumber(lonText)
   if last then
-    local t, lastLat, lastLon = string.match(last, '([^,]+),([^,]+),([^,]+)')
+    local t, lastLat, lastLon, run = string.match(last, '([^,]+),([^,]+),([^,]+),?(.*)')
     local dt = (fixTime - tonumber(t)) / 1000
     if minInterval ~= '' and math.abs(dt) * 1000 < tonumber(minInterval) then return 'thinned' end
-    if maxImplied ~= '' and dt ~= 0 then
-      local dLat, dLon = lat - tonumber(lastLat), lon - tonumber(lastLon)
-      local h = math.sin(dLat / 2) ^ 2 + math.cos(lat) * math.cos(tonumber(lastLat)) * math.sin(dLon / 2) ^ 2
-      local metres = 2 * 6371008.8 * math.asin(math.min(1, math.sqrt(h)))
-      if metres / math.abs(dt) > tonumber(maxImplied) then return 'implausible_jump' end
-    end
-    if dt < 0 then return nil end
+    local limit = maxImplied ~= '' and dt ~= 0 and tonumber(maxImplied)
+    if limit and impliedMps(tonumber(lastLat), tonumber(lastLon), lat, lon, dt) > limit then
+      if dt < 0 then return 'implausible_jump' end
+      local since, runT, runLat, runLon = string.match(run, '([^,]+),([^,]+),([^,]+),([^,]+)')
+      local agrees = since and fixTime > tonumber(runT)
+        and impliedMps(tonumber(runLat), tonumber(runLon), lat, lon, (fixTime - tonumber(runT)) / 1000) <= limit
+      if not agrees then since = fixTime end
+      -- Jumps that agree for a minute are where the vehicle is: it was the last good fix that was wrong.
+      if fixTime - tonumber(since) < 60000 then
+        lastFix[key] = table.concat({ t, lastLat, lastLon, since, fixTime, latText, lonText }, ',')
+        lastChanged[key] = { source, device }
+        return 'implausible_jump'
+      end
+    elseif dt < 0 then return nil end
   end
   lastFix[key] = fixTime .. ',' .. latText .. ',' .. lonText
   lastChanged[key] = { source, device }

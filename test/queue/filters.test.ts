@@ -64,6 +64,26 @@ describe("the jump filter", () => {
     expect((await store.add([at(120, 5100)])).kept).toBe(1);
   });
 
+  it("does not follow a wrong first fix for hours: a minute of fixes that agree is enough", async () => {
+    const store = stores.open({ source: { maxImpliedMps: 50 } });
+    await store.add([at(0, 3_000_000)]);
+    const seconds = Array.from({ length: 10 }, (_, i) => 10 + i * 10);
+    const kept = [];
+    for (const second of seconds) kept.push((await store.add([at(second, second * 15)])).kept);
+    expect(kept).toEqual([0, 0, 0, 0, 0, 0, 1, 1, 1, 1]);
+    expect(await store.parted()).toEqual([]);
+  });
+
+  it("does not believe jumps that contradict each other, however long they last", async () => {
+    const store = stores.open({ source: { maxImpliedMps: 50 } });
+    await store.add([at(0, 0)]);
+    const kept = [];
+    for (let i = 1; i <= 20; i++)
+      kept.push((await store.add([at(i * 10, i % 2 === 0 ? 500_000 : -500_000)])).kept);
+    expect(new Set(kept)).toEqual(new Set([0]));
+    expect((await store.add([at(210, 1000)])).kept).toBe(1);
+  });
+
   it("judges a late fix too, but goes on from the newest", async () => {
     const store = stores.open({ source: { maxImpliedMps: 50 } });
     await store.add([at(100, 1000)]);
