@@ -123,7 +123,7 @@ function told(ping: FoundPing, speedUnit: SpeedUnit): UnitAnswer["pings"][number
   };
 }
 
-/** As it was sent: to two decimals. */
+/** The ledger keeps 0.01 m/s, so the last decimal may differ from what was sent. */
 function speedIn(unit: SpeedUnit, speedMps: number | null): number | null {
   return speedMps === null ? null : Math.round((speedMps / MPS_PER[unit]) * 100) / 100;
 }
