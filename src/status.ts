@@ -64,6 +64,14 @@ export interface SilentUnit {
   ageMs: number;
 }
 
+/** Age of the newest accepted position of each unit that has reported within the last hour: 1 unit in 2, 19 in 20, all. */
+export interface Freshness {
+  units: number;
+  p50AgeMs: number;
+  p95AgeMs: number;
+  maxAgeMs: number;
+}
+
 export interface DestinationStatus {
   name: string;
   scope: string;
@@ -76,6 +84,8 @@ export interface DestinationStatus {
   held: number;
   oldestWaitingAgeMs: number | null;
   newestAcceptedAgeMs: number | null;
+  /** As of the last quarter of a minute; null when no unit has reported within the hour. */
+  freshness: Freshness | null;
   bufferBytes: number;
   bufferLimitBytes: number;
   unitsKnown: number;

@@ -168,8 +168,21 @@ function writeDestinations({ gauge }: Write, { destinations }: StatusDocument): 
   each("oldest_waiting_age_seconds", "Age of the oldest waiting ping; 0 when none waits.", (destination) =>
     seconds(destination.oldestWaitingAgeMs ?? 0),
   );
-  each("newest_accepted_age_seconds", "Freshness: age of the newest accepted ping.", (destination) =>
+  each("newest_accepted_age_seconds", "Age of the newest accepted ping of any unit.", (destination) =>
     seconds(destination.newestAcceptedAgeMs),
+  );
+  gauge(
+    "waypost_freshness_seconds",
+    "Age of the newest accepted ping of each unit that has reported within the hour; quantile 1 is the oldest.",
+    destinations.flatMap(({ name, freshness }): Row[] =>
+      freshness === null
+        ? []
+        : [
+            [{ destination: name, quantile: "0.5" }, freshness.p50AgeMs / 1000],
+            [{ destination: name, quantile: "0.95" }, freshness.p95AgeMs / 1000],
+            [{ destination: name, quantile: "1" }, freshness.maxAgeMs / 1000],
+          ],
+    ),
   );
   each("buffer_bytes", "Size of the buffer.", ({ bufferBytes }) => bufferBytes);
   each("buffer_limit_bytes", "Size at which senders get 503.", ({ bufferLimitBytes }) => bufferLimitBytes);

@@ -8,7 +8,6 @@ import type {
   GateStatus,
   LaneStatus,
   QueueStatus,
-  SilentUnit,
   SourceStatus,
 } from "../status.ts";
 import type { QueueDestination } from "./destination.ts";
@@ -20,6 +19,7 @@ import type { Quarantine } from "./quarantine.ts";
 import { decodeRecord } from "./record.ts";
 import { readRedis } from "./redis-health.ts";
 import type { Routes } from "./routes.ts";
+import { createUnits } from "./units.ts";
 
 /** ARGV: number of sources, their names, then the destinations' names. Answers as JSON. */
 const AUDIT = script(`
@@ -162,18 +162,11 @@ export interface StatusSource {
 
 const RECENT = 20;
 const MAX_UNMAPPED_LISTED = 200;
-const MAX_SILENT_LISTED = 50;
-/** Silence of one unit beside the destination's newest fix that is worth telling. */
-const SILENT_AFTER_MS = 900_000;
-/** After a day the vehicle is parked for good, on holiday, or sold; it is not news any more. */
-const SILENT_FORGOTTEN_MS = 86_400_000;
-/** Reading every unit's last fix is the only costly part; the page asks every 2 s. */
-const SILENT_EVERY_MS = 15_000;
 
 export function createStatus(options: StatusOptions): () => Promise<QueueStatus> {
   const { redis, destinations, sources } = options;
   const scopes = [...new Set([...destinations.values()].map(({ scope }) => scope))];
-  const silent = new Map<string, { at: number; units: SilentUnit[] }>();
+  const lookAtUnits = createUnits(redis);
 
   async function audit(scope: string): Promise<Audit> {
     const inScope = [...destinations.values()].filter((each) => each.scope === scope).map(({ name }) => name);
@@ -237,7 +230,15 @@ export function createStatus(options: StatusOptions): () => Promise<QueueStatus>
     if (!destination) throw new Error(`Destination "${found.name}" is not configured.`);
     const lanes = listOf<AuditLane>(found.lanes).sort((a, b) => a.lane - b.lane);
     const oldest = Math.min(...lanes.map((lane) => lane.oldest ?? Number.POSITIVE_INFINITY));
+    const waiting = lanes.reduce((sum, lane) => sum + lane.waiting, 0);
+    const inFlight = lanes.reduce((sum, lane) => sum + lane.inFlight, 0);
     const facts = mapOf(found.facts);
+    const newestAccepted = numberOf(facts.newestAccepted);
+    const { freshness, silent } = await lookAtUnits(destination, {
+      now,
+      newestAccepted,
+      pending: waiting + inFlight > 0,
+    });
     const held = listOf<SourceAudit>(counted)
       .filter(({ name }) => sources.get(name)?.destination === found.name)
       .reduce((sum, each) => sum + each.held, 0);
@@ -248,15 +249,16 @@ export function createStatus(options: StatusOptions): () => Promise<QueueStatus>
       provider: destination.target.provider,
       scopeGate: gateStatus(mapOf(gate), destination),
       gate: gateStatus(mapOf(found.gate), destination),
-      waiting: lanes.reduce((sum, lane) => sum + lane.waiting, 0),
-      inFlight: lanes.reduce((sum, lane) => sum + lane.inFlight, 0),
+      waiting,
+      inFlight,
       held,
       oldestWaitingAgeMs: Number.isFinite(oldest) ? Math.max(0, now - oldest) : null,
-      newestAcceptedAgeMs: facts.newestAccepted ? Math.max(0, now - numberOf(facts.newestAccepted)) : null,
+      newestAcceptedAgeMs: newestAccepted === 0 ? null : Math.max(0, now - newestAccepted),
+      freshness,
       bufferBytes: numberOf(facts.bytes),
       bufferLimitBytes: destination.bufferBytes,
       unitsKnown: found.units,
-      silentUnits: await silentUnits(destination, numberOf(facts.newestAccepted), now),
+      silentUnits: silent,
       lanes: lanes.map(
         (lane): LaneStatus => ({
           lane: lane.lane,
@@ -270,24 +272,6 @@ export function createStatus(options: StatusOptions): () => Promise<QueueStatus>
       lastOutcome: facts.lastOutcome ?? null,
       lastOutcomeAt: facts.lastOutcomeAt ? iso(numberOf(facts.lastOutcomeAt)) : null,
     };
-  }
-
-  async function silentUnits(
-    { name, scope }: QueueDestination,
-    newest: number,
-    now: number,
-  ): Promise<SilentUnit[]> {
-    const before = silent.get(name);
-    if (before && before.at > now - SILENT_EVERY_MS) return before.units;
-    const accepted = await redis.hgetall(keys.accepted(scope, name));
-    const units = Object.entries(accepted)
-      .map(([unit, fixTime]) => ({ unit, fixTime: Number(fixTime) }))
-      .filter(({ fixTime }) => fixTime < newest - SILENT_AFTER_MS && fixTime > now - SILENT_FORGOTTEN_MS)
-      .sort((a, b) => a.fixTime - b.fixTime)
-      .slice(0, MAX_SILENT_LISTED)
-      .map(({ unit, fixTime }) => ({ unit, lastFixAt: iso(fixTime), ageMs: now - fixTime }));
-    silent.set(name, { at: now, units });
-    return units;
   }
 
   async function quarantineRecent() {

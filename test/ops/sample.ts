@@ -71,6 +71,7 @@ export function destination(changes: Partial<DestinationStatus> = {}): Destinati
     held: 5,
     oldestWaitingAgeMs: 840,
     newestAcceptedAgeMs: 1_310,
+    freshness: { units: 205, p50AgeMs: 3_100, p95AgeMs: 6_400, maxAgeMs: 8_900 },
     bufferBytes: 61_234,
     bufferLimitBytes: 256_000_000,
     unitsKnown: 212,
@@ -187,6 +188,7 @@ export function troubled(): QueueStatus {
         waiting: 1_426,
         oldestWaitingAgeMs: 74_000,
         newestAcceptedAgeMs: 78_000,
+        freshness: { units: 200, p50AgeMs: 80_400, p95AgeMs: 84_000, maxAgeMs: 2_400_000 },
         bufferBytes: 221_000_000,
         silentUnits: [
           { unit: "Van 12", lastFixAt: before(2_400_000), ageMs: 2_400_000 },
@@ -205,6 +207,7 @@ export function troubled(): QueueStatus {
         held: 0,
         oldestWaitingAgeMs: 412_000,
         newestAcceptedAgeMs: 415_000,
+        freshness: { units: 118, p50AgeMs: 417_000, p95AgeMs: 420_000, maxAgeMs: 421_000 },
         lanes: [0, 1, 2, 3].map((lane) => ({
           lane,
           waiting: lane === 0 ? 309 : 303,

@@ -66,8 +66,7 @@ function line(status, destination, index) {
         { class: "station last" },
         h("div", { class: "rail gate" }, h("span", { class: "signal" }, gate.word), h("i", { class: "stop" })),
         h("p", { class: "name" }, "ServiceTitan"),
-        h("p", { class: "big" }, destination.newestAcceptedAgeMs === null ? "–" : age(destination.newestAcceptedAgeMs)),
-        h("p", { class: "note" }, destination.newestAcceptedAgeMs === null ? "nothing accepted yet" : "age of the newest position there"),
+        freshness(destination),
         h("p", { class: "note" }, destination.lastOutcome === null ? "no attempt yet" : ["last attempt ", code(destination.lastOutcome), " ", ago(destination.lastOutcomeAt, status.at)]),
         h("p", { class: "note" }, gate.note),
         destination.deadLetters > 0 ? h("p", { class: "note" }, figure("span", pointer + "deadLetters", destination.deadLetters), " dead letters") : null,
@@ -84,6 +83,19 @@ function line(status, destination, index) {
     const until = left !== null && left > 0 ? ", next try in " + age(left) : "";
     return { kind: shut.state, word: shut.state, note: ["because ", shut.reason === null ? "unknown" : code(shut.reason), until] };
   }
+}
+
+/** What a dispatcher sees: how old the positions on the map are. */
+function freshness({ freshness, newestAcceptedAgeMs }) {
+  if (freshness === null) {
+    const note = newestAcceptedAgeMs === null ? "nothing accepted yet" : "newest position " + age(newestAcceptedAgeMs) + " old; no unit reported within the hour";
+    return [h("p", { class: "big" }, "–"), h("p", { class: "note" }, note)];
+  }
+  const { units, p50AgeMs, p95AgeMs, maxAgeMs } = freshness;
+  return [
+    h("p", { class: "big" }, age(p50AgeMs)),
+    h("p", { class: "note", title: "Age of the newest accepted position of each unit that reported within the hour" }, "old at half of ", plural(units, "unit", "units"), "; 19 of 20 ", h("b", null, age(p95AgeMs)), ", all ", h("b", null, age(maxAgeMs))),
+  ];
 }
 
 function silent({ silentUnits }) {

@@ -1,0 +1,86 @@
+/** Says how fresh a destination's units are: the age of what was last accepted of each, and who has gone silent. */
+
+import type { Redis } from "ioredis";
+import type { Freshness, SilentUnit } from "../status.ts";
+import type { QueueDestination } from "./destination.ts";
+import { keys } from "./keys.ts";
+
+export interface UnitsLook {
+  freshness: Freshness | null;
+  silent: SilentUnit[];
+}
+
+/** What else is known of the destination at that moment; times are Redis's, UTC milliseconds since 1970. */
+export interface Moment {
+  now: number;
+  /** Fix time of the newest position accepted of any unit; 0: none. */
+  newestAccepted: number;
+  /** Something is on its way there. */
+  pending: boolean;
+}
+
+const MAX_SILENT_LISTED = 50;
+/** Silence of one unit beside the destination's newest fix that is worth telling. */
+const SILENT_AFTER_MS = 900_000;
+/** After a day the vehicle is parked for good, on holiday, or sold; it is not news any more. */
+const SILENT_FORGOTTEN_MS = 86_400_000;
+/** Who has not been heard of for longer is not stale but parked. */
+const FRESHNESS_WINDOW_MS = 3_600_000;
+/** Reading every unit's last fix is the only costly part of the status; the page asks every 2 s. */
+const LOOK_EVERY_MS = 15_000;
+
+export function createUnits(
+  redis: Redis,
+): (destination: QueueDestination, moment: Moment) => Promise<UnitsLook> {
+  const looks = new Map<string, { at: number; look: UnitsLook }>();
+  return async (destination, moment) => {
+    const before = looks.get(destination.name);
+    // A clock set back must not freeze the figure.
+    if (before && Math.abs(moment.now - before.at) < LOOK_EVERY_MS) return before.look;
+    const accepted = await redis.hgetall(keys.accepted(destination.scope, destination.name));
+    const units = Object.entries(accepted).map(([unit, fixTime]) => ({ unit, fixTime: Number(fixTime) }));
+    const look = {
+      freshness: freshnessOf(
+        units.map(({ fixTime }) => fixTime),
+        moment,
+      ),
+      silent: silentOf(units, moment),
+    };
+    looks.set(destination.name, { at: moment.now, look });
+    return look;
+  };
+}
+
+/**
+ * Of the units that have reported within the last hour. While something is pending, that hour ends with the newest
+ * position accepted: in an outage nobody may fall out of the figure because nothing is accepted any more.
+ */
+export function freshnessOf(
+  fixTimes: readonly number[],
+  { now, newestAccepted, pending }: Moment,
+): Freshness | null {
+  const since = (pending ? Math.min(now, newestAccepted) : now) - FRESHNESS_WINDOW_MS;
+  const newestFirst = fixTimes.filter((fixTime) => fixTime > since).sort((a, b) => b - a);
+  const units = newestFirst.length;
+  if (units === 0) return null;
+  // Nearest rank: an age that a unit really has. A fix may be a little ahead of us.
+  const ageAt = (share: number) => Math.max(0, now - (newestFirst[Math.ceil(share * units) - 1] ?? now));
+  return { units, p50AgeMs: ageAt(0.5), p95AgeMs: ageAt(0.95), maxAgeMs: ageAt(1) };
+}
+
+function silentOf(
+  units: readonly { unit: string; fixTime: number }[],
+  { now, newestAccepted }: Moment,
+): SilentUnit[] {
+  return units
+    .filter(
+      ({ fixTime }) => fixTime < newestAccepted - SILENT_AFTER_MS && fixTime > now - SILENT_FORGOTTEN_MS,
+    )
+    .sort((a, b) => a.fixTime - b.fixTime)
+    .slice(0, MAX_SILENT_LISTED)
+    .map(({ unit, fixTime }) => ({
+      unit,
+      lastFixAt: new Date(fixTime).toISOString(),
+      ageMs: now - fixTime,
+    }));
+}
