@@ -40,6 +40,43 @@ describe("the line", () => {
       expect((await line.queue.queryStatus()).jobs).toEqual({ waiting: 0, active: 0, delayed: 0, failed: 0 });
     }));
 
+  it("puts a unit's pings in order that came by two sources", () => {
+    const unit = { unitId: "shared", unitName: "shared", technician: null };
+    const mapping = () => [{ destination: null, unit }];
+    return withLine({ mapping, moreSources: { trucks: {} } }, async (line) => {
+      const way = Array.from({ length: 40 }, (_, i) => readingOf("device", 100 - i));
+      await line.keep(way.filter((_, i) => i % 2 === 0));
+      await line.keep(
+        way.filter((_, i) => i % 2 === 1),
+        "trucks",
+      );
+      expect(await line.empty()).toMatchObject({ delivered: 40 });
+      const times = line.sandbox.pings().map(({ ping }) => ping.eventTime);
+      expect(times).toEqual([...times].sort());
+      expect(await line.parted()).toEqual([]);
+    });
+  });
+
+  it("releases held readings when the mapping changes", () => {
+    const rows: Record<
+      string,
+      { destination: string | null; unit: { unitId: string; unitName: string; technician: null } }[]
+    > = {};
+    return withLine(
+      { mapping: (_, device) => rows[device] ?? [], source: { unmapped: "hold" }, more: { beta: {} } },
+      async (line) => {
+        await line.keep([readingOf("a", 10), readingOf("a", 1), readingOf("b", 1)]);
+        expect(await line.account()).toMatchObject({ held: 2, superseded: 1 });
+        rows.a = [{ destination: "beta", unit: { unitId: "Van 1", unitName: "Van 1", technician: null } }];
+        await line.queue.mappingChanged();
+        expect(await line.empty()).toMatchObject({ held: 1, delivered: 1, superseded: 1 });
+        expect(line.sandbox.pings().map(({ ping }) => ping.unitId)).toEqual(["Van 1"]);
+        expect((await line.queue.queryStatus()).unmapped.map(({ device }) => device)).toEqual(["b"]);
+        expect(await line.parted()).toEqual([]);
+      },
+    );
+  });
+
   it("says isNew of a unit once", () =>
     withLine({}, async (line) => {
       await line.keep([readingOf("a", 3), readingOf("a", 2)]);
