@@ -1,8 +1,8 @@
 /** Where a customer's codec or template puts the fields of a position: paths in the options, else the usual names. */
 
 import { MPS_PER, type SpeedUnit } from "../reading.ts";
+import { type Find, path } from "./expression.ts";
 import { degrees, flag, isRecord, number } from "./fields.ts";
-import { type Find, path } from "./json-paths.ts";
 
 /** A JMESPath expression; left out, the first of these keys that holds anything. */
 export function pathOr(...names: readonly string[]) {

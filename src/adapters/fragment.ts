@@ -2,8 +2,7 @@
 
 import type { Candidate } from "../reading.ts";
 
-type Said = Pick<Candidate, "deviceId" | "fixTime" | "path"> &
-  Partial<Pick<Candidate, "latitude" | "longitude" | "speedMps" | "headingDeg" | "noFix">>;
+type Said = Pick<Candidate, "deviceId" | "fixTime" | "path"> & Partial<Omit<Candidate, "fragment">>;
 
 /**
  * Leave out what the message is not about. A coordinate that it does not give, or gives so that nobody can read it, will

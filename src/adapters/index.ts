@@ -16,6 +16,14 @@ import { gpslogger } from "./gpslogger.ts";
 import { hapn } from "./hapn.ts";
 import { hslHfp } from "./hsl-hfp.ts";
 import { json } from "./json.ts";
+import {
+  awsIotShadow,
+  digitrafficRail,
+  homeAssistant,
+  roataway,
+  thingsboard,
+  victron,
+} from "./json-presets.ts";
 import { linxup } from "./linxup.ts";
 import { lytx } from "./lytx.ts";
 import { meshtastic } from "./meshtastic.ts";
@@ -44,12 +52,14 @@ import { wialonNimbus } from "./wialon-nimbus.ts";
 import { zubie } from "./zubie.ts";
 
 export const adapters: readonly Adapter[] = [
+  awsIotShadow,
   azuga,
   bluesNotehub,
   bmwCardata,
   bouncie,
   chirpstack,
   digitalMatter,
+  digitrafficRail,
   dimo,
   flespi,
   geotab,
@@ -57,6 +67,7 @@ export const adapters: readonly Adapter[] = [
   gpsd,
   gpslogger,
   hapn,
+  homeAssistant,
   hslHfp,
   json,
   linxup,
@@ -70,6 +81,7 @@ export const adapters: readonly Adapter[] = [
   ovms,
   owntracks,
   particleTracker,
+  roataway,
   ruptela,
   samsara,
   samsaraFeed,
@@ -80,9 +92,11 @@ export const adapters: readonly Adapter[] = [
   teslaFleetTelemetry,
   teslamate,
   theThingsStack,
+  thingsboard,
   tive,
   traccar,
   verizonConnect,
+  victron,
   wialonNimbus,
   zubie,
 ];

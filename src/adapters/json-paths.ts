@@ -1,52 +1,44 @@
-/** The options of the json adapter: where in somebody's JSON the fields stand, compiled once from JMESPath. */
+/** Where in somebody's JSON the fields of a position stand: one set of the json adapter's options, and its decoding. */
 
-import { compile, TreeInterpreter } from "@jmespath-community/jmespath";
 import { z } from "zod";
-import { AT_RECEIPT, type Candidate } from "../reading.ts";
+import { AT_RECEIPT, type Candidate, DETAIL_NUMBERS, DETAIL_TEXTS, type Details } from "../reading.ts";
 import type { DecodeContext, Problems } from "./adapter.ts";
+import { type Find, path, UNREADABLE } from "./expression.ts";
 import {
   compass,
   degrees,
   epochMillis,
   epochSeconds,
+  flag,
   id,
   isoTime,
   isoTimeAssumedUtc,
   isRecord,
   number,
+  text,
   toMps,
 } from "./fields.ts";
-
-export type Find = (value: unknown) => unknown;
-
-/** Stands where an expression failed on this message: not said, but not absent either. */
-const UNREADABLE = Symbol("unreadable");
+import { fragment } from "./fragment.ts";
 
 const TIME_FORMATS = { iso: isoTime, isoUtc: isoTimeAssumedUtc, epochSeconds, epochMillis };
 
-export const path = z.string().transform(compiled);
-
-function compiled(text: string, context: z.RefinementCtx): Find {
-  try {
-    const expression = compile(text);
-    return (value) => search(expression, value);
-  } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
-    context.addIssue({ code: "custom", message: `is not a JMESPath expression: ${why}` });
-    return z.NEVER;
-  }
-}
-
 const DEVICE_ID =
-  "must be a path, or one of { topicLevel: 2 }, { header: X-Device }, { query: id }, { message: path }";
+  "must be a path, or one of { topicLevel: 2 }, { topicLevels: [2, 4] }, { header: X-Device }, { query: id }, { message: path }, { key: true }";
 
-/** Beside a path within each reading: a topic level counted from 1, a header, a query parameter, a path from the top. */
+const level = z.int().min(1);
+
+/** Beside a path within each reading: levels of the topic counted from 1, a header, a query parameter, … */
 const elsewhere = z
   .strictObject({
-    topicLevel: z.int().min(1).optional(),
+    topicLevel: level.optional(),
+    /** Joined by a slash. */
+    topicLevels: z.array(level).min(1).optional(),
     header: z.string().min(1).optional(),
     query: z.string().min(1).optional(),
+    /** A path from the top of the message. */
     message: path.optional(),
+    /** The readings are an object of lists, and its keys the devices. */
+    key: z.literal(true).optional(),
   })
   .refine((place) => Object.keys(place).length === 1, DEVICE_ID);
 
@@ -57,6 +49,13 @@ const deviceId = z.unknown().transform((given, context): z.output<typeof path | 
   context.addIssue({ code: "custom", message: issue?.code === "custom" ? issue.message : DEVICE_ID });
   return z.NEVER;
 });
+
+const READERS: Readonly<Record<string, z.ZodType<string | number | boolean | null>>> = {
+  ...Object.fromEntries(DETAIL_TEXTS.map((name) => [name, text])),
+  ...Object.fromEntries(DETAIL_NUMBERS.map(([name]) => [name, number])),
+  ignition: flag,
+};
+const DETAIL_NAMES = [...DETAIL_TEXTS, ...DETAIL_NUMBERS.map(([name]) => name), "ignition"] as const;
 
 const NO_PLACE = "is missing (or give coordinates, a longitude-first pair)";
 
@@ -70,7 +69,12 @@ export const paths = z
     /** The list of readings; left out, the message is one or a list. A projection leaves out what is null there. */
     readings: z
       .string()
-      .transform((text, context) => ({ text, find: compiled(text, context) }))
+      .transform((given, context) => {
+        const parsed = path.safeParse(given);
+        if (parsed.success) return { text: given, find: parsed.data };
+        context.addIssue({ code: "custom", message: parsed.error.issues[0]?.message ?? "is wrong" });
+        return z.NEVER;
+      })
       .optional(),
     deviceId,
     latitude: path.optional(),
@@ -87,13 +91,16 @@ export const paths = z
     ignoreWhen: path.optional(),
     /** Readings for which this holds repeat an old place: their device has no fix now. */
     noFixWhen: path.optional(),
+    /** Each message tells a part of a position; the rest of it comes in others of the device. */
+    fragment: z.boolean().default(false),
+    details: z.partialRecord(z.enum(DETAIL_NAMES), path).optional(),
   })
   .refine(
     ({ coordinates, latitude, longitude }) => !coordinates || !(latitude || longitude),
     also("coordinates", "stands in place of latitude and longitude"),
   )
-  .refine(({ coordinates, latitude }) => coordinates || latitude, also("latitude", NO_PLACE))
-  .refine(({ coordinates, longitude }) => coordinates || longitude, also("longitude", NO_PLACE))
+  .refine((given) => given.fragment || given.coordinates || given.latitude, also("latitude", NO_PLACE))
+  .refine((given) => given.fragment || given.coordinates || given.longitude, also("longitude", NO_PLACE))
   .refine(
     ({ time, timeFormat }) => time || timeFormat === "received",
     also("time", "is missing (timeFormat: received if messages carry none)"),
@@ -116,35 +123,85 @@ type Given = {
   readings?: { text: string; find: Find } | undefined;
   deviceId: z.output<typeof deviceId>;
   timeFormat: keyof typeof TIME_FORMATS | "received";
+  fragment: boolean;
+  details?: Partial<Record<string, Find>> | undefined;
 };
 
+/** One reading as it stands in the message; `key` where the readings are an object by device. */
+interface Found {
+  path: string;
+  value: unknown;
+  key?: string;
+}
+
 function decode(raw: unknown, given: Given, context: DecodeContext): Candidate[] | Problems {
-  const found = given.readings ? given.readings.find(raw) : raw;
-  const isList = Array.isArray(found);
-  if (given.readings && !isList) return { problems: [`${given.readings.text}: must be a list`] };
-  const candidates = (isList ? found : [found]).map((value: unknown, index): Candidate => {
-    const [longitude, latitude] = given.coordinates
-      ? pair(given.coordinates(value))
-      : [given.longitude?.(value), given.latitude?.(value)];
-    return {
-      path: isList ? `${given.readings?.text ?? ""}[${index}]` : "",
-      deviceId: id.parse(deviceOf(given.deviceId, value, raw, context)),
-      fixTime:
-        given.timeFormat === "received"
-          ? AT_RECEIPT
-          : TIME_FORMATS[given.timeFormat].parse(given.time?.(value)),
-      latitude: degrees.parse(latitude),
-      longitude: degrees.parse(longitude),
-      speedMps: toMps(number.parse(given.speed?.(value)), context.speedUnit),
-      headingDeg: compass.parse(given.heading?.(value)),
-      noFix: saysNoFix(given.noFixWhen?.(value)),
-    };
-  });
+  const found = readingsIn(raw, given);
+  if ("problems" in found) return found;
+  const candidates = found.map((one) => candidateOf(one, raw, given, context));
   // Wrong paths, or another kind of message: set aside whole, so that it can be decoded once the paths are right.
   if (candidates.length > 0 && candidates.every(isEmpty)) {
     return { problems: ["message: nothing at the paths of deviceId, latitude and longitude"] };
   }
   return candidates;
+}
+
+function readingsIn(raw: unknown, { readings, deviceId, fragment }: Given): Found[] | Problems {
+  const found = readings ? readings.find(raw) : raw;
+  const name = readings?.text ?? "";
+  if (typeof deviceId !== "function" && deviceId.key) {
+    const lists = isRecord(found) ? Object.entries(found) : [];
+    if (lists.length === 0) return { problems: [`${name || "message"}: must be an object of lists`] };
+    const odd = lists.filter(([, list]) => !Array.isArray(list)).map(([key]) => `${key}: must be a list`);
+    if (odd.length > 0) return { problems: odd };
+    return lists.flatMap(([key, list]) =>
+      [list].flat().map((value, index) => ({ path: `${key}[${index}]`, value, key })),
+    );
+  }
+  if (Array.isArray(found)) return found.map((value, index) => ({ path: `${name}[${index}]`, value }));
+  if (readings) return { problems: [`${name}: must be a list`] };
+  // A part may be a bare value, looked up as `@`.
+  const isObject = isRecord(found) && Object.keys(found).length > 0;
+  return isObject || fragment
+    ? [{ path: "", value: found }]
+    : { problems: ["message: must be an object that holds something, or a list"] };
+}
+
+function candidateOf(found: Found, raw: unknown, given: Given, context: DecodeContext): Candidate {
+  const { value, path } = found;
+  const [longitude, latitude] = given.coordinates
+    ? pair(given.coordinates(value))
+    : [given.longitude?.(value), given.latitude?.(value)];
+  const whole: Candidate = {
+    path,
+    deviceId: id.parse(deviceOf(given.deviceId, found, raw, context)),
+    fixTime:
+      given.timeFormat === "received"
+        ? AT_RECEIPT
+        : TIME_FORMATS[given.timeFormat].parse(given.time?.(value)),
+    latitude: degrees.parse(latitude),
+    longitude: degrees.parse(longitude),
+    speedMps: toMps(number.parse(given.speed?.(value)), context.speedUnit),
+    headingDeg: compass.parse(given.heading?.(value)),
+    noFix: saysNoFix(given.noFixWhen?.(value)),
+    ...(given.details && { details: detailsOf(value, given.details) }),
+  };
+  return given.fragment ? partOf(whole, given) : whole;
+}
+
+/** Only what these options look for is said; the rest is for other messages to say. */
+function partOf({ latitude, longitude, noFix, ...said }: Candidate, given: Given): Candidate {
+  return fragment({
+    ...said,
+    ...((given.latitude || given.coordinates) && { latitude }),
+    ...((given.longitude || given.coordinates) && { longitude }),
+    ...(given.noFixWhen && noFix !== undefined && { noFix }),
+  });
+}
+
+function detailsOf(value: unknown, finds: NonNullable<Given["details"]>): Details {
+  return Object.fromEntries(
+    Object.entries(finds).map(([name, find]) => [name, READERS[name]?.parse(find?.(value)) ?? null]),
+  );
 }
 
 /** A condition that fails on the reading counts as no fix: a place nobody vouches for is worse than none. */
@@ -156,24 +213,20 @@ function isEmpty({ deviceId, latitude, longitude }: Candidate): boolean {
   return deviceId === null && latitude === null && longitude === null;
 }
 
-function deviceOf(from: Given["deviceId"], value: unknown, raw: unknown, context: DecodeContext): unknown {
+function deviceOf(from: Given["deviceId"], { value, key }: Found, raw: unknown, context: DecodeContext) {
   if (typeof from === "function") return from(value);
   if (from.topicLevel !== undefined) return context.topic[from.topicLevel - 1];
+  if (from.topicLevels !== undefined) return joined(from.topicLevels.map((at) => context.topic[at - 1]));
   if (from.header !== undefined) return context.headers[from.header.toLowerCase()];
   if (from.query !== undefined) return context.query[from.query];
-  return from.message?.(raw);
+  return from.key ? key : from.message?.(raw);
+}
+
+function joined(levels: readonly (string | undefined)[]): string | null {
+  return levels.every((level) => level) ? levels.join("/") : null;
 }
 
 function pair(found: unknown): readonly unknown[] {
   if (found === null || found === undefined) return [null, null];
   return Array.isArray(found) && found.length >= 2 ? found : [UNREADABLE, UNREADABLE];
-}
-
-function search(expression: ReturnType<typeof compile>, value: unknown): unknown {
-  try {
-    return TreeInterpreter.search(expression, value as Parameters<typeof TreeInterpreter.search>[1]);
-  } catch {
-    // A function was given a type it does not take; what the expression looked for cannot be read here.
-    return UNREADABLE;
-  }
 }

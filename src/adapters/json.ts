@@ -5,7 +5,7 @@ import { type Candidate, SPEED_UNITS, type SpeedUnit } from "../reading.ts";
 import { type DecodeContext, defineAdapter, type Message, type Problems } from "./adapter.ts";
 import { addressList, basic, bearer, customHeader, hmac, urlToken } from "./auth.ts";
 import { compass, degrees, id, isoTime, isRecord, number, part, toMps } from "./fields.ts";
-import { paths } from "./json-paths.ts";
+import { jsonOptions } from "./json-variants.ts";
 
 /** One object, or a list of them: `{deviceId, latitude, longitude, time, speed?, speedUnit?, heading?}`. */
 const item = part({
@@ -34,13 +34,13 @@ export const json = defineAdapter({
   ],
   format: (message) => (isForm(message) ? "form" : "json"),
   speedUnit: "optional",
-  options: paths.optional(),
+  options: jsonOptions.optional(),
   settingProblems: ({ speedUnit, options }) =>
     options?.readsSpeed && speedUnit === undefined
       ? ["speedUnit: required where options.speed is given; a guess could be wrong by a factor of three"]
       : [],
-  ignore: (raw, { options }) => (options?.ignores(raw) ? "ignore-when" : null),
-  ignores: "what `options.ignoreWhen` says",
+  ignore: (raw, context) => context.options?.ignored(raw, context) ?? null,
+  ignores: "what `options.ignoreWhen` says, and what none of its `variants` fits",
   payload: z.unknown(),
   decode: (raw, context) =>
     context.options ? context.options.decode(raw, context) : decodeOwn(raw, context),

@@ -1,8 +1,13 @@
 /** The configurable adapter: its own format's problems, and what its options take and refuse. */
 
+import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
+import { parse } from "yaml";
 import { type Message, read } from "../../src/adapters/adapter.ts";
+import { findAdapter } from "../../src/adapters/index.ts";
 import { json } from "../../src/adapters/json.ts";
+import { homeAssistant, thingsboard, victron } from "../../src/adapters/json-presets.ts";
+import { createAssembler } from "../../src/assembler.ts";
 import { examine } from "../../src/decode.ts";
 import type { SpeedUnit } from "../../src/reading.ts";
 
@@ -215,5 +220,197 @@ describe("options", () => {
     );
     expect(problemsWith({ ...least, heading: "a[" })[0]).toMatch(/^heading: is not a JMESPath expression: ./);
     expect(problemsWith({ ...least, deviceId: 7 })[0]).toMatch(/topicLevel/);
+  });
+});
+
+describe("details", () => {
+  const least = { deviceId: "id", latitude: "y", longitude: "x", time: "t" };
+
+  it("are read as what they are, and left out where they are not", () => {
+    const details = { accuracyM: "acc", ignition: "on", city: "at.city", driver: "who" };
+    const body = {
+      id: "a",
+      y: 1,
+      x: 2,
+      t: "2026-10-14T15:04:05Z",
+      acc: "4.5",
+      on: 1,
+      at: { city: "Lodz" },
+      who: 7,
+    };
+    const [reading] = readings(body, { ...least, details });
+    expect(reading?.details).toEqual({ accuracyM: 4.5, ignition: true, city: "Lodz" });
+  });
+
+  it("have names", () => {
+    expect(problemsWith({ ...least, details: { speedM: "s" } }).join()).toMatch(/^details/);
+    expect(problemsWith({ ...least, details: { accuracyM: "a[" } }).join()).toMatch(
+      /details\.accuracyM: is not/,
+    );
+  });
+});
+
+describe("variants", () => {
+  const least = { deviceId: "id", latitude: "y", longitude: "x", time: "t" };
+  const at = { id: "a", y: 1, x: 2, t: "2026-10-14T15:04:05Z" };
+  const kindOf = (body: unknown, options: unknown, topic?: string) =>
+    examine(json, message(body, topic === undefined ? {} : { topic }), {
+      speedUnit: undefined,
+      options: optionsOf(options),
+    }).kind;
+
+  it("are chosen by topic: the first whose filter fits", () => {
+    const options = {
+      ...least,
+      variants: [
+        { topic: "cars/+/gps", deviceId: { topicLevel: 2 } },
+        { topic: ["cars/#", "vans/+"], deviceId: { topicLevel: 1 } },
+      ],
+    };
+    const on = (topic: string) => readings(at, options, { topic })[0]?.deviceId;
+    expect([on("cars/7/gps"), on("cars/7/gps/raw"), on("cars"), on("vans/9")]).toEqual([
+      "7",
+      "cars",
+      "cars",
+      "vans",
+    ]);
+    for (const topic of ["vans", "vans/9/gps", "car/7/gps", ""]) {
+      expect(kindOf(at, options, topic), topic).toBe("ignored");
+    }
+    expect(kindOf(at, options), "by HTTP").toBe("ignored");
+  });
+
+  it("are chosen by what the message holds", () => {
+    const options = { ...least, variants: [{ when: "at", time: "at" }, { when: "t" }] };
+    expect(readings({ ...at, at: "2026-10-14T15:04:06Z" }, options)[0]?.fixTime).toBe(
+      "2026-10-14T15:04:06.000Z",
+    );
+    expect(readings(at, options)[0]?.fixTime).toBe("2026-10-14T15:04:05.000Z");
+    for (const t of [null, "", false, [], {}]) expect(kindOf({ ...at, t }, options)).toBe("ignored");
+    // Zero is something.
+    expect(kindOf({ ...at, t: 0 }, options)).toBe("decoded");
+  });
+
+  it("take away what stands beside them by null, and need what every set of options needs", () => {
+    const received = { time: null, timeFormat: "received" };
+    expect(problemsWith({ ...least, variants: [received] })).toEqual([]);
+    expect(problemsWith({ ...least, variants: [{ latitude: null }, { time: null }] })).toEqual([
+      "variants.0.latitude: is missing (or give coordinates, a longitude-first pair)",
+      "variants.1.time: is missing (timeFormat: received if messages carry none)",
+    ]);
+    expect(problemsWith({ ...least, variants: [{ lattitude: "y" }] })[0]).toMatch(
+      /^variants\.0: .*lattitude/,
+    );
+    expect(problemsWith({ ...least, variants: [{ when: "a[" }] })[0]).toMatch(/^variants\.0\.when: is not/);
+    for (const wrong of [[], {}, "x", [7], [{ topic: [] }], [{ topic: 3 }]])
+      expect(problemsWith({ ...least, variants: wrong }).join(), JSON.stringify(wrong)).toMatch(/^variants/);
+  });
+
+  it("need a unit where any of them reads a speed", () => {
+    const options = optionsOf({ ...least, variants: [{ when: "a" }, { speed: "v" }] });
+    expect(json.settingProblems?.({ speedUnit: undefined, options })).toHaveLength(1);
+  });
+});
+
+describe("places of the device", () => {
+  const least = { latitude: "y", longitude: "x", timeFormat: "received" };
+
+  it("may be several levels of the topic, all of which must be there", () => {
+    const on = (topic: string) =>
+      examine(json, message({ y: 1, x: 2 }, { topic }), {
+        speedUnit: undefined,
+        options: optionsOf({ ...least, deviceId: { topicLevels: [1, 3] } }),
+      });
+    expect(on("a/b/c").readings[0]?.deviceId).toBe("a/c");
+    for (const topic of ["a/b", "a/b/", "/b/c"]) {
+      expect(on(topic).rejections, topic).toEqual([{ reason: "no_device", path: "" }]);
+    }
+  });
+
+  it("may be the keys of an object of lists", () => {
+    const options = optionsOf({ ...least, readings: "units", deviceId: { key: true } });
+    const result = (units: unknown) => examine(json, message({ units }), { speedUnit: undefined, options });
+    const { readings, rejections } = result({ "0": [{ y: 1, x: 2 }], b: [{ y: 3, x: 4 }, null], c: [] });
+    expect(readings.map(({ deviceId, latitude }) => [deviceId, latitude])).toEqual([
+      ["0", 1],
+      ["b", 3],
+    ]);
+    expect(rejections).toEqual([{ reason: "no_fix", path: "b[1]" }]);
+    for (const units of [null, [], {}, { a: { y: 1, x: 2 } }]) expect(result(units).kind).toBe("malformed");
+  });
+});
+
+describe("parts", () => {
+  it("say only what their options look for", () => {
+    const assembler = createAssembler();
+    const options = optionsOf({
+      ...{ deviceId: { topicLevel: 2 }, timeFormat: "received", fragment: true },
+      variants: [
+        { topic: "cars/+/lat", latitude: "@" },
+        { topic: "cars/+/lon", longitude: "@" },
+        { topic: "cars/+/fix", noFixWhen: "@ != `1`" },
+      ],
+    });
+    const tell = (topic: string, body: unknown) =>
+      examine(json, message(body, { topic }), { speedUnit: undefined, options }, assembler);
+    expect(tell("cars/7/lat", 51.5)).toMatchObject({ kind: "decoded", readings: [], rejections: [] });
+    expect(tell("cars/8/lon", 3).readings).toEqual([]);
+    expect(tell("cars/7/lon", "7.25").readings).toMatchObject([
+      { deviceId: "7", latitude: 51.5, longitude: 7.25 },
+    ]);
+    tell("cars/7/fix", 0);
+    tell("cars/7/lat", 51.6);
+    expect(tell("cars/7/lon", 7.26).rejections).toEqual([{ reason: "no_fix", path: "" }]);
+    expect(tell("cars/7/lat", null).rejections).toEqual([{ reason: "no_fix", path: "" }]);
+  });
+});
+
+describe("formats under their own names", () => {
+  const moved = (adapter: typeof homeAssistant, options: unknown, body: unknown, topic: string) =>
+    examine(adapter, message(body, { topic }), {
+      speedUnit: undefined,
+      options: adapter.options?.parse(options),
+    });
+
+  it("take a source's own options over theirs", () => {
+    const place = { latitude: 1, longitude: 2, gps_accuracy: 9 };
+    expect(moved(homeAssistant, undefined, place, "phones/kim").kind).toBe("ignored");
+    const own = { topic: "phones/+", details: null };
+    expect(moved(homeAssistant, own, place, "phones/kim").readings).toMatchObject([{ deviceId: "kim" }]);
+    expect(moved(homeAssistant, own, place, "phones/kim").readings[0]).not.toHaveProperty("details");
+    expect(
+      moved(thingsboard, { latitude: "lat", longitude: "lng" }, { lat: 1, lng: 2 }, "v1/devices/me/telemetry")
+        .readings,
+    ).toMatchObject([{ latitude: 1, longitude: 2 }]);
+  });
+
+  it("refuse what is no option", () => {
+    for (const wrong of ["x", 7, [], { topics: "a" }, { latitude: "a[" }]) {
+      expect(victron.options?.safeParse(wrong).success, JSON.stringify(wrong)).toBe(false);
+    }
+  });
+
+  it("take words for the name of a zone, and nothing else", () => {
+    const said = (words: string) =>
+      examine(
+        homeAssistant,
+        { ...message(null, { topic: "location/kim" }), body: Buffer.from(words) },
+        { speedUnit: undefined, options: homeAssistant.options?.parse(undefined) },
+      ).kind;
+    for (const zone of ["home", "not_home", "Work Office", "Zürich", "None", '"home"'])
+      expect(said(zone)).toBe("ignored");
+    for (const damage of ["", "null", "true", "{", '{"latitude":', "12", "-", "§"])
+      expect(said(damage), damage).toBe("malformed");
+  });
+
+  it("are what the documentation shows", () => {
+    const readme = readFileSync(new URL("../../src/adapters/README.md", import.meta.url), "utf8");
+    const blocks = [...readme.matchAll(/```yaml\n([^`]*(?:`\d`[^`]*)*)```/g)].map(([, yaml = ""]) =>
+      parse(yaml),
+    );
+    expect(blocks.length).toBeGreaterThan(1);
+    for (const { vendor = "json", options } of blocks) {
+      expect(findAdapter(vendor)?.options?.safeParse(options).error).toBeUndefined();
+    }
   });
 });

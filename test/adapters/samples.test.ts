@@ -3,10 +3,8 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { gunzipSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
-import { parse } from "yaml";
 import { type Adapter, type Credentials, type Message, read } from "../../src/adapters/adapter.ts";
 import { adapters } from "../../src/adapters/index.ts";
-import { json } from "../../src/adapters/json.ts";
 import { createAssembler } from "../../src/assembler.ts";
 import { examine } from "../../src/decode.ts";
 import { admit } from "../../src/reading.ts";
@@ -87,32 +85,6 @@ describe.skipIf(skip !== false)(`samples${skip === false ? "" : ` (skipped: ${sk
           body[index] = (body[index] ?? 0) ^ 1;
           expect(proof.prove({ ...message, body }, credentials), `byte ${index} altered`).not.toBeNull();
         }
-      }
-    },
-  );
-});
-
-const README = new URL("../../src/adapters/README.md", import.meta.url);
-/** Samples of a known shape in a variant that its documented options do not serve. */
-const OTHER_VARIANTS = ["mqtt/thingsboard/device-telemetry-no-ts"];
-
-describe.skipIf(skip !== false)("options documented for known shapes", () => {
-  const blocks = [...readFileSync(README, "utf8").matchAll(/```yaml\n# ([a-z-]+):.*\n([^`]+)```/g)];
-
-  it("are there", () => {
-    expect(blocks.length).toBeGreaterThan(3);
-  });
-
-  it.each(blocks.map(([, shape = "", yaml = ""]) => [shape, yaml]))(
-    "read samples of %s as expected",
-    (shape, yaml) => {
-      const { speedUnit, options } = parse(yaml);
-      const settings = { speedUnit, options: json.options?.parse(options) };
-      expect(json.settingProblems?.(settings)).toEqual([]);
-      const served = mqttSamples(json, shape).filter(({ name }) => !OTHER_VARIANTS.includes(name));
-      expect(served.some(({ expected }) => expected.length > 0)).toBe(true);
-      for (const { message, expected } of served) {
-        expectReadings(examine(json, message, settings).readings, expected);
       }
     },
   );
@@ -229,13 +201,13 @@ function webhookSamples(adapter: Adapter): Sample[] {
   });
 }
 
-function mqttSamples(adapter: Adapter, shape = adapter.vendor): Sample[] {
-  return casesOf(`mqtt/${shape}/`).map(({ name, folder, json }) => {
+function mqttSamples(adapter: Adapter): Sample[] {
+  return casesOf(`mqtt/${adapter.vendor}/`).map(({ name, folder, json }) => {
     const sent = mqttMessages(name, folder, json);
     const message = sent.at(-1);
     if (!message) throw new Error(`${name} holds no message`);
     return {
-      name: `mqtt/${shape}/${name}`,
+      name: `mqtt/${adapter.vendor}/${name}`,
       adapter,
       message,
       before: sent.slice(0, -1),

@@ -1,0 +1,200 @@
+/** Formats of other systems that need no adapter of their own: the json adapter under their names, its options given. */
+
+import { z } from "zod";
+import type { SpeedUnit } from "../reading.ts";
+import { type Adapter, defineAdapter, type Message } from "./adapter.ts";
+import { isRecord } from "./fields.ts";
+import { jsonOptions } from "./json-variants.ts";
+
+interface Preset extends Pick<Adapter, "vendor" | "docs" | "evidence" | "speedUnit" | "ignores"> {
+  topics: readonly string[];
+  /** The unit of speed unless the source states another. */
+  unit?: SpeedUnit;
+  /** What a message in plain words is. */
+  words?: string;
+  /** As a source would give them; its own are laid over these, and null takes one away. */
+  options: Record<string, unknown>;
+}
+
+/** The adapter's options schema: what a source leaves out is as the preset has it. */
+function over(options: Preset["options"]) {
+  return z
+    .unknown()
+    .transform((own): unknown => {
+      if (own !== undefined && !isRecord(own)) return own;
+      return Object.fromEntries(Object.entries({ ...options, ...own }).filter(([, value]) => value !== null));
+    })
+    .pipe(jsonOptions);
+}
+
+function preset({ unit, words, options, ...facts }: Preset): Adapter {
+  return defineAdapter({
+    ...facts,
+    transports: ["mqtt"],
+    auth: [],
+    format: (message) => (words !== undefined && isWords(message) ? "text" : "json"),
+    options: over(options),
+    ignore: (raw, context) => {
+      const other = context.options.ignored(raw, context);
+      return other ?? (words !== undefined && typeof raw === "string" && WORDS.test(raw) ? words : null);
+    },
+    payload: z.unknown(),
+    decode: (raw, { speedUnit, ...context }) =>
+      context.options.decode(raw, { ...context, speedUnit: speedUnit ?? unit }),
+  });
+}
+
+const WORDS = /^\s*(?!(?:true|false|null)\s*$)\p{L}[\p{L}\p{N} _.'-]{0,63}\s*$/u;
+
+function isWords({ body }: Message): boolean {
+  return !/^\s*(?:[[{"0-9-]|(?:true|false|null)\s*$)/.test(
+    Buffer.from(body.subarray(0, 64)).toString("latin1"),
+  );
+}
+
+export const homeAssistant = preset({
+  vendor: "home-assistant",
+  docs: "https://www.home-assistant.io/integrations/device_tracker.mqtt/",
+  evidence: "documented",
+  topics: ["location/+"],
+  speedUnit: "none",
+  ignores: "names of zones (`home`, `not_home`), and other topics",
+  words: "state",
+  options: {
+    topic: "location/+",
+    deviceId: { topicLevel: 2 },
+    latitude: "latitude",
+    longitude: "longitude",
+    timeFormat: "received",
+    details: { accuracyM: "gps_accuracy", batteryPct: "battery_level" },
+  },
+});
+
+/** A device of one's own is `me` to ThingsBoard; behind a bridge the level is whatever the bridge puts there. */
+const OWN_TELEMETRY = ["v1/devices/+/telemetry", "v2/t"];
+
+export const thingsboard = preset({
+  vendor: "thingsboard",
+  docs: "https://thingsboard.io/docs/reference/mqtt-api/#telemetry-upload-api",
+  evidence: "documented",
+  topics: ["v1/devices/me/telemetry", "v1/gateway/telemetry"],
+  speedUnit: "optional",
+  unit: "kph",
+  ignores: "other topics than telemetry",
+  options: {
+    latitude: "values.latitude || latitude",
+    longitude: "values.longitude || longitude",
+    speed: "values.speed || speed",
+    time: "ts",
+    timeFormat: "epochMillis",
+    deviceId: { topicLevel: 3 },
+    variants: [
+      { topic: "v1/gateway/telemetry", deviceId: { key: true } },
+      { topic: OWN_TELEMETRY, when: "ts || values || [?ts || values]" },
+      // Bare keys: the time is that of their arrival.
+      { topic: OWN_TELEMETRY, time: null, timeFormat: "received" },
+    ],
+  },
+});
+
+/** `state` or `current.state`: names as devices report them, and the time at which the cloud heard the latitude. */
+function reported(at: string) {
+  return {
+    latitude: `${at}state.reported.latitude`,
+    longitude: `${at}state.reported.longitude`,
+    speed: `${at}state.reported.speedKph`,
+    time: `${at}metadata.reported.latitude.timestamp`,
+  };
+}
+
+function shadowTopics(what: string): string[] {
+  return [`$aws/things/+/shadow/${what}`, `$aws/things/+/shadow/name/+/${what}`];
+}
+
+/** A partial update reports other things, and says so by what it holds; one that holds nothing is damaged. */
+const REPORTS_ELSE =
+  "state.reported && !contains(keys(state.reported), 'latitude') && !contains(keys(state.reported), 'longitude')";
+
+export const awsIotShadow = preset({
+  vendor: "aws-iot-shadow",
+  docs: "https://docs.aws.amazon.com/iot/latest/developerguide/device-shadow-mqtt.html",
+  evidence: "documented",
+  // One of the three that carry the same position, and the only one that always carries it whole.
+  topics: shadowTopics("update/documents"),
+  speedUnit: "optional",
+  unit: "kph",
+  ignores: "updates that report no place; deltas, rejections and what was asked for",
+  options: {
+    deviceId: { topicLevel: 3 },
+    timeFormat: "epochSeconds",
+    variants: [
+      { topic: shadowTopics("update/documents"), ...reported("current.") },
+      { topic: shadowTopics("update/accepted"), ...reported(""), ignoreWhen: REPORTS_ELSE },
+      {
+        ...{ topic: shadowTopics("update"), ...reported(""), ignoreWhen: REPORTS_ELSE },
+        ...{ time: null, timeFormat: "received" },
+      },
+    ],
+  },
+});
+
+export const roataway = preset({
+  vendor: "roataway",
+  docs: "https://github.com/roataway/api-documentation",
+  evidence: "documented",
+  topics: ["telemetry/transport/+"],
+  speedUnit: "kph",
+  unit: "kph",
+  ignores: "other topics than `telemetry/transport`",
+  options: {
+    topic: "telemetry/transport/+",
+    deviceId: { topicLevel: 3 },
+    latitude: "latitude",
+    longitude: "longitude",
+    speed: "speed",
+    heading: "direction",
+    time: "timestamp",
+  },
+});
+
+export const digitrafficRail = preset({
+  vendor: "digitraffic-rail",
+  docs: "https://www.digitraffic.fi/en/railway-traffic/",
+  evidence: "documented",
+  topics: ["train-locations/+/+"],
+  speedUnit: "kph",
+  unit: "kph",
+  ignores: "other topics than `train-locations`",
+  options: {
+    topic: "train-locations/+/+",
+    // The number of a train is that of its day.
+    deviceId: { topicLevels: [2, 3] },
+    coordinates: "location.coordinates",
+    speed: "speed",
+    time: "timestamp",
+    details: { accuracyM: "accuracy" },
+  },
+});
+
+export const victron = preset({
+  vendor: "victron",
+  docs: "https://github.com/victronenergy/dbus-flashmq",
+  evidence: "seen in code",
+  topics: ["N/+/gps/#"],
+  speedUnit: "mps",
+  unit: "mps",
+  ignores: "every other value of the installation, by topic",
+  options: {
+    // The installation, and which of its receivers.
+    deviceId: { topicLevels: [2, 4] },
+    timeFormat: "received",
+    fragment: true,
+    variants: [
+      { topic: "N/+/gps/+/Position/Latitude", latitude: "value" },
+      { topic: "N/+/gps/+/Position/Longitude", longitude: "value" },
+      { topic: "N/+/gps/+/Speed", speed: "value" },
+      { topic: "N/+/gps/+/Course", heading: "value" },
+      { topic: "N/+/gps/+/Fix", noFixWhen: "value != `1`" },
+    ],
+  },
+});

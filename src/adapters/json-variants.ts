@@ -1,0 +1,94 @@
+/** The json adapter's options as a whole: one set of paths, or several for messages of different topics and shapes. */
+
+import { z } from "zod";
+import type { DecodeContext } from "./adapter.ts";
+import { path } from "./expression.ts";
+import { isRecord } from "./fields.ts";
+import { paths } from "./json-paths.ts";
+
+const filter = z.string().min(1).transform(matcher);
+
+/** What a message must be for a set of paths to be used. */
+const condition = z.object({
+  /** MQTT topic filters. */
+  topic: z
+    .union(
+      [filter.transform((one) => [one]), z.array(filter).min(1)],
+      "must be a topic filter or a list of them",
+    )
+    .optional(),
+  /** Holds for the message. */
+  when: path.optional(),
+});
+
+type Variant = z.output<typeof condition> & z.output<typeof paths>;
+
+/** `variants` are laid over what stands beside them; the first that fits a message is used, and without one it is ignored. */
+export const jsonOptions = z.unknown().transform((given, context) => {
+  if (!isRecord(given)) {
+    context.addIssue({ code: "invalid_type", expected: "object", input: given });
+    return z.NEVER;
+  }
+  const { variants = [{}], ...base } = given;
+  if (!Array.isArray(variants) || variants.length === 0) {
+    context.addIssue({ code: "custom", path: ["variants"], message: "must be a list of options" });
+    return z.NEVER;
+  }
+  const isOne = given.variants === undefined;
+  const parsed = variants.flatMap((over: unknown, index): Variant[] => {
+    const at = isOne ? [] : ["variants", index];
+    const fields = isRecord(over) ? without({ ...base, ...over }) : { over };
+    const { topic, when, ...rest }: Record<string, unknown> = fields;
+    const whose = condition.safeParse({ topic, when }, { reportInput: true });
+    const what = paths.safeParse(rest, { reportInput: true });
+    for (const { message, ...issue } of [...(whose.error?.issues ?? []), ...(what.error?.issues ?? [])]) {
+      // Our own words are kept; where the schema has none, the configuration check has better ones.
+      const words = issue.code === "custom" ? { message } : {};
+      context.addIssue({ ...issue, ...words, path: [...at, ...issue.path] });
+    }
+    return whose.success && what.success ? [{ ...whose.data, ...what.data }] : [];
+  });
+  return optionsOf(parsed);
+});
+
+/** A null in a variant takes an option away that stands beside the variants. */
+function without(fields: Record<string, unknown>): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== null));
+}
+
+function optionsOf(variants: readonly Variant[]) {
+  const fitting = (raw: unknown, { topic }: DecodeContext) =>
+    variants.find(
+      (variant) =>
+        (variant.topic?.some((matches) => matches(topic)) ?? true) &&
+        (variant.when === undefined || isTruthy(variant.when(raw))),
+    );
+  return {
+    readsSpeed: variants.some(({ readsSpeed }) => readsSpeed),
+    ignored: (raw: unknown, context: DecodeContext): string | null => {
+      const variant = fitting(raw, context);
+      if (!variant) return "other-message";
+      return variant.ignores(raw) ? "ignore-when" : null;
+    },
+    decode: (raw: unknown, context: DecodeContext) => fitting(raw, context)?.decode(raw, context) ?? [],
+  };
+}
+
+/** As JMESPath has it: neither null nor false nor empty. */
+function isTruthy(found: unknown): boolean {
+  if (Array.isArray(found)) return found.length > 0;
+  if (isRecord(found)) return Object.keys(found).length > 0;
+  return (
+    found !== null && found !== undefined && found !== false && found !== "" && typeof found !== "symbol"
+  );
+}
+
+/** By the rules of MQTT 3.1.1 §4.7: `+` is one level, a last `#` any number of them. */
+function matcher(filter: string): (topic: readonly string[]) => boolean {
+  const levels = filter.split("/");
+  const isOpen = levels.at(-1) === "#";
+  const named = isOpen ? levels.slice(0, -1) : levels;
+  return (topic) =>
+    (isOpen ? topic.length >= named.length : topic.length === named.length) &&
+    named.every((level, index) => level === "+" || level === topic[index]);
+}
