@@ -62,7 +62,7 @@ const MAX_RETRY_AFTER_MS = 3_600_000;
 /** A cursor given up costs the fixes since it was used; a fault of the vendor's must not do that. */
 const CURSOR_REFUSALS = 3;
 /** The account may have moved to another host, which only a new login tells. */
-const SESSION_FAILURES = 5;
+const SESSION_FAILURES = 3;
 /** Where a start without a cursor looks back to at most, whatever the destination would still take. */
 const MAX_LOOK_BACK_MS = 86_400_000;
 /** Keeping takes milliseconds. */
@@ -91,6 +91,8 @@ export function startPoller(parts: {
   /** The session has fetched something: when it is refused now, it has expired. */
   let sessionWorked = false;
   let failures = 0;
+  /** Since the session last got an answer. */
+  let sessionFailures = 0;
   let cursorRefusals = 0;
   let keepingSince: number | null = null;
   let state: Pick<PollState, "state" | "since" | "reason" | "detail"> = {
@@ -130,9 +132,10 @@ export function startPoller(parts: {
         return await take(result, context.cursor);
       case "session":
         session = result.session;
+        sessionFailures = 0;
         return pull.minGapMs;
       case "session_expired":
-        session = null;
+        session = result.session;
         // Refused as soon as it was given: the account may log in, but not ask.
         if (!sessionWorked) return refused("unauthorized", "session_expired");
         sessionWorked = false;
@@ -169,6 +172,7 @@ export function startPoller(parts: {
     session = page.session;
     sessionWorked = true;
     failures = 0;
+    sessionFailures = 0;
     cursorRefusals = 0;
     lastSuccessAt = Date.now();
     enter("polling", null);
@@ -209,7 +213,8 @@ export function startPoller(parts: {
   function failed(reason: PollReason, detail: string): number {
     enter("failing", reason, detail);
     failures += 1;
-    if (failures % SESSION_FAILURES === 0) forgetSession();
+    sessionFailures += 1;
+    if (sessionFailures >= SESSION_FAILURES) forgetSession();
     return backoff();
   }
 
@@ -222,6 +227,7 @@ export function startPoller(parts: {
   function forgetSession(): void {
     session = null;
     sessionWorked = false;
+    sessionFailures = 0;
   }
 
   function backoff(): number {

@@ -71,9 +71,8 @@ export const geotab = defineAdapter({
 });
 
 interface Session {
-  /** Where the login told us to go on asking. */
-  baseUrl: string;
-  credentials: z.output<typeof credentials>;
+  /** Null after it expired: names outlive it. */
+  login: Login | null;
   names: ReadonlyMap<string, string>;
   /** Names come in pages: rows after this id are still to be asked for; null when none are. */
   namesAfter: string | null;
@@ -81,12 +80,20 @@ interface Session {
   nameless: ReadonlySet<string>;
 }
 
+interface Login {
+  /** Where it told us to go on asking. */
+  baseUrl: string;
+  credentials: z.output<typeof credentials>;
+}
+
+const NOTHING_KNOWN: Session = { login: null, names: new Map(), namesAfter: "", nameless: new Set() };
+
 type Context = PullContext<Session>;
 
 const credentials = z.object({ database: z.string(), userName: z.string(), sessionId: z.string().min(1) });
-const login = z.object({ result: z.object({ credentials, path: z.string() }) });
-const devices = z.object({ result: z.array(part({ id, name: line })) });
-const page = z.object({
+const loginAnswer = z.object({ result: z.object({ credentials, path: z.string() }) });
+const devicesAnswer = z.object({ result: z.array(part({ id, name: line })) });
+const feedAnswer = z.object({
   result: z.object({
     data: z.array(part({ device })),
     toVersion: z.string().min(1),
@@ -100,21 +107,21 @@ const failure = z.object({
 });
 
 function ask({ baseUrl, account, cursor, since, session }: Context) {
-  if (session === null) {
+  if (!session?.login) {
     const { username: userName, database, secret: password } = account;
     return call(baseUrl, "Authenticate", { database, userName, password });
   }
-  const { credentials } = session;
+  const { credentials, baseUrl: host } = session.login;
   if (session.namesAfter !== null) {
     const sort = session.namesAfter === "" ? {} : { sort: { sortBy: "id", offset: session.namesAfter } };
     const propertySelector = { fields: ["id", "name"], isIncluded: true };
     const params = { typeName: "Device", resultsLimit: DEVICE_ROWS, propertySelector, ...sort, credentials };
-    return call(session.baseUrl, "Get", params);
+    return call(host, "Get", params);
   }
   const from =
     cursor === null ? { search: { fromDate: new Date(since).toISOString() } } : { fromVersion: cursor };
   const params = { typeName: "LogRecord", resultsLimit: FEED_ROWS, ...from, credentials };
-  return call(session.baseUrl, "GetFeed", params);
+  return call(host, "GetFeed", params);
 }
 
 function call(baseUrl: string, method: string, params: object) {
@@ -131,30 +138,33 @@ function understand(answer: PullAnswer, { baseUrl, session }: Context): PullResu
   if (trouble) return trouble;
   const raw = parsed(answer.text);
   const failed = failure.safeParse(raw);
-  if (session === null)
-    return failed.success ? refusalOf(failed.data, answer, "login") : loggedIn(raw, baseUrl);
+  if (!session?.login) {
+    const known = session ?? NOTHING_KNOWN;
+    return failed.success ? problemOf(failed.data, answer, null) : loggedIn(raw, known, baseUrl);
+  }
   if (session.namesAfter !== null) {
     if (!failed.success) return named(raw, session);
-    const problem = refusalOf(failed.data, answer, "call");
+    const problem = problemOf(failed.data, answer, session);
     // An account that may not list devices can still read their positions.
-    return problem.kind === "refused" ? known(session, session.names) : problem;
+    return problem.kind === "refused" ? namesDone(session, session.names) : problem;
   }
-  return failed.success ? refusalOf(failed.data, answer, "call") : fetched(raw, answer.text, session);
+  return failed.success ? problemOf(failed.data, answer, session) : fetched(raw, answer.text, session);
 }
 
 /** Errors come with 200. Told by type, never by text. */
-function refusalOf(
+function problemOf(
   { error }: z.output<typeof failure>,
   { headers }: PullAnswer,
-  when: "login" | "call",
-): PullResult<never> {
+  session: Session | null,
+): PullResult<Session> {
   const type = error.data?.type ?? error.errors?.[0]?.name ?? "";
   const detail = type.slice(0, 80);
   switch (type) {
     case "InvalidUserException":
-      return when === "login"
+      // The same word for a wrong password and for a session that has ended.
+      return session === null
         ? { kind: "refused", reason: "unauthorized", detail }
-        : { kind: "session_expired" };
+        : { kind: "session_expired", session: { ...session, login: null } };
     case "ExpiredPasswordException":
       return { kind: "refused", reason: "unauthorized", detail };
     case "InvalidPermissionsException":
@@ -175,41 +185,35 @@ function refusalOf(
   }
 }
 
-function loggedIn(raw: unknown, baseUrl: string): PullResult<Session> {
-  const answer = login.safeParse(raw);
+function loggedIn(raw: unknown, known: Session, baseUrl: string): PullResult<Session> {
+  const answer = loginAnswer.safeParse(raw);
   if (!answer.success) return unreadable("no answer to a login");
   const { credentials, path } = answer.data.result;
   const host = path.toLowerCase();
   if (path !== "ThisServer" && !HOSTS.test(host)) {
     return { kind: "refused", reason: "foreign_host", detail: host.slice(0, 80) };
   }
-  const session = {
-    baseUrl: path === "ThisServer" ? baseUrl : `https://${host}`,
-    credentials,
-    names: new Map<string, string>(),
-    namesAfter: "",
-    nameless: new Set<string>(),
-  };
-  return { kind: "session", session };
+  const login = { baseUrl: path === "ThisServer" ? baseUrl : `https://${host}`, credentials };
+  return { kind: "session", session: { ...known, login } };
 }
 
 function named(raw: unknown, session: Session): PullResult<Session> {
-  const answer = devices.safeParse(raw);
-  if (!answer.success) return known(session, session.names);
+  const answer = devicesAnswer.safeParse(raw);
+  if (!answer.success) return namesDone(session, session.names);
   const rows = answer.data.result;
   const names = new Map(session.names);
   for (const { id, name } of rows) if (id !== null && name !== null) names.set(id, name);
   const last = rows.at(-1)?.id ?? null;
-  if (rows.length < DEVICE_ROWS || last === null) return known(session, names);
+  if (rows.length < DEVICE_ROWS || last === null) return namesDone(session, names);
   return { kind: "session", session: { ...session, names, namesAfter: last } };
 }
 
-function known(session: Session, names: Session["names"]): PullResult<Session> {
+function namesDone(session: Session, names: Session["names"]): PullResult<Session> {
   return { kind: "session", session: { ...session, names, namesAfter: null } };
 }
 
 function fetched(raw: unknown, text: string, session: Session): PullResult<Session> {
-  const answer = page.safeParse(raw);
+  const answer = feedAnswer.safeParse(raw);
   if (!answer.success) return unreadable("no page of a feed");
   const { data, toVersion } = answer.data.result;
   const ids = new Set(data.flatMap(({ device }) => device ?? []));

@@ -61,7 +61,8 @@ export type PullResult<Session = unknown> =
   | { kind: "page"; body: string | null; cursor: string; more: boolean; session: Session | null }
   /** Learned something on the way to the fixes; ask again. */
   | { kind: "session"; session: Session }
-  | { kind: "session_expired" }
+  /** `session` is what is still worth knowing. */
+  | { kind: "session_expired"; session: Session | null }
   /** The vendor does not know the cursor, or not any more. */
   | { kind: "cursor_refused" }
   /** For as long as `Retry-After` says, where there is one. */

@@ -1,0 +1,132 @@
+/** A poller at work on a stand-in vendor: real HTTP, real cursors in Redis, a keep that can be made to fail. */
+
+import { Redis } from "ioredis";
+import { findAdapter } from "../../src/adapters/index.ts";
+import type { Pull, PullAccount, PullRequest } from "../../src/adapters/pull.ts";
+import type { Source } from "../../src/intake.ts";
+import { type PollEvents, type Poller, startPoller } from "../../src/poll.ts";
+import type { CursorStore } from "../../src/poll-cursor.ts";
+import { createPullHttp, type PullHttp } from "../../src/pull-http.ts";
+import { createCursorStore } from "../../src/queue/cursors.ts";
+import { startPrivateRedis } from "../../src/sandbox/redis.ts";
+import { type MemoryKeep, memoryKeep } from "./memory-keep.ts";
+import { intakeOver, type Told } from "./plain-vendor.ts";
+
+export const NO_PROXY = { httpProxy: null, httpsProxy: null, noProxy: "" };
+
+/** What the poller told, by event. */
+export type PollTold = { [K in keyof PollEvents]: Parameters<PollEvents[K]>[0][] };
+
+export interface Polling {
+  poller: Poller;
+  keep: MemoryKeep;
+  told: PollTold;
+  intakeTold: Told[];
+  source: Source;
+}
+
+export interface PollingOptions {
+  vendor: string;
+  baseUrl: string;
+  account: PullAccount;
+  name?: string;
+  intervalMs?: number;
+  pull?: Partial<Pull>;
+  source?: Partial<Source>;
+  keep?: MemoryKeep;
+  store?: CursorStore;
+  http?: PullHttp;
+}
+
+/** One Redis for a test file. */
+export async function startPollings(): Promise<{
+  store: CursorStore;
+  start(options: PollingOptions): Polling;
+  /** Ends all pollers of the test; Redis stays. */
+  endAll(): Promise<void>;
+  close(): Promise<void>;
+}> {
+  const redis = await startPrivateRedis();
+  const db = new Redis(redis.url);
+  const store = createCursorStore(db, "polling");
+  const http = createPullHttp(NO_PROXY);
+  let running: Poller[] = [];
+
+  function start(options: PollingOptions): Polling {
+    const { vendor, baseUrl, account, intervalMs = 50, keep = memoryKeep() } = options;
+    const adapter = findAdapter(vendor);
+    if (!adapter?.pull) throw new Error(`${vendor} is not asked`);
+    const source: Source = {
+      name: options.name ?? `source-${Math.random()}`,
+      adapter,
+      proof: null,
+      credentials: { secrets: [] },
+      maxAgeMs: Number.POSITIVE_INFINITY,
+      ...options.source,
+    };
+    const told: PollTold = { pollMade: [], pollStateChanged: [], pollGap: [], failed: [] };
+    const { intake, told: intakeTold } = intakeOver(keep);
+    const poller = startPoller({
+      source,
+      // The vendor's own patience would make these tests last minutes.
+      pull: { ...adapter.pull, minGapMs: 10, ...options.pull },
+      settings: { baseUrl, account, intervalMs },
+      intake,
+      store: options.store ?? store,
+      http: options.http ?? http,
+      events: {
+        pollMade: (event) => void told.pollMade.push(event),
+        pollStateChanged: (event) => void told.pollStateChanged.push(event),
+        pollGap: (event) => void told.pollGap.push(event),
+        failed: (event) => void told.failed.push(event),
+      },
+    });
+    running.push(poller);
+    return { poller, keep, told, intakeTold, source };
+  }
+
+  async function endAll(): Promise<void> {
+    await Promise.all(running.map((poller) => poller.close(0)));
+    running = [];
+  }
+
+  return {
+    store,
+    start,
+    endAll,
+    async close() {
+      await endAll();
+      await http.close();
+      db.disconnect();
+      await redis.stop();
+    },
+  };
+}
+
+/** The network between us and the vendor: what is asked of an https host is asked of the stand-in there. */
+export function viaHosts(hosts: Readonly<Record<string, string>>): PullHttp & { hosts: string[] } {
+  const http = createPullHttp(NO_PROXY);
+  const seen: string[] = [];
+  return {
+    hosts: seen,
+    exchange(request: PullRequest, stop) {
+      const { origin, host, pathname, search } = new URL(request.url);
+      seen.push(host);
+      const standIn = hosts[origin];
+      if (standIn === undefined) return Promise.resolve({ kind: "failed", reason: "dns_error", code: host });
+      return http.exchange({ ...request, url: `${standIn}${pathname}${search}` }, stop);
+    },
+    close: () => http.close(),
+  };
+}
+
+/** Every reading that was kept, in order, each once. */
+export function distinctReadings(keep: MemoryKeep) {
+  const seen = new Set<string>();
+  return keep.entries
+    .flatMap((entry) => (entry.kind === "read" ? entry.readings : []))
+    .filter(({ deviceId, fixTime }) => {
+      const key = `${deviceId} ${fixTime}`;
+      return !seen.has(key) && seen.add(key);
+    });
+}
