@@ -1,0 +1,30 @@
+/** What a fault is: data with a way to bring it about and a way to undo it. */
+
+import type { Random } from "../src/sandbox/random.ts";
+import type { Gateway, Stage } from "./stage.ts";
+
+/** One occurrence of a fault. */
+export interface Turn {
+  /** The gateway it strikes, where it strikes one. */
+  victim: Gateway;
+  random: Random;
+  /** A fault that killed a gateway says so when the sandbox had a request of its under way. */
+  killedUnderWay(): void;
+}
+
+export interface Fault {
+  name: string;
+  /** Requests are accepted whose answers are lost, so they may be made once more. */
+  mayRepeat: boolean;
+  /** With two gateways, what befalls one must be made up for by the other without waiting for it to be healed. */
+  recoverFrom: "injection" | "healing";
+  /** A wait that the fault itself asked for. */
+  allowanceMs?: number;
+  /** Lasts long, so that locks and leases run out. */
+  long?: true;
+  inject(stage: Stage, turn: Turn): Promise<void> | void;
+  heal(stage: Stage, turn: Turn): Promise<void> | void;
+}
+
+/** What heals by itself, or was over when it was injected. */
+export const healed = (): void => {};

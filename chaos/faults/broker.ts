@@ -1,0 +1,45 @@
+/** Faults of the MQTT broker. */
+
+import { setTimeout as pause } from "node:timers/promises";
+import type { Fault } from "../fault.ts";
+
+/** A frozen broker sends nothing more; what it sent before is kept or given up within this time. */
+const KEPT_WITHIN_MS = 1000;
+
+export const BROKER_FAULTS: readonly Fault[] = [
+  {
+    name: "broker_end",
+    mayRepeat: false,
+    recoverFrom: "healing",
+    inject: ({ broker }) => broker.kill("SIGTERM"),
+    heal: ({ broker }) => broker.restart(),
+  },
+  {
+    name: "broker_freeze",
+    mayRepeat: false,
+    recoverFrom: "healing",
+    long: true,
+    inject: ({ broker }) => broker.kill("SIGSTOP"),
+    heal: ({ broker }) => broker.kill("SIGCONT"),
+  },
+  {
+    name: "broker_kill",
+    // It comes back as it was when it last saved, and delivers again what it then had.
+    mayRepeat: true,
+    recoverFrom: "healing",
+    async inject({ broker, generator, takings, exempt, held }) {
+      broker.kill("SIGSTOP");
+      await pause(KEPT_WITHIN_MS);
+      const kept = new Set(await held("look"));
+      takings.look();
+      // Mosquitto acknowledges before it stores, and a kill loses all since its last save: what nobody else has is gone.
+      for (const { id, owedAt } of generator.issued.values()) {
+        const isHere = kept.has(id) || takings.has(id);
+        if (id.startsWith("trackers:") && owedAt !== null && !isHere && !exempt.has(id))
+          exempt.set(id, "broker_lost");
+      }
+      broker.kill("SIGKILL");
+    },
+    heal: ({ broker }) => broker.restart(),
+  },
+];

@@ -1,0 +1,91 @@
+/** Faults of the gateway's own process: killed, stopped and ended, at random and at the worst moments. */
+
+import { setTimeout as pause } from "node:timers/promises";
+import type { Fault, Turn } from "../fault.ts";
+
+/** Within this time some request or message will be under way. */
+const UNDER_WAY_MS = [50, 600] as const;
+
+const startAgain: Fault["heal"] = (_stage, { victim }) => victim.process.start();
+
+async function untilEnded({ victim }: Turn): Promise<void> {
+  while (victim.process.ended() === null) await pause(10);
+}
+
+export const GATEWAY_FAULTS: readonly Fault[] = [
+  {
+    name: "gateway_kill",
+    mayRepeat: true,
+    recoverFrom: "injection",
+    async inject(_stage, turn) {
+      turn.victim.process.kill("SIGKILL");
+      await untilEnded(turn);
+    },
+    heal: startAgain,
+  },
+  {
+    name: "gateway_kill_between_post_and_settle",
+    mayRepeat: true,
+    recoverFrom: "injection",
+    async inject(_stage, turn) {
+      const { victim, random } = turn;
+      // ServiceTitan takes what it gets; the answer never comes.
+      victim.toSandbox.set({ kind: "deaf" });
+      await pause(random.between(...UNDER_WAY_MS));
+      if (victim.toSandbox.unanswered() > 0) turn.killedUnderWay();
+      victim.process.kill("SIGKILL");
+      await untilEnded(turn);
+      victim.toSandbox.set({ kind: "open" });
+    },
+    heal: startAgain,
+  },
+  {
+    name: "gateway_kill_between_keep_and_answer",
+    mayRepeat: true,
+    recoverFrom: "injection",
+    async inject(_stage, turn) {
+      const { victim, random } = turn;
+      // Redis does what it is told; the gateway never hears of it, and cannot tell its senders.
+      victim.toRedis.set({ kind: "deaf" });
+      await pause(random.between(...UNDER_WAY_MS));
+      victim.process.kill("SIGKILL");
+      await untilEnded(turn);
+      victim.toRedis.set({ kind: "open" });
+    },
+    heal: startAgain,
+  },
+  {
+    name: "gateway_freeze",
+    mayRepeat: true,
+    recoverFrom: "injection",
+    long: true,
+    inject: (_stage, { victim }) => victim.process.kill("SIGSTOP"),
+    heal: (_stage, { victim }) => victim.process.kill("SIGCONT"),
+  },
+  {
+    name: "gateway_freeze_under_way",
+    mayRepeat: true,
+    recoverFrom: "injection",
+    long: true,
+    async inject(_stage, { victim, random }) {
+      victim.toSandbox.set({ kind: "deaf" });
+      await pause(random.between(...UNDER_WAY_MS));
+      victim.process.kill("SIGSTOP");
+    },
+    // It wakes with the answer before it, and finds that another has settled the batch.
+    heal(_stage, { victim }) {
+      victim.toSandbox.set({ kind: "open" });
+      victim.process.kill("SIGCONT");
+    },
+  },
+  {
+    name: "gateway_end",
+    mayRepeat: false,
+    recoverFrom: "injection",
+    async inject(_stage, turn) {
+      turn.victim.process.kill("SIGTERM");
+      await untilEnded(turn);
+    },
+    heal: startAgain,
+  },
+];

@@ -1,0 +1,191 @@
+/** Makes up readings and sends them by webhook and MQTT, and remembers for which of them somebody took responsibility. */
+
+import { setTimeout as pause } from "node:timers/promises";
+import mqtt from "mqtt";
+import type { Random } from "../src/sandbox/random.ts";
+import type { Issued } from "./history.ts";
+
+export interface GeneratorOptions {
+  /** Where the webhook source is reached, one address per gateway; a sender that gets no 2xx goes to the next. */
+  webhooks: readonly string[];
+  headers: Record<string, string>;
+  webhookSource: string;
+  /** Null: nothing is sent by MQTT. */
+  mqtt: { url: string; source: string; topic(unit: string): string } | null;
+  random: Random;
+  /** Readings of different units that one message carries, and how many senders send such messages. */
+  unitsPerSender?: number;
+  senders?: number;
+  mqttUnits?: number;
+}
+
+export interface Generator {
+  issued: ReadonlyMap<string, Issued>;
+  units: readonly string[];
+  /** The next readings made up, told before anybody else sees them. */
+  next(count: number): Promise<Issued[]>;
+  /** Messages that got another answer than 2xx, or none. */
+  heldBack(): number;
+  /** Makes up nothing more; resolves when what was begun is owed or given up. */
+  stop(): Promise<void>;
+}
+
+/** A unit reports some four times a second: more would only fill Redis, less would leave faults without traffic. */
+const EVERY_MS = 250;
+/** Longer than a keep takes while all is well; a vendor would wait longer, and we would see less. */
+const PATIENCE_MS = 1500;
+const TRY_AGAIN_MS = 100;
+/** A sender that gives up keeps the gateway from relying on resends. */
+const GIVES_UP_EVERY = 5;
+/** A vendor whose connection broke off sends again what was answered. */
+const RESENDS_EVERY = 10;
+/** At the end: everything is healed, so the last messages need not wait longer. */
+const STOP_WITHIN_MS = 30_000;
+
+type Answer = "taken" | "not_taken" | "none";
+
+export function startGenerator(options: GeneratorOptions): Generator {
+  const { webhooks, random, unitsPerSender = 8, senders = 4, mqttUnits = 8 } = options;
+  const issued = new Map<string, Issued>();
+  const units: string[] = [];
+  const newestFix = new Map<string, number>();
+  const wanted: { count: number; got: Issued[]; resolve(got: Issued[]): void }[] = [];
+  let heldBack = 0;
+  let stopping = false;
+  let giveUpAt = Number.POSITIVE_INFINITY;
+
+  function makeUp(source: string, unit: string, draw: Random): Issued {
+    // Of one unit no two at the same instant: they would be one fix.
+    const fixTime = Math.max(Date.now(), (newestFix.get(unit) ?? 0) + 1);
+    newestFix.set(unit, fixTime);
+    const reading: Issued = {
+      id: `${source}:${unit}:${fixTime}`,
+      unit,
+      fixTime,
+      latitude: Number(draw.between(25, 48).toFixed(6)),
+      longitude: Number(draw.between(-122, -70).toFixed(6)),
+      speedMps: Number(draw.between(1, 35).toFixed(2)),
+      owedAt: null,
+      unclear: false,
+    };
+    issued.set(reading.id, reading);
+    const [first] = wanted;
+    if (first && first.got.push(reading) >= first.count) {
+      wanted.shift();
+      first.resolve(first.got);
+    }
+    return reading;
+  }
+
+  async function post(url: string, body: string): Promise<Answer> {
+    try {
+      const answer = await fetch(url, {
+        method: "POST",
+        headers: { "content-type": "application/json", ...options.headers },
+        body,
+        signal: AbortSignal.timeout(PATIENCE_MS),
+      });
+      await answer.arrayBuffer();
+      return answer.ok ? "taken" : "not_taken";
+    } catch (error) {
+      // Nobody was there to take it; of any other end we cannot know.
+      return codeOf(error) === "ECONNREFUSED" ? "not_taken" : "none";
+    }
+  }
+
+  async function sendWebhooks(sender: number): Promise<void> {
+    const draw = random.fork(`sender ${sender}`);
+    const own = Array.from({ length: unitsPerSender }, (_, i) => `van-${sender}-${i}`);
+    units.push(...own);
+    let at = sender;
+    await pause(draw.between(0, EVERY_MS));
+    for (let n = 0; !stopping; n++) {
+      const readings = own.map((unit) => makeUp(options.webhookSource, unit, draw));
+      const body = JSON.stringify(readings.map(messageOf));
+      let answer: Answer = "not_taken";
+      do {
+        answer = await post(webhooks[at % webhooks.length] ?? "", body);
+        if (answer === "taken") break;
+        heldBack++;
+        at++;
+        if (answer === "none") for (const reading of readings) reading.unclear = true;
+        await pause(TRY_AGAIN_MS);
+      } while (n % GIVES_UP_EVERY !== 0 && Date.now() < giveUpAt);
+      if (answer === "taken") {
+        const now = Date.now();
+        for (const reading of readings) reading.owedAt = now;
+        if (n % RESENDS_EVERY === 0) await post(webhooks[(at + 1) % webhooks.length] ?? "", body);
+      }
+      await pause(draw.between(EVERY_MS / 2, EVERY_MS));
+    }
+  }
+
+  async function sendByMqtt({ url, source, topic }: NonNullable<GeneratorOptions["mqtt"]>): Promise<void> {
+    const client = mqtt.connect(url, {
+      reconnectPeriod: 200,
+      // What was not acknowledged is published again after a reconnect.
+      clean: false,
+      clientId: "chaos-devices",
+      reconnectOnConnackError: true,
+    });
+    let broken = 0;
+    client.on("close", () => broken++);
+    client.on("error", () => {});
+    async function device(unit: string): Promise<void> {
+      const draw = random.fork(unit);
+      await pause(draw.between(0, EVERY_MS));
+      while (!stopping) {
+        const reading = makeUp(source, unit, draw);
+        const before = broken;
+        const published = client
+          .publishAsync(topic(unit), JSON.stringify(messageOf(reading)), { qos: 1 })
+          .then(() => true)
+          .catch(() => false);
+        if (await Promise.race([published, untilTime(() => giveUpAt)])) reading.owedAt = Date.now();
+        reading.unclear = broken !== before;
+        await pause(draw.between(EVERY_MS / 2, EVERY_MS));
+      }
+    }
+    const own = Array.from({ length: mqttUnits }, (_, i) => `tracker-${i}`);
+    units.push(...own);
+    await Promise.all(own.map(device));
+    await client.endAsync(true);
+  }
+
+  const running = Array.from({ length: senders }, (_, i) => sendWebhooks(i));
+  if (options.mqtt) running.push(sendByMqtt(options.mqtt));
+
+  return {
+    issued,
+    units,
+    next: (count) => new Promise((resolve) => wanted.push({ count, got: [], resolve })),
+    heldBack: () => heldBack,
+    async stop() {
+      stopping = true;
+      giveUpAt = Date.now() + STOP_WITHIN_MS;
+      await Promise.all(running);
+    },
+  };
+}
+
+function messageOf({ unit, fixTime, latitude, longitude, speedMps }: Issued) {
+  return {
+    deviceId: unit,
+    latitude,
+    longitude,
+    time: new Date(fixTime).toISOString(),
+    speed: speedMps,
+    speedUnit: "mps",
+  };
+}
+
+/** False once the time has come, however late it is set. */
+async function untilTime(time: () => number): Promise<false> {
+  while (Date.now() < time()) await pause(200, undefined, { ref: false });
+  return false;
+}
+
+function codeOf(error: unknown): unknown {
+  const cause = error instanceof Error ? error.cause : undefined;
+  return cause instanceof Error && "code" in cause ? cause.code : undefined;
+}

@@ -1,0 +1,73 @@
+/** What a run leaves behind for the judge: what was sent, what was owed, what ServiceTitan's stand-in got, and what was broken when. */
+
+/** One reading a sender made up. Times are UTC milliseconds since 1970. */
+export interface Issued {
+  /** The externalId the gateway must derive. */
+  id: string;
+  unit: string;
+  fixTime: number;
+  latitude: number;
+  longitude: number;
+  speedMps: number;
+  /** When the gateway (2xx) or the broker (PUBACK) took responsibility; null: nobody ever did. */
+  owedAt: number | null;
+  /** Some attempt got no answer, so it may have been kept earlier or later than its sender knows. */
+  unclear: boolean;
+}
+
+/** One ping the sandbox accepted, in the order of acceptance. */
+export interface Accepted {
+  id: string;
+  unit: string;
+  at: number;
+  eventTime: number;
+  latitude: number | null;
+  longitude: number | null;
+  speed: number | null;
+}
+
+/** When a request came to the door. A busy door notices late: earlier than `earliest` it was not. */
+export interface Arrival {
+  earliest: number;
+  latest: number;
+}
+
+/** Why an owed ping need not arrive. */
+export type Exemption =
+  /** Redis held it when it was emptied. */
+  | "flushed"
+  /** Only the broker held it when it was killed. */
+  | "broker_lost"
+  /** The sandbox refuses it whenever it comes. */
+  | "refused";
+
+/** One fault from its injection to the beginning of the next one. */
+export interface Episode {
+  name: string;
+  injectedAt: number;
+  healedAt: number;
+  /** Where the next fault was injected, or the run ended. */
+  endedAt: number;
+  /** Moment from which every unit must be heard of again. */
+  recoverFrom: number;
+  /** Time to recover that was asked for by a Retry-After. */
+  allowanceMs: number;
+  /** Leaves requests accepted but not settled, so these may be sent once more. */
+  mayRepeat: boolean;
+  /** A gateway died while the sandbox had a request of its under way. */
+  killedUnderWay: boolean;
+}
+
+export interface History {
+  ratePerSecond: number;
+  recoverWithinMs: number;
+  issued: ReadonlyMap<string, Issued>;
+  accepted: readonly Accepted[];
+  arrivals: readonly Arrival[];
+  episodes: readonly Episode[];
+  exempt: ReadonlyMap<string, Exemption>;
+  /** Requests the sandbox answered with 400 and above, or not at all. */
+  refusals: number;
+  /** Every line of the accounting identity that is off at the end, in words. */
+  parted: readonly string[];
+}

@@ -1,0 +1,278 @@
+/** Judges a run by what the sandbox received: what was owed and did not arrive, what arrived and was not owed, and when. */
+
+import type { Accepted, Episode, History, Issued } from "./history.ts";
+
+export type ViolationKind =
+  | "lost"
+  | "invented"
+  | "altered"
+  | "out_of_order"
+  | "unexplained_repeat"
+  | "rate_exceeded"
+  | "slow_recovery"
+  | "identity_parted"
+  | "proves_nothing";
+
+export interface Violation {
+  kind: ViolationKind;
+  /** The fault during or after which it happened; null: before the first, or not of one moment. */
+  fault: string | null;
+  what: string;
+}
+
+/** Figures of one fault; readings belong to the fault after which they were made up. */
+export interface FaultFigures {
+  fault: string;
+  times: number;
+  owed: number;
+  accepted: number;
+  lost: number;
+  /** Owed, not accepted, and excused. */
+  exempt: number;
+  /** Acceptances of pings that had been accepted before. */
+  duplicated: number;
+  invented: number;
+  outOfOrder: number;
+  maxPerSecond: number;
+  /** The slowest; null: some unit was never heard of again. */
+  recoveryMs: number | null;
+}
+
+export interface Verdict {
+  /** No fault or other, then each fault in the order of its first appearance. */
+  faults: FaultFigures[];
+  total: Omit<FaultFigures, "fault" | "times">;
+  /** Out of order, but some attempt of their sender had no answer. Not a violation. */
+  outOfOrderUnclear: number;
+  /** What the run proves by having had it. */
+  evidence: { killsUnderWay: number; duplicates: number; refusals: number };
+  violations: Violation[];
+}
+
+/** Half the last of seven decimals of a degree, and of two of a speed; a value exactly between may go either way. */
+const PLACE_TOLERANCE = 0.6e-7;
+const SPEED_TOLERANCE = 0.006;
+/** A request under way when a fault is healed is accepted, and its answer lost, at most this much later. */
+const AFTERMATH_MS = 5000;
+const CALM = "no fault";
+
+export function judge(history: History): Verdict {
+  const violations: Violation[] = [];
+  const { issued, episodes, exempt } = history;
+  const nameAt = (at: number) => episodeAt(episodes, at)?.name ?? CALM;
+  const figures = new Map<string, FaultFigures>();
+  const figuresAt = (at: number) => figuresOf(figures, nameAt(at));
+  figuresOf(figures, CALM);
+  for (const { name } of episodes) figuresOf(figures, name).times++;
+
+  const firsts = new Map<string, Accepted>();
+  const order = orderWatch();
+  let outOfOrderUnclear = 0;
+  for (const ping of history.accepted) {
+    const sent = issued.get(ping.id);
+    const row = figuresAt(sent?.fixTime ?? ping.at);
+    if (!sent) {
+      row.invented++;
+      violations.push({ kind: "invented", fault: nameAt(ping.at), what: ping.id });
+      continue;
+    }
+    const difference = differenceOf(sent, ping);
+    if (difference !== null) {
+      violations.push({ kind: "altered", fault: nameAt(ping.at), what: `${ping.id}: ${difference}` });
+    }
+    const first = firsts.get(ping.id);
+    if (first) {
+      figuresAt(ping.at).duplicated++;
+      if (!episodes.some((episode) => explains(episode, first.at, ping.at))) {
+        const what = `${ping.id} again after ${ping.at - first.at} ms`;
+        violations.push({ kind: "unexplained_repeat", fault: nameAt(ping.at), what });
+      }
+      continue;
+    }
+    firsts.set(ping.id, ping);
+    row.accepted++;
+    const overtook = order.see(sent);
+    if (overtook === null) continue;
+    if (sent.unclear || sent.owedAt === null) {
+      outOfOrderUnclear++;
+      continue;
+    }
+    row.outOfOrder++;
+    violations.push({ kind: "out_of_order", fault: nameAt(ping.at), what: `${ping.id} after ${overtook}` });
+  }
+
+  for (const each of issued.values()) {
+    if (each.owedAt === null) continue;
+    const row = figuresAt(each.fixTime);
+    row.owed++;
+    if (firsts.has(each.id)) continue;
+    if (exempt.has(each.id)) {
+      row.exempt++;
+      continue;
+    }
+    row.lost++;
+    violations.push({ kind: "lost", fault: nameAt(each.fixTime), what: each.id });
+  }
+
+  judgeRate(history, figuresAt, violations);
+  judgeRecovery(history, figures, violations);
+  for (const what of history.parted) violations.push({ kind: "identity_parted", fault: null, what });
+
+  const rows = [...figures.values()];
+  const total = totalOf(rows);
+  const evidence = {
+    killsUnderWay: episodes.filter(({ killedUnderWay }) => killedUnderWay).length,
+    duplicates: total.duplicated,
+    refusals: history.refusals,
+  };
+  for (const [what, count] of Object.entries(evidence)) {
+    if (count > 0) continue;
+    violations.push({ kind: "proves_nothing", fault: null, what: `the run had no ${what}` });
+  }
+  return { faults: rows, total, outOfOrderUnclear, evidence, violations };
+}
+
+/**
+ * Newest first, history after it: so a unit's pings are two rising lines, those newer than all before and those that
+ * come to fill in. Says the ping that a ping should not have come after; null when it is in order.
+ */
+function orderWatch(): { see(sent: Issued): string | null } {
+  const units = new Map<string, { newest: Issued; filledIn: Issued | null }>();
+  return {
+    see(sent) {
+      const unit = units.get(sent.unit);
+      if (!unit) {
+        units.set(sent.unit, { newest: sent, filledIn: null });
+        return null;
+      }
+      if (sent.fixTime > unit.newest.fixTime) {
+        unit.newest = sent;
+        return null;
+      }
+      const before = unit.filledIn;
+      // What may have been kept at any time says nothing about the order of the others.
+      if (before && sent.fixTime < before.fixTime) return before.id;
+      if (!sent.unclear && sent.owedAt !== null) unit.filledIn = sent;
+      return null;
+    },
+  };
+}
+
+function differenceOf(sent: Issued, got: Accepted): string | null {
+  if (got.unit !== sent.unit) return `unit ${got.unit} instead of ${sent.unit}`;
+  if (got.eventTime !== sent.fixTime) return `time ${got.eventTime} instead of ${sent.fixTime}`;
+  for (const [key, tolerance] of [
+    ["latitude", PLACE_TOLERANCE],
+    ["longitude", PLACE_TOLERANCE],
+  ] as const) {
+    const value = got[key];
+    if (value === null || Math.abs(value - sent[key]) > tolerance)
+      return `${key} ${value} instead of ${sent[key]}`;
+  }
+  if (got.speed === null || Math.abs(got.speed - sent.speedMps) > SPEED_TOLERANCE)
+    return `speed ${got.speed} instead of ${sent.speedMps}`;
+  return null;
+}
+
+function explains(episode: Episode, firstAt: number, againAt: number): boolean {
+  return episode.mayRepeat && firstAt <= episode.healedAt + AFTERMATH_MS && episode.injectedAt <= againAt;
+}
+
+function judgeRate(
+  { arrivals, ratePerSecond }: History,
+  figuresAt: (at: number) => FaultFigures,
+  violations: Violation[],
+): void {
+  let oldest = 0;
+  arrivals.forEach(({ earliest, latest }, i) => {
+    // Certainly within the second: even if the first came as early and the last as late as they may have.
+    while (latest - (arrivals[oldest]?.earliest ?? latest) >= 1000) oldest++;
+    const within = i - oldest + 1;
+    const row = figuresAt(earliest);
+    row.maxPerSecond = Math.max(row.maxPerSecond, within);
+    if (within <= ratePerSecond) return;
+    violations.push({ kind: "rate_exceeded", fault: row.fault, what: `${within} requests in a second` });
+  });
+}
+
+/** After every fault each unit must be heard of again: a reading made up after the fault, accepted in time. */
+function judgeRecovery(
+  { episodes, accepted, issued, recoverWithinMs }: History,
+  figures: Map<string, FaultFigures>,
+  violations: Violation[],
+): void {
+  const units = new Set([...issued.values()].map(({ unit }) => unit));
+  const byTime = accepted.flatMap((ping) => {
+    const sent = issued.get(ping.id);
+    return sent ? [{ unit: sent.unit, fixTime: sent.fixTime, at: ping.at }] : [];
+  });
+  let from = 0;
+  for (const episode of episodes) {
+    const { name, recoverFrom, allowanceMs, endedAt } = episode;
+    while ((byTime[from]?.at ?? Number.POSITIVE_INFINITY) < recoverFrom) from++;
+    const silent = new Set(units);
+    let recoveredAt: number | null = null;
+    for (let i = from; silent.size > 0; i++) {
+      const ping = byTime[i];
+      if (!ping || ping.at > endedAt) break;
+      if (ping.fixTime >= recoverFrom && silent.delete(ping.unit)) recoveredAt = ping.at;
+    }
+    const row = figuresOf(figures, name);
+    if (silent.size > 0 || recoveredAt === null) {
+      row.recoveryMs = null;
+      const what = `${silent.size} units silent ${endedAt - recoverFrom} ms later`;
+      violations.push({ kind: "slow_recovery", fault: name, what });
+      continue;
+    }
+    const tookMs = recoveredAt - recoverFrom;
+    if (row.recoveryMs !== null) row.recoveryMs = Math.max(row.recoveryMs, tookMs);
+    if (tookMs <= recoverWithinMs + allowanceMs) continue;
+    violations.push({ kind: "slow_recovery", fault: name, what: `${tookMs} ms` });
+  }
+}
+
+function episodeAt(episodes: readonly Episode[], at: number): Episode | undefined {
+  let [low, high] = [0, episodes.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((episodes[middle]?.injectedAt ?? 0) <= at) low = middle + 1;
+    else high = middle;
+  }
+  return episodes[low - 1];
+}
+
+function figuresOf(figures: Map<string, FaultFigures>, fault: string): FaultFigures {
+  const known = figures.get(fault);
+  if (known) return known;
+  const fresh: FaultFigures = {
+    fault,
+    times: 0,
+    owed: 0,
+    accepted: 0,
+    lost: 0,
+    exempt: 0,
+    duplicated: 0,
+    invented: 0,
+    outOfOrder: 0,
+    maxPerSecond: 0,
+    recoveryMs: 0,
+  };
+  figures.set(fault, fresh);
+  return fresh;
+}
+
+function totalOf(rows: readonly FaultFigures[]): Verdict["total"] {
+  const sum = (of: (row: FaultFigures) => number) => rows.reduce((total, row) => total + of(row), 0);
+  const recoveries = rows.map(({ recoveryMs }) => recoveryMs);
+  return {
+    owed: sum(({ owed }) => owed),
+    accepted: sum(({ accepted }) => accepted),
+    lost: sum(({ lost }) => lost),
+    exempt: sum(({ exempt }) => exempt),
+    duplicated: sum(({ duplicated }) => duplicated),
+    invented: sum(({ invented }) => invented),
+    outOfOrder: sum(({ outOfOrder }) => outOfOrder),
+    maxPerSecond: Math.max(0, ...rows.map(({ maxPerSecond }) => maxPerSecond)),
+    recoveryMs: recoveries.includes(null) ? null : Math.max(0, ...recoveries.map((ms) => ms ?? 0)),
+  };
+}

@@ -1,0 +1,57 @@
+/** Writes a verdict for a person. */
+
+import type { Verdict } from "./judge.ts";
+
+const COLUMNS = [
+  "times",
+  "owed",
+  "accepted",
+  "lost",
+  "exempt",
+  "duplicated",
+  "invented",
+  "outOfOrder",
+  "maxPerSecond",
+  "recoveryMs",
+] as const;
+/** Of one kind of violation more examples than this teach nothing new. */
+const EXAMPLES = 5;
+
+export function table(verdict: Verdict): string {
+  const { faults, total, evidence, violations, outOfOrderUnclear } = verdict;
+  const rows = [
+    ["fault", ...COLUMNS],
+    ...faults.map((row) => [row.fault, ...COLUMNS.map((column) => String(row[column] ?? "never"))]),
+    ["all", ...COLUMNS.map((column) => (column === "times" ? "" : String(total[column] ?? "never")))],
+  ];
+  const widths = rows[0]?.map((_, at) => Math.max(...rows.map((row) => (row[at] ?? "").length))) ?? [];
+  const lines = rows.map((row) =>
+    row
+      .map((cell, at) => (at === 0 ? cell.padEnd(widths[at] ?? 0) : cell.padStart(widths[at] ?? 0)))
+      .join("  "),
+  );
+  const proof = Object.entries(evidence).map(([what, count]) => `${what} ${count}`);
+  return [
+    ...lines,
+    "",
+    `evidence: ${proof.join(", ")}; out of order after an attempt without answer: ${outOfOrderUnclear}`,
+    ...complaints(violations),
+    summaryOf(verdict),
+    "",
+  ].join("\n");
+}
+
+function complaints(violations: Verdict["violations"]): string[] {
+  const kinds = [...new Set(violations.map(({ kind }) => kind))];
+  return kinds.flatMap((kind) => {
+    const found = violations.filter((violation) => violation.kind === kind);
+    const examples = found.slice(0, EXAMPLES).map(({ fault, what }) => `  ${fault ?? "at the end"}: ${what}`);
+    return [`${kind}: ${found.length}`, ...examples];
+  });
+}
+
+function summaryOf({ total, violations }: Verdict): string {
+  const { owed, accepted, lost, exempt, duplicated, invented, outOfOrder, maxPerSecond, recoveryMs } = total;
+  const figures = `owed ${owed}, accepted ${accepted}, lost ${lost}, exempt ${exempt}, duplicated ${duplicated}, invented ${invented}, out of order ${outOfOrder}, at most ${maxPerSecond} requests in a second, slowest recovery ${recoveryMs ?? "never"} ms`;
+  return `${violations.length === 0 ? "PASSED" : `FAILED (${violations.length} violations)`}: ${figures}`;
+}

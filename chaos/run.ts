@@ -1,0 +1,160 @@
+/** One run: traffic without end, one fault after the other, and at last the whole story for the judge. */
+
+import { setTimeout as pause } from "node:timers/promises";
+import type { Random } from "../src/sandbox/random.ts";
+import { createRandom } from "../src/sandbox/random.ts";
+import type { Fault } from "./fault.ts";
+import type { Episode, History } from "./history.ts";
+import { RATE_PER_SECOND, type Stage, startStage } from "./stage.ts";
+
+export interface RunOptions {
+  seed: string;
+  /** Each of the faults in turn until the time is over, and at least one of them. */
+  forMs: number;
+  faults: readonly Fault[];
+  /** `short`: what lasts long lasts 3 s instead of 10 and more. */
+  lengths: "short" | "full";
+  appendfsync?: "everysec" | "always";
+  told?(line: string): void;
+}
+
+/** What the design promises after every fault. */
+const RECOVER_WITHIN_MS = 5000;
+/** Nobody waits longer for one fault's end; the judge has it by then. */
+const GIVE_UP_MS = 30_000;
+const REST_MS = [300, 1200] as const;
+const HOLD_MS = [400, 3000] as const;
+/** Longer than lock and lease, and longer than a group of senders is patient. */
+const LONG_HOLD_MS = { short: [3000, 3000], full: [10_000, 15_000] } as const;
+const DRAIN_WITHIN_MS = 120_000;
+/** A gateway that was struck last has its own counts a moment later. */
+const SETTLE_WITHIN_MS = 10_000;
+
+export async function run(options: RunOptions): Promise<History> {
+  const random = createRandom(options.seed);
+  const stage = await startStage({ random, appendfsync: options.appendfsync ?? "everysec" });
+  const told = options.told ?? (() => {});
+  try {
+    const episodes: Episode[] = [];
+    const until = Date.now() + options.forMs;
+    await untilHeardOf(stage, Date.now());
+    for (const fault of deck(options.faults, random.fork("deck"))) {
+      if (episodes.length > 0 && Date.now() > until) break;
+      const turn = random.fork(`turn ${episodes.length}`);
+      await pause(turn.between(...REST_MS));
+      const episode = await strike(fault, stage, turn, options.lengths, episodes);
+      const recovered = await untilHeardOf(stage, episode.recoverFrom);
+      told(
+        `${fault.name}: held ${episode.healedAt - episode.injectedAt} ms, ` +
+          (recovered ? `all units heard of ${Date.now() - episode.recoverFrom} ms later` : "not recovered"),
+      );
+    }
+    await stage.generator.stop();
+    const drained = await untilDrained(stage);
+    stage.takings.look();
+    const endedAt = Date.now();
+    const last = episodes.at(-1);
+    if (last) last.endedAt = endedAt;
+    const { statuses } = stage.sandbox.summary();
+    return {
+      ratePerSecond: RATE_PER_SECOND,
+      recoverWithinMs: RECOVER_WITHIN_MS,
+      issued: stage.generator.issued,
+      accepted: stage.takings.accepted,
+      arrivals: stage.takings.arrivals,
+      episodes,
+      exempt: stage.exempt,
+      refusals: Object.entries(statuses).reduce(
+        (sum, [status, count]) => (status === "none" || Number(status) >= 400 ? sum + count : sum),
+        0,
+      ),
+      parted: [...(drained ? [] : ["pings wait although all is healed"]), ...(await whatParted(stage))],
+    };
+  } finally {
+    await stage.stop();
+  }
+}
+
+async function strike(
+  fault: Fault,
+  stage: Stage,
+  random: Random,
+  lengths: RunOptions["lengths"],
+  episodes: Episode[],
+): Promise<Episode> {
+  const [victim] = random.chance(0.5) ? stage.gateways : [stage.gateways[1]];
+  const [least, most] = fault.long ? LONG_HOLD_MS[lengths] : HOLD_MS;
+  const holdMs = random.between(least, most);
+  const injectedAt = Date.now();
+  const before = episodes.at(-1);
+  if (before) before.endedAt = injectedAt;
+  const episode: Episode = {
+    name: fault.name,
+    injectedAt,
+    healedAt: Number.POSITIVE_INFINITY,
+    endedAt: Number.POSITIVE_INFINITY,
+    recoverFrom: Number.POSITIVE_INFINITY,
+    allowanceMs: fault.allowanceMs ?? 0,
+    mayRepeat: fault.mayRepeat,
+    killedUnderWay: false,
+  };
+  episodes.push(episode);
+  const turn = {
+    victim,
+    random,
+    killedUnderWay: () => {
+      episode.killedUnderWay = true;
+    },
+  };
+  await fault.inject(stage, turn);
+  const injected = Date.now();
+  await pause(holdMs);
+  await fault.heal(stage, turn);
+  episode.healedAt = Date.now();
+  episode.recoverFrom = fault.recoverFrom === "injection" ? injected : episode.healedAt;
+  return episode;
+}
+
+/** Every fault once before any comes again, in an order of its own each time. */
+function* deck(faults: readonly Fault[], random: Random): Generator<Fault> {
+  for (;;) {
+    const rest = [...faults];
+    while (rest.length > 0) yield* rest.splice(random.integer(0, rest.length - 1), 1);
+  }
+}
+
+/** False: some unit was silent for too long. */
+async function untilHeardOf({ generator, takings }: Stage, since: number): Promise<boolean> {
+  const deadline = Date.now() + GIVE_UP_MS;
+  while (generator.units.some((unit) => takings.newestOf(unit) < since)) {
+    if (Date.now() > deadline) return false;
+    await pause(20);
+  }
+  return true;
+}
+
+async function untilDrained({ gateways }: Stage): Promise<boolean> {
+  try {
+    await gateways[0].process.drained(DRAIN_WITHIN_MS);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** The accounting identity as each gateway tells it, once nothing moves any more. */
+async function whatParted({ gateways }: Stage): Promise<string[]> {
+  const deadline = Date.now() + SETTLE_WITHIN_MS;
+  for (;;) {
+    const documents = await Promise.all(gateways.map(({ process }) => process.status()));
+    const parted = documents.flatMap(({ sources }) =>
+      sources.flatMap(({ name, identity, accounting }) =>
+        Object.values(identity).some((difference) => difference !== 0)
+          ? [`${name}: ${JSON.stringify(identity)} in ${JSON.stringify(accounting)}`]
+          : [],
+      ),
+    );
+    if (parted.length === 0 || Date.now() > deadline) return [...new Set(parted)];
+    await pause(200);
+  }
+}
