@@ -36,6 +36,20 @@ const adapters: AdapterFacts[] = [
       speedUnit === "mps" && options !== undefined ? ["options.zone: does not go with mps"] : [],
   },
   { vendor: "radio", transports: ["mqtt"], auth: [], speedUnit: "optional", topics: ["radio/#"] },
+  {
+    vendor: "asked",
+    transports: ["pull"],
+    auth: [],
+    speedUnit: "kph",
+    pull: { hosts: /^([a-z]+\.)?asked\.example$/, needs: ["username", "database"], minIntervalMs: 5000 },
+  },
+  {
+    vendor: "token",
+    transports: ["pull"],
+    auth: [],
+    speedUnit: "mph",
+    pull: { hosts: /^api\.token\.example$/, needs: [], minIntervalMs: 5000 },
+  },
   { vendor: "topicless", transports: ["mqtt"], auth: [], speedUnit: "none" },
 ];
 
@@ -188,7 +202,7 @@ describe("every problem at once, each with its place", () => {
       "http.port": "must be a number",
       "http.body_limit_bytes": "is not a setting; did you mean bodyLimitBytes?",
       "sources.Bad": expect.stringContaining("must be lower-case letters, digits and dashes"),
-      "sources.vans.vendor": "is not a known vendor; known are simple, choosy, radio, topicless",
+      "sources.vans.vendor": "is not a known vendor; known are simple, choosy, radio, asked, token, topicless",
       "sources.vans.destination": "names no destination of this configuration",
       "sources.trucks.auth": "is required: the source cannot prove its sender; simple offers shared-key",
       "destinations.acme.tenant": "must be the numeric tenant id, not the tenant's name",
@@ -404,6 +418,52 @@ describe("relations", () => {
         };
       },
       { "sources.vans.auth": /two sources/ },
+    ],
+    [
+      "what a vendor is asked with",
+      (b) => (b.sources.vans = { vendor: "asked", destination: "acme" }),
+      {
+        "sources.vans.auth.secret": "is required: asked is asked with a token or a password",
+        "sources.vans.auth.username": "is required by asked",
+        "sources.vans.pull.database": "is required by asked",
+      },
+    ],
+    [
+      "what a vendor that is asked does not look at",
+      (b) => {
+        const auth = { secret: "s", username: "u", proof: "basic", allow: ["10.0.0.0/8"] };
+        b.sources.vans = { vendor: "token", destination: "acme", auth, pull: { database: "d" } };
+      },
+      {
+        "sources.vans.auth.proof": /has no effect/,
+        "sources.vans.auth.allow": /has no effect/,
+        "sources.vans.auth.username": /knows none/,
+        "sources.vans.pull.database": /knows none/,
+      },
+    ],
+    [
+      "a vendor asked too often",
+      (b) => {
+        const pull = { intervalMs: 4999 };
+        b.sources.vans = { vendor: "token", destination: "acme", auth: { secret: "s" }, pull };
+      },
+      { "sources.vans.pull.intervalMs": /at least 5000/ },
+    ],
+    [
+      "settings for asking a vendor that sends by itself",
+      (b) => (b.source.pull = { intervalMs: 5000 }),
+      { "sources.vans.pull": /sends by itself/ },
+    ],
+    [
+      "a broker for a vendor that is asked",
+      (b) => {
+        b.mqtt = { brokers };
+        b.sources.vans = {
+          ...{ vendor: "token", destination: "acme", auth: { secret: "s" } },
+          mqtt: { broker: "hub", topics: ["t"] },
+        };
+      },
+      { "sources.vans.mqtt": /is not a way token sends/ },
     ],
     [
       "an unknown broker",
@@ -675,6 +735,38 @@ describe("relations", () => {
   });
 });
 
+describe("the credentials of a vendor that is asked", () => {
+  const at = (baseUrl: string) =>
+    load(
+      settings((b) => {
+        const auth = { secret: "s", username: "u" };
+        b.sources.vans = { vendor: "asked", destination: "acme", auth, pull: { baseUrl, database: "d" } };
+      }),
+    );
+
+  test.each([
+    "https://asked.example",
+    "https://eu.asked.example/",
+    "http://127.0.0.1:8099",
+    "http://stand-in:8080",
+    "http://10.1.2.3",
+  ])("may go to %s", (baseUrl) => void good(at(baseUrl)));
+
+  test.each([
+    "http://asked.example",
+    "http://eu.asked.example",
+    "https://asked.example.evil.example",
+    "https://evil.example",
+    "https://asked.example:8443",
+    "http://203.0.113.7",
+    "https://203.0.113.7",
+  ])("may not go to %s", (baseUrl) =>
+    expect(problemsOf(at(baseUrl))).toEqual({
+      "sources.vans.pull.baseUrl": expect.stringContaining("gets the credentials"),
+    }),
+  );
+});
+
 test("files are found beside the configuration file, wherever the program was started", () => {
   writeFileSync(join(dir, "mapping.csv"), "device,unit\n");
   const config = good(loadFile(stringify(settings((base) => (base.mapping = { file: "mapping.csv" })))));
@@ -738,6 +830,21 @@ describe("a single tenant on environment variables alone", () => {
     );
     expect(config.sources.trackers).toMatchObject({ mqtt: { broker: "mqtt", topics: ["a/#", "b/+"] } });
     expect(config.mqtt.brokers.mqtt).toMatchObject({ clientId: "waypost", protocolVersion: 4 });
+  });
+
+  test("for a vendor that has to be asked", () => {
+    const config = good(
+      loadEnv({
+        WAYPOST_SOURCE_VENDOR: "asked",
+        WAYPOST_SOURCE_USERNAME: "svc",
+        WAYPOST_PULL_DATABASE: "acme",
+        WAYPOST_PULL_BASE_URL: "https://eu.asked.example",
+      }),
+    );
+    expect(config.sources.asked).toMatchObject({
+      auth: { username: "svc", secret: "12345" },
+      pull: { database: "acme", baseUrl: "https://eu.asked.example" },
+    });
   });
 
   test("problems name the variable to change", () => {

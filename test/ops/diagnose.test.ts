@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { diagnose } from "../../src/ops/diagnose.ts";
-import type { BrokerState, QueueStatus, RedisStatus } from "../../src/status.ts";
+import type { BrokerState, PollerState, QueueStatus, RedisStatus } from "../../src/status.ts";
 import { identityOf, sumAccounting } from "../../src/status.ts";
 import { AT, before, destination, healthy, OPEN, source, troubled } from "./sample.ts";
 
@@ -365,5 +365,56 @@ describe("the accounting", () => {
   ] as const)("shows line %s parted when %s is off by one", (line, term, parted) => {
     const changed = { ...accounting, [term]: accounting[term] + 1 };
     expect(identityOf(changed)).toEqual({ messages: 0, candidates: 0, kept: 0, [line]: parted });
+  });
+});
+
+describe("vendors that are asked", () => {
+  const POLLER: PollerState = {
+    name: "geotab-vans",
+    state: "polling",
+    since: before(600_000),
+    reason: null,
+    detail: "",
+    lastSuccessAt: before(4000),
+    cursorAt: before(4000),
+    gap: null,
+  };
+  const of = (changes: Partial<PollerState>) =>
+    diagnose({ queue: healthy(), brokers: [], pollers: [{ ...POLLER, ...changes }], clocks: [] });
+
+  it("are no problem while they answer, while another process asks, or while they stumble", () => {
+    expect(of({})).toEqual([]);
+    expect(of({ state: "standby", reason: "another process holds the lease" })).toEqual([]);
+    for (const state of ["starting", "throttled", "failing"] as const) {
+      expect(of({ state, reason: "http_503", since: before(30_000) })).toEqual([]);
+    }
+  });
+
+  it("are one that grows with time while they do not answer", () => {
+    const failing = (ms: number) => of({ state: "failing", reason: "http_503", since: before(ms) });
+    expect(failing(90_000)).toMatchObject([{ severity: "warning", where: "source geotab-vans" }]);
+    const [problem] = failing(400_000);
+    expect(problem).toMatchObject({ severity: "error", what: expect.stringContaining("http_503") });
+  });
+
+  it.each([
+    "unauthorized",
+    "forbidden",
+    "not_found",
+    "bad_request",
+    "over_limit",
+    "redirect",
+    "foreign_host",
+  ])("%s is told at once, with what to do", (reason) => {
+    const [problem] = of({ state: "refused", reason, detail: "Word", since: before(0) });
+    expect(problem?.severity).toBe("error");
+    expect(problem?.what).toContain(`(${reason}, Word)`);
+    expect(problem?.doNext).not.toContain("pollStateChanged");
+  });
+
+  it("have a gap told for a day", () => {
+    const gap = { from: before(32 * 86_400_000), to: before(3_600_000) };
+    expect(of({ gap })).toMatchObject([{ severity: "warning", what: expect.stringContaining(gap.from) }]);
+    expect(of({ gap: { ...gap, to: before(2 * 86_400_000) } })).toEqual([]);
   });
 });

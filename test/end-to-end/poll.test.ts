@@ -1,0 +1,85 @@
+/** Two gateways and one vendor to ask: one of them asks, and the other goes on where it was killed. */
+
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { type SandboxApi, startSandboxApi } from "../../src/sandbox/api.ts";
+import { type PrivateRedis, startPrivateRedis } from "../../src/sandbox/redis.ts";
+import type { PollerState } from "../../src/status.ts";
+import { type GatewayProcess, startGatewayProcess } from "../parts/gateway-process.ts";
+import { SAMSARA_TOKEN, type Samsara, startSamsara } from "../parts/samsara.ts";
+import { until } from "../parts/wait.ts";
+
+let redis: PrivateRedis;
+let sandbox: SandboxApi;
+let samsara: Samsara;
+const gateways: GatewayProcess[] = [];
+
+beforeAll(async () => {
+  redis = await startPrivateRedis();
+  sandbox = await startSandboxApi({ record: "all" });
+  samsara = await startSamsara({ pageFixes: 20 });
+}, 120_000);
+
+afterAll(async () => {
+  for (const gateway of gateways) await gateway.stop();
+  await samsara.close();
+  await sandbox.stop();
+  await redis.stop();
+});
+
+let reported = 0;
+
+/** One new fix of each of ten vehicles, a tenth of a second apart so that none is another's duplicate. */
+function report(): void {
+  const at = Date.now() - 1000;
+  for (let index = 0; index < 10; index++) {
+    const time = new Date(at + index * 100).toISOString();
+    samsara.report({ vehicle: `20${index}`, time, latitude: 32.7 + index / 100, longitude: -96.8 });
+    reported += 1;
+  }
+}
+
+async function pollerOf(gateway: GatewayProcess): Promise<PollerState | undefined> {
+  return (await gateway.status()).pollers[0];
+}
+
+test("one process asks; killed, it is followed by the other, and no fix is lost", async () => {
+  const vans = {
+    vendor: "samsara-feed",
+    destination: "acme",
+    auth: { secret: SAMSARA_TOKEN },
+    pull: { baseUrl: samsara.url },
+  };
+  const options = { redisUrl: redis.url, sandbox, sources: { vans }, destination: { backfill: "deliver" } };
+  report();
+  for (let index = 0; index < 2; index++) gateways.push(await startGatewayProcess(options));
+  const [first, second] = gateways;
+  if (!first || !second) throw new Error("no gateways");
+  await until(async () => (await pollerOf(first))?.state === "polling", { what: "the first to ask" });
+  expect(await pollerOf(second)).toMatchObject({ name: "vans", state: "standby", lastSuccessAt: null });
+
+  for (let round = 0; round < 3; round++) {
+    report();
+    const asked = samsara.asked.length;
+    await until(() => samsara.asked.length > asked, { withinMs: 30_000, what: "a request" });
+  }
+  // Fixes that the first may have fetched, kept, or neither when it dies.
+  report();
+  first.kill("SIGKILL");
+  report();
+  await until(async () => (await pollerOf(second))?.state === "polling", {
+    withinMs: 30_000,
+    what: "the second to take over",
+  });
+  report();
+  await until(() => sandbox.summary().distinct === reported, {
+    withinMs: 60_000,
+    what: `all ${reported} fixes at ServiceTitan, of which there are ${sandbox.summary().distinct}`,
+  });
+  const { sources, problems } = await second.drained();
+  const [source] = sources;
+  expect(source).toMatchObject({ name: "vans", transport: "pull", vendor: "samsara-feed" });
+  expect(source?.identity).toEqual({ messages: 0, candidates: 0, kept: 0 });
+  expect(source?.accounting).toMatchObject({ kept: reported, malformed: 0, refused: 0 });
+  expect(problems.filter(({ where }) => where.startsWith("source"))).toEqual([]);
+  expect(await pollerOf(second)).toMatchObject({ state: "polling", reason: null, gap: null });
+}, 240_000);
