@@ -25,7 +25,7 @@ export interface DecodeRequest {
   sequenceFile?: string | undefined;
   /** The source's `options`, as in the configuration. */
   options?: unknown;
-  /** Takes what does not belong into the answer: problems, ignored events, field defects. Default: standard error. */
+  /** Takes what does not belong into the answer: problems, ignored events, field defects, details. Default: standard error. */
   note?: (line: string) => void;
 }
 
@@ -38,13 +38,13 @@ export interface Decoded {
     longitude: number;
     speedMps: number | null;
     headingDeg: number | null;
-    details?: Details;
   }[];
   rejections: Rejection[];
 }
 
 /** What an adapter made of one message, judged by ranges only: age belongs to destinations, duplicates to keep. */
 export interface Examined extends Decoded {
+  readings: (Decoded["readings"][number] & { details?: Details })[];
   /** The event's name, when ignored. */
   what: string | null;
   problems: string[];
@@ -93,10 +93,13 @@ export async function decodeCommand(request: DecodeRequest, stdin: Uint8Array): 
 
   const assembler = createAssembler();
   const examined = messages.map((message) => examine(adapter, message, settings, assembler));
-  for (const [index, { what, problems, defects }] of examined.entries()) {
+  for (const [index, { what, problems, defects, readings }] of examined.entries()) {
     const where = messages.length === 1 ? "" : `message ${index + 1}: `;
     if (what !== null) note(`${where}ignored: ${what}`);
     for (const line of [...problems, ...defects]) note(`${where}${line}`);
+    for (const { deviceId, fixTime, details } of readings) {
+      if (details) note(`${where}details of ${deviceId} at ${fixTime}: ${JSON.stringify(details)}`);
+    }
   }
   return joined(examined);
 }
@@ -149,7 +152,7 @@ function joined(examined: readonly Examined[]): Decoded {
   const alone = examined.length === 1;
   return {
     kind,
-    readings: examined.flatMap(({ readings }) => readings),
+    readings: examined.flatMap(({ readings }) => readings.map(({ details: _, ...reading }) => reading)),
     rejections: examined.flatMap(({ rejections }, index) =>
       rejections.map(({ reason, path }) => ({
         reason,

@@ -35,6 +35,15 @@ const own = {
 };
 
 describe("decodeCommand", () => {
+  it("notes what the vendor says beside the position", async () => {
+    const body = { _type: "location", lat: 39.7, lon: -105, tst: 1_793_026_800, acc: 7, batt: 81 };
+    const { answer, notes } = await decode({ vendor: "owntracks", topic: "owntracks/ann/phone" }, body);
+    expect(answer.readings[0]).not.toHaveProperty("details");
+    expect(notes).toEqual([
+      'details of ann/phone at 2026-10-26T15:00:00.000Z: {"accuracyM":7,"batteryPct":81}',
+    ]);
+  });
+
   it("reads a message of the quarantine as it came", async () => {
     const message = {
       ...{ id: "1-0", source: "phones", vendor: "owntracks", reason: "internal_error", problems: [] },
