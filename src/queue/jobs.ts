@@ -26,6 +26,8 @@ export type Jobs = ReturnType<typeof createJobs>;
 const QUEUE_NAME = "deliver";
 /** Nothing reads BullMQ's event stream; without a bound it eats Redis (facts of its issue tracker: gigabytes). */
 const MAX_EVENTS = 100;
+/** How long an idle worker waits in one read; a connection silent for twice as long is given up (redis-health.ts). */
+const BLOCKING_READ_S = 2;
 
 export function createJobs(options: JobsOptions) {
   const { redis, prefix } = options;
@@ -48,6 +50,7 @@ export function createJobs(options: JobsOptions) {
       maxStalledCount: Number.MAX_SAFE_INTEGER,
       removeOnComplete: { count: 0 },
       removeOnFail: { count: 0 },
+      drainDelay: BLOCKING_READ_S,
       // A failed wake-up needs no delay of ours: the sweep wakes the batch again.
       runRetryDelay: 1000,
     },

@@ -1,11 +1,12 @@
 /** Keeps readings: duplicate check, storage and counters in one atomic step per message, written together with others. */
 
 import { createHash } from "node:crypto";
-import type { Redis } from "ioredis";
+import { type Redis, ReplyError } from "ioredis";
 import { CannotKeep, type Keep, type KeepEntry, type KeepVerdict, type RefusalReason } from "../intake.ts";
 import type { Reading, RejectionReason } from "../reading.ts";
 import { run, script } from "./lua.ts";
 import type { Quarantine } from "./quarantine.ts";
+import { createRetryAfter, type RetryAfter } from "./retry-after.ts";
 import type { Route, RoutedReading, Routes } from "./routes.ts";
 
 /**
@@ -18,8 +19,9 @@ import type { Route, RoutedReading, Routes } from "./routes.ts";
  * A device's fingerprints are one string of 5-byte entries: the fix time's low 32 bits (unique over 49 days) and one
  * byte of the place. 44 entries make 220 bytes, which with the string's head fills jemalloc's 224-byte class exactly.
  *
- * Returns per message: 1 or 0 (buffer full: nothing of the message was stored), kept, duplicates, jumps, thinned;
- * then per touched line its name and length.
+ * Returns per message: 1, kept, duplicates, jumps, thinned; or 0 where a buffer is full and nothing of the message was
+ * stored, the buffer's bytes, its destination's place among those of ARGV, how long its gate stays shut in ms, 0; then
+ * per touched line its name and length.
  */
 const KEEP = script(`
 local at = 1
@@ -28,7 +30,11 @@ local full, bytesAdded = {}, {}
 for i = 1, tonumber(take()) do
   local destination, limit = take(), tonumber(take())
   -- Looked at once per call, so a buffer may exceed its budget by one call's readings.
-  if (tonumber(redis.call('HGET', p .. ':dest:' .. destination, 'bytes')) or 0) >= limit then full[destination] = true end
+  local bytes = tonumber(redis.call('HGET', p .. ':dest:' .. destination, 'bytes')) or 0
+  if bytes >= limit then
+    local shut = math.max((maySend(p .. ':gate', '', nil)), (maySend(p .. ':gate:' .. destination, '', nil)))
+    full[destination] = { bytes, i - 1, shut }
+  end
 end
 local anyFull = next(full) ~= nil
 local out, arrivals, order, lastSeen = {}, {}, {}, {}
@@ -101,13 +107,12 @@ local function store(line, record)
 end
 -- First look at all messages: which devices they are of, and whether their destinations have room.
 local messages = tonumber(take())
-local firstMessage, room = at, {}
+local firstMessage, turnedAway = at, {}
 for m = 1, messages do
   local source = take()
   at = at + 2
   local counters = tonumber(take())
   at = at + 2 * counters
-  room[m] = true
   local readings = tonumber(take())
   if readings > 0 and not prints[source] then prints[source], asked[source], changed[source] = {}, {}, {} end
   for i = 1, readings do
@@ -118,7 +123,8 @@ for m = 1, messages do
     end
     at = at + 2
     for r = 1, tonumber(string.match(take(), '^%d+')) do
-      if anyFull and full[destinationOf(ARGV[at])] then room[m] = false end
+      local inTheWay = anyFull and full[destinationOf(ARGV[at])]
+      if inTheWay then turnedAway[m] = inTheWay end
       at = at + 2
     end
   end
@@ -136,7 +142,7 @@ for m = 1, messages do
   at = at + 2 * counters
   local readings = tonumber(take())
   local kept, duplicates, jumps, thinned = 0, 0, 0, 0
-  if not room[m] then
+  if turnedAway[m] then
     for i = 1, readings do
       at = at + 3
       local routes = tonumber(string.match(take(), '^%d+'))
@@ -176,11 +182,8 @@ for m = 1, messages do
     if kept > 0 then count(source, 'kept', kept) end
     if duplicates > 0 then count(source, 'duplicates', duplicates) end
   end
-  out[#out + 1] = room[m] and 1 or 0
-  out[#out + 1] = kept
-  out[#out + 1] = duplicates
-  out[#out + 1] = jumps
-  out[#out + 1] = thinned
+  local verdict = turnedAway[m] and { 0, unpack(turnedAway[m]) } or { 1, kept, duplicates, jumps, thinned }
+  for i = 1, 5 do out[#out + 1] = verdict[i] or 0 end
 end
 for source, devices in pairs(changed) do
   local flat = {}
@@ -220,10 +223,6 @@ const MAX_READINGS_PER_CALL = 2000;
 const MAX_CALLS_UNDER_WAY = 2;
 /** A message with more readings of one device than this could push its own first fixes out of the fingerprints. */
 const READINGS_WORTH_A_BODY_PRINT = 16;
-/** What the sender is told to wait when storage is away: it comes back within seconds or somebody must act. */
-const STORAGE_RETRY_AFTER_S = 5;
-/** A full buffer empties at the destination's pace, not in seconds. */
-const BUFFER_FULL_RETRY_AFTER_S = 30;
 
 /** What a source adds to keeping. */
 export interface KeepSource {
@@ -268,6 +267,7 @@ interface Part {
 export function createKeep(options: KeepOptions): Keep & { drain(): Promise<void> } {
   const { redis, sources, routes, quarantine } = options;
   const writers = new Map<string, ReturnType<typeof createWriter>>();
+  const retryAfter = createRetryAfter();
   /** Refusals are counted without being waited for; what Redis did not take yet stays here. */
   let refusals = new Map<string, Map<string, number>>();
   let refusalTimer: NodeJS.Timeout | undefined;
@@ -275,7 +275,7 @@ export function createKeep(options: KeepOptions): Keep & { drain(): Promise<void
   function writer(scope: string) {
     let found = writers.get(scope);
     if (!found) {
-      found = createWriter(redis, scope, options);
+      found = createWriter(redis, scope, options, retryAfter);
       writers.set(scope, found);
     }
     return found;
@@ -322,7 +322,7 @@ export function createKeep(options: KeepOptions): Keep & { drain(): Promise<void
     try {
       await quarantine.add(source.home, source.name, entry);
     } catch (error) {
-      throw new CannotKeep("storage_unavailable", STORAGE_RETRY_AFTER_S, error);
+      throw new CannotKeep("storage_unavailable", retryAfter.storageAway(), error);
     }
     return NOTHING;
   }
@@ -378,6 +378,7 @@ function createWriter(
   redis: Redis,
   scope: string,
   { routes, groupCommitMs, arrived, committed }: KeepOptions,
+  retryAfter: RetryAfter,
 ) {
   let pending: Part[] = [];
   let underWay = 0;
@@ -425,14 +426,18 @@ function createWriter(
         readings: group.reduce((sum, part) => sum + part.write.readingCount, 0),
         tookMs: performance.now() - startedAt,
       });
+      retryAfter.storageBack();
       group.forEach((part, i) => {
         answer(part, reply.slice(5 * i, 5 * i + 5));
       });
       for (let i = 5 * group.length; i < reply.length; i += 2)
         arrived(String(reply[i]), Number(reply[i + 1]));
     } catch (error) {
-      const failure = new CannotKeep("storage_unavailable", STORAGE_RETRY_AFTER_S, error);
+      const failure = new CannotKeep("storage_unavailable", retryAfter.storageAway(), error);
       for (const part of group) part.fail(failure);
+      if (error instanceof ReplyError) return;
+      // Redis is silent. Those behind would each wait in turn until a call is given up, long after their sender has.
+      for (const part of pending.splice(0)) part.fail(failure);
     } finally {
       underWay--;
       flush();
@@ -443,28 +448,32 @@ function createWriter(
     }
   }
 
+  function answer(part: Part, verdict: readonly unknown[]): void {
+    const [stored, ...rest] = verdict.map(Number);
+    if (stored === 0) {
+      const [bytes = 0, place = 0, shutMs = 0] = rest;
+      const [destination, limitBytes] = routes.limits(scope).slice(1 + 2 * place);
+      const seen = { destination: String(destination), bytes, limitBytes: Number(limitBytes), shutMs };
+      part.fail(new CannotKeep("buffer_full", retryAfter.bufferFull(seen)));
+      return;
+    }
+    const [kept = 0, duplicates = 0, jumps = 0, thinned = 0] = rest;
+    if (jumps + thinned === 0) {
+      part.settle({ kept, duplicates, rejections: NO_REJECTIONS });
+      return;
+    }
+    const rejections = new Map<RejectionReason, number>();
+    if (jumps > 0) rejections.set("implausible_jump", jumps);
+    if (thinned > 0) rejections.set("thinned", thinned);
+    part.settle({ kept, duplicates, rejections });
+  }
+
   function idle(): Promise<void> {
     if (underWay === 0 && pending.length === 0) return Promise.resolve();
     return new Promise((resolve) => idleWaiters.push(resolve));
   }
 
   return { add, idle };
-}
-
-function answer(part: Part, verdict: readonly unknown[]): void {
-  const [stored = 0, kept = 0, duplicates = 0, jumps = 0, thinned = 0] = verdict.map(Number);
-  if (stored === 0) {
-    part.fail(new CannotKeep("buffer_full", BUFFER_FULL_RETRY_AFTER_S));
-    return;
-  }
-  if (jumps + thinned === 0) {
-    part.settle({ kept, duplicates, rejections: NO_REJECTIONS });
-    return;
-  }
-  const rejections = new Map<RejectionReason, number>();
-  if (jumps > 0) rejections.set("implausible_jump", jumps);
-  if (thinned > 0) rejections.set("thinned", thinned);
-  part.settle({ kept, duplicates, rejections });
 }
 
 function merge(verdicts: KeepVerdict[]): KeepVerdict {

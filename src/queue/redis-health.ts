@@ -16,12 +16,24 @@ export type ConnectionUse = "intake" | "jobs";
 
 /** Tries again after this long at most: recovery is to be noticed within seconds. */
 const MAX_RECONNECT_MS = 1000;
+/** Redis is next door; one that lets a connection wait longer than this is tried anew. */
+const CONNECT_TIMEOUT_MS = 2000;
+const MIN_SOCKET_TIMEOUT_MS = 4000;
 
 export function connectRedis({ url, commandTimeoutMs }: RedisSettings, use: ConnectionUse): Redis {
   const retryStrategy = (times: number) => Math.min(50 * 2 ** Math.min(times, 10), MAX_RECONNECT_MS);
-  if (use === "jobs") return new Redis(url, { maxRetriesPerRequest: null, retryStrategy });
-  return new Redis(url, {
+  const shared = {
     retryStrategy,
+    connectTimeout: CONNECT_TIMEOUT_MS,
+    // A machine that vanished says no goodbye: without this its connection would be believed in for a quarter of an hour.
+    // Longer than a blocking read of BullMQ takes (jobs.ts).
+    socketTimeout: Math.max(MIN_SOCKET_TIMEOUT_MS, 2 * commandTimeoutMs),
+    // After a failover the old primary takes no writes; the address leads to the new one, but only a new connection does.
+    reconnectOnError: (error: Error) => error.message.startsWith("READONLY"),
+  };
+  if (use === "jobs") return new Redis(url, { ...shared, maxRetriesPerRequest: null });
+  return new Redis(url, {
+    ...shared,
     commandTimeout: commandTimeoutMs,
     enableOfflineQueue: false,
     // A write whose answer was lost is unknown, not failed; sending it again by itself could order it wrongly.
