@@ -34,10 +34,15 @@ export type LoadedMapping =
 
 /** An identifier of a spreadsheet row: white space around it is nobody's intention. */
 const cell = z.string().trim();
-const optional = cell.transform((text) => text || null).optional();
+/** Longer than any id or name seen; a waiting ping's head has room for 999 bytes of it. */
+const MAX_CELL_CHARS = 200;
+const optional = cell
+  .max(MAX_CELL_CHARS)
+  .transform((text) => text || null)
+  .optional();
 const row = z.strictObject({
   source: optional,
-  device: cell.min(1, "is missing"),
+  device: cell.min(1, "is missing").max(MAX_CELL_CHARS),
   unit: optional,
   name: optional,
   technician: optional,

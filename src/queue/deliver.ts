@@ -8,6 +8,14 @@ import type { Attempt } from "../servicetitan/outcome.ts";
 import { externalIdOf, toPing } from "../servicetitan/ping.ts";
 import { askLeave, type BatchPast, slotUsedLate } from "./attempt.ts";
 import type { CutBatch } from "./cut.ts";
+import {
+  type DeliveryEvents,
+  fixTimeAt,
+  named,
+  tellAttempt,
+  tellGates,
+  tellSettlement,
+} from "./delivery-events.ts";
 import type { QueueDestination } from "./destination.ts";
 import type { BatchName } from "./jobs.ts";
 import { keys } from "./keys.ts";
@@ -15,54 +23,6 @@ import { encodeEntry } from "./ledger.ts";
 import { type BufferRecord, decodeRecord } from "./record.ts";
 import { settle } from "./settle.ts";
 import { type Fate, notSent, type Settlement, settlementOf } from "./settlement.ts";
-
-/** What delivery tells of itself; events.ts has the words. */
-export interface DeliveryEvents {
-  attemptMade(event: {
-    destination: string;
-    scope: string;
-    batchId: string;
-    lane: number;
-    pings: number;
-    bytes: number;
-    outcome: Attempt["outcome"]["kind"];
-    reason: string | null;
-    status: number | null;
-    tookMs: number;
-    traceId: string | null;
-    detail: string;
-    oldestPingAgeMs: number;
-    newestPingAgeMs: number;
-    decision: string;
-  }): void;
-  batchSettled(event: {
-    destination: string;
-    batchId: string;
-    lane: number;
-    delivered: number;
-    deadLettered: number;
-    expired: number;
-    superseded: number;
-    returned: number;
-  }): void;
-  pingsDeadLettered(event: {
-    destination: string;
-    batchId: string;
-    pings: number;
-    reason: string;
-    message: string;
-  }): void;
-  gateChanged(event: {
-    scope: string;
-    destination: string | null;
-    state: "paused" | "blocked";
-    reason: string | null;
-    untilMs: number | null;
-  }): void;
-  deliveryLatency(destination: string, latencyMs: number): void;
-  /** Another process settled this batch while ours was asleep. */
-  sweepFound(event: { what: string; count: number }): void;
-}
 
 export interface DeliveryOptions {
   redis: Redis;
@@ -191,7 +151,7 @@ export function createDelivery(options: DeliveryOptions) {
           decision: "renew_token",
           destination: { kind: "none" },
         } as const;
-        tellAttempt(destination, name, load.records, made.sending, { ...made, attempt, settlement });
+        tellAttempt(events, destination, name, load.records, made.sending, { ...made, attempt, settlement });
         continue;
       }
       return conclude(destination, name, load, token, made);
@@ -254,13 +214,13 @@ export function createDelivery(options: DeliveryOptions) {
       ledger,
       ledgerMaxAgeMs: options.ledgerMaxAgeMs,
     });
-    if (attempt) tellAttempt(destination, name, records, sending, { settlement, attempt, bytes });
+    if (attempt) tellAttempt(events, destination, name, records, sending, { settlement, attempt, bytes });
     if (result.kind === "fenced") {
       events.sweepFound({ what: "settled_elsewhere", count: 1 });
       return;
     }
-    if (attempt) tellGates(destination, settlement);
-    tellSettlement(destination, name, records, fates, settlement);
+    if (attempt) tellGates(events, destination, settlement);
+    tellSettlement(events, destination, name, records, fates, settlement);
     if (result.convicted > 0) {
       const { convicted: pings } = result;
       events.pingsDeadLettered({ ...named(name), pings, reason: "refused", message: settlement.refusal });
@@ -276,74 +236,6 @@ export function createDelivery(options: DeliveryOptions) {
     }
   }
 
-  function tellAttempt(
-    destination: QueueDestination,
-    name: BatchName,
-    records: readonly BufferRecord[],
-    sending: readonly number[],
-    { settlement, attempt, bytes }: { settlement: Settlement; attempt: Attempt; bytes: number },
-  ): void {
-    const { outcome } = attempt;
-    const now = Date.now();
-    events.attemptMade({
-      ...named(name),
-      scope: destination.scope,
-      pings: sending.length,
-      bytes,
-      outcome: outcome.kind,
-      reason: "reason" in outcome ? outcome.reason : null,
-      status: attempt.status,
-      tookMs: attempt.tookMs,
-      traceId: attempt.traceId,
-      detail: attempt.detail,
-      oldestPingAgeMs: now - fixTimeAt(records, sending[0] ?? 0),
-      newestPingAgeMs: now - fixTimeAt(records, sending.at(-1) ?? 0),
-      decision: settlement.decision,
-    });
-  }
-
-  function tellGates(destination: QueueDestination, settlement: Settlement): void {
-    for (const [gate, who, state] of [
-      [settlement.scope, null, "paused"],
-      [settlement.destination, destination.name, "blocked"],
-    ] as const) {
-      if (gate.kind !== "shut") continue;
-      events.gateChanged({
-        scope: destination.scope,
-        destination: who,
-        state,
-        reason: gate.reason,
-        untilMs: gate.waitMs === null ? null : Date.now() + gate.waitMs,
-      });
-    }
-  }
-
-  function tellSettlement(
-    destination: QueueDestination,
-    name: BatchName,
-    records: readonly BufferRecord[],
-    fates: readonly Fate[],
-    { deadLetters }: Settlement,
-  ): void {
-    const now = Date.now();
-    const of = (...wanted: Fate[]) => fates.filter((fate) => wanted.includes(fate)).length;
-    fates.forEach((fate, i) => {
-      const record = records[i];
-      if (fate === "d" && record) events.deliveryLatency(destination.name, now - record.reading.receivedAt);
-    });
-    events.batchSettled({
-      ...named(name),
-      delivered: of("d"),
-      deadLettered: of("x"),
-      expired: of("e"),
-      superseded: 0,
-      returned: of("b", "1", "2", "q"),
-    });
-    for (const { reason, message } of deadLetters) {
-      events.pingsDeadLettered({ ...named(name), pings: 1, reason, message });
-    }
-  }
-
   return { deliver, handOver };
 }
 
@@ -355,14 +247,6 @@ interface Sent {
   /** Null: nothing was posted and no token was asked for. */
   attempt: Attempt | null;
   bytes: number;
-}
-
-function named({ destination, batchId, lane }: BatchName) {
-  return { destination, batchId, lane };
-}
-
-function fixTimeAt(records: readonly BufferRecord[], position: number): number {
-  return records[position]?.reading.fixTime ?? 0;
 }
 
 function idsOf(records: readonly BufferRecord[], positions: readonly number[]): string[] {

@@ -10,137 +10,25 @@ import type {
   QueueStatus,
   SourceStatus,
 } from "../status.ts";
+import {
+  type Audit,
+  type AuditLane,
+  auditScope,
+  type DestinationAudit,
+  listOf,
+  mapOf,
+  numberOf,
+  type SourceAudit,
+} from "./audit-script.ts";
 import type { QueueDestination } from "./destination.ts";
 import type { Jobs } from "./jobs.ts";
 import { keys } from "./keys.ts";
 import { recentEntries } from "./ledger.ts";
-import { run, script } from "./lua.ts";
 import type { Quarantine } from "./quarantine.ts";
 import { decodeRecord } from "./record.ts";
 import { readRedis } from "./redis-health.ts";
 import type { Routes } from "./routes.ts";
 import { createUnits } from "./units.ts";
-
-/** ARGV: number of sources, their names, then the destinations' names. Answers as JSON. */
-const AUDIT = script(`
-local out = { sources = {}, destinations = {}, orphans = {}, sizes = {}, lengths = {} }
-local waiting, inFlight, names = {}, {}, {}
-for i = 2, 1 + tonumber(ARGV[1]) do names[#names + 1] = ARGV[i] end
-local function pairsOf(key)
-  local flat, map = redis.call('HGETALL', key), {}
-  for i = 1, #flat, 2 do map[flat[i]] = flat[i + 1] end
-  return map
-end
-local function add(map, source, n) map[source] = (map[source] or 0) + n end
-local function batchOf(id, lane)
-  local records = redis.call('LRANGE', p .. ':b:' .. id, 0, -1)
-  for _, r in ipairs(records) do add(inFlight, sourceOf(r), 1) end
-  lane.inFlight = lane.inFlight + #records
-end
-local lanes, configured = redis.call('SMEMBERS', p .. ':lanes'), {}
-for i = 2 + tonumber(ARGV[1]), #ARGV do configured[ARGV[i]] = true end
-for _, lane in ipairs(lanes) do
-  local owner = string.match(lane, '^(.-)|')
-  if not configured[owner] then
-    for _, source in ipairs(redis.call('SMEMBERS', p .. ':lines:' .. lane)) do
-      local line = lane .. '|' .. source
-      local n = redis.call('LLEN', p .. ':q:' .. line) + redis.call('HLEN', p .. ':live:' .. line)
-        + redis.call('ZCARD', p .. ':old:' .. line)
-      add(waiting, source, n)
-      add(out.orphans, owner, n)
-    end
-  end
-end
-for i = 2 + tonumber(ARGV[1]), #ARGV do
-  local name = ARGV[i]
-  local dest = { name = name, lanes = {}, facts = pairsOf(p .. ':dest:' .. name), gate = pairsOf(p .. ':gate:' .. name) }
-  dest.units = redis.call('HLEN', p .. ':accepted:' .. name)
-  for _, lane in ipairs(lanes) do
-    local owner, number = string.match(lane, '^(.-)|(.*)$')
-    if owner == name then
-      local l = { lane = tonumber(number), waiting = 0, inFlight = 0 }
-      for _, source in ipairs(redis.call('SMEMBERS', p .. ':lines:' .. lane)) do
-        local line = lane .. '|' .. source
-        local n = redis.call('LLEN', p .. ':q:' .. line) + redis.call('HLEN', p .. ':live:' .. line)
-          + redis.call('ZCARD', p .. ':old:' .. line)
-        add(waiting, source, n)
-        l.waiting = l.waiting + n
-        local unit = redis.call('LINDEX', p .. ':liveorder:' .. line, 0)
-        for _, head in pairs({
-          redis.call('LINDEX', p .. ':q:' .. line, 0) or nil,
-          redis.call('ZRANGE', p .. ':old:' .. line, 0, 0)[1],
-          unit and redis.call('HGET', p .. ':live:' .. line, unit) or nil
-        }) do
-          if not l.oldest or receivedAtOf(head) < l.oldest then l.oldest = receivedAtOf(head) end
-        end
-      end
-      local batch = redis.call('HGET', p .. ':lane:' .. lane, 'batch')
-      if batch then
-        l.batchId = batch
-        l.cutAt = tonumber(redis.call('HGET', p .. ':bm:' .. batch, 'cutAt'))
-        batchOf(batch, l)
-      end
-      for _, piece in ipairs(redis.call('LRANGE', p .. ':pieces:' .. lane, 0, -1)) do batchOf(piece, l) end
-      for _, r in ipairs(redis.call('LRANGE', p .. ':suspects:' .. lane, 0, -1)) do
-        add(inFlight, sourceOf(r), 1)
-        l.inFlight = l.inFlight + 1
-      end
-      dest.lanes[#dest.lanes + 1] = l
-    end
-  end
-  out.destinations[#out.destinations + 1] = dest
-end
-for _, name in ipairs(names) do
-  out.sources[#out.sources + 1] = {
-    name = name, counters = pairsOf(p .. ':n:' .. name), held = redis.call('HLEN', p .. ':held:' .. name),
-    waiting = waiting[name] or 0, inFlight = inFlight[name] or 0
-  }
-end
-out.gate = pairsOf(p .. ':gate')
-out.sizes = pairsOf(p .. ':sizes')
-for _, stream in ipairs({ 'ledger', 'dead', 'quarantine' }) do
-  local first = redis.call('XRANGE', p .. ':' .. stream, '-', '+', 'COUNT', 1)[1]
-  out.lengths[stream] = { n = redis.call('XLEN', p .. ':' .. stream), first = first and first[1] or '' }
-end
-out.now = now
-return cjson.encode(out)
-`);
-
-interface AuditLane {
-  lane: number;
-  waiting: number;
-  inFlight: number;
-  oldest?: number;
-  batchId?: string;
-  cutAt?: number;
-}
-
-interface SourceAudit {
-  name: string;
-  counters: object;
-  held: number;
-  waiting: number;
-  inFlight: number;
-}
-
-interface DestinationAudit {
-  name: string;
-  lanes: AuditLane[] | object;
-  facts: object;
-  gate: object;
-  units: number;
-}
-
-/** Lua's empty table is JSON's empty object even where a list is meant; `listOf` and `mapOf` put that right. */
-interface Audit {
-  now: number;
-  sources: SourceAudit[] | object;
-  destinations: DestinationAudit[] | object;
-  gate: object;
-  orphans: object;
-  sizes: object;
-  lengths: Record<"ledger" | "dead" | "quarantine", { n: number; first: string }>;
-}
 
 export interface StatusOptions {
   redis: Redis;
@@ -167,17 +55,12 @@ export function createStatus(options: StatusOptions): () => Promise<QueueStatus>
   const { redis, destinations, sources } = options;
   const scopes = [...new Set([...destinations.values()].map(({ scope }) => scope))];
   const lookAtUnits = createUnits(redis);
-
-  async function audit(scope: string): Promise<Audit> {
-    const inScope = [...destinations.values()].filter((each) => each.scope === scope).map(({ name }) => name);
-    const [text] = await run(redis, AUDIT, scope, [sources.size, ...sources.keys(), ...inScope]);
-    const parsed: Audit = JSON.parse(String(text));
-    return parsed;
-  }
+  const destinationsIn = (scope: string) =>
+    [...destinations.values()].filter((each) => each.scope === scope).map(({ name }) => name);
 
   return async function queryStatus(): Promise<QueueStatus> {
     const [audits, redisStatus, jobs, quarantine, deadLetters, ledger, unmapped] = await Promise.all([
-      Promise.all(scopes.map(audit)),
+      Promise.all(scopes.map((scope) => auditScope(redis, scope, sources.keys(), destinationsIn(scope)))),
       readRedis(redis),
       options.jobs.counts(),
       quarantineRecent(),
@@ -432,18 +315,6 @@ function gateStatus(gate: Record<string, string>, { ratePerSecond }: QueueDestin
 function byPrefix(counters: Record<string, number>, prefix: string): Record<string, number> {
   const found = Object.entries(counters).filter(([field]) => field.startsWith(prefix));
   return Object.fromEntries(found.map(([field, n]) => [field.slice(prefix.length), n]));
-}
-
-function listOf<T>(value: T[] | object): T[] {
-  return Array.isArray(value) ? value : [];
-}
-
-function mapOf(value: object): Record<string, string> {
-  return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, String(each)]));
-}
-
-function numberOf(text: string | undefined): number {
-  return Number(text ?? 0);
 }
 
 function iso(ms: number): string {

@@ -1,0 +1,137 @@
+/** What delivery tells of itself: each attempt in one line, each gate that shuts, and where the pings of a batch went. */
+
+import type { Attempt } from "../servicetitan/outcome.ts";
+import type { QueueDestination } from "./destination.ts";
+import type { BatchName } from "./jobs.ts";
+import type { BufferRecord } from "./record.ts";
+import type { Fate, Settlement } from "./settlement.ts";
+
+/** events.ts has the words. */
+export interface DeliveryEvents {
+  attemptMade(event: {
+    destination: string;
+    scope: string;
+    batchId: string;
+    lane: number;
+    pings: number;
+    bytes: number;
+    outcome: Attempt["outcome"]["kind"];
+    reason: string | null;
+    status: number | null;
+    tookMs: number;
+    traceId: string | null;
+    detail: string;
+    oldestPingAgeMs: number;
+    newestPingAgeMs: number;
+    decision: string;
+  }): void;
+  batchSettled(event: {
+    destination: string;
+    batchId: string;
+    lane: number;
+    delivered: number;
+    deadLettered: number;
+    expired: number;
+    superseded: number;
+    returned: number;
+  }): void;
+  pingsDeadLettered(event: {
+    destination: string;
+    batchId: string;
+    pings: number;
+    reason: string;
+    message: string;
+  }): void;
+  gateChanged(event: {
+    scope: string;
+    destination: string | null;
+    state: "paused" | "blocked";
+    reason: string | null;
+    untilMs: number | null;
+  }): void;
+  deliveryLatency(destination: string, latencyMs: number): void;
+  /** Another process settled this batch while ours was asleep. */
+  sweepFound(event: { what: string; count: number }): void;
+}
+
+export function tellAttempt(
+  events: DeliveryEvents,
+  destination: QueueDestination,
+  name: BatchName,
+  records: readonly BufferRecord[],
+  sending: readonly number[],
+  { settlement, attempt, bytes }: { settlement: Settlement; attempt: Attempt; bytes: number },
+): void {
+  const { outcome } = attempt;
+  const now = Date.now();
+  events.attemptMade({
+    ...named(name),
+    scope: destination.scope,
+    pings: sending.length,
+    bytes,
+    outcome: outcome.kind,
+    reason: "reason" in outcome ? outcome.reason : null,
+    status: attempt.status,
+    tookMs: attempt.tookMs,
+    traceId: attempt.traceId,
+    detail: attempt.detail,
+    oldestPingAgeMs: now - fixTimeAt(records, sending[0] ?? 0),
+    newestPingAgeMs: now - fixTimeAt(records, sending.at(-1) ?? 0),
+    decision: settlement.decision,
+  });
+}
+
+export function tellGates(
+  events: DeliveryEvents,
+  destination: QueueDestination,
+  settlement: Settlement,
+): void {
+  for (const [gate, who, state] of [
+    [settlement.scope, null, "paused"],
+    [settlement.destination, destination.name, "blocked"],
+  ] as const) {
+    if (gate.kind !== "shut") continue;
+    events.gateChanged({
+      scope: destination.scope,
+      destination: who,
+      state,
+      reason: gate.reason,
+      untilMs: gate.waitMs === null ? null : Date.now() + gate.waitMs,
+    });
+  }
+}
+
+export function tellSettlement(
+  events: DeliveryEvents,
+  destination: QueueDestination,
+  name: BatchName,
+  records: readonly BufferRecord[],
+  fates: readonly Fate[],
+  { deadLetters }: Settlement,
+): void {
+  const now = Date.now();
+  const of = (...wanted: Fate[]) => fates.filter((fate) => wanted.includes(fate)).length;
+  fates.forEach((fate, i) => {
+    const record = records[i];
+    if (fate === "d" && record) events.deliveryLatency(destination.name, now - record.reading.receivedAt);
+  });
+  events.batchSettled({
+    ...named(name),
+    delivered: of("d"),
+    deadLettered: of("x"),
+    expired: of("e"),
+    superseded: 0,
+    returned: of("b", "1", "2", "q"),
+  });
+  for (const { reason, message } of deadLetters) {
+    events.pingsDeadLettered({ ...named(name), pings: 1, reason, message });
+  }
+}
+
+export function named({ destination, batchId, lane }: BatchName) {
+  return { destination, batchId, lane };
+}
+
+export function fixTimeAt(records: readonly BufferRecord[], position: number): number {
+  return records[position]?.reading.fixTime ?? 0;
+}
