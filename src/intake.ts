@@ -221,12 +221,15 @@ export function createIntake({ keep, events }: { keep: Keep; events: IntakeEvent
   return { accept, acceptProven, refuse };
 }
 
+/** Where proofs travel encoded, so that the secret's own text does not show: Basic, signatures, session cookies. */
+const PROOF_NAME = /authorization|cookie|token|secret|signature|password/i;
+
 /** What proved the message has done its work; kept for weeks and shown to people it would only be stolen. */
-function withoutProof(message: Message, { secrets, header }: Credentials): Message {
+export function withoutProof(message: Message, { secrets, header }: Credentials): Message {
   const usable = secrets.filter((secret) => secret !== "");
   const texts = usable.flatMap((secret) => [secret, encodeURIComponent(secret)]);
   const isProof = ([name, value]: [string, string]) =>
-    name === header?.toLowerCase() || texts.some((text) => value.includes(text));
+    name === header?.toLowerCase() || PROOF_NAME.test(name) || texts.some((text) => value.includes(text));
   const rest = (fields: Message["headers"]) =>
     Object.fromEntries(Object.entries(fields).filter((field) => !isProof(field)));
   return { ...message, headers: rest(message.headers), query: rest(message.query) };

@@ -3,7 +3,7 @@
 import { mkdir, open, readdir, readFile, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Message } from "./adapters/adapter.ts";
-import type { Intake, IntakeResult, Source } from "./intake.ts";
+import { type Intake, type IntakeResult, type Source, withoutProof } from "./intake.ts";
 import { encodeSpooled, openSpoolWriter, readSpoolFile, type SpoolWriter } from "./spool-file.ts";
 
 export interface SpoolSettings {
@@ -94,7 +94,8 @@ export async function openSpool(options: {
   }
 
   async function setAside(source: Source, message: Message): Promise<boolean> {
-    const record = encodeSpooled({ source: source.name, message: withoutProof(message) });
+    // The proof was checked before and is a secret: it does not go to the disk.
+    const record = encodeSpooled({ source: source.name, message: withoutProof(message, source.credentials) });
     if (bytes() + record.length > maxBytes) {
       events.spoolProblem({ what: "full" });
       return false;
@@ -194,15 +195,6 @@ async function storedFiles(dir: string, pathOf: (number: number) => string): Pro
       }),
   );
 }
-
-/** Proofs were checked before and are secrets: they do not go to the disk. */
-function withoutProof({ headers, query, ...message }: Message): Message {
-  const keep = (record: Readonly<Record<string, string>>) =>
-    Object.fromEntries(Object.entries(record).filter(([name]) => !SECRET.test(name)));
-  return { ...message, headers: keep(headers), query: keep(query) };
-}
-
-const SECRET = /authorization|cookie|token|secret|key|signature|password/i;
 
 /** A file with our process id: two processes in one directory would replay and remove each other's files. */
 async function lock(dir: string): Promise<() => Promise<void>> {

@@ -28,7 +28,7 @@ afterEach(async () => {
   rmSync(dir, { recursive: true, force: true });
 });
 
-const source = { name: "vans" } as Source;
+const source = { name: "vans", credentials: { secrets: ["secret-secret"] } } as unknown as Source;
 const sources = new Map([["vans", source]]);
 
 function messageOf(text: string, more: Partial<Message> = {}): Message {
