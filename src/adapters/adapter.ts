@@ -129,6 +129,8 @@ export interface Adapter<Payload = unknown, Options = unknown> {
   options?: ZodType<Options>;
   /** What is wrong with settings that are right one by one; for the configuration check. */
   settingProblems?: (settings: Pick<DecodeContext<Options>, "speedUnit" | "options">) => string[];
+  /** Opens what a vendor's sender has sealed, with a key of the source's options; all others see what was inside. */
+  unseal?: (raw: unknown, context: DecodeContext<Options>) => { value: unknown } | Problems;
   /** Understood and carries no position: says what it is, for the ops page. Tried before `payload`. */
   ignore?: Ignore<Options>;
   /** One line for the README: which messages `ignore` names. */
@@ -178,9 +180,6 @@ const MAX_PROBLEMS = 20;
 export function read(adapter: Adapter, message: Message, settings: ReadSettings): ReadResult {
   const parsed = parse(adapter, message);
   if ("problem" in parsed) return { kind: "malformed", problems: [parsed.problem] };
-  const raw = parsed.value;
-  const handshake = adapter.handshake?.(raw, message, settings.credentials);
-  if (handshake) return { kind: "handshake", handshake };
   const context: DecodeContext = {
     topic: message.topic === undefined ? [] : message.topic.split("/"),
     headers: message.headers,
@@ -188,6 +187,11 @@ export function read(adapter: Adapter, message: Message, settings: ReadSettings)
     speedUnit: settings.speedUnit,
     options: settings.options,
   };
+  const opened = adapter.unseal?.(parsed.value, context) ?? parsed;
+  if ("problems" in opened) return { kind: "malformed", problems: opened.problems };
+  const raw = opened.value;
+  const handshake = adapter.handshake?.(raw, message, settings.credentials);
+  if (handshake) return { kind: "handshake", handshake };
   const what = adapter.ignore?.(raw, context);
   if (typeof what === "string") return { kind: "ignored", what };
   const payload = adapter.payload.safeParse(raw);

@@ -6,7 +6,13 @@ import { degrees, id, isoTime, isRecord, part } from "./fields.ts";
 import { fragment } from "./fragment.ts";
 
 const LOCATION = "vehicle.cabin.infotainment.navigation.currentLocation";
-const PARTS = { heading: "headingDeg", latitude: "latitude", longitude: "longitude" } as const;
+/** Heading first: a position takes what came before it. */
+const PARTS = [
+  [`${LOCATION}.heading`, "headingDeg"],
+  [`${LOCATION}.latitude`, "latitude"],
+  [`${LOCATION}.longitude`, "longitude"],
+] as const;
+const point = part({ timestamp: isoTime, value: degrees });
 
 export const bmwCardata = defineAdapter({
   vendor: "bmw-cardata",
@@ -25,14 +31,15 @@ export const bmwCardata = defineAdapter({
   payload: z.object({
     vin: id,
     data: z
-      .record(z.string(), part({ timestamp: isoTime, value: degrees }))
-      .refine((points) => Object.keys(points).length > 0, "holds no data point"),
+      .record(z.string(), z.unknown())
+      .refine((data) => Object.keys(data).length > 0, "holds no data point"),
   }),
-  decode: ({ vin, data }, { topic }) =>
-    Object.entries(PARTS).flatMap(([name, field]) => {
-      const point = data[`${LOCATION}.${name}`];
-      if (point === undefined) return [];
-      const deviceId = topic.at(-1) ?? vin;
-      return [fragment({ path: "data", deviceId, fixTime: point.timestamp, [field]: point.value })];
-    }),
+  decode: ({ vin, data }, { topic }) => {
+    const deviceId = topic.at(-1) ?? vin;
+    return PARTS.flatMap(([key, field]) => {
+      if (!Object.hasOwn(data, key)) return [];
+      const { timestamp, value } = point.parse(data[key]);
+      return [fragment({ path: "data", deviceId, fixTime: timestamp, [field]: value })];
+    });
+  },
 });

@@ -9,13 +9,16 @@ type Said = Pick<Candidate, "deviceId" | "fixTime" | "path"> & Partial<Omit<Cand
  * never be half of a position: then the candidate is no part, so that it is rejected at once and by name.
  */
 export function fragment(said: Said): Candidate {
-  const isUseless = [said.latitude, said.longitude].some((value) => value === null || Number.isNaN(value));
   return {
     latitude: null,
     longitude: null,
     speedMps: null,
     headingDeg: null,
-    fragment: !isUseless,
+    fragment: !isUseless(said.latitude) && !isUseless(said.longitude),
     ...said,
   };
+}
+
+function isUseless(coordinate: number | null | undefined): boolean {
+  return coordinate === null || Number.isNaN(coordinate);
 }

@@ -41,8 +41,9 @@ export const nmea = defineAdapter({
 
 /** The type of the first sentence, if all are whole and none is RMC. */
 function otherSentence(raw: unknown): string | null {
+  if (typeof raw !== "string" || raw.includes("RMC")) return null;
   const { data } = sentences.safeParse(raw);
-  if (!data || data.some((fields) => fields === null || isRmc(fields))) return null;
+  if (!data || data.includes(null)) return null;
   return /[A-Z]{3}$/.exec(data[0]?.[0] ?? "")?.[0] ?? null;
 }
 

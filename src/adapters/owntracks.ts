@@ -1,5 +1,6 @@
 /** OwnTracks: phones, and trackers that speak its format, as JSON by MQTT or HTTP or as the short CSV of small firmware. */
 
+import nacl from "tweetnacl";
 import { z } from "zod";
 import { type DecodeContext, defineAdapter, type Message, otherThan } from "./adapter.ts";
 import { addressList, basic, urlToken } from "./auth.ts";
@@ -8,6 +9,7 @@ import {
   epochSeconds,
   hexEpochSeconds,
   id,
+  isRecord,
   kph,
   metres,
   multipliedBy,
@@ -17,7 +19,7 @@ import {
 
 const location = z.object({
   _type: z.literal("location", {
-    error: "only location messages in the clear can be read, not encrypted ones",
+    error: "only location messages can be read",
   }),
   topic: id,
   tst: epochSeconds,
@@ -54,6 +56,22 @@ const line = z
 
 const others = otherThan("_type", ["location", "encrypted"]);
 
+/** The passphrase as typed into the app, padded with zeros; it takes no longer one. */
+const key = z
+  .string()
+  .min(1)
+  .transform((passphrase) => new Uint8Array(Buffer.from(passphrase)))
+  .refine(({ length }) => length <= nacl.secretbox.keyLength, "must be at most 32 bytes")
+  .transform((bytes) => Uint8Array.from({ length: nacl.secretbox.keyLength }, (_, at) => bytes[at] ?? 0));
+
+/** One passphrase for all devices, or for each its own. */
+const options = z
+  .strictObject({
+    key: key.optional(),
+    keys: z.array(z.strictObject({ device: z.string().min(1), key })).default([]),
+  })
+  .optional();
+
 export const owntracks = defineAdapter({
   vendor: "owntracks",
   docs: "https://owntracks.org/booklet/tech/json/",
@@ -63,6 +81,15 @@ export const owntracks = defineAdapter({
   topics: ["owntracks/+/+"],
   format: (message) => (beginsWithBrace(message) ? "json" : "text"),
   speedUnit: "kph",
+  options,
+  unseal: (raw, context) => {
+    if (!isRecord(raw) || raw._type !== "encrypted") return { value: raw };
+    const device = deviceOf(null, context);
+    const own = context.options?.keys.find((each) => each.device === device) ?? context.options;
+    if (!own?.key)
+      return { problems: ["message: is encrypted, and no key in the options is for its device"] };
+    return open(raw.data, own.key) ?? { problems: ["data: cannot be opened with the key of its device"] };
+  },
   // Nothing at all: a cleared retained message, or a phone that only asks for what is waiting for it.
   ignore: Object.assign(
     (raw: unknown, context: DecodeContext) => (raw === "" ? "empty" : others(raw, context)),
@@ -85,6 +112,21 @@ export const owntracks = defineAdapter({
   ],
   reply: { status: 200, contentType: "application/json", body: "[]" },
 });
+
+/** Secretbox (XSalsa20 and Poly1305): 24 bytes of nonce, then the sealed JSON, all in base64. */
+function open(data: unknown, key: Uint8Array): { value: unknown } | null {
+  if (typeof data !== "string") return null;
+  const bytes = new Uint8Array(Buffer.from(data, "base64"));
+  const { nonceLength } = nacl.secretbox;
+  if (bytes.length < nonceLength) return null;
+  const inside = nacl.secretbox.open(bytes.subarray(nonceLength), bytes.subarray(0, nonceLength), key);
+  if (inside === null) return null;
+  try {
+    return { value: JSON.parse(Buffer.from(inside).toString("utf8")) };
+  } catch {
+    return null;
+  }
+}
 
 function beginsWithBrace({ body, method }: Message): boolean {
   return method === "GET" || /^\s*\{/.test(Buffer.from(body.subarray(0, 64)).toString("latin1"));
