@@ -55,6 +55,19 @@ describe("events", () => {
     expect(lines[0]).toMatchObject({ level: "error", event: "messageUnkept", source: "vans" });
   });
 
+  it("count what vendors that are asked answer, and tell when fixes stop coming in", async () => {
+    const { events, lines, scraped } = setUp();
+    events.pollMade({ source: "vans", outcome: "page", status: 200, tookMs: 80 });
+    events.pollStateChanged({ source: "vans", state: "refused", reason: "forbidden", detail: "HTTP 403" });
+    events.pollGap({ source: "vans", from: "2026-10-01T00:00:00.000Z", to: "2026-11-01T00:00:00.000Z" });
+    expect(await scraped('waypost_polls_total{source="vans",outcome="page"}')).toBe("1");
+    expect(lines.map(({ level, event }) => [level, event])).toEqual([
+      ["debug", "pollMade"],
+      ["error", "pollStateChanged"],
+      ["error", "pollGap"],
+    ]);
+  });
+
   it("tell an attempt in one wide line and count it by outcome", async () => {
     const { events, lines, scraped } = setUp();
     events.attemptMade(ATTEMPT);

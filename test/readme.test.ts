@@ -13,8 +13,10 @@ import { configSchema } from "../src/config/schema.ts";
 import { marks } from "../src/config/values.ts";
 import { createEvents } from "../src/events.ts";
 import type { CannotKeep, RefusalReason } from "../src/intake.ts";
+import type { NetworkReason } from "../src/network.ts";
 import { processStatus, statusDocument } from "../src/ops/document.ts";
 import { statusMetrics } from "../src/ops/metrics.ts";
+import type { PollReason } from "../src/poll.ts";
 import type { DeadLetterReason } from "../src/queue/settlement.ts";
 import { FIELD_DEFECTS, REJECTION_REASONS } from "../src/reading.ts";
 import type { BlockedReason, UnavailableReason } from "../src/servicetitan/outcome.ts";
@@ -90,6 +92,24 @@ describe("closed lists", () => {
     refused_everything: 0,
   } satisfies Record<Exclude<BlockedReason, `http_${number}`>, 0>;
 
+  const asking = {
+    throttled: 0,
+    vendor_unavailable: 0,
+    vendor_error: 0,
+    unreadable_answer: 0,
+    answer_too_large: 0,
+    cursor_refused: 0,
+    storage_unavailable: 0,
+    internal_error: 0,
+    unauthorized: 0,
+    forbidden: 0,
+    not_found: 0,
+    bad_request: 0,
+    over_limit: 0,
+    redirect: 0,
+    foreign_host: 0,
+  } satisfies Record<Exclude<PollReason, NetworkReason | `http_${number}`>, 0>;
+
   test.each([
     ["rejection", REJECTION_REASONS],
     ["field defect", FIELD_DEFECTS],
@@ -98,6 +118,7 @@ describe("closed lists", () => {
     ["dead letter", Object.keys(deadLetters)],
     ["passes by itself", [...Object.keys(passing), "throttled", "http_408", "http_5xx"]],
     ["needs a person", [...Object.keys(blocking), "http_…"]],
+    ["not asked with success", [...Object.keys(asking), "http_408", "http_5xx"]],
     ["term", ACCOUNTING_TERMS],
   ])("%s: each is explained in one line", (heading, reasons) => {
     const { rows } = tableHeaded(heading);
@@ -164,7 +185,15 @@ test("metrics are served", async () => {
     clients: null,
   } as const;
   const process = processStatus({ version: "0", startedAtMs: 0, policies: [] }, 0);
-  const status = statusDocument({ queue: healthy(), process, brokers: [broker], pollers: [], spool: null, clocks: [], policies: [] });
+  const status = statusDocument({
+    queue: healthy(),
+    process,
+    brokers: [broker],
+    pollers: [],
+    spool: null,
+    clocks: [],
+    policies: [],
+  });
   const served = `${await registry.metrics()}\n${await statusMetrics(status)}`;
   const named = new Set(readme.match(/\bwaypost_[a-z0-9_]+/g));
   expect(named.size).toBeGreaterThan(8);

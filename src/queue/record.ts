@@ -1,7 +1,7 @@
 /** The form in which a ping waits in Redis: a head that scripts read without parsing, then what the ping is made from. */
 
 import type { Reading } from "../reading.ts";
-import { addressBytes, pingBytesAtMost, type Unit } from "../servicetitan/ping.ts";
+import { detailBytes, pingBytesAtMost, type Unit } from "../servicetitan/ping.ts";
 import { type PackedDetails, packDetails, unpackDetails } from "./details.ts";
 
 /** Version of the layout, its first character. A newer gateway must still read what an older one left behind. */
@@ -55,7 +55,7 @@ export function recordEncoder(source: string, device: string, unit: Unit): (read
     const { details } = reading;
     if (details === undefined) return encode(reading, middle, tail);
     // The address is the one part of a ping's size that readings of a device do not share.
-    const size = digits(bytes + addressBytes(details), 5);
+    const size = digits(bytes + detailBytes(details), 5);
     const packed = JSON.stringify(packDetails(details));
     return encode(reading, `${lengths}${size}${names}`, `${full.slice(0, -1)},${packed}]`);
   };

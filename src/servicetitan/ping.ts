@@ -53,7 +53,7 @@ export function toPing(
   // Devices' clocks run ahead; a position from the future could outrank the next true one.
   const eventTime = new Date(fixTime < receivedAt ? fixTime : receivedAt).toISOString();
   return (
-    `{"unitId":${JSON.stringify(unit.unitId)},"unitName":${JSON.stringify(unit.unitName)}` +
+    `{"unitId":${JSON.stringify(unit.unitId)},"unitName":${JSON.stringify(nameOf(unit, reading.details))}` +
     `,"eventTime":"${eventTime}","latitude":${rounded(reading.latitude, DEGREE_STEPS)}` +
     `,"longitude":${rounded(reading.longitude, DEGREE_STEPS)}` +
     `,"speed":${speed === null ? "null" : rounded(speed, SPEED_STEPS)}` +
@@ -61,6 +61,11 @@ export function toPing(
     `,"externalId":${JSON.stringify(externalIdOf(source, reading.deviceId, fixTime))}` +
     `,"statusMessage":"${statusOf(speedMps, speed, headingDeg, settings.speedUnit)}","isNew":${settings.isNew}}`
   );
+}
+
+/** The mapping's name; without one the vendor's, for an id such as `b1F` tells a dispatcher nothing. */
+function nameOf({ unitId, unitName }: Unit, details: Details | undefined): string {
+  return unitName === unitId ? (details?.deviceName ?? unitName) : unitName;
 }
 
 const NO_ADDRESS = ',"street":"","city":"","region":"","postalCode":"","message":""';
@@ -74,15 +79,16 @@ function addressOf(details: Details | undefined): string {
   );
 }
 
-/** Bytes by which an address makes a ping longer; to be added to those of `pingBytesAtMost`. */
-export function addressBytes(details: Details): number {
-  return Buffer.byteLength(addressOf(details)) - NO_ADDRESS.length;
+/** Bytes by which details make a ping longer at most; to be added to those of `pingBytesAtMost`. */
+export function detailBytes(details: Details): number {
+  const name = details.deviceName ? Buffer.byteLength(JSON.stringify(details.deviceName)) : 0;
+  return Buffer.byteLength(addressOf(details)) - NO_ADDRESS.length + name;
 }
 
-/** Everything in a ping but its ids, its name and its address: keys, a time, numbers of full length, the longest status, `false`. */
+/** Everything in a ping but its ids, its name and its details: keys, a time, numbers of full length, the longest status, `false`. */
 const FIXED_BYTES_AT_MOST = 256;
 
-/** Upper bound of an encoded ping's bytes without its address, known before it is written: it keeps a batch's limit. */
+/** Upper bound of an encoded ping's bytes without its details, known before it is written: it keeps a batch's limit. */
 export function pingBytesAtMost(source: string, deviceId: string, { unitId, unitName }: Unit): number {
   return [unitId, unitName, externalIdOf(source, deviceId, Number.MAX_SAFE_INTEGER)]
     .map((text) => Buffer.byteLength(JSON.stringify(text)))

@@ -1,7 +1,14 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { MPS_PER, type Reading, SPEED_UNITS } from "../../src/reading.ts";
-import { externalIdOf, type Ping, pingBytesAtMost, toPing, type Unit } from "../../src/servicetitan/ping.ts";
+import {
+  detailBytes,
+  externalIdOf,
+  type Ping,
+  pingBytesAtMost,
+  toPing,
+  type Unit,
+} from "../../src/servicetitan/ping.ts";
 
 const RECEIVED_AT = Date.UTC(2026, 8, 21, 14, 13, 20, 5);
 const unit: Unit = { unitId: "truck-17", unitName: "Truck 17", technician: "Ana" };
@@ -47,6 +54,18 @@ describe("toPing", () => {
     const more = { ignition: true, odometerM: 5, driver: "Ana", vendorEvent: "trip", accuracyM: 3 };
     expect(pingOf({ details: { ...address, ...more } })).toEqual({ ...pingOf(), ...address });
     expect(pingOf({ details: more })).toEqual(pingOf());
+  });
+
+  test("takes the vendor's name of a device that no mapping names", () => {
+    const details = { deviceName: 'Van 12 "HVAC"' };
+    const unnamed = { unitId: "b1F", unitName: "b1F", technician: null };
+    expect(pingOf({ details }, "mph", unnamed).unitName).toBe('Van 12 "HVAC"');
+    expect(pingOf({ details }).unitName).toBe("Truck 17");
+    expect(pingOf({}, "mph", unnamed).unitName).toBe("b1F");
+    const encoded = toPing({ ...reading, details }, "acme-vans", unnamed, { speedUnit: "mph", isNew: false });
+    expect(Buffer.byteLength(encoded)).toBeLessThanOrEqual(
+      pingBytesAtMost("acme-vans", reading.deviceId, unnamed) + detailBytes(details),
+    );
   });
 
   test("says everything under ServiceTitan's names", () => {
