@@ -10,7 +10,7 @@ import type { Message } from "./adapters/adapter.ts";
 import type { Events } from "./events.ts";
 import type { Intake, Source } from "./intake.ts";
 import { createFrameGuard } from "./mqtt-frames.ts";
-import { offer } from "./offer.ts";
+import { createOfferOrder, offer } from "./offer.ts";
 import { topicMatcher } from "./topic.ts";
 
 export interface DeviceLogin {
@@ -91,6 +91,7 @@ export async function startBroker(options: EmbeddedBrokerOptions): Promise<Embed
   const limits = { ...LIMITS, ...options.limits };
   const devices = new Map(options.devices.map((login) => [login.username, deviceOf(login, options.sources)]));
   const loggedIn = new WeakMap<object, Device>();
+  const order = createOfferOrder();
   const sockets = new Set<Socket>();
   const unread = new Set<Socket>();
   let paused = false;
@@ -171,6 +172,7 @@ export async function startBroker(options: EmbeddedBrokerOptions): Promise<Embed
       // What came with QoS 0 nobody sends again: it is worth trying on without its device.
       giveUp: () => ended || Date.now() - receivedAt > limits.holdMs || (client.closed && qos > 0),
       onError: (error) => events.failed({ where: "embedded broker", error }),
+      inOrder: { order, key: `${client.id} ${topic}` },
     });
     unkept -= 1;
     // At half, or every message kept would wake every socket for one more.

@@ -7,7 +7,7 @@ import type { Message } from "./adapters/adapter.ts";
 import { createArrivals } from "./arrivals.ts";
 import type { Events } from "./events.ts";
 import type { Intake, Source } from "./intake.ts";
-import { offer } from "./offer.ts";
+import { createOfferOrder, offer } from "./offer.ts";
 import { topicMatcher, withoutCovered } from "./topic.ts";
 
 /** How to reach a broker and to be recognised there. Certificates and keys are PEM texts. */
@@ -98,6 +98,7 @@ export function connectBroker({
   const filters = withoutCovered(subscriptions.flatMap(({ topics }) => topics));
   const matchers = filters.map(topicMatcher);
 
+  const order = createOfferOrder();
   const arrivals = createArrivals({ max: settings.receiveMaximum, onRoom: unpark });
   let parked: (() => void)[] = [];
   let heartbeat: NodeJS.Timeout | undefined;
@@ -161,7 +162,11 @@ export function connectBroker({
 
   async function takeFor(source: Source, message: Message, giveUp: () => boolean): Promise<void> {
     if (message.body.length > settings.maximumPacketBytes) intake.refuse(source, "too_large");
-    else await offer({ intake, source, message, giveUp, onError });
+    else {
+      // A device speaks under one topic, or one for each kind of message.
+      const inOrder = { order, key: `${source.name} ${message.topic}` };
+      await offer({ intake, source, message, giveUp, onError, inOrder });
+    }
   }
 
   function acknowledge(messageId: number, stream: MqttClient["stream"]): void {
