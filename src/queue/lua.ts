@@ -108,7 +108,12 @@ end
 const SLOTS = `
 local function slotWait(rate, windowMs)
   local newest = tonumber(redis.call('LINDEX', p .. ':slots', -1))
-  if not newest then return 0 end
+  if not newest then
+    -- Emptied, or new: what was sent within the last window nobody knows, so nothing is sent for as long.
+    newest = now + windowMs
+    redis.call('RPUSH', p .. ':slots', newest)
+    redis.call('PEXPIRE', p .. ':slots', 86400000)
+  end
   if newest - now > 10 * windowMs then
     -- Redis's clock went back by more than slots are ever given ahead: begin again as if all slots were used just now.
     local used = {}
@@ -126,7 +131,8 @@ local function takeSlot(rate, fullRate, windowMs, horizonMs)
   if wait > horizonMs then return wait, nil end
   redis.call('RPUSH', p .. ':slots', now + wait)
   redis.call('LTRIM', p .. ':slots', -fullRate, -1)
-  redis.call('PEXPIRE', p .. ':slots', 60000)
+  -- A scope that nobody uses any more leaves nothing behind; one that rests for a day waits a window.
+  redis.call('PEXPIRE', p .. ':slots', 86400000)
   return wait, now + wait
 end
 -- The log stays sorted, and a slot that moves later never comes closer to those before it.

@@ -168,6 +168,8 @@ export async function startLine(options: LineOptions = {}): Promise<Line> {
 
   const queue = another();
   const db = new Redis(redis.url);
+  // A Redis that has never seen a request is waited for; here nothing was sent before.
+  for (const tenant of TENANTS) await db.rpush(`${scopeOfTenant(tenant)}:slots`, 0);
   // Tests stop Redis on purpose; without a listener ioredis writes every failed connection to the console.
   db.on("error", () => {});
   await until(async () => (await queue.readiness()).length === 0, { withinMs: 10_000, what: "Redis" });

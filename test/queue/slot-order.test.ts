@@ -23,6 +23,18 @@ afterAll(async () => {
 });
 
 describe("slots", () => {
+  it("are not given for a window after Redis was emptied: nobody knows what was sent in the last one", async () => {
+    await db.rpush("w:{emptied}:slots", 0);
+    const take = async () => Number((await run(db, TAKE, "w:{emptied}", [20]))[0]);
+    const before = [await take(), await take()];
+    await db.flushall();
+    const emptiedAt = before[1] ?? 0;
+    let after = 0;
+    while (after === 0) after = await take();
+    expect(before.every((slot) => slot > 0)).toBe(true);
+    expect(after - emptiedAt).toBeGreaterThanOrEqual(1050);
+  });
+
   it("stay in order and under the rate while gates make it fall and rise", async () => {
     const taken: number[] = [];
     // Open, probing, ramping, open again: the rates the gates allow one after the other.
