@@ -5,7 +5,7 @@ import type { Random } from "../src/sandbox/random.ts";
 import { createRandom } from "../src/sandbox/random.ts";
 import type { Fault } from "./fault.ts";
 import type { Episode, History } from "./history.ts";
-import { RATE_PER_SECOND, type Stage, startStage } from "./stage.ts";
+import { type Gateway, RATE_PER_SECOND, type Stage, startStage } from "./stage.ts";
 
 export interface RunOptions {
   seed: string;
@@ -44,10 +44,8 @@ export async function run(options: RunOptions): Promise<History> {
       await pause(turn.between(...REST_MS));
       const episode = await strike(fault, stage, turn, options.lengths, episodes);
       const recovered = await untilHeardOf(stage, episode.recoverFrom);
-      told(
-        `${fault.name}: held ${episode.healedAt - episode.injectedAt} ms, ` +
-          (recovered ? `all units heard of ${Date.now() - episode.recoverFrom} ms later` : "not recovered"),
-      );
+      const seconds = ((episode.healedAt - episode.injectedAt) / 1000).toFixed(1);
+      told(`${fault.name} for ${seconds} s${recovered ? "" : ": some unit is not heard of again"}`);
     }
     await stage.generator.stop();
     const drained = await untilDrained(stage);
@@ -146,15 +144,21 @@ async function untilDrained({ gateways }: Stage): Promise<boolean> {
 async function whatParted({ gateways }: Stage): Promise<string[]> {
   const deadline = Date.now() + SETTLE_WITHIN_MS;
   for (;;) {
-    const documents = await Promise.all(gateways.map(({ process }) => process.status()));
-    const parted = documents.flatMap(({ sources }) =>
-      sources.flatMap(({ name, identity, accounting }) =>
-        Object.values(identity).some((difference) => difference !== 0)
-          ? [`${name}: ${JSON.stringify(identity)} in ${JSON.stringify(accounting)}`]
-          : [],
-      ),
-    );
+    const parted = (await Promise.all(gateways.map(identityOf))).flat();
     if (parted.length === 0 || Date.now() > deadline) return [...new Set(parted)];
     await pause(200);
+  }
+}
+
+async function identityOf({ process }: Gateway): Promise<string[]> {
+  try {
+    const { sources } = await process.status();
+    return sources.flatMap(({ name, identity, accounting }) =>
+      Object.values(identity).some((difference) => difference !== 0)
+        ? [`${name}: ${JSON.stringify(identity)} in ${JSON.stringify(accounting)}`]
+        : [],
+    );
+  } catch (error) {
+    return [`a gateway does not say: ${String(error)}; it is ${process.ended() ?? "running"}`];
   }
 }
