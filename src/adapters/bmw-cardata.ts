@@ -6,7 +6,7 @@ import { degrees, id, isoTime, isRecord, part } from "./fields.ts";
 import { fragment } from "./fragment.ts";
 
 const LOCATION = "vehicle.cabin.infotainment.navigation.currentLocation";
-/** Heading first: a position takes what came before it. */
+/** Heading first, in case its time is its own: a position takes what came before it. */
 const PARTS = [
   [`${LOCATION}.heading`, "headingDeg"],
   [`${LOCATION}.latitude`, "latitude"],
@@ -36,10 +36,15 @@ export const bmwCardata = defineAdapter({
   }),
   decode: ({ vin, data }, { topic }) => {
     const deviceId = topic.at(-1) ?? vin;
-    return PARTS.flatMap(([key, field]) => {
-      if (!Object.hasOwn(data, key)) return [];
-      const { timestamp, value } = point.parse(data[key]);
-      return [fragment({ path: "data", deviceId, fixTime: timestamp, [field]: value })];
-    });
+    const byTime = new Map<number | null, Parameters<typeof fragment>[0]>();
+    for (const [key, field] of PARTS) {
+      if (!Object.hasOwn(data, key)) continue;
+      const { timestamp: fixTime, value } = point.parse(data[key]);
+      byTime.set(fixTime, {
+        ...(byTime.get(fixTime) ?? { path: "data", deviceId, fixTime }),
+        [field]: value,
+      });
+    }
+    return [...byTime.values()].map(fragment);
   },
 });
