@@ -114,7 +114,13 @@ async function openAll(config: Config, logger: Logger, opened: Opened): Promise<
   const intake = createIntake({ keep: queue.keep, events: { ...events, fixSeen: clocks.observe } });
 
   const spool = config.spool
-    ? await openSpool({ settings: config.spool, intake, sources, events }).catch((error: unknown) => {
+    ? await openSpool({
+        settings: config.spool,
+        intake,
+        sources,
+        isStorageBack: async () => (await queue.readiness()).length === 0,
+        events,
+      }).catch((error: unknown) => {
         throw new CannotStart(
           [`spool.dir: ${error instanceof Error ? error.message : String(error)}`],
           error,

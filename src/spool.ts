@@ -41,7 +41,6 @@ export interface Spool {
 
 /** A file is replayed and removed as a whole; this is how much is done twice if the process dies in between. */
 const FILE_BYTES = 8_000_000;
-/** Redis is asked by offering it the oldest message. */
 const REPLAY_EVERY_MS = 1000;
 const FILE = /^(\d{10})\.spool$/;
 
@@ -57,6 +56,8 @@ export async function openSpool(options: {
   settings: SpoolSettings;
   intake: Intake;
   sources: ReadonlyMap<string, Source>;
+  /** Whether Redis takes messages again; asked before each replay, so that an outage does not leave a file a second. */
+  isStorageBack(): Promise<boolean>;
   events: SpoolEvents;
 }): Promise<Spool> {
   const { settings, intake, sources, events } = options;
@@ -137,6 +138,7 @@ export async function openSpool(options: {
   }
 
   async function replayFiles(): Promise<void> {
+    if (files.length === 0 || !(await options.isStorageBack())) return;
     for (let file = files[0]; file !== undefined && !closed; file = files[0]) {
       if (writing?.file === file) {
         // What comes from now on goes into a new file, so that this one has an end.

@@ -59,12 +59,13 @@ function storage() {
   return { state, intake };
 }
 
-async function spoolOn(intake: Intake, maxBytes = 1_000_000) {
+async function spoolOn(intake: Intake, maxBytes = 1_000_000, isBack = () => true) {
   const told: { name: string; event: unknown }[] = [];
   const spool = await openSpool({
     settings: { dir, maxBytes },
     intake,
     sources,
+    isStorageBack: async () => isBack(),
     events: {
       spoolOpened: (event) => void told.push({ name: "opened", event }),
       spoolReplayed: (event) => void told.push({ name: "replayed", event }),
@@ -86,7 +87,7 @@ describe("a spool", () => {
 
   test("sets messages aside during an outage and gives them back in order, each once, when it is over", async () => {
     const { state, intake } = storage();
-    const { spool, told } = await spoolOn(intake);
+    const { spool, told } = await spoolOn(intake, 1_000_000, () => !state.away);
     const texts = Array.from({ length: 200 }, (_, i) => `message ${i}`);
     for (const text of texts) {
       expect(await spool.intake.accept(source, messageOf(text))).toEqual({ kind: "spooled" });
