@@ -5,6 +5,7 @@ import { Counter, Gauge, Histogram, type Registry } from "prom-client";
 import type { IntakeEvents } from "./intake.ts";
 import { createFloodGate } from "./log.ts";
 import type { Attempt, Outcome } from "./servicetitan/outcome.ts";
+import type { SpoolProblem } from "./spool.ts";
 
 /** One POST, told in one line: everything somebody asking about a batch wants to know. */
 export interface AttemptEvent {
@@ -74,7 +75,7 @@ export interface Events extends Omit<IntakeEvents, "fixSeen"> {
   /** Redis is away, and messages are set aside on the local disk. */
   spoolOpened(event: { dir: string }): void;
   spoolReplayed(event: { messages: number; tornBytes: number }): void;
-  spoolProblem(event: { what: "full" | "write" | "read"; error?: unknown }): void;
+  spoolProblem(event: { what: SpoolProblem; error?: unknown }): void;
 
   brokerConnected(event: { broker: string; sessionPresent: boolean }): void;
   brokerDisconnected(event: { broker: string; reason: string; error?: unknown }): void;

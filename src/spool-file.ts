@@ -52,6 +52,8 @@ export interface SpoolWriter {
   /** Resolves when the record is on the disk, not merely written. */
   append(record: Buffer): Promise<void>;
   bytes(): number;
+  /** A write failed: every further one does, and a new file has to be begun. */
+  isBroken(): boolean;
   close(): Promise<void>;
 }
 
@@ -61,18 +63,22 @@ export async function openSpoolWriter(path: string): Promise<SpoolWriter> {
   let written = 0;
   let pending: { record: Buffer; settle(error?: unknown): void }[] = [];
   let flushing: Promise<void> | null = null;
+  let broken: Error | null = null;
 
   async function flush(): Promise<void> {
     while (pending.length > 0) {
       const group = pending;
       pending = [];
       try {
+        if (broken !== null) throw broken;
         const bytes = Buffer.concat(group.map(({ record }) => record));
         await file.appendFile(bytes);
         await file.datasync();
         written += bytes.length;
         for (const { settle } of group) settle();
       } catch (error) {
+        // A torn record may stand at the end now, and what came behind it would never be read: nothing may.
+        broken ??= error instanceof Error ? error : new Error(String(error));
         for (const { settle } of group) settle(error);
       }
     }
@@ -87,6 +93,7 @@ export async function openSpoolWriter(path: string): Promise<SpoolWriter> {
       });
     },
     bytes: () => written,
+    isBroken: () => broken !== null,
     async close() {
       await flushing;
       await file.close();

@@ -1,8 +1,9 @@
 /** Keeps proven webhook messages on the local disk while Redis is away, and takes them through intake when it is back. */
 
-import { mkdir, open, readdir, readFile, rm, stat } from "node:fs/promises";
+import { appendFile, mkdir, open, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { hostname } from "node:os";
 import { join } from "node:path";
-import type { Message } from "./adapters/adapter.ts";
+import { type Message, read } from "./adapters/adapter.ts";
 import { type Intake, type IntakeResult, type Source, withoutProof } from "./intake.ts";
 import { encodeSpooled, openSpoolWriter, readSpoolFile, type SpoolWriter } from "./spool-file.ts";
 
@@ -12,12 +13,15 @@ export interface SpoolSettings {
   maxBytes: number;
 }
 
+/** `no_source`: a message of a source that is not configured any more was put aside into `orphans.kept`. */
+export type SpoolProblem = "full" | "write" | "read" | "no_source";
+
 export interface SpoolEvents {
   /** Redis is away and the first message was set aside. */
   spoolOpened(event: { dir: string }): void;
   /** What was set aside has been taken through intake. */
   spoolReplayed(event: { messages: number; tornBytes: number }): void;
-  spoolProblem(event: { what: "full" | "write" | "read"; error?: unknown }): void;
+  spoolProblem(event: { what: SpoolProblem; error?: unknown }): void;
 }
 
 export interface SpoolState {
@@ -49,6 +53,8 @@ interface StoredFile {
   messages: number;
   bytes: number;
   oldestAt: number | null;
+  /** How many of its messages have been taken through intake since this process started. */
+  done: number;
 }
 
 /** Opens the directory, which one process may use at a time, and finds what an earlier one left behind. */
@@ -64,6 +70,8 @@ export async function openSpool(options: {
   const { dir, maxBytes } = settings;
   await mkdir(dir, { recursive: true });
   const unlock = await lock(dir);
+  /** Messages of sources that are not configured any more: kept, but in nobody's way. Put back by hand. */
+  const orphans = join(dir, "orphans.kept");
   const pathOf = (number: number) => join(dir, `${String(number).padStart(10, "0")}.spool`);
   const files: StoredFile[] = await storedFiles(dir, pathOf);
   let lastNumber = files.at(-1)?.number ?? 0;
@@ -76,11 +84,11 @@ export async function openSpool(options: {
   const bytes = () => files.reduce((sum, file) => sum + file.bytes, 0);
 
   async function current(): Promise<{ writer: SpoolWriter; file: StoredFile }> {
-    if (writing && writing.writer.bytes() < FILE_BYTES) return writing;
+    if (writing && writing.writer.bytes() < FILE_BYTES && !writing.writer.isBroken()) return writing;
     opening ??= (async () => {
       await writing?.writer.close();
       lastNumber++;
-      const file = { number: lastNumber, messages: 0, bytes: 0, oldestAt: null };
+      const file = { number: lastNumber, messages: 0, bytes: 0, oldestAt: null, done: 0 };
       const opened = { writer: await openSpoolWriter(pathOf(lastNumber)), file };
       if (files.length === 0) events.spoolOpened({ dir });
       files.push(file);
@@ -124,7 +132,7 @@ export async function openSpool(options: {
     // MQTT needs no spool: its broker holds what is not acknowledged.
     const isOurs =
       result.kind === "unkept" && result.reason === "storage_unavailable" && message.topic === undefined;
-    if (!isOurs || closed) return result;
+    if (!isOurs || closed || isQuestion(source, message)) return result;
     return (await setAside(source, message)) ? { kind: "spooled" } : result;
   }
 
@@ -147,14 +155,19 @@ export async function openSpool(options: {
         await writer.close();
       }
       const { messages, tornBytes } = await readSpoolFile(pathOf(file.number));
-      for (const { source: name, message } of messages) {
+      // One that cannot be taken now must not be overtaken by later ones of its source; the next look goes on from it.
+      for (const { source: name, message } of messages.slice(file.done)) {
         const source = sources.get(name);
-        // Taken out of the configuration: nobody may decode it any more; the file stays until it is put back.
-        if (!source) return;
-        const result = await intake.acceptProven(source, message);
-        if (result.kind === "unkept" || closed) return;
+        if (!source) {
+          await appendFile(orphans, encodeSpooled({ source: name, message }));
+          events.spoolProblem({ what: "no_source", error: new Error(`Source "${name}" is not configured.`) });
+        } else {
+          const result = await intake.acceptProven(source, message);
+          if (result.kind === "unkept" || (result.kind === "failed" && !result.quarantined) || closed) return;
+        }
+        file.done++;
+        replayed++;
       }
-      replayed += messages.length;
       events.spoolReplayed({ messages: messages.length, tornBytes });
       await rm(pathOf(file.number));
       files.shift();
@@ -181,43 +194,69 @@ export async function openSpool(options: {
   };
 }
 
+/** A handshake wants its own answer, now or later; it carries nothing to be kept. */
+function isQuestion(source: Source, message: Message): boolean {
+  try {
+    return read(source.adapter, message, source).kind === "handshake";
+  } catch {
+    return false;
+  }
+}
+
 async function storedFiles(dir: string, pathOf: (number: number) => string): Promise<StoredFile[]> {
   const numbers = (await readdir(dir)).flatMap((name) => {
     const [, digits] = FILE.exec(name) ?? [];
     return digits === undefined ? [] : [Number(digits)];
   });
-  return Promise.all(
-    numbers
-      .sort((a, b) => a - b)
-      .map(async (number) => {
-        const { messages } = await readSpoolFile(pathOf(number));
-        const { size } = await stat(pathOf(number));
-        const oldestAt = messages[0]?.message.receivedAt ?? null;
-        return { number, messages: messages.length, bytes: size, oldestAt };
-      }),
-  );
+  const files: StoredFile[] = [];
+  // One after the other: together they may be larger than the memory there is.
+  for (const number of numbers.sort((a, b) => a - b)) {
+    const { messages } = await readSpoolFile(pathOf(number));
+    const { size } = await stat(pathOf(number));
+    const oldestAt = messages[0]?.message.receivedAt ?? null;
+    files.push({ number, messages: messages.length, bytes: size, oldestAt, done: 0 });
+  }
+  return files;
 }
 
-/** A file with our process id: two processes in one directory would replay and remove each other's files. */
+/**
+ * A file with our host and process id: two processes in one directory would replay and remove each other's files. A
+ * lock of another host is believed while it is being renewed: its process id says nothing here.
+ */
 async function lock(dir: string): Promise<() => Promise<void>> {
   const path = join(dir, "lock");
+  const own = `${hostname()} ${process.pid}`;
   for (;;) {
     try {
       const file = await open(path, "wx");
-      await file.writeFile(String(process.pid));
+      await file.writeFile(own);
       await file.close();
-      return () => rm(path, { force: true });
+      break;
     } catch (error) {
       if (!(error instanceof Error && "code" in error && error.code === "EEXIST")) throw error;
-      const holder = Number(await readFile(path, "utf8"));
-      if (holder !== process.pid && isAlive(holder)) {
-        throw new Error(
-          `The spool directory ${dir} is in use by process ${holder}; each process needs its own.`,
-        );
+      if (await isHeld(path)) {
+        throw new Error(`The spool directory ${dir} is in use by another process; each needs its own.`);
       }
       await rm(path, { force: true });
     }
   }
+  const renewal = setInterval(() => void writeFile(path, own).catch(() => {}), LOCK_RENEWAL_MS).unref();
+  return async () => {
+    clearInterval(renewal);
+    await rm(path, { force: true });
+  };
+}
+
+const LOCK_RENEWAL_MS = 2000;
+/** A holder that has not renewed for so long is gone; so is one on this host whose process is. */
+const LOCK_STALE_MS = 10_000;
+
+async function isHeld(path: string): Promise<boolean> {
+  const [text, { mtimeMs }] = await Promise.all([readFile(path, "utf8"), stat(path)]);
+  const [host, pid] = text.split(" ");
+  if (host === hostname() && !(Number(pid) > 0 && Number(pid) !== process.pid && isAlive(Number(pid))))
+    return false;
+  return Date.now() - mtimeMs < LOCK_STALE_MS;
 }
 
 function isAlive(pid: number): boolean {

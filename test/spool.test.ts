@@ -5,16 +5,18 @@ import {
   rmSync,
   statSync,
   truncateSync,
+  utimesSync,
   writeFileSync,
 } from "node:fs";
-import { tmpdir } from "node:os";
+import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { Message } from "../src/adapters/adapter.ts";
-import type { Intake, IntakeResult, Source } from "../src/intake.ts";
+import type { Intake, IntakeResult } from "../src/intake.ts";
 import { openSpool, type Spool } from "../src/spool.ts";
-import { encodeSpooled, readSpoolFile } from "../src/spool-file.ts";
+import { encodeSpooled, openSpoolWriter, readSpoolFile } from "../src/spool-file.ts";
+import { plainSource } from "./parts/plain-vendor.ts";
 import { until } from "./parts/wait.ts";
 
 let dir: string;
@@ -28,7 +30,8 @@ afterEach(async () => {
   rmSync(dir, { recursive: true, force: true });
 });
 
-const source = { name: "vans", credentials: { secrets: ["secret-secret"] } } as unknown as Source;
+const source = plainSource("vans");
+source.credentials = { secrets: ["secret-secret"] };
 const sources = new Map([["vans", source]]);
 
 function messageOf(text: string, more: Partial<Message> = {}): Message {
@@ -164,9 +167,70 @@ describe("a spool", () => {
   test("is used by one process at a time", async () => {
     const { intake } = storage();
     // The parent of this process lives as long as it does.
-    writeFileSync(join(dir, "lock"), String(process.ppid));
-    await expect(spoolOn(intake)).rejects.toThrow(/in use by process/);
-    rmSync(join(dir, "lock"));
+    writeFileSync(join(dir, "lock"), `${hostname()} ${process.ppid}`);
+    await expect(spoolOn(intake)).rejects.toThrow(/in use by another process/);
+    writeFileSync(join(dir, "lock"), "another-host 1");
+    await expect(spoolOn(intake)).rejects.toThrow(/in use by another process/);
+  });
+
+  test.each(["", "0", `${hostname()} 999999999`, `${hostname()} ${process.pid}`])(
+    "is not kept from starting by a lock that nobody holds: %j",
+    async (text) => {
+      writeFileSync(join(dir, "lock"), text);
+      const old = new Date(Date.now() - 60_000);
+      utimesSync(join(dir, "lock"), old, old);
+      const { spool } = await spoolOn(storage().intake);
+      expect(spool.state().messages).toBe(0);
+    },
+  );
+
+  test("goes on where it stopped when something cannot be taken, and offers nothing twice", async () => {
+    const { state, intake } = storage();
+    const { spool } = await spoolOn(intake);
+    for (const text of ["a", "b", "full", "c"]) await spool.intake.accept(source, messageOf(text));
+    const offered: string[] = [];
+    const acceptProven = intake.acceptProven;
+    let full = true;
+    intake.acceptProven = async (from, message) => {
+      const text = Buffer.from(message.body).toString();
+      offered.push(text);
+      if (text === "full" && full) return { kind: "unkept", reason: "buffer_full", retryAfterS: 30 };
+      return acceptProven(from, message);
+    };
+    state.away = false;
+    await until(() => offered.filter((text) => text === "full").length > 1, { what: "a second try" });
+    full = false;
+    await until(() => spool.state().messages === 0, { what: "the spool to empty" });
+    expect(state.taken.map(({ text }) => text)).toEqual(["a", "b", "full", "c"]);
+    expect(offered.filter((text) => text === "a")).toHaveLength(1);
+  });
+
+  test("puts messages of a source that is gone aside, and goes on with the others", async () => {
+    const { state, intake } = storage();
+    const { spool, told } = await spoolOn(intake);
+    const gone = { ...source, name: "gone" };
+    await spool.intake.accept(gone, messageOf("x"));
+    await spool.intake.accept(source, messageOf("a"));
+    state.away = false;
+    await until(() => state.taken.length === 1, { what: "the other source's message" });
+    expect(told).toContainEqual({ name: "problem", event: expect.objectContaining({ what: "no_source" }) });
+    const { messages } = await readSpoolFile(join(dir, "orphans.kept"));
+    expect(messages).toMatchObject([{ source: "gone" }]);
+  });
+
+  test("keeps the file of a message that nobody could store, quarantine included", async () => {
+    const { state, intake } = storage();
+    const { spool } = await spoolOn(intake);
+    await spool.intake.accept(source, messageOf("a"));
+    let broken = true;
+    const acceptProven = intake.acceptProven;
+    intake.acceptProven = async (from, message) =>
+      broken ? { kind: "failed", requestId: "1", quarantined: false } : acceptProven(from, message);
+    state.away = false;
+    await new Promise((resolve) => setTimeout(resolve, 1500));
+    expect(spool.state().messages).toBe(1);
+    broken = false;
+    await until(() => state.taken.length === 1, { what: "the message" });
   });
 
   test("messages that come together share a sync, and none is answered before it", async () => {
@@ -183,6 +247,23 @@ describe("a spool", () => {
     );
     expect(onDisk.flatMap(({ messages }) => messages)).toHaveLength(500);
   });
+});
+
+test("a handshake is not spooled: its sender waits for an answer of its own", async () => {
+  const { intake } = storage();
+  const { spool } = await spoolOn(intake);
+  const question = messageOf(JSON.stringify({ challenge: "x" }));
+  expect(await spool.intake.accept(source, question)).toMatchObject({ kind: "unkept" });
+});
+
+test("after a failed write nothing is written behind the torn record", async () => {
+  const path = join(dir, "0000000001.spool");
+  const writer = await openSpoolWriter(path);
+  await writer.append(encodeSpooled({ source: "vans", message: messageOf("a") }));
+  await writer.close();
+  await expect(writer.append(encodeSpooled({ source: "vans", message: messageOf("b") }))).rejects.toThrow();
+  expect(writer.isBroken()).toBe(true);
+  expect((await readSpoolFile(path)).messages).toHaveLength(1);
 });
 
 describe("a spool file", () => {
