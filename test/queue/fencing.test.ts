@@ -2,7 +2,8 @@
 
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { askLeave } from "../../src/queue/attempt.ts";
-import { createDelivery, type DeliveryEvents } from "../../src/queue/deliver.ts";
+import { createDelivery } from "../../src/queue/deliver.ts";
+import type { DeliveryEvents } from "../../src/queue/delivery-events.ts";
 import { settle } from "../../src/queue/settle.ts";
 import { settlementOf } from "../../src/queue/settlement.ts";
 import { type SandboxApi, startSandboxApi } from "../../src/sandbox/api.ts";
