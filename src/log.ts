@@ -59,7 +59,13 @@ function censor(value: unknown, depth: number): unknown {
   if (typeof value !== "object" || value === null || value instanceof Date) return value;
   if (depth > MAX_DEPTH) return "[deep]";
   if (Array.isArray(value)) return value.map((item) => censor(item, depth + 1));
-  return censorObject(value instanceof Error ? stdSerializers.err(value) : value, depth);
+  return censorObject(value instanceof Error ? withoutArguments(stdSerializers.err(value)) : value, depth);
+}
+
+/** A Redis client hangs the refused command on its error: a script and all the positions it was given. */
+function withoutArguments({ command, ...rest }: Record<string, unknown>): object {
+  if (command === undefined) return rest;
+  return { ...rest, command: command instanceof Object && "name" in command ? command.name : command };
 }
 
 /** Of an address the place is worth logging; its password and every query value may be a vendor's token. */

@@ -43,6 +43,17 @@ describe("the log", () => {
     expect(line.at).toBe("mqtts://[redacted]@broker.example:8883/");
   });
 
+  it("names the command that Redis refused and leaves out what it was given", () => {
+    const { lines, logger } = capture();
+    const error = Object.assign(new Error("OOM command not allowed"), {
+      command: { name: "evalsha", args: ["a script", Buffer.from("a position")] },
+    });
+    logger.error({ err: new Error("could not keep", { cause: error }) });
+    logger.error({ err: error });
+    expect(lines.join()).not.toContain("args");
+    expect(JSON.parse(lines[1] ?? "")).toMatchObject({ err: { command: "evalsha" } });
+  });
+
   it("writes plain values as they are, and ends on a circle", () => {
     const { lines, logger } = capture();
     const circle: Record<string, unknown> = { pings: 100, reason: null };

@@ -49,6 +49,8 @@ export function scopePrefix(prefix: string, scope: string): string {
  * - `ledger`, `dead`, `quarantine`  streams; each entry's field `n` says what it counts towards the budget
  * - `li:<destination>:<hour>:<unit>`  string: ledger entry ids of one unit in one hour, six bytes each
  * - `sizes`              hash: bytes held in the streams
+ *
+ * - `born`               string: when the first of these keys was written; another time means that Redis was emptied
  */
 export const keys = {
   held: (p: string, source: string) => `${p}:held:${source}`,

@@ -148,6 +148,7 @@ export function createQueue(options: QueueOptions): Queue {
     silent(destination, lane, batchId) {
       jobs.wake({ destination, lane, batchId }).catch(failedAt("sweep"));
     },
+    emptied: ({ scope }) => events.redisProblem({ problem: `emptied: what ${scope} held is gone` }),
     trimmed: ({ stream, noRoom, tooOld }) => {
       if (noRoom > 0) events.sweepFound({ what: `${stream}_without_room`, count: noRoom });
       if (tooOld > 0) events.sweepFound({ what: `${stream}_too_old`, count: tooOld });

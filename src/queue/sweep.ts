@@ -6,13 +6,15 @@ import { run, script } from "./lua.ts";
 
 /**
  * ARGV: silence after which a batch is taken to have lost its job, then per destination of the scope its name and
- * maxAgeMs ("" = none). Returns per lane with something to do: destination, lane, batch id or "" (= ask for a batch).
+ * maxAgeMs ("" = none). Returns since when the scope has had keys; then per lane with something to do: destination,
+ * lane, batch id or "" (= ask for a batch).
  */
 const SWEEP = script(`
 local silence = tonumber(ARGV[1])
 local maxAge = {}
 for i = 2, #ARGV, 2 do maxAge[ARGV[i]] = ARGV[i + 1] end
-local out = {}
+redis.call('SET', p .. ':born', now, 'NX')
+local out = { redis.call('GET', p .. ':born') }
 for _, lane in ipairs(redis.call('SMEMBERS', p .. ':lanes')) do
   local destination, number = string.match(lane, '^(.-)|(.*)$')
   if maxAge[destination] then
@@ -139,6 +141,8 @@ export interface SweepOptions {
   found(destination: string, lane: number): void;
   /** A batch has been silent: its job may be lost. Waking a batch whose job lives changes nothing. */
   silent(destination: string, lane: number, batchId: string): void;
+  /** What lay in Redis is gone: somebody deleted it, or a Redis without it took over. */
+  emptied(event: { scope: string }): void;
   trimmed(event: { scope: string; stream: StreamBudget["name"]; noRoom: number; tooOld: number }): void;
   failed(error: unknown): void;
 }
@@ -158,6 +162,8 @@ export function startSweep(options: SweepOptions): { stop(): void } {
   for (const destination of destinations.values()) {
     scopes.set(destination.scope, [...(scopes.get(destination.scope) ?? []), destination]);
   }
+  /** Per scope, since when it has had keys. */
+  const born = new Map<string, string>();
   let stopped = false;
   let timer = setTimeout(() => void tick(), jittered());
 
@@ -175,7 +181,9 @@ export function startSweep(options: SweepOptions): { stop(): void } {
 
   async function sweep(scope: string, members: readonly QueueDestination[]): Promise<void> {
     const limits = members.flatMap(({ name, maxAgeMs }) => [name, Number.isFinite(maxAgeMs) ? maxAgeMs : ""]);
-    const todo = (await run(redis, SWEEP, scope, [SILENCE_MS, ...limits])).map(String);
+    const [since = "", ...todo] = (await run(redis, SWEEP, scope, [SILENCE_MS, ...limits])).map(String);
+    if ((born.get(scope) ?? since) !== since) options.emptied({ scope });
+    born.set(scope, since);
     for (let i = 0; i < todo.length; i += 3) {
       const [destination = "", lane = "", batchId = ""] = todo.slice(i, i + 3);
       if (batchId === "") options.found(destination, Number(lane));

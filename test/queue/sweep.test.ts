@@ -21,6 +21,7 @@ afterEach(() => {
 function sweep(store: Store, budgets: StreamBudget[] = []) {
   const found: string[] = [];
   const trimmed: { stream: string; noRoom: number; tooOld: number }[] = [];
+  const emptied: string[] = [];
   const running = startSweep({
     redis: store.db,
     destinations: store.destinations,
@@ -28,13 +29,29 @@ function sweep(store: Store, budgets: StreamBudget[] = []) {
     found: (destination, lane) => found.push(`${destination}|${lane}`),
     silent: (_destination, _lane, batchId) => found.push(batchId),
     trimmed: ({ stream, noRoom, tooOld }) => trimmed.push({ stream, noRoom, tooOld }),
+    emptied: ({ scope }) => emptied.push(scope),
     failed: (error) => found.push(String(error)),
   });
   cleanups.push(() => running.stop());
-  return { found, trimmed };
+  return { found, trimmed, emptied };
 }
 
 const fleet = (n: number, prefix = "v") => Array.from({ length: n }, (_, i) => readingOf(`${prefix}${i}`, 1));
+
+it("tells that Redis was emptied, and only that", async () => {
+  const store = stores.open();
+  await store.add(fleet(5));
+  const { found, emptied } = sweep(store);
+  await until(() => found.length > 1, { what: "two sweeps" });
+  expect(emptied).toEqual([]);
+  await store.db.del(await store.db.keys(`${store.scope}:*`));
+  await until(() => emptied.length === 1, { what: "the news" });
+  // What comes now is new, and no news any more.
+  await store.add(fleet(5, "w"));
+  found.length = 0;
+  await until(() => found.length > 1, { what: "two more sweeps" });
+  expect(emptied).toEqual([store.scope]);
+});
 
 describe("a batch whose job was lost", () => {
   it("is woken again and delivered", async () => {

@@ -1,0 +1,107 @@
+/** Senders that go on whatever happens, by webhook and by a broker, and remember what they were told. */
+
+import { setTimeout as pause } from "node:timers/promises";
+import mqtt from "mqtt";
+import { BEARER } from "./gateway-process.ts";
+
+/** One webhook message and its answer. */
+export interface Answer {
+  externalId: string;
+  sentAt: number;
+  answeredAt: number;
+  /** 0: none. */
+  status: number;
+  retryAfterS: number | null;
+}
+
+export interface SteadySenders {
+  answers: readonly Answer[];
+  /** externalId of every reading somebody took responsibility for, and when: our 200, or the broker's PUBACK. */
+  owed: ReadonlyMap<string, number>;
+  /** Everything that was ever sent. */
+  sent: ReadonlySet<string>;
+  stop(): Promise<void>;
+}
+
+export interface SteadyOptions {
+  webhook: string;
+  /** Null: by webhook only. */
+  mqtt: { url: string; topic: string; source: string } | null;
+  /** Of the webhook. */
+  source: string;
+}
+
+const UNITS = 20;
+const WEBHOOK_EVERY_MS = 20;
+const PUBLISH_EVERY_MS = 50;
+
+export async function startSteadySenders(options: SteadyOptions): Promise<SteadySenders> {
+  const answers: Answer[] = [];
+  const owed = new Map<string, number>();
+  const sent = new Set<string>();
+  const underWay = new Set<Promise<unknown>>();
+  let stopping = false;
+  let lastFixTime = 0;
+
+  function next(source: string): { id: string; body: string } {
+    // One clock for all units, so that no two fixes are alike.
+    lastFixTime = Math.max(Date.now(), lastFixTime + 1);
+    const deviceId = `van-${lastFixTime % UNITS}`;
+    const id = `${source}:${deviceId}:${lastFixTime}`;
+    const time = new Date(lastFixTime).toISOString();
+    sent.add(id);
+    return {
+      id,
+      body: JSON.stringify({ deviceId, latitude: 32.78, longitude: -96.8, time, speed: 10 }),
+    };
+  }
+
+  async function post(): Promise<void> {
+    const { id, body } = next(options.source);
+    const sentAt = Date.now();
+    let status = 0;
+    let retryAfterS: number | null = null;
+    try {
+      const headers = { ...BEARER, "content-type": "application/json" };
+      const answer = await fetch(options.webhook, { method: "POST", headers, body });
+      await answer.arrayBuffer();
+      status = answer.status;
+      const told = answer.headers.get("retry-after");
+      retryAfterS = told === null ? null : Number(told);
+    } catch {
+      // No answer: nobody may count on it.
+    }
+    if (status === 200) owed.set(id, Date.now());
+    answers.push({ externalId: id, sentAt, answeredAt: Date.now(), status, retryAfterS });
+  }
+
+  const client = options.mqtt ? await mqtt.connectAsync(options.mqtt.url) : null;
+
+  async function publish(): Promise<void> {
+    if (!client || !options.mqtt) return;
+    const { id, body } = next(options.mqtt.source);
+    await client.publishAsync(options.mqtt.topic, body, { qos: 1 });
+    owed.set(id, Date.now());
+  }
+
+  async function every(ms: number, act: () => Promise<void>): Promise<void> {
+    while (!stopping) {
+      const acting: Promise<void> = act().finally(() => underWay.delete(acting));
+      underWay.add(acting);
+      await pause(ms);
+    }
+  }
+
+  const running = [every(WEBHOOK_EVERY_MS, post), ...(client ? [every(PUBLISH_EVERY_MS, publish)] : [])];
+  return {
+    answers,
+    owed,
+    sent,
+    async stop() {
+      stopping = true;
+      await Promise.all(running);
+      await Promise.all(underWay);
+      await client?.endAsync();
+    },
+  };
+}
