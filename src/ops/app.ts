@@ -19,7 +19,7 @@ import {
 } from "./document.ts";
 import { statusMetrics } from "./metrics.ts";
 import { type Asset, LOGIN_ASSETS, loginPage, PAGE_ASSETS } from "./page/assets.ts";
-import { type Questions, serveQuestions } from "./questions.ts";
+import { isRange, type Questions, RANGE_RULE, serveQuestions } from "./questions.ts";
 import { createRedriveRoutes, type RedriveRoutesParts } from "./redrive-routes.ts";
 import { createSessions, SESSION_COOKIE } from "./session.ts";
 
@@ -79,9 +79,9 @@ const pingQuery = z
     fromUtc: z.iso.datetime({ offset: true, error: "must be a time such as 2026-11-20T14:00:00Z" }),
     toUtc: z.iso.datetime({ offset: true, error: "must be a time such as 2026-11-20T15:00:00Z" }),
   })
-  .refine(({ fromUtc, toUtc }) => Date.parse(fromUtc) <= Date.parse(toUtc), {
+  .refine(({ fromUtc, toUtc }) => isRange(Date.parse(fromUtc), Date.parse(toUtc)), {
     path: ["toUtc"],
-    error: "must not be before fromUtc",
+    error: RANGE_RULE,
   });
 
 export function createOpsApp(parts: OpsParts): Hono {

@@ -76,6 +76,12 @@ export interface Questions {
 const DAY_MS = 86_400_000;
 /** The ledger is looked through by the hour. */
 const MAX_RANGE_MS = 31 * DAY_MS;
+export const RANGE_RULE = "must be after fromUtc, by at most 31 days";
+
+/** Milliseconds since 1970. */
+export function isRange(from: number, to: number): boolean {
+  return from <= to && to - from <= MAX_RANGE_MS;
+}
 
 const time = z.iso.datetime({ offset: true, error: "must be a time such as 2026-11-20T14:00:00Z" });
 const unitQuery = z
@@ -91,10 +97,7 @@ const unitQuery = z
     const to = toUtc === undefined ? Date.now() : Date.parse(toUtc);
     return { destination, unit, from: fromUtc === undefined ? to - DAY_MS : Date.parse(fromUtc), to };
   })
-  .refine(({ from, to }) => from <= to && to - from <= MAX_RANGE_MS, {
-    path: ["toUtc"],
-    error: "must be after fromUtc, by at most 31 days",
-  });
+  .refine(({ from, to }) => isRange(from, to), { path: ["toUtc"], error: RANGE_RULE });
 
 /** Redis' own form of an entry's id. */
 const messageId = z.string().regex(/^\d{1,20}-\d{1,20}$/);

@@ -43,14 +43,15 @@ export function createSessions({ token, now }: { token: string; now: () => numbe
 
   function login(given: string, address: string): LoginResult {
     const at = now();
+    // Before the count: behind a proxy all share one address, and a stranger's noise must not lock the right token out.
+    if (isSame(given, token)) {
+      const expiresAtMs = String(at + SESSION_S * 1000);
+      return { kind: "accepted", cookie: `${expiresAtMs}.${sign(expiresAtMs)}`, maxAgeS: SESSION_S };
+    }
     const known = failures.get(address);
     const current = known && at - known.since < WINDOW_MS ? known : { since: at, count: 0 };
     if (current.count >= MAX_FAILURES) {
       return { kind: "too_many", retryAfterS: Math.ceil((current.since + WINDOW_MS - at) / 1000) };
-    }
-    if (isSame(given, token)) {
-      const expiresAtMs = String(at + SESSION_S * 1000);
-      return { kind: "accepted", cookie: `${expiresAtMs}.${sign(expiresAtMs)}`, maxAgeS: SESSION_S };
     }
     failures.delete(address);
     failures.set(address, { since: current.since, count: current.count + 1 });

@@ -135,11 +135,13 @@ describe("the door", () => {
       expect(answer.status).toBe(401);
       expect(await answer.text()).not.toContain("<script>");
     }
-    const answer = await app.request("/login", login(TOKEN));
+    const answer = await app.request("/login", login("still wrong"));
     expect(answer.status).toBe(429);
     expect(Number(answer.headers.get("retry-after"))).toBeGreaterThan(0);
-    // A program with the token is not shut out by somebody else's guessing.
+    // Whoever has the token is not shut out by somebody else's guessing: behind a proxy all have one address.
     expect((await app.request("/status", BEARER)).status).toBe(200);
+    expect((await app.request("/login", login(TOKEN))).status).toBe(303);
+    expect((await app.request("/login", login("still wrong"))).status).toBe(429);
   });
 
   it("takes no large login", async () => {
@@ -369,6 +371,7 @@ describe("/gps-pings", () => {
     ["nothing", "", 3],
     ["a time without a zone", "technicianId=42&fromUtc=2026-11-20T12:00:00&toUtc=2026-11-20T19:00:00Z", 1],
     ["an end before its start", "technicianId=42&fromUtc=2026-11-20T12:00:00Z&toUtc=2026-11-20T11:00:00Z", 1],
+    ["more than 31 days", "technicianId=42&fromUtc=2026-10-20T11:59:59Z&toUtc=2026-11-20T12:00:00Z", 1],
     [
       "an unknown parameter",
       "technicianId=42&fromUtc=2026-11-20T12:00:00Z&toUtc=2026-11-20T13:00:00Z&unit=1",
