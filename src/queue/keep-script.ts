@@ -1,0 +1,209 @@
+/** The script behind keep: for many messages at once the duplicate check, the filters, storage and counters. */
+
+import { script } from "./lua.ts";
+
+/**
+ * ARGV: number of destinations and name/byte-limit pairs; number of messages; per message: source, receivedAt,
+ * fingerprint of its body or "", number of counters and field/amount pairs, number of readings; per reading: device,
+ * place byte, "" or "maxImpliedMps;minIntervalMs;lat;lon" (radians, limits may be empty), number of routes followed by
+ * f or h where the device is unmapped and forwarded or held; per route: line (destination|lane|source), record.
+ * Few and short: what Redis and its client do per argument is most of what a reading costs.
+ *
+ * A device's fingerprints are one string of 5-byte entries: the fix time's low 32 bits (unique over 49 days) and one
+ * byte of the place. 44 entries make 220 bytes, which with the string's head fills jemalloc's 224-byte class exactly.
+ *
+ * Returns per message: 1, kept, duplicates, jumps, thinned; or 0 where a buffer is full and nothing of the message was
+ * stored, the buffer's bytes, its destination's place among those of ARGV, how long its gate stays shut in ms, 0; then
+ * per touched line its name and length.
+ */
+export const KEEP = script(`
+local at = 1
+local function take() at = at + 1; return ARGV[at - 1] end
+local full, bytesAdded = {}, {}
+for i = 1, tonumber(take()) do
+  local destination, limit = take(), tonumber(take())
+  -- Looked at once per call, so a buffer may exceed its budget by one call's readings.
+  local bytes = tonumber(redis.call('HGET', p .. ':dest:' .. destination, 'bytes')) or 0
+  if bytes >= limit then
+    local shut = math.max((maySend(p .. ':gate', '', nil)), (maySend(p .. ':gate:' .. destination, '', nil)))
+    full[destination] = { bytes, i - 1, shut }
+  end
+end
+local anyFull = next(full) ~= nil
+local out, arrivals, order, lastSeen = {}, {}, {}, {}
+local function destinationOf(line) return string.sub(line, 1, string.find(line, '|', 1, true) - 1) end
+-- Per source: device → its fingerprints, and the devices that were asked for and those that changed.
+local prints, asked, changed = {}, {}, {}
+local function seen(source, device, fixTime, place)
+  local known = prints[source][device]
+  local time = struct.pack('>I4', fixTime % 4294967296)
+  local from = 1
+  while true do
+    local found = string.find(known, time, from, true)
+    if not found then break end
+    if found % 5 == 1 then return string.byte(known, found + 4) == place and 'duplicate' or 'conflict' end
+    from = found + 1
+  end
+  prints[source][device] = string.sub(known, -215) .. time .. string.char(place)
+  changed[source][device] = true
+  return nil
+end
+local lastFix, lastChanged = {}, {}
+local function impliedMps(fromLat, fromLon, lat, lon, seconds)
+  local dLat, dLon = lat - fromLat, lon - fromLon
+  local h = math.sin(dLat / 2) ^ 2 + math.cos(lat) * math.cos(fromLat) * math.sin(dLon / 2) ^ 2
+  return 2 * 6371008.8 * math.asin(math.min(1, math.sqrt(h))) / math.abs(seconds)
+end
+-- What is remembered: time and place of the last good fix, then those of a run of jumps that agree with each other.
+local function filtered(source, device, fixTime, filter)
+  local maxImplied, minInterval, latText, lonText = string.match(filter, '^(.-);(.-);(.-);(.*)$')
+  local key = source .. '|' .. device
+  local last = lastFix[key]
+  if last == nil then last = redis.call('HGET', p .. ':last:' .. source, device); lastFix[key] = last end
+  local lat, lon = tonumber(latText), tonumber(lonText)
+  if last then
+    local t, lastLat, lastLon, run = string.match(last, '([^,]+),([^,]+),([^,]+),?(.*)')
+    local dt = (fixTime - tonumber(t)) / 1000
+    if minInterval ~= '' and math.abs(dt) * 1000 < tonumber(minInterval) then return 'thinned' end
+    local limit = maxImplied ~= '' and dt ~= 0 and tonumber(maxImplied)
+    if limit and impliedMps(tonumber(lastLat), tonumber(lastLon), lat, lon, dt) > limit then
+      if dt < 0 then return 'implausible_jump' end
+      local since, runT, runLat, runLon = string.match(run, '([^,]+),([^,]+),([^,]+),([^,]+)')
+      local agrees = since and fixTime > tonumber(runT)
+        and impliedMps(tonumber(runLat), tonumber(runLon), lat, lon, (fixTime - tonumber(runT)) / 1000) <= limit
+      if not agrees then since = fixTime end
+      -- Jumps that agree for a minute are where the vehicle is: it was the last good fix that was wrong.
+      if fixTime - tonumber(since) < 60000 then
+        lastFix[key] = table.concat({ t, lastLat, lastLon, since, fixTime, latText, lonText }, ',')
+        lastChanged[key] = { source, device }
+        return 'implausible_jump'
+      end
+    elseif dt < 0 then return nil end
+  end
+  lastFix[key] = fixTime .. ',' .. latText .. ',' .. lonText
+  lastChanged[key] = { source, device }
+  return nil
+end
+local function hold(source, device, fixTime, record)
+  local before = redis.call('HGET', p .. ':held:' .. source, device)
+  if before then count(source, 'superseded', 1) end
+  if not before or fixTimeOf(before) < fixTime then redis.call('HSET', p .. ':held:' .. source, device, record) end
+end
+local function store(line, record)
+  local records = arrivals[line]
+  if not records then
+    records = {}
+    arrivals[line] = records
+    order[#order + 1] = line
+  end
+  records[#records + 1] = record
+end
+-- First look at all messages: which devices they are of, and whether their destinations have room.
+local messages = tonumber(take())
+local firstMessage, turnedAway = at, {}
+for m = 1, messages do
+  local source = take()
+  at = at + 2
+  local counters = tonumber(take())
+  at = at + 2 * counters
+  local readings = tonumber(take())
+  if readings > 0 and not prints[source] then prints[source], asked[source], changed[source] = {}, {}, {} end
+  for i = 1, readings do
+    local device = take()
+    if not prints[source][device] then
+      prints[source][device] = ''
+      table.insert(asked[source], device)
+    end
+    at = at + 2
+    for r = 1, tonumber(string.match(take(), '^%d+')) do
+      local inTheWay = anyFull and full[destinationOf(ARGV[at])]
+      if inTheWay then turnedAway[m] = inTheWay end
+      at = at + 2
+    end
+  end
+end
+for source, devices in pairs(asked) do
+  for i, known in ipairs(hashValues(p .. ':fp:' .. source, devices)) do
+    if known then prints[source][devices[i]] = known end
+  end
+end
+at = firstMessage
+for m = 1, messages do
+  local source, receivedAt, bodyPrint = take(), take(), take()
+  local counters = tonumber(take())
+  local firstCounter = at
+  at = at + 2 * counters
+  local readings = tonumber(take())
+  local kept, duplicates, jumps, thinned = 0, 0, 0, 0
+  if turnedAway[m] then
+    for i = 1, readings do
+      at = at + 3
+      local routes = tonumber(string.match(take(), '^%d+'))
+      at = at + 2 * routes
+    end
+  else
+    for i = firstCounter, firstCounter + 2 * counters - 2, 2 do count(source, ARGV[i], tonumber(ARGV[i + 1])) end
+    lastSeen[source] = receivedAt
+    local resent = bodyPrint ~= '' and not redis.call('SET', p .. ':body:' .. bodyPrint, 1, 'NX', 'EX', 600)
+    for i = 1, readings do
+      local device, place, filter, ways = take(), tonumber(take()), take(), take()
+      local routes = tonumber(string.match(ways, '^%d+'))
+      local fixTime = fixTimeOf(ARGV[at + 1])
+      local verdict = resent and 'duplicate' or seen(source, device, fixTime, place)
+        or filter ~= '' and filtered(source, device, fixTime, filter)
+      count(source, 'candidates', routes)
+      if verdict then
+        at = at + 2 * routes
+        if verdict == 'thinned' or verdict == 'implausible_jump' then
+          count(source, 'rejected', routes)
+          count(source, 'rejected:' .. verdict, routes)
+          if verdict == 'thinned' then thinned = thinned + routes else jumps = jumps + routes end
+        else
+          duplicates = duplicates + routes
+          if verdict == 'conflict' then count(source, 'conflictingFixes', routes) end
+        end
+      else
+        kept = kept + routes
+        local unmapped = string.match(ways, '%a')
+        if unmapped then redis.call('HSET', p .. ':unmapped:' .. source, device, fixTime) end
+        for r = 1, routes do
+          local line, record = take(), take()
+          if unmapped == 'h' then hold(source, device, fixTime, record) else store(line, record) end
+        end
+      end
+    end
+    if kept > 0 then count(source, 'kept', kept) end
+    if duplicates > 0 then count(source, 'duplicates', duplicates) end
+  end
+  local verdict = turnedAway[m] and { 0, unpack(turnedAway[m]) } or { 1, kept, duplicates, jumps, thinned }
+  for i = 1, 5 do out[#out + 1] = verdict[i] or 0 end
+end
+for source, devices in pairs(changed) do
+  local flat = {}
+  for device in pairs(devices) do
+    flat[#flat + 1] = device
+    flat[#flat + 1] = prints[source][device]
+  end
+  pushAll('HSET', p .. ':fp:' .. source, flat)
+end
+for key, owner in pairs(lastChanged) do redis.call('HSET', p .. ':last:' .. owner[1], owner[2], lastFix[key]) end
+for source, receivedAt in pairs(lastSeen) do redis.call('HSET', p .. ':n:' .. source, 'lastMessageAt', receivedAt) end
+writeCounts()
+for _, line in ipairs(order) do
+  local records, bytes = arrivals[line], 0
+  for _, r in ipairs(records) do bytes = bytes + #r end
+  local destination = destinationOf(line)
+  bytesAdded[destination] = (bytesAdded[destination] or 0) + bytes
+  pushAll('RPUSH', p .. ':q:' .. line, records)
+  local length = redis.call('LLEN', p .. ':q:' .. line)
+  if length == #records then
+    local lane, source = string.match(line, '^(.-|.-)|(.*)$')
+    redis.call('SADD', p .. ':lanes', lane)
+    redis.call('SADD', p .. ':lines:' .. lane, source)
+  end
+  out[#out + 1] = line
+  out[#out + 1] = length
+end
+for destination, n in pairs(bytesAdded) do redis.call('HINCRBY', p .. ':dest:' .. destination, 'bytes', n) end
+return out
+`);
