@@ -141,7 +141,7 @@ export async function playOutage(settings: OutageSettings): Promise<OutageFigure
       ...historyOf(accepted),
       superseded,
       expired,
-      oldestAcceptedAgeMs: Math.max(0, ...ages),
+      oldestAcceptedAgeMs: ages.reduce((oldest, age) => Math.max(oldest, age), 0),
       expiredButSent: ages.filter((age) => age > maxAgeMs + ON_THE_WAY_MS).length,
       requestsDuringOutage,
       maxRequestsPerSecond: sandbox.summary().maxPerSecond,
