@@ -3,39 +3,48 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { promisify } from "node:util";
 import { brotliDecompress, gunzip, inflate, inflateRaw } from "node:zlib";
+import type { BodyRoom, Holder } from "./body-room.ts";
 
 export type BodyResult =
   | { kind: "whole"; bytes: Uint8Array }
   | { kind: "too_large" }
   /** Not one of ours, or the bytes are not what the header says. */
   | { kind: "unsupported_encoding" }
-  /** Other senders' unfinished bodies hold all the memory there is for them. */
+  /** Unfinished bodies hold all the memory there is for them, or for those of its address. */
   | { kind: "no_room" }
   /** The sender went away; nobody waits for an answer. */
   | { kind: "aborted" };
 
-/** Enough for 100 senders that stop in the middle of 2.5 MB; without it, some hundred slow ones could end the process. */
-const MAX_UNFINISHED_BYTES = 256_000_000;
 const NOTHING = new Uint8Array(0);
+/** Twice libuv's four threads: a thread never waits for us, and a brotli window of 16 MB exists eight times at most. */
+const MAX_INFLATING = 8;
+/** A few milliseconds each at worst, four at a time: the last one waits about a second. Strangers may fill half. */
+const MAX_WAITING = 1000;
 
-export type BodyReader = (incoming: IncomingMessage, outgoing: ServerResponse) => Promise<BodyResult>;
+/** `holder`: whose share of the room the body is counted against. */
+export type BodyReader = (
+  incoming: IncomingMessage,
+  outgoing: ServerResponse,
+  holder: Holder,
+) => Promise<BodyResult>;
 
-export function createBodyReader({ limitBytes }: { limitBytes: number }): BodyReader {
-  let unfinishedBytes = 0;
+export function createBodyReader({ limitBytes, room }: { limitBytes: number; room: BodyRoom }): BodyReader {
+  const waiting: (() => void)[] = [];
+  let inflating = 0;
 
-  return async (incoming, outgoing) => {
+  return async (incoming, outgoing, holder) => {
     const { "content-length": length, "content-encoding": encoding } = incoming.headers;
     if (length !== undefined && Number(length) > limitBytes) return { kind: "too_large" };
     const decode = decoderOf(encoding);
     if (decode === null) return { kind: "unsupported_encoding" };
     // Until now the sender was kept waiting with its body; see the `checkContinue` listener of the server.
     if (incoming.headers.expect !== undefined) outgoing.writeContinue();
-    const body = await receive(incoming);
+    const body = await receive(incoming, holder);
     if (body.kind !== "whole" || body.bytes.length === 0 || decode === AS_SENT) return body;
-    return await inflated(body.bytes, decode);
+    return await inflated(body.bytes, decode, holder);
   };
 
-  function receive(incoming: IncomingMessage): Promise<BodyResult> {
+  function receive(incoming: IncomingMessage, holder: Holder): Promise<BodyResult> {
     return new Promise((resolve) => {
       const chunks: Buffer[] = [];
       let bytes = 0;
@@ -43,17 +52,18 @@ export function createBodyReader({ limitBytes }: { limitBytes: number }): BodyRe
       const settle = (result: BodyResult): void => {
         if (settled) return;
         settled = true;
-        unfinishedBytes -= bytes;
+        room.giveBack(bytes, holder);
         resolve(result);
       };
       incoming.on("data", (chunk: Buffer) => {
         // What still comes after a refusal is read and thrown away, so that the sender gets to read the answer.
         if (settled) return;
-        bytes += chunk.length;
-        unfinishedBytes += chunk.length;
-        if (bytes > limitBytes) settle({ kind: "too_large" });
-        else if (unfinishedBytes > MAX_UNFINISHED_BYTES) settle({ kind: "no_room" });
-        else chunks.push(chunk);
+        if (bytes + chunk.length > limitBytes) settle({ kind: "too_large" });
+        else if (!room.take(chunk.length, holder)) settle({ kind: "no_room" });
+        else {
+          bytes += chunk.length;
+          chunks.push(chunk);
+        }
       });
       incoming.on("end", () => {
         const [first] = chunks;
@@ -64,12 +74,28 @@ export function createBodyReader({ limitBytes }: { limitBytes: number }): BodyRe
     });
   }
 
-  async function inflated(bytes: Uint8Array, decode: Decoder): Promise<BodyResult> {
+  /** A few bytes can become `limitBytes`, for anybody who asks: only so many at a time, and each with room for all. */
+  async function inflated(bytes: Uint8Array, decode: Decoder, holder: Holder): Promise<BodyResult> {
+    const mayWait = holder === null ? MAX_WAITING : MAX_WAITING / 2;
+    if (waiting.length >= mayWait || !room.take(bytes.length, holder)) return { kind: "no_room" };
+    if (inflating < MAX_INFLATING) inflating += 1;
+    else await new Promise<void>((goOn) => waiting.push(goOn));
     try {
-      return { kind: "whole", bytes: await decode(bytes, { maxOutputLength: limitBytes }) };
-    } catch (error) {
-      const overLimit = error instanceof Error && "code" in error && error.code === "ERR_BUFFER_TOO_LARGE";
-      return { kind: overLimit ? "too_large" : "unsupported_encoding" };
+      // Out of nobody's share: it ends by itself in milliseconds, whatever its sender does.
+      if (!room.take(limitBytes, null)) return { kind: "no_room" };
+      try {
+        return { kind: "whole", bytes: await decode(bytes, { maxOutputLength: limitBytes }) };
+      } catch (error) {
+        const overLimit = error instanceof Error && "code" in error && error.code === "ERR_BUFFER_TOO_LARGE";
+        return { kind: overLimit ? "too_large" : "unsupported_encoding" };
+      } finally {
+        room.giveBack(limitBytes, null);
+      }
+    } finally {
+      room.giveBack(bytes.length, holder);
+      const next = waiting.shift();
+      if (next) next();
+      else inflating -= 1;
     }
   }
 }

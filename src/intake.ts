@@ -6,6 +6,7 @@ import {
   type Credentials,
   type Handshake,
   type Message,
+  type MessageHead,
   type Proof,
   read,
 } from "./adapters/adapter.ts";
@@ -110,6 +111,8 @@ export interface Intake {
   accept(source: Source, message: Message): Promise<IntakeResult>;
   /** For a message that was proven when it came: out of the spool. */
   acceptProven(source: Source, message: Message): Promise<IntakeResult>;
+  /** Why a message is refused whatever its body says, counted; null when it may still be accepted. */
+  refuseByHead(source: Source, head: MessageHead): IntakeResult | null;
   /** A message the way in itself turned down, by size or method: counted, never read. */
   refuse(source: Source, reason: RefusalReason): void;
 }
@@ -118,21 +121,31 @@ export function createIntake({ keep, events }: { keep: Keep; events: IntakeEvent
   const assembler = createAssembler();
 
   async function accept(source: Source, message: Message): Promise<IntakeResult> {
+    const { proof, credentials } = source;
+    return (
+      refusedBy(source, () => proof?.prove(message, credentials) ?? null) ?? acceptProven(source, message)
+    );
+  }
+
+  function refuseByHead(source: Source, head: MessageHead): IntakeResult | null {
+    const { proof, credentials } = source;
+    return refusedBy(source, () => proof?.beforeBody?.(head, credentials) ?? null);
+  }
+
+  function refusedBy(source: Source, prove: () => string | null): IntakeResult | null {
     let why: string | null;
     try {
-      why = source.proof?.prove(message, source.credentials) ?? null;
+      why = prove();
     } catch (error) {
       // Nobody knows who sent it, so it may not fill the quarantine: that is for proven senders.
       const requestId = randomUUID();
       events.intakeFailed({ source: source.name, requestId, error, quarantined: false });
       return { kind: "failed", requestId, quarantined: false };
     }
-    if (why !== null) {
-      keep.refuse(source.name, "unproven");
-      events.messageRefused({ source: source.name, reason: "unproven", why });
-      return { kind: "refused", reason: "unproven" };
-    }
-    return acceptProven(source, message);
+    if (why === null) return null;
+    keep.refuse(source.name, "unproven");
+    events.messageRefused({ source: source.name, reason: "unproven", why });
+    return { kind: "refused", reason: "unproven" };
   }
 
   async function acceptProven(source: Source, message: Message): Promise<IntakeResult> {
@@ -218,7 +231,7 @@ export function createIntake({ keep, events }: { keep: Keep; events: IntakeEvent
     events.messageRefused({ source: source.name, reason, why: reason });
   }
 
-  return { accept, acceptProven, refuse };
+  return { accept, acceptProven, refuseByHead, refuse };
 }
 
 /** Where proofs travel encoded, so that the secret's own text does not show: Basic, signatures, session cookies. */

@@ -7,7 +7,8 @@ import type { AddressInfo } from "node:net";
 import { getRequestListener, type HttpBindings } from "@hono/node-server";
 import { Hono } from "hono";
 import type { Dispatcher } from "undici";
-import type { Handshake, Message, Reply } from "./adapters/adapter.ts";
+import type { Handshake, Message, MessageHead, Reply } from "./adapters/adapter.ts";
+import { createBodyRoom } from "./body-room.ts";
 import { confirm } from "./confirm.ts";
 import type { Events } from "./events.ts";
 import { createBodyReader, readRest } from "./http-body.ts";
@@ -27,6 +28,8 @@ export interface WebhookParts {
     /** Of the body as sent and of the body inflated. */
     bodyLimitBytes: number;
     answerWithinMs: number;
+    /** Of all bodies that are not whole yet; a default that fits a small machine unless given. */
+    unfinishedBytes?: number;
   };
   trustedProxies: readonly string[];
   events: WebhookEvents;
@@ -44,7 +47,8 @@ const LATE = { kind: "late" } as const;
 
 export function createWebhookApp(parts: WebhookParts): WebhookApp {
   const { sources, intake, limits, events } = parts;
-  const readBody = createBodyReader({ limitBytes: limits.bodyLimitBytes });
+  const { bodyLimitBytes: limitBytes, unfinishedBytes: totalBytes } = limits;
+  const readBody = createBodyReader({ limitBytes, room: createBodyRoom({ limitBytes, totalBytes }) });
   const addressOf = createAddressReader(parts.trustedProxies);
 
   async function take(name: string, incoming: IncomingMessage, outgoing: ServerResponse): Promise<Response> {
@@ -60,8 +64,12 @@ export function createWebhookApp(parts: WebhookParts): WebhookApp {
       return answer(405, { error: "method_not_allowed" }, { allow: methods.join(", ") });
     }
     // Arrival for the age of what it says; the vendor's clock starts when it has sent the last byte.
-    const receivedAt = Date.now();
-    const body = method === "GET" ? EMPTY : await readBody(incoming, outgoing);
+    const head = headOf(incoming, method, Date.now());
+    // Before the body: a stranger shall cost neither the memory for one nor the time to inflate it.
+    const refused = intake.refuseByHead(source, head);
+    if (refused !== null) return reply(source, refused);
+    const holder = source.proof?.beforeBody ? null : (head.remoteAddress ?? "");
+    const body = method === "GET" ? EMPTY : await readBody(incoming, outgoing, holder);
     switch (body.kind) {
       case "too_large":
         intake.refuse(source, "too_large");
@@ -74,20 +82,14 @@ export function createWebhookApp(parts: WebhookParts): WebhookApp {
       case "aborted":
         return answer(400, { error: "incomplete" });
       case "whole":
-        return reply(source, await acceptInTime(source, messageOf(incoming, method, body.bytes, receivedAt)));
+        return reply(source, await acceptInTime(source, { ...head, body: body.bytes }));
       default:
         return body satisfies never;
     }
   }
 
-  function messageOf(
-    incoming: IncomingMessage,
-    method: string,
-    body: Uint8Array,
-    receivedAt: number,
-  ): Message {
-    const message: Message = {
-      body,
+  function headOf(incoming: IncomingMessage, method: string, receivedAt: number): MessageHead {
+    const head: MessageHead = {
       receivedAt,
       method,
       headers: headersOf(incoming),
@@ -95,8 +97,8 @@ export function createWebhookApp(parts: WebhookParts): WebhookApp {
       retained: false,
     };
     const remoteAddress = addressOf(incoming);
-    if (remoteAddress !== undefined) message.remoteAddress = remoteAddress;
-    return message;
+    if (remoteAddress !== undefined) head.remoteAddress = remoteAddress;
+    return head;
   }
 
   async function acceptInTime(source: Source, message: Message): Promise<IntakeResult | typeof LATE> {

@@ -27,7 +27,7 @@ const PARTS: Record<string, Part> = {
   intake: { files: ["intake.ts", "assembler.ts"], from: ["adapters", "reading"] },
   "ways in": {
     files: [
-      ...["webhook.ts", "http-body.ts", "remote-address.ts", "confirm.ts"],
+      ...["webhook.ts", "http-body.ts", "body-room.ts", "remote-address.ts", "confirm.ts"],
       ...["mqtt.ts", "broker.ts", "arrivals.ts", "mqtt-frames.ts", "offer.ts", "topic.ts"],
       ...["poll.ts", "poll-cursor.ts", "pull-http.ts"],
     ],

@@ -57,6 +57,7 @@ function storage() {
   const intake: Intake = {
     accept: (_, message) => take(message, false),
     acceptProven: (_, message) => take(message, true),
+    refuseByHead: () => null,
     refuse: () => {},
   };
   return { state, intake };

@@ -1,6 +1,7 @@
 /** Webhooks over real HTTP: every row of the answer table, every bound, and that a bad sender harms nobody else. */
 
 import { once } from "node:events";
+import { type IncomingMessage, request } from "node:http";
 import { createServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import { connect, type Socket } from "node:net";
@@ -8,6 +9,7 @@ import { brotliCompressSync, deflateRawSync, deflateSync, gzipSync } from "node:
 import { Agent, buildConnector, fetch } from "undici";
 import { afterEach, describe, expect, test } from "vitest";
 import type { Adapter } from "../src/adapters/adapter.ts";
+import { sharedKey } from "../src/adapters/auth.ts";
 import { CannotKeep, type Source } from "../src/intake.ts";
 import {
   createWebhookApp,
@@ -76,6 +78,35 @@ async function talk(
   socket.write(text);
   await once(socket, "close");
   return received;
+}
+
+/** A source whose proof needs no body. */
+function headSource(name: string): Source {
+  return { ...plainSource(name), proof: sharedKey("x-key") };
+}
+
+/** Sends the beginning of a body and stops. */
+function stall(port: number, source: string, bytes: number, localAddress = "127.0.0.1"): Socket {
+  const socket = connect({ port, host: "127.0.0.1", localAddress });
+  socket.on("error", () => {});
+  closers.push(() => void socket.destroy());
+  socket.write(
+    `POST /webhooks/${source} HTTP/1.1\r\nHost: x\r\nX-Key: ${KEY}\r\nContent-Length: ${bytes + 1}\r\n\r\n`,
+  );
+  socket.write(" ".repeat(bytes));
+  return socket;
+}
+
+/** The status of one POST from an address of ours. */
+async function ask(
+  url: string,
+  { localAddress, body }: { localAddress: string; body: string },
+): Promise<number> {
+  const outgoing = request(url, { method: "POST", localAddress, agent: false, headers: { "x-key": KEY } });
+  outgoing.end(body);
+  const [response]: IncomingMessage[] = await once(outgoing, "response");
+  response?.resume();
+  return response?.statusCode ?? 0;
 }
 
 describe("the answer table", () => {
@@ -391,6 +422,76 @@ describe("bounds", () => {
     expect(await talk(server.port, head("/webhooks/who", 10), answered)).toMatch(/^HTTP\/1\.1 404 /);
     const invited = (text: string) => text.includes("100 Continue");
     expect(await talk(server.port, head("/webhooks/vans", 10), invited)).toMatch(/^HTTP\/1\.1 100 /);
+  });
+
+  test("who cannot prove itself by the head of its request is refused before its body", async () => {
+    const { server, keep, told } = await start({ sources: [headSource("vans"), plainSource("signed")] });
+    const begin = (path: string, key: string, headers = "") =>
+      `POST /webhooks/${path} HTTP/1.1\r\nHost: x\r\nX-Key: ${key}\r\n${headers}Content-Length: 90000\r\n\r\n{`;
+    const answered = (text: string) => /\r\n\r\n\{/.test(text);
+    expect(await talk(server.port, begin("vans", "wrong"), answered)).toMatch(/^HTTP\/1\.1 401 /);
+    expect(await talk(server.port, begin("vans", "wrong", "Expect: 100-continue\r\n"), answered)).toMatch(
+      /^HTTP\/1\.1 401 /,
+    );
+    expect(keep.refusals).toEqual(Array(2).fill({ source: "vans", reason: "unproven" }));
+    expect(told).toMatchObject(Array(2).fill({ event: "messageRefused", why: "wrong_proof" }));
+    // Where the proof covers the body, it has to be read first.
+    const invited = (text: string) => text.includes("100 Continue");
+    expect(await talk(server.port, begin("signed", "wrong", "Expect: 100-continue\r\n"), invited)).toMatch(
+      /^HTTP\/1\.1 100 /,
+    );
+  });
+
+  test("stalled bodies of one address leave room for others, and for the proven", async () => {
+    const { server, url } = await start({
+      sources: [headSource("vans"), plainSource("signed")],
+      // One address may hold one body of 100 kB, all strangers together 200 kB.
+      limits: { unfinishedBytes: 400_000 },
+    });
+    stall(server.port, "signed", 95_000);
+    const from = (localAddress: string, source: string) =>
+      ask(`${url}/webhooks/${source}`, { localAddress, body: pointText("van-1", 0).padEnd(20_000) });
+    await until(async () => (await from("127.0.0.1", "signed")) === 503, { what: "the share to be used up" });
+    expect(await from("127.0.0.2", "signed")).toBe(200);
+    expect(await from("127.0.0.1", "vans")).toBe(200);
+    stall(server.port, "signed", 95_000, "127.0.0.2");
+    await until(async () => (await from("127.0.0.3", "signed")) === 503, {
+      what: "the strangers' half to be used up",
+    });
+    expect(await from("127.0.0.3", "vans")).toBe(200);
+  });
+
+  test("inflating needs room for the largest result", async () => {
+    const { server, post } = await start({
+      sources: [headSource("vans")],
+      limits: { unfinishedBytes: 250_000 },
+    });
+    const zipped = () => post(gzipSync(pointText("van-1", 0)), { "content-encoding": "gzip" });
+    expect((await zipped()).status).toBe(200);
+    const stalled = [stall(server.port, "vans", 90_000), stall(server.port, "vans", 90_000)];
+    const full = await until(
+      async () => {
+        const response = await zipped();
+        return response.status === 503 ? response : null;
+      },
+      { what: "the room to be used up" },
+    );
+    expect(await full.json()).toEqual({ error: "no_room" });
+    for (const socket of stalled) socket.destroy();
+    await until(async () => (await zipped()).status === 200, { what: "the room to be free again" });
+  });
+
+  test("hundreds of bombs at once are inflated a few at a time, and each is answered", async () => {
+    const { post } = await start({ sources: [headSource("vans")] });
+    const bomb = brotliCompressSync(Buffer.alloc(90_000));
+    const headers = { "content-encoding": "br" };
+    const answers = Array.from({ length: 300 }, async () => (await post(bomb, headers)).status);
+    expect(
+      await (await post(gzipSync(pointText("van-1", 0)), { "content-encoding": "gzip" })).json(),
+    ).toMatchObject({
+      kept: 1,
+    });
+    expect(new Set(await Promise.all(answers))).toEqual(new Set([200]));
   });
 
   test("an undeclared length over the limit: 413 while it streams", async () => {

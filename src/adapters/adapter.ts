@@ -24,6 +24,9 @@ export interface Message {
   remoteAddress?: string;
 }
 
+/** What is known of a message before its body is read. */
+export type MessageHead = Omit<Message, "body">;
+
 /** What a source is configured with to prove its senders. */
 export interface Credentials {
   /** One, or two while the secret is being rotated. Never logged. */
@@ -43,6 +46,8 @@ export interface Proof {
   needs: readonly ("secrets" | "username" | "header" | "allow")[];
   /** Null when proven, else why not, in a short snake-case word. */
   prove(message: Message, credentials: Credentials): string | null;
+  /** The same answer from less, where the body is no part of the proof: a stranger's body is then not even read. */
+  beforeBody?(head: MessageHead, credentials: Credentials): string | null;
 }
 
 /** What the adapter may look at beside the payload. */

@@ -2,40 +2,50 @@
 
 import { createHmac, hash, timingSafeEqual } from "node:crypto";
 import ipaddr from "ipaddr.js";
-import type { Credentials, Message, Proof } from "./adapter.ts";
+import type { Credentials, Message, MessageHead, Proof } from "./adapter.ts";
+
+/** A proof to which the body adds nothing, so that it is the same before and after it. */
+function headProof({
+  prove,
+  ...proof
+}: Pick<Proof, "name" | "needs"> & {
+  prove(head: MessageHead, credentials: Credentials): string | null;
+}): Proof {
+  return { ...proof, prove, beforeBody: prove };
+}
 
 /** The bare secret in a header the vendor chose. */
 export function sharedKey(header: string): Proof {
   const name = header.toLowerCase();
-  return {
+  return headProof({
     name: "shared-key",
     needs: ["secrets"],
     prove: ({ headers }, { secrets }) => proveText(headers[name], secrets),
-  };
+  });
 }
 
 /** The bare secret in a header the customer chose. */
 export function customHeader(): Proof {
-  return {
+  return headProof({
     name: "custom-header",
     needs: ["secrets", "header"],
     prove: ({ headers }, { secrets, header }) =>
       proveText(header === undefined ? undefined : headers[header.toLowerCase()], secrets),
-  };
+  });
 }
 
 /** `Authorization: Bearer <secret>` (RFC 6750). */
 export function bearer(): Proof {
-  return {
+  return headProof({
     name: "bearer",
     needs: ["secrets"],
     prove: ({ headers }, { secrets }) => proveText(afterScheme(headers, "bearer"), secrets),
-  };
+  });
 }
 
 /** `Authorization: Basic <user:secret in base64>` (RFC 7617). */
 export function basic(): Proof {
-  return {
+  return headProof({
     name: "basic",
     needs: ["username", "secrets"],
     prove: ({ headers }, { username, secrets }) => {
@@ -48,7 +58,7 @@ export function basic(): Proof {
         secrets.filter(isUsable).map((secret) => Buffer.from(`${username}:${secret}`)),
       );
     },
-  };
+  });
 }
 
 /** What a signature looks like; without `header` the configuration names it. */
@@ -123,7 +133,7 @@ function keyOf(secret: string): Buffer[] {
 
 /** The secret as `?token=` in the URL, for vendors that can send nothing else. */
 export function urlToken(): Proof {
-  return {
+  return headProof({
     name: "url-token",
     needs: ["secrets"],
     prove: ({ query }, { secrets }) => {
@@ -134,12 +144,12 @@ export function urlToken(): Proof {
         secrets.filter(isUsable).map((secret) => Buffer.from(secret)),
       );
     },
-  };
+  });
 }
 
 /** The address the message comes from, for vendors that can send no secret at all. */
 export function addressList(): Proof {
-  return {
+  return headProof({
     name: "address-list",
     needs: ["allow"],
     prove: ({ remoteAddress }, { allow = [] }) => {
@@ -147,7 +157,7 @@ export function addressList(): Proof {
       const address = ipaddr.process(remoteAddress);
       return rangesOf(allow).some((range) => isWithin(address, range)) ? null : "wrong_proof";
     },
-  };
+  });
 }
 
 type Range = readonly [ipaddr.IPv4 | ipaddr.IPv6, number];

@@ -334,6 +334,17 @@ function expectProof(proof: Proof, message: Message, given: FixtureProof): void 
   expect(proof.prove(proven, credentials)).toBeNull();
   // Missing altogether.
   expect(proof.prove(message, credentials)).toMatch(/^[a-z_]+$/);
+  if (proof.beforeBody) {
+    // It would refuse what `prove` accepts, or read what `prove` refuses.
+    const { body: _, ...head } = proven;
+    expect(proof.beforeBody(head, credentials)).toBeNull();
+    expect(
+      proof.beforeBody({ ...head, headers: {}, query: {}, remoteAddress: "" }, credentials),
+    ).not.toBeNull();
+  }
+  expect(proof.beforeBody === undefined, "waits for the body only to sign it").toBe(
+    proof.name.startsWith("hmac-"),
+  );
   // What the configuration must give is needed.
   for (const need of proof.needs) {
     const { [need]: _, ...rest } = credentials;
