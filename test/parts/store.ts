@@ -70,6 +70,8 @@ export async function startStores(): Promise<{
     for (const [name, change] of Object.entries(options.moreSources ?? {})) {
       sources.set(name, { ...source, ...change, name });
     }
+    // A Redis that has never seen a request is waited for; here nothing was sent before.
+    for (const { scope } of destinations.values()) db.rpush(`${scope}:slots`, 0).catch(() => {});
     const routes = createRoutes({ destinations, sources, mapping: options.mapping ?? null });
     const quarantine = createQuarantine(db);
     // Nothing is ever woken here; status asks for the counts.
