@@ -21,7 +21,7 @@ import type { BatchName } from "./jobs.ts";
 import { keys } from "./keys.ts";
 import { encodeEntry } from "./ledger.ts";
 import { type BufferRecord, decodeRecord } from "./record.ts";
-import { settle } from "./settle.ts";
+import { type SettleRequest, type SettleResult, settle } from "./settle.ts";
 import { type Fate, notSent, type Settlement, settlementOf } from "./settlement.ts";
 
 export interface DeliveryOptions {
@@ -46,6 +46,10 @@ interface Load {
  * `slotUsedLate` to be heard: the second of the window, less this and the time slots are given ahead.
  */
 const MAX_LATE_MS = 250;
+/** Redis is restarted or failed over within this time; after it the batch is sent once more by whoever finds it. */
+const SETTLE_PATIENCE_MS = 60_000;
+/** Sooner than a sweep or a stalled job gives the batch to somebody else, once Redis is back. */
+const SETTLE_AGAIN_MS = 250;
 /** Records of batches this process cut, until their job comes by: saves reading them again. */
 const MAX_HANDED_OVER = 500;
 
@@ -205,7 +209,7 @@ export function createDelivery(options: DeliveryOptions) {
       records,
       fates,
     );
-    const result = await settle(redis, destination, {
+    const result = await settlePatiently(destination, {
       batchId: name.batchId,
       lane: name.lane,
       token,
@@ -233,6 +237,25 @@ export function createDelivery(options: DeliveryOptions) {
         reason: "refused_everything",
         untilMs: null,
       });
+    }
+  }
+
+  /**
+   * What ServiceTitan said is worth waiting for a Redis that cannot hear it: an unsettled batch is sent once more. The
+   * token keeps a second settlement from changing anything, whether the first one came through or another holds the batch.
+   */
+  async function settlePatiently(
+    destination: QueueDestination,
+    request: SettleRequest,
+  ): Promise<SettleResult> {
+    const deadline = performance.now() + SETTLE_PATIENCE_MS;
+    for (;;) {
+      try {
+        return await settle(redis, destination, request);
+      } catch (error) {
+        if (performance.now() > deadline) throw error;
+      }
+      await sleep(SETTLE_AGAIN_MS);
     }
   }
 

@@ -1,0 +1,39 @@
+/** ServiceTitan has answered and Redis cannot hear it: the settlement waits, and the pings are not sent once more. */
+
+import { afterEach, expect, it } from "vitest";
+import { type Line, readingOf, startLine } from "../parts/line.ts";
+import { until } from "../parts/wait.ts";
+
+let line: Line;
+afterEach(() => line.close());
+
+/** Half the answer is this late: time to break Redis between the request and its settlement. */
+const ANSWER_S = 1;
+/** Port 1 belongs to nobody, so Redis becomes the replica of a master that is not there, and takes no writes. */
+const NOBODY = ["127.0.0.1", 1] as const;
+
+it.each([
+  {
+    what: "read-only",
+    breakIt: async () => void (await line.db.replicaof(...NOBODY)),
+    mend: async () => void (await line.db.replicaof("NO", "ONE")),
+  },
+  {
+    what: "killed",
+    breakIt: async () => line.redis.kill("SIGKILL"),
+    mend: () => line.redis.restart(),
+  },
+])("Redis $what", async ({ breakIt, mend }) => {
+  line = await startLine();
+  line.sandbox.faults.set({ kind: "slow_body", seconds: ANSWER_S, times: 1 });
+  await line.keep([readingOf("van-1", 1)]);
+  await until(() => line.sandbox.summary().accepted === 1, { what: "the ping to be accepted" });
+  await breakIt();
+  const answeredAt = Date.now() + ANSWER_S * 1000;
+  // Some attempts to settle fail.
+  await until(() => Date.now() > answeredAt + 1000, { what: "the answer, which Redis cannot be told" });
+  await mend();
+  expect(await line.empty()).toMatchObject({ kept: 1, delivered: 1 });
+  expect(line.sandbox.summary()).toMatchObject({ accepted: 1, requests: 1 });
+  expect(await line.parted()).toEqual([]);
+});
