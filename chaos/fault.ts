@@ -18,8 +18,10 @@ export interface Fault {
   mayRepeat: boolean;
   /** With two gateways, what befalls one must be made up for by the other without waiting for it to be healed. */
   recoverFrom: "injection" | "healing";
-  /** A wait that the fault itself asked for. */
+  /** Time to recover that the fault itself takes: a Retry-After, or a request that goes on hanging until its timeout. */
   allowanceMs?: number;
+  /** Requests that it may hold back and let go all at once: nobody can undo that a request has been made. */
+  heldBack?: number;
   /** Lasts long, so that locks and leases run out. */
   long?: true;
   inject(stage: Stage, turn: Turn): Promise<void> | void;

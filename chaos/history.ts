@@ -50,8 +50,10 @@ export interface Episode {
   endedAt: number;
   /** Moment from which every unit must be heard of again. */
   recoverFrom: number;
-  /** Time to recover that was asked for by a Retry-After. */
+  /** Time to recover that the fault itself takes: a Retry-After, or a request that goes on hanging until its timeout. */
   allowanceMs: number;
+  /** Requests that the network may have held back and let go all at once. */
+  heldBack: number;
   /** Leaves requests accepted but not settled, so these may be sent once more. */
   mayRepeat: boolean;
   /** A gateway died while the sandbox had a request of its under way. */

@@ -179,19 +179,22 @@ function explains(episode: Episode, firstAt: number, againAt: number): boolean {
 }
 
 function judgeRate(
-  { arrivals, ratePerSecond }: History,
+  { arrivals, episodes, ratePerSecond }: History,
   figuresAt: (at: number) => FaultFigures,
   violations: Violation[],
 ): void {
   let oldest = 0;
   arrivals.forEach(({ earliest, latest }, i) => {
     // Certainly within the second: even if the first came as early and the last as late as they may have.
-    while (latest - (arrivals[oldest]?.earliest ?? latest) >= 1000) oldest++;
+    while (latest - (arrivals[oldest]?.earliest ?? latest) >= 1000 && oldest < i) oldest++;
     const within = i - oldest + 1;
     const row = figuresAt(earliest);
     row.maxPerSecond = Math.max(row.maxPerSecond, within);
-    if (within <= ratePerSecond) return;
-    violations.push({ kind: "rate_exceeded", fault: row.fault, what: `${within} requests in a second` });
+    const letGo =
+      episodes.find(({ healedAt }) => healedAt <= latest && latest <= healedAt + 1000)?.heldBack ?? 0;
+    if (within <= ratePerSecond + letGo) return;
+    const overMs = Math.round(latest - (arrivals[oldest]?.earliest ?? latest));
+    violations.push({ kind: "rate_exceeded", fault: row.fault, what: `${within} requests in ${overMs} ms` });
   });
 }
 
@@ -212,10 +215,13 @@ function judgeRecovery(
     while ((byTime[from]?.at ?? Number.POSITIVE_INFINITY) < recoverFrom) from++;
     const silent = new Set(units);
     let recoveredAt: number | null = null;
+    let slowest = "";
     for (let i = from; silent.size > 0; i++) {
       const ping = byTime[i];
       if (!ping || ping.at > endedAt) break;
-      if (ping.fixTime >= recoverFrom && silent.delete(ping.unit)) recoveredAt = ping.at;
+      if (ping.fixTime < recoverFrom || !silent.delete(ping.unit)) continue;
+      recoveredAt = ping.at;
+      slowest = ping.unit;
     }
     const row = figuresOf(figures, name);
     if (silent.size > 0 || recoveredAt === null) {
@@ -227,7 +233,7 @@ function judgeRecovery(
     const tookMs = recoveredAt - recoverFrom;
     if (row.recoveryMs !== null) row.recoveryMs = Math.max(row.recoveryMs, tookMs);
     if (tookMs <= recoverWithinMs + allowanceMs) continue;
-    violations.push({ kind: "slow_recovery", fault: name, what: `${tookMs} ms` });
+    violations.push({ kind: "slow_recovery", fault: name, what: `${tookMs} ms for ${slowest}` });
   }
 }
 

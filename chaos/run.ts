@@ -9,16 +9,19 @@ import { type Gateway, RATE_PER_SECOND, type Stage, startStage } from "./stage.t
 
 export interface RunOptions {
   seed: string;
-  /** Each of the faults in turn until the time is over, and at least one of them. */
+  /** How long faults go on; at least one is injected. */
   forMs: number;
+  /** Ends earlier when each fault has been injected so many times. */
+  rounds?: number;
   faults: readonly Fault[];
   /** `short`: what lasts long lasts 3 s instead of 10 and more. */
   lengths: "short" | "full";
   appendfsync?: "everysec" | "always";
+  /** Default: what the design promises after every fault. */
+  recoverWithinMs?: number;
   told?(line: string): void;
 }
 
-/** What the design promises after every fault. */
 const RECOVER_WITHIN_MS = 5000;
 /** Nobody waits longer for one fault's end; the judge has it by then. */
 const GIVE_UP_MS = 30_000;
@@ -38,8 +41,9 @@ export async function run(options: RunOptions): Promise<History> {
     const episodes: Episode[] = [];
     const until = Date.now() + options.forMs;
     await untilHeardOf(stage, Date.now());
+    const most = (options.rounds ?? Number.POSITIVE_INFINITY) * options.faults.length;
     for (const fault of deck(options.faults, random.fork("deck"))) {
-      if (episodes.length > 0 && Date.now() > until) break;
+      if (episodes.length > 0 && (Date.now() > until || episodes.length >= most)) break;
       const turn = random.fork(`turn ${episodes.length}`);
       await pause(turn.between(...REST_MS));
       const episode = await strike(fault, stage, turn, options.lengths, episodes);
@@ -56,7 +60,7 @@ export async function run(options: RunOptions): Promise<History> {
     const { statuses } = stage.sandbox.summary();
     return {
       ratePerSecond: RATE_PER_SECOND,
-      recoverWithinMs: RECOVER_WITHIN_MS,
+      recoverWithinMs: options.recoverWithinMs ?? RECOVER_WITHIN_MS,
       issued: stage.generator.issued,
       accepted: stage.takings.accepted,
       arrivals: stage.takings.arrivals,
@@ -93,6 +97,7 @@ async function strike(
     endedAt: Number.POSITIVE_INFINITY,
     recoverFrom: Number.POSITIVE_INFINITY,
     allowanceMs: fault.allowanceMs ?? 0,
+    heldBack: fault.heldBack ?? 0,
     mayRepeat: fault.mayRepeat,
     killedUnderWay: false,
   };

@@ -41,7 +41,9 @@ export interface Stage {
 
 export const RATE_PER_SECOND = 20;
 /** ServiceTitan's slowest answer that is waited for: what hangs when a fault is healed ends this much later. */
-const REQUEST_TIMEOUT_MS = 2000;
+export const REQUEST_TIMEOUT_MS = 2000;
+/** Batches in flight at once. */
+export const LANES = 4;
 const MQTT_SOURCE = "trackers";
 
 export interface StageOptions {
@@ -82,6 +84,7 @@ export async function startStage({ random, appendfsync = "everysec" }: StageOpti
           destination: {
             ratePerSecond: RATE_PER_SECOND,
             maxBatchPings: 50,
+            lanes: LANES,
             maxBatchAgeMs: 100,
             maxAgeMs: 0,
             backfill: "deliver",

@@ -15,8 +15,11 @@ export interface Takings {
 }
 
 const LOOK_EVERY_MS = 100;
-/** A request that passed the proxy is seen one turn of the event loop later than it came, and a turn is begun by a timer. */
-const TURNS_BACK = 2;
+/**
+ * Turns of the event loop from a request's coming to its being noticed: accepted by the proxy, connected on to the
+ * sandbox, accepted there, passed on, read.
+ */
+const TURNS_BACK = 5;
 
 export function followTakings(sandbox: SandboxApi): Takings {
   const accepted: Accepted[] = [];

@@ -6,6 +6,9 @@ import type { Fault, Turn } from "../fault.ts";
 /** Within this time some request or message will be under way. */
 const UNDER_WAY_MS = [50, 600] as const;
 
+/** The other gateway may be the busier one; this one has its turn. */
+const SENDS_WITHIN_MS = 5000;
+
 const startAgain: Fault["heal"] = (_stage, { victim }) => victim.process.start();
 
 async function untilEnded({ victim }: Turn): Promise<void> {
@@ -31,6 +34,8 @@ export const GATEWAY_FAULTS: readonly Fault[] = [
       const { victim, random } = turn;
       // ServiceTitan takes what it gets; the answer never comes.
       victim.toSandbox.set({ kind: "deaf" });
+      const deadline = Date.now() + SENDS_WITHIN_MS;
+      while (victim.toSandbox.unanswered() === 0 && Date.now() < deadline) await pause(5);
       await pause(random.between(...UNDER_WAY_MS));
       if (victim.toSandbox.unanswered() > 0) turn.killedUnderWay();
       victim.process.kill("SIGKILL");

@@ -2,7 +2,7 @@
 
 import type { Fault } from "../fault.ts";
 import type { LinkState } from "../proxy.ts";
-import type { Gateway, Stage } from "../stage.ts";
+import { type Gateway, LANES, type Stage } from "../stage.ts";
 
 type Link = "toSandbox" | "toRedis";
 type Who = "one" | "all";
@@ -31,7 +31,7 @@ const HALF_BODY = 260;
 
 export const NETWORK_FAULTS: readonly Fault[] = [
   broken("network_cut_to_servicetitan", "toSandbox", "all", { kind: "cut" }),
-  broken("network_frozen_to_servicetitan", "toSandbox", "all", { kind: "frozen" }),
+  broken("network_frozen_to_servicetitan", "toSandbox", "all", { kind: "frozen" }, { heldBack: LANES }),
   broken("network_drips_from_servicetitan", "toSandbox", "all", { kind: "drip", bytes: 1, everyMs: 50 }),
   broken("network_half_a_head", "toSandbox", "all", { kind: "torn", afterBytes: HALF_HEAD }),
   broken("network_half_a_body", "toSandbox", "all", { kind: "torn", afterBytes: HALF_BODY }),

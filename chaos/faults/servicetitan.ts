@@ -3,6 +3,7 @@
 import type { FaultInput } from "../../src/sandbox/faults.ts";
 import type { Fault } from "../fault.ts";
 import { healed } from "../fault.ts";
+import { REQUEST_TIMEOUT_MS } from "../stage.ts";
 
 /** Seconds a 429 asks for. */
 const RETRY_AFTER_S = 2;
@@ -43,6 +44,8 @@ function refusing(kind: "poison" | "fail"): Fault {
 
 /** The sandbox takes the request, and its answer does not come through. */
 const SILENT = { mayRepeat: true } as const;
+/** What hangs goes on hanging after the fault is healed. */
+const HANGING = { allowanceMs: REQUEST_TIMEOUT_MS } as const;
 
 export const SERVICETITAN_FAULTS: readonly Fault[] = [
   throttling("seconds"),
@@ -50,9 +53,12 @@ export const SERVICETITAN_FAULTS: readonly Fault[] = [
   throttling("body"),
   answering("servicetitan_429", [{ kind: "throttle", hint: "none" }]),
   ...[500, 502, 503, 504].map((status) => answering(`servicetitan_${status}`, [{ kind: "status", status }])),
-  answering("servicetitan_hang", [{ kind: "hang" }]),
-  answering("servicetitan_hang_after_accepting", [{ kind: "hang", when: "after_accepting" }], SILENT),
-  answering("servicetitan_slow_body", [{ kind: "slow_body", seconds: 5 }], SILENT),
+  answering("servicetitan_hang", [{ kind: "hang" }], HANGING),
+  answering("servicetitan_hang_after_accepting", [{ kind: "hang", when: "after_accepting" }], {
+    ...SILENT,
+    ...HANGING,
+  }),
+  answering("servicetitan_slow_body", [{ kind: "slow_body", seconds: 5 }], { ...SILENT, ...HANGING }),
   answering("servicetitan_reset", [{ kind: "reset" }]),
   answering("servicetitan_reset_after_accepting", [{ kind: "reset", when: "after_accepting" }], SILENT),
   answering("servicetitan_unreadable", [{ kind: "unreadable" }], SILENT),
