@@ -2,11 +2,12 @@
 
 import { createHash, timingSafeEqual } from "node:crypto";
 import type { EventEmitter } from "node:events";
-import { type AddressInfo, createServer, type Socket } from "node:net";
+import { type AddressInfo, createServer, Socket } from "node:net";
 import { setTimeout as pause } from "node:timers/promises";
 import { createServer as createTlsServer } from "node:tls";
 import { Aedes, type Client, type PublishPacket } from "aedes";
 import type { Message } from "./adapters/adapter.ts";
+import { createLoginCap, createStrangerCap } from "./broker-caps.ts";
 import type { Events } from "./events.ts";
 import type { Intake, Source } from "./intake.ts";
 import { createFrameGuard } from "./mqtt-frames.ts";
@@ -42,6 +43,9 @@ export interface EmbeddedBrokerOptions {
 
 interface Limits {
   connections: number;
+  /** Of one address, without a login. */
+  strangersPerAddress: number;
+  connectionsPerLogin: number;
   /** For the TLS handshake, and from then to CONNECT. */
   loginWithinMs: number;
   /** Without any byte; for devices that ask for no keepalive. Others are cut off after 1.5 of theirs. */
@@ -53,6 +57,10 @@ interface Limits {
 const LIMITS: Limits = {
   // Some 20 kB each; a larger fleet has a broker of its own in front.
   connections: 10_000,
+  // Trackers of one mobile network share an address, and come all at once after an outage; a login takes them 0.1 s.
+  strangersPerAddress: 250,
+  // A fleet may share one login; a stolen one must not shut out all others.
+  connectionsPerLogin: 1000,
   loginWithinMs: 10_000,
   // A tracker in deep sleep reports once or twice a day, but over a new connection each time.
   idleMs: 3_600_000,
@@ -91,6 +99,8 @@ export async function startBroker(options: EmbeddedBrokerOptions): Promise<Embed
   const limits = { ...LIMITS, ...options.limits };
   const devices = new Map(options.devices.map((login) => [login.username, deviceOf(login, options.sources)]));
   const loggedIn = new WeakMap<object, Device>();
+  const strangers = createStrangerCap(limits.strangersPerAddress);
+  const logins = createLoginCap<Client>(limits.connectionsPerLogin);
   const order = createOfferOrder();
   const sockets = new Set<Socket>();
   const unread = new Set<Socket>();
@@ -124,6 +134,7 @@ export async function startBroker(options: EmbeddedBrokerOptions): Promise<Embed
       client.id = `${device.username}/${client.id}`;
       loggedIn.set(client, device);
       loggedIn.set(client.conn, device);
+      admitLogin(client, device);
       done(null, true);
     },
     authorizeSubscribe(client, _subscription, done) {
@@ -145,6 +156,15 @@ export async function startBroker(options: EmbeddedBrokerOptions): Promise<Embed
   // Its types leave this event out; without a listener it would end the process.
   const emitter: EventEmitter = aedes;
   emitter.on("error", (error: unknown) => events.failed({ where: "embedded broker", error }));
+
+  function admitLogin(client: Client, { username }: Device): void {
+    if (client.conn instanceof Socket) strangers.release(client.conn);
+    const oldest = logins.add(username, client);
+    client.conn.once("close", () => logins.remove(username, client));
+    if (oldest === null) return;
+    events.deviceRefused({ client: oldest.id, reason: "too_many_connections" });
+    oldest.close();
+  }
 
   /** Null when it may be acknowledged, else why the connection has to end. */
   async function take(client: Client, device: Device, packet: PublishPacket): Promise<Error | null> {
@@ -216,13 +236,21 @@ export async function startBroker(options: EmbeddedBrokerOptions): Promise<Embed
   }
 
   const { tls } = options;
-  const server =
+  const secure =
     tls === undefined
-      ? createServer(accept)
+      ? null
       : createTlsServer(
           { ...tls, requestCert: tls.ca !== undefined, handshakeTimeout: limits.loginWithinMs },
           accept,
         );
+  // In front of TLS, whose handshake costs the most of all a stranger can ask for.
+  const server = createServer((socket) => {
+    if (!strangers.admit(socket)) {
+      events.deviceRefused({ client: socket.remoteAddress ?? "", reason: "too_many_strangers" });
+      socket.destroy();
+    } else if (secure === null) accept(socket);
+    else secure.emit("connection", socket);
+  });
   server.maxConnections = limits.connections;
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);

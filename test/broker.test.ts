@@ -2,7 +2,8 @@
 
 import { once } from "node:events";
 import { connect as connectSocket } from "node:net";
-import mqtt, { type IClientOptions, type MqttClient } from "mqtt";
+import { connect as connectTls } from "node:tls";
+import mqtt, { type IClientOptions, MqttClient } from "mqtt";
 import mqttPacket, { type Packet } from "mqtt-packet";
 import { afterEach, expect, test } from "vitest";
 import { type EmbeddedBrokerEvents, type EmbeddedBrokerOptions, startBroker } from "../src/broker.ts";
@@ -271,6 +272,74 @@ test("no more connections than allowed", async () => {
   const extra = connectSocket(broker.port, "127.0.0.1");
   await once(extra.on("error", () => {}).resume(), "close");
   expect(broker.state().connections).toBe(1);
+});
+
+const TLS_TOO: [string, boolean][] = whyNotCertificates() === null ? [["TLS", true]] : [];
+
+test.each([["plain TCP", false], ...TLS_TOO])(
+  "one address cannot take all connections, over %s",
+  async (_, encrypted) => {
+    const authority = encrypted ? createAuthority() : null;
+    if (authority) closers.push(authority.remove);
+    const { broker, told } = await start({
+      limits: { strangersPerAddress: 3 },
+      ...(authority ? { tls: authority.sign("broker") } : {}),
+    });
+    const login = async (localAddress: string, clientId: string): Promise<MqttClient> => {
+      const to = { port: broker.port, host: "127.0.0.1", localAddress };
+      const client = new MqttClient(
+        () => (authority ? connectTls({ ...to, ca: authority.ca }) : connectSocket(to)),
+        {
+          username: "van-1",
+          password: "secret of van-1",
+          clientId,
+          reconnectPeriod: 0,
+        },
+      );
+      client.on("error", () => {});
+      closers.push(() => client.endAsync(true));
+      const answer = await Promise.race([once(client, "connect"), closing(client)]);
+      if (!answer) throw new Error("not let in");
+      return client;
+    };
+    // Who has logged in is no stranger any more, however many there are.
+    for (let i = 0; i < 5; i += 1) {
+      await login("127.0.0.1", `known-${i}`);
+    }
+    const silent = Array.from({ length: 3 }, () =>
+      connectSocket(broker.port, "127.0.0.1").on("error", () => {}),
+    );
+    closers.push(...silent.map((socket) => () => void socket.destroy()));
+    await Promise.all(silent.map((socket) => once(socket, "connect")));
+    const extra = connectSocket(broker.port, "127.0.0.1");
+    await once(extra.on("error", () => {}).resume(), "close");
+    expect(told).toContainEqual({
+      event: "deviceRefused",
+      client: "127.0.0.1",
+      reason: "too_many_strangers",
+    });
+    await login("127.0.0.2", "other");
+    for (const socket of silent) socket.destroy();
+    await until(() => login("127.0.0.1", "again"), { what: "room for the address" });
+  },
+);
+
+test("one login cannot take all connections: the oldest makes room", async () => {
+  const { device, told } = await start({ limits: { connectionsPerLogin: 2 } });
+  const first = await device("van-1", { clientId: "first" });
+  const closed = closing(first);
+  const second = await device("van-1", { clientId: "second" });
+  await device("van-2");
+  expect(told).toEqual([]);
+  const third = await device("van-1", { clientId: "third" });
+  await closed;
+  expect(told).toEqual([{ event: "deviceRefused", client: "van-1/first", reason: "too_many_connections" }]);
+  // Room that a connection leaves is room again.
+  await second.endAsync();
+  const fourth = await device("van-1", { clientId: "fourth" });
+  await third.publishAsync("van-1/pos", pointText("van-1", 0), { qos: 1 });
+  await fourth.publishAsync("van-1/pos", pointText("van-1", 1), { qos: 1 });
+  expect(told).toHaveLength(1);
 });
 
 test("closing lets what is under way be kept", async () => {

@@ -28,7 +28,7 @@ const PARTS: Record<string, Part> = {
   "ways in": {
     files: [
       ...["webhook.ts", "http-body.ts", "body-room.ts", "remote-address.ts", "confirm.ts"],
-      ...["mqtt.ts", "broker.ts", "arrivals.ts", "mqtt-frames.ts", "offer.ts", "topic.ts"],
+      ...["mqtt.ts", "broker.ts", "broker-caps.ts", "arrivals.ts", "mqtt-frames.ts", "offer.ts", "topic.ts"],
       ...["poll.ts", "poll-cursor.ts", "pull-http.ts"],
     ],
     from: ["intake", "adapters", "events", "network"],
