@@ -202,12 +202,13 @@ else
   end
   inTurns(function(line, share)
     local live, order = p .. ':live:' .. line, p .. ':liveorder:' .. line
-    local units, done = redis.call('LRANGE', order, 0, share - 1), {}
+    local units, done, taken = redis.call('LRANGE', order, 0, share - 1), {}, {}
     local records = hashValues(live, units)
     lookUp(records)
     for i, r in ipairs(records) do
-      -- False: the sweep let it go.
-      if r and not choose(r) then break end
+      -- False: the sweep let it go. It leaves the unit in the order, which may therefore name one twice.
+      if r and not taken[units[i]] and not choose(r) then break end
+      taken[units[i]] = true
       done[i] = units[i]
     end
     if #done > 0 then
