@@ -14,10 +14,16 @@ local function pairsOf(key)
   return map
 end
 local function add(map, source, n) map[source] = (map[source] or 0) + n end
-local function batchOf(id, lane)
-  local records = redis.call('LRANGE', p .. ':b:' .. id, 0, -1)
+local function countAll(records)
   for _, r in ipairs(records) do add(inFlight, sourceOf(r), 1) end
-  lane.inFlight = lane.inFlight + #records
+  return #records
+end
+-- What has left the lines of a lane: its batch, its pieces, and the suspects.
+local function inFlightOf(lane)
+  local batches, n = redis.call('LRANGE', p .. ':pieces:' .. lane, 0, -1), 0
+  batches[#batches + 1] = redis.call('HGET', p .. ':lane:' .. lane, 'batch') or nil
+  for _, batch in ipairs(batches) do n = n + countAll(redis.call('LRANGE', p .. ':b:' .. batch, 0, -1)) end
+  return n + countAll(redis.call('LRANGE', p .. ':suspects:' .. lane, 0, -1))
 end
 local lanes, configured = redis.call('SMEMBERS', p .. ':lanes'), {}
 for i = 2 + tonumber(ARGV[1]), #ARGV do configured[ARGV[i]] = true end
@@ -31,6 +37,7 @@ for _, lane in ipairs(lanes) do
       add(waiting, source, n)
       add(out.orphans, owner, n)
     end
+    add(out.orphans, owner, inFlightOf(lane))
   end
 end
 for i = 2 + tonumber(ARGV[1]), #ARGV do
@@ -60,13 +67,8 @@ for i = 2 + tonumber(ARGV[1]), #ARGV do
       if batch then
         l.batchId = batch
         l.cutAt = tonumber(redis.call('HGET', p .. ':bm:' .. batch, 'cutAt'))
-        batchOf(batch, l)
       end
-      for _, piece in ipairs(redis.call('LRANGE', p .. ':pieces:' .. lane, 0, -1)) do batchOf(piece, l) end
-      for _, r in ipairs(redis.call('LRANGE', p .. ':suspects:' .. lane, 0, -1)) do
-        add(inFlight, sourceOf(r), 1)
-        l.inFlight = l.inFlight + 1
-      end
+      l.inFlight = inFlightOf(lane)
       dest.lanes[#dest.lanes + 1] = l
     end
   end
