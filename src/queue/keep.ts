@@ -77,7 +77,7 @@ export function createKeep(options: KeepOptions): Keep & { drain(): Promise<void
           await writer(scope).add({
             source: source.name,
             receivedAt: entry.receivedAt,
-            bodyPrint: body && `${source.name}:${body}:${i}`,
+            bodyPrint: body && `${source.name}:${piecePrint(body, piece)}`,
             counters: i === pieces - 1 ? own : [],
             readings: readingsArgs(source, piece),
             readingCount: piece.length,
@@ -210,4 +210,14 @@ function bodyPrint(readings: readonly Reading[], body: Uint8Array): string {
     perDevice.set(deviceId, n);
   }
   return "";
+}
+
+/**
+ * Of what a piece holds, not of its number: when a message comes again, some of its readings may be too old by now or
+ * lead elsewhere, and those after them lie in other pieces than before.
+ */
+function piecePrint(body: string, piece: readonly RoutedReading[]): string {
+  const hash = createHash("sha256").update(body);
+  for (const { reading } of piece) hash.update(`${reading.deviceId}\0${reading.fixTime}\0`);
+  return hash.digest("base64url");
 }

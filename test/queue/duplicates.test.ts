@@ -1,6 +1,7 @@
 /** Which readings are taken for one that was kept before, and which are not. */
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { decodeRecord } from "../../src/queue/record.ts";
 import type { Reading } from "../../src/reading.ts";
 import { messageOf, readingOf } from "../parts/line.ts";
 import { startStores } from "../parts/store.ts";
@@ -96,6 +97,23 @@ describe("no duplicate", () => {
     const way = wayOf("a", 50);
     await store.keep.keep(messageOf(way, "vans"));
     expect(told(await store.keep.keep(messageOf(way, "trucks")))).toEqual({ kept: 50, duplicates: 0 });
+    expect(await store.parted()).toEqual([]);
+  });
+});
+
+describe("a message too long for one piece", () => {
+  it("loses no reading when its pieces shift between two attempts", async () => {
+    const store = stores.open();
+    const way = wayOf("a", 2500);
+    const body = Buffer.from("one body");
+    // The first attempt reached only its first piece.
+    await store.keep.keep(messageOf(way.slice(0, 2000), "vans", body));
+    // Meanwhile the first hundred have grown too old: reading 2,000 is in the first piece now.
+    const verdict = await store.keep.keep(messageOf(way.slice(100), "vans", body));
+    expect(verdict.kept).toBeGreaterThanOrEqual(500);
+    const newest = await store.db.lrange(`${store.scope}:q:acme|0|vans`, 2000, -1);
+    const fixTimes = new Set(newest.map((record) => decodeRecord(record).reading.fixTime));
+    expect(way.slice(2000).every(({ fixTime }) => fixTimes.has(fixTime))).toBe(true);
     expect(await store.parted()).toEqual([]);
   });
 });
