@@ -334,7 +334,7 @@ export function createEvents({ logger, registry }: { logger: Logger; registry: R
     },
     sweepFound(event) {
       swept.inc({ what: word(event.what) }, event.count);
-      tell("warn", "sweepFound", event);
+      tellSometimes("warn", "sweepFound", event.what, event);
     },
     auditParted: (event) => tellSometimes("error", "auditParted", event.source, event),
   };

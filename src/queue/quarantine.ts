@@ -5,19 +5,34 @@ import type { KeepEntry } from "../intake.ts";
 import { keys } from "./keys.ts";
 import { run, script } from "./lua.ts";
 
-/** ARGV: source, reason, receivedAt, problems, envelope, body. Counted and stored in one step. */
+/**
+ * ARGV: source, reason, receivedAt, problems, envelope, body, byte budget. Counted and stored in one step. The sweep
+ * keeps the budget too, but only once a second, in which one sender could write gigabytes. Returns how many of the
+ * oldest made room.
+ */
 const QUARANTINE = script(`
 local source, reason = ARGV[1], ARGV[2]
 local size = #ARGV[4] + #ARGV[5] + #ARGV[6] + 100
+local held, gone, budget = tonumber(redis.call('HGET', p .. ':sizes', 'quarantine')) or 0, 0, tonumber(ARGV[7])
+-- A bound per call, for a large message among small ones: Redis serves nobody else meanwhile.
+while held + size > budget and gone < 1000 do
+  local entry = redis.call('XRANGE', p .. ':quarantine', '-', '+', 'COUNT', 1)[1]
+  if not entry then break end
+  for f = 1, #entry[2], 2 do
+    if entry[2][f] == 'n' then held = held - tonumber(entry[2][f + 1]) end
+  end
+  redis.call('XDEL', p .. ':quarantine', entry[1])
+  gone = gone + 1
+end
 redis.call('XADD', p .. ':quarantine', '*', 'source', source, 'reason', reason, 'receivedAt', ARGV[3],
   'problems', ARGV[4], 'envelope', ARGV[5], 'body', ARGV[6], 'n', size)
-redis.call('HINCRBY', p .. ':sizes', 'quarantine', size)
+redis.call('HSET', p .. ':sizes', 'quarantine', held + size)
 count(source, 'messages', 1)
 count(source, 'malformed', 1)
 count(source, 'malformed:' .. reason, 1)
 redis.call('HSET', p .. ':n:' .. source, 'lastMessageAt', ARGV[3])
 writeCounts()
-return { 1 }
+return { gone }
 `);
 
 /** Names that could carry a proof which intake does not know by its value: Basic's text, a signature, a proxy's login. */
@@ -39,7 +54,15 @@ export interface QuarantinedMessage {
 
 export type Quarantine = ReturnType<typeof createQuarantine>;
 
-export function createQuarantine(redis: Redis) {
+export interface QuarantineOptions {
+  redis: Redis;
+  /** What may lie in one scope's quarantine. */
+  bytes: number;
+  /** The oldest messages made room for a new one. */
+  trimmed(event: { scope: string; count: number }): void;
+}
+
+export function createQuarantine({ redis, bytes, trimmed }: QuarantineOptions) {
   async function add(scope: string, source: string, { message, problems, reason }: Malformed): Promise<void> {
     const envelope = {
       method: message.method,
@@ -48,14 +71,18 @@ export function createQuarantine(redis: Redis) {
       headers: without(message.headers, SECRET_HEADER),
       query: without(message.query, SECRET_PARAMETER),
     };
-    await run(redis, QUARANTINE, scope, [
+    const [gone] = await run(redis, QUARANTINE, scope, [
       source,
       reason,
       message.receivedAt,
       JSON.stringify(problems),
       JSON.stringify(envelope),
       Buffer.from(message.body),
+      // Lua reads no infinity.
+      Number.isFinite(bytes) ? bytes : Number.MAX_SAFE_INTEGER,
     ]);
+    const count = Number(gone);
+    if (count > 0) trimmed({ scope, count });
   }
 
   /** The newest first. */

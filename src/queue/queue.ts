@@ -102,7 +102,11 @@ export function createQueue(options: QueueOptions): Queue {
   const failedAt = (where: string) => (error: unknown) => events.failed({ where, error });
 
   const routes = createRoutes({ destinations, sources, mapping: options.mapping });
-  const quarantine = createQuarantine(intakeRedis);
+  const quarantine = createQuarantine({
+    redis: intakeRedis,
+    bytes: options.budgets.find(({ name }) => name === "quarantine")?.bytes ?? Number.POSITIVE_INFINITY,
+    trimmed: ({ count }) => events.sweepFound({ what: "quarantine_without_room", count }),
+  });
   const delivery = createDelivery({
     redis: workRedis,
     client,

@@ -22,6 +22,7 @@ export interface StoreOptions {
   source?: Partial<QueueSource>;
   moreSources?: Record<string, Partial<QueueSource>>;
   mapping?: RoutesOptions["mapping"];
+  quarantineBytes?: number;
 }
 
 export interface Store {
@@ -39,6 +40,8 @@ export interface Store {
   cut(lane?: number): Promise<CutAnswer>;
   /** Asks until there is more to say than "again", and reads the batch; throws when there is none. */
   batch(lane?: number): Promise<{ id: string; records: BufferRecord[]; newFlags: string }>;
+  /** How many quarantined messages made room for others. */
+  quarantineTrimmed(): number;
   status(): Promise<QueueStatus>;
   account(): Promise<Accounting>;
   parted(): Promise<string[]>;
@@ -73,7 +76,14 @@ export async function startStores(): Promise<{
     // A Redis that has never seen a request is waited for; here nothing was sent before.
     for (const { scope } of destinations.values()) db.rpush(`${scope}:slots`, 0).catch(() => {});
     const routes = createRoutes({ destinations, sources, mapping: options.mapping ?? null });
-    const quarantine = createQuarantine(db);
+    let trimmed = 0;
+    const quarantine = createQuarantine({
+      redis: db,
+      bytes: options.quarantineBytes ?? Number.POSITIVE_INFINITY,
+      trimmed({ count }) {
+        trimmed += count;
+      },
+    });
     // Nothing is ever woken here; status asks for the counts.
     const jobs = createJobs({
       redis: db,
@@ -117,6 +127,7 @@ export async function startStores(): Promise<{
         const { id, records, newFlags } = answer.batch;
         return { id, newFlags, records: records.map(decodeRecord) };
       },
+      quarantineTrimmed: () => trimmed,
       status,
       account: async () => sumAccounting((await status()).sources),
       parted: async () => whatParted(await status()),

@@ -126,6 +126,26 @@ describe("expired pings behind a shut gate", () => {
     expect((await store.batch()).records).toHaveLength(10);
   });
 
+  it("and come again go out once", async () => {
+    const store = stores.open({ destination: { maxAgeMs: 20_000 } });
+    const receivedAt = Date.now() - 15_000;
+    const aging = Array.from({ length: 150 }, (_, i) => readingOf(`u${i}`, 18, { receivedAt }));
+    // Last in the order of units: the sweep finds it where the others have gone.
+    await store.add([readingOf("last", -60, { receivedAt }), ...aging]);
+    const first = await store.batch();
+    expect(first.records).toHaveLength(100);
+    const left = aging.filter(
+      ({ deviceId }) => !first.records.some(({ reading }) => reading.deviceId === deviceId),
+    );
+    sweep(store);
+    await until(async () => (await store.account()).expired === left.length, { what: "them to expire" });
+    await store.db.del(`${store.scope}:lane:acme|0`, `${store.scope}:b:${first.id}`);
+    await store.add(left.map(({ deviceId }) => readingOf(deviceId, 0)));
+    const units = (await store.batch()).records.map(({ unit }) => unit.unitId);
+    expect(units).toHaveLength(left.length + 1);
+    expect(new Set(units).size).toBe(units.length);
+  });
+
   it("leave the pieces of a refused batch too", async () => {
     const store = stores.open({ destination: { maxAgeMs: 3000 } });
     await store.add(fleet(4));
@@ -182,6 +202,19 @@ describe("a stream with a budget", () => {
     expect(quarantine.count + trimmed.reduce((sum, { noRoom }) => sum + noRoom, 0)).toBe(1000);
     expect(trimmed.every(({ stream, tooOld }) => stream === "quarantine" && tooOld === 0)).toBe(true);
     expect(await store.account()).toMatchObject({ messages: 1000, malformed: 1000 });
+    expect(await store.parted()).toEqual([]);
+  });
+
+  it("never holds more than it may, however fast they come", async () => {
+    const store = stores.open({ quarantineBytes: 50_000 });
+    await malformed(store, 400, 500);
+    const { quarantine } = await store.status();
+    expect(quarantine.bytes).toBeLessThanOrEqual(50_000);
+    expect(quarantine.count).toBeGreaterThan(50);
+    expect(quarantine.count + store.quarantineTrimmed()).toBe(400);
+    // What alone is larger than the budget is kept until the next comes.
+    await malformed(store, 1, 60_000);
+    expect((await store.status()).quarantine.count).toBe(1);
     expect(await store.parted()).toEqual([]);
   });
 
