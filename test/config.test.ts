@@ -202,7 +202,8 @@ describe("every problem at once, each with its place", () => {
       "http.port": "must be a number",
       "http.body_limit_bytes": "is not a setting; did you mean bodyLimitBytes?",
       "sources.Bad": expect.stringContaining("must be lower-case letters, digits and dashes"),
-      "sources.vans.vendor": "is not a known vendor; known are simple, choosy, radio, asked, token, topicless",
+      "sources.vans.vendor":
+        "is not a known vendor; known are simple, choosy, radio, asked, token, topicless",
       "sources.vans.destination": "names no destination of this configuration",
       "sources.trucks.auth": "is required: the source cannot prove its sender; simple offers shared-key",
       "destinations.acme.tenant": "must be the numeric tenant id, not the tenant's name",
