@@ -24,8 +24,11 @@ local wait, slot = takeSlot(math.min(rateOf(scopeGate, rate), rateOf(gate, rate)
 if slot then
   maySend(scopeGate, lane, probeMs)
   maySend(gate, lane, probeMs)
+  redis.call('HSET', p .. ':bm:' .. id, 'left', slot)
+  local state, reason, fails = unpack(redis.call('HMGET', scopeGate, 'state', 'reason', 'fails'))
   local out = answer('send', wait)
   out[#out + 1] = slot
+  out[#out + 1] = state == 'probing' and reason == 'timeout' and (tonumber(fails) or 0) % 16 > 0 and 1 or 0
   return out
 end
 return { 'wait', wait }
@@ -40,6 +43,13 @@ return {}
 /** Slots are given at most this far ahead: longer, and a pause or a newer ping could come between. */
 const HORIZON_MS = 250;
 
+/**
+ * After this long without an answer to a probe another lane may probe: so an outage in which requests hang is not found
+ * over only when one of them times out. After a timeout a probe itself gets no longer either, or every lane would hang in
+ * one; but each sixteenth gets the full time, for a ServiceTitan that has become slow.
+ */
+const PROBE_MS = 4000;
+
 /** What happened to a batch before; all zero for one that was just cut. */
 export interface BatchPast {
   /** It has been sent before and ServiceTitan did not say what became of these pings. */
@@ -52,7 +62,7 @@ export interface BatchPast {
 
 export type Leave =
   /** Send in `waitMs` and not before; later than the destination's `slotSlackMs` only if `slotUsedLate` is told. */
-  | { kind: "send"; waitMs: number; past: BatchPast; slot: number }
+  | { kind: "send"; waitMs: number; past: BatchPast; slot: number; timeoutMs: number }
   /** No slot soon: ask again after `waitMs`. */
   | { kind: "wait"; waitMs: number }
   /** A gate is shut: the batch goes back to the buffer. */
@@ -71,17 +81,21 @@ export async function askLeave(
   token: string,
   purpose: LeaveFor,
 ): Promise<Leave> {
-  const [kind, waitMs, asked, serverErrors, root, slot] = await run(redis, ATTEMPT, destination.scope, [
-    destination.name,
-    batch.lane,
-    batch.id,
-    token,
-    destination.ratePerSecond,
-    destination.windowMs,
-    purpose === "sending" ? HORIZON_MS : 0,
-    // A probe whose process died is given up when its request must have ended, connection and token included.
-    destination.target.requestTimeoutMs + 10_000,
-  ]);
+  const [kind, waitMs, asked, serverErrors, root, slot, isShort] = await run(
+    redis,
+    ATTEMPT,
+    destination.scope,
+    [
+      destination.name,
+      batch.lane,
+      batch.id,
+      token,
+      destination.ratePerSecond,
+      destination.windowMs,
+      purpose === "sending" ? HORIZON_MS : 0,
+      PROBE_MS,
+    ],
+  );
   const past = {
     asked: asked === "1",
     serverErrors: Number(serverErrors),
@@ -89,7 +103,16 @@ export async function askLeave(
   };
   switch (kind) {
     case "send":
-      return { kind, waitMs: Number(waitMs), past, slot: Number(slot) };
+      return {
+        kind,
+        waitMs: Number(waitMs),
+        past,
+        slot: Number(slot),
+        timeoutMs: Math.min(
+          destination.target.requestTimeoutMs,
+          Number(isShort) === 1 ? PROBE_MS : Number.POSITIVE_INFINITY,
+        ),
+      };
     case "wait":
       return { kind, waitMs: Number(waitMs) };
     case "closed":

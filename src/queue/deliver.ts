@@ -143,7 +143,8 @@ export function createDelivery(options: DeliveryOptions) {
         }
         return !missed;
       };
-      const made = await post(destination, load, prepared, { past: leave.past, mayLeave });
+      const { past, timeoutMs } = leave;
+      const made = await post(destination, load, prepared, { past, timeoutMs, mayLeave });
       if (missed) continue;
       const { attempt } = made;
       if (attempt && !renewed && attempt.tokenWasCached && deservesFreshToken(attempt)) {
@@ -167,7 +168,7 @@ export function createDelivery(options: DeliveryOptions) {
     destination: QueueDestination,
     { records, newFlags, order }: Load,
     prepared: Prepared,
-    { past, mayLeave }: { past: BatchPast; mayLeave: () => boolean },
+    { past, timeoutMs, mayLeave }: { past: BatchPast; timeoutMs: number; mayLeave: () => boolean },
   ): Promise<Sent> {
     const oldestWanted = Date.now() - destination.maxAgeMs;
     const sending = order.filter((i) => fixTimeAt(records, i) >= oldestWanted);
@@ -177,7 +178,10 @@ export function createDelivery(options: DeliveryOptions) {
     }
     const externalIds = idsOf(records, sending);
     const body = bodyOf(destination, records, newFlags, sending);
-    const attempt = await client.send(destination.target, prepared, body, externalIds, mayLeave);
+    const attempt = await client.send(destination.target, prepared, body, externalIds, {
+      timeoutMs,
+      mayLeave,
+    });
     const bytes = Buffer.byteLength(body);
     const settlement = settlementOf(attempt.outcome, { externalIds, past, bytes });
     return { sending, settlement, attempt, bytes };
@@ -225,10 +229,7 @@ export function createDelivery(options: DeliveryOptions) {
     }
     if (attempt) tellGates(events, destination, settlement);
     tellSettlement(events, destination, name, records, fates, settlement);
-    if (result.convicted > 0) {
-      const { convicted: pings } = result;
-      events.pingsDeadLettered({ ...named(name), pings, reason: "refused", message: settlement.refusal });
-    }
+    if (result.convicted.pings > 0) events.pingsDeadLettered({ ...named(name), ...result.convicted });
     if (result.refusedEverything) {
       events.gateChanged({
         scope: destination.scope,

@@ -44,6 +44,7 @@ export function scopePrefix(prefix: string, scope: string): string {
  * - `dest:<destination>`  hash: bytes waiting, learned byte cap, last outcome
  * - `gate`, `gate:<destination>`  hashes: whether the scope, or one destination, may send (see lua.ts)
  * - `slots`              list: the throttle's recent slots
+ * - `well`               string: when the latest request left that was answered well
  *
  * Afterwards
  * - `ledger`, `dead`, `quarantine`  streams; each entry's field `n` says what it counts towards the budget

@@ -74,10 +74,11 @@ local function rateOf(gate, rate)
   if state == 'ramping' then return math.max(1, math.min(rate, tonumber(ramp) or 1)) end
   return rate
 end
-local function opened(gate, holder, rate)
-  local state, probe, ramp, since = unpack(redis.call('HMGET', gate, 'state', 'probe', 'ramp', 'since'))
+local function opened(gate, rate)
+  local state, ramp, since = unpack(redis.call('HMGET', gate, 'state', 'ramp', 'since'))
   if not state then return end
-  if state == 'probing' and probe == holder then
+  -- Whoever it was that got through: an earlier probe may have been given up too soon.
+  if state == 'probing' then
     redis.call('HSET', gate, 'state', 'ramping', 'ramp', math.max(1, math.floor(rate / 10)), 'since', now)
     redis.call('HDEL', gate, 'probe', 'until', 'fails')
   elseif state == 'ramping' then

@@ -4,12 +4,12 @@ import { randomUUID } from "node:crypto";
 import type { Redis } from "ioredis";
 import type { QueueDestination } from "./destination.ts";
 import { run, script } from "./lua.ts";
-import type { GateChange, Settlement } from "./settlement.ts";
+import type { DeadLetterReason, GateChange, Settlement } from "./settlement.ts";
 
 /**
  * ARGV: destination, lane number, batch id, token, fates, accepted (1/0), per gate (scope, destination) the change,
- * reason and waitMs or "", then random in [0,1), ratePerSecond, byteCap or "", outcome label, ids of the two pieces,
- * what they carry (asked, serverErrors, root), refusal, ledger entry or "", ledger index lifetime in ms, number of
+ * reason and waitMs or "", then random in [0,1), ratePerSecond, byteCap or "", maxBatchBytes, outcome label, ids of the two pieces,
+ * what they carry (asked, serverErrors, root), refusal and what it makes of a suspect, ledger entry or "", ledger index lifetime in ms, number of
  * dead letters and, for each, its position in the batch (from 1), reason and message.
  *
  * A lone refused ping is a suspect. Once the destination has accepted another request it is heard a second time, alone;
@@ -17,7 +17,8 @@ import type { GateChange, Settlement } from "./settlement.ts";
  * the last piece is through, or three suspects have met no acceptance, it is the destination that refuses everything:
  * all of it goes back to the buffer and the destination's gate is shut.
  *
- * Returns {"fenced"} or {"settled", suspects dead-lettered, gate of the destination shut as refused_everything (1/0)}.
+ * Returns {"fenced"} or {"settled", suspects dead-lettered, gate of the destination shut as refused_everything (1/0),
+ * reason and message of those dead letters}.
  */
 const SETTLE = script(`
 local at = 0
@@ -25,9 +26,9 @@ local function take() at = at + 1; return ARGV[at] end
 local destination, laneNumber, id, token, fates, accepted = take(), take(), take(), take(), take(), take()
 local changes = {}
 for i = 1, 2 do changes[i] = { take(), take(), tonumber(take()) } end
-local random, rate, byteCap, label = tonumber(take()), tonumber(take()), take(), take()
+local random, rate, byteCap, maxBytes, label = tonumber(take()), tonumber(take()), take(), tonumber(take()), take()
 local pieceIds = { take(), take() }
-local asked, serverErrors, root, refusal = take(), take(), take(), take()
+local asked, serverErrors, root, refusal, suspicion = take(), take(), take(), take(), take()
 local ledger, indexLifetime = take(), take()
 local letters = {}
 for i = 1, tonumber(take()) do
@@ -39,7 +40,7 @@ local lane = destination .. '|' .. laneNumber
 local batchKey, metaKey, laneKey = p .. ':b:' .. id, p .. ':bm:' .. id, p .. ':lane:' .. lane
 local destKey, suspectsKey = p .. ':dest:' .. destination, p .. ':suspects:' .. lane
 local suspicionKey = p .. ':suspicion:' .. lane
-local heldToken, newFlags, ownRoot = unpack(redis.call('HMGET', metaKey, 'token', 'new', 'root'))
+local heldToken, newFlags, ownRoot, left = unpack(redis.call('HMGET', metaKey, 'token', 'new', 'root', 'left'))
 if heldToken ~= token then return { 'fenced' } end
 
 -- A probe that taught nothing about this gate is handed on, or everybody else would wait until it is given up.
@@ -73,7 +74,7 @@ for i, r in ipairs(redis.call('LRANGE', batchKey, 0, -1)) do
     count(sourceOf(r), 'expired', 1)
   elseif fate == 'q' then
     redis.call('RPUSH', suspectsKey, r)
-    redis.call('HSET', suspicionKey, 'refusal', refusal)
+    redis.call('HSET', suspicionKey, 'refusal', refusal, 'reason', suspicion)
   elseif fate == 'b' then
     back[#back + 1] = r
   else
@@ -128,23 +129,35 @@ redis.call('DEL', batchKey, metaKey)
 redis.call('HDEL', laneKey, 'batch', 'beat')
 
 local gateKeys = { p .. ':gate', p .. ':gate:' .. destination }
+local wellKey = p .. ':well'
+local well = tonumber(redis.call('GET', wellKey)) or 0
+left = tonumber(left) or now
+-- A request that hung says nothing any more when one that left after it was answered well.
+local stale = changes[1][2] == 'timeout' and left < well
+if changes[1][1] == 'opened' and left > well then redis.call('SET', wellKey, left) end
 for i, change in ipairs(changes) do
-  if change[1] == 'opened' then opened(gateKeys[i], lane, rate)
-  elseif change[1] == 'shut' then shut(gateKeys[i], change[2], change[3], random) end
+  if change[1] == 'opened' then opened(gateKeys[i], rate)
+  elseif change[1] == 'shut' and not (i == 1 and stale) then shut(gateKeys[i], change[2], change[3], random) end
 end
+local known = tonumber(redis.call('HGET', destKey, 'byteCap'))
 if byteCap ~= '' then
   -- A larger batch may have been under way when a lower cap was learned.
-  local known = tonumber(redis.call('HGET', destKey, 'byteCap'))
-  if not known or tonumber(byteCap) < known then redis.call('HSET', destKey, 'byteCap', byteCap) end
+  redis.call('HSET', destKey, 'byteCap', math.min(known or byteCap, byteCap), 'byteCapAt', now)
+elseif known and accepted == '1' and now - (tonumber(redis.call('HGET', destKey, 'byteCapAt')) or 0) >= 60000 then
+  -- Twice as much a minute after the last 413 or the last doubling: one request a minute is lost where the cap is real,
+  -- and where it was not it is gone in six.
+  if 2 * known < maxBytes then redis.call('HSET', destKey, 'byteCap', 2 * known, 'byteCapAt', now)
+  else redis.call('HDEL', destKey, 'byteCap', 'byteCapAt') end
 end
 if label ~= '' then redis.call('HSET', destKey, 'lastOutcome', label, 'lastOutcomeAt', now) end
 
-local convicted, everything = 0, 0
+local convicted, everything, why, reason = 0, 0, '', 'refused'
 local piecesKey = p .. ':pieces:' .. lane
 local suspects = redis.call('LRANGE', suspectsKey, 0, -1)
 if #suspects > 0 then
   local triedKey = p .. ':tried:' .. destination
-  local knownRoot, why = unpack(redis.call('HMGET', suspicionKey, 'root', 'refusal'))
+  local knownRoot
+  knownRoot, why, reason = unpack(redis.call('HMGET', suspicionKey, 'root', 'refusal', 'reason'))
   local started = tonumber(knownRoot) or tonumber(ownRoot) or acceptedSeq
   local function remember(r, root)
     -- A thousand are far more than are tried within ten minutes, unless nothing has been accepted for hours.
@@ -157,7 +170,7 @@ if #suspects > 0 then
   for i, tried in ipairs(hashValues(triedKey, suspects)) do
     local r = suspects[i]
     if tried and acceptedSeq > tonumber(tried) then
-      giveUp(r, 'refused', why)
+      giveUp(r, reason or 'refused', why)
       redis.call('HDEL', triedKey, r)
       freed = freed + #r
       convicted = convicted + 1
@@ -210,7 +223,7 @@ if ledger ~= '' then
   end
   redis.call('HINCRBY', p .. ':sizes', 'ledger', size)
 end
-return { 'settled', convicted, everything }
+return { 'settled', convicted, everything, reason or 'refused', why or '' }
 `);
 
 export interface SettleRequest {
@@ -227,7 +240,12 @@ export interface SettleRequest {
 
 export type SettleResult =
   /** Another process holds the batch now: nothing was changed. */
-  { kind: "fenced" } | { kind: "settled"; convicted: number; refusedEverything: boolean };
+  | { kind: "fenced" }
+  | {
+      kind: "settled";
+      convicted: { pings: number; reason: DeadLetterReason; message: string };
+      refusedEverything: boolean;
+    };
 
 /** Throws when Redis does not answer; the batch then stays as it is and is sent again by whoever finds it. */
 export async function settle(
@@ -248,6 +266,7 @@ export async function settle(
     Math.random(),
     destination.ratePerSecond,
     settlement.byteCap ?? "",
+    destination.maxBatchBytes,
     label,
     randomUUID(),
     randomUUID(),
@@ -255,15 +274,24 @@ export async function settle(
     pieces.serverErrors,
     pieces.root ?? "",
     settlement.refusal,
+    settlement.suspicion,
     ledger ?? "",
     // An hour's index lives until its last entry may go.
     ledgerMaxAgeMs + 3_600_000,
     settlement.deadLetters.length,
     ...settlement.deadLetters.flatMap(({ at, reason, message }) => [at + 1, reason, message]),
   ];
-  const [kind, convicted, everything] = await run(redis, SETTLE, destination.scope, args);
+  const [kind, pings, everything, reason, message] = await run(redis, SETTLE, destination.scope, args);
   if (kind === "fenced") return { kind: "fenced" };
-  return { kind: "settled", convicted: Number(convicted), refusedEverything: Number(everything) === 1 };
+  return {
+    kind: "settled",
+    convicted: {
+      pings: Number(pings),
+      reason: reason === "oversize" ? reason : "refused",
+      message: String(message),
+    },
+    refusedEverything: Number(everything) === 1,
+  };
 }
 
 function gateArgs(change: GateChange): (string | number)[] {

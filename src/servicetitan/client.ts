@@ -24,19 +24,26 @@ export interface Prepared {
   readonly tokenWasCached: boolean;
 }
 
+export interface Sending {
+  /** Less than the target's own where an answer is worth less than knowing soon that none comes. */
+  timeoutMs?: number;
+  /** Asked right before the request leaves. */
+  mayLeave?: () => boolean;
+}
+
 export interface Client {
   /** Gets a token. An attempt in its place says why there is none; no POST was made. */
   prepare(target: Target): Promise<Prepared | Attempt>;
   /**
-   * Posts `body`, a JSON array of the pings with these externalIds. Never rejects. `mayLeave` is asked right before the
-   * request leaves; after a no there was no attempt, and the one returned is to be thrown away.
+   * Posts `body`, a JSON array of the pings with these externalIds. Never rejects. After `mayLeave` said no there was no
+   * attempt, and the one returned is to be thrown away.
    */
   send(
     target: Target,
     prepared: Prepared,
     body: string,
     externalIds: readonly string[],
-    mayLeave?: () => boolean,
+    how?: Sending,
   ): Promise<Attempt>;
   /** Drops the token that was turned down, so that the next `prepare` gets a fresh one. */
   renew(target: Target, prepared: Prepared): void;
@@ -90,7 +97,7 @@ export function createClient({ proxy, now = Date.now }: ClientOptions): Client {
     { token, tokenWasCached }: Prepared,
     body: string,
     externalIds: readonly string[],
-    mayLeave: () => boolean = () => true,
+    { timeoutMs = target.requestTimeoutMs, mayLeave = () => true }: Sending = {},
   ): Promise<Attempt> {
     sent.add(token);
     const { origin, path } = addressOf(target);
@@ -104,7 +111,7 @@ export function createClient({ proxy, now = Date.now }: ClientOptions): Client {
         accept: "application/json",
       },
       body,
-      timeoutMs: target.requestTimeoutMs,
+      timeoutMs,
       mayLeave,
     });
     return { ...judge(exchanged, externalIds, target, token), tookMs: exchanged.tookMs, tokenWasCached };

@@ -106,10 +106,10 @@ describe("a request", () => {
     cleanups.push(server.close);
     const target = api.target({ apiUrl: server.url });
     const token = await prepared(target);
-    const stayed = await client.send(target, token, BODY, IDS, () => false);
+    const stayed = await client.send(target, token, BODY, IDS, { mayLeave: () => false });
     expect(stayed.outcome).toMatchObject({ kind: "unavailable" });
     expect(ports).toEqual([]);
-    await client.send(target, token, BODY, IDS, () => true);
+    await client.send(target, token, BODY, IDS, { mayLeave: () => true });
     expect(ports).toHaveLength(1);
     expect(server.connections()).toBe(1);
   });
