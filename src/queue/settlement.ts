@@ -37,6 +37,8 @@ export interface Settlement {
   pieces: { asked: boolean; serverErrors: number; root: string | "now" | null };
   /** Why a suspect was refused. */
   refusal: string;
+  /** What a suspect becomes when it is given up. */
+  suspicion: Extract<DeadLetterReason, "refused" | "oversize">;
   scope: GateChange;
   destination: GateChange;
   /** The request was accepted: evidence that the destination itself is well. */
@@ -71,6 +73,7 @@ export function settlementOf(outcome: Outcome, { externalIds, past, bytes }: Bat
     deadLetters: [],
     pieces: past,
     refusal: "",
+    suspicion: "refused",
     scope: { kind: "none" },
     destination: { kind: "none" },
     accepted: false,
@@ -120,12 +123,13 @@ export function settlementOf(outcome: Outcome, { externalIds, past, bytes }: Bat
     }
     case "oversize": {
       const scope = opened;
+      // Not given up at once: a gateway in front of ServiceTitan may answer 413 to everything for a while.
       if (externalIds.length === 1) {
-        const message = `a single ping of ${bytes} bytes is too large`;
-        return { ...base, fates: all("x"), deadLetters: [{ at: 0, reason: "oversize", message }], scope };
+        const refusal = `a single ping of ${bytes} bytes is too large`;
+        return { ...refused(base, all, past, refusal), suspicion: "oversize", scope };
       }
       const byteCap = Math.max(MIN_BYTE_CAP, Math.floor(bytes / 2));
-      return { ...base, decision: "halve", fates: halves(externalIds.length), scope, byteCap };
+      return { ...refused(base, all, past, ""), decision: "halve", scope, byteCap };
     }
     case "refused":
       return { ...refused(base, all, past, outcome.reason), scope: opened };
@@ -144,6 +148,7 @@ export function notSent({ externalIds, past }: Pick<BatchFacts, "externalIds" | 
     deadLetters: [],
     pieces: past,
     refusal: "",
+    suspicion: "refused",
     scope: { kind: "none" },
     destination: { kind: "none" },
     accepted: false,

@@ -3,6 +3,7 @@
 import { afterEach, describe, expect, it } from "vitest";
 import { type Api, everySuccess, startApi } from "../parts/api.ts";
 import { type Line, readingOf, startLine } from "../parts/line.ts";
+import { until } from "../parts/wait.ts";
 
 let line: Line;
 let api: Api | undefined;
@@ -145,5 +146,35 @@ describe("a batch that is too large", () => {
     const refused = line.sandbox.requests().filter(({ status }) => status === 413);
     expect(cap).toBeLessThanOrEqual(Math.min(...refused.map(({ bytes }) => bytes)) / 2);
     expect(await line.account()).toMatchObject({ delivered: 240, deadLettered: 0 });
+  });
+
+  it("on everything dead-letters nothing, and all is sent when it passes", async () => {
+    line = await startLine({ destination: { lanes: 1 } });
+    line.sandbox.faults.set({ kind: "byte_cap", bytes: 10 });
+    await line.keep(fleet(20));
+    await until(async () => (await line.statusOf()).gate.reason === "refused_everything", {
+      what: "the block",
+    });
+    expect(await line.account()).toMatchObject({ deadLettered: 0, kept: 20 });
+    line.sandbox.faults.set([]);
+    expect(await line.emptyInHaste()).toMatchObject({ delivered: 20, deadLettered: 0 });
+    expect(await line.parted()).toEqual([]);
+  });
+
+  it("is forgotten by and by: what is taken doubles a minute after it was learned", async () => {
+    line = await startLine({ destination: { lanes: 1 } });
+    const { db } = line;
+    const key = `${line.destination.scope}:dest:acme`;
+    const cap = async () => Number(await db.hget(key, "byteCap"));
+    await db.hset(key, "byteCap", 20_000, "byteCapAt", Date.now() - 50_000);
+    await line.keep(fleet(5));
+    await line.empty();
+    expect(await cap()).toBe(20_000);
+    for (const grown of [40_000, 0]) {
+      await db.hset(key, "byteCapAt", Date.now() - 61_000);
+      await line.keep(fleet(5, `g${grown}-`));
+      await line.empty();
+      expect(await cap()).toBe(grown);
+    }
   });
 });

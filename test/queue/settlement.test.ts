@@ -106,7 +106,13 @@ const TABLE: [what: string, outcome: Outcome, past: BatchPast, expected: Expecte
     "413",
     { kind: "oversize" },
     CUT,
-    { text: "1122", decision: "halve", scope: OPENED, byteCap: 4000, pieces: CUT },
+    {
+      text: "1122",
+      decision: "halve",
+      scope: OPENED,
+      byteCap: 4000,
+      pieces: { ...CUT, root: "now" },
+    },
   ],
   [
     "400",
@@ -161,10 +167,13 @@ describe("a single ping", () => {
     expect(settlement).toMatchObject({ decision: "suspect", fates: ["q"], deadLetters: [], refusal: "bad" });
   });
 
-  it("that is too large is a dead letter, and no cap is learned from it", () => {
+  it("that is too large is a suspect as well, and no cap is learned from it", () => {
     const settlement = settlementOf({ kind: "oversize" }, { ...one, past: CUT });
-    expect(settlement).toMatchObject({ fates: ["x"], byteCap: null });
-    expect(settlement.deadLetters).toMatchObject([{ at: 0, reason: "oversize" }]);
+    expect(settlement).toMatchObject({ fates: ["q"], deadLetters: [], byteCap: null });
+    expect(settlement).toMatchObject({
+      suspicion: "oversize",
+      refusal: expect.stringContaining("8000 bytes"),
+    });
   });
 
   it("that cannot be taken for a 500 is a suspect after three of them", () => {
