@@ -17,7 +17,7 @@ export type ContestantName = (typeof CONTESTANTS)[number];
 export const TOKEN = "bench-token-0123456789";
 export const TOPIC = "fleet/positions";
 /** Pings in one POST. */
-export const BATCH_PINGS = 500;
+const BATCH_PINGS = 500;
 /** POSTs under way at once: the gateway's lanes, the floor's loops. */
 const POSTS_IN_FLIGHT = 4;
 /** How long a batch that is not full waits for more. */

@@ -53,8 +53,6 @@ const SETTLE_AGAIN_MS = 250;
 /** Records of batches this process cut, until their job comes by: saves reading them again. */
 const MAX_HANDED_OVER = 500;
 
-export type Delivery = ReturnType<typeof createDelivery>;
-
 export function createDelivery(options: DeliveryOptions) {
   const { redis, client, destinations, events } = options;
   const handedOver = new Map<string, CutBatch>();

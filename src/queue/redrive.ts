@@ -1,7 +1,6 @@
 /** Finds dead letters and quarantined messages by what an operator knows of them, and sends them on their way again. */
 
 import type { Redis } from "ioredis";
-import type { KeepEntry } from "../intake.ts";
 import { externalIdOf } from "../servicetitan/ping.ts";
 import type { QueueDestination } from "./destination.ts";
 import { keys } from "./keys.ts";
@@ -147,9 +146,6 @@ export function createRedrive({ redis, destinations, lineOf, arrived }: RedriveO
 
   return { deadLetters, quarantined, revive, release };
 }
-
-/** A message of the quarantine as it came. */
-export type ReleasedMessage = Extract<KeepEntry, { kind: "malformed" }>["message"];
 
 function toLetter(entryId: Buffer, fields: readonly string[]): DeadLetter {
   const field = (name: string) =>

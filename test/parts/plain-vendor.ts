@@ -5,7 +5,7 @@ import { type Adapter, defineAdapter, type Proof } from "../../src/adapters/adap
 import { createIntake, type Intake, type IntakeEvents, type Keep, type Source } from "../../src/intake.ts";
 
 /** Proves by a header or, for senders that can set none, by `?token=`. */
-export const keyProof: Proof = {
+const keyProof: Proof = {
   name: "key",
   needs: ["secrets"],
   prove: ({ headers, query }, { secrets }) =>
@@ -21,7 +21,7 @@ const point = z.object({
   acc: z.number().optional(),
 });
 
-export const plainVendor: Adapter = defineAdapter({
+const plainVendor: Adapter = defineAdapter({
   vendor: "plain",
   docs: "made up for tests",
   evidence: "seen in code",
