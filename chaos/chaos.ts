@@ -3,7 +3,7 @@
 import { Command, InvalidArgumentError } from "commander";
 import { FAULTS } from "./faults/all.ts";
 import { judge } from "./judge.ts";
-import { table } from "./report.ts";
+import { jsonLines, table } from "./report.ts";
 import { run } from "./run.ts";
 
 const program = new Command("chaos")
@@ -12,7 +12,7 @@ const program = new Command("chaos")
   .option("--only <names>", "these faults only, parted by commas")
   .option("--short", "what lasts long lasts 3 s instead of 10 to 15")
   .option("--appendfsync <policy>", "of Redis: everysec or always", "everysec")
-  .option("--json", "the verdict as JSON")
+  .option("--json", "one JSON object per fault and line, the whole in the last")
   .action(async (options: Options) => {
     const faults = chosen(options.only);
     // Standard output belongs to the verdict.
@@ -27,9 +27,7 @@ const program = new Command("chaos")
       told,
     });
     const verdict = judge(history);
-    process.stdout.write(
-      options.json ? `${JSON.stringify({ seed: options.seed, ...verdict })}\n` : table(verdict),
-    );
+    process.stdout.write(options.json ? jsonLines(options.seed, verdict) : table(verdict));
     process.exitCode = verdict.violations.length === 0 ? 0 : 1;
   });
 

@@ -14,8 +14,8 @@ export interface Turn {
 
 export interface Fault {
   name: string;
-  /** Requests are accepted whose answers are lost, so they may be made once more. */
-  mayRepeat: boolean;
+  /** It leaves pings accepted but not settled, which are sent once more: so many at most. */
+  repeatsAtMost: number;
   /** With two gateways, what befalls one must be made up for by the other without waiting for it to be healed. */
   recoverFrom: "injection" | "healing";
   /** Time to recover that the fault itself takes: a Retry-After, or a request that goes on hanging until its timeout. */

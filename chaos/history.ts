@@ -54,8 +54,8 @@ export interface Episode {
   allowanceMs: number;
   /** Requests that the network may have held back and let go all at once. */
   heldBack: number;
-  /** Leaves requests accepted but not settled, so these may be sent once more. */
-  mayRepeat: boolean;
+  /** It leaves pings accepted but not settled, which are sent once more: so many at most. */
+  repeatsAtMost: number;
   /** A gateway died while the sandbox had a request of its under way. */
   killedUnderWay: boolean;
 }

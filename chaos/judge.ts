@@ -8,6 +8,7 @@ export type ViolationKind =
   | "altered"
   | "out_of_order"
   | "unexplained_repeat"
+  | "too_many_repeats"
   | "rate_exceeded"
   | "slow_recovery"
   | "identity_parted"
@@ -67,6 +68,7 @@ export function judge(history: History): Verdict {
 
   const firsts = new Map<string, Accepted>();
   const order = orderWatch();
+  const repeats = new Map<Episode, number>();
   let outOfOrderUnclear = 0;
   for (const ping of history.accepted) {
     const sent = issued.get(ping.id);
@@ -83,7 +85,9 @@ export function judge(history: History): Verdict {
     const first = firsts.get(ping.id);
     if (first) {
       figuresAt(ping.at).duplicated++;
-      if (!episodes.some((episode) => explains(episode, first.at, ping.at))) {
+      const cause = episodes.findLast((episode) => explains(episode, first.at, ping.at));
+      if (cause) repeats.set(cause, (repeats.get(cause) ?? 0) + 1);
+      else {
         const what = `${ping.id} again after ${ping.at - first.at} ms`;
         violations.push({ kind: "unexplained_repeat", fault: nameAt(ping.at), what });
       }
@@ -99,6 +103,11 @@ export function judge(history: History): Verdict {
     }
     row.outOfOrder++;
     violations.push({ kind: "out_of_order", fault: nameAt(ping.at), what: `${ping.id} after ${overtook}` });
+  }
+
+  for (const [{ name, repeatsAtMost }, count] of repeats) {
+    if (count <= repeatsAtMost) continue;
+    violations.push({ kind: "too_many_repeats", fault: name, what: `${count} of at most ${repeatsAtMost}` });
   }
 
   for (const each of issued.values()) {
@@ -175,7 +184,9 @@ function differenceOf(sent: Issued, got: Accepted): string | null {
 }
 
 function explains(episode: Episode, firstAt: number, againAt: number): boolean {
-  return episode.mayRepeat && firstAt <= episode.healedAt + AFTERMATH_MS && episode.injectedAt <= againAt;
+  return (
+    episode.repeatsAtMost > 0 && firstAt <= episode.healedAt + AFTERMATH_MS && episode.injectedAt <= againAt
+  );
 }
 
 function judgeRate(

@@ -1,4 +1,4 @@
-/** Writes a verdict for a person. */
+/** Writes a verdict, for a person or a program. */
 
 import type { Verdict } from "./judge.ts";
 
@@ -39,6 +39,14 @@ export function table(verdict: Verdict): string {
     summaryOf(verdict),
     "",
   ].join("\n");
+}
+
+/** One object per fault and line, and the whole in the last one. */
+export function jsonLines(seed: string, verdict: Verdict): string {
+  const { faults, total, evidence, outOfOrderUnclear, violations } = verdict;
+  const passed = violations.length === 0;
+  const closing = { seed, passed, ...total, outOfOrderUnclear, evidence, violations };
+  return [...faults, closing].map((line) => `${JSON.stringify(line)}\n`).join("");
 }
 
 function complaints(violations: Verdict["violations"]): string[] {

@@ -98,7 +98,7 @@ async function strike(
     recoverFrom: Number.POSITIVE_INFINITY,
     allowanceMs: fault.allowanceMs ?? 0,
     heldBack: fault.heldBack ?? 0,
-    mayRepeat: fault.mayRepeat,
+    repeatsAtMost: fault.repeatsAtMost,
     killedUnderWay: false,
   };
   episodes.push(episode);

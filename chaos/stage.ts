@@ -44,6 +44,9 @@ export const RATE_PER_SECOND = 20;
 export const REQUEST_TIMEOUT_MS = 2000;
 /** Batches in flight at once. */
 export const LANES = 4;
+const BATCH_PINGS = 50;
+/** Pings that may be with ServiceTitan when a gateway dies: all that it may tell a second time. */
+export const PINGS_IN_FLIGHT = LANES * BATCH_PINGS;
 const MQTT_SOURCE = "trackers";
 
 export interface StageOptions {
@@ -83,7 +86,7 @@ export async function startStage({ random, appendfsync = "everysec" }: StageOpti
           // Nothing expires and nothing is superseded, so everything that is owed must arrive.
           destination: {
             ratePerSecond: RATE_PER_SECOND,
-            maxBatchPings: 50,
+            maxBatchPings: BATCH_PINGS,
             lanes: LANES,
             maxBatchAgeMs: 100,
             maxAgeMs: 0,

@@ -9,14 +9,14 @@ const KEPT_WITHIN_MS = 1000;
 export const BROKER_FAULTS: readonly Fault[] = [
   {
     name: "broker_end",
-    mayRepeat: false,
+    repeatsAtMost: 0,
     recoverFrom: "healing",
     inject: ({ broker }) => broker.kill("SIGTERM"),
     heal: ({ broker }) => broker.restart(),
   },
   {
     name: "broker_freeze",
-    mayRepeat: false,
+    repeatsAtMost: 0,
     recoverFrom: "healing",
     long: true,
     inject: ({ broker }) => broker.kill("SIGSTOP"),
@@ -25,7 +25,7 @@ export const BROKER_FAULTS: readonly Fault[] = [
   {
     name: "broker_kill",
     // It comes back as it was when it last saved, and delivers again what it then had.
-    mayRepeat: true,
+    repeatsAtMost: Number.POSITIVE_INFINITY,
     recoverFrom: "healing",
     async inject({ broker, generator, takings, exempt, held }) {
       broker.kill("SIGSTOP");

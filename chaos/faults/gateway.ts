@@ -2,6 +2,7 @@
 
 import { setTimeout as pause } from "node:timers/promises";
 import type { Fault, Turn } from "../fault.ts";
+import { PINGS_IN_FLIGHT } from "../stage.ts";
 
 /** Within this time some request or message will be under way. */
 const UNDER_WAY_MS = [50, 600] as const;
@@ -18,7 +19,7 @@ async function untilEnded({ victim }: Turn): Promise<void> {
 export const GATEWAY_FAULTS: readonly Fault[] = [
   {
     name: "gateway_kill",
-    mayRepeat: true,
+    repeatsAtMost: PINGS_IN_FLIGHT,
     recoverFrom: "injection",
     async inject(_stage, turn) {
       turn.victim.process.kill("SIGKILL");
@@ -28,7 +29,7 @@ export const GATEWAY_FAULTS: readonly Fault[] = [
   },
   {
     name: "gateway_kill_between_post_and_settle",
-    mayRepeat: true,
+    repeatsAtMost: PINGS_IN_FLIGHT,
     recoverFrom: "injection",
     async inject(_stage, turn) {
       const { victim, random } = turn;
@@ -46,7 +47,7 @@ export const GATEWAY_FAULTS: readonly Fault[] = [
   },
   {
     name: "gateway_kill_between_keep_and_answer",
-    mayRepeat: true,
+    repeatsAtMost: PINGS_IN_FLIGHT,
     recoverFrom: "injection",
     async inject(_stage, turn) {
       const { victim, random } = turn;
@@ -59,9 +60,10 @@ export const GATEWAY_FAULTS: readonly Fault[] = [
     },
     heal: startAgain,
   },
+  // Beside its batches it wakes with messages in its sockets, which their senders have sent elsewhere long ago.
   {
     name: "gateway_freeze",
-    mayRepeat: true,
+    repeatsAtMost: 2 * PINGS_IN_FLIGHT,
     recoverFrom: "injection",
     long: true,
     inject: (_stage, { victim }) => victim.process.kill("SIGSTOP"),
@@ -69,7 +71,7 @@ export const GATEWAY_FAULTS: readonly Fault[] = [
   },
   {
     name: "gateway_freeze_under_way",
-    mayRepeat: true,
+    repeatsAtMost: 2 * PINGS_IN_FLIGHT,
     recoverFrom: "injection",
     long: true,
     async inject(_stage, { victim, random }) {
@@ -85,7 +87,7 @@ export const GATEWAY_FAULTS: readonly Fault[] = [
   },
   {
     name: "gateway_end",
-    mayRepeat: false,
+    repeatsAtMost: 0,
     recoverFrom: "injection",
     async inject(_stage, turn) {
       turn.victim.process.kill("SIGTERM");

@@ -13,7 +13,7 @@ function broken(name: string, link: Link, who: Who, state: LinkState, more: Part
     (who === "all" ? gateways : [victim]).map((gateway) => gateway[link]);
   return {
     name,
-    mayRepeat: true,
+    repeatsAtMost: Number.POSITIVE_INFINITY,
     recoverFrom: who === "all" ? "healing" : "injection",
     inject(stage, { victim }) {
       for (const proxy of linksOf(stage, victim)) proxy.set(state);

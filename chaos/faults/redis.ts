@@ -16,7 +16,7 @@ async function untilWritten({ db }: Stage): Promise<void> {
 export const REDIS_FAULTS: readonly Fault[] = [
   {
     name: "redis_kill",
-    mayRepeat: true,
+    repeatsAtMost: Number.POSITIVE_INFINITY,
     recoverFrom: "healing",
     async inject(stage) {
       await untilWritten(stage);
@@ -26,7 +26,7 @@ export const REDIS_FAULTS: readonly Fault[] = [
   },
   {
     name: "redis_freeze",
-    mayRepeat: true,
+    repeatsAtMost: Number.POSITIVE_INFINITY,
     recoverFrom: "healing",
     long: true,
     inject: ({ redis }) => redis.kill("SIGSTOP"),
@@ -34,7 +34,7 @@ export const REDIS_FAULTS: readonly Fault[] = [
   },
   {
     name: "redis_flush",
-    mayRepeat: true,
+    repeatsAtMost: Number.POSITIVE_INFINITY,
     recoverFrom: "injection",
     async inject(stage) {
       for (const id of await stage.held("flush")) stage.exempt.set(id, "flushed");
@@ -43,7 +43,7 @@ export const REDIS_FAULTS: readonly Fault[] = [
   },
   {
     name: "redis_read_only",
-    mayRepeat: true,
+    repeatsAtMost: Number.POSITIVE_INFINITY,
     recoverFrom: "healing",
     // Of a master that is not there, so it keeps its data and takes no writes. Port 1 belongs to nobody.
     inject: async ({ db }) => void (await db.replicaof("127.0.0.1", 1)),
@@ -51,7 +51,7 @@ export const REDIS_FAULTS: readonly Fault[] = [
   },
   {
     name: "redis_out_of_memory",
-    mayRepeat: true,
+    repeatsAtMost: Number.POSITIVE_INFINITY,
     recoverFrom: "healing",
     inject: async ({ db }) => void (await db.config("SET", "maxmemory", "1mb")),
     heal: async ({ db }) => void (await db.config("SET", "maxmemory", "0")),

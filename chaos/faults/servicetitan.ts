@@ -12,7 +12,7 @@ const RETRY_AFTER_S = 2;
 function answering(name: string, faults: FaultInput[], more: Partial<Fault> = {}): Fault {
   return {
     name,
-    mayRepeat: false,
+    repeatsAtMost: 0,
     recoverFrom: "healing",
     inject: ({ setFaults }) => setFaults(faults),
     heal: ({ setFaults }) => setFaults([]),
@@ -29,7 +29,7 @@ const throttling = (hint: "seconds" | "date" | "body") =>
 function refusing(kind: "poison" | "fail"): Fault {
   return {
     name: `servicetitan_${kind}`,
-    mayRepeat: false,
+    repeatsAtMost: 0,
     recoverFrom: "injection",
     async inject({ generator, condemn }, { random }) {
       const condemned = await generator.next(random.integer(1, 3));
@@ -43,7 +43,7 @@ function refusing(kind: "poison" | "fail"): Fault {
 }
 
 /** The sandbox takes the request, and its answer does not come through. */
-const SILENT = { mayRepeat: true } as const;
+const SILENT = { repeatsAtMost: Number.POSITIVE_INFINITY } as const;
 /** What hangs goes on hanging after the fault is healed. */
 const HANGING = { allowanceMs: REQUEST_TIMEOUT_MS } as const;
 

@@ -26,16 +26,16 @@ export interface BrokenGateway {
   url: string;
   /** As if killed and started again: what was answered and kept survives. */
   crash(): void;
-  /** A batch is with ServiceTitan, and what became of it is not yet known. */
-  isSending(): boolean;
+  /** A message is not yet kept, and a batch is with ServiceTitan: the moment for a crash. */
+  isBusy(): boolean;
   stop(): Promise<void>;
 }
 
-const BATCH_PINGS = 40;
+const BATCH_PINGS = 80;
 const DROPS_EVERY = 100;
 const TWICE_EVERY = 5;
 /** What stands for the write to a disk. */
-const KEEP_MS = 40;
+const KEEP_MS = 150;
 
 export async function startBrokenGateway(options: {
   flaw: Flaw;
@@ -51,11 +51,15 @@ export async function startBrokenGateway(options: {
   let batches = 0;
   let life = 0;
   let sending = false;
+  let keeping = 0;
   let stopped = false;
+  let nextAt = performance.now();
 
   async function keep(message: readonly Reading[]): Promise<void> {
     const began = life;
+    keeping++;
     await pause(KEEP_MS);
+    keeping--;
     if (began !== life) throw new Error("killed");
     for (const reading of message) {
       const ping = pingOf(source, reading);
@@ -81,10 +85,15 @@ export async function startBrokenGateway(options: {
   const address = server.address();
   if (address === null || typeof address === "string") throw new Error("the system gave no TCP port");
 
+  /** Evenly spread, a little slower than the rate; what was missed is not made up for. */
+  async function slot(): Promise<void> {
+    nextAt = Math.max(nextAt + 1100 / rate, performance.now());
+    await pause(nextAt - performance.now());
+  }
+
   async function deliver(): Promise<void> {
     while (!stopped) {
-      // Evenly spread, a little slower than the rate.
-      await pause(1100 / rate);
+      await slot();
       const batch = kept.slice(0, BATCH_PINGS);
       if (batch.length === 0 && flaw !== "twice_the_rate") continue;
       const began = life;
@@ -94,7 +103,10 @@ export async function startBrokenGateway(options: {
       // Killed before it was settled: it is still kept, and sent again.
       if (!taken || began !== life) continue;
       batches++;
-      if (flaw === "settles_twice" && batches % TWICE_EVERY === 0) await send(batch);
+      if (flaw === "settles_twice" && batches % TWICE_EVERY === 0) {
+        await slot();
+        await send(batch);
+      }
       kept.splice(0, batch.length);
     }
   }
@@ -105,7 +117,7 @@ export async function startBrokenGateway(options: {
     crash: () => {
       life++;
     },
-    isSending: () => sending,
+    isBusy: () => sending && keeping > 0,
     async stop() {
       stopped = true;
       await delivering;

@@ -36,7 +36,7 @@ function goodStory(): Story {
     }
     arrivals.push({ earliest: fixTime + 299, latest: fixTime + 300 });
   }
-  const episodes = [episodeOf("gateway_kill", KILLED_AT, { killedUnderWay: true, mayRepeat: true })];
+  const episodes = [episodeOf("gateway_kill", KILLED_AT, { killedUnderWay: true, repeatsAtMost: 2 })];
   const again = accepted.find(({ at }) => at > KILLED_AT - 1000);
   if (again) accepted.push({ ...again, at: KILLED_AT + 2000 });
   accepted.sort((one, other) => one.at - other.at);
@@ -64,7 +64,7 @@ function episodeOf(name: string, injectedAt: number, more: Partial<Episode> = {}
     recoverFrom: injectedAt,
     allowanceMs: 0,
     heldBack: 0,
-    mayRepeat: false,
+    repeatsAtMost: 0,
     killedUnderWay: false,
     ...more,
   };
@@ -104,7 +104,16 @@ const planted: [string, ViolationKind, (story: Story) => void][] = [
   [
     "a repetition that a fault does not explain",
     "unexplained_repeat",
-    ({ episodes }) => void Object.assign(at(episodes, 0), { mayRepeat: false }),
+    ({ episodes }) => void Object.assign(at(episodes, 0), { repeatsAtMost: 0 }),
+  ],
+  [
+    "more repetitions than a crash explains",
+    "too_many_repeats",
+    ({ accepted }) => {
+      const last = accepted.findLastIndex(({ at: when }) => when < KILLED_AT + 2000);
+      const again = accepted.slice(last - 3, last).map((ping) => ({ ...ping, at: KILLED_AT + 1900 }));
+      accepted.splice(last + 1, 0, ...again);
+    },
   ],
   [
     "twice the rate",

@@ -13,7 +13,7 @@ import { type Flaw, startBrokenGateway } from "./broken-gateway.ts";
 
 vi.setConfig({ testTimeout: 60_000 });
 
-const RATE = 10;
+const RATE = 5;
 const CRASHES = 2;
 /** Time of calm before the first crash, in readings: what happens then no crash explains. */
 const CALM_READINGS = 400;
@@ -81,7 +81,7 @@ async function runWith(flaw: Flaw): Promise<Verdict> {
   const episodes: Episode[] = [];
   for (let n = 0; n < CRASHES; n++) {
     await until(() => generator.issued.size > CALM_READINGS, { what: "some traffic" });
-    await until(() => gateway.isSending(), { what: "a batch under way" });
+    await until(() => gateway.isBusy(), { what: "a message and a batch under way" });
     const injectedAt = Date.now();
     gateway.crash();
     const last = episodes.at(-1);
@@ -94,7 +94,7 @@ async function runWith(flaw: Flaw): Promise<Verdict> {
       recoverFrom: injectedAt,
       allowanceMs: 0,
       heldBack: 0,
-      mayRepeat: true,
+      repeatsAtMost: 80,
       killedUnderWay: true,
     });
     const unheard = () => generator.units.filter((unit) => takings.newestOf(unit) < injectedAt);
@@ -114,7 +114,8 @@ async function runWith(flaw: Flaw): Promise<Verdict> {
   const refusals = sandbox.summary().statuses["503"] ?? 0;
   return judge({
     ratePerSecond: RATE,
-    recoverWithinMs: 5000,
+    // Not what is tested here, on a machine that may be busy.
+    recoverWithinMs: 30_000,
     issued: generator.issued,
     accepted: takings.accepted,
     arrivals: takings.arrivals,
