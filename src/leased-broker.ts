@@ -3,8 +3,9 @@
 import type { Config } from "./config.ts";
 import type { Events } from "./events.ts";
 import type { Intake, Source } from "./intake.ts";
-import { type BrokerConnection, connectBroker } from "./mqtt.ts";
+import { type BrokerConnection, type BrokerState as ConnectionState, connectBroker } from "./mqtt.ts";
 import { brokerSettingsOf, subscriptionsOf } from "./parts.ts";
+import type { Standing } from "./queue/lease.ts";
 import type { Queue } from "./queue/queue.ts";
 import type { BrokerState } from "./status.ts";
 
@@ -45,9 +46,11 @@ export function leasedBroker(
       connection?.close(0).catch((error: unknown) => events.failed({ where: `broker ${name}`, error }));
       connection = null;
     },
+    failed: (error) => events.failed({ where: `broker ${name}`, error }),
   });
   return {
-    state: () => (connection ? clientState(connection) : standby(name, standingBySince)),
+    state: () =>
+      connection ? clientState(connection.state()) : waiting(name, standingBySince, lease.standing()),
     async close(withinMs) {
       await connection?.close(withinMs);
       await lease.close();
@@ -55,21 +58,35 @@ export function leasedBroker(
   };
 }
 
-function clientState(connection: BrokerConnection): BrokerState {
-  const { broker, connected, since, lastError, unacked } = connection.state();
+export function clientState(connection: ConnectionState): BrokerState {
+  const { broker, connected, subscribed, refused, since, lastError, unacked } = connection;
+  const works = connected && subscribed;
   return {
     name: broker,
     kind: "client",
-    state: connected ? "connected" : lastError === null ? "connecting" : "disconnected",
+    state: works
+      ? "connected"
+      : refused
+        ? "refused"
+        : connected || lastError === null
+          ? "connecting"
+          : "disconnected",
     since: new Date(since).toISOString(),
-    reason: connected ? null : lastError,
+    reason: works ? null : (lastError ?? (connected ? "the broker has not answered the subscription" : null)),
     unkept: unacked,
     clients: null,
   };
 }
 
-function standby(name: string, sinceMs: number): BrokerState {
-  const since = new Date(sinceMs).toISOString();
-  const reason = "another process holds the lease";
-  return { name, kind: "client", state: "standby", since, reason, unkept: 0, clients: null };
+function waiting(name: string, sinceMs: number, { kind, reason }: Standing): BrokerState {
+  const state = kind === "failed" ? "disconnected" : "standby";
+  return {
+    name,
+    kind: "client",
+    state,
+    since: new Date(sinceMs).toISOString(),
+    reason,
+    unkept: 0,
+    clients: null,
+  };
 }

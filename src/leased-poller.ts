@@ -7,6 +7,7 @@ import type { ProxySettings } from "./network.ts";
 import { pollSettingsOf } from "./parts.ts";
 import { type Poller, startPoller } from "./poll.ts";
 import { createPullHttp, type PullHttp } from "./pull-http.ts";
+import type { Standing } from "./queue/lease.ts";
 import type { Queue } from "./queue/queue.ts";
 import type { PollerState } from "./status.ts";
 
@@ -58,9 +59,10 @@ function leasedPoller(source: Source, { config, queue, intake, http, events }: P
       poller?.close(0).catch((error: unknown) => events.failed({ where: `poll ${name}`, error }));
       poller = null;
     },
+    failed: (error) => events.failed({ where: `poll ${name}`, error }),
   });
   return {
-    state: () => (poller ? ownState(name, poller) : standby(name, standingBySince)),
+    state: () => (poller ? ownState(name, poller) : waiting(name, standingBySince, lease.standing())),
     async close(withinMs: number) {
       await poller?.close(withinMs);
       await lease.close();
@@ -82,11 +84,10 @@ function ownState(name: string, poller: Poller): PollerState {
   };
 }
 
-function standby(name: string, sinceMs: number): PollerState {
-  const reason = "another process holds the lease";
+function waiting(name: string, sinceMs: number, { kind, reason }: Standing): PollerState {
   return {
     name,
-    state: "standby",
+    state: kind === "failed" ? "failing" : "standby",
     since: iso(sinceMs),
     reason,
     detail: "",

@@ -42,6 +42,8 @@ export interface BrokerState {
   connected: boolean;
   /** The broker has taken our filters; from then on it keeps messages for us while we are away. */
   subscribed: boolean;
+  /** The broker is there and says no: to the login, or to a subscription. */
+  refused: boolean;
   /** UTC milliseconds since 1970: since when it is connected, or not. */
   since: number;
   /** The last thing that went wrong; null once the broker has taken the subscriptions. */
@@ -80,6 +82,10 @@ const TOLD_LIMIT_FACTOR = 64;
 /** MQTT 5.0 §2.1.4: 268,435,455 bytes after a head of five. */
 const MQTT_MAX_PACKET_BYTES = 268_435_460;
 const RECONNECT_EVERY_MS = 1000;
+/** Rights are often given a moment after the login, so the first wait is short; doubled each time. */
+const RESUBSCRIBE_FIRST_MS = 1000;
+/** Somebody who has just corrected the rights watches the page for about as long. */
+const RESUBSCRIBE_MAX_MS = 60_000;
 
 export function connectBroker({
   broker,
@@ -105,6 +111,8 @@ export function connectBroker({
   let connected = false;
   let closing = false;
   let subscribed = false;
+  let isRefused = false;
+  let resubscribe: NodeJS.Timeout | undefined;
   let since = Date.now();
   let lastError: string | null = null;
   let messages = 0;
@@ -197,22 +205,31 @@ export function connectBroker({
     for (const goOn of waiting) goOn();
   }
 
-  function subscribe(): void {
+  function subscribe(retryAfterMs: number): void {
     // rh 1: a retained message comes with a new subscription, and not again at each reconnect.
     const options = settings.protocolVersion === 5 ? { qos: 1 as const, rh: 1 } : { qos: 1 as const };
+    const { stream } = client;
     client.subscribe(filters, options, (error, granted) => {
+      // A lost connection is told by its own event, and the next one subscribes again.
+      if (closing || !client.connected || client.stream !== stream) return;
       if (error) {
-        // A lost connection is told by its own event, and the next one subscribes again.
-        if (client.connected) refused(`subscription refused: ${error.message}`);
+        refused(`subscription refused: ${error.message}`);
+        resubscribe = setTimeout(subscribe, retryAfterMs, Math.min(2 * retryAfterMs, RESUBSCRIBE_MAX_MS));
         return;
       }
       subscribed = true;
+      isRefused = false;
       lastError = null;
-      if (granted?.some(({ qos }) => qos === 0)) refused("the broker grants QoS 0 only");
+      if (granted?.some(({ qos }) => qos === 0)) tellRefusal("the broker grants QoS 0 only");
     });
   }
 
   function refused(reason: string): void {
+    isRefused = true;
+    tellRefusal(reason);
+  }
+
+  function tellRefusal(reason: string): void {
     lastError = reason;
     events.brokerRefused({ broker, reason });
   }
@@ -223,17 +240,22 @@ export function connectBroker({
     events.brokerConnected({ broker, sessionPresent });
     // A resumed session has its filters; in our first connection they may be those of an older configuration.
     subscribed &&= sessionPresent;
-    if (!subscribed) subscribe();
+    isRefused = false;
+    if (!subscribed) subscribe(RESUBSCRIBE_FIRST_MS);
   });
   client.on("error", (error) => {
     if (/^Connection refused: /.test(error.message)) refused(error.message);
-    else lastError = error.message || ("code" in error ? String(error.code) : error.name);
+    else {
+      isRefused = false;
+      lastError = error.message || ("code" in error ? String(error.code) : error.name);
+    }
   });
   client.on("disconnect", ({ reasonCode }) => {
     lastError = `broker ended the connection (reason ${reasonCode ?? 0})`;
   });
   client.on("close", () => {
     arrivals.disconnected();
+    clearTimeout(resubscribe);
     if (connected) since = Date.now();
     connected = false;
     if (!closing) events.brokerDisconnected({ broker, reason: lastError ?? "connection_closed" });
@@ -242,6 +264,7 @@ export function connectBroker({
   async function close(withinMs: number): Promise<void> {
     const timeUp = pause(withinMs, undefined, { ref: false });
     closing = true;
+    clearTimeout(resubscribe);
     unpark();
     await Promise.race([arrivals.idle(), timeUp]);
     arrivals.giveUp();
@@ -255,6 +278,7 @@ export function connectBroker({
       broker,
       connected,
       subscribed,
+      refused: isRefused,
       since,
       lastError,
       messages,

@@ -8,6 +8,7 @@ import mqtt from "mqtt";
 import mqttPacket, { type Packet } from "mqtt-packet";
 import { afterEach, describe, expect, test } from "vitest";
 import { CannotKeep } from "../src/intake.ts";
+import { clientState } from "../src/leased-broker.ts";
 import {
   type BrokerConnection,
   type BrokerSettings,
@@ -340,7 +341,11 @@ describe("against a broker that only this test speaks for", () => {
     connection(n: number): Promise<{ send(packet: Packet): void; got: Packet[]; socket: Socket }>;
   }
 
-  async function scripted(protocolVersion: 4 | 5): Promise<Peer> {
+  async function scripted(
+    protocolVersion: 4 | 5,
+    { grant = () => 1 }: { grant?: (subscribe: number) => number } = {},
+  ): Promise<Peer> {
+    let subscribes = 0;
     const connections: { send(packet: Packet): void; got: Packet[]; socket: Socket }[] = [];
     const server = createServer((socket) => {
       const parser = mqttPacket.parser({ protocolVersion });
@@ -353,7 +358,8 @@ describe("against a broker that only this test speaks for", () => {
           send({ cmd: "connack", returnCode: 0, reasonCode: 0, sessionPresent: connections.length > 1 });
         }
         if (packet.cmd === "subscribe") {
-          const granted = packet.subscriptions.map(() => 1);
+          subscribes += 1;
+          const granted = packet.subscriptions.map(() => grant(subscribes));
           send({ cmd: "suback", messageId: packet.messageId ?? 0, granted });
         }
         if (packet.cmd === "pingreq") send({ cmd: "pingresp" });
@@ -479,6 +485,33 @@ describe("against a broker that only this test speaks for", () => {
       second.send(publishPacket(0, { dup: true }));
       await until(() => acked(second.got).length === 1, { what: "the second acknowledgement" });
       expect(gateway.keep.entries).toHaveLength(2);
+    },
+  );
+
+  test.each([
+    [4, 0x80],
+    [5, 0x97],
+  ] as const)(
+    "version %i: a refused subscription is told, shown, and asked for again",
+    async (protocolVersion, code) => {
+      let allowed = false;
+      const grant = (nth: number) => (allowed && nth > 2 ? 1 : code);
+      const peer = await scripted(protocolVersion, { grant });
+      const gateway = connect(peer.url, { protocolVersion });
+      const { got } = await peer.connection(0);
+      const asked = () => got.filter(({ cmd }) => cmd === "subscribe").length;
+      await until(() => asked() === 2, { what: "a second SUBSCRIBE" });
+      await until(() => gateway.told.filter(({ event }) => event === "brokerRefused").length === 2, {
+        what: "both refusals",
+      });
+      expect(clientState(gateway.connection.state())).toMatchObject({
+        state: "refused",
+        reason: expect.stringMatching(/^subscription refused: /),
+      });
+      allowed = true;
+      await until(() => gateway.connection.state().subscribed, { what: "the subscription" });
+      expect(clientState(gateway.connection.state())).toMatchObject({ state: "connected", reason: null });
+      expect(gateway.connection.state()).toMatchObject({ refused: false, lastError: null });
     },
   );
 

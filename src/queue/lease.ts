@@ -13,48 +13,118 @@ const GIVE_BACK = `if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.ca
 const LEASE_MS = 4000;
 const RENEW_EVERY_MS = 1000;
 
+/** After a holder could not begin, so that another process, whose files may be right, gets its turn. */
+const RETRY_AFTER_MS = 5000;
+
 export interface LeaseEvents {
+  /** May throw: the lease is then given back, and taken again later. */
   acquired(): void;
   /** Another process may hold it from now on; also when Redis has been away for longer than the lease. */
   lost(): void;
+  /** One of the above threw. */
+  failed(error: unknown): void;
+}
+
+export interface Standing {
+  kind: "standby" | "failed";
+  reason: string;
 }
 
 export interface Lease {
+  /** Of a process that does not hold it: whether it waits for its turn or could not begin, and why, in words. */
+  standing(): Standing;
   /** Gives the lease back, so that another process need not wait for it to run out. */
   close(): Promise<void>;
 }
 
+const ASKING: Standing = { kind: "standby", reason: "asking for the lease" };
+const OTHER: Standing = { kind: "standby", reason: "another process holds the lease" };
+const AWAY: Standing = { kind: "standby", reason: "storage is away" };
+
 export function holdLease(redis: Redis, key: string, events: LeaseEvents): Lease {
   const holder = randomUUID();
-  let heldUntil = 0;
+  let standing = ASKING;
   let held = false;
   let closed = false;
   let timer: NodeJS.Timeout | undefined;
+  let expiry: NodeJS.Timeout | undefined;
 
   async function renew(): Promise<void> {
     const askedAt = performance.now();
-    try {
-      if (Number(await redis.eval(RENEW, 1, key, holder, LEASE_MS)) === 1) heldUntil = askedAt + LEASE_MS;
-      else heldUntil = 0;
-    } catch {
-      // Redis is away: the lease is ours for as long as it would have run.
-    }
+    const answer = await ask();
     if (closed) return;
-    const holds = performance.now() < heldUntil;
-    if (holds !== held) {
-      held = holds;
-      if (held) events.acquired();
-      else events.lost();
+    let nextMs = RENEW_EVERY_MS;
+    if (answer === "away") {
+      // The lease is ours for as long as it would have run; then its own timer ends it.
+      standing = AWAY;
+    } else if (answer === "other") {
+      standing = OTHER;
+      lose();
+    } else if (!hold(askedAt + LEASE_MS - performance.now())) {
+      nextMs = RETRY_AFTER_MS;
+      await giveBack();
+      if (closed) return;
     }
-    timer = setTimeout(() => void renew(), RENEW_EVERY_MS);
+    timer = setTimeout(() => void renew(), nextMs);
   }
+
+  async function ask(): Promise<"ours" | "other" | "away"> {
+    try {
+      return Number(await redis.eval(RENEW, 1, key, holder, LEASE_MS)) === 1 ? "ours" : "other";
+    } catch {
+      return "away";
+    }
+  }
+
+  /** False when this process cannot begin. An answer that came later than the lease lasts is worth nothing. */
+  function hold(forMs: number): boolean {
+    if (forMs <= 0) return true;
+    clearTimeout(expiry);
+    // Apart from the question, which a Redis that hangs answers seconds late.
+    expiry = setTimeout(() => {
+      standing = AWAY;
+      lose();
+    }, forMs);
+    if (held) return true;
+    try {
+      events.acquired();
+      held = true;
+    } catch (error) {
+      clearTimeout(expiry);
+      standing = { kind: "failed", reason: `cannot begin: ${messageOf(error)}` };
+      events.failed(error);
+    }
+    return held;
+  }
+
+  function lose(): void {
+    clearTimeout(expiry);
+    if (!held) return;
+    held = false;
+    try {
+      events.lost();
+    } catch (error) {
+      events.failed(error);
+    }
+  }
+
+  async function giveBack(): Promise<void> {
+    await redis.eval(GIVE_BACK, 1, key, holder).catch(() => 0);
+  }
+
   void renew();
 
   return {
+    standing: () => standing,
     async close() {
       closed = true;
       clearTimeout(timer);
-      await redis.eval(GIVE_BACK, 1, key, holder).catch(() => 0);
+      clearTimeout(expiry);
+      await giveBack();
     },
   };
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
