@@ -171,7 +171,8 @@ if oldest and oldest < now - behind then sifting = true end
 
 if not sifting then
   if waiting == 0 then return { 'empty' } end
-  if waiting < maxPings and oldest > now - maxBatchAge then
+  -- A clock further ahead of Redis's than a batch may be old says nothing about age; it would hold the batch for minutes.
+  if waiting < maxPings and math.abs(now - oldest) < maxBatchAge then
     -- Neither full by count nor old; full by bytes only a look at the records can tell.
     local seen = 0
     for _, source in ipairs(sources) do

@@ -3,6 +3,7 @@
 import type { Keep } from "../intake.ts";
 import type { Client } from "../servicetitan/client.ts";
 import type { QueueStatus } from "../status.ts";
+import { createClockCheck } from "./clock.ts";
 import { type CursorStore, createCursorStore } from "./cursors.ts";
 import { createDelivery } from "./deliver.ts";
 import type { DeliveryEvents } from "./delivery-events.ts";
@@ -99,6 +100,7 @@ export function createQueue(options: QueueOptions): Queue {
     awaySince = null;
   });
   workRedis.on("error", (error) => events.redisProblem({ problem: "connection", error }));
+  const clock = createClockCheck((problem) => events.redisProblem({ problem }));
   const failedAt = (where: string) => (error: unknown) => events.failed({ where, error });
 
   const routes = createRoutes({ destinations, sources, mapping: options.mapping });
@@ -152,6 +154,7 @@ export function createQueue(options: QueueOptions): Queue {
     silent(destination, lane, batchId) {
       jobs.wake({ destination, lane, batchId }).catch(failedAt("sweep"));
     },
+    clockRead: clock.observe,
     emptied: ({ scope }) => events.redisProblem({ problem: `emptied: what ${scope} held is gone` }),
     trimmed: ({ stream, noRoom, tooOld }) => {
       if (noRoom > 0) events.sweepFound({ what: `${stream}_without_room`, count: noRoom });
@@ -160,13 +163,19 @@ export function createQueue(options: QueueOptions): Queue {
     failed: failedAt("sweep"),
   });
 
+  const queryStatus = createStatus({ redis: intakeRedis, destinations, sources, routes, quarantine, jobs });
   const everySource = [...sources.values()];
   const review = () => reviewHeld({ redis: workRedis, sources: everySource, routes, arrived: lanes.arrived });
   const heldTimer = setInterval(() => review().catch(failedAt("held")), HELD_EVERY_MS);
 
   return {
     keep,
-    queryStatus: createStatus({ redis: intakeRedis, destinations, sources, routes, quarantine, jobs }),
+    async queryStatus() {
+      const status = await queryStatus();
+      const problem = clock.problem();
+      if (problem === null) return status;
+      return { ...status, redis: { ...status.redis, problems: [...status.redis.problems, problem] } };
+    },
     async findPings({ destination: name, unit, from, to, limit = Number.POSITIVE_INFINITY }) {
       const destination = destinations.get(name);
       if (!destination) return [];
@@ -211,7 +220,10 @@ export function createQueue(options: QueueOptions): Queue {
     },
     async readiness() {
       const { reachable, writable, problems } = await readRedis(intakeRedis);
-      return reachable && writable ? [] : problems;
+      if (!reachable || !writable) return problems;
+      const problem = clock.problem();
+      // Every fix would be judged by a wrong clock: better another process takes it, or the sender keeps it.
+      return problem === null ? [] : [problem];
     },
     lease: (name, leaseEvents) =>
       holdLease(intakeRedis, `${options.redis.prefix}:lease:${name}`, leaseEvents),

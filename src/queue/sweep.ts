@@ -6,7 +6,7 @@ import { run, script } from "./lua.ts";
 
 /**
  * ARGV: silence after which a batch is taken to have lost its job, then per destination of the scope its name and
- * maxAgeMs ("" = none). Returns since when the scope has had keys; then per lane with something to do: destination,
+ * maxAgeMs ("" = none). Returns since when the scope has had keys, and the time; then per lane with something to do: destination,
  * lane, batch id or "" (= ask for a batch).
  */
 const SWEEP = script(`
@@ -14,7 +14,7 @@ local silence = tonumber(ARGV[1])
 local maxAge = {}
 for i = 2, #ARGV, 2 do maxAge[ARGV[i]] = ARGV[i + 1] end
 redis.call('SET', p .. ':born', now, 'NX')
-local out = { redis.call('GET', p .. ':born') }
+local out = { redis.call('GET', p .. ':born'), now }
 for _, lane in ipairs(redis.call('SMEMBERS', p .. ':lanes')) do
   local destination, number = string.match(lane, '^(.-)|(.*)$')
   if maxAge[destination] then
@@ -143,6 +143,8 @@ export interface SweepOptions {
   silent(destination: string, lane: number, batchId: string): void;
   /** What lay in Redis is gone: somebody deleted it, or a Redis without it took over. */
   emptied(event: { scope: string }): void;
+  /** Redis's clock, and how long the answer took. */
+  clockRead(redisMs: number, roundTripMs: number): void;
   trimmed(event: { scope: string; stream: StreamBudget["name"]; noRoom: number; tooOld: number }): void;
   failed(error: unknown): void;
 }
@@ -181,7 +183,11 @@ export function startSweep(options: SweepOptions): { stop(): void } {
 
   async function sweep(scope: string, members: readonly QueueDestination[]): Promise<void> {
     const limits = members.flatMap(({ name, maxAgeMs }) => [name, Number.isFinite(maxAgeMs) ? maxAgeMs : ""]);
-    const [since = "", ...todo] = (await run(redis, SWEEP, scope, [SILENCE_MS, ...limits])).map(String);
+    const askedAt = performance.now();
+    const [since = "", time = "", ...todo] = (await run(redis, SWEEP, scope, [SILENCE_MS, ...limits])).map(
+      String,
+    );
+    options.clockRead(Number(time), performance.now() - askedAt);
     if ((born.get(scope) ?? since) !== since) options.emptied({ scope });
     born.set(scope, since);
     for (let i = 0; i < todo.length; i += 3) {

@@ -27,6 +27,7 @@ export interface GatewayOptions {
   /** Whole sections of the configuration. */
   sections?: Record<string, unknown>;
   nodeArgs?: readonly string[];
+  env?: Record<string, string>;
 }
 
 export interface GatewayProcess {
@@ -64,7 +65,10 @@ export async function startGatewayProcess(options: GatewayOptions): Promise<Gate
 
   async function start(): Promise<void> {
     await cli?.stop();
-    const started = await startCli(["start", "--config", configFile], { nodeArgs: options.nodeArgs ?? [] });
+    const started = await startCli(["start", "--config", configFile], {
+      nodeArgs: options.nodeArgs ?? [],
+      env: options.env ?? {},
+    });
     cli = started;
     const state = await until(
       async () => started.ended() ?? ((await fetch(`${opsUrl}/readyz`)).ok ? "ready" : null),

@@ -147,6 +147,32 @@ describe("backfill: deliver", () => {
     expect(await store.account()).toMatchObject({ expired: 3, inFlight: 1, waiting: 0 });
     expect(await store.parted()).toEqual([]);
   });
+
+  it("begins with history when all of it has been looked through, not before", async () => {
+    const store = stores.open({
+      destination: { backfill: "deliver", maxBatchPings: 100, maxAgeMs: Number.POSITIVE_INFINITY },
+    });
+    // More than one call looks through.
+    for (let i = 7; i >= 0; i--) {
+      await store.add(backlog(10, 70).map((each) => ({ ...each, fixTime: each.fixTime - i * 400_000 })));
+    }
+    const sent = new Map<string, number[]>();
+    for (;;) {
+      let answer = await store.cut();
+      while (answer.kind === "again") answer = await store.cut();
+      if (answer.kind !== "batch") break;
+      const decoded = answer.batch.records.map(decodeRecord);
+      for (const { unit, reading } of decoded) {
+        sent.set(unit.unitId, [...(sent.get(unit.unitId) ?? []), reading.fixTime]);
+      }
+      await accept(store, answer.batch.id, decoded);
+    }
+    expect([...sent.values()].flat()).toHaveLength(5600);
+    for (const [newest = 0, ...history] of sent.values()) {
+      expect(newest).toBe(Math.max(newest, ...history));
+      expect(history).toEqual([...history].sort((a, b) => a - b));
+    }
+  });
 });
 
 describe("the same fix kept twice", () => {

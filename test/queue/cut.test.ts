@@ -113,6 +113,12 @@ describe("a batch", () => {
   });
 });
 
+it("is not held back by the clock of a gateway that is ahead", async () => {
+  const store = stores.open({ destination: { maxBatchAgeMs: 1000 } });
+  await store.add([readingOf("v", 0, { receivedAt: Date.now() + 300_000 })]);
+  expect((await store.batch()).records).toHaveLength(1);
+});
+
 describe("several sources in one lane", () => {
   const crowd = Object.fromEntries(Array.from({ length: 4 }, (_, i) => [`s${i}`, {}]));
 

@@ -30,6 +30,7 @@ function sweep(store: Store, budgets: StreamBudget[] = []) {
     silent: (_destination, _lane, batchId) => found.push(batchId),
     trimmed: ({ stream, noRoom, tooOld }) => trimmed.push({ stream, noRoom, tooOld }),
     emptied: ({ scope }) => emptied.push(scope),
+    clockRead: () => {},
     failed: (error) => found.push(String(error)),
   });
   cleanups.push(() => running.stop());

@@ -1,0 +1,32 @@
+/** Compares this machine's clock with Redis's: gates, slots and expiry go by the one, arrival and age by the other. */
+
+export interface ClockCheck {
+  /** Redis's time, and how long ago at most it was told. */
+  observe(redisMs: number, roundTripMs: number): void;
+  /** What is wrong, in words; null while the clocks agree. */
+  problem(): string | null;
+}
+
+/** Half of what a fix may be ahead of us: from here on good fixes are about to be turned down as being in the future. */
+const MAX_SKEW_MS = 60_000;
+
+export function createClockCheck(tell: (problem: string) => void, now = Date.now): ClockCheck {
+  let problem: string | null = null;
+  return {
+    observe(redisMs, roundTripMs) {
+      const skewMs = now() - roundTripMs / 2 - redisMs;
+      // A slow answer says little; the next one comes in a second.
+      if (roundTripMs > MAX_SKEW_MS / 2) return;
+      const before = problem;
+      problem = Math.abs(skewMs) > MAX_SKEW_MS ? inWords(skewMs) : null;
+      if (problem !== null && problem !== before) tell(problem);
+    },
+    problem: () => problem,
+  };
+}
+
+function inWords(skewMs: number): string {
+  const minutes = Math.round(Math.abs(skewMs) / 60_000);
+  const where = `${minutes} min ${skewMs > 0 ? "ahead of" : "behind"} that of Redis`;
+  return `clock: this machine's is about ${where}; ages are wrong and fixes may be turned down. Synchronise both by NTP.`;
+}
