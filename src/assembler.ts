@@ -1,11 +1,16 @@
 /** Puts positions together that vendors spread over several messages; stands between read and admit, per device. */
 
+import { createHash } from "node:crypto";
 import { AT_RECEIPT, type Candidate } from "./reading.ts";
 
 /** Parts further apart than this are not of one position. */
 const WINDOW_MS = 5000;
 /** About 300 bytes each; beyond it the device longest unheard of begins anew. */
 const MAX_DEVICES = 20_000;
+/** How long after a refusal its sender may come again: vendors begin after a second or a few. */
+const RESEND_MS = 30_000;
+/** About 500 bytes each; beyond it the oldest is forgotten, and its position with it. */
+const MAX_UNKEPT = 10_000;
 
 /** A value and when its message came, UTC milliseconds since 1970. */
 interface Seen<T> {
@@ -29,11 +34,22 @@ export interface Assembler {
    * Gives back whole candidates as they are, and for fragments what they complete: nothing, or one candidate. A
    * coordinate whose partner never came is given back as it is, alone, so that it is rejected by name and not lost.
    */
-  assemble(
-    source: string,
-    candidates: Candidate[],
-    message: { receivedAt: number; retained: boolean },
-  ): Candidate[];
+  assemble(source: string, candidates: Candidate[], message: Heard): Candidate[];
+  /** The message could not be kept: what it gave is given again when its sender comes with it once more. */
+  unkept(source: string, message: Heard): void;
+  /** The message is kept: another that reads like it is a new one. */
+  kept(source: string, message: Heard): void;
+}
+
+interface Heard {
+  receivedAt: number;
+  retained: boolean;
+}
+
+/** What a message said, and what came of it. */
+interface Given {
+  said: Candidate[];
+  assembled: Candidate[];
 }
 
 export function createAssembler(): Assembler {
@@ -100,14 +116,49 @@ export function createAssembler(): Assembler {
   }
 
   /** A message that could not be kept is offered again: what it completed must not be lost with its parts used up. */
-  const given = new WeakMap<object, Candidate[]>();
+  const given = new WeakMap<object, Given>();
+  /** The same for one that its sender sends again: only what it says is the same. */
+  const unkept = new Map<string, { receivedAt: number; assembled: Candidate[] }>();
+
+  function resent(source: string, said: Candidate[], receivedAt: number): Candidate[] | null {
+    const before = unkept.size > 0 ? unkept.get(keyOf(source, said)) : undefined;
+    if (!before || Math.abs(receivedAt - before.receivedAt) > RESEND_MS) return null;
+    // Parts that still wait for their partner are as fresh as the message that brought them again.
+    for (const { deviceId, latitude, longitude } of said) {
+      const assembly = deviceId === null ? undefined : devices.get(`${source}\0${deviceId}`);
+      for (const [axis, value] of [
+        ["latitude", latitude],
+        ["longitude", longitude],
+      ] as const) {
+        const pending = assembly?.[axis];
+        if (pending && pending.value === value) pending.receivedAt = receivedAt;
+      }
+    }
+    return before.assembled;
+  }
 
   return {
+    unkept(source, message) {
+      const of = given.get(message);
+      if (!of) return;
+      const key = keyOf(source, of.said);
+      unkept.delete(key);
+      unkept.set(key, { receivedAt: message.receivedAt, assembled: of.assembled });
+      const oldest = unkept.size > MAX_UNKEPT ? unkept.keys().next() : undefined;
+      if (oldest && !oldest.done) unkept.delete(oldest.value);
+    },
+    kept(source, message) {
+      const of = unkept.size > 0 ? given.get(message) : undefined;
+      if (of) unkept.delete(keyOf(source, of.said));
+    },
     assemble(source, candidates, message) {
       if (!candidates.some(({ fragment }) => fragment)) return candidates;
-      const before = given.get(message);
-      if (before) return before;
       const { receivedAt, retained } = message;
+      const before = given.get(message)?.assembled ?? resent(source, candidates, receivedAt);
+      if (before) {
+        given.set(message, { said: candidates, assembled: before });
+        return before;
+      }
       const assembled = candidates.flatMap((candidate) => {
         if (!candidate.fragment) return [candidate];
         const { deviceId, noFix } = candidate;
@@ -118,10 +169,15 @@ export function createAssembler(): Assembler {
         if (!deviceId || isOld) return hasCoordinate(candidate) ? [candidate] : [];
         return add(assemblyOf(source, deviceId), candidate, receivedAt);
       });
-      given.set(message, assembled);
+      given.set(message, { said: candidates, assembled });
       return assembled;
     },
   };
+}
+
+/** Decoding is pure: what was sent again says the same, letter for letter. */
+function keyOf(source: string, said: Candidate[]): string {
+  return createHash("sha256").update(source).update("\0").update(JSON.stringify(said)).digest("base64url");
 }
 
 function isTimeless({ fixTime }: Candidate): boolean {

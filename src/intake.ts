@@ -186,7 +186,7 @@ export function createIntake({ keep, events }: { keep: Keep; events: IntakeEvent
       case "decoded": {
         const candidates = assembler.assemble(name, result.candidates, message);
         const { readings, rejections, defects, named } = judge(source, message, candidates, events);
-        const verdict = await keep.keep({
+        const verdict = await keepOrRemember(name, message, {
           source: name,
           receivedAt,
           kind: "read",
@@ -202,6 +202,18 @@ export function createIntake({ keep, events }: { keep: Keep; events: IntakeEvent
       }
       default:
         return result satisfies never;
+    }
+  }
+
+  /** Parts of a position are used up when they are put together; the sender of one that is not kept sends it again. */
+  async function keepOrRemember(name: string, message: Message, entry: KeepEntry): Promise<KeepVerdict> {
+    try {
+      const verdict = await keep.keep(entry);
+      assembler.kept(name, message);
+      return verdict;
+    } catch (error) {
+      assembler.unkept(name, message);
+      throw error;
     }
   }
 

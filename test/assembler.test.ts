@@ -351,3 +351,59 @@ function permutations<T>(items: readonly T[]): T[][] {
     permutations(items.toSpliced(index, 1)).map((rest) => [item, ...rest]),
   );
 }
+
+describe("a message that could not be kept", () => {
+  const CAR: Said = { latitude: 51.5 };
+  function outage() {
+    const assembler = createAssembler();
+    const hear = (said: Said, afterMs: number) => {
+      const message = { receivedAt: T0 + afterMs, retained: false };
+      return { message, given: assembler.assemble("s", [fragment({ ...HEARD, ...said })], message) };
+    };
+    const turnedAway = (said: Said, afterMs: number) => {
+      const heard = hear(said, afterMs);
+      assembler.unkept("s", heard.message);
+      return heard.given;
+    };
+    const taken = (said: Said, afterMs: number) => {
+      const heard = hear(said, afterMs);
+      assembler.kept("s", heard.message);
+      return heard.given;
+    };
+    return { turnedAway, taken };
+  }
+
+  it("gives the same position when its sender comes with it again, and then no more", () => {
+    const { turnedAway, taken } = outage();
+    taken(CAR, 0);
+    const completed = turnedAway({ longitude: -0.1 }, 100);
+    expect(verdicts(completed)).toEqual(["reading"]);
+    expect(turnedAway({ longitude: -0.1 }, 8000)).toEqual(completed);
+    expect(taken({ longitude: -0.1 }, 20_000)).toEqual(completed);
+    expect(taken({ longitude: -0.1 }, 20_100)).toEqual([]);
+  });
+
+  it("leaves no part behind that a later one could be joined with", () => {
+    const { turnedAway, taken } = outage();
+    turnedAway(CAR, 0);
+    turnedAway({ longitude: -0.1 }, 100);
+    expect(taken(CAR, 8000)).toEqual([]);
+    expect(verdicts(taken({ longitude: -0.1 }, 8100))).toEqual(["reading"]);
+    expect(taken({ longitude: -0.2 }, 8200)).toEqual([]);
+    expect(taken({ latitude: 51.6 }, 8300)).toMatchObject([{ latitude: 51.6, longitude: -0.2 }]);
+  });
+
+  it("is as fresh as its last coming where its partner is still to come", () => {
+    const { turnedAway, taken } = outage();
+    turnedAway(CAR, 0);
+    expect(taken(CAR, 10_000)).toEqual([]);
+    expect(verdicts(taken({ longitude: -0.1 }, 10_100))).toEqual(["reading"]);
+  });
+
+  it("is a new one after half a minute", () => {
+    const { turnedAway, taken } = outage();
+    taken(CAR, 0);
+    turnedAway({ longitude: -0.1 }, 100);
+    expect(taken({ longitude: -0.1 }, 30_101)).toEqual([]);
+  });
+});

@@ -2,6 +2,7 @@
 
 import { expect, test } from "vitest";
 import type { Message, Proof } from "../src/adapters/adapter.ts";
+import { ovms } from "../src/adapters/ovms.ts";
 import { CannotKeep, type KeepEntry } from "../src/intake.ts";
 import { memoryKeep } from "./parts/memory-keep.ts";
 import { intakeOver, KEY, plainSource, pointText } from "./parts/plain-vendor.ts";
@@ -262,4 +263,22 @@ test("what the way in turns down is counted under its reason", () => {
   intake.refuse(plainSource("vans"), "too_large");
   expect(keep.refusals).toEqual([{ source: "vans", reason: "too_large" }]);
   expect(told).toMatchObject([{ event: "messageRefused", reason: "too_large" }]);
+});
+
+test("a position that could not be kept comes again with its last part, though the parts were used up", async () => {
+  const { keep, intake } = setting();
+  const source = { ...plainSource("cars"), adapter: ovms, proof: null };
+  const part = (axis: string, value: string, afterMs: number) =>
+    intake.accept(
+      source,
+      message(value, { topic: `ovms/me/car/metric/v/p/${axis}`, receivedAt: RECEIVED_AT + afterMs }),
+    );
+  expect(await part("latitude", "30.27", 0)).toMatchObject({ kept: 0 });
+  keep.before = () => {
+    throw new CannotKeep("storage_unavailable", 1);
+  };
+  expect(await part("longitude", "-97.74", 100)).toMatchObject({ kind: "unkept" });
+  keep.before = () => {};
+  expect(await part("longitude", "-97.74", 9000)).toMatchObject({ kept: 1 });
+  expect(await part("longitude", "-97.74", 9100)).toMatchObject({ kept: 0 });
 });
