@@ -3,17 +3,23 @@
 
 import { once } from "node:events";
 import { buffer } from "node:stream/consumers";
+import { setTimeout as sleep } from "node:timers/promises";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { adapters } from "./adapters/index.ts";
 import { CannotStart } from "./cannot-start.ts";
 import { type Config, describeConfig, givenRedisUrl, loadConfig } from "./config.ts";
 import { decodeCommand } from "./decode.ts";
 import { runDemo } from "./demo.ts";
+import { firstFault } from "./last-resort.ts";
+import { createLogger } from "./log.ts";
 import { publishTo } from "./mqtt.ts";
 import { SPEED_UNITS } from "./reading.ts";
 import { redriveCommand } from "./redrive-command.ts";
 import { replayCommand } from "./replay-command.ts";
 import { startGateway, VERSION } from "./server.ts";
+
+/** Closing keeps to its time by itself, but for its last steps. */
+const CLOSING_GRACE_MS = 1000;
 
 const program = new Command("waypost")
   .description("Takes vendors' GPS messages in and delivers them to ServiceTitan.")
@@ -24,11 +30,17 @@ program
   .description("run the gateway until SIGTERM or SIGINT")
   .option("-c, --config <file>", "configuration (YAML); without it WAYPOST_* variables are read")
   .action(async ({ config: file }: { config?: string }) => {
-    const gateway = await startGateway(configOrExit(file));
-    await signalled();
-    await gateway.close();
+    const config = configOrExit(file);
+    const logger = createLogger({ level: config.log.level });
+    const crashed = firstFault(logger).then(() => "crashed" as const);
+    const gateway = await Promise.race([startGateway(config, logger), crashed]);
+    if (gateway === "crashed") process.exit(1);
+    const end = await Promise.race([signalled(), crashed]);
+    // After a fault it may be the closing itself that does not end.
+    const timeUp = sleep(config.shutdownMs + CLOSING_GRACE_MS, undefined, { ref: false });
+    await Promise.race([gateway.close(), timeUp]);
     // A request to ServiceTitan that hangs would keep the process alive beyond the time it was given.
-    process.exit();
+    process.exit(end === "crashed" ? 1 : 0);
   });
 
 program

@@ -88,7 +88,10 @@ async function openAll(config: Config, logger: Logger, opened: Opened): Promise<
 
   const destinations = destinationsOf(config);
   const mapping = config.mapping
-    ? await mappingOf(config, events, () => void opened.queue?.mappingChanged())
+    ? await mappingOf(config, events, () => {
+        // The new rows count from now on; what was held for them is looked through again every few seconds.
+        opened.queue?.mappingChanged().catch((error: unknown) => events.failed({ where: "mapping", error }));
+      })
     : null;
   if (mapping) opened.mapping = mapping;
   const { httpProxy = null, httpsProxy = null, noProxy = "" } = config.proxy;

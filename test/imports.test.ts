@@ -91,7 +91,7 @@ const PARTS: Record<string, Part> = {
     ],
   },
   cli: {
-    files: ["cli.ts", "replay-command.ts", "redrive-command.ts"],
+    files: ["cli.ts", "last-resort.ts", "replay-command.ts", "redrive-command.ts"],
     from: ["server", "demo", "replay", "decode", "config", "adapters", "reading", "ways in", "events"],
     typesFrom: ["status", "redrive"],
   },
