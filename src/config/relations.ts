@@ -2,6 +2,7 @@
 
 import type { BrokerConfig, DestinationConfig, ListenConfig } from "../config.ts";
 import { isConfidential } from "./address.ts";
+import { checkCertificates } from "./certificates.ts";
 import type { Parts } from "./parts.ts";
 import type { Finding, SettingPath } from "./problems.ts";
 import { type AdapterFacts, checkSource, EMBEDDED, type Report } from "./sources.ts";
@@ -18,6 +19,8 @@ export function checkRelations(parts: Parts, adapters: readonly AdapterFacts[]):
   for (const [name, broker] of parts.brokers) checkBroker(name, broker, report);
   checkClientIds(parts.brokers, report);
   if (parts.listen) checkListen(parts.listen, parts, report);
+  if (parts.listen?.tls) checkCertificates(["mqtt", "listen", "tls"], parts.listen.tls, report);
+  if (parts.http?.tls) checkCertificates(["http", "tls"], parts.http.tls, report);
   checkTimes(parts, report);
   checkPorts(parts, report);
   return found;
@@ -79,6 +82,7 @@ function checkBroker(name: string, broker: BrokerConfig, report: Report): void {
     if (broker[key] !== undefined && !isEncrypted)
       report([...at, key], "has no effect: the url is not encrypted");
   }
+  if (isEncrypted) checkCertificates(at, broker, report);
   if (broker.cert !== undefined && broker.key === undefined) report([...at, "key"], "is required with cert");
   if (broker.key !== undefined && broker.cert === undefined) report([...at, "cert"], "is required with key");
   // MQTT 3.1.1 §3.1.2.9; version 5 dropped the rule.
