@@ -80,6 +80,7 @@ function inWords(f: OutageFigures): string {
     ["oldest position accepted, age", seconds(f.oldestAcceptedAgeMs)],
     ["requests during the outage", f.requestsDuringOutage],
     ["most requests in any second", f.maxRequestsPerSecond],
+    ["longest stall of the one who counted them", `${f.receiverStallMs} ms`],
     ["Redis memory before, most", `${megabytes(f.redisBytes.before)}, ${megabytes(f.redisBytes.most)}`],
     ["lost", f.lost],
     ["lines of the accounting that part", f.identityParted],

@@ -1,5 +1,6 @@
 /** Plays an outage of ServiceTitan against a fleet that goes on reporting, and reads off what came out of it. */
 
+import { monitorEventLoopDelay } from "node:perf_hooks";
 import { setTimeout as pause } from "node:timers/promises";
 import { startSandboxApi } from "../src/sandbox/api.ts";
 import type { FaultInput } from "../src/sandbox/faults.ts";
@@ -56,6 +57,8 @@ export interface OutageFigures {
   expiredButSent: number;
   requestsDuringOutage: number;
   maxRequestsPerSecond: number;
+  /** The receiver shares a process with the fleet; stalled for longer than `guardMs`, it sees requests bunched. */
+  receiverStallMs: number;
   redisBytes: { before: number; most: number };
   /** Answered 200 and neither delivered nor counted as given up; must be 0. */
   lost: number;
@@ -76,6 +79,8 @@ const BEHIND_MS = 5000;
 const CATCH_UP_WITHIN_MS = 1_800_000;
 
 export async function playOutage(settings: OutageSettings): Promise<OutageFigures> {
+  const stalls = monitorEventLoopDelay({ resolution: 5 });
+  stalls.enable();
   const redis = await startPrivateRedis();
   const sandbox = await startSandboxApi({ record: "all" });
   let gateway: GatewayProcess | null = null;
@@ -124,6 +129,8 @@ export async function playOutage(settings: OutageSettings): Promise<OutageFigure
     const caughtUpMs = Date.now() - endedAt;
     const owed = await fleet.stop();
     const after = await gateway.drained(CATCH_UP_WITHIN_MS);
+    const receiverStallMs = Math.round(stalls.max / 1e6);
+    stalls.disable();
 
     const accepted = sandbox.pings();
     const waits = waitsOf(newest, accepted, endedAt);
@@ -145,6 +152,7 @@ export async function playOutage(settings: OutageSettings): Promise<OutageFigure
       expiredButSent: ages.filter((age) => age > maxAgeMs + ON_THE_WAY_MS).length,
       requestsDuringOutage,
       maxRequestsPerSecond: sandbox.summary().maxPerSecond,
+      receiverStallMs,
       redisBytes: { before: before.redisBytes, most },
       lost: Math.max(0, [...owed].filter((id) => !ids.has(id)).length - gaveUp) + (kept - delivered - gaveUp),
       identityParted: Object.values(after.totals.identity).filter((difference) => difference !== 0).length,
