@@ -86,6 +86,11 @@ local function filtered(source, device, fixTime, filter)
 end
 local function hold(source, device, fixTime, record)
   local before = redis.call('HGET', p .. ':held:' .. source, device)
+  -- 20 MB of records. A proven sender can make up devices, and what is held is outside every buffer's budget.
+  if not before and redis.call('HLEN', p .. ':held:' .. source) >= 50000 then
+    count(source, 'dropped', 1)
+    return
+  end
   if before then count(source, 'superseded', 1) end
   if not before or fixTimeOf(before) < fixTime then redis.call('HSET', p .. ':held:' .. source, device, record) end
 end

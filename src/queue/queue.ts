@@ -8,6 +8,7 @@ import { type CursorStore, createCursorStore } from "./cursors.ts";
 import { createDelivery } from "./deliver.ts";
 import type { DeliveryEvents } from "./delivery-events.ts";
 import type { QueueDestination } from "./destination.ts";
+import { startForgetting } from "./forget.ts";
 import { reviewHeld } from "./held.ts";
 import { createJobs } from "./jobs.ts";
 import { createKeep } from "./keep.ts";
@@ -165,6 +166,12 @@ export function createQueue(options: QueueOptions): Queue {
 
   const queryStatus = createStatus({ redis: intakeRedis, destinations, sources, routes, quarantine, jobs });
   const everySource = [...sources.values()];
+  const forgetting = startForgetting({
+    redis: workRedis,
+    sources: everySource,
+    destinations: destinations.values(),
+    failed: failedAt("sweep"),
+  });
   const review = () => reviewHeld({ redis: workRedis, sources: everySource, routes, arrived: lanes.arrived });
   const heldTimer = setInterval(() => review().catch(failedAt("held")), HELD_EVERY_MS);
 
@@ -231,6 +238,7 @@ export function createQueue(options: QueueOptions): Queue {
     async close() {
       lanes.stop();
       sweep.stop();
+      forgetting.stop();
       clearInterval(heldTimer);
       await jobs.close();
       await keep.drain().catch(failedAt("closing"));
