@@ -13,7 +13,7 @@ export type LinkState =
   | { kind: "cut" }
   /** Answers come so few bytes at a time. */
   | { kind: "drip"; bytes: number; everyMs: number }
-  /** Every connection is reset after so many bytes of answers. */
+  /** Every connection ends after so many bytes of answers. */
   | { kind: "torn"; afterBytes: number };
 
 export interface BreakableLink {
@@ -60,7 +60,7 @@ export async function startProxy(targetPort: number): Promise<BreakableLink> {
         const room = state.afterBytes - link.answered;
         link.answered += bytes.length;
         if (bytes.length < room) link.client.write(bytes);
-        // The part must have left before the reset, or the other side would see only the reset.
+        // The part must have left before the end, or the other side would see only the end.
         else link.client.write(bytes.subarray(0, Math.max(0, room)), () => setImmediate(drop, link));
         return;
       }
