@@ -48,7 +48,7 @@ export function scopePrefix(prefix: string, scope: string): string {
  *
  * Afterwards
  * - `ledger`, `dead`, `quarantine`  streams; each entry's field `n` says what it counts towards the budget
- * - `li:<destination>:<hour>:<unit>`  string: ledger entry ids of one unit in one hour, six bytes each
+ * - `li:<destination>:<hour>`  hash: unit → its ledger entry ids of that hour, six bytes each; `lihours` the set of these
  * - `sizes`              hash: bytes held in the streams
  *
  * - `born`               string: when the first of these keys was written; another time means that Redis was emptied
@@ -60,8 +60,7 @@ export const keys = {
   batchFacts: (p: string, id: string) => `${p}:bm:${id}`,
   accepted: (p: string, destination: string) => `${p}:accepted:${destination}`,
   ledger: (p: string) => `${p}:ledger`,
-  ledgerIndex: (p: string, destination: string, hour: number, unit: string) =>
-    `${p}:li:${destination}:${hour}:${unit}`,
+  ledgerIndex: (p: string, destination: string, hour: number) => `${p}:li:${destination}:${hour}`,
   deadLetters: (p: string) => `${p}:dead`,
   quarantine: (p: string) => `${p}:quarantine`,
 } as const;

@@ -216,7 +216,7 @@ async function* entriesOf(redis: Redis, { scope, destination, unit, from, to, ma
   // The index goes by when a batch was settled; a device's clock that is ahead puts that before the fix.
   const first = Math.floor((from - MAX_AHEAD_MS) / HOUR_MS);
   for (let hour = Math.floor(until / HOUR_MS); hour >= first; hour--) {
-    const index = await redis.getBuffer(keys.ledgerIndex(scope, destination, hour, unit));
+    const index = await redis.hgetBuffer(keys.ledgerIndex(scope, destination, hour), unit);
     for (let at = (index?.length ?? 0) - 6; index && at >= 0; at -= 6) {
       yield `${hour * HOUR_MS + index.readUInt32BE(at)}-${index.readUInt16BE(at + 4)}`;
     }

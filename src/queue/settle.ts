@@ -211,15 +211,27 @@ end
 if freed > 0 then redis.call('HINCRBY', destKey, 'bytes', -freed) end
 writeCounts()
 if ledger ~= '' then
-  local size = #ledger + 60
-  for _ in pairs(units) do size = size + 6 end
+  local names, hour = {}, math.floor(now / 3600000)
+  for unit in pairs(units) do names[#names + 1] = unit end
+  local function indexOf(anHour) return p .. ':li:' .. destination .. ':' .. anHour end
+  local pointers, size = hashValues(indexOf(hour), names), #ledger + 60
+  -- What a field takes beside its text and its pointers is about 80 bytes.
+  for i, unit in ipairs(names) do size = size + 6 + (pointers[i] and 0 or #unit + 80) end
   local entry = redis.call('XADD', p .. ':ledger', '*', 'e', ledger, 'n', size)
   local ms, n = string.match(entry, '(%d+)-(%d+)')
-  local hour = math.floor(ms / 3600000)
-  local pointer = struct.pack('>I4I2', ms - hour * 3600000, n % 65536)
-  for unit in pairs(units) do
-    local key = p .. ':li:' .. destination .. ':' .. hour .. ':' .. unit
-    if redis.call('APPEND', key, pointer) == 6 then redis.call('PEXPIRE', key, indexLifetime) end
+  -- Ids never go back, though the clock may.
+  if math.floor(ms / 3600000) ~= hour then
+    hour = math.floor(ms / 3600000)
+    pointers = hashValues(indexOf(hour), names)
+  end
+  local pointer, fields = struct.pack('>I4I2', ms - hour * 3600000, n % 65536), {}
+  for i, unit in ipairs(names) do
+    fields[#fields + 1] = unit
+    fields[#fields + 1] = (pointers[i] or '') .. pointer
+  end
+  pushAll('HSET', indexOf(hour), fields)
+  if redis.call('SADD', p .. ':lihours', destination .. ':' .. hour) == 1 then
+    redis.call('PEXPIRE', indexOf(hour), indexLifetime)
   end
   redis.call('HINCRBY', p .. ':sizes', 'ledger', size)
 end

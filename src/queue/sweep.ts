@@ -102,6 +102,16 @@ return out
  */
 const TRIM = script(`
 local out = {}
+-- The ledger's index goes by the hour, with the last entry of it.
+local function trimIndex(first)
+  local oldest = first and math.floor(string.match(first[1], '^%d+') / 3600000)
+  for _, member in ipairs(redis.call('SMEMBERS', p .. ':lihours')) do
+    if not oldest or tonumber(string.match(member, '%d+$')) < oldest then
+      redis.call('UNLINK', p .. ':li:' .. member)
+      redis.call('SREM', p .. ':lihours', member)
+    end
+  end
+end
 for i = 2, #ARGV, 3 do
   local name, budget, maxAge = ARGV[i], tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2])
   local key = p .. ':' .. name
@@ -119,7 +129,10 @@ for i = 2, #ARGV, 3 do
     redis.call('XDEL', key, entry[1])
     if old then tooOld = tooOld + 1 else noRoom = noRoom + 1 end
   end
-  if noRoom + tooOld > 0 then redis.call('HSET', p .. ':sizes', name, size) end
+  if noRoom + tooOld > 0 then
+    redis.call('HSET', p .. ':sizes', name, size)
+    if name == 'ledger' then trimIndex(redis.call('XRANGE', key, '-', '+', 'COUNT', 1)[1]) end
+  end
   out[#out + 1] = noRoom
   out[#out + 1] = tooOld
 end

@@ -206,6 +206,23 @@ describe("a stream with a budget", () => {
     expect(await store.parted()).toEqual([]);
   });
 
+  it("loses the ledger's index with the last entry of its hour", async () => {
+    const { db, scope: p, ...store } = stores.open();
+    const hour = Math.floor(Date.now() / 3_600_000);
+    for (const at of [hour - 2, hour - 1, hour]) {
+      await db.xadd(`${p}:ledger`, `${at * 3_600_000}-1`, "e", "entry", "n", 1000);
+      await db.hset(`${p}:li:acme:${at}`, "v1", "pointer");
+      await db.sadd(`${p}:lihours`, `acme:${at}`);
+    }
+    await db.hset(`${p}:sizes`, "ledger", 3000);
+    const { trimmed } = sweep({ db, scope: p, ...store }, [
+      { name: "ledger", bytes: 2500, maxAgeMs: 86_400_000 },
+    ]);
+    await until(() => trimmed.length > 0, { what: "the oldest to go" });
+    expect((await db.keys(`${p}:li:*`)).sort()).toEqual([`${p}:li:acme:${hour - 1}`, `${p}:li:acme:${hour}`]);
+    expect((await db.smembers(`${p}:lihours`)).sort()).toEqual([`acme:${hour - 1}`, `acme:${hour}`]);
+  });
+
   it("never holds more than it may, however fast they come", async () => {
     const store = stores.open({ quarantineBytes: 50_000 });
     await malformed(store, 400, 500);
@@ -261,6 +278,7 @@ describe("the sizes of ledger and dead letters", () => {
       };
       await until(isGone, { what: "the streams to be trimmed" });
       expect(await sizes()).toMatchObject({ ledger: "0", dead: "0" });
+      expect(await line.db.keys(`${line.destination.scope}:li:*`)).toEqual([]);
       expect(line.told.some(({ event }) => event.what === "ledger_too_old")).toBe(true);
     } finally {
       await line.close();
