@@ -57,6 +57,8 @@ function censorObject(fields: object, depth: number): Record<string, unknown> {
 function censor(value: unknown, depth: number): unknown {
   if (value instanceof URL) return withoutSecrets(value.href);
   if (typeof value !== "object" || value === null || value instanceof Date) return value;
+  // A body, or a position on its way to Redis; and byte by byte nobody can read it.
+  if (value instanceof Uint8Array) return `[${value.byteLength} bytes]`;
   if (depth > MAX_DEPTH) return "[deep]";
   if (Array.isArray(value)) return value.map((item) => censor(item, depth + 1));
   return censorObject(value instanceof Error ? withoutArguments(stdSerializers.err(value)) : value, depth);

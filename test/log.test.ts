@@ -54,6 +54,12 @@ describe("the log", () => {
     expect(JSON.parse(lines[1] ?? "")).toMatchObject({ err: { command: "evalsha" } });
   });
 
+  it("tells of bytes only how many there are", () => {
+    const { lines, logger } = capture();
+    logger.error({ body: Buffer.from("32.78"), of: new Uint8Array(3) });
+    expect(JSON.parse(lines[0] ?? "")).toMatchObject({ body: "[5 bytes]", of: "[3 bytes]" });
+  });
+
   it("writes plain values as they are, and ends on a circle", () => {
     const { lines, logger } = capture();
     const circle: Record<string, unknown> = { pings: 100, reason: null };
