@@ -1,30 +1,24 @@
-/** A fleet that reports evenly, whatever becomes of its messages, and remembers which of them were answered with success. */
+/** A part: a fleet that reports evenly, whatever becomes of its messages, and remembers which were answered with success. */
 
 import { setTimeout as pause } from "node:timers/promises";
 import { Agent, request } from "undici";
-import { TOKEN } from "../test/parts/gateway-process.ts";
+import { serveParent } from "./parts.ts";
 
-export interface FleetSettings {
+interface FleetSettings {
   url: string;
+  token: string;
   units: number;
   /** Between two positions of a unit; units report one after the other, evenly. */
   everyMs: number;
 }
 
-export interface Fleet {
-  /** Per unit, the fix time of the newest position that was answered with success. */
-  newest(): Map<string, number>;
-  /** Ends reporting. Resolves with the externalIds of all positions that were answered with success. */
-  stop(): Promise<Set<string>>;
-}
-
 /** How often it is looked who is to report. */
 const TICK_MS = 20;
 
-export function startFleet({ url, units, everyMs }: FleetSettings): Fleet {
+function startFleet({ url, token, units, everyMs }: FleetSettings) {
   const agent = new Agent({ connections: 16 });
   const newest = new Map<string, number>();
-  const owed = new Set<string>();
+  const owed: string[] = [];
   const underWay = new Set<Promise<void>>();
   const startedAt = performance.now();
   let stopping = false;
@@ -38,12 +32,12 @@ export function startFleet({ url, units, everyMs }: FleetSettings): Fleet {
       time: new Date(fixTime).toISOString(),
       speed: 10,
     });
-    const headers = { authorization: `Bearer ${TOKEN}`, "content-type": "application/json" };
+    const headers = { authorization: `Bearer ${token}`, "content-type": "application/json" };
     const answer = await request(url, { method: "POST", headers, body, dispatcher: agent });
     await answer.body.dump();
     if (answer.statusCode !== 200) return;
     newest.set(unit, Math.max(fixTime, newest.get(unit) ?? 0));
-    owed.add(`vans:${unit}:${fixTime}`);
+    owed.push(`vans:${unit}:${fixTime}`);
   }
 
   async function run(): Promise<void> {
@@ -63,8 +57,10 @@ export function startFleet({ url, units, everyMs }: FleetSettings): Fleet {
 
   const running = run();
   return {
-    newest: () => new Map(newest),
-    async stop() {
+    /** Per unit, the fix time of the newest position that was answered with success. */
+    newest: () => [...newest],
+    /** Ends reporting. Resolves with the externalIds of all positions that were answered with success. */
+    async end() {
       stopping = true;
       await running;
       await Promise.all(underWay);
@@ -73,3 +69,16 @@ export function startFleet({ url, units, everyMs }: FleetSettings): Fleet {
     },
   };
 }
+
+let fleet: ReturnType<typeof startFleet> | null = null;
+
+const handlers = {
+  start(settings: FleetSettings): void {
+    fleet = startFleet(settings);
+  },
+  newest: () => fleet?.newest() ?? [],
+  end: async () => (await fleet?.end()) ?? [],
+};
+export type Fleet = typeof handlers;
+
+serveParent(handlers);

@@ -7,9 +7,10 @@ import type { FaultInput } from "../src/sandbox/faults.ts";
 import type { AcceptedPing } from "../src/sandbox/recorder.ts";
 import { startPrivateRedis } from "../src/sandbox/redis.ts";
 import type { DestinationStatus } from "../src/status.ts";
-import { type GatewayProcess, startGatewayProcess } from "../test/parts/gateway-process.ts";
+import { type GatewayProcess, startGatewayProcess, TOKEN } from "../test/parts/gateway-process.ts";
 import { until } from "../test/parts/wait.ts";
-import { startFleet } from "./fleet.ts";
+import type { Fleet } from "./fleet.ts";
+import { type Part, startPart } from "./parts.ts";
 
 export const OUTAGES = ["503", "reset", "hang"] as const;
 export type OutageKind = (typeof OUTAGES)[number];
@@ -57,7 +58,7 @@ export interface OutageFigures {
   expiredButSent: number;
   requestsDuringOutage: number;
   maxRequestsPerSecond: number;
-  /** The receiver shares a process with the fleet; stalled for longer than `guardMs`, it sees requests bunched. */
+  /** The receiver counts arrivals as it hears of them; stalled for longer than `guardMs`, it hears of several at once. */
   receiverStallMs: number;
   redisBytes: { before: number; most: number };
   /** Answered 200 and neither delivered nor counted as given up; must be 0. */
@@ -84,6 +85,7 @@ export async function playOutage(settings: OutageSettings): Promise<OutageFigure
   const redis = await startPrivateRedis();
   const sandbox = await startSandboxApi({ record: "all" });
   let gateway: GatewayProcess | null = null;
+  let fleet: Part<Fleet> | null = null;
   try {
     const { ratePerSecond, backfill, maxAgeMs, warmUpMs, outageMs, progress } = settings;
     gateway = await startGatewayProcess({
@@ -92,7 +94,9 @@ export async function playOutage(settings: OutageSettings): Promise<OutageFigure
       destination: { ratePerSecond, backfill, maxAgeMs },
     });
     const { status } = gateway;
-    const fleet = startFleet({ url: gateway.webhook("vans"), ...settings });
+    fleet = await startPart<Fleet>("fleet.ts");
+    const { units, everyMs } = settings;
+    await fleet.ask("start", { url: gateway.webhook("vans"), token: TOKEN, units, everyMs });
     await pause(warmUpMs);
     const before = await look(status);
 
@@ -111,7 +115,7 @@ export async function playOutage(settings: OutageSettings): Promise<OutageFigure
     const requestsDuringOutage = sandbox.summary().requests - requestsBefore;
 
     const backlog = (await look(status)).destination.waiting;
-    const newest = fleet.newest();
+    const newest = new Map(await fleet.ask("newest"));
     sandbox.faults.clear();
     const endedAt = Date.now();
     await until(
@@ -127,7 +131,7 @@ export async function playOutage(settings: OutageSettings): Promise<OutageFigure
       { withinMs: CATCH_UP_WITHIN_MS, what: "the backlog to be gone" },
     );
     const caughtUpMs = Date.now() - endedAt;
-    const owed = await fleet.stop();
+    const owed = await fleet.ask("end");
     const after = await gateway.drained(CATCH_UP_WITHIN_MS);
     const receiverStallMs = Math.round(stalls.max / 1e6);
     stalls.disable();
@@ -154,10 +158,11 @@ export async function playOutage(settings: OutageSettings): Promise<OutageFigure
       maxRequestsPerSecond: sandbox.summary().maxPerSecond,
       receiverStallMs,
       redisBytes: { before: before.redisBytes, most },
-      lost: Math.max(0, [...owed].filter((id) => !ids.has(id)).length - gaveUp) + (kept - delivered - gaveUp),
+      lost: Math.max(0, owed.filter((id) => !ids.has(id)).length - gaveUp) + (kept - delivered - gaveUp),
       identityParted: Object.values(after.totals.identity).filter((difference) => difference !== 0).length,
     };
   } finally {
+    await fleet?.stop();
     await gateway?.stop();
     await sandbox.stop();
     await redis.stop();

