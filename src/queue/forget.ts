@@ -56,7 +56,7 @@ interface Memory {
 const EVERY_MS = 1000;
 /** A vehicle that comes back from a season in the yard is a new one; the fingerprints' clock goes round after 49 days. */
 const MAX_AGE_MS = 30 * 86_400_000;
-/** Twice the largest fleet one source is known to carry; fingerprints of so many take 60 MB. */
+/** Beyond any fleet behind one source; fingerprints of so many take 60 MB. */
 const MOST_DEVICES = 200_000;
 /** Nobody reads a longer list of devices to be mapped. */
 const MOST_UNMAPPED = 50_000;
