@@ -14,8 +14,6 @@ export interface LanesOptions {
   failed(error: unknown): void;
 }
 
-export type Lanes = ReturnType<typeof createLanes>;
-
 /** Asking again is cheap, and a gate may open early: another process's probe succeeded. */
 const MAX_WAIT_MS = 1000;
 /** A batch takes a request's time; asking for the next one more often would only hear that the lane is busy. */
