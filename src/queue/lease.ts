@@ -9,9 +9,9 @@ return redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) and 1 or 0
 `;
 const GIVE_BACK = `if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0`;
 
-/** A holder that died is replaced within this time. */
-const LEASE_MS = 4000;
-const RENEW_EVERY_MS = 1000;
+/** A holder that died is replaced within this time and one more look; then the broker still has to be connected: 5 s in all. */
+const LEASE_MS = 3000;
+const RENEW_EVERY_MS = 500;
 
 /** After a holder could not begin, so that another process, whose files may be right, gets its turn. */
 const RETRY_AFTER_MS = 5000;
