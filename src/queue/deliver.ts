@@ -21,7 +21,7 @@ import type { BatchName } from "./jobs.ts";
 import { keys } from "./keys.ts";
 import { encodeEntry } from "./ledger.ts";
 import { type BufferRecord, decodeRecord } from "./record.ts";
-import { type SettleRequest, type SettleResult, settle } from "./settle.ts";
+import { settle } from "./settle.ts";
 import { type Fate, notSent, type Settlement, settlementOf } from "./settlement.ts";
 
 export interface DeliveryOptions {
@@ -47,9 +47,9 @@ interface Load {
  */
 const MAX_LATE_MS = 250;
 /** Redis is restarted or failed over within this time; after it the batch is sent once more by whoever finds it. */
-const SETTLE_PATIENCE_MS = 60_000;
+const PATIENCE_MS = 60_000;
 /** Sooner than a sweep or a stalled job gives the batch to somebody else, once Redis is back. */
-const SETTLE_AGAIN_MS = 250;
+const ASK_AGAIN_MS = 250;
 /** Records of batches this process cut, until their job comes by: saves reading them again. */
 const MAX_HANDED_OVER = 500;
 
@@ -105,7 +105,7 @@ export function createDelivery(options: DeliveryOptions) {
     for (;;) {
       const prepared = await client.prepare(destination.target);
       if ("outcome" in prepared) {
-        const leave = await askLeave(redis, destination, batch, token, "settling");
+        const leave = await patiently(() => askLeave(redis, destination, batch, token, "settling"));
         if (leave.kind !== "closed") return;
         const all = { externalIds: idsOf(load.records, load.order), past: leave.past, bytes: 0 };
         const settlement = settlementOf(prepared.outcome, all);
@@ -116,8 +116,11 @@ export function createDelivery(options: DeliveryOptions) {
           bytes: 0,
         });
       }
-      const askedAt = performance.now();
-      const leave = await askLeave(redis, destination, batch, token, "sending");
+      let askedAt = 0;
+      const leave = await patiently(() => {
+        askedAt = performance.now();
+        return askLeave(redis, destination, batch, token, "sending");
+      });
       if (leave.kind === "gone") return;
       if (leave.kind === "closed") {
         const settlement = notSent({ externalIds: idsOf(load.records, load.order), past: leave.past });
@@ -211,7 +214,7 @@ export function createDelivery(options: DeliveryOptions) {
       records,
       fates,
     );
-    const result = await settlePatiently(destination, {
+    const request = {
       batchId: name.batchId,
       lane: name.lane,
       token,
@@ -219,7 +222,8 @@ export function createDelivery(options: DeliveryOptions) {
       label: attempt ? outcome : "",
       ledger,
       ledgerMaxAgeMs: options.ledgerMaxAgeMs,
-    });
+    };
+    const result = await patiently(() => settle(redis, destination, request));
     if (attempt) tellAttempt(events, destination, name, records, sending, { settlement, attempt, bytes });
     if (result.kind === "fenced") {
       events.sweepFound({ what: "settled_elsewhere", count: 1 });
@@ -240,21 +244,19 @@ export function createDelivery(options: DeliveryOptions) {
   }
 
   /**
-   * What ServiceTitan said is worth waiting for a Redis that cannot hear it: an unsettled batch is sent once more. The
-   * token keeps a second settlement from changing anything, whether the first one came through or another holds the batch.
+   * A batch left to itself is found by others only seconds later, and one that ServiceTitan has answered is then sent
+   * once more; so a Redis that does not answer is waited for. The token keeps a second asking from changing anything,
+   * whether the first one came through or another holds the batch by now.
    */
-  async function settlePatiently(
-    destination: QueueDestination,
-    request: SettleRequest,
-  ): Promise<SettleResult> {
-    const deadline = performance.now() + SETTLE_PATIENCE_MS;
+  async function patiently<T>(ask: () => Promise<T>): Promise<T> {
+    const deadline = performance.now() + PATIENCE_MS;
     for (;;) {
       try {
-        return await settle(redis, destination, request);
+        return await ask();
       } catch (error) {
         if (performance.now() > deadline) throw error;
       }
-      await sleep(SETTLE_AGAIN_MS);
+      await sleep(ASK_AGAIN_MS);
     }
   }
 
