@@ -53,6 +53,8 @@ export function startGenerator(options: GeneratorOptions): Generator {
   let heldBack = 0;
   let stopping = false;
   let giveUpAt = Number.POSITIVE_INFINITY;
+  /** Devices that wait for an acknowledgement. */
+  const waiting = new Set<(taken: boolean) => void>();
 
   function makeUp(source: string, unit: string, draw: Random): Issued {
     // Of one unit no two at the same instant: they would be one fix.
@@ -131,17 +133,22 @@ export function startGenerator(options: GeneratorOptions): Generator {
     let broken = 0;
     client.on("close", () => broken++);
     client.on("error", () => {});
+    function publish(to: string, text: string): Promise<boolean> {
+      return new Promise((resolve) => {
+        waiting.add(resolve);
+        client.publish(to, text, { qos: 1 }, (error) => {
+          waiting.delete(resolve);
+          resolve(!error);
+        });
+      });
+    }
     async function device(unit: string): Promise<void> {
       const draw = random.fork(unit);
       await pause(draw.between(0, EVERY_MS));
       while (!stopping) {
         const reading = makeUp(source, unit, draw);
         const before = broken;
-        const published = client
-          .publishAsync(topic(unit), JSON.stringify(messageOf(reading)), { qos: 1 })
-          .then(() => true)
-          .catch(() => false);
-        if (await Promise.race([published, untilTime(() => giveUpAt)])) reading.owedAt = Date.now();
+        if (await publish(topic(unit), JSON.stringify(messageOf(reading)))) reading.owedAt = Date.now();
         reading.unclear = broken !== before;
         await pause(draw.between(EVERY_MS / 2, EVERY_MS));
       }
@@ -163,7 +170,11 @@ export function startGenerator(options: GeneratorOptions): Generator {
     async stop() {
       stopping = true;
       giveUpAt = Date.now() + STOP_WITHIN_MS;
+      const timer = setTimeout(() => {
+        for (const resolve of waiting) resolve(false);
+      }, STOP_WITHIN_MS);
       await Promise.all(running);
+      clearTimeout(timer);
     },
   };
 }
@@ -177,12 +188,6 @@ function messageOf({ unit, fixTime, latitude, longitude, speedMps }: Issued) {
     speed: speedMps,
     speedUnit: "mps",
   };
-}
-
-/** False once the time has come, however late it is set. */
-async function untilTime(time: () => number): Promise<false> {
-  while (Date.now() < time()) await pause(200, undefined, { ref: false });
-  return false;
 }
 
 function codeOf(error: unknown): unknown {
