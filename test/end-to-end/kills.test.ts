@@ -106,7 +106,7 @@ test("another process takes over what a killed one had under way", async () => {
     const began = performance.now();
     const readings = Array.from({ length: LANES * BATCH_PINGS }, (_, i) => reading(`van-${i}`, Date.now()));
     expect(await post(victim.webhook("vans"), readings)).toBe(true);
-    await until(() => requestsSince(began) === LANES, { what: "a request of every lane" });
+    await until(() => requestsSince(began) >= LANES, { what: "a request of every lane" });
     const killedAt = Date.now();
     victim.kill("SIGKILL");
     sandbox.faults.clear();
