@@ -67,18 +67,7 @@ export interface BatchFacts {
 /** The table of design §7. */
 export function settlementOf(outcome: Outcome, { externalIds, past, bytes }: BatchFacts): Settlement {
   const all = (fate: Fate): Fate[] => externalIds.map(() => fate);
-  const base: Settlement = {
-    decision: "done",
-    fates: [],
-    deadLetters: [],
-    pieces: past,
-    refusal: "",
-    suspicion: "refused",
-    scope: { kind: "none" },
-    destination: { kind: "none" },
-    accepted: false,
-    byteCap: null,
-  };
+  const base = unchanged(past);
   const opened = { kind: "opened" } as const;
   switch (outcome.kind) {
     case "delivered":
@@ -140,10 +129,10 @@ export function settlementOf(outcome: Outcome, { externalIds, past, bytes }: Bat
   }
 }
 
-/** A gate was shut before the batch could be sent. */
-export function notSent({ externalIds, past }: Pick<BatchFacts, "externalIds" | "past">): Settlement {
-  const nothing: Settlement = {
-    decision: "return",
+/** Nothing happens to any ping or gate; what each outcome begins from. */
+function unchanged(past: BatchPast): Settlement {
+  return {
+    decision: "done",
     fates: [],
     deadLetters: [],
     pieces: past,
@@ -154,7 +143,11 @@ export function notSent({ externalIds, past }: Pick<BatchFacts, "externalIds" | 
     accepted: false,
     byteCap: null,
   };
-  return held(nothing, (fate) => externalIds.map(() => fate), past);
+}
+
+/** A gate was shut before the batch could be sent. */
+export function notSent({ externalIds, past }: Pick<BatchFacts, "externalIds" | "past">): Settlement {
+  return held(unchanged(past), (fate) => externalIds.map(() => fate), past);
 }
 
 /** Back to the buffer, to be cut again newest first; but a batch with a past stays together, or that past is lost. */
