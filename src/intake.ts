@@ -109,7 +109,7 @@ const MAX_NAMED_REJECTIONS = 20;
 
 export interface Intake {
   accept(source: Source, message: Message): Promise<IntakeResult>;
-  /** For a message that was proven when it came: out of the spool. */
+  /** For a message that was proven before: by its head, when `refuseByHead` found nothing, or before it was spooled. */
   acceptProven(source: Source, message: Message): Promise<IntakeResult>;
   /** Why a message is refused whatever its body says, counted; null when it may still be accepted. */
   refuseByHead(source: Source, head: MessageHead): IntakeResult | null;

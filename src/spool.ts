@@ -127,8 +127,12 @@ export async function openSpool(options: {
     }
   }
 
-  async function accept(source: Source, message: Message): Promise<IntakeResult> {
-    const result = await intake.accept(source, message);
+  async function orSetAside(
+    accept: Intake["accept"],
+    source: Source,
+    message: Message,
+  ): Promise<IntakeResult> {
+    const result = await accept(source, message);
     // MQTT needs no spool: its broker holds what is not acknowledged.
     const isOurs =
       result.kind === "unkept" && result.reason === "storage_unavailable" && message.topic === undefined;
@@ -175,7 +179,11 @@ export async function openSpool(options: {
   }
 
   return {
-    intake: { ...intake, accept },
+    intake: {
+      ...intake,
+      accept: (source, message) => orSetAside(intake.accept, source, message),
+      acceptProven: (source, message) => orSetAside(intake.acceptProven, source, message),
+    },
     state: () => ({
       messages: files.reduce((sum, file) => sum + file.messages, 0),
       bytes: bytes(),

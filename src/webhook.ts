@@ -106,8 +106,10 @@ export function createWebhookApp(parts: WebhookParts): WebhookApp {
     const late = new Promise<typeof LATE>((resolve) => {
       timer = setTimeout(resolve, limits.answerWithinMs, LATE);
     });
+    // Proven before its body was read; the other proofs need the body.
+    const accept = source.proof?.beforeBody ? intake.acceptProven : intake.accept;
     try {
-      return await Promise.race([intake.accept(source, message), late]);
+      return await Promise.race([accept(source, message), late]);
     } finally {
       clearTimeout(timer);
     }
