@@ -13,7 +13,8 @@ afterEach(async () => {
   api = undefined;
 });
 
-const fleet = (n: number, prefix = "v") => Array.from({ length: n }, (_, i) => readingOf(`${prefix}${i}`, 1));
+const fleet = (n: number, prefix = "v", secondsAgo = 1) =>
+  Array.from({ length: n }, (_, i) => readingOf(`${prefix}${i}`, secondsAgo));
 
 describe("a token that was revoked", () => {
   it("is replaced at once, and the batch is sent with the new one", async () => {
@@ -120,7 +121,7 @@ describe("a destination that says no", () => {
     const to = await startApi(() => ({ status: 404, body: "" }));
     api = to;
     line = await startLine({ apiUrl: to.url, destination: { maxAgeMs: 8000 } });
-    for (let i = 0; i < 3; i++) await line.keep([...fleet(20, "u"), ...fleet(20, `w${i}-`)]);
+    for (let i = 0; i < 3; i++) await line.keep([...fleet(20, "u", 3 - i), ...fleet(20, `w${i}-`)]);
     await until(async () => (await line.statusOf()).gate.reason === "not_found", { what: "the block" });
     expect(await line.empty(30_000)).toMatchObject({
       kept: 120,
