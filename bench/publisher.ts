@@ -1,4 +1,4 @@
-/** The load generator for MQTT: a process that publishes at QoS 1 as fast as the broker acknowledges. */
+/** The load generator for MQTT: a process that publishes at QoS 1 as fast as the broker acknowledges, up to a count. */
 
 import { connect } from "node:net";
 import mqttPacket from "mqtt-packet";
@@ -15,14 +15,20 @@ const PUBACK_BYTES = 4;
 export interface Flood {
   port: number;
   topic: string;
-  /** Reached or told to stop, whichever comes first. */
-  maxMessages: number;
+  /** Messages; then it waits to be allowed more. */
+  allowed: number;
 }
 
 let isStopping = false;
+let allowed = 0;
+let published = 0;
+/** Publishes what may be published now. */
+let goOn = () => {};
 
-function flood({ port, topic, maxMessages }: Flood): Promise<{ published: number; tookMs: number }> {
+function flood({ port, topic, ...first }: Flood): Promise<{ published: number }> {
   isStopping = false;
+  allowed = first.allowed;
+  published = 0;
   const bodies = createReadings(1);
   const packet = mqttPacket.generate({
     cmd: "publish",
@@ -38,20 +44,18 @@ function flood({ port, topic, maxMessages }: Flood): Promise<{ published: number
 
   return new Promise((resolve, reject) => {
     const socket = connect(port, "127.0.0.1");
-    const startedAt = performance.now();
-    let published = 0;
     let received = 0;
 
     function publish(): void {
       const acknowledged = Math.max(0, received - CONNACK_BYTES) / PUBACK_BYTES;
-      const isOver = isStopping || published >= maxMessages;
-      if (isOver && acknowledged >= published) {
+      if (isStopping) {
+        if (acknowledged < published) return;
         socket.end(mqttPacket.generate({ cmd: "disconnect" }));
-        resolve({ published, tookMs: performance.now() - startedAt });
+        resolve({ published });
+        return;
       }
-      if (isOver) return;
-      while (published - acknowledged <= WINDOW - PER_WRITE && published < maxMessages) {
-        const count = Math.min(PER_WRITE, maxMessages - published);
+      while (published - acknowledged <= WINDOW - PER_WRITE && published < allowed) {
+        const count = Math.min(PER_WRITE, allowed - published);
         const bytes = Buffer.allocUnsafe(count * packet.length);
         for (let i = 0; i < count; i++) {
           const at = i * packet.length;
@@ -65,6 +69,7 @@ function flood({ port, topic, maxMessages }: Flood): Promise<{ published: number
       }
     }
 
+    goOn = publish;
     socket.setNoDelay(true);
     socket.on("error", reject);
     // We subscribe to nothing: what comes back is one CONNACK and then nothing but PUBACKs, so counting bytes will do.
@@ -80,8 +85,16 @@ function flood({ port, topic, maxMessages }: Flood): Promise<{ published: number
 
 const handlers = {
   flood,
+  allow(messages: number): void {
+    allowed = messages;
+    goOn();
+  },
+  published(): number {
+    return published;
+  },
   stop(): void {
     isStopping = true;
+    goOn();
   },
 };
 export type Publisher = typeof handlers;

@@ -86,6 +86,13 @@ it("floor answers without storing", async () => {
   }
 }, 60_000);
 
+async function publish(port: number, messages: number): Promise<void> {
+  const flood = publisher.ask("flood", { port, topic: TOPIC, allowed: messages });
+  await until(async () => (await publisher.ask("published")) === messages, { what: "all to be published" });
+  await publisher.ask("stop");
+  await flood;
+}
+
 it.skipIf(whyNotMosquitto() !== null)(
   "naive forwards what a broker delivers",
   async () => {
@@ -96,13 +103,13 @@ it.skipIf(whyNotMosquitto() !== null)(
       // What is published before it has subscribed is gone; so publish until something arrives.
       await until(
         async () => {
-          await publisher.ask("flood", { port: broker.port, topic: TOPIC, maxMessages: 50 });
+          await publish(broker.port, 50);
           return (await sink.ask("read")).pings > 0;
         },
         { what: "a ping that came by MQTT" },
       );
       const before = (await sink.ask("read")).pings;
-      await publisher.ask("flood", { port: broker.port, topic: TOPIC, maxMessages: 200 });
+      await publish(broker.port, 200);
       await untilArrived(before + 200);
     } finally {
       await contestant.stop();
