@@ -41,6 +41,14 @@ interface Load {
   order: number[];
 }
 
+interface Post {
+  past: BatchPast;
+  timeoutMs: number;
+  mayLeave: () => boolean;
+  /** UTC milliseconds since 1970. */
+  redisNow: number;
+}
+
 /**
  * A request this late does not leave but takes another slot. Up to here there is half a second left for
  * `slotUsedLate` to be heard: the second of the window, less this and the time slots are given ahead.
@@ -135,8 +143,9 @@ export function createDelivery(options: DeliveryOptions) {
       if (leave.waitMs > 0) await sleep(leave.waitMs);
       if (leave.kind === "wait") continue;
       let missed = false;
+      const sinceSlot = () => performance.now() - askedAt - leave.waitMs;
       const mayLeave = () => {
-        const lateMs = performance.now() - askedAt - leave.waitMs;
+        const lateMs = sinceSlot();
         missed = lateMs > MAX_LATE_MS;
         if (!missed && lateMs > destination.slotSlackMs) {
           // If Redis does not hear of it, the settlement will not be heard either, and its failure is told.
@@ -145,7 +154,8 @@ export function createDelivery(options: DeliveryOptions) {
         return !missed;
       };
       const { past, timeoutMs } = leave;
-      const made = await post(destination, load, prepared, { past, timeoutMs, mayLeave });
+      const redisNow = leave.slot + sinceSlot();
+      const made = await post(destination, load, prepared, { past, timeoutMs, mayLeave, redisNow });
       if (missed) continue;
       const { attempt } = made;
       if (attempt && !renewed && attempt.tokenWasCached && deservesFreshToken(attempt)) {
@@ -164,14 +174,17 @@ export function createDelivery(options: DeliveryOptions) {
     }
   }
 
-  /** The POST itself, right after the slot is granted. What grew too old meanwhile is left out. */
+  /**
+   * The POST itself, right after the slot is granted. What grew too old meanwhile is left out: by Redis's clock, for a
+   * machine whose own is fast would let everybody's pings go.
+   */
   async function post(
     destination: QueueDestination,
     { records, newFlags, order }: Load,
     prepared: Prepared,
-    { past, timeoutMs, mayLeave }: { past: BatchPast; timeoutMs: number; mayLeave: () => boolean },
+    { past, timeoutMs, mayLeave, redisNow }: Post,
   ): Promise<Sent> {
-    const oldestWanted = Date.now() - destination.maxAgeMs;
+    const oldestWanted = redisNow - destination.maxAgeMs;
     const sending = order.filter((i) => fixTimeAt(records, i) >= oldestWanted);
     if (sending.length === 0) {
       const settlement: Settlement = { ...notSent({ externalIds: [], past }), decision: "expire" };

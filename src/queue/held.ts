@@ -78,10 +78,12 @@ const MARK_MS = 600_000;
 export async function reviewHeld({ redis, sources, routes, arrived }: HeldOptions): Promise<void> {
   for (const { name, home, maxAgeMs } of sources) {
     const held = await redis.hgetall(keys.held(home, name));
+    // Its clock, as everywhere: ours may be wrong, and what is let go cannot be had back.
+    const [seconds] = await redis.time();
     for (const [device, text] of Object.entries(held)) {
       const { reading } = decodeRecord(text);
       const found = routes.of(name, device).filter((route) => route.unmapped !== "hold");
-      if (reading.fixTime < Date.now() - maxAgeMs) {
+      if (reading.fixTime < Number(seconds) * 1000 - maxAgeMs) {
         await run(redis, EXPIRE, home, [name, device, text]);
       } else if (found.length > 0) {
         const argsIn = (scope: string) =>

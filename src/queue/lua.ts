@@ -54,9 +54,11 @@ end
  */
 const GATES = `
 local function maySend(gate, holder, take)
-  local state, till, probe = unpack(redis.call('HMGET', gate, 'state', 'until', 'probe'))
+  local state, till, probe, since = unpack(redis.call('HMGET', gate, 'state', 'until', 'probe', 'since'))
   if not state or state == 'open' or state == 'ramping' then return 0, state end
   local remaining = tonumber(till) - now
+  -- It began in the future: Redis's clock was set back, and what was to be a short wait would last as long as that.
+  if (tonumber(since) or 0) > now + 1000 then remaining = 0 end
   if state == 'probing' and probe == holder then return 0, state end
   if remaining > 0 then
     -- A probe may end at any moment, so ask again soon; a pause ends when it says.
@@ -64,7 +66,7 @@ local function maySend(gate, holder, take)
   end
   if take then
     -- Should this process die with the probe in its hands, another may probe after the same time again.
-    redis.call('HSET', gate, 'state', 'probing', 'probe', holder, 'until', now + take)
+    redis.call('HSET', gate, 'state', 'probing', 'probe', holder, 'until', now + take, 'since', now)
   end
   return 0, 'probing'
 end

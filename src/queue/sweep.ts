@@ -80,7 +80,8 @@ for _, lane in ipairs(redis.call('SMEMBERS', p .. ':lanes')) do
       end
       redis.call('DEL', suspectsKey, p .. ':suspicion:' .. lane)
     end
-    if batch and now - tonumber(beat) > silence then
+    -- A beat from the future: Redis's clock was set back, and nobody would be taken to be silent for as long as that.
+    if batch and math.abs(now - tonumber(beat)) > silence then
       out[#out + 1] = destination
       out[#out + 1] = number
       out[#out + 1] = batch

@@ -53,7 +53,6 @@ export interface Client {
 
 export interface ClientOptions {
   proxy: ProxySettings;
-  now?: () => number;
 }
 
 /** ServiceTitan's hosts. Client id, secret and token belong to one environment; the app key to both. */
@@ -68,9 +67,9 @@ export function servicetitanUrls(environment: "production" | "integration"): {
   };
 }
 
-export function createClient({ proxy, now = Date.now }: ClientOptions): Client {
+export function createClient({ proxy }: ClientOptions): Client {
   const http = createHttp(proxy);
-  const tokens = createTokens({ http, now });
+  const tokens = createTokens({ http });
   // Worked out once per target: on the way to draining a backlog every microsecond counts.
   const addresses = new WeakMap<Target, Address>();
   const sent = new WeakSet<Token>();
@@ -128,7 +127,7 @@ export function createClient({ proxy, now = Date.now }: ClientOptions): Client {
     // Built when first needed: most answers hold nothing to hide.
     let redact: Redact | null = null;
     const context = {
-      now: now(),
+      now: Date.now(),
       redact: (text: string) => {
         redact ??= redactor([token.value, target.clientSecret, target.clientId, target.appKey]);
         return redact(text);

@@ -13,9 +13,9 @@ export interface Credential {
 
 export interface Token {
   readonly value: string;
-  /** UTC milliseconds since 1970: from when on a new one is fetched while this one is still used. */
+  /** By the tokens' clock: from when on a new one is fetched while this one is still used. */
   readonly refreshAt: number;
-  /** UTC milliseconds since 1970: from when on it is not used any more. */
+  /** By the tokens' clock: from when on it is not used any more. */
   readonly unusableAt: number;
 }
 
@@ -54,11 +54,21 @@ interface Entry {
   fetching: Promise<TokenResult> | null;
   failure: Failure | null;
   failures: number;
-  /** UTC milliseconds since 1970: no request before. */
+  /** By the tokens' clock: no request before. */
   notBefore: number;
 }
 
-export function createTokens({ http, now }: { http: Http; now: () => number }): Tokens {
+/**
+ * `now` tells milliseconds that only grow: by a clock that can be set back, one failure while it was ahead would keep
+ * every later request waiting for as long.
+ */
+export function createTokens({
+  http,
+  now = () => performance.now(),
+}: {
+  http: Http;
+  now?: () => number;
+}): Tokens {
   const entries = new Map<string, Entry>();
 
   function entryOf({ authUrl, clientId, clientSecret }: Credential): Entry {
@@ -167,7 +177,7 @@ function judge(answer: Answer, at: number): TokenResult {
   const said =
     typeof code === "string" && OAUTH_ERRORS.has(code) ? `${code}, HTTP ${status}` : `HTTP ${status}`;
   if (status === 408 || status === 429 || status >= 500 || code === "temporarily_unavailable") {
-    const afterMs = retryAfterMs(answer, at) ?? 0;
+    const afterMs = retryAfterMs(answer, Date.now()) ?? 0;
     return unavailable(`The token endpoint cannot serve now (${said}).`, afterMs);
   }
   return { kind: "refused", detail: `The token endpoint refused the credentials (${said}).`, afterMs: 0 };

@@ -21,7 +21,7 @@ function findFaketime(): string | null {
 const library = findFaketime();
 const missing = library === null ? " (skipped: needs apt-get install faketime)" : "";
 
-test.skipIf(library === null)(`a clock that jumps by five minutes${missing}`, async () => {
+test.skipIf(library === null)(`a clock that jumps by minutes, and by an hour${missing}`, async () => {
   const dir = mkdtempSync(join(tmpdir(), "waypost-clock-"));
   const file = join(dir, "offset");
   const setClock = (offset: string) => writeFileSync(file, `${offset}\n`);
@@ -88,9 +88,19 @@ test.skipIf(library === null)(`a clock that jumps by five minutes${missing}`, as
     setClock("+0");
     await until(isReady, { what: "ready again" });
     expect(await send("after")).toMatchObject({ kept: 1 });
+    await gateway.drained();
+
+    // Far ahead: by its own clock everything kept is too old by now. What others have kept is not its to let go.
+    sandbox.faults.set({ kind: "status", status: 503 });
+    expect(await send("kept before the jump", 20)).toMatchObject({ kept: 20 });
+    const refused = () => sandbox.requests().some((request) => request.status === 503);
+    await until(refused, { what: "a refusal" });
+    setClock("+1h");
+    await until(async () => !(await isReady()), { what: "not ready, far ahead" });
+    sandbox.faults.clear();
     const { totals } = await gateway.drained();
     expect(totals.identity).toEqual({ messages: 0, candidates: 0, kept: 0 });
-    expect(totals.accounting).toMatchObject({ kept: 1002, delivered: 1002, rejected: 1, expired: 0 });
+    expect(totals.accounting).toMatchObject({ kept: 1022, delivered: 1022, rejected: 1, expired: 0 });
     for (const { ping } of sandbox.pings()) {
       expect(Date.parse(ping.eventTime)).toBe(known.get(ping.externalId));
     }

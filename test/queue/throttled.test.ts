@@ -101,6 +101,19 @@ describe("a 429", () => {
     });
   });
 
+  it("does not outlast its time when Redis's clock is set back", async () => {
+    line = await startLine({ destination: { lanes: 1 } });
+    line.sandbox.faults.set({ kind: "throttle", hint: "seconds", seconds: 2, times: 1 });
+    await line.keep(fleet(10, "v"));
+    const gate = `${line.destination.scope}:gate`;
+    await until(async () => (await line.db.hget(gate, "state")) === "paused", { what: "the pause" });
+    // As if the clock had been an hour ahead when it began.
+    const hour = 3_600_000;
+    for (const field of ["since", "until"]) await line.db.hincrby(gate, field, hour);
+    await line.empty();
+    expect(await line.account()).toMatchObject({ delivered: 10 });
+  });
+
   it("longer than a ping lives expires it, and it is never sent", async () => {
     line = await startLine({ destination: { maxAgeMs: 4000, lanes: 1 } });
     line.sandbox.faults.set({ kind: "throttle", hint: "seconds", seconds: 8, times: 1 });
