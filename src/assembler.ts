@@ -82,8 +82,10 @@ export function createAssembler(): Assembler {
     const seen = (value: number | null): Seen<number> | null =>
       value === null ? null : { value, receivedAt, fixTime };
     if (part.noFix !== undefined) assembly.noFix = part.noFix;
-    assembly.speedMps = seen(part.speedMps) ?? assembly.speedMps;
-    assembly.headingDeg = seen(part.headingDeg) ?? assembly.headingDeg;
+    for (const field of ["speedMps", "headingDeg"] as const) {
+      const isAbout = part[field] !== null || part.unknown?.includes(field);
+      if (isAbout) assembly[field] = seen(part[field]);
+    }
     for (const [axis, other] of [
       ["latitude", "longitude"],
       ["longitude", "latitude"],
@@ -103,7 +105,7 @@ export function createAssembler(): Assembler {
     if (latitude === null || longitude === null) return given;
     assembly.latitude = null;
     assembly.longitude = null;
-    const { fragment: _, ...whole } = part;
+    const { fragment: _, unknown: __, ...whole } = part;
     given.push({
       ...whole,
       latitude: latitude.value,

@@ -38,6 +38,8 @@ export interface Candidate {
    * parts together (assembler.ts); a candidate without this mark is whole.
    */
   fragment?: boolean;
+  /** Of a fragment: what the vendor says it does not know now. What else is null there, the message is not about. */
+  unknown?: readonly ("speedMps" | "headingDeg")[];
   /** What the vendor says beside the position. */
   details?: Details;
   /** Where in the message this candidate stands, for example `data[2]`; empty for the whole message. */

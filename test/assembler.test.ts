@@ -125,6 +125,21 @@ describe("the window", () => {
     expect(placed(5002)).toMatchObject({ speedMps: null, headingDeg: null });
   });
 
+  it("ends at once for what the vendor says it does not know now", () => {
+    const { offer } = listening();
+    const placed = (afterMs: number) => offer({ latitude: 1, longitude: 2 }, afterMs)[0];
+    offer({ speedMps: 10 });
+    offer({ headingDeg: 45 }, 1);
+    offer({ speedMps: null }, 2);
+    expect(placed(3)).toMatchObject({ speedMps: null, headingDeg: 45 });
+    expect(placed(4)).not.toHaveProperty("unknown");
+    offer({ speedMps: 11 }, 5);
+    offer({ headingDeg: null }, 6);
+    expect(placed(7)).toMatchObject({ speedMps: 11, headingDeg: null });
+    // Also where the place itself comes with it.
+    expect(offer({ latitude: 1, longitude: 2, speedMps: null }, 8)).toMatchObject([{ speedMps: null }]);
+  });
+
   it("also holds for a clock that was set back", () => {
     const { offer } = listening();
     offer({ latitude: 1 });

@@ -2,19 +2,23 @@
 
 import type { Candidate } from "../reading.ts";
 
-type Said = Pick<Candidate, "deviceId" | "fixTime" | "path"> & Partial<Omit<Candidate, "fragment">>;
+type Said = Pick<Candidate, "deviceId" | "fixTime" | "path"> &
+  Partial<Omit<Candidate, "fragment" | "unknown">>;
 
 /**
- * Leave out what the message is not about. A coordinate that it does not give, or gives so that nobody can read it, will
- * never be half of a position: then the candidate is no part, so that it is rejected at once and by name.
+ * Leave out what the message is not about: null means that the vendor does not know it now. A coordinate that it does
+ * not give, or gives so that nobody can read it, will never be half of a position: then the candidate is no part, so
+ * that it is rejected at once and by name.
  */
 export function fragment(said: Said): Candidate {
+  const unknown = (["speedMps", "headingDeg"] as const).filter((field) => said[field] === null);
   return {
     latitude: null,
     longitude: null,
     speedMps: null,
     headingDeg: null,
     fragment: !isUseless(said.latitude) && !isUseless(said.longitude),
+    ...(unknown.length > 0 && { unknown }),
     ...said,
   };
 }

@@ -185,13 +185,19 @@ function candidateOf(found: Found, raw: unknown, given: Given, context: DecodeCo
     noFix: saysNoFix(given.noFixWhen?.(value)),
     ...(given.details && { details: detailsOf(value, given.details) }),
   };
-  return given.fragment ? partOf(whole, given) : whole;
+  return given.fragment ? partOf(whole, value, given) : whole;
 }
 
-/** Only what these options look for is said; the rest is for other messages to say. */
-function partOf({ latitude, longitude, noFix, ...said }: Candidate, given: Given): Candidate {
+/** Only what these options look for is said, and of speed and heading what is there; the rest is for other messages to say. */
+function partOf(
+  { latitude, longitude, speedMps, headingDeg, noFix, ...said }: Candidate,
+  value: unknown,
+  given: Given,
+): Candidate {
   return fragment({
     ...said,
+    ...(given.speed && given.speed(value) !== undefined && { speedMps }),
+    ...(given.heading && given.heading(value) !== undefined && { headingDeg }),
     ...((given.latitude || given.coordinates) && { latitude }),
     ...((given.longitude || given.coordinates) && { longitude }),
     ...(given.noFixWhen && noFix !== undefined && { noFix }),

@@ -36,10 +36,16 @@ export const teslaFleetTelemetry = defineAdapter({
       case "GpsHeading":
         return [fragment({ ...said, headingDeg: degrees.parse(value) })];
       default:
-        return [fragment({ ...said, noFix: flag.parse(value) === false })];
+        return [fragment({ ...said, ...stateOf(value) })];
     }
   },
 });
+
+/** A state that is not known neither takes the fix nor gives it back. */
+function stateOf(value: unknown): { noFix?: boolean } {
+  const hasFix = flag.parse(value);
+  return hasFix === null ? {} : { noFix: !hasFix };
+}
 
 /** `<base>/<VIN>/v/<signal>`, `<base>/<VIN>/alerts/<name>/current`, …; the base may have several levels. */
 function levelsOf(topic: DecodeContext["topic"]) {
