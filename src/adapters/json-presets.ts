@@ -104,6 +104,7 @@ function reported(at: string) {
     longitude: `${at}state.reported.longitude`,
     speed: `${at}state.reported.speedKph`,
     time: `${at}metadata.reported.latitude.timestamp`,
+    ignoreWhen: reportsElse(at),
   };
 }
 
@@ -111,9 +112,12 @@ function shadowTopics(what: string): string[] {
   return [`$aws/things/+/shadow/${what}`, `$aws/things/+/shadow/name/+/${what}`];
 }
 
-/** A partial update reports other things, and says so by what it holds; one that holds nothing is damaged. */
-const REPORTS_ELSE =
-  "state.reported && !contains(keys(state.reported), 'latitude') && !contains(keys(state.reported), 'longitude')";
+/** Reports other things, or only what was asked for, and says so by what it holds; what holds nothing is damaged. */
+function reportsElse(at: string): string {
+  const lacks = (where: string, key: string) => `!contains(keys(${at}${where}), '${key}')`;
+  const otherThings = `${at}state.reported && ${lacks("state.reported", "latitude")} && ${lacks("state.reported", "longitude")}`;
+  return `${otherThings} || ${at}state.desired && ${lacks("state", "reported")}`;
+}
 
 export const awsIotShadow = preset({
   vendor: "aws-iot-shadow",
@@ -129,11 +133,8 @@ export const awsIotShadow = preset({
     timeFormat: "epochSeconds",
     variants: [
       { topic: shadowTopics("update/documents"), ...reported("current.") },
-      { topic: shadowTopics("update/accepted"), ...reported(""), ignoreWhen: REPORTS_ELSE },
-      {
-        ...{ topic: shadowTopics("update"), ...reported(""), ignoreWhen: REPORTS_ELSE },
-        ...{ time: null, timeFormat: "received" },
-      },
+      { topic: shadowTopics("update/accepted"), ...reported("") },
+      { topic: shadowTopics("update"), ...reported(""), time: null, timeFormat: "received" },
     ],
   },
 });
@@ -194,7 +195,7 @@ export const victron = preset({
       { topic: "N/+/gps/+/Position/Longitude", longitude: "value" },
       { topic: "N/+/gps/+/Speed", speed: "value" },
       { topic: "N/+/gps/+/Course", heading: "value" },
-      { topic: "N/+/gps/+/Fix", noFixWhen: "value != `1`" },
+      { topic: "N/+/gps/+/Fix", noFixWhen: "!(value >= `1`)" },
     ],
   },
 });
