@@ -32,6 +32,7 @@ export const json = defineAdapter({
     urlToken(),
     addressList(),
   ],
+  methods: ["POST", "GET"],
   format: (message) => (isForm(message) ? "form" : "json"),
   speedUnit: "optional",
   options: jsonOptions.optional(),
@@ -77,7 +78,7 @@ function problemsOf(value: unknown, path: string): string[] {
 
 /** Metres per second where nobody says otherwise; a unit that is not one of ours leaves the speed unreadable. */
 function unitOf(given: unknown, configured: SpeedUnit | undefined): SpeedUnit | undefined {
-  if (given === undefined) return configured ?? "mps";
+  if (given === undefined || given === null) return configured ?? "mps";
   return SPEED_UNITS.find((unit) => unit === given);
 }
 

@@ -79,6 +79,15 @@ describe.each(adapters.map((adapter) => [adapter.vendor, adapter] as const))("%s
     }
   });
 
+  it("takes the methods that its fixtures come by", () => {
+    const methods: readonly string[] = adapter.methods ?? ["POST"];
+    // What is asked for comes by none.
+    const sent = adapter.transports.includes("webhook") ? own : [];
+    for (const { name, message } of sent) {
+      if (message.method !== undefined) expect(methods, name).toContain(message.method);
+    }
+  });
+
   it.each(own.map((fixture) => [fixture.name, fixture] as const))(
     "reads %s as its golden says",
     (_, fixture) => {
@@ -283,7 +292,9 @@ function judge(adapter: Adapter, fixture: Fixture, intact: Look, broken: Breakag
         return `${field} became 0`;
     }
   }
-  const isLeftOut = broken.kind === "removed" && fixture.leavingOutMeansDefault.includes(broken.key);
+  const isLeftOut =
+    (broken.kind === "removed" && fixture.leavingOutMeansDefault.includes(broken.key)) ||
+    (broken.kind === "made null" && fixture.nullMeansDefault.includes(broken.key));
   if (isLeftOut && now.candidates.length === 0) return null;
   const mayBeGone = isLeftOut || broken.kind === "removed item" || broken.kind === "emptied list";
   const gone = mayBeGone ? intact.candidates.filter(({ path }) => isWithin(path, broken.path)).length : 0;

@@ -71,12 +71,30 @@ describe("our own format", () => {
     [{ speed: 36 }, "kph", 10],
     [{ speed: 100, speedUnit: "mph" }, "kph", 44.704],
     [{ speed: 36, speedUnit: "km/h" }, "kph", null],
-    [{ speed: 36, speedUnit: null }, "kph", null],
+    [{ speed: 36, speedUnit: null }, "kph", 10],
+    [{ speed: 36, speedUnit: null }, undefined, 36],
+    [{ speed: 36, speedUnit: "" }, "kph", null],
     [{}, "kph", null],
   ] as const)("reads the speed of %j with the source's unit %s", (change, unit, expected) => {
     const [reading] = readings({ ...complete, ...change }, undefined, {}, unit);
     if (expected === null) expect(reading?.speedMps).toBeNull();
     else expect(reading?.speedMps).toBeCloseTo(expected, 9);
+  });
+});
+
+describe("GET", () => {
+  it("brings our own format in its query, proven but by a signature", () => {
+    expect(json.methods).toEqual(["POST", "GET"]);
+    const sent = message(null, {
+      ...{ method: "GET", body: new Uint8Array(0) },
+      query: { ...complete, latitude: "1", longitude: "2", token: "s" },
+    });
+    const credentials = { secrets: ["s"], header: "X-Signature" };
+    const by = Object.fromEntries(json.auth.map(({ name, prove }) => [name, prove(sent, credentials)]));
+    expect([by["url-token"], by["hmac-sha256"]]).toEqual([null, "unsigned_query"]);
+    expect(examine(json, sent, { speedUnit: undefined, options: undefined }).readings).toMatchObject([
+      { deviceId: "a", latitude: 1, longitude: 2 },
+    ]);
   });
 });
 
@@ -362,6 +380,35 @@ describe("parts", () => {
     tell("cars/7/lat", 51.6);
     expect(tell("cars/7/lon", 7.26).rejections).toEqual([{ reason: "no_fix", path: "" }]);
     expect(tell("cars/7/lat", null).rejections).toEqual([{ reason: "no_fix", path: "" }]);
+  });
+});
+
+describe("speed and heading in parts", () => {
+  const options = optionsOf({
+    ...{ deviceId: { topicLevel: 2 }, timeFormat: "received", fragment: true },
+    variants: [
+      { topic: "cars/+/place", latitude: "y", longitude: "x" },
+      { topic: "cars/+/motion", speed: "v", heading: "h" },
+    ],
+  });
+  function driving() {
+    const assembler = createAssembler();
+    return (topic: string, body: unknown) =>
+      examine(json, message(body, { topic }), { speedUnit: "mps", options }, assembler).readings[0];
+  }
+
+  it("hold for the places after them, each by itself", () => {
+    const tell = driving();
+    tell("cars/7/motion", { v: 5 });
+    tell("cars/7/motion", { h: 90 });
+    expect(tell("cars/7/place", { y: 1, x: 2 })).toMatchObject({ speedMps: 5, headingDeg: 90 });
+  });
+
+  it("are unknown from where the sender says null", () => {
+    const tell = driving();
+    tell("cars/7/motion", { v: 5, h: 90 });
+    tell("cars/7/motion", { v: null });
+    expect(tell("cars/7/place", { y: 1, x: 2 })).toMatchObject({ speedMps: null, headingDeg: 90 });
   });
 });
 

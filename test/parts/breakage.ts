@@ -8,7 +8,7 @@ export interface Breakage {
   path: string;
   /** Its own name: the last key of the path, or empty for list items and the whole message. */
   key: string;
-  kind: "removed" | "emptied list" | "removed item" | "junk" | "other name";
+  kind: "removed" | "made null" | "emptied list" | "removed item" | "junk" | "other name";
 }
 
 /** Stands for a number too large for a double, which only JSON text can hold. */
@@ -31,7 +31,8 @@ export function breakagesOfJson(body: string): Breakage[] {
     for (const junk of JUNK) {
       // As the whole message an empty list says what it says anywhere: that there is nothing.
       const emptied = Array.isArray(junk) && (Array.isArray(node) || at.length === 0);
-      add(emptied ? "emptied list" : "junk", junk, `:= ${junk === HUGE ? "1e999" : JSON.stringify(junk)}`);
+      const kind = emptied ? "emptied list" : junk === null ? "made null" : "junk";
+      add(kind, junk, `:= ${junk === HUGE ? "1e999" : JSON.stringify(junk)}`);
     }
     if (typeof node === "string") add("other name", OTHER_NAME, `:= "${OTHER_NAME}"`);
     if (at.length > 0) add(typeof last === "number" ? "removed item" : "removed", REMOVED, "removed");

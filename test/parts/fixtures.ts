@@ -33,6 +33,8 @@ interface FixtureRequest {
   before?: { topic: string; body: unknown; receivedAt: string; retained?: boolean }[];
   /** Keys that a vendor may leave out, with a meaning or in another message, so that leaving them out is no damage. */
   leavingOutMeansDefault?: string[];
+  /** Keys for which null is documented as a way of leaving them out. */
+  nullMeansDefault?: string[];
 }
 
 export interface Fixture {
@@ -44,6 +46,7 @@ export interface Fixture {
   settings: { speedUnit: SpeedUnit | undefined; options: unknown; credentials: Credentials };
   proofs: FixtureProof[];
   leavingOutMeansDefault: string[];
+  nullMeansDefault: string[];
   /** Content of `<case>.golden.json`. */
   golden: unknown;
 }
@@ -100,6 +103,7 @@ function load(adapter: Adapter, folder: URL, file: string): Fixture {
     },
     proofs: request.proofs ?? [],
     leavingOutMeansDefault: request.leavingOutMeansDefault ?? [],
+    nullMeansDefault: request.nullMeansDefault ?? [],
     golden: optionalJson(new URL(`${name}.golden.json`, folder)),
   };
 }
