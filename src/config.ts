@@ -3,7 +3,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { stringify } from "yaml";
-import type { z } from "zod";
+import { withDefaults } from "./config/defaults.ts";
 import { settingsFromEnvironment } from "./config/environment.ts";
 import { readSettingsFile } from "./config/file.ts";
 import { partsOf } from "./config/parts.ts";
@@ -21,7 +21,7 @@ import {
   settingsAt,
 } from "./config/values.ts";
 
-export type Config = z.output<typeof configSchema> & {
+export type Config = ReturnType<typeof withDefaults> & {
   /** From the environment, never from the file. */
   proxy: ProxySettings;
 };
@@ -68,7 +68,7 @@ export function loadConfig({ file, settings, env = process.env, adapters }: Conf
     optionsAsWritten.set(parsedOptions, source.options);
     source.options = parsedOptions;
   }
-  return { config: { ...parsed.data, proxy } };
+  return { config: { ...withDefaults(parsed.data), proxy } };
 }
 
 /** As YAML, with every secret as "(set)". */

@@ -21,6 +21,7 @@ const adapters: AdapterFacts[] = [
     transports: ["webhook"],
     auth: [{ name: "shared-key", needs: ["secrets"] }],
     speedUnit: "mph",
+    deadlineMs: 3000,
   },
   {
     vendor: "choosy",
@@ -31,6 +32,7 @@ const adapters: AdapterFacts[] = [
       { name: "address", needs: ["allow"] },
     ],
     speedUnit: "required",
+    deadlineMs: 5000,
     options: z.strictObject({ zone: z.string(), depth: z.int().max(9).default(3) }).optional(),
     settingProblems: ({ speedUnit, options }) =>
       speedUnit === "mps" && options !== undefined ? ["options.zone: does not go with mps"] : [],
@@ -133,6 +135,33 @@ describe("what is said is kept, what is not said has a default", () => {
     expect(config.sources.vans?.unmapped).toBe("forward");
     expect(config.sources.vans?.maxAccuracyM).toBeUndefined();
     expect(config.proxy).toEqual({});
+    expect(config.queue.concurrency).toBe(100);
+  });
+
+  test("as many slots as there are lanes, so that hanging tenants leave some for the others", () => {
+    const loaded = load(
+      settings((base) => {
+        for (let n = 0; n < 30; n++)
+          base.destinations[`t${n}`] = { ...base.destination, tenant: String(n + 1) };
+      }),
+    );
+    expect(good(loaded).queue.concurrency).toBe(31 * 4);
+  });
+
+  test("an end that waits for the slowest request", () => {
+    const shutdownOf = (...requestTimeoutMs: number[]) => {
+      const change = (base: ReturnType<typeof minimal>) => {
+        for (const [n, timeoutMs] of requestTimeoutMs.entries())
+          base.destinations[`t${n}`] = { ...base.destination, requestTimeoutMs: timeoutMs };
+      };
+      return good(load(settings(change))).shutdownMs;
+    };
+    expect([shutdownOf(), shutdownOf(1000, 40_000)]).toEqual([25_000, 45_000]);
+    expect(good(load({ ...settings(), shutdownMs: 2000 })).shutdownMs).toBe(2000);
+    const unlimited = settings((b) =>
+      Object.assign(b.destination, { requestTimeoutMs: 2 ** 31 - 1, maxAgeMs: 0 }),
+    );
+    expect(good(load(unlimited)).shutdownMs).toBe(3_600_000);
   });
 
   test("a section left empty has its defaults, and a tenant may be a number", () => {
@@ -590,6 +619,25 @@ describe("relations", () => {
       { "queue.groupCommitMs": /http.answerWithinMs/, "redis.commandTimeoutMs": /http.answerWithinMs/ },
     ],
     [
+      "answers later than a vendor waits",
+      (b) => {
+        b.http = { answerWithinMs: 5000 };
+        const auth = { proof: "address", allow: ["203.0.113.0/24"] };
+        b.sources.tags = { vendor: "choosy", destination: "acme", speedUnit: "mph", auth };
+      },
+      {
+        "http.answerWithinMs": "must be less than 3000: simple (sources.vans) waits no longer for an answer",
+      },
+    ],
+    [
+      "fewer slots than lanes",
+      (b) => {
+        b.queue = { concurrency: 9 };
+        b.destinations.second = { ...b.destination, tenant: "124", lanes: 6 };
+      },
+      { "queue.concurrency": /^must be at least 10, the lanes of all destinations together/ },
+    ],
+    [
       "a request longer than an age",
       (b) => Object.assign(b.destination, { maxAgeMs: 20_000, maxBatchAgeMs: 20_000 }),
       {
@@ -694,9 +742,9 @@ describe("relations", () => {
     const config = good(
       load(
         settings((b) => {
-          b.http = { port: 0 };
+          b.http = { port: 0, answerWithinMs: 2999 };
           b.ops.port = 0;
-          b.queue = { lockMs: 2000, stalledCheckMs: 1500, toleratedStallMs: 1999 };
+          b.queue = { lockMs: 2000, stalledCheckMs: 1500, toleratedStallMs: 1999, concurrency: 16 };
           b.destination.maxAgeMs = 0;
           b.destinations.other = { ...b.destination, tenant: "124", ratePerSecond: 5 };
           b.destinations.sandbox = {

@@ -22,6 +22,10 @@ const service = z.object({
   command: z.array(z.string()).default([]),
   volumes: z.array(z.string()).default([]),
   environment: z.record(z.string(), z.string()).default({}),
+  stop_grace_period: z
+    .string()
+    .regex(/^\d+s$/)
+    .default("10s"),
 });
 const compose = z
   .object({
@@ -56,6 +60,9 @@ test("the gateway's configuration is valid with the variables that the comments 
   const { config } = loaded;
   expect(config.http.trustedProxies).toEqual(compose.networks.inside.ipam.config.map(({ subnet }) => subnet));
   expect(new URL(config.redis.url).hostname).toBe("redis");
+  // After it Docker kills. The gateway takes up to a second more for its last steps.
+  const graceMs = Number.parseInt(services.gateway.stop_grace_period, 10) * 1000;
+  expect(graceMs).toBeGreaterThan(config.shutdownMs + 1000);
   expect(readFileSync(join(deploy, "caddy", "Caddyfile"), "utf8")).toContain(`gateway:${config.http.port}`);
 });
 

@@ -146,6 +146,8 @@ export interface Adapter<Payload = unknown, Options = unknown> {
   payload: ZodType<Payload>;
   /** Renames only; admit judges for everyone. Only an adapter whose schema is configured may find problems here. */
   decode: (payload: Payload, context: DecodeContext<Options>) => Candidate[] | Problems;
+  /** How long the vendor waits for an answer, where it says so; milliseconds. */
+  deadlineMs?: number;
   /** Answer to an accepted message; default `200 {}` with counts. */
   reply?: Reply;
   /** Status for an unproven message; default 401. */

@@ -11,6 +11,8 @@ export const dimo = defineAdapter({
   evidence: "source code",
   transports: ["webhook"],
   auth: [urlToken()],
+  // Of its verification; a trigger has 30 s.
+  deadlineMs: 10_000,
   speedUnit: "none",
   handshake: (raw, { query }) => {
     if (!isRecord(raw) || typeof raw.verification !== "string" || raw.data !== undefined) return null;

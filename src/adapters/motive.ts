@@ -13,6 +13,8 @@ export const motive = defineAdapter({
   evidence: "documented",
   transports: ["webhook"],
   auth: [hmac({ algorithm: "sha1", header: "X-KT-Webhook-Signature", encoding: "hex" })],
+  // Its overview of webhooks; an older one said 10 s.
+  deadlineMs: 3000,
   // Any other refusal is tried again for hours.
   refusal: 403,
   speedUnit: "required",

@@ -101,6 +101,8 @@ export const smartcar = defineAdapter({
   evidence: "documented",
   transports: ["webhook"],
   auth: [signedOrChallenge],
+  // Its delivery behavior.
+  deadlineMs: 15_000,
   speedUnit: "none",
   handshake: (raw, message, { secrets }) => {
     const challenge = challengeOf(raw);

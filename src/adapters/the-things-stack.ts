@@ -44,6 +44,8 @@ export const theThingsStack = defineAdapter({
   evidence: "documented",
   transports: ["webhook", "mqtt"],
   auth: [customHeader(), basic()],
+  // Of the open source edition; the hosted one waits 10 s.
+  deadlineMs: 5000,
   topics: ["v3/+/devices/+/up", "v3/+/devices/+/location/solved"],
   speedUnit: "optional",
   options: z

@@ -11,6 +11,8 @@ export const traccar = defineAdapter({
   evidence: "source code",
   transports: ["webhook", "mqtt"],
   auth: [bearer(), basic(), customHeader(), urlToken(), addressList()],
+  // The forwarder's own read limit.
+  deadlineMs: 5000,
   topics: ["positions"],
   speedUnit: "knots",
   // Where an event carries a position, it repeats one that is forwarded by itself.

@@ -58,6 +58,8 @@ export const verizonConnect = defineAdapter({
   evidence: "documented",
   transports: ["webhook"],
   auth: [basic()],
+  // The vendor's guide; it tries twice more, a minute apart.
+  deadlineMs: 15_000,
   // SNS sends its confirmation without credentials, and again with them when it is told so.
   challenge: "Basic",
   speedUnit: "kph",

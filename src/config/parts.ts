@@ -17,7 +17,7 @@ export interface Parts {
   redis: Config["redis"] | undefined;
   http: Config["http"] | undefined;
   ops: Config["ops"] | undefined;
-  queue: Config["queue"] | undefined;
+  queue: z.output<typeof configSchema>["queue"] | undefined;
   listen: ListenConfig | undefined;
   brokers: ReadonlyMap<string, BrokerConfig>;
   sources: ReadonlyMap<string, SourceConfig>;

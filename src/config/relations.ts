@@ -3,6 +3,7 @@
 import type { BrokerConfig, DestinationConfig, ListenConfig } from "../config.ts";
 import { isConfidential } from "./address.ts";
 import { checkCertificates } from "./certificates.ts";
+import { lanesOf } from "./defaults.ts";
 import type { Parts } from "./parts.ts";
 import type { Finding, SettingPath } from "./problems.ts";
 import { type AdapterFacts, checkSource, EMBEDDED, type Report } from "./sources.ts";
@@ -22,6 +23,8 @@ export function checkRelations(parts: Parts, adapters: readonly AdapterFacts[]):
   if (parts.listen?.tls) checkCertificates(["mqtt", "listen", "tls"], parts.listen.tls, report);
   if (parts.http?.tls) checkCertificates(["http", "tls"], parts.http.tls, report);
   checkTimes(parts, report);
+  checkDeadlines(parts, adapters, report);
+  checkSlots(parts, report);
   checkPorts(parts, report);
   return found;
 }
@@ -170,6 +173,32 @@ function checkTimes({ queue, http, redis }: Parts, report: Report): void {
       "must be less than http.answerWithinMs: senders would give up first",
     );
   }
+}
+
+/** Later an answer is no use: the vendor has given up, and sends the message again or never. */
+function checkDeadlines({ http, sources }: Parts, adapters: readonly AdapterFacts[], report: Report): void {
+  const [tightest] = [...sources]
+    .filter(([, { mqtt }]) => !mqtt)
+    .flatMap(([name, { vendor }]) => {
+      const { deadlineMs } = adapters.find((adapter) => adapter.vendor === vendor) ?? {};
+      return deadlineMs === undefined ? [] : [{ name, vendor, deadlineMs }];
+    })
+    .sort((a, b) => a.deadlineMs - b.deadlineMs);
+  if (!http || !tightest || http.answerWithinMs < tightest.deadlineMs) return;
+  report(
+    ["http", "answerWithinMs"],
+    `must be less than ${tightest.deadlineMs}: ${tightest.vendor} (sources.${tightest.name}) waits no longer for an answer`,
+  );
+}
+
+/** A slot whose request hangs is nobody else's: with fewer slots than lanes, one tenant could take all of them. */
+function checkSlots({ queue, destinations }: Parts, report: Report): void {
+  const lanes = lanesOf(destinations.values());
+  if (queue?.concurrency === undefined || queue.concurrency >= lanes) return;
+  report(
+    ["queue", "concurrency"],
+    `must be at least ${lanes}, the lanes of all destinations together, or left out: requests that hang at one would delay the others`,
+  );
 }
 
 function checkPorts({ http, ops, listen }: Parts, report: Report): void {

@@ -241,7 +241,8 @@ export const configSchema = z.strictObject({
     .strictObject({
       /** Messages and readings are written to Redis together, waiting at most this long for company. */
       groupCommitMs: z.int().min(0).max(100).default(0),
-      concurrency: z.int().min(1).max(1000).default(100),
+      /** Batches under way in one process. Default: as many as there are lanes, see defaults.ts. */
+      concurrency: z.int().min(1).max(100_000).optional(),
       lockMs: ms.default(2000),
       stalledCheckMs: ms.default(1500),
       /** The longest stall of the event loop that must not cost a batch its lock. */
@@ -263,6 +264,6 @@ export const configSchema = z.strictObject({
     })
     .optional(),
   log: z.strictObject({ level: z.enum(["debug", "info", "warn", "error"]).default("info") }).prefault({}),
-  /** After SIGTERM: how long requests and deliveries under way may take to end. */
-  shutdownMs: ms.default(10_000),
+  /** After SIGTERM: how long requests and deliveries under way may take to end. Default: see defaults.ts. */
+  shutdownMs: ms.optional(),
 });

@@ -19,6 +19,8 @@ export interface AdapterFacts {
   auth: readonly { name: string; needs: readonly ("secrets" | "username" | "header" | "allow")[] }[];
   speedUnit: string;
   topics?: readonly string[];
+  /** How long the vendor waits for an answer. */
+  deadlineMs?: number;
   options?: z.ZodType;
   /** What the adapter has against a source's settings, each as `setting: problem`; gets the options as parsed. */
   settingProblems?: (settings: { speedUnit: SourceConfig["speedUnit"]; options: unknown }) => string[];

@@ -144,6 +144,21 @@ test("an orderly end does not wait for a ServiceTitan that hangs, and loses noth
   expect(sandbox.summary()).toMatchObject({ accepted: 1 });
 });
 
+test("an orderly end waits, by itself, for an answer that takes long, and sends nothing twice", async () => {
+  // Longer than Docker's ten seconds, and than any end but one that waits for it.
+  sandbox.faults.set({ kind: "slow_body", seconds: 12 });
+  const gateway = await startGateway();
+  const began = performance.now();
+  expect(await post(gateway.webhook("vans"), [reading("van-1", Date.now())])).toBe(true);
+  await until(() => sandbox.summary().accepted === 1, { what: "the pings to be accepted" });
+  gateway.kill("SIGTERM");
+  expect(await until(gateway.ended, { withinMs: 30_000, what: "the end" })).toBe("exit code 0");
+  sandbox.faults.clear();
+  await gateway.start();
+  expect((await gateway.drained()).totals.accounting).toMatchObject({ kept: 1, delivered: 1 });
+  expect(requestsSince(began)).toBe(1);
+});
+
 /** Requests that came after this moment of the monotonic clock. */
 function requestsSince(ms: number): number {
   return sandbox.requests().filter(({ arrivedAtMs }) => arrivedAtMs > ms).length;
