@@ -4,7 +4,7 @@ export interface Arrival {
   topic: string;
   payload: Buffer;
   /** UTC milliseconds since 1970. */
-  receivedAt: number;
+  arrivedAt: number;
   /** The broker sends it again if the connection ends before it is acknowledged; with QoS 0 it exists only here. */
   sentAgain: boolean;
   /** Resolves when the message's way is over, whatever its end. Must not reject. */
@@ -14,9 +14,9 @@ export interface Arrival {
 
 export interface Arrivals {
   /** Resolves when the message has been handled. */
-  add(arrival: Arrival): Promise<void>;
+  add(arrival: Arrival): Promise<unknown>;
   /** The same message, while it is still un-acknowledged: resolves when that one has been handled. */
-  twinOf(topic: string, payload: Buffer): Promise<void> | null;
+  twinOf(topic: string, payload: Buffer): Promise<unknown> | null;
   /** More are un-acknowledged than there should be; `onRoom` is called when that is over. */
   full(): boolean;
   count(): number;
@@ -24,6 +24,8 @@ export interface Arrivals {
   oldestAt(): number | null;
   /** The connection is gone: what the broker sends again is no longer tried. */
   disconnected(): void;
+  /** Messages on offer that nobody sends again. */
+  lastChances(): number;
   /** Nothing more is tried. */
   giveUp(): void;
   /** Resolves once nothing is un-acknowledged. */
@@ -89,8 +91,9 @@ export function createArrivals({ max, onRoom }: { max: number; onRoom: () => voi
       null,
     full: () => entries.length > max,
     count: () => entries.length,
-    oldestAt: () => entries[0]?.arrival.receivedAt ?? null,
+    oldestAt: () => entries[0]?.arrival.arrivedAt ?? null,
     disconnected,
+    lastChances: () => entries.filter(({ arrival, settled }) => !arrival.sentAgain && !settled).length,
     giveUp,
     idle,
   };

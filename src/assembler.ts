@@ -44,6 +44,7 @@ export interface Assembler {
 interface Heard {
   receivedAt: number;
   retained: boolean;
+  resent?: boolean;
 }
 
 /** What a message said, and what came of it. */
@@ -155,7 +156,7 @@ export function createAssembler(): Assembler {
     },
     assemble(source, candidates, message) {
       if (!candidates.some(({ fragment }) => fragment)) return candidates;
-      const { receivedAt, retained } = message;
+      const { receivedAt, retained, resent: sentBefore } = message;
       const before = given.get(message)?.assembled ?? resent(source, candidates, receivedAt);
       if (before) {
         given.set(message, { said: candidates, assembled: before });
@@ -164,7 +165,7 @@ export function createAssembler(): Assembler {
       const assembled = candidates.flatMap((candidate) => {
         if (!candidate.fragment) return [candidate];
         const { deviceId, noFix } = candidate;
-        const isOld = retained && isTimeless(candidate);
+        const isOld = (retained || sentBefore) && isTimeless(candidate);
         // What the broker kept of the lock is how it stands: it is told only when it changes.
         if (deviceId && isOld && noFix !== undefined) assemblyOf(source, deviceId).noFix = noFix;
         // Admit has words for both: a part of no device, and one that may be a year old.

@@ -12,7 +12,7 @@ import { decodeCommand } from "./decode.ts";
 import { runDemo } from "./demo.ts";
 import { firstFault } from "./last-resort.ts";
 import { createLogger } from "./log.ts";
-import { publishTo } from "./mqtt.ts";
+import { publishTo } from "./publisher.ts";
 import { SPEED_UNITS } from "./reading.ts";
 import { redriveCommand } from "./redrive-command.ts";
 import { replayCommand } from "./replay-command.ts";

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { adapters } from "./adapters/index.ts";
 import { type Config, loadConfig } from "./config.ts";
-import type { publishTo } from "./mqtt.ts";
+import type { publishTo } from "./publisher.ts";
 import { SANDBOX_CLIENT, type SandboxApi, startSandboxApi } from "./sandbox/api.ts";
 import {
   createFleetSecrets,

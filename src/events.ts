@@ -76,6 +76,11 @@ export interface Events extends Omit<IntakeEvents, "fixSeen"> {
   spoolOpened(event: { dir: string }): void;
   spoolReplayed(event: { messages: number; tornBytes: number }): void;
   spoolProblem(event: { what: SpoolProblem; error?: unknown }): void;
+  /**
+   * MQTT messages that nobody sends again (QoS 0) and that could not be stored until we left. `undecided` were with Redis,
+   * or behind one that was, and may have been stored.
+   */
+  messagesGivenUp(event: { broker: string; messages: number; undecided: number }): void;
 
   brokerConnected(event: { broker: string; sessionPresent: boolean }): void;
   brokerDisconnected(event: { broker: string; reason: string; error?: unknown }): void;
@@ -260,6 +265,7 @@ export function createEvents({ logger, registry }: { logger: Logger; registry: R
         "warn",
         "brokerDisconnected",
         event.broker,
+    messagesGivenUp: (event) => tell("error", "messagesGivenUp", event),
         error === undefined ? event : { ...event, err: error },
       ),
     brokerRefused: (event) => tellSometimes("error", "brokerRefused", event.broker, event),

@@ -37,7 +37,7 @@ export interface Source {
 }
 
 /** Why a message was not believed. Closed: every one is a metric label. */
-export type RefusalReason = "unproven" | "too_large" | "wrong_method" | "unsupported_encoding";
+export type RefusalReason = "unproven" | "too_large" | "wrong_method" | "unsupported_encoding" | "given_up";
 
 /** Everything keep must store or count for one message, in one atomic step. */
 export type KeepEntry = { source: string; receivedAt: number } & (
@@ -280,10 +280,11 @@ function judge(
   const named: Rejection[] = [];
   // Made when first needed: most messages have neither, and this is the hottest path of all.
   let rejections: Map<RejectionReason, number> | undefined;
+    resent: message.resent,
   let defects: Map<FieldDefect, number> | undefined;
   for (const candidate of candidates) {
     const { deviceId, fixTime } = candidate;
-    if (deviceId !== null && Number.isFinite(fixTime) && !message.retained) {
+    if (deviceId !== null && Number.isFinite(fixTime) && !message.retained && !message.resent) {
       events.fixSeen(source.name, deviceId, message.receivedAt - Number(fixTime));
     }
     const verdict = admit(candidate, context);

@@ -1,9 +1,14 @@
 /** A broker session has one user: of all gateway processes the one that holds the lease connects, the others stand by. */
 
 import type { Config } from "./config.ts";
-import type { Events } from "./events.ts";
+import { createFirstArrivals } from "./first-arrivals.ts";
 import type { Intake, Source } from "./intake.ts";
-import { type BrokerConnection, type BrokerState as ConnectionState, connectBroker } from "./mqtt.ts";
+import {
+  type BrokerConnection,
+  type BrokerState as ConnectionState,
+  connectBroker,
+  type MqttEvents,
+} from "./mqtt.ts";
 import { brokerSettingsOf, subscriptionsOf } from "./parts.ts";
 import type { Standing } from "./queue/lease.ts";
 import type { Queue } from "./queue/queue.ts";
@@ -14,45 +19,77 @@ export interface LeasedBroker {
   close(withinMs: number): Promise<void>;
 }
 
+/** For what nobody sends again, after the session went to another process; storage is back by then, or soon. */
+const OFFER_ON_MS = 30_000;
+
 export function leasedBroker(
   name: string,
   parts: {
-    config: Config;
-    queue: Queue;
+    config: Pick<Config, "mqtt" | "sources">;
+    queue: Pick<Queue, "lease">;
     sources: ReadonlyMap<string, Source>;
     intake: Intake;
-    events: Events;
+    events: MqttEvents;
   },
 ): LeasedBroker {
   const { config, queue, sources, intake, events } = parts;
   const settings = config.mqtt.brokers[name];
   if (!settings) throw new Error(`Broker "${name}" is not configured.`);
+  const firstArrivals = createFirstArrivals<number>(settings.receiveMaximum);
   let connection: BrokerConnection | null = null;
+  const left = new Set<BrokerConnection>();
+  /** While the lease is ours. */
+  let mayConnect = false;
   let standingBySince = Date.now();
+
+  function leave(): void {
+    if (connection === null) return;
+    const leaving = connection;
+    connection = null;
+    standingBySince = Date.now();
+    left.add(leaving);
+    leaving
+      .leave(OFFER_ON_MS)
+      .catch((error: unknown) => events.failed({ where: `broker ${name}`, error }))
+      .finally(() => left.delete(leaving));
+  }
+
   const lease = queue.lease(`broker:${name}`, {
     acquired() {
-      const subscriptions = subscriptionsOf(config, sources, name);
-      connection = connectBroker({
+      // Still there after Redis was away: nobody else has taken the session.
+      connection ??= connectBroker({
         broker: name,
         settings: brokerSettingsOf(settings),
-        subscriptions,
+        subscriptions: subscriptionsOf(config, sources, name),
         intake,
         events,
+        firstArrivals,
+        closed() {
+          if (!mayConnect) leave();
+        },
       });
+      mayConnect = true;
+    },
+    expired() {
+      mayConnect = false;
+      // A connection is kept as long as the broker keeps it: while Redis is away for everybody nobody takes it over, and
+      // QoS 0 would be lost. If another process does reach Redis, the broker ends ours, and the session is not fought for.
+      if (!connection?.state().connected) leave();
     },
     lost() {
-      standingBySince = Date.now();
-      // What is not acknowledged comes again to whoever connects next.
-      connection?.close(0).catch((error: unknown) => events.failed({ where: `broker ${name}`, error }));
-      connection = null;
+      mayConnect = false;
+      leave();
     },
     failed: (error) => events.failed({ where: `broker ${name}`, error }),
   });
   return {
     state: () =>
-      connection ? clientState(connection.state()) : waiting(name, standingBySince, lease.standing()),
+      connection
+        ? clientState(connection.state())
+        : waiting(name, standingBySince, lease.standing(), unkeptOf(left)),
     async close(withinMs) {
-      await connection?.close(withinMs);
+      const open = connection === null ? [...left] : [...left, connection];
+      await Promise.all(open.map((each) => each.close(withinMs)));
       await lease.close();
     },
   };
@@ -78,7 +115,11 @@ export function clientState(connection: ConnectionState): BrokerState {
   };
 }
 
-function waiting(name: string, sinceMs: number, { kind, reason }: Standing): BrokerState {
+function unkeptOf(connections: ReadonlySet<BrokerConnection>): number {
+  return [...connections].reduce((sum, each) => sum + each.state().unacked, 0);
+}
+
+function waiting(name: string, sinceMs: number, { kind, reason }: Standing, unkept: number): BrokerState {
   const state = kind === "failed" ? "disconnected" : "standby";
   return {
     name,
@@ -86,7 +127,7 @@ function waiting(name: string, sinceMs: number, { kind, reason }: Standing): Bro
     state,
     since: new Date(sinceMs).toISOString(),
     reason,
-    unkept: 0,
+    unkept,
     clients: null,
   };
 }

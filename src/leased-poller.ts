@@ -49,16 +49,21 @@ function leasedPoller(source: Source, { config, queue, intake, http, events }: P
   const settings = pollSettingsOf(config, name, pull);
   let poller: Poller | null = null;
   let standingBySince = Date.now();
+
+  /** What it has fetched and not kept is fetched again by whoever asks next, so that it may stop at once. */
+  function stop(): void {
+    if (poller === null) return;
+    standingBySince = Date.now();
+    poller.close(0).catch((error: unknown) => events.failed({ where: `poll ${name}`, error }));
+    poller = null;
+  }
+
   const lease = queue.lease(`poll:${name}`, {
     acquired() {
       poller = startPoller({ source, pull, settings, intake, store: queue.cursors, http, events });
     },
-    lost() {
-      standingBySince = Date.now();
-      // What it has fetched and not kept is fetched again by whoever asks next.
-      poller?.close(0).catch((error: unknown) => events.failed({ where: `poll ${name}`, error }));
-      poller = null;
-    },
+    expired: stop,
+    lost: stop,
     failed: (error) => events.failed({ where: `poll ${name}`, error }),
   });
   return {

@@ -1,14 +1,16 @@
 /** Connects to MQTT brokers: every message goes to intake, and is acknowledged when it is kept, in order of arrival. */
 
+import { Duplex } from "node:stream";
 import { setTimeout as pause } from "node:timers/promises";
-import mqtt, { type IClientOptions, type IPublishPacket, type MqttClient } from "mqtt";
+import mqtt, { type IClientOptions, type IPublishPacket, MqttClient } from "mqtt";
 import mqttPacket from "mqtt-packet";
 import type { Message } from "./adapters/adapter.ts";
 import { createArrivals } from "./arrivals.ts";
 import type { Events } from "./events.ts";
-import type { Intake, Source } from "./intake.ts";
+import { createFirstArrivals, type FirstArrivals } from "./first-arrivals.ts";
+import type { Intake } from "./intake.ts";
 import { createOfferOrder, offer } from "./offer.ts";
-import { topicMatcher, withoutCovered } from "./topic.ts";
+import { createReceivers, type Receiver, type Subscription } from "./receivers.ts";
 
 /** How to reach a broker and to be recognised there. Certificates and keys are PEM texts. */
 export interface BrokerSettings {
@@ -30,12 +32,10 @@ export interface BrokerSettings {
   sessionExpiryS: number;
 }
 
-export interface Subscription {
-  source: Source;
-  topics: readonly string[];
-}
-
-export type MqttEvents = Pick<Events, "brokerConnected" | "brokerDisconnected" | "brokerRefused" | "failed">;
+export type MqttEvents = Pick<
+  Events,
+  "brokerConnected" | "brokerDisconnected" | "brokerRefused" | "messagesGivenUp" | "failed"
+>;
 
 export interface BrokerState {
   broker: string;
@@ -60,10 +60,16 @@ export interface BrokerConnection {
   state(): BrokerState;
   /** Finishes what has arrived, for at most this long, and leaves; the session stays with the broker. */
   close(withinMs: number): Promise<void>;
+  /**
+   * Leaves at once, since the session may be another's by now, who gets what is not acknowledged. What nobody sends again
+   * (QoS 0) is still offered, for at most this long.
+   */
+  leave(withinMs: number): Promise<void>;
 }
 
 /**
- * What MQTT.js 5.16 is relied on for, beside its documentation; test/mqtt.test.ts pins each:
+ * What MQTT.js 5.16 is relied on for, beside its documentation; test/mqtt.test.ts pins each, and
+ * whyNotReliable looks for it at the start:
  * - `handleMessage` is public and is called once per PUBLISH; replaced before the first I/O, it sees all of them.
  * - Given an error, its callback sends no PUBACK and goes on to the next packet (upstream tests say so as well).
  *   That separates taking a message from acknowledging it: waiting inside would mean one message at a time.
@@ -93,23 +99,30 @@ export function connectBroker({
   subscriptions,
   intake,
   events,
+  firstArrivals = createFirstArrivals(settings.receiveMaximum),
+  closed = () => {},
 }: {
   broker: string;
   settings: BrokerSettings;
   subscriptions: readonly Subscription[];
   intake: Intake;
   events: MqttEvents;
+  /** Of this session; to be given where it outlives the connection. */
+  firstArrivals?: FirstArrivals<number>;
+  /** A connection has ended, or could not be made: who must not connect again leaves now. */
+  closed?: () => void;
 }): BrokerConnection {
-  const receivers = receiversOf(subscriptions);
-  const filters = withoutCovered(subscriptions.flatMap(({ topics }) => topics));
-  const matchers = filters.map(topicMatcher);
-
+  const receivers = createReceivers(subscriptions);
   const order = createOfferOrder();
-  const arrivals = createArrivals({ max: settings.receiveMaximum, onRoom: unpark });
+  const givingUp = new AbortController();
+  const arrivals = createArrivals({ max: settings.receiveMaximum, onRoom });
   let parked: (() => void)[] = [];
   let heartbeat: NodeJS.Timeout | undefined;
   let connected = false;
+  /** Nothing is taken any more. */
   let closing = false;
+  /** Everything taken is finished: what is still parsed is let by. */
+  let finished = false;
   let subscribed = false;
   let isRefused = false;
   let resubscribe: NodeJS.Timeout | undefined;
@@ -117,64 +130,88 @@ export function connectBroker({
   let lastError: string | null = null;
   let messages = 0;
   let unrouted = 0;
+  let givenUp = 0;
 
   const client = mqtt.connect(settings.url, clientOptions(settings));
   // In the same turn as connect: with a later one, 1 of 200 waiting messages was acknowledged by the default handler.
   client.handleMessage = (packet, done) => {
     const { qos } = packet;
-    // What comes while leaving is not acknowledged, so the broker sends it again at the next start.
-    const handled = closing ? null : arrive(packet);
+    // What comes while leaving is not looked at: the broker sends it again at the next start, but for QoS 0, which is
+    // lost as if we had left already.
+    if (closing) {
+      if (finished) goOn(qos, done);
+      else park(() => goOn(qos, done));
+      return;
+    }
+    const handled = arrive(packet);
     // QoS 2 comes only from a subscription of another program with our client id; the library has to finish it.
-    if (qos === 2 && handled !== null) void handled.then(() => done());
+    if (qos === 2) void handled.then(() => done());
     // Over the window: QoS 0, or a broker that knows no window. Parsing stops until there is room again.
-    else if (handled !== null && arrivals.full()) park(() => goOn(qos, done));
+    else if (arrivals.full()) park(() => goOn(qos, done));
     else goOn(qos, done);
   };
-  assertReliable(client);
 
-  function arrive({ topic, payload, qos, messageId, retain }: IPublishPacket): Promise<void> {
+  function arrive({ topic, payload, qos, messageId, retain, dup }: IPublishPacket): Promise<unknown> {
     messages += 1;
     const { stream } = client;
     const body = typeof payload === "string" ? Buffer.from(payload) : payload;
-    const message = { body, receivedAt: Date.now(), headers: {}, query: {}, topic, retained: retain };
-    const twin = mayComeTwice(topic) ? arrivals.twinOf(topic, body) : null;
+    const now = Date.now();
+    const receivedAt = messageId === undefined ? now : firstArrivals.of(messageId, { topic, body, dup }, now);
+    const message: Message = {
+      ...{ body, receivedAt: receivedAt ?? now, headers: {}, query: {}, topic, retained: retain },
+      ...(receivedAt === null ? { resent: true } : {}),
+    };
+    const { receivers: takers, mayComeTwice } = receivers.of(topic);
+    if (takers.length === 0) unrouted += 1;
+    // The second copy comes right behind the first; it shares its fate, so that a source gets the message once.
+    const twin = mayComeTwice ? arrivals.twinOf(topic, body) : null;
     return arrivals.add({
       topic,
       payload: body,
-      receivedAt: message.receivedAt,
+      arrivedAt: now,
       sentAgain: qos > 0,
-      handle: (giveUp) => twin ?? take(topic, message, giveUp),
+      handle: (giveUp) => twin ?? take(takers, message, giveUp, qos),
       acknowledge: () => {
         if (qos === 1 && messageId !== undefined) acknowledge(messageId, stream);
       },
     });
   }
 
-  /**
-   * Where two of our filters overlap, brokers may send a message once for each. The second copy comes right behind the
-   * first; it shares the first one's fate, so that a source gets the message once.
-   */
-  function mayComeTwice(topic: string): boolean {
-    return matchers.length > 1 && matchers.filter((matches) => matches(topic)).length > 1;
+  function take(
+    takers: readonly Receiver[],
+    message: Message,
+    giveUp: () => boolean,
+    qos: number,
+  ): Promise<unknown> {
+    const [only] = takers;
+    return only && takers.length === 1
+      ? takeFor(only, message, giveUp, qos)
+      : Promise.all(takers.map((receiver) => takeFor(receiver, message, giveUp, qos)));
+  }
+
+  function takeFor(
+    { source, key }: Receiver,
+    message: Message,
+    giveUp: () => boolean,
+    qos: number,
+  ): Promise<unknown> {
+    if (message.body.length > settings.maximumPacketBytes) {
+      intake.refuse(source, "too_large");
+      return Promise.resolve();
+    }
+    return offer({
+      ...{ intake, source, message, giveUp, onError, inOrder: { order, key }, ended: givingUp.signal },
+      onGivenUp() {
+        // With another QoS the broker sends it again, and it counts then.
+        if (qos > 0) return;
+        givenUp += 1;
+        intake.refuse(source, "given_up");
+      },
+    });
   }
 
   function onError(error: unknown): void {
     events.failed({ where: `mqtt ${broker}`, error });
-  }
-
-  async function take(topic: string, message: Message, giveUp: () => boolean): Promise<void> {
-    const takers = receivers.filter(({ matches }) => matches(topic));
-    if (takers.length === 0) unrouted += 1;
-    await Promise.all(takers.map(({ source }) => takeFor(source, message, giveUp)));
-  }
-
-  async function takeFor(source: Source, message: Message, giveUp: () => boolean): Promise<void> {
-    if (message.body.length > settings.maximumPacketBytes) intake.refuse(source, "too_large");
-    else {
-      // A device speaks under one topic, or one for each kind of message.
-      const inOrder = { order, key: `${source.name} ${message.topic}` };
-      await offer({ intake, source, message, giveUp, onError, inOrder });
-    }
   }
 
   function acknowledge(messageId: number, stream: MqttClient["stream"]): void {
@@ -197,6 +234,10 @@ export function connectBroker({
     }, settings.keepaliveS * 250);
   }
 
+  function onRoom(): void {
+    if (!closing && parked.length > 0) unpark();
+  }
+
   function unpark(): void {
     clearInterval(heartbeat);
     heartbeat = undefined;
@@ -209,7 +250,7 @@ export function connectBroker({
     // rh 1: a retained message comes with a new subscription, and not again at each reconnect.
     const options = settings.protocolVersion === 5 ? { qos: 1 as const, rh: 1 } : { qos: 1 as const };
     const { stream } = client;
-    client.subscribe(filters, options, (error, granted) => {
+    client.subscribe([...receivers.filters], options, (error, granted) => {
       // A lost connection is told by its own event, and the next one subscribes again.
       if (closing || !client.connected || client.stream !== stream) return;
       if (error) {
@@ -258,19 +299,44 @@ export function connectBroker({
     clearTimeout(resubscribe);
     if (connected) since = Date.now();
     connected = false;
-    if (!closing) events.brokerDisconnected({ broker, reason: lastError ?? "connection_closed" });
+    if (closing) return;
+    events.brokerDisconnected({ broker, reason: lastError ?? "connection_closed" });
+    closed();
   });
 
   async function close(withinMs: number): Promise<void> {
     const timeUp = pause(withinMs, undefined, { ref: false });
     closing = true;
     clearTimeout(resubscribe);
-    unpark();
     await Promise.race([arrivals.idle(), timeUp]);
-    arrivals.giveUp();
+    await giveUp();
+    finished = true;
+    unpark();
     // Acknowledgements and the DISCONNECT go first; a peer that takes neither is cut off.
     await Promise.race([client.endAsync(), timeUp]);
     client.stream.destroy();
+  }
+
+  async function leave(withinMs: number): Promise<void> {
+    closing = true;
+    finished = true;
+    clearTimeout(resubscribe);
+    client.end(true);
+    client.stream.destroy();
+    unpark();
+    arrivals.disconnected();
+    await Promise.race([arrivals.idle(), pause(withinMs, undefined, { ref: false })]);
+    await giveUp();
+  }
+
+  async function giveUp(): Promise<void> {
+    if (givingUp.signal.aborted) return;
+    arrivals.giveUp();
+    givingUp.abort();
+    // Those that were resting find it out in this turn of the event loop; those at Redis when it answers.
+    await new Promise((resolve) => setImmediate(resolve));
+    const undecided = arrivals.lastChances();
+    if (givenUp + undecided > 0) events.messagesGivenUp({ broker, messages: givenUp, undecided });
   }
 
   return {
@@ -287,6 +353,7 @@ export function connectBroker({
       oldestUnackedAt: arrivals.oldestAt(),
     }),
     close,
+    leave,
   };
 }
 
@@ -294,17 +361,6 @@ export function connectBroker({
 function goOn(qos: number, done: (error?: Error) => void): void {
   if (qos === 0) done();
   else done(ACK_LATER);
-}
-
-function receiversOf(subscriptions: readonly Subscription[]) {
-  const filtersOf = new Map<Source, string[]>();
-  for (const { source, topics } of subscriptions) {
-    filtersOf.set(source, [...(filtersOf.get(source) ?? []), ...topics]);
-  }
-  return [...filtersOf].map(([source, topics]) => {
-    const matchers = topics.map(topicMatcher);
-    return { source, matches: (topic: string) => matchers.some((matches) => matches(topic)) };
-  });
 }
 
 function clientOptions(settings: BrokerSettings): IClientOptions {
@@ -334,9 +390,15 @@ function clientOptions(settings: BrokerSettings): IClientOptions {
   return options;
 }
 
-type PeerCredentials = Pick<BrokerSettings, "username" | "password" | "ca" | "cert" | "key">;
+export type PeerCredentials = Pick<BrokerSettings, "username" | "password" | "ca" | "cert" | "key">;
 
-function credentialsOf({ username, password, ca, cert, key }: Partial<PeerCredentials>): IClientOptions {
+export function credentialsOf({
+  username,
+  password,
+  ca,
+  cert,
+  key,
+}: Partial<PeerCredentials>): IClientOptions {
   const options: IClientOptions = {};
   if (username !== undefined) options.username = username;
   if (password !== undefined) options.password = password;
@@ -346,55 +408,25 @@ function credentialsOf({ username, password, ca, cert, key }: Partial<PeerCreden
   return options;
 }
 
-/** Better not to start than to lose messages quietly because a library changed. */
-function assertReliable(client: MqttClient): void {
+/**
+ * What this version of the library lacks, in words, or null. To be asked at the start: better not to start than to lose
+ * messages quietly because a library changed.
+ */
+export function whyNotReliable(): string | null {
+  // Connected to nothing: some of it belongs to a client that has a stream.
+  const nowhere = () => new Duplex({ read() {}, write: (_chunk, _encoding, done) => done() });
+  const client = new MqttClient(nowhere, { manualConnect: true, reconnectPeriod: 0 });
+  client.on("error", () => {});
+  client.connect();
   const missing = [
-    ["client.handleMessage", Object.getPrototypeOf(client).handleMessage?.length === 2],
+    ["client.handleMessage", MqttClient.prototype.handleMessage?.length === 2],
     ["client.stream", typeof client.stream?.write === "function"],
     ["client.connected", typeof client.connected === "boolean"],
     ["client.sendPing", typeof client.sendPing === "function"],
     ["client.reschedulePing", typeof client.reschedulePing === "function"],
     ["mqtt-packet writeToStream", typeof mqttPacket.writeToStream === "function"],
   ].flatMap(([name, there]) => (there ? [] : [name]));
-  if (missing.length === 0) return;
   client.end(true);
-  throw new Error(`This version of MQTT.js cannot acknowledge after keeping; missing: ${missing.join(", ")}`);
-}
-
-export interface Publisher {
-  /** Resolves when the broker has acknowledged it; with QoS 0 when it is written. */
-  publish(topic: string, payload: string | Uint8Array, qos: 0 | 1 | 2): Promise<void>;
-  close(): Promise<void>;
-}
-
-export interface PublisherOptions extends Partial<PeerCredentials> {
-  clientId?: string;
-  /** 4 by default: our own embedded broker speaks no other. */
-  protocolVersion?: 4 | 5;
-  rejectUnauthorized?: boolean;
-}
-
-/** Connects as a device does, for the simulated fleet and for replays; rejects if the first attempt fails. */
-export async function publishTo(url: string, options: PublisherOptions = {}): Promise<Publisher> {
-  const { clientId, protocolVersion = 4, rejectUnauthorized = true } = options;
-  const client = await mqtt.connectAsync(
-    url,
-    {
-      protocolVersion,
-      rejectUnauthorized,
-      reconnectPeriod: RECONNECT_EVERY_MS,
-      ...(clientId === undefined ? {} : { clientId }),
-      ...credentialsOf(options),
-    },
-    false,
-  );
-  // From here on the library reconnects by itself and sends again what was not acknowledged.
-  client.on("error", () => {});
-  return {
-    async publish(topic, payload, qos) {
-      const bytes = typeof payload === "string" ? payload : Buffer.from(payload);
-      await client.publishAsync(topic, bytes, { qos });
-    },
-    close: () => client.endAsync(),
-  };
+  if (missing.length === 0) return null;
+  return `this version of MQTT.js cannot acknowledge after keeping (missing: ${missing.join(", ")}); "npm ci" installs the right one`;
 }

@@ -21,10 +21,15 @@ export function createOfferOrder(): OfferOrder {
 }
 
 export interface Offer {
-  intake: Intake;
+  intake: Pick<Intake, "acceptProven">;
+  /** Of a sender that needs no proof: the broker connection, the device's login or our own question is one. */
   source: Source;
   message: Message;
   giveUp: () => boolean;
+  /** Aborted when `giveUp` has changed for everything on offer: nothing rests on. */
+  ended?: AbortSignal;
+  /** Called once if it is given up. */
+  onGivenUp?: () => void;
   /** Intake threw, which it should not; the message is offered again. */
   onError: (error: unknown) => void;
   /** Where several may be on offer at once: whose order counts, and the key of the device. */
@@ -36,27 +41,40 @@ export interface Offer {
  * are all ends: none of them would be different another time.
  */
 export async function offer(what: Offer): Promise<IntakeResult | null> {
-  const { giveUp, inOrder } = what;
-  if (!inOrder) return offerAgain(what, FIRST_RETRY_MS);
-  const { order, key } = inOrder;
-  const arrival = order.arrivals++;
+  const { intake, source, message, giveUp, inOrder } = what;
+  const arrival = inOrder ? inOrder.order.arrivals++ : 0;
   // While all is well nobody waits: messages of one device go to Redis together and in order.
-  if (!order.waiting.has(key) && !giveUp()) {
-    const result = await offerOnce(what);
-    if (result !== null) return result;
+  if (!inOrder?.order.waiting.has(inOrder.key) && !giveUp()) {
+    try {
+      const result = await intake.acceptProven(source, message);
+      if (isEnd(result)) return result;
+    } catch (error) {
+      what.onError(error);
+    }
   }
+  const result = inOrder ? await offerInTurn(what, inOrder, arrival) : await offerAgain(what, FIRST_RETRY_MS);
+  if (result === null) what.onGivenUp?.();
+  return result;
+}
+
+async function offerInTurn(
+  what: Offer,
+  { order, key }: NonNullable<Offer["inOrder"]>,
+  arrival: number,
+): Promise<IntakeResult | null> {
   const others = order.waiting.get(key);
   const behind = others ?? [];
+  let restMs = 0;
   if (others) {
     // Those that were on offer together come back together, and later ones may have begun to wait before them.
     const at = others.findIndex((other) => other.arrival > arrival);
     await new Promise<void>((goOn) => others.splice(at < 0 ? others.length : at, 0, { arrival, goOn }));
   } else {
     order.waiting.set(key, behind);
-    await restBefore(FIRST_RETRY_MS);
+    restMs = FIRST_RETRY_MS;
   }
   try {
-    return await offerAgain(what, 2 * FIRST_RETRY_MS);
+    return await offerAgain(what, restMs);
   } finally {
     const next = behind.shift();
     if (next) next.goOn();
@@ -64,27 +82,31 @@ export async function offer(what: Offer): Promise<IntakeResult | null> {
   }
 }
 
+/** Rests first, for as long as that, and twice as long each time. */
 async function offerAgain(what: Offer, firstRestMs: number): Promise<IntakeResult | null> {
-  for (let restMs = firstRestMs; !what.giveUp(); restMs = Math.min(2 * restMs, MAX_RETRY_MS)) {
-    const result = await offerOnce(what);
-    if (result !== null) return result;
-    await restBefore(restMs);
+  const { intake, source, message, giveUp, ended } = what;
+  let restMs = firstRestMs;
+  while (!giveUp()) {
+    if (restMs > 0) await restFor(restMs, ended);
+    if (giveUp()) return null;
+    try {
+      const result = await intake.acceptProven(source, message);
+      if (isEnd(result)) return result;
+    } catch (error) {
+      what.onError(error);
+    }
+    restMs = Math.min(Math.max(2 * restMs, FIRST_RETRY_MS), MAX_RETRY_MS);
   }
   return null;
 }
 
-/** Null: it has to be offered again. */
-async function offerOnce({ intake, source, message, onError }: Offer): Promise<IntakeResult | null> {
-  try {
-    const result = await intake.accept(source, message);
-    if (result.kind !== "unkept" && !(result.kind === "failed" && !result.quarantined)) return result;
-  } catch (error) {
-    onError(error);
-  }
-  return null;
+/** What can be stored another time, and what failed without so much as a quarantine, is no end. */
+function isEnd(result: IntakeResult): boolean {
+  return result.kind !== "unkept" && !(result.kind === "failed" && !result.quarantined);
 }
 
 /** Jitter, or a whole window of messages would come back in one moment. */
-async function restBefore(restMs: number): Promise<void> {
-  await pause(restMs * (0.5 + Math.random() / 2), undefined, { ref: false });
+async function restFor(restMs: number, ended: AbortSignal | undefined): Promise<void> {
+  const jittered = restMs * (0.5 + Math.random() / 2);
+  await pause(jittered, undefined, ended ? { ref: false, signal: ended } : { ref: false }).catch(() => {});
 }

@@ -6,12 +6,13 @@ import type { Pull } from "./adapters/pull.ts";
 import { EMBEDDED } from "./config/sources.ts";
 import type { BrokerConfig, Config, SourceConfig } from "./config.ts";
 import type { Source } from "./intake.ts";
-import type { BrokerSettings, Subscription } from "./mqtt.ts";
+import type { BrokerSettings } from "./mqtt.ts";
 import type { PollSettings } from "./poll.ts";
 import type { QueueDestination } from "./queue/destination.ts";
 import { scopeOf, scopePrefix } from "./queue/keys.ts";
 import type { QueueSource } from "./queue/queue.ts";
 import type { StreamBudget } from "./queue/sweep.ts";
+import type { Subscription } from "./receivers.ts";
 import { servicetitanUrls } from "./servicetitan/client.ts";
 
 export function destinationsOf({ destinations, redis }: Config): Map<string, QueueDestination> {
@@ -116,7 +117,7 @@ export function queueSourcesOf(
 }
 
 export function subscriptionsOf(
-  config: Config,
+  config: Pick<Config, "sources">,
   sources: ReadonlyMap<string, Source>,
   broker: string,
 ): Subscription[] {

@@ -121,6 +121,7 @@ export const REJECTION_REASONS = [
   "in_future",
   "too_old",
   "retained_without_time",
+  "resent_without_time",
   "no_fix",
   "bad_latitude",
   "bad_longitude",
@@ -168,6 +169,8 @@ export interface AdmitContext {
   maxAccuracyM?: number | undefined;
   /** A retained MQTT message: without a time of its own it says nothing about now. */
   retained: boolean;
+  /** An MQTT message that was sent before, at a time nobody here knows: the same. */
+  resent?: boolean | undefined;
 }
 
 /** Clocks of devices run ahead by up to this; more means the clock is wrong, not early. */
@@ -194,6 +197,7 @@ export function admit(candidate: Candidate, context: AdmitContext): Verdict {
   if (deviceId.length > MAX_DEVICE_ID_CHARS || UNSTORABLE.test(deviceId)) return rejected("bad_device", path);
   const fixTime = candidate.fixTime === AT_RECEIPT ? context.receivedAt : candidate.fixTime;
   if (candidate.fixTime === AT_RECEIPT && context.retained) return rejected("retained_without_time", path);
+  if (candidate.fixTime === AT_RECEIPT && context.resent) return rejected("resent_without_time", path);
   if (candidate.fragment) return rejected("incomplete", path);
   if (candidate.noFix || (latitude === null && longitude === null)) return rejected("no_fix", path);
   if (latitude === null || Number.isNaN(latitude)) return rejected("bad_latitude", path);

@@ -6,7 +6,7 @@ import { fetch } from "undici";
 import { z } from "zod";
 import { EMBEDDED } from "./config/sources.ts";
 import type { Config, SourceConfig } from "./config.ts";
-import type { publishTo } from "./mqtt.ts";
+import type { publishTo } from "./publisher.ts";
 import { brokerSettingsOf } from "./parts.ts";
 import { type Pace, type ReplayOptions, type ReplayResult, replay } from "./replay.ts";
 import type { Accounting } from "./status.ts";

@@ -18,6 +18,7 @@ import { type LeasedBroker, leasedBroker } from "./leased-broker.ts";
 import { type LeasedPollers, leasedPollers } from "./leased-poller.ts";
 import { createLogger } from "./log.ts";
 import { type WatchedMapping, watchMapping } from "./mapping.ts";
+import { whyNotReliable } from "./mqtt.ts";
 import { createOpsApp } from "./ops/app.ts";
 import { createClockWatch } from "./ops/clocks.ts";
 import { policiesOf } from "./ops/policies.ts";
@@ -77,6 +78,8 @@ interface Opened {
 }
 
 async function openAll(config: Config, logger: Logger, opened: Opened): Promise<Gateway> {
+  const lacking = Object.keys(config.mqtt.brokers).length > 0 ? whyNotReliable() : null;
+  if (lacking !== null) throw new CannotStart([`mqtt.brokers: ${lacking}`]);
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   const latency = createHistogram();

@@ -28,7 +28,9 @@ const PARTS: Record<string, Part> = {
   "ways in": {
     files: [
       ...["webhook.ts", "http-body.ts", "body-room.ts", "remote-address.ts", "confirm.ts"],
-      ...["mqtt.ts", "broker.ts", "broker-caps.ts", "arrivals.ts", "mqtt-frames.ts", "offer.ts", "topic.ts"],
+      ...["mqtt.ts", "receivers.ts", "arrivals.ts", "first-arrivals.ts", "offer.ts", "topic.ts"],
+      ...["publisher.ts"],
+      ...["broker.ts", "broker-caps.ts", "mqtt-frames.ts"],
       ...["poll.ts", "poll-cursor.ts", "pull-http.ts"],
     ],
     from: ["intake", "adapters", "events", "network"],
@@ -108,7 +110,7 @@ const EXCEPTIONS = [
 const PACKAGES: Record<string, readonly string[]> = {
   bullmq: ["queue/"],
   ioredis: ["queue/"],
-  mqtt: ["mqtt.ts"],
+  mqtt: ["mqtt.ts", "publisher.ts"],
   "mqtt-packet": ["mqtt.ts"],
   aedes: ["broker.ts"],
 };

@@ -7,6 +7,7 @@ import { createServer, type Socket } from "node:net";
 import mqtt from "mqtt";
 import mqttPacket, { type Packet } from "mqtt-packet";
 import { afterEach, describe, expect, test } from "vitest";
+import { configSchema } from "../src/config/schema.ts";
 import { CannotKeep } from "../src/intake.ts";
 import { clientState } from "../src/leased-broker.ts";
 import {
@@ -14,14 +15,18 @@ import {
   type BrokerSettings,
   connectBroker,
   type MqttEvents,
-  type Publisher,
-  publishTo,
-  type Subscription,
+  whyNotReliable,
 } from "../src/mqtt.ts";
+import { type Publisher, publishTo } from "../src/publisher.ts";
+import { AT_RECEIPT } from "../src/reading.ts";
+import type { Subscription } from "../src/receivers.ts";
+import { freePort } from "../src/sandbox/owned-process.ts";
+import { startGateway } from "../src/server.ts";
 import { topicMatcher, withoutCovered } from "../src/topic.ts";
 import { createAuthority, whyNotCertificates } from "./parts/certificates.ts";
 import { door, type MemoryKeep, memoryKeep } from "./parts/memory-keep.ts";
 import { startMosquitto, whyNotMosquitto } from "./parts/mosquitto.ts";
+import { startMovingAddress } from "./parts/moving-address.ts";
 import { intakeOver, mqttSource, pointText } from "./parts/plain-vendor.ts";
 import { until } from "./parts/wait.ts";
 
@@ -70,6 +75,7 @@ function connect(
     brokerConnected: (event) => void told.push({ event: "brokerConnected", ...event }),
     brokerDisconnected: (event) => void told.push({ event: "brokerDisconnected", ...event }),
     brokerRefused: (event) => void told.push({ event: "brokerRefused", ...event }),
+    messagesGivenUp: (event) => void told.push({ event: "messagesGivenUp", ...event }),
     failed: (event) => void told.push({ event: "failed", ...event }),
   };
   const { intake } = intakeOver(keep);
@@ -199,6 +205,67 @@ describe.skipIf(whyNotMosquitto() !== null).each(VERSIONS)("version %i", (protoc
     // Whatever came again would come before it.
     await until(() => indexes(second.keep).includes(100), { what: "a new message" });
     expect(indexes(second.keep)).toEqual([100]);
+  });
+
+  /** A vendor whose messages tell no time: dated by their arrival, as OVMS, TeslaMate and others are. */
+  function timeless() {
+    const source = mqttSource("fleet");
+    source.adapter = {
+      ...source.adapter,
+      decode: () => [
+        {
+          ...{ deviceId: "van", fixTime: AT_RECEIPT, latitude: 32.78, longitude: -96.8 },
+          ...{ speedMps: null, headingDeg: null, path: "" },
+        },
+      ],
+    };
+    return [{ source, topics: ["fleet/van"] }];
+  }
+
+  const verdicts = ({ keep }: Gateway) =>
+    keep.entries.flatMap((entry) => (entry.kind === "read" ? [...entry.rejections.keys(), "read"] : []));
+
+  test("what comes again after a cut connection is as old as it was, not a new position", async () => {
+    const broker = await mosquitto();
+    const way = await startMovingAddress(broker.port);
+    closers.push(() => way.stop());
+    const subscriptions = timeless();
+    const gateway = connect(`mqtt://127.0.0.1:${way.port}`, { protocolVersion, subscriptions });
+    const publisher = await publisherTo(broker.url);
+    await until(() => gateway.connection.state().subscribed, { what: "the subscription" });
+    // Kept, but the acknowledgement does not leave before the connection is cut.
+    const slow = door();
+    gateway.keep.before = () => slow.opened;
+    await publishAll(publisher, 0, 1);
+    await until(() => gateway.keep.waiting() === 1, { what: "the message at keep" });
+    const arrivedAt = gateway.connection.state().oldestUnackedAt ?? 0;
+    way.cut();
+    await until(() => !gateway.connection.state().connected, { what: "the loss" });
+    slow.open();
+    await until(() => gateway.keep.entries.length === 2, { what: "the message again" });
+    expect(gateway.keep.kept().map(({ fixTime }) => fixTime)).toEqual([arrivedAt, arrivedAt]);
+    await publishAll(publisher, 1, 2);
+    await until(() => gateway.keep.entries.length === 3, { what: "a new one" });
+    expect(gateway.keep.kept()[2]?.fixTime).toBeGreaterThan(arrivedAt);
+    expect(verdicts(gateway)).toEqual(["read", "read", "read"]);
+  });
+
+  test("what comes again to a process that cannot know its age is no position of now, and is counted", async () => {
+    const broker = await mosquitto();
+    const publisher = await publisherTo(broker.url);
+    const first = connect(broker.url, { protocolVersion, subscriptions: timeless() });
+    await until(() => first.connection.state().subscribed, { what: "the subscription" });
+    first.keep.before = () => new Promise(() => {});
+    await publishAll(publisher, 0, 1);
+    await until(() => first.keep.waiting() === 1, { what: "the message at keep" });
+    await first.connection.close(0);
+    const second = connect(broker.url, { protocolVersion, subscriptions: timeless() });
+    await until(() => second.keep.entries.length === 1, { what: "the message again" });
+    expect(verdicts(second)).toEqual(["resent_without_time", "read"]);
+    expect(second.keep.kept()).toEqual([]);
+    await until(() => second.connection.state().unacked === 0, { what: "the acknowledgement" });
+    await publishAll(publisher, 1, 2);
+    await until(() => second.keep.kept().length === 1, { what: "a new one" });
   });
 
   test("a retained message is passed on as such", async () => {
@@ -637,6 +704,33 @@ describe.skipIf(whyNotMosquitto() !== null)("brokers", () => {
   test("publishing to nobody fails at once", async () => {
     await expect(publishTo("mqtt://127.0.0.1:1")).rejects.toThrow();
   });
+});
+
+test("a library that lacks what we rely on stops the start before anything is opened", async () => {
+  expect(whyNotReliable()).toBeNull();
+  const { reschedulePing } = mqtt.MqttClient.prototype;
+  const webhookPort = await freePort();
+  const config = configSchema.parse({
+    http: { port: webhookPort },
+    ops: { port: 0, token: "a-token-of-24-characters-" },
+    mqtt: { brokers: { main: { url: "mqtt://127.0.0.1:1", clientId: "gateway" } } },
+    sources: { cars: { vendor: "ovms", destination: "acme", mqtt: { broker: "main" } } },
+    destinations: {
+      acme: { tenant: 1, provider: "p", appKey: "k", clientId: "c", clientSecret: "s" },
+    },
+  });
+  Reflect.deleteProperty(mqtt.MqttClient.prototype, "reschedulePing");
+  try {
+    expect(whyNotReliable()).toContain("client.reschedulePing");
+    await expect(startGateway({ ...config, proxy: {} })).rejects.toThrow(
+      /^Cannot start: mqtt\.brokers: this version of MQTT\.js .*client\.reschedulePing.*npm ci/,
+    );
+  } finally {
+    mqtt.MqttClient.prototype.reschedulePing = reschedulePing;
+  }
+  const taken = createServer();
+  await new Promise<void>((resolve) => taken.listen(webhookPort, resolve));
+  await new Promise((resolve) => taken.close(resolve));
 });
 
 describe("topic filters", () => {

@@ -20,6 +20,8 @@ export interface Message {
   topic?: string;
   /** MQTT: the broker kept this message; it may be old. */
   retained: boolean;
+  /** MQTT: it was sent before, and nobody here knows when; it may be old. */
+  resent?: boolean;
   /** The peer's address after trusted proxies, for address-list proofs. Absent on MQTT. */
   remoteAddress?: string;
 }

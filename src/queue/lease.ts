@@ -17,9 +17,11 @@ const RENEW_EVERY_MS = 500;
 const RETRY_AFTER_MS = 5000;
 
 export interface LeaseEvents {
-  /** May throw: the lease is then given back, and taken again later. */
+  /** It is ours, for the first time or again. May throw: the lease is then given back, and taken again later. */
   acquired(): void;
-  /** Another process may hold it from now on; also when Redis has been away for longer than the lease. */
+  /** Redis has been away for longer than the lease: another process that reaches it may hold it from now on. */
+  expired(): void;
+  /** Another process holds it. */
   lost(): void;
   /** One of the above threw. */
   failed(error: unknown): void;
@@ -44,7 +46,7 @@ const AWAY: Standing = { kind: "standby", reason: "storage is away" };
 export function holdLease(redis: Redis, key: string, events: LeaseEvents): Lease {
   const holder = randomUUID();
   let standing = ASKING;
-  let held = false;
+  let state: "none" | "held" | "expired" = "none";
   let closed = false;
   let timer: NodeJS.Timeout | undefined;
   let expiry: NodeJS.Timeout | undefined;
@@ -59,7 +61,7 @@ export function holdLease(redis: Redis, key: string, events: LeaseEvents): Lease
       standing = AWAY;
     } else if (answer === "other") {
       standing = OTHER;
-      lose();
+      leave("none");
     } else if (!hold(askedAt + LEASE_MS - performance.now())) {
       nextMs = RETRY_AFTER_MS;
       await giveBack();
@@ -83,26 +85,29 @@ export function holdLease(redis: Redis, key: string, events: LeaseEvents): Lease
     // Apart from the question, which a Redis that hangs answers seconds late.
     expiry = setTimeout(() => {
       standing = AWAY;
-      lose();
+      leave("expired");
     }, forMs);
-    if (held) return true;
+    if (state === "held") return true;
     try {
       events.acquired();
-      held = true;
+      state = "held";
+      return true;
     } catch (error) {
       clearTimeout(expiry);
+      state = "none";
       standing = { kind: "failed", reason: `cannot begin: ${messageOf(error)}` };
       events.failed(error);
+      return false;
     }
-    return held;
   }
 
-  function lose(): void {
+  function leave(next: "none" | "expired"): void {
     clearTimeout(expiry);
-    if (!held) return;
-    held = false;
+    if (state === "none") return;
+    state = next;
     try {
-      events.lost();
+      if (next === "expired") events.expired();
+      else events.lost();
     } catch (error) {
       events.failed(error);
     }

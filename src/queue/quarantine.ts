@@ -68,6 +68,7 @@ export function createQuarantine({ redis, bytes, trimmed }: QuarantineOptions) {
       method: message.method,
       topic: message.topic,
       retained: message.retained,
+      resent: message.resent,
       headers: without(message.headers, SECRET_HEADER),
       query: without(message.query, SECRET_PARAMETER),
     };

@@ -7,6 +7,8 @@ export interface MovingAddress {
   port: number;
   /** New connections go there; those that are open stay where they are. */
   moveTo(port: number): void;
+  /** Ends every open connection. */
+  cut(): void;
   stop(): Promise<void>;
 }
 
@@ -36,6 +38,9 @@ export async function startMovingAddress(target: number): Promise<MovingAddress>
     port: address.port,
     moveTo(port) {
       current = port;
+    },
+    cut() {
+      for (const socket of sockets) socket.destroy();
     },
     async stop() {
       server.close();

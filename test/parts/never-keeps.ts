@@ -28,6 +28,7 @@ const connection = connectBroker({
     brokerConnected: () => {},
     brokerDisconnected: () => {},
     brokerRefused: () => {},
+    messagesGivenUp: () => {},
     failed: () => {},
   },
 });

@@ -27,6 +27,7 @@ function holder(
   const told: string[] = [];
   const lease = holdLease(redis, key, {
     acquired: () => void told.push("acquired"),
+    expired: () => void told.push("expired"),
     lost: () => void told.push("lost"),
     failed: (error) => void told.push(`failed: ${error instanceof Error ? error.message : ""}`),
     ...changes,
@@ -50,19 +51,32 @@ test("one holds it, the other stands by until it is given back", async () => {
   await until(() => second.told.length === 1, { what: "the lease for the second" });
 });
 
-test("a Redis that hangs costs the lease when it has run out, and says so", async () => {
+test("under a Redis that hangs the lease runs out, and is ours again if nobody else took it", async () => {
   const { told, lease } = holder("hang");
   await until(() => told.length === 1, { what: "the lease" });
   server.kill("SIGSTOP");
   try {
-    await until(() => told.length === 2, { what: "the loss" });
-    expect(told).toEqual(["acquired", "lost"]);
+    await until(() => told.length === 2, { what: "its end" });
+    expect(told).toEqual(["acquired", "expired"]);
     expect(lease.standing()).toEqual({ kind: "standby", reason: "storage is away" });
   } finally {
     server.kill("SIGCONT");
   }
   await until(() => told.length === 3, { what: "the lease again" });
-  expect(told).toEqual(["acquired", "lost", "acquired"]);
+  expect(told).toEqual(["acquired", "expired", "acquired"]);
+});
+
+test("one that ran out and was taken by another process is lost", async () => {
+  const { told, redis } = holder("taken");
+  await until(() => told.length === 1, { what: "the lease" });
+  redis.disconnect();
+  await until(() => told.length === 2, { what: "its end" });
+  const other = new Redis(server.url);
+  closers.push(() => other.disconnect());
+  await other.set("taken", "somebody else");
+  await redis.connect();
+  await until(() => told.length === 3, { what: "the loss" });
+  expect(told).toEqual(["acquired", "expired", "lost"]);
 });
 
 test("a holder that cannot begin gives it back and tries again later", async () => {
