@@ -37,7 +37,7 @@ export function scopePrefix(prefix: string, scope: string): string {
  * - `bm:<batch>`         hash: what a batch carries beside its records (flags, fencing token, its past)
  * - `pieces:<lane>`      list: batches that go before everything else in the lane
  * - `suspects:<lane>`, `suspicion:<lane>`  list and hash: pings refused alone, and since when they are suspected
- * - `tried:<destination>`  hash: a record that was refused alone → how much had been accepted before
+ * - `tried:<destination>`  hash: a record that was refused alone → how much had been accepted before, and how often
  *
  * Destination
  * - `accepted:<destination>`  hash: unit → fix time of the newest ping ServiceTitan accepted

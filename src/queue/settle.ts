@@ -13,9 +13,11 @@ import type { DeadLetterReason, GateChange, Settlement } from "./settlement.ts";
  * dead letters and, for each, its position in the batch (from 1), reason and message.
  *
  * A lone refused ping is a suspect. Once the destination has accepted another request it is heard a second time, alone;
- * refused again, it is given up. One refusal is not enough: it may be from before the destination was well again. When
- * the last piece is through, or three suspects have met no acceptance, it is the destination that refuses everything:
- * all of it goes back to the buffer and the destination's gate is shut.
+ * refused again, it is given up. One refusal is not enough: it may be from before the destination was well again. A 500
+ * is the server's word on itself before it is one on a ping: there it takes a third hearing after another acceptance,
+ * and none counts while the destination flaps, that is, has lately accepted unchanged what it had answered 500. When the
+ * last piece is through, or three suspects have met no acceptance, it is the destination that refuses everything: all of
+ * it goes back to the buffer and the destination's gate is shut.
  *
  * Returns {"fenced"} or {"settled", suspects dead-lettered, gate of the destination shut as refused_everything (1/0),
  * reason and message of those dead letters}.
@@ -40,7 +42,9 @@ local lane = destination .. '|' .. laneNumber
 local batchKey, metaKey, laneKey = p .. ':b:' .. id, p .. ':bm:' .. id, p .. ':lane:' .. lane
 local destKey, suspectsKey = p .. ':dest:' .. destination, p .. ':suspects:' .. lane
 local suspicionKey = p .. ':suspicion:' .. lane
-local heldToken, newFlags, ownRoot, left = unpack(redis.call('HMGET', metaKey, 'token', 'new', 'root', 'left'))
+local triedKey = p .. ':tried:' .. destination
+local heldToken, newFlags, ownRoot, left, ownErrors =
+  unpack(redis.call('HMGET', metaKey, 'token', 'new', 'root', 'left', 'serverErrors'))
 if heldToken ~= token then return { 'fenced' } end
 
 -- A probe that taught nothing about this gate is handed on, or everybody else would wait until it is given up.
@@ -61,8 +65,9 @@ local function giveUp(r, reason, message)
 end
 local freed = 0
 local back, pieces, flags = {}, { {}, {} }, { {}, {} }
-local newest, units = {}, {}
-for i, r in ipairs(redis.call('LRANGE', batchKey, 0, -1)) do
+local newest, units, refusedNow = {}, {}, {}
+local records = redis.call('LRANGE', batchKey, 0, -1)
+for i, r in ipairs(records) do
   local fate = string.sub(fates, i, i)
   if fate == 'd' then
     count(sourceOf(r), 'delivered', 1)
@@ -73,6 +78,7 @@ for i, r in ipairs(redis.call('LRANGE', batchKey, 0, -1)) do
   elseif fate == 'e' then
     count(sourceOf(r), 'expired', 1)
   elseif fate == 'q' then
+    refusedNow[r] = true
     redis.call('RPUSH', suspectsKey, r)
     redis.call('HSET', suspicionKey, 'refusal', refusal, 'reason', suspicion)
   elseif fate == 'b' then
@@ -100,6 +106,8 @@ end
 toBuffer(back)
 local acceptedSeq = tonumber(redis.call('HGET', destKey, 'acceptedSeq')) or 0
 if accepted == '1' then
+  local changedItsMind = tonumber(ownErrors or 0) > 0 or #records == 1 and redis.call('HDEL', triedKey, records[1]) == 1
+  if changedItsMind then redis.call('HSET', destKey, 'flappedAt', now) end
   acceptedSeq = redis.call('HINCRBY', destKey, 'acceptedSeq', 1)
   local ever = tonumber(redis.call('HGET', destKey, 'newestAccepted')) or 0
   local key, names, newer = p .. ':accepted:' .. destination, {}, {}
@@ -155,38 +163,51 @@ local convicted, everything, why, reason = 0, 0, '', 'refused'
 local piecesKey = p .. ':pieces:' .. lane
 local suspects = redis.call('LRANGE', suspectsKey, 0, -1)
 if #suspects > 0 then
-  local triedKey = p .. ':tried:' .. destination
   local knownRoot
   knownRoot, why, reason = unpack(redis.call('HMGET', suspicionKey, 'root', 'refusal', 'reason'))
   local started = tonumber(knownRoot) or tonumber(ownRoot) or acceptedSeq
-  local function remember(r, root)
+  -- How much the destination had accepted when it was refused alone, and how often it was by then.
+  local function remember(r, seq, times)
     -- A thousand are far more than are tried within ten minutes, unless nothing has been accepted for hours.
     if redis.call('HLEN', triedKey) >= 1000 then redis.call('DEL', triedKey) end
-    redis.call('HSETNX', triedKey, r, root)
+    redis.call('HSET', triedKey, r, seq .. ':' .. times)
     redis.call('PEXPIRE', triedKey, 600000)
   end
-  redis.call('HSET', suspicionKey, 'root', started)
-  local unsure = {}
+  local is500 = why == 'http_500'
+  local enough = is500 and 2 or 1
+  local flapping = is500 and math.abs(now - tonumber(redis.call('HGET', destKey, 'flappedAt') or 0)) < 15000
+  local unsure, patient = {}, {}
   for i, tried in ipairs(hashValues(triedKey, suspects)) do
     local r = suspects[i]
-    if tried and acceptedSeq > tonumber(tried) then
+    local seq, times = string.match(tried or '', '^(%d+):(%d+)$')
+    local others = seq and acceptedSeq > tonumber(seq)
+    if others and not flapping and tonumber(times) >= enough and (refusedNow[r] or not is500) then
       giveUp(r, reason or 'refused', why)
       redis.call('HDEL', triedKey, r)
       freed = freed + #r
       convicted = convicted + 1
-    elseif acceptedSeq > started then
+    elseif others and refusedNow[r] then
+      remember(r, acceptedSeq, flapping and times or times + 1)
+      patient[#patient + 1] = r
+    elseif others or acceptedSeq > started then
       local piece = id .. '.' .. i
       local known = redis.call('HEXISTS', p .. ':accepted:' .. destination, unitOf(r))
       redis.call('RPUSH', p .. ':b:' .. piece, r)
       redis.call('HSET', p .. ':bm:' .. piece, 'lane', lane, 'new', 1 - known, 'cutAt', now, 'root', acceptedSeq)
-      redis.call('RPUSH', piecesKey, piece)
-      remember(r, started)
+      -- After the next piece, if there is one: its acceptance tells more than the same question asked twice in a row.
+      local nextPiece = redis.call('LINDEX', piecesKey, 0)
+      if nextPiece then redis.call('LINSERT', piecesKey, 'AFTER', nextPiece, piece)
+      else redis.call('RPUSH', piecesKey, piece) end
+      if not seq then remember(r, started, 1) end
+    elseif is500 and seq and not refusedNow[r] then patient[#patient + 1] = r
     else unsure[#unsure + 1] = r end
   end
   redis.call('DEL', suspectsKey)
   pushAll('RPUSH', suspectsKey, unsure)
-  if #unsure == 0 then redis.call('DEL', suspicionKey)
-  elseif #unsure >= 3 or redis.call('LLEN', piecesKey) == 0 then
+  pushAll('RPUSH', suspectsKey, patient)
+  if #unsure + #patient == 0 then redis.call('DEL', suspicionKey)
+  else redis.call('HSET', suspicionKey, 'root', #patient > 0 and acceptedSeq or started) end
+  if #unsure >= 3 or #unsure > 0 and redis.call('LLEN', piecesKey) == 0 then
     everything = 1
     -- One or two pings are thin evidence, and a 500 passes by itself: then the gate's own backoff, 4 s at most.
     shut(gateKeys[2], 'refused_everything', #unsure >= 3 and why ~= 'http_500' and 15000 or nil, random)
@@ -195,10 +216,11 @@ if #suspects > 0 then
       redis.call('DEL', p .. ':b:' .. piece, p .. ':bm:' .. piece)
     end
     for _, r in ipairs(unsure) do
-      remember(r, started)
-      -- Behind the others: the next probe shall not begin with the same ping.
-      redis.call('RPUSH', p .. ':q:' .. lane .. '|' .. sourceOf(r), r)
+      if redis.call('HEXISTS', triedKey, r) == 0 then remember(r, started, 1) end
+      patient[#patient + 1] = r
     end
+    -- Behind the others: the next probe shall not begin with the same ping.
+    for _, r in ipairs(patient) do redis.call('RPUSH', p .. ':q:' .. lane .. '|' .. sourceOf(r), r) end
     redis.call('DEL', piecesKey, suspectsKey, suspicionKey)
   end
 end

@@ -66,6 +66,49 @@ describe("one poison ping among a hundred", () => {
   }, 90_000);
 });
 
+describe("a destination that flaps", () => {
+  /** Fresh pings until `unit` is accepted. */
+  async function keepOnUntilAccepted(to: Api, unit: string) {
+    const isThere = async () => {
+      await line.keep([readingOf(`w${Date.now()}`, 1)]);
+      return to.accepted().some(({ unitId }) => unitId === unit);
+    };
+    await until(isThere, { what: `${unit} to be accepted`, withinMs: 30_000 });
+  }
+
+  it("does not cost the ping it answered 500 twice alone, while it accepted another", async () => {
+    let alone = 0;
+    const to = await lineTo((pings) => {
+      if (alone === 2 || !pings.some(({ unitId }) => unitId === "x")) return everySuccess(pings);
+      if (pings.length === 1) alone++;
+      return BROKEN;
+    });
+    await line.keep([readingOf("a", 1), readingOf("x", 1)]);
+    await keepOnUntilAccepted(to, "x");
+    const { kept, delivered } = await line.empty();
+    expect(delivered).toBe(kept);
+    expect(await line.parted()).toEqual([]);
+  }, 60_000);
+
+  it("costs no ping while it takes what it had answered 500", async () => {
+    const seen = new Set<string>();
+    let answered = 0;
+    const to = await lineTo((pings) => {
+      if (pings.some(({ unitId }) => unitId === "x")) {
+        return answered++ < 9 ? BROKEN : everySuccess(pings);
+      }
+      const isFirst = pings.some(({ externalId }) => !seen.has(externalId));
+      for (const { externalId } of pings) seen.add(externalId);
+      return isFirst ? BROKEN : everySuccess(pings);
+    }, 2);
+    await line.keep([readingOf("a", 1), readingOf("x", 1)]);
+    await keepOnUntilAccepted(to, "x");
+    const { kept, delivered } = await line.empty(60_000);
+    expect(delivered).toBe(kept);
+    expect(await line.parted()).toEqual([]);
+  }, 120_000);
+});
+
 describe("several poison pings", () => {
   it("in several lanes are all found", async () => {
     const bad = ["v3", "v4", "v50", "v99"];
