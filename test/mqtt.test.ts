@@ -7,6 +7,7 @@ import { createServer, type Socket } from "node:net";
 import mqtt from "mqtt";
 import mqttPacket, { type Packet } from "mqtt-packet";
 import { afterEach, describe, expect, test } from "vitest";
+import { withDefaults } from "../src/config/defaults.ts";
 import { configSchema } from "../src/config/schema.ts";
 import { CannotKeep } from "../src/intake.ts";
 import { clientState } from "../src/leased-broker.ts";
@@ -722,7 +723,7 @@ test("a library that lacks what we rely on stops the start before anything is op
   Reflect.deleteProperty(mqtt.MqttClient.prototype, "reschedulePing");
   try {
     expect(whyNotReliable()).toContain("client.reschedulePing");
-    await expect(startGateway({ ...config, proxy: {} })).rejects.toThrow(
+    await expect(startGateway({ ...withDefaults(config), proxy: {} })).rejects.toThrow(
       /^Cannot start: mqtt\.brokers: this version of MQTT\.js .*client\.reschedulePing.*npm ci/,
     );
   } finally {
