@@ -50,6 +50,8 @@ export interface Proof {
   prove(message: Message, credentials: Credentials): string | null;
   /** The same answer from less, where the body is no part of the proof: a stranger's body is then not even read. */
   beforeBody?(head: MessageHead, credentials: Credentials): string | null;
+  /** Why nothing can be proven with this secret, without repeating it; null where it may be one. For the configuration check. */
+  secretProblem?(secret: string): string | null;
 }
 
 /** What the adapter may look at beside the payload. */
@@ -88,8 +90,8 @@ export interface Problems {
 /** Says what a message without a position is, or null. */
 export interface Ignore<Options = unknown> {
   (raw: unknown, context: DecodeContext<Options>): string | null;
-  /** The key whose value tells events apart: only another name there may make a message ignored. */
-  discriminator?: string;
+  /** The keys whose value tells events apart: only another name there may make a message ignored. */
+  discriminators?: readonly string[];
 }
 
 /** Up to 64 characters, since these names are shown and counted. */
@@ -100,15 +102,24 @@ export function eventName(value: unknown): string | null {
   return typeof value === "string" && EVENT_NAME.test(value) ? value : null;
 }
 
-/** Ignores events by name, all but those an adapter handles, so that a damaged one of these is never ignored. */
-export function otherThan(discriminator: string, handled: readonly string[]): Ignore {
+/**
+ * Ignores events by name, all but those an adapter handles, so that a damaged one of these is never ignored. `also` is
+ * asked about what is left. Where the name stands under several keys, one of ours in any of them is enough.
+ */
+export function otherThan(
+  discriminator: string | readonly string[],
+  handled: readonly string[] | RegExp,
+  also?: (raw: unknown) => string | null,
+): Ignore {
+  const discriminators = [discriminator].flat();
   // A vendor that changes the case of its names must not have its positions ignored.
-  const ours = new Set(handled.map((name) => name.toLowerCase()));
+  const ours = handled instanceof RegExp ? handled : new Set(handled.map((name) => name.toLowerCase()));
+  const isOurs = (name: string) => (ours instanceof RegExp ? ours.test(name) : ours.has(name.toLowerCase()));
   const ignore = (raw: unknown) => {
-    const name = isRecord(raw) ? eventName(raw[discriminator]) : null;
-    return name === null || ours.has(name.toLowerCase()) ? null : name;
+    const names = isRecord(raw) ? discriminators.flatMap((key) => eventName(raw[key]) ?? []) : [];
+    return (names.some(isOurs) ? null : names[0]) ?? also?.(raw) ?? null;
   };
-  return Object.assign(ignore, { discriminator });
+  return Object.assign(ignore, { discriminators });
 }
 
 /** A vendor adapter: a plain object, pure: no I/O, no clock, no configuration, never throws. */
@@ -136,7 +147,7 @@ export interface Adapter<Payload = unknown, Options = unknown> {
   options?: ZodType<Options>;
   /** What is wrong with settings that are right one by one; for the configuration check. */
   settingProblems?: (settings: Pick<DecodeContext<Options>, "speedUnit" | "options">) => string[];
-  /** Opens what a vendor's sender has sealed, with a key of the source's options; all others see what was inside. */
+  /** Opens what a vendor's sender has wrapped or sealed (with a key of the source's options); all others see the inside. */
   unseal?: (raw: unknown, context: DecodeContext<Options>) => { value: unknown } | Problems;
   /** Understood and carries no position: says what it is, for the ops page. Tried before `payload`. */
   ignore?: Ignore<Options>;

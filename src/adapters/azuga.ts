@@ -3,7 +3,11 @@
 import { z } from "zod";
 import { defineAdapter, otherThan } from "./adapter.ts";
 import { basic, customHeader } from "./auth.ts";
-import { degrees, epochMillis, flag, id, number, text, toMps } from "./fields.ts";
+import { degrees, epochMillis, flag, id, number, part, text, toMps } from "./fields.ts";
+
+/** The name of the event is under both, or one of them. */
+const NAMES = ["messageType", "type"] as const;
+const GPS = "GPS_MESSAGE";
 
 export const azuga = defineAdapter({
   vendor: "azuga",
@@ -12,27 +16,32 @@ export const azuga = defineAdapter({
   transports: ["webhook"],
   auth: [customHeader(), basic()],
   speedUnit: "required",
-  ignore: otherThan("messageType", ["GPS_MESSAGE"]),
+  ignore: otherThan(NAMES, [GPS]),
   ignores: "trip start and end, speeding, accidents, device plugged in and out",
-  payload: z.object({
-    messageType: z.literal("GPS_MESSAGE"),
-    vehicleId: id,
-    locationTime: epochMillis,
-    latitude: degrees,
-    longitude: degrees,
-    speed: number,
-    course: degrees,
-    invalidFix: number,
-    privacyModeEnable: flag,
-    tripState: text,
-  }),
+  payload: z
+    .object({
+      messageType: text,
+      type: text,
+      vehicleId: id,
+      locationTime: epochMillis,
+      latitude: degrees,
+      longitude: degrees,
+      /** The same place again. */
+      location: part({ latitude: degrees, longitude: degrees }),
+      speed: number,
+      course: degrees,
+      invalidFix: number,
+      privacyModeEnable: flag,
+      tripState: text,
+    })
+    .refine((fix) => NAMES.some((key) => fix[key]?.toUpperCase() === GPS), `must be of type ${GPS}`),
   decode: (fix, { speedUnit }) => [
     {
       path: "",
       deviceId: fix.vehicleId,
       fixTime: fix.locationTime,
-      latitude: fix.latitude,
-      longitude: fix.longitude,
+      latitude: fix.latitude ?? fix.location.latitude,
+      longitude: fix.longitude ?? fix.location.longitude,
       speedMps: toMps(fix.speed, speedUnit),
       headingDeg: fix.course,
       // 1 without a fix. `fixStatus` and `fixQuality` are no help: in Azuga's own example they are 0 with a fix.

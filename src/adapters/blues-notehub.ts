@@ -13,24 +13,33 @@ export const bluesNotehub = defineAdapter({
   auth: [bearer(), customHeader()],
   // Velocity and bearing in the body of `_track.qo` have no documented unit.
   speedUnit: "none",
-  // GPS alone: `tower_*` is a cell mast, `tri_*` an estimate, and `best_*` may be either.
+  // GPS alone: `tower_*` is a cell mast, `tri_*` an estimate, and `best_*` is any of these, as its type says.
   payload: z.object({
     device: id,
     file: text,
     where_when: epochSeconds,
     where_lat: degrees,
     where_lon: degrees,
+    best_location_type: text,
+    best_location_when: epochSeconds,
+    best_lat: degrees,
+    best_lon: degrees,
   }),
-  decode: ({ device, file, where_when, where_lat, where_lon }) => [
-    {
-      path: "",
-      deviceId: device,
-      fixTime: where_when,
-      latitude: where_lat,
-      longitude: where_lon,
-      speedMps: null,
-      headingDeg: null,
-      details: { vendorEvent: file },
-    },
-  ],
+  decode: ({ device, file, where_when, where_lat, where_lon, ...best }) => {
+    const isBest = where_when === null && where_lat === null && where_lon === null;
+    const place =
+      isBest && best.best_location_type === "gps"
+        ? { fixTime: best.best_location_when, latitude: best.best_lat, longitude: best.best_lon }
+        : { fixTime: where_when, latitude: where_lat, longitude: where_lon };
+    return [
+      {
+        path: "",
+        deviceId: device,
+        ...place,
+        speedMps: null,
+        headingDeg: null,
+        details: { vendorEvent: file },
+      },
+    ];
+  },
 });

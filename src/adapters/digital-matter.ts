@@ -3,7 +3,18 @@
 import { z } from "zod";
 import { defineAdapter } from "./adapter.ts";
 import { basic, bearer, customHeader } from "./auth.ts";
-import { cmPerSecond, degrees, id, isoTime, isoTimeAssumedUtc, metres, number, part } from "./fields.ts";
+import {
+  cmPerSecond,
+  degrees,
+  id,
+  isoTime,
+  isoTimeAssumedUtc,
+  listOf,
+  metres,
+  noFixBelow,
+  number,
+  part,
+} from "./fields.ts";
 
 /** `FType` tells kinds of fields apart: 0 is the position, 2 the inputs. */
 const field = part({
@@ -15,11 +26,12 @@ const field = part({
   Spd: cmPerSecond,
   Head: degrees,
   PosAcc: metres,
-  GpsStat: number,
+  /** 0 is no fix. */
+  GpsStat: noFixBelow(1),
   DIn: number,
 });
 
-const oem = z.object({ IMEI: id, SerNo: id, Records: z.array(z.object({ Fields: z.array(field) })) });
+const oem = z.object({ IMEI: id, SerNo: id, Records: z.array(part({ Fields: listOf(field) })) });
 
 const edge = z.object({
   date: isoTime,
@@ -54,7 +66,7 @@ function records({ IMEI, SerNo, Records }: z.output<typeof oem>) {
       longitude: gps?.Long ?? null,
       speedMps: gps?.Spd ?? null,
       headingDeg: gps?.Head ?? null,
-      noFix: !((gps?.GpsStat ?? 0) > 0),
+      noFix: gps?.GpsStat ?? false,
       details: { altitudeM: gps?.Alt, accuracyM: gps?.PosAcc, ignition: ignitionIn(inputs) },
     };
   });

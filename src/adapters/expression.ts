@@ -2,12 +2,9 @@
 
 import { compile, TreeInterpreter } from "@jmespath-community/jmespath";
 import { z } from "zod";
-import { isRecord } from "./fields.ts";
+import { isRecord, UNREADABLE } from "./fields.ts";
 
 export type Find = (value: unknown) => unknown;
-
-/** Stands where an expression failed on this message: not said, but not absent either. */
-export const UNREADABLE = Symbol("unreadable");
 
 export const path = z.string().transform(compiled);
 

@@ -8,6 +8,9 @@
 import { z } from "zod";
 import { MPS_PER, type SpeedUnit } from "../reading.ts";
 
+/** Stands where something was said that nobody can read: not said, but not absent either. */
+export const UNREADABLE = Symbol("unreadable");
+
 /** How vendors write that they do not know. */
 const UNSAID: ReadonlySet<string> = new Set(["", "null", "none", "unknown", "undefined", "n/a"]);
 
@@ -32,9 +35,10 @@ export function speedIn(unit: SpeedUnit) {
   return reader((value) => toMps(toNumber(value), unit));
 }
 
-/** A speed in a unit known only with the source or the message; without one it cannot be read. */
+/** A speed in a unit known only with the source or the message; without one only standing still can be read. */
 export function toMps(speed: number | null, unit: SpeedUnit | undefined): number | null {
-  return unit === undefined ? scaledBy(speed, Number.NaN) : scaledBy(speed, MPS_PER[unit]);
+  if (unit === undefined && speed === 0) return 0;
+  return scaledBy(speed, unit === undefined ? Number.NaN : MPS_PER[unit]);
 }
 
 /** Distances, in metres. */
@@ -104,12 +108,17 @@ export const packedUtcTime = reader((value) => {
 });
 
 /** A truth value, also written as 0 and 1 or in words; null when it is none of these. */
-export const flag = reader((value): boolean | null => {
-  const word = typeof value === "string" ? value.trim().toLowerCase() : value;
-  if (word === true || word === 1 || word === "true" || word === "1" || word === "on") return true;
-  if (word === false || word === 0 || word === "false" || word === "0" || word === "off") return false;
-  return null;
-});
+export const flag = reader(toFlag);
+
+/** For `noFix`: whether a flag says anything but `isFix`. Left out it says nothing against the fix; null is no answer. */
+export function noFixUnless(isFix: boolean) {
+  return reader((value) => value !== undefined && toFlag(value) !== isFix);
+}
+
+/** For `noFix`: whether a number (of satellites, a mode) is below `least`, or unreadable; left out it says nothing. */
+export function noFixBelow(least: number) {
+  return reader((value) => value !== undefined && !((toNumber(value) ?? Number.NaN) >= least));
+}
 
 /** Words for people to read; null where there are none. */
 export const text = reader((value): string | null =>
@@ -131,9 +140,13 @@ export const id = reader((value): string | null => {
 export function part<const Shape extends z.ZodRawShape>(shape: Shape) {
   const whole = z.object(shape);
   const unsaid = Object.fromEntries(Object.keys(shape).map((key) => [key, null]));
-  // No reader can read a list, not even `flag` or another part.
-  const unreadable = Object.fromEntries(Object.keys(shape).map((key) => [key, []]));
+  const unreadable = Object.fromEntries(Object.keys(shape).map((key) => [key, UNREADABLE]));
   return reader((value) => whole.parse(isRecord(value) ? value : isUnsaid(value) ? unsaid : unreadable));
+}
+
+/** A list inside a message of several devices: something else in its place stands for one item, rejected in its turn. */
+export function listOf<Item extends z.ZodType>(item: Item) {
+  return reader((value): unknown[] => (Array.isArray(value) ? value : [value])).pipe(z.array(item));
 }
 
 export function isRecord(value: unknown): value is Record<string, unknown> {
@@ -151,6 +164,13 @@ function reader<Value>(read: (value: unknown) => Value) {
 function isUnsaid(value: unknown): boolean {
   if (typeof value !== "string") return value === null || value === undefined;
   return value.length <= MAX_NUMBER_CHARS && UNSAID.has(value.trim().toLowerCase());
+}
+
+function toFlag(value: unknown): boolean | null {
+  const word = typeof value === "string" ? value.trim().toLowerCase() : value;
+  if (word === true || word === 1 || word === "true" || word === "1" || word === "on") return true;
+  if (word === false || word === 0 || word === "false" || word === "0" || word === "off") return false;
+  return null;
 }
 
 function toNumber(value: unknown): number | null {

@@ -3,9 +3,20 @@
 import { z } from "zod";
 import { defineAdapter, eventName } from "./adapter.ts";
 import { basic, bearer, customHeader } from "./auth.ts";
-import { degrees, epochSeconds, flag, id, isRecord, kilometres, kph, metres, number } from "./fields.ts";
+import {
+  degrees,
+  epochSeconds,
+  flag,
+  id,
+  isRecord,
+  kilometres,
+  kph,
+  metres,
+  number,
+  part,
+} from "./fields.ts";
 
-const message = z.object({
+const message = part({
   ident: id,
   timestamp: epochSeconds,
   "position.latitude": degrees,
@@ -19,7 +30,8 @@ const message = z.object({
   "battery.level": number,
 });
 
-const raw = z.record(z.string(), z.unknown());
+/** 2001-01-01T00:00:00Z. A tracker that has had no fix since it was switched on has a clock of the year 2000 or before. */
+const CLOCK_SET_MS = 978_307_200_000;
 
 /** Their absence together says that the message is not about a position; one alone missing is damage. */
 const POSITION = ["position.latitude", "position.longitude", "position.valid"] as const;
@@ -41,8 +53,9 @@ export const flespi = defineAdapter({
   },
   ignores: "messages without any `position` field, and topics other than `message`",
   payload: z.union([
-    z.array(raw),
-    raw
+    z.array(z.unknown()),
+    z
+      .record(z.string(), z.unknown())
       .refine((one) => Object.hasOwn(one, "ident") || Object.hasOwn(one, "timestamp"), "must have an ident")
       .transform((one) => [one]),
   ]),
@@ -59,7 +72,7 @@ export const flespi = defineAdapter({
         longitude: each["position.longitude"],
         speedMps: each["position.speed"],
         headingDeg: each["position.direction"],
-        noFix: each["position.valid"] === false,
+        noFix: each["position.valid"] === false || (each.timestamp !== null && each.timestamp < CLOCK_SET_MS),
         details: {
           ignition: each["engine.ignition.status"],
           odometerM: each["vehicle.mileage"],

@@ -11,12 +11,15 @@ const FEED_ROWS = 5000;
 const DEVICE_ROWS = 5000;
 const HOSTS = /^([a-z0-9-]+\.)+geotab\.com$/;
 
+/** What stands where a record belongs to no device. */
+const NOBODY = new Set(["NoDeviceId", "UnknownDeviceId"]);
+
 /** An object, but on some types the bare id. */
 const device = z
   .unknown()
   .optional()
   .transform((value) => (isRecord(value) ? value.id : value))
-  .pipe(id);
+  .pipe(id.transform((text) => (text !== null && NOBODY.has(text) ? null : text)));
 
 const record = part({
   device,
@@ -136,7 +139,7 @@ function call(baseUrl: string, method: string, params: object) {
 function understand(answer: PullAnswer, { baseUrl, session }: Context): PullResult<Session> {
   const trouble = troubleOf(answer.status);
   if (trouble) return trouble;
-  const raw = parsed(answer.text);
+  const { raw, text } = readable(answer.text);
   const failed = failure.safeParse(raw);
   if (!session?.login) {
     const known = session ?? NOTHING_KNOWN;
@@ -148,7 +151,7 @@ function understand(answer: PullAnswer, { baseUrl, session }: Context): PullResu
     // An account that may not list devices can still read their positions.
     return problem.kind === "refused" ? namesDone(session, session.names) : problem;
   }
-  return failed.success ? problemOf(failed.data, answer, session) : fetched(raw, answer.text, session);
+  return failed.success ? problemOf(failed.data, answer, session) : fetched(raw, text, session);
 }
 
 /** Errors come with 200. Told by type, never by text. */
@@ -232,6 +235,31 @@ function fetched(raw: unknown, text: string, session: Session): PullResult<Sessi
         ? session
         : { ...session, namesAfter: "", nameless: new Set([...session.nameless, ...strangers]) },
   };
+}
+
+/**
+ * An invalid speed is NaN, and how Geotab writes that is not documented: where a page is no JSON, bare `NaN` and
+ * `Infinity` in it are taken for null. Unread, it would come again for ever.
+ */
+function readable(text: string): { raw: unknown; text: string } {
+  const raw = parsed(text);
+  if (raw !== undefined) return { raw, text };
+  const mended = outsideTexts(text, (code) => code.replace(/-?\b(?:NaN|Infinity)\b/g, "null"));
+  return { raw: parsed(mended), text: mended };
+}
+
+/** Changes what stands between the texts of a piece of JSON, in one pass over it. */
+function outsideTexts(json: string, change: (code: string) => string): string {
+  const pieces: string[] = [];
+  for (let at = 0; at < json.length; ) {
+    const quote = json.indexOf('"', at);
+    const start = quote === -1 ? json.length : quote;
+    let end = start + 1;
+    while (end < json.length && json[end] !== '"') end += json[end] === "\\" ? 2 : 1;
+    pieces.push(change(json.slice(at, start)), json.slice(start, end + 1));
+    at = end + 1;
+  }
+  return pieces.join("");
 }
 
 /** The page's own text stays as it came, so that no number in it is written anew. */

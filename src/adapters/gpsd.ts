@@ -2,7 +2,7 @@
 
 import { z } from "zod";
 import { defineAdapter, otherThan } from "./adapter.ts";
-import { degrees, isoTime, metres, mps, number } from "./fields.ts";
+import { degrees, isoTime, metres, mps, noFixBelow } from "./fields.ts";
 import { deviceInTopic, topicDevice } from "./topic-device.ts";
 
 export const gpsd = defineAdapter({
@@ -17,7 +17,8 @@ export const gpsd = defineAdapter({
   ignores: "every other `class` than `TPV`",
   payload: z.object({
     class: z.literal("TPV"),
-    mode: number,
+    /** 0 and 1 are no fix, 2 and 3 a fix without and with height. */
+    mode: noFixBelow(2),
     time: isoTime,
     lat: degrees,
     lon: degrees,
@@ -36,8 +37,7 @@ export const gpsd = defineAdapter({
       longitude: lon,
       speedMps: speed,
       headingDeg: track,
-      // Always sent: 0 and 1 are no fix, 2 and 3 a fix without and with height.
-      noFix: mode === null || !(mode >= 2),
+      noFix: mode,
       details: { altitudeM: altMSL, accuracyM: eph },
     },
   ],

@@ -1,9 +1,9 @@
 /** Hapn (Spytec): battery and wired trackers; one Queclink report for each message, no heading, no unit of speed. */
 
 import { z } from "zod";
-import { defineAdapter, eventName } from "./adapter.ts";
+import { defineAdapter, otherThan } from "./adapter.ts";
 import { addressList, urlToken } from "./auth.ts";
-import { degrees, flag, id, isRecord, number, packedUtcTime, toMps } from "./fields.ts";
+import { degrees, flag, id, number, packedUtcTime, toMps } from "./fields.ts";
 
 /** Queclink's codes are many, and any of its reports may carry a position. */
 const QUECLINK = /^gt/i;
@@ -15,13 +15,7 @@ export const hapn = defineAdapter({
   transports: ["webhook"],
   auth: [urlToken(), addressList()],
   speedUnit: "required",
-  ignore: Object.assign(
-    (raw: unknown) => {
-      const name = isRecord(raw) ? eventName(raw.type) : null;
-      return name === null || QUECLINK.test(name) ? null : name;
-    },
-    { discriminator: "type" },
-  ),
+  ignore: otherThan("type", QUECLINK),
   ignores: "every `type` that is not a Queclink report (`GT…`)",
   payload: z.object({
     imei: id,

@@ -2,9 +2,16 @@
 
 import { z } from "zod";
 import { defineAdapter } from "./adapter.ts";
-import { degrees, isoTime, mps, part } from "./fields.ts";
+import { degrees, epochSeconds, isoTime, mps, part } from "./fields.ts";
 
-const event = part({ tst: isoTime, lat: degrees, long: degrees, spd: mps, hdg: degrees });
+const event = part({
+  tst: z.unknown().optional(),
+  tsi: epochSeconds,
+  lat: degrees,
+  long: degrees,
+  spd: mps,
+  hdg: degrees,
+});
 
 export const hslHfp = defineAdapter({
   vendor: "hsl-hfp",
@@ -26,11 +33,12 @@ export const hslHfp = defineAdapter({
     .refine((events) => Object.keys(events).length === 1, "must hold one event"),
   decode: (events, { topic }) => {
     const { operator, vehicle } = levelsOf(topic);
-    return Object.entries(events).map(([name, { tst, lat, long, spd, hdg }]) => ({
+    return Object.entries(events).map(([name, { tst, tsi, lat, long, spd, hdg }]) => ({
       path: name,
       // Of the topic: `oper` in the body is whoever runs the line, and may be another company.
       deviceId: operator && vehicle ? `${operator}/${vehicle}` : null,
-      fixTime: tst,
+      // The same to the second.
+      fixTime: tst === undefined ? tsi : isoTime.parse(tst),
       latitude: lat,
       longitude: long,
       speedMps: spd,

@@ -3,7 +3,7 @@
 import { z } from "zod";
 import { AT_RECEIPT, type Candidate, DETAIL_NUMBERS, DETAIL_TEXTS, type Details } from "../reading.ts";
 import type { DecodeContext, Problems } from "./adapter.ts";
-import { type Find, path, UNREADABLE } from "./expression.ts";
+import { type Find, path } from "./expression.ts";
 import {
   compass,
   degrees,
@@ -17,6 +17,7 @@ import {
   number,
   text,
   toMps,
+  UNREADABLE,
 } from "./fields.ts";
 import { fragment } from "./fragment.ts";
 

@@ -30,7 +30,7 @@ export const linxup = defineAdapter({
   auth: [bearer()],
   speedUnit: "mph",
   ignore: (raw) => (isRecord(raw) ? otherKind(raw) : null),
-  ignores: "trips, stops, fences and alerts, which Linxup sends to addresses of their own",
+  ignores: "trips, stops, fences, alerts, and usage: all that has no place or time of a position",
   payload: z.union([
     one.transform((position) => [{ ...position, path: "" }]),
     many.transform((positions) => positions.map((position, at) => ({ ...position, path: `[${at}]` }))),
@@ -58,12 +58,18 @@ export const linxup = defineAdapter({
     })),
 });
 
+/** One alone missing is damage. */
+const POSITION = ["latitude", "longitude", "date", "positionDate"] as const;
+
 /** Messages have no type, but keys that only one kind has; unsaid ones may be in any. */
 function otherKind(raw: Record<string, unknown>): string | null {
   if (said(raw.startDateTime)) return "trip";
   if (said(raw.stopType)) return "stop";
   if (said(raw.alertId)) return "alert";
-  return typeof raw.eventType === "string" && raw.eventType.startsWith("FENCE_") ? "geofence" : null;
+  if (typeof raw.eventType === "string" && raw.eventType.startsWith("FENCE_")) return "geofence";
+  // What is known of usage messages is that they come.
+  const isOurs = isRecord(raw.tracker) && POSITION.every((key) => !Object.hasOwn(raw, key));
+  return isOurs ? "no-position" : null;
 }
 
 function said(value: unknown): boolean {

@@ -3,7 +3,7 @@
 import { z } from "zod";
 import { defineAdapter } from "./adapter.ts";
 import { basic, bearer, customHeader, sharedKey } from "./auth.ts";
-import { degrees, id, isoTimeAssumedUtc, metres, mps, part } from "./fields.ts";
+import { degrees, id, isoTimeAssumedUtc, listOf, metres, mps, part } from "./fields.ts";
 
 const position = part({
   timeInUtc: isoTimeAssumedUtc,
@@ -21,7 +21,7 @@ export const lytx = defineAdapter({
   transports: ["webhook"],
   auth: [sharedKey("apikey"), basic(), bearer(), customHeader()],
   speedUnit: "mps",
-  payload: z.array(z.object({ vehicleId: id, gpsPositions: z.array(position) })),
+  payload: z.array(part({ vehicleId: id, gpsPositions: listOf(position) })),
   decode: (vehicles) =>
     vehicles.flatMap(({ vehicleId, gpsPositions }, vehicle) =>
       gpsPositions.map((fix, index) => ({

@@ -2,9 +2,7 @@
 
 import { z } from "zod";
 import { defineAdapter, otherThan } from "./adapter.ts";
-import { epochSeconds, kph, metres, multipliedBy, number, part } from "./fields.ts";
-
-const others = otherThan("type", ["position"]);
+import { epochSeconds, kph, metres, multipliedBy, noFixBelow, number, part } from "./fields.ts";
 
 const position = part({
   time: z.unknown().optional(),
@@ -13,7 +11,8 @@ const position = part({
   altitude: metres,
   ground_speed: kph,
   ground_track: multipliedBy(1e5),
-  precision_bits: z.unknown().optional(),
+  /** Fewer than all: the middle of a square hundreds of metres wide, blurred on purpose. */
+  precision_bits: noFixBelow(32),
 });
 
 export const meshtastic = defineAdapter({
@@ -25,12 +24,8 @@ export const meshtastic = defineAdapter({
   topics: ["msh/+/2/json/#"],
   format: ({ topic }) => (topic?.includes("/2/json/") === false ? "bytes" : "json"),
   speedUnit: "kph",
-  ignore: Object.assign(
-    (raw: unknown, context: Parameters<typeof others>[1]) =>
-      raw instanceof Uint8Array ? "protobuf" : others(raw, context),
-    { discriminator: "type" },
-  ),
-  ignores: "every other `type` than `position`, and topics in protobuf",
+  ignore: otherThan("type", ["position"], (raw) => (raw instanceof Uint8Array ? "protobuf" : null)),
+  ignores: "every other `type` than `position`, and topics in protobuf; places blurred on purpose are rejected",
   payload: z.object({
     type: z.literal("position"),
     from: number,
@@ -41,20 +36,21 @@ export const meshtastic = defineAdapter({
     {
       path: "payload",
       deviceId: nodeId(from),
-      // Radios without a clock of their own leave it out; then it is when the gateway heard them.
-      fixTime: payload.time === undefined ? timestamp : epochSeconds.parse(payload.time),
+      // Radios without a clock leave it out or write 0; then it is when the gateway heard them.
+      fixTime: isClockless(payload.time) ? timestamp : epochSeconds.parse(payload.time),
       latitude: payload.latitude_i,
       longitude: payload.longitude_i,
       speedMps: payload.ground_speed,
       headingDeg: payload.ground_track,
-      // Fewer bits are the middle of a square hundreds of metres wide, blurred on purpose.
-      noFix: payload.precision_bits !== undefined && number.parse(payload.precision_bits) !== FULL_PRECISION,
+      noFix: payload.precision_bits,
       details: { altitudeM: payload.altitude },
     },
   ],
 });
 
-const FULL_PRECISION = 32;
+function isClockless(time: unknown): boolean {
+  return time === undefined || time === 0;
+}
 
 /** As the app shows it. Firmware before 2.2 sends the number signed. */
 function nodeId(from: number | null): string | null {

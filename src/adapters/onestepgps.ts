@@ -19,14 +19,15 @@ export const onestepgps = defineAdapter({
     lng: z.unknown().pipe(degrees),
     speed_mph: mph,
     ignition_on: flag,
-    device_point: part({ dt_tracker: isoTime, angle: degrees }),
+    device_point: part({ dt_tracker: isoTime, dt_server: isoTime, angle: degrees }),
   }),
   decode: ({ device_point, ...alert }) => [
     {
       path: "",
       deviceId: alert.device_id,
-      // Not the alert's own time: that a device is offline is told hours after it was where it says.
-      fixTime: device_point.dt_tracker,
+      // Never `alert_time_utc`: that a device is offline is told hours after it was where it says. Without a
+      // `device_point` nobody knows when it was there.
+      fixTime: device_point.dt_tracker ?? device_point.dt_server,
       latitude: alert.lat,
       longitude: alert.lng,
       speedMps: alert.speed_mph,

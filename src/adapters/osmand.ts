@@ -7,7 +7,7 @@ import { addressList, basic, bearer, urlToken } from "./auth.ts";
 import * as fields from "./fields.ts";
 import { jsonOrForm } from "./form.ts";
 
-const { degrees, flag, id, isRecord, knots, metres, mps, number, part, text } = fields;
+const { degrees, id, isRecord, knots, metres, mps, number, part, text } = fields;
 
 /** In a query or form, where every value is text. */
 const report = z.object({
@@ -19,7 +19,7 @@ const report = z.object({
   speed: knots,
   bearing: degrees,
   heading: degrees,
-  valid: flag,
+  valid: fields.noFixUnless(true),
   accuracy: metres,
   altitude: metres,
   batt: number,
@@ -27,7 +27,7 @@ const report = z.object({
 });
 
 /** In JSON, as apps with Transistorsoft's library send it. */
-const located = z.object({
+const located = {
   timestamp: fields.isoTime,
   event: text,
   odometer: metres,
@@ -40,9 +40,9 @@ const located = z.object({
     altitude: metres,
   }),
   battery: part({ level: number }),
-});
-
-const single = located.refine(({ timestamp }) => timestamp !== null, "must have a timestamp");
+};
+const single = z.object(located).refine(({ timestamp }) => timestamp !== null, "must have a timestamp");
+const batch = z.array(part(located)).min(1);
 
 export const osmand = defineAdapter({
   vendor: "osmand",
@@ -58,7 +58,7 @@ export const osmand = defineAdapter({
     return inside.event === "heartbeat" && !Object.hasOwn(inside, "coords") ? "heartbeat" : null;
   },
   ignores: "heartbeats without a position",
-  payload: z.looseObject({ location: z.union([z.string().optional(), single, z.array(located).min(1)]) }),
+  payload: z.looseObject({ location: z.union([z.string().optional(), single, batch]) }),
   decode: (message, { query }) => {
     const { device_id, location } = message;
     // With an empty body all values are in the query, with a form sometimes the id.
@@ -70,7 +70,7 @@ export const osmand = defineAdapter({
   },
 });
 
-function fromJson(deviceId: string | null, fix: z.output<typeof located>, path: string): Candidate {
+function fromJson(deviceId: string | null, fix: z.output<typeof single>, path: string): Candidate {
   const { coords, battery } = fix;
   const level = known(battery.level);
   return {
@@ -107,7 +107,7 @@ function fromForm(sent: Readonly<Record<string, unknown>>): Candidate[] | Proble
       longitude: lon,
       speedMps: rest.speed,
       headingDeg: rest.bearing ?? rest.heading,
-      noFix: sent.valid !== undefined && rest.valid !== true,
+      noFix: rest.valid,
       details: {
         accuracyM: rest.accuracy,
         altitudeM: rest.altitude,

@@ -5,8 +5,8 @@ import { defineAdapter, eventName } from "./adapter.ts";
 import { bearer, customHeader, urlToken } from "./auth.ts";
 import { degrees, id, isoTime, isRecord, metres, mps, number, part } from "./fields.ts";
 
-/** Longitude first. Exactly two: of three with one lost, a latitude would stand for the longitude. */
-const coordinates = z.tuple([degrees, degrees]).catch([Number.NaN, Number.NaN]);
+/** Longitude first, in GeoJSON sometimes with the height behind both. */
+const coordinates = z.array(degrees).min(2).max(3).catch([Number.NaN, Number.NaN]);
 
 const feature = part({
   geometry: part({ coordinates }),
@@ -43,8 +43,8 @@ export const overland = defineAdapter({
         path: `locations[${index}]`,
         deviceId: properties.device_id,
         fixTime: properties.timestamp,
-        latitude: geometry.coordinates[1],
-        longitude: geometry.coordinates[0],
+        latitude: geometry.coordinates[1] ?? null,
+        longitude: geometry.coordinates[0] ?? null,
         speedMps: orUnknown(properties.speed),
         headingDeg: orUnknown(properties.course),
         details: {

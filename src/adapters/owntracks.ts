@@ -54,8 +54,6 @@ const line = z
     }),
   );
 
-const others = otherThan("_type", ["location", "encrypted"]);
-
 /** The passphrase as typed into the app, padded with zeros; it takes no longer one. */
 const key = z
   .string()
@@ -91,10 +89,7 @@ export const owntracks = defineAdapter({
     return open(raw.data, own.key) ?? { problems: ["data: cannot be opened with the key of its device"] };
   },
   // Nothing at all: a cleared retained message, or a phone that only asks for what is waiting for it.
-  ignore: Object.assign(
-    (raw: unknown, context: DecodeContext) => (raw === "" ? "empty" : others(raw, context)),
-    { discriminator: "_type" },
-  ),
+  ignore: otherThan("_type", ["location", "encrypted"], (raw) => (raw === "" ? "empty" : null)),
   ignores: "transitions, waypoints, last wills, cards, status and every other `_type` than `location`",
   payload: z.union([location, line]),
   decode: (fix, context) => [

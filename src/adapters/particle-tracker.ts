@@ -3,12 +3,12 @@
 import { z } from "zod";
 import { defineAdapter, otherThan } from "./adapter.ts";
 import { basic, customHeader, urlToken } from "./auth.ts";
-import { degrees, epochSeconds, flag, id, metres, mps, number, part, text } from "./fields.ts";
+import { degrees, epochSeconds, id, metres, mps, noFixUnless, number, part, text } from "./fields.ts";
 import { jsonOrForm, unquoted } from "./form.ts";
 
 const published = z.object({
   loc: part({
-    lck: flag,
+    lck: noFixUnless(true),
     time: epochSeconds,
     lat: degrees,
     lon: degrees,
@@ -42,7 +42,7 @@ export const particleTracker = defineAdapter({
       longitude: loc.lon,
       speedMps: loc.spd,
       headingDeg: loc.hd,
-      noFix: loc.lck !== true,
+      noFix: loc.lck,
       details: {
         accuracyM: loc.h_acc,
         altitudeM: loc.alt,

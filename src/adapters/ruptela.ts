@@ -2,7 +2,7 @@
 
 import { z } from "zod";
 import { defineAdapter } from "./adapter.ts";
-import { epochSeconds, id, kph, multipliedBy, number } from "./fields.ts";
+import { epochSeconds, id, kph, multipliedBy, noFixBelow } from "./fields.ts";
 
 export const ruptela = defineAdapter({
   vendor: "ruptela",
@@ -21,7 +21,8 @@ export const ruptela = defineAdapter({
       lon: multipliedBy(1e7),
       dir: multipliedBy(100),
       spd: kph,
-      sat: number,
+      /** Satellites. */
+      sat: noFixBelow(1),
     }),
   }),
   decode: ({ imei, ts, pos }) => [
@@ -33,7 +34,7 @@ export const ruptela = defineAdapter({
       longitude: pos.lon,
       speedMps: pos.spd,
       headingDeg: pos.dir,
-      noFix: pos.sat === null || !(pos.sat > 0),
+      noFix: pos.sat,
     },
   ],
 });

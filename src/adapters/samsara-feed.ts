@@ -3,7 +3,7 @@
 import { z } from "zod";
 import type { Candidate } from "../reading.ts";
 import { defineAdapter } from "./adapter.ts";
-import { degrees, id, isoTime, text as line, metres, mph, mps, part } from "./fields.ts";
+import { degrees, id, isoTime, isRecord, text as line, listOf, metres, mph, mps, part } from "./fields.ts";
 import { definePull, type PullResult, parsed, troubleOf } from "./pull.ts";
 
 const gps = part({
@@ -15,22 +15,16 @@ const gps = part({
   reverseGeo: part({ formattedLocation: line }),
 });
 
-const vehicle = z.object({
-  // Tells the two feeds apart.
-  asset: z.undefined().optional(),
+const vehicle = part({
   id,
   name: line,
   // A list in the feed, where the snapshot has one object; a vehicle that never had a fix has none.
-  gps: z
-    .unknown()
-    .optional()
-    .transform((value) => (Array.isArray(value) ? value : [value]))
-    .pipe(z.array(gps)),
+  gps: listOf(gps),
 });
 
-const asset = z.object({
+const asset = part({
   happenedAtTime: isoTime,
-  asset: z.object({ id }),
+  asset: part({ id }),
   location: part({
     latitude: degrees,
     longitude: degrees,
@@ -58,11 +52,11 @@ export const samsaraFeed = defineAdapter({
   auth: [],
   speedUnit: "mph",
   options,
-  payload: z.union([z.object({ data: z.array(vehicle) }), z.object({ data: z.array(asset) })]),
-  decode: ({ data }) => {
-    const rows: readonly (z.output<typeof vehicle> | z.output<typeof asset>)[] = data;
-    return rows.flatMap((row, index) => (row.asset ? positionOf(row, index) : fixesOf(row, index)));
-  },
+  payload: z.object({ data: z.array(z.unknown()) }),
+  decode: ({ data }) =>
+    data.flatMap((row, index) =>
+      isOfAsset(row) ? positionOf(asset.parse(row), index) : fixesOf(vehicle.parse(row), index),
+    ),
   pull: definePull<never, z.output<typeof options>>({
     baseUrl: "https://api.samsara.com",
     hosts: /^api(\.[a-z]{2})?\.samsara\.com$/,
@@ -106,6 +100,11 @@ const pageSchema = z.object({
   data: z.array(z.unknown()).nullable(),
   pagination: z.object({ endCursor: z.string().nullish(), hasNextPage: z.boolean() }),
 });
+
+/** Tells the two feeds apart: either key is enough, so that a damaged row of the stream is none of a vehicle. */
+function isOfAsset(row: unknown): boolean {
+  return isRecord(row) && (Object.hasOwn(row, "asset") || Object.hasOwn(row, "happenedAtTime"));
+}
 
 function fixesOf({ id, name, gps }: z.output<typeof vehicle>, index: number): Candidate[] {
   return gps.map((fix, nth) => ({

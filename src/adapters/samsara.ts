@@ -1,7 +1,7 @@
 /** Samsara: signed events, few of which say where the vehicle is; its positions have to be polled. */
 
 import { z } from "zod";
-import { type DecodeContext, defineAdapter, eventName, otherThan } from "./adapter.ts";
+import { defineAdapter, eventName, otherThan } from "./adapter.ts";
 import { hmacWithTime } from "./auth.ts";
 import { degrees, id, isoTime, isRecord, part } from "./fields.ts";
 
@@ -11,8 +11,6 @@ const PLACED: ReadonlySet<string> = new Set([
   "suddenFuelLevelRise",
   "workerSafetySos",
 ]);
-
-const others = otherThan("eventType", ["AlertIncident"]);
 
 export const samsara = defineAdapter({
   vendor: "samsara",
@@ -27,10 +25,7 @@ export const samsara = defineAdapter({
     }),
   ],
   speedUnit: "none",
-  ignore: Object.assign(
-    (raw: unknown, context: DecodeContext) => others(raw, context) ?? alertWithoutPlace(raw),
-    { discriminator: "eventType" },
-  ),
+  ignore: otherThan("eventType", ["AlertIncident"], alertWithoutPlace),
   ignores: "all events but alerts of a sudden fuel change or a worker's SOS: fences, routes, speeding, pings",
   payload: z.object({
     eventType: z.literal("AlertIncident"),

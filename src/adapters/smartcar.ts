@@ -5,7 +5,18 @@ import { z } from "zod";
 import type { Candidate } from "../reading.ts";
 import { defineAdapter, otherThan, type Proof } from "./adapter.ts";
 import { hmac } from "./auth.ts";
-import { compass, degrees, epochMillis, id, isoTime, isRecord, number, part, text } from "./fields.ts";
+import {
+  compass,
+  degrees,
+  epochMillis,
+  id,
+  isoTime,
+  isRecord,
+  listOf,
+  number,
+  part,
+  text,
+} from "./fields.ts";
 
 const LOCATION = "location-preciselocation";
 const ODOMETER = "odometer-traveleddistance";
@@ -53,9 +64,9 @@ const answers = z
     eventName: z.enum(["schedule", "scheduled", "dynamic"]),
     payload: z.object({
       vehicles: z.array(
-        z.object({
+        part({
           vehicleId: id,
-          data: z.array(part({ path: text, body: part(place), headers: part({ "sc-data-age": isoTime }) })),
+          data: listOf(part({ path: text, body: part(place), headers: part({ "sc-data-age": isoTime }) })),
         }),
       ),
     }),
@@ -79,7 +90,7 @@ const answers = z
  * What we sign when asked, and what we never take for a message: an answered challenge is a signature in the hands of
  * whoever asked, so no body it covers may count as proven. Without braces it is no state of a vehicle anyway.
  */
-const CHALLENGE = /^[\w.+/=-]{8,200}$/;
+const CHALLENGE = /^[\w.+/=-]{1,200}$/;
 /** A challenge with all its surroundings has some 500 bytes. */
 const MAX_VERIFY_BYTES = 4096;
 
@@ -89,8 +100,9 @@ const signature = hmac({ algorithm: "sha256", header: "SC-Signature", encoding: 
 const signedOrChallenge: Proof = {
   ...signature,
   prove: (message, credentials) => {
-    if (CHALLENGE.test(Buffer.from(message.body.subarray(0, 201)).toString("latin1"))) return "wrong_proof";
     const refused = signature.prove(message, credentials);
+    const mayBeAnswered = CHALLENGE.test(Buffer.from(message.body.subarray(0, 201)).toString("latin1"));
+    if (refused === null && mayBeAnswered) return "wrong_proof";
     return refused === "missing_proof" && challengeIn(message.body) !== null ? null : refused;
   },
 };

@@ -2,16 +2,28 @@
 
 import { z } from "zod";
 import { type DecodeContext, defineAdapter } from "./adapter.ts";
-import { degrees, epochMillis, flag, isRecord, kph, metres, number } from "./fields.ts";
+import {
+  degrees,
+  epochMillis,
+  flag,
+  isRecord,
+  kph,
+  metres,
+  noFixBelow,
+  number,
+  UNREADABLE,
+} from "./fields.ts";
 
-/** Beside the named elements the keys are AVL ids: 16 total odometer, 113 battery level, 239 ignition. */
+/** Beside the named elements the keys are AVL ids: 16 total odometer, 24 speed, 113 battery level, 239 ignition. */
 const record = {
   ts: epochMillis,
   alt: metres,
   ang: degrees,
-  sat: number,
+  /** Of satellites: with 0 the last valid place is repeated. */
+  sat: noFixBelow(1),
   sp: kph,
   "16": metres,
+  "24": kph,
   "113": number,
   "239": flag,
 };
@@ -43,10 +55,9 @@ export const teltonika = defineAdapter({
         fixTime: ts,
         latitude: degrees.parse(latitude),
         longitude: degrees.parse(longitude),
-        speedMps: sp,
+        speedMps: sp ?? avl["24"],
         headingDeg: ang,
-        // Always sent; without satellites the last valid place is repeated.
-        noFix: sat === null || !(sat > 0),
+        noFix: sat,
         details: { altitudeM: alt, odometerM: avl["16"], batteryPct: avl["113"], ignition: avl["239"] },
       },
     ];
@@ -57,7 +68,7 @@ export const teltonika = defineAdapter({
 function pair(latlng: unknown): readonly unknown[] {
   if (latlng === undefined || latlng === null || latlng === "") return [null, null];
   const parts = typeof latlng === "string" ? latlng.split(",") : [];
-  return parts.length === 2 ? parts : [[], []];
+  return parts.length === 2 ? parts : [UNREADABLE, UNREADABLE];
 }
 
 /** The 15 digits stand in the topic only, wherever the customer's own levels put them. */

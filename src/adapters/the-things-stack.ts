@@ -6,9 +6,10 @@ import { basic, customHeader } from "./auth.ts";
 import { positionIn, positionPaths } from "./codec-paths.ts";
 import { degrees, id, isoTime, isRecord, metres, part, text } from "./fields.ts";
 
+/** Where one coordinate is there, the other is left out when it is zero. */
 const location = part({
-  latitude: degrees,
-  longitude: degrees,
+  latitude: z.unknown().optional(),
+  longitude: z.unknown().optional(),
   altitude: metres,
   accuracy: metres,
   source: text,
@@ -17,8 +18,9 @@ const end_device_ids = part({ device_id: id, dev_eui: id });
 
 const uplink = z.object({
   end_device_ids,
+  received_at: isoTime,
   uplink_message: z.object({
-    received_at: isoTime,
+    received_at: z.unknown().optional(),
     decoded_payload: z.unknown().optional(),
     // The others in there are the registry's; those of gateways are in `rx_metadata`.
     locations: part({ "frm-payload": location }),
@@ -89,7 +91,7 @@ export const theThingsStack = defineAdapter({
       {
         path: "uplink_message",
         deviceId,
-        fixTime: received_at,
+        fixTime: received_at === undefined ? message.received_at : isoTime.parse(received_at),
         ...decoded,
         ...(isDecoded ? {} : place),
         details,
@@ -100,6 +102,12 @@ export const theThingsStack = defineAdapter({
 
 /** Only where the device was by its own GPS: solvers also guess it from the places of gateways. */
 function placeOf({ latitude, longitude, altitude, accuracy, source }: z.output<typeof location>) {
-  const details = { altitudeM: altitude, accuracyM: accuracy };
-  return { latitude, longitude, details, ...(source === "SOURCE_GPS" ? {} : { noFix: true }) };
+  const isPlace = latitude !== undefined || longitude !== undefined;
+  const coordinate = (value: unknown) => degrees.parse(isPlace && value === undefined ? 0 : value);
+  return {
+    latitude: coordinate(latitude),
+    longitude: coordinate(longitude),
+    details: { altitudeM: altitude, accuracyM: accuracy },
+    ...(source === "SOURCE_GPS" ? {} : { noFix: true }),
+  };
 }

@@ -3,7 +3,7 @@
 import { z } from "zod";
 import { defineAdapter } from "./adapter.ts";
 import { customHeader } from "./auth.ts";
-import { degrees, epochMillis, id, metres, number, part, text } from "./fields.ts";
+import { degrees, epochMillis, id, isoTimeAssumedUtc, metres, number, part, text } from "./fields.ts";
 
 export const tive = defineAdapter({
   vendor: "tive",
@@ -15,6 +15,7 @@ export const tive = defineAdapter({
   payload: z.object({
     DeviceId: id,
     EntryTimeEpoch: epochMillis,
+    EntryTimeUtc: isoTimeAssumedUtc,
     Location: part({
       Latitude: degrees,
       Longitude: degrees,
@@ -24,11 +25,11 @@ export const tive = defineAdapter({
     }),
     Battery: part({ Percentage: number }),
   }),
-  decode: ({ DeviceId, EntryTimeEpoch, Location, Battery }) => [
+  decode: ({ DeviceId, EntryTimeEpoch, EntryTimeUtc, Location, Battery }) => [
     {
       path: "Location",
       deviceId: DeviceId,
-      fixTime: EntryTimeEpoch,
+      fixTime: EntryTimeEpoch ?? EntryTimeUtc,
       latitude: Location.Latitude,
       longitude: Location.Longitude,
       speedMps: null,

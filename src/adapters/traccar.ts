@@ -3,7 +3,19 @@
 import { z } from "zod";
 import { defineAdapter, eventName } from "./adapter.ts";
 import { addressList, basic, bearer, customHeader, urlToken } from "./auth.ts";
-import { degrees, flag, id, isoTime, isRecord, knots, metres, number, part, text } from "./fields.ts";
+import {
+  degrees,
+  flag,
+  id,
+  isoTime,
+  isRecord,
+  knots,
+  metres,
+  noFixUnless,
+  number,
+  part,
+  text,
+} from "./fields.ts";
 
 export const traccar = defineAdapter({
   vendor: "traccar",
@@ -21,8 +33,9 @@ export const traccar = defineAdapter({
   payload: z.object({
     position: z.object({
       fixTime: isoTime,
-      valid: flag,
-      outdated: flag,
+      // Without a fix the last place is repeated under one of these.
+      valid: noFixUnless(true),
+      outdated: noFixUnless(false),
       latitude: degrees,
       longitude: degrees,
       speed: knots,
@@ -49,8 +62,7 @@ export const traccar = defineAdapter({
       longitude: position.longitude,
       speedMps: position.speed,
       headingDeg: position.course,
-      // Traccar always sends both flags; without a fix it repeats the last place under them.
-      noFix: position.valid !== true || position.outdated !== false,
+      noFix: position.valid || position.outdated,
       details: {
         street: position.address,
         ignition: position.attributes.ignition,

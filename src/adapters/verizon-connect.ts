@@ -2,7 +2,7 @@
 
 import { z } from "zod";
 import type { Candidate } from "../reading.ts";
-import { type DecodeContext, defineAdapter, otherThan } from "./adapter.ts";
+import { defineAdapter, otherThan } from "./adapter.ts";
 import { basic } from "./auth.ts";
 import {
   degrees,
@@ -16,6 +16,7 @@ import {
   part,
   text,
 } from "./fields.ts";
+import { parsed } from "./pull.ts";
 
 const POSITION = "com.verizonconnect.integrations.vehicle.position.updated";
 
@@ -50,8 +51,6 @@ const beta = z.object({
   OdometerKm: kilometres,
 });
 
-const others = otherThan("type", [POSITION]);
-
 export const verizonConnect = defineAdapter({
   vendor: "verizon-connect",
   docs: "https://doc.arcgis.com/en/velocity/ingest/verizon-connect-reveal.htm",
@@ -63,6 +62,13 @@ export const verizonConnect = defineAdapter({
   // SNS sends its confirmation without credentials, and again with them when it is told so.
   challenge: "Basic",
   speedUnit: "kph",
+  // SNS puts its own envelope around events unless it was told to deliver them raw.
+  unseal: (raw) => {
+    if (!isRecord(raw) || raw.Type !== "Notification" || typeof raw.Message !== "string")
+      return { value: raw };
+    const value = parsed(raw.Message);
+    return value === undefined ? { problems: ["Message: not JSON"] } : { value };
+  },
   handshake: (raw) =>
     isRecord(raw) && raw.Type === "SubscriptionConfirmation" && typeof raw.SubscribeURL === "string"
       ? {
@@ -70,11 +76,9 @@ export const verizonConnect = defineAdapter({
           confirm: { url: raw.SubscribeURL, allowedHost: /^sns\.[a-z0-9-]+\.amazonaws\.com$/ },
         }
       : null,
-  ignore: Object.assign(
-    (raw: unknown, context: DecodeContext) =>
-      // Confirming this one would subscribe again.
-      isRecord(raw) && raw.Type === "UnsubscribeConfirmation" ? raw.Type : others(raw, context),
-    { discriminator: "type" },
+  // Confirming the end of the subscription would subscribe again.
+  ignore: otherThan("type", [POSITION], (raw) =>
+    isRecord(raw) && raw.Type === "UnsubscribeConfirmation" ? raw.Type : null,
   ),
   ignores: "every other event than a position, and the end of the subscription",
   payload: z.union([event, beta]),

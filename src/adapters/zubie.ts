@@ -1,7 +1,7 @@
 /** Zubie: OBD dongles in small fleets; signed events of trips, with the place where the vehicle was. */
 
 import { z } from "zod";
-import { type DecodeContext, defineAdapter, otherThan } from "./adapter.ts";
+import { defineAdapter, otherThan } from "./adapter.ts";
 import { hmac } from "./auth.ts";
 import { degrees, id, isoTime, isRecord, part } from "./fields.ts";
 
@@ -28,8 +28,6 @@ const event = z.union([
   z.object({ ...common, car: vehicle }).transform(({ car, ...rest }) => ({ ...rest, vehicle: car })),
 ]);
 
-const others = otherThan("event", EVENTS);
-
 export const zubie = defineAdapter({
   vendor: "zubie",
   docs: "https://developer.zubie.com/webhooks/index.html",
@@ -37,14 +35,11 @@ export const zubie = defineAdapter({
   transports: ["webhook"],
   auth: [hmac({ algorithm: "sha256", header: "Zubie-Signature", encoding: "base64" })],
   speedUnit: "none",
-  ignore: Object.assign(
-    (raw: unknown, context: DecodeContext) =>
-      others(isRecord(raw) && isRecord(raw.context) ? raw.context : raw, context),
-    { discriminator: "event" },
-  ),
+  // The events API wraps the same event.
+  unseal: (raw) => ({ value: isRecord(raw) && isRecord(raw.context) ? raw.context : raw }),
+  ignore: otherThan("event", EVENTS),
   ignores: "device, battery, fuel, maintenance, schedule and trouble code events",
-  // The events API wraps the same event in `context`.
-  payload: z.union([event, z.object({ context: event }).transform(({ context }) => context)]),
+  payload: event,
   decode: ({ event, timestamp, vehicle }) => [
     {
       path: "",

@@ -271,20 +271,25 @@ function look(adapter: Adapter, fixture: Fixture, body: string): Look {
  * the message is malformed, which sets it aside whole; or every candidate of the intact message is still there, as
  * the same reading, as one with a field turned null, or as a rejection. It is `ignored` only where the broken node
  * tells events apart and now holds another event's name. An item taken out of a list, or a list emptied, cannot be
- * told from a vendor who had less to say, so there the candidates of that item or list may be gone, and no others.
+ * told from a vendor who had less to say, so there the candidates of that item or list may be gone, and no others. A list
+ * within the message that is no list any more has one rejection stand for what was in it.
  */
 function judge(adapter: Adapter, fixture: Fixture, intact: Look, broken: Breakage, now: Look): string | null {
   if (now.result.kind === "malformed") return null;
   if (intact.candidates.length === 0) return null;
   if (now.result.kind !== "decoded") {
-    const isRenamed = broken.kind === "other name" && broken.key === adapter.ignore?.discriminator;
+    const isRenamed = broken.kind === "other name" && adapter.ignore?.discriminators?.includes(broken.key);
     return isRenamed ? null : `was ${now.result.kind}`;
   }
+  const isLeftOut =
+    (broken.kind === "removed" && fixture.leavingOutMeansDefault.includes(broken.key)) ||
+    (broken.kind === "made null" && fixture.nullMeansDefault.includes(broken.key));
   for (const { latitude, longitude, fixTime, speedMps } of now.candidates) {
     const zeros = { latitude, longitude, fixTime, speedMps };
     for (const [field, value] of Object.entries(zeros)) {
       if (
         value === 0 &&
+        !isLeftOut &&
         !intact.candidates.some((candidate) =>
           Object.entries(candidate).some(([key, was]) => key === field && was === 0),
         )
@@ -292,14 +297,15 @@ function judge(adapter: Adapter, fixture: Fixture, intact: Look, broken: Breakag
         return `${field} became 0`;
     }
   }
-  const isLeftOut =
-    (broken.kind === "removed" && fixture.leavingOutMeansDefault.includes(broken.key)) ||
-    (broken.kind === "made null" && fixture.nullMeansDefault.includes(broken.key));
   if (isLeftOut && now.candidates.length === 0) return null;
   const mayBeGone = isLeftOut || broken.kind === "removed item" || broken.kind === "emptied list";
-  const gone = mayBeGone ? intact.candidates.filter(({ path }) => isWithin(path, broken.path)).length : 0;
+  const isStoodFor =
+    broken.path !== "" &&
+    [...now.byPath].some(([path, is]) => typeof is === "string" && isWithin(path, broken.path));
+  const gone =
+    mayBeGone || isStoodFor ? intact.candidates.filter(({ path }) => isWithin(path, broken.path)).length : 0;
   if (now.candidates.length < intact.candidates.length - gone) return "fewer candidates";
-  if (gone > 0) {
+  if (mayBeGone && gone > 0) {
     const known = intact.readings.map((reading) => JSON.stringify(reading));
     return now.readings.every((reading) => known.includes(JSON.stringify(reading)))
       ? null
@@ -307,6 +313,7 @@ function judge(adapter: Adapter, fixture: Fixture, intact: Look, broken: Breakag
   }
   for (const [path, was] of intact.byPath) {
     const is = now.byPath.get(path);
+    if (is === undefined && isStoodFor && isWithin(path, broken.path)) continue;
     if (is === undefined) return `${path || "message"} is gone`;
     if (typeof is === "string") continue;
     if (typeof was === "string" && isLeftOut) continue;

@@ -125,7 +125,7 @@ describe("speeds", () => {
 
   it("cannot be told without a unit", () => {
     expect(toMps(10, undefined)).toBeNaN();
-    expect(toMps(0, undefined)).toBeNaN();
+    expect(toMps(0, undefined)).toBe(0);
     expect(toMps(null, undefined)).toBeNull();
     expect(toMps(null, "mph")).toBeNull();
     expect(toMps(10, "mps")).toBe(10);
