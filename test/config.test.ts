@@ -1021,3 +1021,34 @@ describe("secrets never show", () => {
     expect(problems).not.toContain(SECRET);
   });
 });
+
+describe("a secret that can prove nothing", () => {
+  const adapters: AdapterFacts[] = [
+    {
+      vendor: "simple",
+      transports: ["webhook"],
+      auth: [
+        {
+          name: "shared-key",
+          needs: ["secrets"],
+          secretProblem: (secret) => (secret.startsWith("base64") ? null : "must be base64"),
+        },
+      ],
+      speedUnit: "mph",
+    },
+  ];
+  const refused = (auth: Settings) => {
+    const value = settings(({ source }) => Object.assign(source, { auth }));
+    return loadConfig({ settings: value, env: {}, adapters });
+  };
+
+  test("is told of where it stands, and not repeated", () => {
+    expect(problemsOf(refused({ secret: "hook-secret" }))).toEqual({
+      "sources.vans.auth.secret": "must be base64",
+    });
+    expect(problemsOf(refused({ secrets: ["base64-1", "hook-secret"] }))).toEqual({
+      "sources.vans.auth.secrets[1]": "must be base64",
+    });
+    good(refused({ secrets: ["base64-1", "base64-2"] }));
+  });
+});

@@ -107,6 +107,10 @@ export function hmacWithTime(form: {
   return {
     name: "hmac-sha256",
     needs: ["secrets"],
+    secretProblem: (secret) =>
+      keyOf(secret).length > 0
+        ? null
+        : "must be base64, as the vendor shows it: otherwise every message would be refused",
     prove: ({ body, headers, receivedAt }, { secrets }) => {
       const given = headers[signatureName];
       const timestamp = headers[timestampName];

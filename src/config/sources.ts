@@ -16,7 +16,12 @@ export interface AdapterFacts {
     needs: readonly ("username" | "database")[];
     minIntervalMs: number;
   };
-  auth: readonly { name: string; needs: readonly ("secrets" | "username" | "header" | "allow")[] }[];
+  auth: readonly {
+    name: string;
+    needs: readonly ("secrets" | "username" | "header" | "allow")[];
+    /** Why nothing can be proven with this secret. */
+    secretProblem?(secret: string): string | null;
+  }[];
   speedUnit: string;
   topics?: readonly string[];
   /** How long the vendor waits for an answer. */
@@ -170,6 +175,12 @@ function checkWebhookSource(
   const { secret, secrets, username, header, allow } = auth;
   if (secret !== undefined && secrets) {
     report([...at, "auth", "secrets"], "and secret are two ways to say one thing; leave one out");
+  }
+  const secretAt = secret === undefined ? "secrets" : "secret";
+  for (const [index, each] of (secret === undefined ? (secrets ?? []) : [secret]).entries()) {
+    const problem = proof.secretProblem?.(each) ?? null;
+    const path = [...at, "auth", secretAt, ...(secretAt === "secrets" ? [index] : [])];
+    if (problem !== null) report(path, problem);
   }
   const given = { secrets: secret ?? secrets, username, header, allow };
   for (const need of proof.needs) {

@@ -117,6 +117,16 @@ describe("hmac", () => {
 
 describe("hmac with time", () => {
   const proof = hmacWithTime({ version: "v1", signatureHeader: "X-Sig", timestampHeader: "X-Time" });
+
+  it("says beforehand that a secret which is not base64 proves nothing", () => {
+    for (const secret of ["b2xkLXNlY3JldC0xMg==", "c2VjcmV0"])
+      expect(proof.secretProblem?.(secret)).toBeNull();
+    for (const secret of ["test-secret", "c2VjcmV0==", "c2VjcmV0 ", "c2VjcmV", "-_-_", "=", " "]) {
+      const problem = proof.secretProblem?.(secret) ?? "";
+      expect(problem, secret).toContain("must be base64");
+      if (secret.length > 1) expect(problem).not.toContain(secret);
+    }
+  });
   const body = Buffer.from('{"eventType":"Ping"}');
   const [old, current] = ["b2xkLXNlY3JldC0xMg==", "bmV3LXNlY3JldC0zNA=="];
   // printf 'v1:1793020800:{"eventType":"Ping"}' | openssl dgst -sha256 -hmac old-secret-12
