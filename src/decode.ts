@@ -93,6 +93,12 @@ export async function decodeCommand(request: DecodeRequest, stdin: Uint8Array): 
 
   const assembler = createAssembler();
   const examined = messages.map((message) => examine(adapter, message, settings, assembler));
+  const isUnitMissing = adapter.speedUnit === "required" && settings.speedUnit === undefined;
+  if (isUnitMissing && examined.some(({ defects }) => defects.includes("speed_unreadable"))) {
+    note(
+      `${adapter.vendor} does not document its unit of speed: what is not 0 is left out. Give it with --speed-unit (${SPEED_UNITS.join(", ")}).`,
+    );
+  }
   for (const [index, { what, problems, defects, readings }] of examined.entries()) {
     const where = messages.length === 1 ? "" : `message ${index + 1}: `;
     if (what !== null) note(`${where}ignored: ${what}`);
@@ -166,9 +172,6 @@ function settingsOf(adapter: Adapter, request: DecodeRequest) {
   const speedUnit = SPEED_UNITS.find((unit) => unit === request.speedUnit);
   if (request.speedUnit !== undefined && speedUnit === undefined) {
     throw new Error(`Unknown speed unit ${request.speedUnit}. There are: ${SPEED_UNITS.join(", ")}.`);
-  }
-  if (adapter.speedUnit === "required" && speedUnit === undefined) {
-    throw new Error(`${adapter.vendor} does not document its unit of speed: give it with --speed-unit.`);
   }
   if (request.options !== undefined && !adapter.options)
     throw new Error(`${adapter.vendor} takes no options.`);

@@ -165,8 +165,29 @@ describe("decodeCommand", () => {
   });
 
   it.each([
+    ["motive", { action: "vehicle_location_updated", vehicle_id: 7, located_at: own.time, lat: 1, lon: 2 }],
+    [
+      "azuga",
+      { type: "GPS_MESSAGE", vehicleId: 7, locationTime: Date.parse(own.time), latitude: 1, longitude: 2 },
+    ],
+    ["hapn", { type: "GTFRI", imei: 7, gpsUTCTime: "20010203040506", latitude: 1, longitude: 2 }],
+  ])("decodes %s without its unit of speed, but for speeds", async (vendor, body) => {
+    for (const [speed, speedMps] of [
+      [0, 0],
+      [12, null],
+      [null, null],
+    ]) {
+      const { answer, notes } = await decode({ vendor }, { ...body, speed });
+      expect(answer.readings).toMatchObject([{ deviceId: "7", latitude: 1, longitude: 2, speedMps }]);
+      expect(notes.filter((line) => line.includes("--speed-unit")).length).toBe(speed === 12 ? 1 : 0);
+    }
+    const { answer, notes } = await decode({ vendor, speedUnit: "mps" }, { ...body, speed: 12 });
+    expect(answer.readings).toMatchObject([{ speedMps: 12 }]);
+    expect(notes.join()).not.toContain("--speed-unit");
+  });
+
+  it.each([
     [{ vendor: "nobody" }, /No adapter for nobody. There are: .*bouncie, .*traccar/],
-    [{ vendor: "motive" }, /--speed-unit/],
     [{ vendor: "json", speedUnit: "furlongs" }, /mph, kph, mps, knots/],
     [{ vendor: "bouncie", options: {} }, /takes no options/],
     [
