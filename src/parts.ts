@@ -128,6 +128,12 @@ export function subscriptionsOf(
   });
 }
 
+/**
+ * Until a start without a cursor has caught up, Samsara hands out the last fix of every vehicle as if it were live,
+ * months old where one stands in a yard; without a limit of age all of them would be sent. A day covers a night off.
+ */
+const LOOK_BACK_MS = 86_400_000;
+
 /** How to ask for a pull source's fixes. The configuration has been checked: what is missing here is a bug. */
 export function pollSettingsOf(config: Config, source: string, pull: Pull): PollSettings {
   const settings = config.sources[source];
@@ -137,6 +143,7 @@ export function pollSettingsOf(config: Config, source: string, pull: Pull): Poll
   return {
     baseUrl: baseUrl.replace(/\/+$/, ""),
     intervalMs,
+    lookBackMs: LOOK_BACK_MS,
     account: {
       secret,
       ...(username === undefined ? {} : { username }),

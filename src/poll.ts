@@ -27,6 +27,8 @@ export interface PollSettings {
   baseUrl: string;
   account: PullAccount;
   intervalMs: number;
+  /** A start without a cursor takes nothing older, whatever the destination would still take. */
+  lookBackMs: number;
 }
 
 export type PollEvents = Pick<Events, "pollMade" | "pollStateChanged" | "pollGap" | "failed">;
@@ -63,8 +65,6 @@ const MAX_RETRY_AFTER_MS = 3_600_000;
 const CURSOR_REFUSALS = 3;
 /** The account may have moved to another host, which only a new login tells. */
 const SESSION_FAILURES = 3;
-/** Where a start without a cursor looks back to at most, whatever the destination would still take. */
-const MAX_LOOK_BACK_MS = 86_400_000;
 /** Keeping takes milliseconds. */
 const KEEPING_IS_SLOW_MS = 5000;
 
@@ -79,6 +79,8 @@ export function startPoller(parts: {
 }): Poller {
   const { source, pull, settings, intake, store, http, events } = parts;
   const { name } = source;
+  /** The source as it is until a start without a cursor has caught up. */
+  const lookBack = { ...source, maxAgeMs: Math.min(source.maxAgeMs, settings.lookBackMs) };
   const cursor = createPollCursor({
     source: name,
     feed: feedOf(source, settings),
@@ -94,6 +96,8 @@ export function startPoller(parts: {
   /** Since the session last got an answer. */
   let sessionFailures = 0;
   let cursorRefusals = 0;
+  /** Began without a cursor, and the vendor has had more to say ever since. */
+  let isCatchingUp = false;
   let keepingSince: number | null = null;
   let state: Pick<PollState, "state" | "since" | "reason" | "detail"> = {
     state: "starting",
@@ -114,8 +118,9 @@ export function startPoller(parts: {
     const at = await cursor.get().catch(storeFailed);
     if (at === undefined) return failed("storage_unavailable", "");
     if (cursor.isExpired()) giveUp();
-    const since = Date.now() - Math.min(source.maxAgeMs, MAX_LOOK_BACK_MS);
+    const since = Date.now() - lookBack.maxAgeMs;
     const context = { ...settings, options: source.options, cursor: await cursor.get(), since, session };
+    isCatchingUp ||= context.cursor === null;
     const startedAt = performance.now();
     const exchanged = await http.exchange(pull.ask(context), stopping.signal);
     if (stopping.signal.aborted) return 0;
@@ -170,6 +175,7 @@ export function startPoller(parts: {
       if (moved === undefined) return failed("storage_unavailable", "");
     }
     session = page.session;
+    isCatchingUp &&= page.more;
     sessionWorked = true;
     failures = 0;
     sessionFailures = 0;
@@ -191,7 +197,7 @@ export function startPoller(parts: {
     keepingSince = message.receivedAt;
     const result = await offer({
       intake,
-      source,
+      source: isCatchingUp ? lookBack : source,
       message,
       giveUp: () => ended,
       onError: (error) => events.failed({ where: `poll ${name}`, error }),

@@ -139,6 +139,8 @@ describe.skipIf(skip !== false)("conversations", () => {
         vendor: adapter?.vendor ?? "",
         baseUrl: adapter?.pull?.baseUrl ?? "",
         account: vendor === "geotab" ? ACCOUNTS.geotab : ACCOUNTS.samsara,
+        // What was recorded is as old as the recording.
+        lookBackMs: 10 * 365 * 86_400_000,
         http: viaHosts(Object.fromEntries(hosts.map((host) => [host, standIn.url]))),
         source: { options: ids === null ? undefined : { assetIds: ids.split(",") } },
       });

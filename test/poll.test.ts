@@ -80,6 +80,18 @@ test("months-old fixes of a first call are turned down by their age, and counted
   expect(keep.kept()).toHaveLength(1);
 });
 
+test("without a limit of age, what a start without a cursor brings is a day old at most, on all its pages", async () => {
+  const vendor = await samsara({ pageFixes: 2 });
+  const fixes = ["1", "2", "3", "4", "5"].map((vehicle) => fix(vehicle, 200 * 86_400));
+  vendor.report(...fixes, fix("6", 7200));
+  const { keep } = poll(vendor, { source: { maxAgeMs: Number.POSITIVE_INFINITY } });
+  await until(() => keep.entries.length === 3, { what: "all pages" });
+  expect(keep.kept().map(({ deviceId }) => deviceId)).toEqual(["6"]);
+  // Behind them the source's own limit holds: what a vehicle uploads late is not a last place handed out as live.
+  vendor.report(fix("1", 100 * 86_400));
+  await until(() => keep.kept().length === 2, { what: "the late one" });
+});
+
 test("goes on after a restart where the last kept page ended", async () => {
   const vendor = await samsara();
   vendor.report(fix("1", 60));
@@ -240,13 +252,19 @@ test("an answer that does not come, or stops in the middle, costs an attempt and
   expect(told.pollStateChanged[0]?.reason).toBe("timeout");
 });
 
-test("a page with a damaged row goes to quarantine whole, and reading goes on behind it", async () => {
+test("a damaged row costs itself and not its page, and reading goes on behind it", async () => {
   const vendor = await samsara();
-  const page = { data: ["not a vehicle"], pagination: { endCursor: "unknown-later", hasNextPage: false } };
+  const { time, latitude, longitude } = fix("1", 30);
+  const row = { id: "1", gps: [{ time, latitude, longitude }] };
+  const page = {
+    data: ["not a vehicle", row],
+    pagination: { endCursor: "unknown-later", hasNextPage: false },
+  };
   vendor.instead.push({ status: 200, body: page });
   const { keep, source } = poll(vendor);
   await until(() => keep.entries.length > 0, { what: "the page" });
-  expect(keep.entries[0]).toMatchObject({ kind: "malformed", reason: "malformed" });
+  expect(keep.entries[0]).toMatchObject({ candidates: 2, rejections: new Map([["no_device", 1]]) });
+  expect(keep.kept()).toHaveLength(1);
   await until(async () => cursorIn(await pollings.store.load(source.name)) === "unknown-later", {
     what: "its cursor",
   });

@@ -31,6 +31,7 @@ export interface PollingOptions {
   account: PullAccount;
   name?: string;
   intervalMs?: number;
+  lookBackMs?: number;
   pull?: Partial<Pull>;
   source?: Partial<Source>;
   keep?: MemoryKeep;
@@ -53,7 +54,14 @@ export async function startPollings(): Promise<{
   let running: Poller[] = [];
 
   function start(options: PollingOptions): Polling {
-    const { vendor, baseUrl, account, intervalMs = 50, keep = memoryKeep() } = options;
+    const {
+      vendor,
+      baseUrl,
+      account,
+      intervalMs = 50,
+      lookBackMs = 86_400_000,
+      keep = memoryKeep(),
+    } = options;
     const adapter = findAdapter(vendor);
     if (!adapter?.pull) throw new Error(`${vendor} is not asked`);
     const source: Source = {
@@ -70,7 +78,7 @@ export async function startPollings(): Promise<{
       source,
       // The vendor's own patience would make these tests last minutes.
       pull: { ...adapter.pull, minGapMs: 10, ...options.pull },
-      settings: { baseUrl, account, intervalMs },
+      settings: { baseUrl, account, intervalMs, lookBackMs },
       intake,
       store: options.store ?? store,
       http: options.http ?? http,
