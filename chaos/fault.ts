@@ -8,14 +8,19 @@ export interface Turn {
   /** The gateway it strikes, where it strikes one. */
   victim: Gateway;
   random: Random;
-  /** A fault that killed a gateway says so when the sandbox had a request of its under way. */
-  killedUnderWay(): void;
 }
 
 export interface Fault {
   name: string;
-  /** It leaves pings accepted but not settled, which are sent once more: so many at most. */
-  repeatsAtMost: number;
+  /**
+   * It leaves pings accepted and answered but not settled, which are sent once more: so many at most. Pings of an answer
+   * that was lost are not among them: those are known one by one.
+   */
+  unsettledAtMost: number;
+  /** It kills a gateway: what is accepted afterwards has nothing to do with it. */
+  kills?: true;
+  /** A gateway cannot store, and sets messages aside on its disk. */
+  storageAway?: true;
   /** With two gateways, what befalls one must be made up for by the other without waiting for it to be healed. */
   recoverFrom: "injection" | "healing";
   /** Time to recover that the fault itself takes: a Retry-After, or a request that goes on hanging until its timeout. */

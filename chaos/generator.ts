@@ -13,10 +13,6 @@ export interface GeneratorOptions {
   /** Null: nothing is sent by MQTT. */
   mqtt: { url: string; source: string; topic(unit: string): string } | null;
   random: Random;
-  /** Readings of different units that one message carries, and how many senders send such messages. */
-  unitsPerSender?: number;
-  senders?: number;
-  mqttUnits?: number;
 }
 
 export interface Generator {
@@ -26,15 +22,27 @@ export interface Generator {
   next(count: number): Promise<Issued[]>;
   /** Messages that got another answer than 2xx, or none. */
   heldBack(): number;
+  /** Readings that were answered from a gateway's disk. */
+  spooled(): number;
+  /** As a load balancer that asks who is ready: webhooks go elsewhere until told otherwise. */
+  avoid(webhook: string | null): void;
   /** Makes up nothing more; resolves when what was begun is owed or given up. */
   stop(): Promise<void>;
 }
 
+const SENDERS = 4;
+/** Readings of different units that one webhook message carries. */
+const UNITS_PER_SENDER = 8;
+const MQTT_UNITS = 8;
+/** Each has at most one reading under way. */
+export const UNITS = SENDERS * UNITS_PER_SENDER + MQTT_UNITS;
 /** A unit reports some four times a second: more would only fill Redis, less would leave faults without traffic. */
 const EVERY_MS = 250;
 /** Longer than a keep takes while all is well; a vendor would wait longer, and we would see less. */
 const PATIENCE_MS = 1500;
 const TRY_AGAIN_MS = 100;
+/** The gateway's answer to what is safe on its disk. */
+const SPOOLED = JSON.stringify({ spooled: true });
 /** A sender that gives up keeps the gateway from relying on resends. */
 const GIVES_UP_EVERY = 5;
 /** A vendor whose connection broke off sends again what was answered. */
@@ -42,15 +50,17 @@ const RESENDS_EVERY = 10;
 /** At the end: everything is healed, so the last messages need not wait longer. */
 const STOP_WITHIN_MS = 30_000;
 
-type Answer = "taken" | "not_taken" | "none";
+type Answer = "taken" | "spooled" | "not_taken" | "none";
 
 export function startGenerator(options: GeneratorOptions): Generator {
-  const { webhooks, random, unitsPerSender = 8, senders = 4, mqttUnits = 8 } = options;
+  const { webhooks, random } = options;
   const issued = new Map<string, Issued>();
   const units: string[] = [];
   const newestFix = new Map<string, number>();
   const wanted: { count: number; got: Issued[]; resolve(got: Issued[]): void }[] = [];
   let heldBack = 0;
+  let spooled = 0;
+  let avoided: string | null = null;
   let stopping = false;
   let giveUpAt = Number.POSITIVE_INFINITY;
   /** Devices that wait for an acknowledgement. */
@@ -69,6 +79,8 @@ export function startGenerator(options: GeneratorOptions): Generator {
       speedMps: Number(draw.between(1, 35).toFixed(2)),
       owedAt: null,
       unclear: false,
+      handedOver: 0,
+      spooledAt: null,
     };
     issued.set(reading.id, reading);
     const [first] = wanted;
@@ -79,7 +91,13 @@ export function startGenerator(options: GeneratorOptions): Generator {
     return reading;
   }
 
-  async function post(url: string, body: string): Promise<Answer> {
+  async function post(url: string, body: string, readings: readonly Issued[]): Promise<Answer> {
+    const answer = await answerTo(url, body);
+    if (answer !== "not_taken") for (const reading of readings) reading.handedOver++;
+    return answer;
+  }
+
+  async function answerTo(url: string, body: string): Promise<Answer> {
     try {
       const answer = await fetch(url, {
         method: "POST",
@@ -87,8 +105,9 @@ export function startGenerator(options: GeneratorOptions): Generator {
         body,
         signal: AbortSignal.timeout(PATIENCE_MS),
       });
-      await answer.arrayBuffer();
-      return answer.ok ? "taken" : "not_taken";
+      const text = await answer.text();
+      if (!answer.ok) return "not_taken";
+      return text === SPOOLED ? "spooled" : "taken";
     } catch (error) {
       // Nobody was there to take it; of any other end we cannot know.
       return codeOf(error) === "ECONNREFUSED" ? "not_taken" : "none";
@@ -97,26 +116,41 @@ export function startGenerator(options: GeneratorOptions): Generator {
 
   async function sendWebhooks(sender: number): Promise<void> {
     const draw = random.fork(`sender ${sender}`);
-    const own = Array.from({ length: unitsPerSender }, (_, i) => `van-${sender}-${i}`);
+    const own = Array.from({ length: UNITS_PER_SENDER }, (_, i) => `van-${sender}-${i}`);
     units.push(...own);
     let at = sender;
+    const webhook = () => webhooks[at % webhooks.length] ?? "";
     await pause(draw.between(0, EVERY_MS));
     for (let n = 0; !stopping; n++) {
       const readings = own.map((unit) => makeUp(options.webhookSource, unit, draw));
       const body = JSON.stringify(readings.map(messageOf));
       let answer: Answer = "not_taken";
       do {
-        answer = await post(webhooks[at % webhooks.length] ?? "", body);
-        if (answer === "taken") break;
+        if (webhook() === avoided) at++;
+        answer = await post(webhook(), body, readings);
+        if (answer === "taken" || answer === "spooled") break;
         heldBack++;
         at++;
         if (answer === "none") for (const reading of readings) reading.unclear = true;
         await pause(TRY_AGAIN_MS);
       } while (n % GIVES_UP_EVERY !== 0 && Date.now() < giveUpAt);
-      if (answer === "taken") {
+      if (answer === "taken" || answer === "spooled") {
         const now = Date.now();
         for (const reading of readings) reading.owedAt = now;
-        if (n % RESENDS_EVERY === 0) await post(webhooks[(at + 1) % webhooks.length] ?? "", body);
+        const resends = n % RESENDS_EVERY === 0;
+        if (answer === "spooled") {
+          spooled += readings.length;
+          for (const reading of readings) reading.spooledAt = webhook();
+          // Two disks know nothing of each other, and after a long outage Redis remembers only the last fixes.
+          if (resends) await post(webhook(), body, readings);
+          // It is not ready: the next message goes elsewhere.
+          at++;
+        } else if (resends) {
+          at++;
+          if (webhook() === avoided) at++;
+          await post(webhook(), body, readings);
+          at++;
+        }
       }
       await pause(draw.between(EVERY_MS / 2, EVERY_MS));
     }
@@ -148,18 +182,19 @@ export function startGenerator(options: GeneratorOptions): Generator {
       while (!stopping) {
         const reading = makeUp(source, unit, draw);
         const before = broken;
+        reading.handedOver++;
         if (await publish(topic(unit), JSON.stringify(messageOf(reading)))) reading.owedAt = Date.now();
         reading.unclear = broken !== before;
         await pause(draw.between(EVERY_MS / 2, EVERY_MS));
       }
     }
-    const own = Array.from({ length: mqttUnits }, (_, i) => `tracker-${i}`);
+    const own = Array.from({ length: MQTT_UNITS }, (_, i) => `tracker-${i}`);
     units.push(...own);
     await Promise.all(own.map(device));
     await client.endAsync(true);
   }
 
-  const running = Array.from({ length: senders }, (_, i) => sendWebhooks(i));
+  const running = Array.from({ length: SENDERS }, (_, i) => sendWebhooks(i));
   if (options.mqtt) running.push(sendByMqtt(options.mqtt));
 
   return {
@@ -167,6 +202,10 @@ export function startGenerator(options: GeneratorOptions): Generator {
     units,
     next: (count) => new Promise((resolve) => wanted.push({ count, got: [], resolve })),
     heldBack: () => heldBack,
+    spooled: () => spooled,
+    avoid(webhook) {
+      avoided = webhook;
+    },
     async stop() {
       stopping = true;
       giveUpAt = Date.now() + STOP_WITHIN_MS;

@@ -13,6 +13,10 @@ export interface Issued {
   owedAt: number | null;
   /** Some attempt got no answer, so it may have been kept earlier or later than its sender knows. */
   unclear: boolean;
+  /** How often its sender handed it over: attempts with 2xx, and those without an answer. */
+  handedOver: number;
+  /** The gateway that set it aside on its disk; null: none did. What one disk holds comes in order, two have none. */
+  spooledAt: string | null;
 }
 
 /** One ping the sandbox accepted, in the order of acceptance. */
@@ -37,9 +41,27 @@ export type Exemption =
   /** Redis held it when it was emptied. */
   | "flushed"
   /** Only the broker held it when it was killed. */
-  | "broker_lost"
-  /** The sandbox refuses it whenever it comes. */
-  | "refused";
+  | "broker_lost";
+
+/** A request whose answer did not come through whole and readable: its pings may be with ServiceTitan, and are sent again. */
+export interface LostAnswer {
+  ids: readonly string[];
+  from: number;
+  to: number;
+}
+
+/** A reading the sandbox was told to refuse until it had been given up, and then no more. */
+export interface Condemned {
+  id: string;
+  /** When it was found among the dead letters, and sent on its way again. */
+  listedAt: number | null;
+}
+
+/** A ping found among the dead letters at some time. */
+export interface FoundDead {
+  id: string;
+  reason: string;
+}
 
 /** One fault from its injection to the beginning of the next one. */
 export interface Episode {
@@ -54,20 +76,32 @@ export interface Episode {
   allowanceMs: number;
   /** Requests that the network may have held back and let go all at once. */
   heldBack: number;
-  /** It leaves pings accepted but not settled, which are sent once more: so many at most. */
-  repeatsAtMost: number;
-  /** A gateway died while the sandbox had a request of its under way. */
-  killedUnderWay: boolean;
+  /** It leaves pings accepted and answered but not settled, which are sent once more: so many at most. */
+  unsettledAtMost: number;
+  /** Until then what is accepted may stay unsettled because of it. */
+  unsettledUntil: number;
+  /** A gateway was killed. */
+  killed: boolean;
+  /** It kept a gateway from storing, so that messages went to the disk. */
+  storageAway: boolean;
 }
 
 export interface History {
   ratePerSecond: number;
   recoverWithinMs: number;
+  /** The longest a request is under way. */
+  requestTimeoutMs: number;
   issued: ReadonlyMap<string, Issued>;
   accepted: readonly Accepted[];
   arrivals: readonly Arrival[];
   episodes: readonly Episode[];
   exempt: ReadonlyMap<string, Exemption>;
+  lostAnswers: readonly LostAnswer[];
+  condemned: readonly Condemned[];
+  /** Every ping seen among the dead letters, looked at before each fault and at the end. */
+  dead: readonly FoundDead[];
+  /** Readings that were answered from the local disk while Redis was away. */
+  spooled: number;
   /** Requests the sandbox answered with 400 and above, or not at all. */
   refusals: number;
   /** Every line of the accounting identity that is off at the end, in words. */

@@ -1,6 +1,7 @@
 /** Judges a run by what the sandbox received: what was owed and did not arrive, what arrived and was not owed, and when. */
 
 import type { Accepted, Episode, History, Issued } from "./history.ts";
+import { explainRepeats } from "./repeats.ts";
 
 export type ViolationKind =
   | "lost"
@@ -11,6 +12,8 @@ export type ViolationKind =
   | "too_many_repeats"
   | "rate_exceeded"
   | "slow_recovery"
+  | "not_dead_lettered"
+  | "wrongly_dead_lettered"
   | "identity_parted"
   | "proves_nothing";
 
@@ -30,8 +33,10 @@ export interface FaultFigures {
   lost: number;
   /** Owed, not accepted, and excused. */
   exempt: number;
-  /** Acceptances of pings that had been accepted before. */
+  /** Acceptances of pings that had been accepted before, by what made them so; not to be explained: by when. */
   duplicated: number;
+  /** Accepted with an answer that was lost, and what may have been answered but not settled: what may be sent again. */
+  repeatsAtMost: number;
   invented: number;
   outOfOrder: number;
   maxPerSecond: number;
@@ -45,16 +50,25 @@ export interface Verdict {
   total: Omit<FaultFigures, "fault" | "times">;
   /** Out of order, but some attempt of their sender had no answer. Not a violation. */
   outOfOrderUnclear: number;
-  /** What the run proves by having had it. */
-  evidence: { killsUnderWay: number; duplicates: number; refusals: number };
+  /** Sent again by their sender when the gateway could not remember them any more. Not a violation. */
+  resent: number;
+  /**
+   * What the run proves by having had it. A kill was under way between request and settlement if a ping was accepted
+   * before it and once more after it. Null: no fault of the run could bring it about.
+   */
+  evidence: {
+    killsUnderWay: number;
+    duplicates: number;
+    refusals: number;
+    spooled: number | null;
+    deadLetters: number | null;
+  };
   violations: Violation[];
 }
 
 /** Half the last of seven decimals of a degree, and of two of a speed; a value exactly between may go either way. */
 const PLACE_TOLERANCE = 0.6e-7;
 const SPEED_TOLERANCE = 0.006;
-/** A request under way when a fault is healed is accepted, and its answer lost, at most this much later. */
-const AFTERMATH_MS = 5000;
 const CALM = "no fault";
 
 export function judge(history: History): Verdict {
@@ -66,9 +80,9 @@ export function judge(history: History): Verdict {
   figuresOf(figures, CALM);
   for (const { name } of episodes) figuresOf(figures, name).times++;
 
+  const redriven = new Set(history.condemned.flatMap(({ id, listedAt }) => (listedAt === null ? [] : [id])));
   const firsts = new Map<string, Accepted>();
   const order = orderWatch();
-  const repeats = new Map<Episode, number>();
   let outOfOrderUnclear = 0;
   for (const ping of history.accepted) {
     const sent = issued.get(ping.id);
@@ -82,19 +96,11 @@ export function judge(history: History): Verdict {
     if (difference !== null) {
       violations.push({ kind: "altered", fault: nameAt(ping.at), what: `${ping.id}: ${difference}` });
     }
-    const first = firsts.get(ping.id);
-    if (first) {
-      figuresAt(ping.at).duplicated++;
-      const cause = episodes.findLast((episode) => explains(episode, first.at, ping.at));
-      if (cause) repeats.set(cause, (repeats.get(cause) ?? 0) + 1);
-      else {
-        const what = `${ping.id} again after ${ping.at - first.at} ms`;
-        violations.push({ kind: "unexplained_repeat", fault: nameAt(ping.at), what });
-      }
-      continue;
-    }
+    if (firsts.has(ping.id)) continue;
     firsts.set(ping.id, ping);
     row.accepted++;
+    // One that had been given up comes whenever somebody says so.
+    if (redriven.has(ping.id)) continue;
     const overtook = order.see(sent);
     if (overtook === null) continue;
     if (sent.unclear || sent.owedAt === null) {
@@ -105,10 +111,44 @@ export function judge(history: History): Verdict {
     violations.push({ kind: "out_of_order", fault: nameAt(ping.at), what: `${ping.id} after ${overtook}` });
   }
 
-  for (const [{ name, repeatsAtMost }, count] of repeats) {
-    if (count <= repeatsAtMost) continue;
-    violations.push({ kind: "too_many_repeats", fault: name, what: `${count} of at most ${repeatsAtMost}` });
+  const { repeats, bounds, resent } = explainRepeats(history);
+  const killsUnderWay = new Set<Episode>();
+  const unsettled = new Map<Episode, number>();
+  for (const { id, at, sinceMs, cause } of repeats) {
+    switch (cause.kind) {
+      case "lost_answer":
+        figuresAt(cause.lost.to).duplicated++;
+        break;
+      case "unsettled":
+        figuresOf(figures, cause.episode.name).duplicated++;
+        unsettled.set(cause.episode, (unsettled.get(cause.episode) ?? 0) + 1);
+        break;
+      case "none": {
+        figuresAt(at).duplicated++;
+        const what = `${id} again after ${sinceMs} ms`;
+        violations.push({ kind: "unexplained_repeat", fault: nameAt(at), what });
+        break;
+      }
+      default:
+        cause satisfies never;
+    }
+    const episode =
+      cause.kind === "unsettled"
+        ? cause.episode
+        : cause.kind === "lost_answer"
+          ? episodeAt(episodes, cause.lost.to)
+          : undefined;
+    if (episode?.killed) killsUnderWay.add(episode);
   }
+  for (const [{ name, unsettledAtMost }, count] of unsettled) {
+    if (count <= unsettledAtMost) continue;
+    violations.push({
+      kind: "too_many_repeats",
+      fault: name,
+      what: `${count} of at most ${unsettledAtMost}`,
+    });
+  }
+  for (const { at, count } of bounds) figuresAt(at).repeatsAtMost += count;
 
   for (const each of issued.values()) {
     if (each.owedAt === null) continue;
@@ -125,43 +165,47 @@ export function judge(history: History): Verdict {
 
   judgeRate(history, figuresAt, violations);
   judgeRecovery(history, figures, violations);
+  judgeDeadLetters(history, nameAt, violations);
   for (const what of history.parted) violations.push({ kind: "identity_parted", fault: null, what });
 
   const rows = [...figures.values()];
   const total = totalOf(rows);
   const evidence = {
-    killsUnderWay: episodes.filter(({ killedUnderWay }) => killedUnderWay).length,
+    killsUnderWay: killsUnderWay.size,
     duplicates: total.duplicated,
     refusals: history.refusals,
+    spooled: episodes.some(({ storageAway }) => storageAway) ? history.spooled : null,
+    deadLetters: history.condemned.length > 0 ? redriven.size : null,
   };
   for (const [what, count] of Object.entries(evidence)) {
-    if (count > 0) continue;
+    if (count !== 0) continue;
     violations.push({ kind: "proves_nothing", fault: null, what: `the run had no ${what}` });
   }
-  return { faults: rows, total, outOfOrderUnclear, evidence, violations };
+  return { faults: rows, total, outOfOrderUnclear, resent, evidence, violations };
 }
 
 /**
  * Newest first, history after it: so a unit's pings are two rising lines, those newer than all before and those that
- * come to fill in. Says the ping that a ping should not have come after; null when it is in order.
+ * come to fill in, of which every disk that held some has its own. Says the ping that a ping should not have come
+ * after; null when it is in order.
  */
 function orderWatch(): { see(sent: Issued): string | null } {
-  const units = new Map<string, { newest: Issued; filledIn: Issued | null }>();
+  const units = new Map<string, { newest: Issued; filledIn: Map<string | null, Issued> }>();
   return {
     see(sent) {
       const unit = units.get(sent.unit);
       if (!unit) {
-        units.set(sent.unit, { newest: sent, filledIn: null });
+        units.set(sent.unit, { newest: sent, filledIn: new Map() });
         return null;
       }
       if (sent.fixTime > unit.newest.fixTime) {
         unit.newest = sent;
         return null;
       }
-      const before = unit.filledIn;
+      const before = unit.filledIn.get(sent.spooledAt);
       // What may have been kept at any time says nothing about the order of the others.
       if (before && sent.fixTime < before.fixTime) return before.id;
-      if (!sent.unclear && sent.owedAt !== null) unit.filledIn = sent;
+      if (!sent.unclear && sent.owedAt !== null) unit.filledIn.set(sent.spooledAt, sent);
       return null;
     },
   };
@@ -181,12 +225,6 @@ function differenceOf(sent: Issued, got: Accepted): string | null {
   if (got.speed === null || Math.abs(got.speed - sent.speedMps) > SPEED_TOLERANCE)
     return `speed ${got.speed} instead of ${sent.speedMps}`;
   return null;
-}
-
-function explains(episode: Episode, firstAt: number, againAt: number): boolean {
-  return (
-    episode.repeatsAtMost > 0 && firstAt <= episode.healedAt + AFTERMATH_MS && episode.injectedAt <= againAt
-  );
 }
 
 function judgeRate(
@@ -248,6 +286,28 @@ function judgeRecovery(
   }
 }
 
+/** By id: what was to be refused is among the dead letters, and nothing else that ServiceTitan has not got is. */
+function judgeDeadLetters(
+  { condemned, dead, issued, exempt, lostAnswers }: History,
+  nameAt: (at: number) => string,
+  violations: Violation[],
+): void {
+  const expected = new Set(condemned.map(({ id }) => id));
+  for (const { id, listedAt } of condemned) {
+    const sent = issued.get(id);
+    if (listedAt !== null || !sent || sent.owedAt === null || exempt.has(id)) continue;
+    violations.push({ kind: "not_dead_lettered", fault: nameAt(sent.fixTime), what: id });
+  }
+  for (const { id, reason } of dead) {
+    if (expected.has(id)) continue;
+    // Asked twice and answered twice without a word about it: then it is given up, and ServiceTitan has it.
+    const unread = lostAnswers.filter(({ ids }) => ids.includes(id)).length;
+    if (reason === "unconfirmed" && unread >= 2) continue;
+    const what = `${id} as ${reason}`;
+    violations.push({ kind: "wrongly_dead_lettered", fault: nameAt(issued.get(id)?.fixTime ?? 0), what });
+  }
+}
+
 function episodeAt(episodes: readonly Episode[], at: number): Episode | undefined {
   let [low, high] = [0, episodes.length];
   while (low < high) {
@@ -269,6 +329,7 @@ function figuresOf(figures: Map<string, FaultFigures>, fault: string): FaultFigu
     lost: 0,
     exempt: 0,
     duplicated: 0,
+    repeatsAtMost: 0,
     invented: 0,
     outOfOrder: 0,
     maxPerSecond: 0,
@@ -287,6 +348,7 @@ function totalOf(rows: readonly FaultFigures[]): Verdict["total"] {
     lost: sum(({ lost }) => lost),
     exempt: sum(({ exempt }) => exempt),
     duplicated: sum(({ duplicated }) => duplicated),
+    repeatsAtMost: sum(({ repeatsAtMost }) => repeatsAtMost),
     invented: sum(({ invented }) => invented),
     outOfOrder: sum(({ outOfOrder }) => outOfOrder),
     maxPerSecond: Math.max(0, ...rows.map(({ maxPerSecond }) => maxPerSecond)),

@@ -2,6 +2,7 @@
 
 import { once } from "node:events";
 import { connect, createServer, type Socket } from "node:net";
+import type { Listener } from "./exchanges.ts";
 
 export type LinkState =
   | { kind: "open" }
@@ -31,17 +32,28 @@ interface Link {
   held: Buffer[];
   /** Bytes of answers since the state was set. */
   answered: number;
+  listener: Listener | null;
 }
 
-export async function startProxy(targetPort: number): Promise<BreakableLink> {
+/** `listen` makes a listener for each connection. */
+export async function startProxy(targetPort: number, listen?: () => Listener): Promise<BreakableLink> {
   const links = new Set<Link>();
   let state: LinkState = { kind: "open" };
   let ticker: NodeJS.Timeout | undefined;
 
   function drop(link: Link): void {
-    links.delete(link);
+    end(link, "link");
     link.client.resetAndDestroy();
     link.server.destroy();
+  }
+
+  function end(link: Link, by: "client" | "server" | "link"): void {
+    if (links.delete(link)) link.listener?.ended(by);
+  }
+
+  function pass(link: Link, bytes: Buffer): void {
+    link.client.write(bytes);
+    if (!link.client.destroyed) link.listener?.answered(bytes);
   }
 
   /** Passes on what the state allows of the answers held. */
@@ -50,16 +62,16 @@ export async function startProxy(targetPort: number): Promise<BreakableLink> {
     const bytes = Buffer.concat(link.held.splice(0));
     switch (state.kind) {
       case "open":
-        link.client.write(bytes);
+        pass(link, bytes);
         return;
       case "drip":
-        link.client.write(bytes.subarray(0, state.bytes));
+        pass(link, bytes.subarray(0, state.bytes));
         if (bytes.length > state.bytes) link.held.push(bytes.subarray(state.bytes));
         return;
       case "torn": {
         const room = state.afterBytes - link.answered;
         link.answered += bytes.length;
-        if (bytes.length < room) link.client.write(bytes);
+        if (bytes.length < room) pass(link, bytes);
         // The part must have left before the end, or the other side would see only the end.
         else link.client.write(bytes.subarray(0, Math.max(0, room)), () => setImmediate(drop, link));
         return;
@@ -72,18 +84,22 @@ export async function startProxy(targetPort: number): Promise<BreakableLink> {
     }
   }
 
-  const listener = createServer((client) => {
+  const door = createServer((client) => {
     if (state.kind === "cut") {
       client.on("error", () => {});
       client.resetAndDestroy();
       return;
     }
     const server = connect(targetPort, "127.0.0.1");
-    const link: Link = { client, server, held: [], answered: 0 };
+    const link: Link = { client, server, held: [], answered: 0, listener: listen?.() ?? null };
     links.add(link);
+    if (state.kind !== "open") link.listener?.disturbed();
     client.setNoDelay(true);
     server.setNoDelay(true);
-    client.on("data", (chunk) => server.write(chunk));
+    client.on("data", (chunk) => {
+      server.write(chunk);
+      link.listener?.sent(chunk);
+    });
     if (state.kind === "frozen") client.pause();
     server.on("data", (chunk) => {
       link.held.push(chunk);
@@ -102,14 +118,14 @@ export async function startProxy(targetPort: number): Promise<BreakableLink> {
       side.on("close", () => {
         // A frozen link hides that the other side has gone.
         if (state.kind === "frozen") return;
-        links.delete(link);
+        end(link, side === client ? "client" : "server");
         other.destroy();
       });
     }
   });
-  listener.listen(0, "127.0.0.1");
-  await once(listener, "listening");
-  const address = listener.address();
+  door.listen(0, "127.0.0.1");
+  await once(door, "listening");
+  const address = door.address();
   if (address === null || typeof address === "string") throw new Error("the system gave no TCP port");
 
   function set(next: LinkState): void {
@@ -117,6 +133,7 @@ export async function startProxy(targetPort: number): Promise<BreakableLink> {
     clearInterval(ticker);
     for (const link of links) {
       link.answered = 0;
+      if (next.kind !== "open") link.listener?.disturbed();
       const goneUnseen = link.client.destroyed || link.server.destroyed;
       if (next.kind === "frozen") link.client.pause();
       else if (next.kind === "cut" || goneUnseen) drop(link);
@@ -138,9 +155,9 @@ export async function startProxy(targetPort: number): Promise<BreakableLink> {
     unanswered: () => [...links].filter(({ held }) => held.length > 0).length,
     async stop() {
       clearInterval(ticker);
-      listener.close();
+      door.close();
       for (const link of links) drop(link);
-      await once(listener, "close");
+      await once(door, "close");
     },
   };
 }

@@ -9,6 +9,7 @@ const COLUMNS = [
   "lost",
   "exempt",
   "duplicated",
+  "repeatsAtMost",
   "invented",
   "outOfOrder",
   "maxPerSecond",
@@ -18,7 +19,7 @@ const COLUMNS = [
 const EXAMPLES = 5;
 
 export function table(verdict: Verdict): string {
-  const { faults, total, evidence, violations, outOfOrderUnclear } = verdict;
+  const { faults, total, evidence, violations, outOfOrderUnclear, resent } = verdict;
   const rows = [
     ["fault", ...COLUMNS],
     ...faults.map((row) => [row.fault, ...COLUMNS.map((column) => String(row[column] ?? "never"))]),
@@ -30,11 +31,11 @@ export function table(verdict: Verdict): string {
       .map((cell, at) => (at === 0 ? cell.padEnd(widths[at] ?? 0) : cell.padStart(widths[at] ?? 0)))
       .join("  "),
   );
-  const proof = Object.entries(evidence).map(([what, count]) => `${what} ${count}`);
+  const proof = Object.entries(evidence).map(([what, count]) => `${what} ${count ?? "not asked"}`);
   return [
     ...lines,
     "",
-    `evidence: ${proof.join(", ")}; out of order after an attempt without answer: ${outOfOrderUnclear}`,
+    `evidence: ${proof.join(", ")}; out of order after an attempt without answer: ${outOfOrderUnclear}; sent again by their sender, too late to know: ${resent}`,
     ...complaints(violations),
     summaryOf(verdict),
     "",
@@ -43,9 +44,9 @@ export function table(verdict: Verdict): string {
 
 /** One object per fault and line, and the whole in the last one. */
 export function jsonLines(seed: string, verdict: Verdict): string {
-  const { faults, total, evidence, outOfOrderUnclear, violations } = verdict;
+  const { faults, total, evidence, outOfOrderUnclear, resent, violations } = verdict;
   const passed = violations.length === 0;
-  const closing = { seed, passed, ...total, outOfOrderUnclear, evidence, violations };
+  const closing = { seed, passed, ...total, outOfOrderUnclear, resent, evidence, violations };
   return [...faults, closing].map((line) => `${JSON.stringify(line)}\n`).join("");
 }
 
@@ -59,7 +60,18 @@ function complaints(violations: Verdict["violations"]): string[] {
 }
 
 function summaryOf({ total, violations }: Verdict): string {
-  const { owed, accepted, lost, exempt, duplicated, invented, outOfOrder, maxPerSecond, recoveryMs } = total;
-  const figures = `owed ${owed}, accepted ${accepted}, lost ${lost}, exempt ${exempt}, duplicated ${duplicated}, invented ${invented}, out of order ${outOfOrder}, at most ${maxPerSecond} requests in a second, slowest recovery ${recoveryMs ?? "never"} ms`;
+  const {
+    owed,
+    accepted,
+    lost,
+    exempt,
+    duplicated,
+    repeatsAtMost,
+    invented,
+    outOfOrder,
+    maxPerSecond,
+    recoveryMs,
+  } = total;
+  const figures = `owed ${owed}, accepted ${accepted}, lost ${lost}, exempt ${exempt}, duplicated ${duplicated} of at most ${repeatsAtMost}, invented ${invented}, out of order ${outOfOrder}, at most ${maxPerSecond} requests in a second, slowest recovery ${recoveryMs ?? "never"} ms`;
   return `${violations.length === 0 ? "PASSED" : `FAILED (${violations.length} violations)`}: ${figures}`;
 }

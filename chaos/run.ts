@@ -3,9 +3,10 @@
 import { setTimeout as pause } from "node:timers/promises";
 import type { Random } from "../src/sandbox/random.ts";
 import { createRandom } from "../src/sandbox/random.ts";
+import { until } from "../test/parts/wait.ts";
 import type { Fault } from "./fault.ts";
 import type { Episode, History } from "./history.ts";
-import { type Gateway, RATE_PER_SECOND, type Stage, startStage } from "./stage.ts";
+import { type Gateway, RATE_PER_SECOND, REQUEST_TIMEOUT_MS, type Stage, startStage } from "./stage.ts";
 
 export interface RunOptions {
   seed: string;
@@ -39,11 +40,11 @@ export async function run(options: RunOptions): Promise<History> {
   const told = options.told ?? (() => {});
   try {
     const episodes: Episode[] = [];
-    const until = Date.now() + options.forMs;
+    const endAt = Date.now() + options.forMs;
     await untilHeardOf(stage, Date.now());
     const most = (options.rounds ?? Number.POSITIVE_INFINITY) * options.faults.length;
     for (const fault of deck(options.faults, random.fork("deck"))) {
-      if (episodes.length > 0 && (Date.now() > until || episodes.length >= most)) break;
+      if (episodes.length > 0 && (Date.now() > endAt || episodes.length >= most)) break;
       const turn = random.fork(`turn ${episodes.length}`);
       await pause(turn.between(...REST_MS));
       const episode = await strike(fault, stage, turn, options.lengths, episodes);
@@ -53,6 +54,7 @@ export async function run(options: RunOptions): Promise<History> {
     }
     await stage.generator.stop();
     const drained = await untilDrained(stage);
+    await stage.lookAtDeadLetters();
     stage.takings.look();
     const endedAt = Date.now();
     const last = episodes.at(-1);
@@ -61,11 +63,16 @@ export async function run(options: RunOptions): Promise<History> {
     return {
       ratePerSecond: RATE_PER_SECOND,
       recoverWithinMs: options.recoverWithinMs ?? RECOVER_WITHIN_MS,
+      requestTimeoutMs: REQUEST_TIMEOUT_MS,
       issued: stage.generator.issued,
       accepted: stage.takings.accepted,
       arrivals: stage.takings.arrivals,
       episodes,
       exempt: stage.exempt,
+      lostAnswers: stage.lostAnswers,
+      condemned: stage.condemned,
+      dead: [...stage.dead.values()],
+      spooled: stage.generator.spooled(),
       refusals: Object.entries(statuses).reduce(
         (sum, [status, count]) => (status === "none" || Number(status) >= 400 ? sum + count : sum),
         0,
@@ -87,6 +94,8 @@ async function strike(
   const [victim] = random.chance(0.5) ? stage.gateways : [stage.gateways[1]];
   const [least, most] = fault.long ? LONG_HOLD_MS[lengths] : HOLD_MS;
   const holdMs = random.between(least, most);
+  // What a fault empties would not be seen any more.
+  await stage.lookAtDeadLetters();
   const injectedAt = Date.now();
   const before = episodes.at(-1);
   if (before) before.endedAt = injectedAt;
@@ -98,22 +107,19 @@ async function strike(
     recoverFrom: Number.POSITIVE_INFINITY,
     allowanceMs: fault.allowanceMs ?? 0,
     heldBack: fault.heldBack ?? 0,
-    repeatsAtMost: fault.repeatsAtMost,
-    killedUnderWay: false,
+    unsettledAtMost: fault.unsettledAtMost,
+    unsettledUntil: Number.POSITIVE_INFINITY,
+    killed: fault.kills ?? false,
+    storageAway: fault.storageAway ?? false,
   };
   episodes.push(episode);
-  const turn = {
-    victim,
-    random,
-    killedUnderWay: () => {
-      episode.killedUnderWay = true;
-    },
-  };
+  const turn = { victim, random };
   await fault.inject(stage, turn);
   const injected = Date.now();
   await pause(holdMs);
   await fault.heal(stage, turn);
   episode.healedAt = Date.now();
+  episode.unsettledUntil = fault.kills ? injected : episode.healedAt;
   episode.recoverFrom = fault.recoverFrom === "injection" ? injected : episode.healedAt;
   return episode;
 }
@@ -138,6 +144,13 @@ async function untilHeardOf({ generator, takings }: Stage, since: number): Promi
 
 async function untilDrained({ gateways }: Stage): Promise<boolean> {
   try {
+    await until(
+      async () => {
+        const all = await Promise.all(gateways.map(({ process }) => process.status()));
+        return all.every(({ spool }) => spool?.messages === 0);
+      },
+      { withinMs: DRAIN_WITHIN_MS, what: "empty spools" },
+    );
     await gateways[0].process.drained(DRAIN_WITHIN_MS);
     return true;
   } catch {

@@ -1,17 +1,24 @@
 /** Everything a run needs: Redis, broker, sandbox, two gateways, and a proxy on each link that a fault may break. */
 
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { Redis } from "ioredis";
 import { decodeRecord } from "../src/queue/record.ts";
 import { type SandboxApi, startSandboxApi } from "../src/sandbox/api.ts";
 import type { FaultInput } from "../src/sandbox/faults.ts";
+import { findProgram } from "../src/sandbox/owned-process.ts";
 import type { Random } from "../src/sandbox/random.ts";
 import { type PrivateRedis, startPrivateRedis } from "../src/sandbox/redis.ts";
 import { externalIdOf } from "../src/servicetitan/ping.ts";
 import { BEARER, type GatewayProcess, startGatewayProcess, TOKEN } from "../test/parts/gateway-process.ts";
 import { type Mosquitto, startMosquitto } from "../test/parts/mosquitto.ts";
+import { until } from "../test/parts/wait.ts";
+import { readAlong } from "./exchanges.ts";
 import { type Generator, startGenerator } from "./generator.ts";
-import type { Exemption } from "./history.ts";
+import type { Condemned, Exemption, FoundDead, LostAnswer } from "./history.ts";
 import { type BreakableLink, startProxy } from "./proxy.ts";
 import { followTakings, type Takings } from "./takings.ts";
 
@@ -19,6 +26,11 @@ export interface Gateway {
   process: GatewayProcess;
   toRedis: BreakableLink;
   toSandbox: BreakableLink;
+  webhook: string;
+  /** Null: its clock cannot be set (no libfaketime here). */
+  setClock: ((offset: string) => void) | null;
+  /** How long a file of its may become: a disk that is full. */
+  limitFiles(bytes: number | null): void;
 }
 
 export interface Stage {
@@ -31,9 +43,17 @@ export interface Stage {
   generator: Generator;
   takings: Takings;
   exempt: Map<string, Exemption>;
-  /** Sandbox faults beside those that last: readings condemned once are refused for ever. */
+  lostAnswers: readonly LostAnswer[];
+  condemned: Condemned[];
+  /** Everything seen by `lookAtDeadLetters`. */
+  dead: ReadonlyMap<string, FoundDead>;
   setFaults(faults: readonly FaultInput[]): void;
-  condemn(kind: "poison" | "fail", ids: readonly string[]): void;
+  /** What is among the dead letters now, as a gateway lists it. */
+  lookAtDeadLetters(): Promise<FoundDead[]>;
+  /** Sends dead letters of this reason on their way again. */
+  redrive(reason: string): Promise<void>;
+  /** Makes the broker save what it holds; resolves when it has. */
+  saveBroker(): Promise<void>;
   /** Ids of all pings that Redis holds; with `flush`, and in the same step empties it. */
   held(then: "look" | "flush"): Promise<string[]>;
   stop(): Promise<void>;
@@ -47,7 +67,34 @@ export const LANES = 4;
 const BATCH_PINGS = 50;
 /** Pings that may be with ServiceTitan when a gateway dies: all that it may tell a second time. */
 export const PINGS_IN_FLIGHT = LANES * BATCH_PINGS;
+/** No fault lasts so long: nothing of this age is left unless a clock is wrong. */
+const MAX_AGE_MS = 600_000;
+/** Less than senders wait, so that they hear of what was set aside on the disk. */
+const [ANSWER_WITHIN_MS, COMMAND_TIMEOUT_MS] = [1300, 1000];
 const MQTT_SOURCE = "trackers";
+
+const JSON_BEARER = { ...BEARER, "content-type": "application/json" };
+
+/** Where Debian's package libfaketime puts it; null: not installed. */
+export function findFaketime(): string | null {
+  const triplets = existsSync("/usr/lib") ? readdirSync("/usr/lib") : [];
+  const paths = triplets.map((triplet) => join("/usr/lib", triplet, "faketime/libfaketimeMT.so.1"));
+  return paths.find((path) => existsSync(path)) ?? null;
+}
+
+/** Sets the longest file a process may write, null: any; what it writes beyond fails as on a full disk. */
+export function findPrlimit(): string | null {
+  return findProgram(["prlimit"]);
+}
+
+function limitFilesOf(pid: number, bytes: number | null): void {
+  const { status, stderr } = spawnSync(
+    findPrlimit() ?? "prlimit",
+    ["--pid", String(pid), `--fsize=${bytes ?? "unlimited"}:unlimited`],
+    { encoding: "utf8" },
+  );
+  if (status !== 0) throw new Error(`prlimit failed: ${stderr}`);
+}
 
 export interface StageOptions {
   random: Random;
@@ -70,26 +117,35 @@ export async function startStage({ random, appendfsync = "everysec" }: StageOpti
     db.on("error", () => {});
     running.push({ stop: () => db.disconnect() });
     // Saved when it ends, and when told to: a kill loses what came since.
-    const persistence = ["persistence true", "persistence_location %dir/", "autosave_interval 0"];
+    const dir = mkdtempSync(join(tmpdir(), "waypost-chaos-"));
+    running.push({ stop: () => rmSync(dir, { recursive: true, force: true }) });
+    const persistence = ["persistence true", `persistence_location ${dir}/`, "autosave_interval 0"];
     const broker = await own(startMosquitto(persistence));
+    const lostAnswers: LostAnswer[] = [];
+    const faketime = findFaketime();
     // It must not help by refusing.
     const sandbox = await own(startSandboxApi({ record: "all", ratePerSecond: 100_000 }));
 
-    async function startGateway(): Promise<Gateway> {
+    async function startGateway(name: string, clock: "true" | "settable"): Promise<Gateway> {
       const toRedis = await own(startProxy(redis.port));
-      const toSandbox = await own(startProxy(sandbox.port));
+      const listen = () => readAlong(REQUEST_TIMEOUT_MS, (lost) => lostAnswers.push(lost));
+      const toSandbox = await own(startProxy(sandbox.port, listen));
+      const clockFile = join(dir, `${name}.clock`);
+      const setClock = (offset: string) => writeFileSync(clockFile, `${offset}\n`);
+      setClock("+0");
+      const fake = clock === "settable" ? faketime : null;
       const url = `http://127.0.0.1:${toSandbox.port}`;
       const process = await own(
         startGatewayProcess({
           redisUrl: `redis://127.0.0.1:${toRedis.port}`,
           sandbox: { url, authUrl: url },
-          // Nothing expires and nothing is superseded, so everything that is owed must arrive.
+          // Nothing gets too old and nothing is superseded, so everything that is owed must arrive.
           destination: {
             ratePerSecond: RATE_PER_SECOND,
             maxBatchPings: BATCH_PINGS,
             lanes: LANES,
             maxBatchAgeMs: 100,
-            maxAgeMs: 0,
+            maxAgeMs: MAX_AGE_MS,
             backfill: "deliver",
             speedUnit: "mps",
             requestTimeoutMs: REQUEST_TIMEOUT_MS,
@@ -102,27 +158,81 @@ export async function startStage({ random, appendfsync = "everysec" }: StageOpti
               mqtt: { broker: "yard", topics: ["chaos/+"] },
             },
           },
-          sections: { mqtt: { brokers: { yard: { url: broker.url, clientId: "chaos-gateway" } } } },
+          http: { answerWithinMs: ANSWER_WITHIN_MS },
+          sections: {
+            redis: { url: `redis://127.0.0.1:${toRedis.port}`, commandTimeoutMs: COMMAND_TIMEOUT_MS },
+            mqtt: { brokers: { yard: { url: broker.url, clientId: "chaos-gateway" } } },
+            spool: { dir: join(dir, name) },
+          },
+          env:
+            fake === null
+              ? {}
+              : {
+                  LD_PRELOAD: fake,
+                  FAKETIME_TIMESTAMP_FILE: clockFile,
+                  FAKETIME_CACHE_DURATION: "1",
+                  // Timers go by the monotonic clock, and no time server ever sets that.
+                  FAKETIME_DONT_FAKE_MONOTONIC: "1",
+                },
         }),
       );
-      return { process, toRedis, toSandbox };
+      const webhook = process.webhook("vans");
+      const limitFiles = (bytes: number | null) => limitFilesOf(process.pid, bytes);
+      return { process, toRedis, toSandbox, webhook, setClock: fake === null ? null : setClock, limitFiles };
     }
-    const gateways: Stage["gateways"] = await Promise.all([startGateway(), startGateway()]);
+    const gateways: Stage["gateways"] = await Promise.all([
+      startGateway("north", "true"),
+      startGateway("south", "settable"),
+    ]);
     await untilSubscribed(gateways);
+
+    async function saveBroker(): Promise<void> {
+      const file = join(dir, "mosquitto.db");
+      const savedAt = () => (existsSync(file) ? statSync(file).mtimeMs : 0);
+      const before = savedAt();
+      broker.kill("SIGUSR1");
+      await until(() => savedAt() > before, { what: "the broker to save" });
+    }
     // From here on even a killed broker knows our session after its restart.
-    broker.kill("SIGUSR1");
+    await saveBroker();
 
     const takings = followTakings(sandbox);
     running.push(takings);
     const generator = startGenerator({
-      webhooks: gateways.map(({ process }) => process.webhook("vans")),
+      webhooks: gateways.map(({ webhook }) => webhook),
       headers: BEARER,
       webhookSource: "vans",
       mqtt: { url: broker.url, source: MQTT_SOURCE, topic: (unit) => `chaos/${unit}` },
       random: random.fork("generator"),
     });
     const exempt = new Map<string, Exemption>();
-    const lasting: FaultInput[] = [];
+    const dead = new Map<string, FoundDead>();
+
+    /** Any gateway will do. */
+    function ask(path: string, init: RequestInit = {}): Promise<string> {
+      let turn = 0;
+      return until(
+        async () => {
+          const { opsPort } = gateways[turn++ % 2 === 0 ? 0 : 1].process;
+          const answer = await fetch(`http://127.0.0.1:${opsPort}${path}`, { ...init, headers: JSON_BEARER });
+          const text = await answer.text();
+          if (!answer.ok) throw new Error(`${path} answered ${answer.status}: ${text}`);
+          return { text };
+        },
+        { what: path },
+      ).then(({ text }) => text);
+    }
+
+    async function lookAtDeadLetters(): Promise<FoundDead[]> {
+      const lines = (await ask("/dead-letters/export")).split("\n").filter((line) => line !== "");
+      const found = lines.map((line): FoundDead => {
+        const { externalId, reason } = JSON.parse(line);
+        return { id: String(externalId), reason: String(reason) };
+      });
+      for (const each of found) dead.set(each.id, each);
+      return found;
+    }
+
     return {
       redis,
       db,
@@ -132,14 +242,16 @@ export async function startStage({ random, appendfsync = "everysec" }: StageOpti
       generator,
       takings,
       exempt,
-      setFaults: (faults) => sandbox.faults.set([...lasting, ...faults]),
-      condemn(kind, ids) {
-        for (const externalId of ids) {
-          lasting.push({ kind, match: { externalId } });
-          exempt.set(externalId, "refused");
-        }
-        sandbox.faults.set(lasting);
+      lostAnswers,
+      condemned: [],
+      dead,
+      setFaults: (faults) => sandbox.faults.set([...faults]),
+      lookAtDeadLetters,
+      async redrive(reason) {
+        const body = JSON.stringify({ mode: "do", reason });
+        await ask("/dead-letters/redrive", { method: "POST", body });
       },
+      saveBroker,
       held: (then) => heldIn(db, then),
       stop,
     };

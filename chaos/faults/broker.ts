@@ -9,14 +9,14 @@ const KEPT_WITHIN_MS = 1000;
 export const BROKER_FAULTS: readonly Fault[] = [
   {
     name: "broker_end",
-    repeatsAtMost: 0,
+    unsettledAtMost: 0,
     recoverFrom: "healing",
     inject: ({ broker }) => broker.kill("SIGTERM"),
     heal: ({ broker }) => broker.restart(),
   },
   {
     name: "broker_freeze",
-    repeatsAtMost: 0,
+    unsettledAtMost: 0,
     recoverFrom: "healing",
     long: true,
     inject: ({ broker }) => broker.kill("SIGSTOP"),
@@ -24,10 +24,11 @@ export const BROKER_FAULTS: readonly Fault[] = [
   },
   {
     name: "broker_kill",
-    // It comes back as it was when it last saved, and delivers again what it then had.
-    repeatsAtMost: Number.POSITIVE_INFINITY,
+    unsettledAtMost: 0,
     recoverFrom: "healing",
-    async inject({ broker, generator, takings, exempt, held }) {
+    async inject({ broker, saveBroker, generator, takings, exempt, held }) {
+      // It comes back as it was when it last saved, and delivers again what it then had: nothing that is long past.
+      await saveBroker();
       broker.kill("SIGSTOP");
       await pause(KEPT_WITHIN_MS);
       const kept = new Set(await held("look"));

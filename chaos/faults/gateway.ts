@@ -1,11 +1,15 @@
 /** Faults of the gateway's own process: killed, stopped and ended, at random and at the worst moments. */
 
 import { setTimeout as pause } from "node:timers/promises";
+import { until } from "../../test/parts/wait.ts";
 import type { Fault, Turn } from "../fault.ts";
-import { PINGS_IN_FLIGHT } from "../stage.ts";
+import { findFaketime, type Gateway, PINGS_IN_FLIGHT, type Stage } from "../stage.ts";
 
 /** Within this time some request or message will be under way. */
 const UNDER_WAY_MS = [50, 600] as const;
+
+/** What has been sent is read by then. */
+const IN_SOCKETS_MS = 500;
 
 /** The other gateway may be the busier one; this one has its turn. */
 const SENDS_WITHIN_MS = 5000;
@@ -16,10 +20,50 @@ async function untilEnded({ victim }: Turn): Promise<void> {
   while (victim.process.ended() === null) await pause(10);
 }
 
+async function isReady({ process }: Gateway): Promise<boolean> {
+  return (await fetch(`http://127.0.0.1:${process.opsPort}/readyz`)).ok;
+}
+
+/** The clock of one gateway is off by more than a ping may be old, and no load balancer sends to it: it only delivers. */
+function wrongClock(name: string, offset: string): Fault {
+  const struck = ({ gateways }: Stage) => gateways[1];
+  return {
+    name,
+    unsettledAtMost: 0,
+    recoverFrom: "injection",
+    long: true,
+    async inject(stage) {
+      const gateway = struck(stage);
+      const { process } = gateway;
+      const { brokers } = await process.status();
+      // Nor does it take from the broker: the other does.
+      if (brokers.some(({ state }) => state === "connected")) {
+        process.kill("SIGTERM");
+        await until(() => process.ended() !== null, { what: "the gateway to end" });
+        await process.start();
+      }
+      stage.generator.avoid(gateway.webhook);
+      await pause(IN_SOCKETS_MS);
+      gateway.setClock?.(offset);
+      await until(async () => !(await isReady(gateway)), { what: "the gateway to notice its clock" });
+    },
+    async heal(stage) {
+      const gateway = struck(stage);
+      gateway.setClock?.("+0");
+      await until(() => isReady(gateway), { what: "the gateway to trust its clock" });
+      stage.generator.avoid(null);
+    },
+  };
+}
+
+const CLOCK_FAULTS = [wrongClock("gateway_clock_ahead", "+15m"), wrongClock("gateway_clock_behind", "-15m")];
+
 export const GATEWAY_FAULTS: readonly Fault[] = [
+  ...(findFaketime() === null ? [] : CLOCK_FAULTS),
   {
     name: "gateway_kill",
-    repeatsAtMost: PINGS_IN_FLIGHT,
+    unsettledAtMost: PINGS_IN_FLIGHT,
+    kills: true,
     recoverFrom: "injection",
     async inject(_stage, turn) {
       turn.victim.process.kill("SIGKILL");
@@ -29,7 +73,8 @@ export const GATEWAY_FAULTS: readonly Fault[] = [
   },
   {
     name: "gateway_kill_between_post_and_settle",
-    repeatsAtMost: PINGS_IN_FLIGHT,
+    unsettledAtMost: PINGS_IN_FLIGHT,
+    kills: true,
     recoverFrom: "injection",
     async inject(_stage, turn) {
       const { victim, random } = turn;
@@ -38,7 +83,6 @@ export const GATEWAY_FAULTS: readonly Fault[] = [
       const deadline = Date.now() + SENDS_WITHIN_MS;
       while (victim.toSandbox.unanswered() === 0 && Date.now() < deadline) await pause(5);
       await pause(random.between(...UNDER_WAY_MS));
-      if (victim.toSandbox.unanswered() > 0) turn.killedUnderWay();
       victim.process.kill("SIGKILL");
       await untilEnded(turn);
       victim.toSandbox.set({ kind: "open" });
@@ -47,7 +91,8 @@ export const GATEWAY_FAULTS: readonly Fault[] = [
   },
   {
     name: "gateway_kill_between_keep_and_answer",
-    repeatsAtMost: PINGS_IN_FLIGHT,
+    unsettledAtMost: PINGS_IN_FLIGHT,
+    kills: true,
     recoverFrom: "injection",
     async inject(_stage, turn) {
       const { victim, random } = turn;
@@ -63,7 +108,7 @@ export const GATEWAY_FAULTS: readonly Fault[] = [
   // Beside its batches it wakes with messages in its sockets, which their senders have sent elsewhere long ago.
   {
     name: "gateway_freeze",
-    repeatsAtMost: 2 * PINGS_IN_FLIGHT,
+    unsettledAtMost: 2 * PINGS_IN_FLIGHT,
     recoverFrom: "injection",
     long: true,
     inject: (_stage, { victim }) => victim.process.kill("SIGSTOP"),
@@ -71,7 +116,7 @@ export const GATEWAY_FAULTS: readonly Fault[] = [
   },
   {
     name: "gateway_freeze_under_way",
-    repeatsAtMost: 2 * PINGS_IN_FLIGHT,
+    unsettledAtMost: 2 * PINGS_IN_FLIGHT,
     recoverFrom: "injection",
     long: true,
     async inject(_stage, { victim, random }) {
@@ -87,7 +132,7 @@ export const GATEWAY_FAULTS: readonly Fault[] = [
   },
   {
     name: "gateway_end",
-    repeatsAtMost: 0,
+    unsettledAtMost: 0,
     recoverFrom: "injection",
     async inject(_stage, turn) {
       turn.victim.process.kill("SIGTERM");

@@ -2,18 +2,18 @@
 
 import type { Fault } from "../fault.ts";
 import type { LinkState } from "../proxy.ts";
-import { type Gateway, LANES, type Stage } from "../stage.ts";
+import { type Gateway, LANES, PINGS_IN_FLIGHT, type Stage } from "../stage.ts";
 
 type Link = "toSandbox" | "toRedis";
 type Who = "one" | "all";
 
-/** Every broken link leaves requests whose answers are lost. */
 function broken(name: string, link: Link, who: Who, state: LinkState, more: Partial<Fault> = {}): Fault {
   const linksOf = ({ gateways }: Stage, victim: Gateway) =>
     (who === "all" ? gateways : [victim]).map((gateway) => gateway[link]);
   return {
     name,
-    repeatsAtMost: Number.POSITIVE_INFINITY,
+    // A lost answer is known by its pings; what lies between a gateway and Redis hides what was answered.
+    unsettledAtMost: link === "toRedis" ? PINGS_IN_FLIGHT : 0,
     recoverFrom: who === "all" ? "healing" : "injection",
     inject(stage, { victim }) {
       for (const proxy of linksOf(stage, victim)) proxy.set(state);
@@ -35,8 +35,8 @@ export const NETWORK_FAULTS: readonly Fault[] = [
   broken("network_drips_from_servicetitan", "toSandbox", "all", { kind: "drip", bytes: 1, everyMs: 50 }),
   broken("network_half_a_head", "toSandbox", "all", { kind: "torn", afterBytes: HALF_HEAD }),
   broken("network_half_a_body", "toSandbox", "all", { kind: "torn", afterBytes: HALF_BODY }),
-  broken("network_cut_to_redis", "toRedis", "all", { kind: "cut" }),
-  broken("network_frozen_to_redis", "toRedis", "all", { kind: "frozen" }, { long: true }),
+  broken("network_cut_to_redis", "toRedis", "all", { kind: "cut" }, { storageAway: true }),
+  broken("network_frozen_to_redis", "toRedis", "all", { kind: "frozen" }, { long: true, storageAway: true }),
   // One gateway is alone, the other goes on.
   broken("partition_from_redis", "toRedis", "one", { kind: "frozen" }, { long: true }),
   broken("partition_deaf_to_redis", "toRedis", "one", { kind: "deaf" }),

@@ -1,8 +1,8 @@
 /** Faults of ServiceTitan: refusals of every kind, silence, and answers that say nothing. */
 
+import { setTimeout as pause } from "node:timers/promises";
 import type { FaultInput } from "../../src/sandbox/faults.ts";
 import type { Fault } from "../fault.ts";
-import { healed } from "../fault.ts";
 import { REQUEST_TIMEOUT_MS } from "../stage.ts";
 
 /** Seconds a 429 asks for. */
@@ -12,7 +12,7 @@ const RETRY_AFTER_S = 2;
 function answering(name: string, faults: FaultInput[], more: Partial<Fault> = {}): Fault {
   return {
     name,
-    repeatsAtMost: 0,
+    unsettledAtMost: 0,
     recoverFrom: "healing",
     inject: ({ setFaults }) => setFaults(faults),
     heal: ({ setFaults }) => setFaults([]),
@@ -26,24 +26,67 @@ const throttling = (hint: "seconds" | "date" | "body") =>
     allowanceMs: (RETRY_AFTER_S + 1) * 1000,
   });
 
+/** Refuses some readings until they have been given up, and takes them when they come again. */
 function refusing(kind: "poison" | "fail"): Fault {
   return {
     name: `servicetitan_${kind}`,
-    repeatsAtMost: 0,
+    unsettledAtMost: 0,
     recoverFrom: "injection",
-    async inject({ generator, condemn }, { random }) {
-      const condemned = await generator.next(random.integer(1, 3));
-      condemn(
-        kind,
-        condemned.map(({ id }) => id),
-      );
+    async inject({ generator, condemned, setFaults }, { random }) {
+      // Of several that are to fail in one batch the sandbox fails only one.
+      const chosen = await generator.next(kind === "fail" ? 1 : random.integer(1, 3));
+      for (const { id } of chosen) condemned.push({ id, listedAt: null });
+      setFaults(chosen.map(({ id }) => ({ kind, match: { externalId: id } })));
     },
-    heal: healed,
+    async heal({ generator, condemned, lookAtDeadLetters, redrive, setFaults }) {
+      const deadline = Date.now() + GIVEN_UP_WITHIN_MS;
+      const waiting = condemned.filter(({ listedAt }) => listedAt === null);
+      // One that nobody took responsibility for need not come.
+      const isDone = (dead: ReadonlySet<string>) =>
+        waiting.every(({ id }) => dead.has(id) || generator.issued.get(id)?.owedAt === null);
+      let dead = new Set<string>();
+      do {
+        await pause(LOOK_EVERY_MS);
+        dead = new Set((await lookAtDeadLetters()).map(({ id }) => id));
+      } while (!isDone(dead) && Date.now() < deadline);
+      setFaults([]);
+      for (const each of waiting) if (dead.has(each.id)) each.listedAt = Date.now();
+      await redrive(REASON_OF[kind]);
+    },
   };
 }
 
-/** The sandbox takes the request, and its answer does not come through. */
-const SILENT = { repeatsAtMost: Number.POSITIVE_INFINITY } as const;
+/** What the dead letters call them. */
+const REASON_OF = { poison: "refused", fail: "failed" } as const;
+/** A poisoned batch is halved until its poison is alone, which is then heard twice, beside all other traffic. */
+const GIVEN_UP_WITHIN_MS = 20_000;
+const LOOK_EVERY_MS = 100;
+
+/** A part of all requests, by chance, is answered 500: no ping's fault, though each may be sent many times. */
+function flapping(): Fault {
+  let ticker: NodeJS.Timeout | undefined;
+  return {
+    name: "servicetitan_500_by_chance",
+    unsettledAtMost: 0,
+    recoverFrom: "healing",
+    long: true,
+    inject({ setFaults }, { random }) {
+      const share = random.between(0.3, 0.7);
+      ticker = setInterval(
+        () => setFaults(random.chance(share) ? [{ kind: "status", status: 500 }] : []),
+        FLAPS_EVERY_MS,
+      );
+    },
+    heal({ setFaults }) {
+      clearInterval(ticker);
+      setFaults([]);
+    },
+  };
+}
+
+/** About as long as a request takes: the next one is another throw of the dice. */
+const FLAPS_EVERY_MS = 20;
+
 /** What hangs goes on hanging after the fault is healed. */
 const HANGING = { allowanceMs: REQUEST_TIMEOUT_MS } as const;
 
@@ -53,15 +96,13 @@ export const SERVICETITAN_FAULTS: readonly Fault[] = [
   throttling("body"),
   answering("servicetitan_429", [{ kind: "throttle", hint: "none" }]),
   ...[500, 502, 503, 504].map((status) => answering(`servicetitan_${status}`, [{ kind: "status", status }])),
+  flapping(),
   answering("servicetitan_hang", [{ kind: "hang" }], HANGING),
-  answering("servicetitan_hang_after_accepting", [{ kind: "hang", when: "after_accepting" }], {
-    ...SILENT,
-    ...HANGING,
-  }),
-  answering("servicetitan_slow_body", [{ kind: "slow_body", seconds: 5 }], { ...SILENT, ...HANGING }),
+  answering("servicetitan_hang_after_accepting", [{ kind: "hang", when: "after_accepting" }], HANGING),
+  answering("servicetitan_slow_body", [{ kind: "slow_body", seconds: 5 }], HANGING),
   answering("servicetitan_reset", [{ kind: "reset" }]),
-  answering("servicetitan_reset_after_accepting", [{ kind: "reset", when: "after_accepting" }], SILENT),
-  answering("servicetitan_unreadable", [{ kind: "unreadable" }], SILENT),
+  answering("servicetitan_reset_after_accepting", [{ kind: "reset", when: "after_accepting" }]),
+  answering("servicetitan_unreadable", [{ kind: "unreadable" }]),
   answering("servicetitan_token_revoked", [{ kind: "token_revoked" }]),
   answering("servicetitan_token_down", [{ kind: "token_revoked" }, { kind: "token_down" }]),
   refusing("poison"),

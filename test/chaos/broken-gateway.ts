@@ -31,7 +31,7 @@ export interface BrokenGateway {
   stop(): Promise<void>;
 }
 
-const BATCH_PINGS = 80;
+export const BATCH_PINGS = 80;
 const DROPS_EVERY = 100;
 const TWICE_EVERY = 5;
 /** What stands for the write to a disk. */

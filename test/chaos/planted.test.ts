@@ -9,7 +9,7 @@ import { followTakings } from "../../chaos/takings.ts";
 import { SANDBOX_CLIENT, startSandboxApi } from "../../src/sandbox/api.ts";
 import { createRandom } from "../../src/sandbox/random.ts";
 import { until } from "../parts/wait.ts";
-import { type Flaw, startBrokenGateway } from "./broken-gateway.ts";
+import { BATCH_PINGS, type Flaw, startBrokenGateway } from "./broken-gateway.ts";
 
 vi.setConfig({ testTimeout: 60_000 });
 
@@ -94,8 +94,10 @@ async function runWith(flaw: Flaw): Promise<Verdict> {
       recoverFrom: injectedAt,
       allowanceMs: 0,
       heldBack: 0,
-      repeatsAtMost: 80,
-      killedUnderWay: true,
+      unsettledAtMost: BATCH_PINGS,
+      unsettledUntil: injectedAt,
+      killed: true,
+      storageAway: false,
     });
     const unheard = () => generator.units.filter((unit) => takings.newestOf(unit) < injectedAt);
     await until(() => unheard().length === 0, { what: "news of every unit" });
@@ -116,6 +118,11 @@ async function runWith(flaw: Flaw): Promise<Verdict> {
     ratePerSecond: RATE,
     // Not what is tested here, on a machine that may be busy.
     recoverWithinMs: 30_000,
+    requestTimeoutMs: 2000,
+    lostAnswers: [],
+    condemned: [],
+    dead: [],
+    spooled: 0,
     issued: generator.issued,
     accepted: takings.accepted,
     arrivals: takings.arrivals,

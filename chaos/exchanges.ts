@@ -1,0 +1,93 @@
+/** Reads along one connection to ServiceTitan's stand-in: which pings each request carried, and whether its answer came through. */
+
+import type { LostAnswer } from "./history.ts";
+
+/** Where a connection's bytes are told, in the order they were passed on. */
+export interface Listener {
+  sent(bytes: Buffer): void;
+  answered(bytes: Buffer): void;
+  /** The link is not open, or was not lately: whatever ends on it may be the link's doing. */
+  disturbed(): void;
+  ended(by: "client" | "server" | "link"): void;
+}
+
+/**
+ * A client that closes earlier was not out of patience: it died, or is wrong. Half the time-out, for on a busy machine a
+ * request is seen later than it was sent.
+ */
+const PATIENT_PART = 0.5;
+const HEAD_END = "\r\n\r\n";
+const LAST_CHUNK = "0\r\n\r\n";
+
+interface Exchange {
+  ids: readonly string[];
+  from: number;
+}
+
+/** Told of every request with pings whose answer did not come through whole and readable. */
+export function readAlong(requestTimeoutMs: number, lost: (answer: LostAnswer) => void): Listener {
+  let request = "";
+  let answer = "";
+  let begunAt = 0;
+  let isDisturbed = false;
+  let open: Exchange | null = null;
+
+  function close(wasLost: boolean): void {
+    if (open && open.ids.length > 0 && wasLost) lost({ ...open, to: Date.now() });
+    open = null;
+    answer = "";
+  }
+
+  return {
+    sent(bytes) {
+      if (request === "") begunAt = Date.now();
+      // One byte, one character: lengths are told in bytes.
+      request += bytes.toString("latin1");
+      const whole = messageIn(request);
+      if (whole === null) return;
+      request = "";
+      open = { ids: idsIn(whole.body), from: begunAt };
+    },
+    answered(bytes) {
+      if (open === null) return;
+      answer += bytes.toString("latin1");
+      const whole = messageIn(answer);
+      if (whole === null) return;
+      isDisturbed = false;
+      close(!isReadable(whole.body));
+    },
+    disturbed() {
+      isDisturbed = true;
+    },
+    ended(by) {
+      const lastedMs = Date.now() - (open?.from ?? 0);
+      close(by !== "client" || isDisturbed || lastedMs >= PATIENT_PART * requestTimeoutMs);
+    },
+  };
+}
+
+/** Null: not whole yet. */
+function messageIn(text: string): { body: string } | null {
+  const headEnd = text.indexOf(HEAD_END);
+  if (headEnd === -1) return null;
+  const head = text.slice(0, headEnd);
+  const rest = text.slice(headEnd + HEAD_END.length);
+  const length = /^content-length: *(\d+)/im.exec(head)?.[1];
+  if (length !== undefined) return rest.length < Number(length) ? null : { body: rest };
+  if (!/^transfer-encoding: *chunked/im.test(head)) return { body: rest };
+  return rest.endsWith(LAST_CHUNK) ? { body: rest.replace(/(^|\r\n)[0-9a-f]+\r\n/gi, "") } : null;
+}
+
+/** None in a request for a token. */
+function idsIn(body: string): string[] {
+  return [...body.matchAll(/"externalId":"([^"]*)"/g)].map(([, id = ""]) => id);
+}
+
+function isReadable(body: string): boolean {
+  try {
+    JSON.parse(body);
+    return true;
+  } catch {
+    return false;
+  }
+}
