@@ -75,13 +75,15 @@ async function ask({ ops }: Config, path: string, body: object): Promise<Answer>
 }
 
 function tellDeadLetters(
-  { matched, waiting, expired, examples }: DeadLettersRedriven,
+  { matched, waiting, expired, superseded, examples }: DeadLettersRedriven,
   say: (line: string) => void,
 ): void {
   for (const { fixTime, unit, destination, reason, message } of examples) {
     say(`${fixTime}  ${unit} → ${destination}  ${reason}: ${message}`);
   }
-  say(`${matched} dead letters: ${waiting} waiting again, ${expired} too old to be sent`);
+  say(
+    `${matched} dead letters: ${waiting} waiting again, ${expired} too old to be sent, ${superseded} older than what was accepted since`,
+  );
 }
 
 function tellQuarantine(answer: QuarantineRedriven, say: (line: string) => void): void {

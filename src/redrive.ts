@@ -13,6 +13,8 @@ export interface DeadLettersRedriven {
   waiting: number;
   /** Older than their destination still wants: never sent. */
   expired: number;
+  /** Older than what was accepted of their unit since; under `backfill: drop` never sent. */
+  superseded: number;
   examples: { unit: string; destination: string; fixTime: string; reason: string; message: string }[];
 }
 
@@ -40,19 +42,21 @@ export interface RedriveParts {
   redrive: Redrive;
   intake: Intake;
   sources: ReadonlyMap<string, Source>;
-  /** The oldest fix a destination still wants, milliseconds. */
-  maxAgeMsOf(destination: string): number;
 }
 
-export function createRedriver({ redrive, intake, sources, maxAgeMsOf }: RedriveParts) {
+export function createRedriver({ redrive, intake, sources }: RedriveParts) {
   async function deadLetters(filter: RedriveFilter, mode: RedriveMode): Promise<DeadLettersRedriven> {
-    const result: DeadLettersRedriven = { matched: 0, waiting: 0, expired: 0, examples: [] };
+    const result: DeadLettersRedriven = {
+      matched: 0,
+      waiting: 0,
+      expired: 0,
+      superseded: 0,
+      examples: [],
+    };
     for await (const { scope, letter } of redrive.deadLetters(filter)) {
       result.matched++;
-      const old = letter.fixTime < Date.now() - maxAgeMsOf(letter.destination);
-      const fate = mode === "do" ? await redrive.revive(scope, letter) : old ? "expired" : "waiting";
-      if (fate === "waiting") result.waiting++;
-      if (fate === "expired") result.expired++;
+      const fate = await redrive.revive(scope, letter, mode);
+      if (fate !== "gone") result[fate]++;
       if (result.examples.length < MAX_EXAMPLES) {
         const { unit, destination, reason, message } = letter;
         const fixTime = iso(letter.fixTime);
@@ -64,12 +68,8 @@ export function createRedriver({ redrive, intake, sources, maxAgeMsOf }: Redrive
 
   async function quarantine(filter: RedriveFilter, mode: RedriveMode): Promise<QuarantineRedriven> {
     const result: QuarantineRedriven = { matched: 0, readable: 0, readings: 0, staying: 0, examples: [] };
-    for await (const { scope, entry } of redrive.quarantined(filter)) {
+    for await (const { scope, entry, source, outcome } of quarantined(filter)) {
       result.matched++;
-      const source = sources.get(entry.source);
-      const outcome = source
-        ? look(source, entry.message)
-        : { after: "its source is not configured", readings: [] };
       const readable = "readable" in outcome;
       if (result.examples.length < MAX_EXAMPLES) {
         const { id, source: name, problems } = entry;
@@ -79,11 +79,14 @@ export function createRedriver({ redrive, intake, sources, maxAgeMsOf }: Redrive
       if (readable && source && mode === "do") {
         const taken = await intake.acceptProven(source, entry.message);
         // Only what is stored leaves the quarantine; dying in between means it is a duplicate the next time.
-        if (taken.kind !== "kept" && taken.kind !== "ignored" && taken.kind !== "handshake") {
+        const isThrough = taken.kind === "kept" || taken.kind === "ignored" || taken.kind === "handshake";
+        // Set aside again, by a fault that reading alone does not show: the new entry stands for it.
+        const isBack = taken.kind === "malformed" || (taken.kind === "failed" && taken.quarantined);
+        if (isThrough || isBack) await redrive.release(scope, entry.id);
+        if (!isThrough) {
           result.staying++;
           continue;
         }
-        await redrive.release(scope, entry.id);
       }
       if (readable) {
         result.readable++;
@@ -91,6 +94,26 @@ export function createRedriver({ redrive, intake, sources, maxAgeMsOf }: Redrive
       } else result.staying++;
     }
     return result;
+  }
+
+  /** With today's decoding of each; by unit and destination where that leads. */
+  async function* quarantined({ unit, destination, ...filter }: RedriveFilter) {
+    for await (const { scope, entry } of redrive.quarantined(filter)) {
+      const source = sources.get(entry.source);
+      const outcome = source ? look(source, entry.message) : NOT_CONFIGURED;
+      const leadsThere = outcome.readings.some(({ deviceId }) =>
+        redrive
+          .routesOf(entry.source, deviceId)
+          .some(
+            (route) =>
+              (unit === undefined || route.unit === unit) &&
+              (destination === undefined || route.destination === destination),
+          ),
+      );
+      if ((unit === undefined && destination === undefined) || leadsThere) {
+        yield { scope, entry, source, outcome };
+      }
+    }
   }
 
   async function* exportDeadLetters(filter: RedriveFilter): AsyncGenerator<object> {
@@ -101,7 +124,7 @@ export function createRedriver({ redrive, intake, sources, maxAgeMsOf }: Redrive
   }
 
   async function* exportQuarantine(filter: RedriveFilter): AsyncGenerator<object> {
-    for await (const { entry } of redrive.quarantined(filter)) {
+    for await (const { entry } of quarantined(filter)) {
       const { message, receivedAt, ...rest } = entry;
       const { body, receivedAt: _, ...envelope } = message;
       const bodyBase64 = Buffer.from(body).toString("base64");
@@ -111,6 +134,8 @@ export function createRedriver({ redrive, intake, sources, maxAgeMsOf }: Redrive
 
   return { deadLetters, quarantine, exportDeadLetters, exportQuarantine };
 }
+
+const NOT_CONFIGURED = { after: "its source is not configured", readings: [] };
 
 function iso(ms: number): string {
   return new Date(ms).toISOString();

@@ -157,7 +157,6 @@ async function openAll(config: Config, logger: Logger, opened: Opened): Promise<
     redrive: queue.redrive,
     intake,
     sources,
-    maxAgeMsOf: (destination) => destinations.get(destination)?.maxAgeMs ?? Number.POSITIVE_INFINITY,
   });
   const ops = createOpsApp({
     token: config.ops.token,

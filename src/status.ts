@@ -39,6 +39,8 @@ export interface SourceStatus {
   defects: Record<string, number>;
   refusedBy: Record<string, number>;
   conflictingFixes: number;
+  /** Taken back from the quarantine and the dead letters: no longer counted as malformed or dead-lettered. */
+  redriven: { messages: number; pings: number };
   lastMessageAt: string | null;
   identity: Identity;
 }

@@ -1,7 +1,13 @@
 /** Turns the status document into Prometheus metrics; they come from Redis, so every process says the same. */
 
 import { Counter, Gauge, Registry } from "prom-client";
-import { ACCOUNTING_TERMS, type Accounting, type DestinationStatus, type GateStatus } from "../status.ts";
+import {
+  ACCOUNTING_TERMS,
+  type Accounting,
+  type DestinationStatus,
+  type GateStatus,
+  type SourceStatus,
+} from "../status.ts";
 import type { NoStatus, StatusDocument } from "./document.ts";
 
 /** Terms that only grow are counters; the last three say where positions are now. */
@@ -118,9 +124,19 @@ function writeSources({ gauge, counter }: Write, { sources, clocks, unmapped }: 
     write(
       name,
       help,
-      sources.map((source) => [{ source: source.name }, source.accounting[term]]),
+      sources.map((source) => [{ source: source.name }, source.accounting[term] + takenBack(term, source)]),
     );
   }
+  counter(
+    "waypost_redriven_messages_total",
+    "Messages taken back from the quarantine; they count as messages a second time.",
+    sources.map(({ name, redriven }) => [{ source: name }, redriven.messages]),
+  );
+  counter(
+    "waypost_redriven_pings_total",
+    "Dead letters sent on their way again.",
+    sources.map(({ name, redriven }) => [{ source: name }, redriven.pings]),
+  );
   gauge(
     "waypost_identity_parted",
     "Left side minus right side of each line of the accounting identity; anything but 0 is a fault.",
@@ -152,6 +168,12 @@ function writeSources({ gauge, counter }: Write, { sources, clocks, unmapped }: 
   );
   gauge("waypost_wrong_clocks", "Devices with a constant clock offset.", [[{}, clocks.length]]);
   gauge("waypost_unmapped_devices", "Devices that no mapping row names.", [[{}, unmapped.length]]);
+}
+
+/** What redriving took back from a term, to be added again: a counter that falls looks like a restart to Prometheus. */
+function takenBack(term: keyof Accounting, { redriven }: SourceStatus): number {
+  if (term === "deadLettered") return redriven.pings;
+  return term === "messages" || term === "malformed" ? redriven.messages : 0;
 }
 
 function writeDestinations({ gauge }: Write, { destinations }: StatusDocument): void {

@@ -219,6 +219,7 @@ export function createQueue(options: QueueOptions): Queue {
         const lanes = destinations.get(name)?.lanes ?? 1;
         return `${name}|${laneOf(unit, lanes)}|${source}`;
       },
+      routesOf: routes.of,
       arrived: lanes.arrived,
     }),
     async mappingChanged() {

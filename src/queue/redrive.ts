@@ -32,24 +32,31 @@ export interface DeadLetter {
   message: string;
 }
 
-/** ARGV: entry id, lane, line, maxAgeMs or "". The letter leaves the stream and waits again, or expires, in one step. */
+/**
+ * ARGV: entry id, lane, line, maxAgeMs or "", backfill, "dry_run" or "do". The letter leaves the stream and waits again,
+ * or goes for the reason for which it would go on its way, in one step; a dry run only says which.
+ */
 const REVIVE = script(`
-local id, lane, line = ARGV[1], ARGV[2], ARGV[3]
+local id, lane, line, backfill = ARGV[1], ARGV[2], ARGV[3], ARGV[5]
 local entry = redis.call('XRANGE', p .. ':dead', id, id)[1]
 if not entry then return { 'gone' } end
 local field = {}
 for i = 1, #entry[2], 2 do field[entry[2][i]] = entry[2][i + 1] end
 local r = field.record
+local maxAge, answer = tonumber(ARGV[4]), 'waiting'
+if maxAge and fixTimeOf(r) < now - maxAge then answer = 'expired'
+elseif backfill == 'drop' then
+  local newest = tonumber(redis.call('HGET', p .. ':accepted:' .. field.destination, unitOf(r)))
+  if newest and newest >= fixTimeOf(r) then answer = 'superseded' end
+end
+if ARGV[6] == 'dry_run' then return { answer } end
 redis.call('XDEL', p .. ':dead', id)
 redis.call('HINCRBY', p .. ':sizes', 'dead', -(tonumber(field.n) or 0))
 local source = sourceOf(r)
 count(source, 'deadLettered', -1)
+count(source, 'redrivenPings', 1)
 redis.call('HINCRBY', p .. ':dest:' .. field.destination, 'deadLetters', -1)
-local maxAge = tonumber(ARGV[4])
-local answer = 'waiting'
-if maxAge and fixTimeOf(r) < now - maxAge then
-  count(source, 'expired', 1)
-  answer = 'expired'
+if answer ~= 'waiting' then count(source, answer, 1)
 else
   redis.call('RPUSH', p .. ':q:' .. line, r)
   redis.call('SADD', p .. ':lanes', lane)
@@ -59,6 +66,9 @@ end
 writeCounts()
 return { answer }
 `);
+
+/** What becomes of a dead letter that is redriven; `gone`: it is no longer there, or its destination is not configured. */
+export type Revival = "waiting" | "expired" | "superseded" | "gone";
 
 /** ARGV: entry id. The message is counted anew when it is taken in again, so its old count goes with it. */
 const RELEASE = script(`
@@ -71,6 +81,7 @@ redis.call('HINCRBY', p .. ':sizes', 'quarantine', -(tonumber(field.n) or 0))
 count(field.source, 'messages', -1)
 count(field.source, 'malformed', -1)
 count(field.source, 'malformed:' .. field.reason, -1)
+count(field.source, 'redrivenMessages', 1)
 writeCounts()
 return { 1 }
 `);
@@ -80,6 +91,8 @@ export interface RedriveOptions {
   destinations: ReadonlyMap<string, QueueDestination>;
   /** Which line (`destination|lane|source`) a unit's pings wait in. */
   lineOf(destination: string, unit: string, source: string): string;
+  /** Where a device's readings lead today. */
+  routesOf(source: string, device: string): readonly { destination: string; unit: string }[];
   arrived(line: string, length: number): void;
 }
 
@@ -88,7 +101,7 @@ export type Redrive = ReturnType<typeof createRedrive>;
 /** Entries read at a time: a stream may hold hundreds of thousands. */
 const PAGE = 500;
 
-export function createRedrive({ redis, destinations, lineOf, arrived }: RedriveOptions) {
+export function createRedrive({ redis, destinations, lineOf, routesOf, arrived }: RedriveOptions) {
   const scopes = [...new Set([...destinations.values()].map(({ scope }) => scope))];
 
   async function* deadLetters(filter: RedriveFilter): AsyncGenerator<{ scope: string; letter: DeadLetter }> {
@@ -100,8 +113,9 @@ export function createRedrive({ redis, destinations, lineOf, arrived }: RedriveO
     }
   }
 
+  /** Not by unit and destination: what is in there could not be read, and only today's decoding may tell. */
   async function* quarantined(
-    filter: RedriveFilter,
+    filter: Omit<RedriveFilter, "unit" | "destination">,
   ): AsyncGenerator<{ scope: string; entry: QuarantinedMessage }> {
     for (const scope of scopes) {
       for await (const [id, fields] of entries(keys.quarantine(scope), filter)) {
@@ -112,13 +126,12 @@ export function createRedrive({ redis, destinations, lineOf, arrived }: RedriveO
   }
 
   /** The oldest first; what is added meanwhile is not among them. */
-  async function* entries(
-    key: string,
-    { from, to = Date.now() }: RedriveFilter,
-  ): AsyncGenerator<[Buffer, Buffer[]]> {
+  async function* entries(key: string, { from, to }: RedriveFilter): AsyncGenerator<[Buffer, Buffer[]]> {
+    // Redis's clock names the entries.
+    const end = to ?? Number((await redis.time())[0]) * 1000 + 999;
     let start = from === undefined ? "-" : String(from);
     for (;;) {
-      const page = await redis.xrangeBuffer(key, start, String(to), "COUNT", PAGE);
+      const page = await redis.xrangeBuffer(key, start, String(end), "COUNT", PAGE);
       yield* page;
       const last = page.at(-1);
       if (page.length < PAGE || !last) return;
@@ -129,22 +142,25 @@ export function createRedrive({ redis, destinations, lineOf, arrived }: RedriveO
   async function revive(
     scope: string,
     { id, destination, unit, source }: DeadLetter,
-  ): Promise<"waiting" | "expired" | "gone"> {
+    mode: "dry_run" | "do",
+  ): Promise<Revival> {
     const settings = destinations.get(destination);
     if (!settings) return "gone";
     const line = lineOf(destination, unit, source);
     const lane = line.split("|").slice(0, 2).join("|");
     const maxAge = Number.isFinite(settings.maxAgeMs) ? settings.maxAgeMs : "";
-    const [answer] = await run(redis, REVIVE, scope, [id, lane, line, maxAge]);
-    if (answer === "waiting") arrived(line, 1);
-    return answer === "waiting" || answer === "expired" ? answer : "gone";
+    const args = [id, lane, line, maxAge, settings.backfill, mode];
+    const [answer] = await run(redis, REVIVE, scope, args);
+    if (answer !== "waiting") return answer === "expired" || answer === "superseded" ? answer : "gone";
+    if (mode === "do") arrived(line, 1);
+    return answer;
   }
 
   async function release(scope: string, id: string): Promise<void> {
     await run(redis, RELEASE, scope, [id]);
   }
 
-  return { deadLetters, quarantined, revive, release };
+  return { deadLetters, quarantined, routesOf, revive, release };
 }
 
 function toLetter(entryId: Buffer, fields: readonly string[]): DeadLetter {

@@ -10,6 +10,7 @@ export interface Route {
   destination: string;
   /** Key prefix of the destination's scope. */
   scope: string;
+  unit: string;
   /** `destination|lane|source`: where it waits. */
   line: string;
   /** Null when a mapping row names the device or no mapping is configured; else the source's policy. */
@@ -94,6 +95,7 @@ export function createRoutes({ destinations, sources, mapping }: RoutesOptions) 
     return {
       destination: name,
       scope: destination.scope,
+      unit: unit.unitId,
       line: `${name}|${laneOf(unit.unitId, destination.lanes)}|${source}`,
       unmapped,
       record: recordEncoder(source, device, unit),

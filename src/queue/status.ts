@@ -277,6 +277,7 @@ function sourceStatus(source: StatusSource, audits: readonly Audit[]): SourceSta
     defects: byPrefix(counters, "defect:"),
     refusedBy: byPrefix(counters, "refused:"),
     conflictingFixes: n("conflictingFixes"),
+    redriven: { messages: n("redrivenMessages"), pings: n("redrivenPings") },
     lastMessageAt: lastMessageAt === 0 ? null : iso(lastMessageAt),
     identity: {
       messages:

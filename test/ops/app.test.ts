@@ -239,6 +239,25 @@ describe("/metrics", () => {
     expect(lines).toContain('waypost_rejections_total{source="bouncie-vans",reason="null_island"} 301');
   });
 
+  it("do not fall when what was set aside is taken back", async () => {
+    const ops = opsApp();
+    ops.state.status = troubled();
+    const [source] = ops.state.status.sources;
+    if (!source) throw new Error("no source");
+    source.redriven = { messages: 5, pings: 2 };
+    const { accounting } = source;
+    const lines = await scrape(ops);
+    for (const line of [
+      `waypost_messages_total{source="bouncie-vans"} ${accounting.messages + 5}`,
+      `waypost_messages_malformed_total{source="bouncie-vans"} ${accounting.malformed + 5}`,
+      `waypost_pings_dead_lettered_total{source="bouncie-vans"} ${accounting.deadLettered + 2}`,
+      'waypost_redriven_messages_total{source="bouncie-vans"} 5',
+      'waypost_redriven_pings_total{source="bouncie-vans"} 2',
+    ]) {
+      expect(lines).toContain(line);
+    }
+  });
+
   it("have each destination's waiting, age, freshness and gates, and Redis, brokers and problems", async () => {
     const ops = opsApp();
     ops.state.status = troubled();

@@ -52,6 +52,7 @@ export function source(changes: Partial<SourceStatus> = {}): SourceStatus {
     defects: { speed_too_high: 41, heading_out_of_range: 7 },
     refusedBy: { unproven: 14 },
     conflictingFixes: 2,
+    redriven: { messages: 0, pings: 0 },
     lastMessageAt: before(400),
     identity: identityOf(accounting),
     ...changes,
