@@ -153,6 +153,11 @@ export function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
+/** None of these keys: together left out they say that the message is about something else, one alone is damage. */
+export function isWithout(keys: readonly string[], message: unknown): message is Record<string, unknown> {
+  return isRecord(message) && !keys.some((key) => Object.hasOwn(message, key));
+}
+
 /** Optional first: to zod a key that is not there is an error, to a vendor it is a way of saying nothing. */
 function reader<Value>(read: (value: unknown) => Value) {
   return z

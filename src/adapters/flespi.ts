@@ -8,7 +8,7 @@ import {
   epochSeconds,
   flag,
   id,
-  isRecord,
+  isWithout,
   kilometres,
   kph,
   metres,
@@ -33,7 +33,6 @@ const message = part({
 /** 2001-01-01T00:00:00Z. A tracker that has had no fix since it was switched on has a clock of the year 2000 or before. */
 const CLOCK_SET_MS = 978_307_200_000;
 
-/** Their absence together says that the message is not about a position; one alone missing is damage. */
 const POSITION = ["position.latitude", "position.longitude", "position.valid"] as const;
 
 export const flespi = defineAdapter({
@@ -85,7 +84,5 @@ export const flespi = defineAdapter({
 });
 
 function isTelemetry(sent: unknown): boolean {
-  return (
-    isRecord(sent) && Object.hasOwn(sent, "ident") && !POSITION.some((field) => Object.hasOwn(sent, field))
-  );
+  return isWithout(POSITION, sent) && Object.hasOwn(sent, "ident");
 }

@@ -3,10 +3,9 @@
 import { z } from "zod";
 import { defineAdapter } from "./adapter.ts";
 import { customHeader, urlToken } from "./auth.ts";
-import { compass, degrees, flag, id, isoTimeAssumedUtc, isRecord, mph, text } from "./fields.ts";
+import { compass, degrees, flag, id, isoTimeAssumedUtc, isWithout, mph, text } from "./fields.ts";
 import { jsonOrForm } from "./form.ts";
 
-/** Their absence together says that the event is not about a position; one alone missing is damage. */
 const POSITION = ["latitude", "longitude", "fix_time_gmt"] as const;
 
 export const gpsInsight = defineAdapter({
@@ -18,10 +17,10 @@ export const gpsInsight = defineAdapter({
   auth: [customHeader(), urlToken()],
   format: jsonOrForm,
   speedUnit: "mph",
-  ignore: (raw) => {
-    const isOurs = isRecord(raw) && Object.hasOwn(raw, "id") && Object.hasOwn(raw, "serial_number");
-    return isOurs && POSITION.every((key) => !Object.hasOwn(raw, key)) ? "no-position" : null;
-  },
+  ignore: (raw) =>
+    isWithout(POSITION, raw) && Object.hasOwn(raw, "id") && Object.hasOwn(raw, "serial_number")
+      ? "no-position"
+      : null,
   ignores: "heartbeats, and what else a vehicle sends without a place or time of a position",
   payload: z.object({
     // Events of other kinds have keys nobody has written down: without these they are set aside, not guessed at.

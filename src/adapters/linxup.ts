@@ -3,7 +3,7 @@
 import { z } from "zod";
 import { defineAdapter } from "./adapter.ts";
 import { bearer } from "./auth.ts";
-import { compass, degrees, epochMillis, flag, id, isRecord, mph, part, text } from "./fields.ts";
+import { compass, degrees, epochMillis, flag, id, isRecord, isWithout, mph, part, text } from "./fields.ts";
 
 const position = {
   date: epochMillis,
@@ -58,7 +58,6 @@ export const linxup = defineAdapter({
     })),
 });
 
-/** One alone missing is damage. */
 const POSITION = ["latitude", "longitude", "date", "positionDate"] as const;
 
 /** Messages have no type, but keys that only one kind has; unsaid ones may be in any. */
@@ -68,8 +67,7 @@ function otherKind(raw: Record<string, unknown>): string | null {
   if (said(raw.alertId)) return "alert";
   if (typeof raw.eventType === "string" && raw.eventType.startsWith("FENCE_")) return "geofence";
   // What is known of usage messages is that they come.
-  const isOurs = isRecord(raw.tracker) && POSITION.every((key) => !Object.hasOwn(raw, key));
-  return isOurs ? "no-position" : null;
+  return isWithout(POSITION, raw) && isRecord(raw.tracker) ? "no-position" : null;
 }
 
 function said(value: unknown): boolean {

@@ -85,7 +85,7 @@ export const theThingsStack = defineAdapter({
     }
     const { received_at, decoded_payload, locations } = message.uplink_message;
     const decoded = positionIn(decoded_payload, options, speedUnit);
-    const isDecoded = decoded.latitude !== null || decoded.longitude !== null;
+    const said = [decoded.latitude, decoded.longitude].filter((coordinate) => coordinate !== null).length;
     const { details, ...place } = placeOf(locations["frm-payload"]);
     return [
       {
@@ -93,7 +93,8 @@ export const theThingsStack = defineAdapter({
         deviceId,
         fixTime: received_at === undefined ? message.received_at : isoTime.parse(received_at),
         ...decoded,
-        ...(isDecoded ? {} : place),
+        // Where the formatter says half a place, the stack's own reading of it is asked for the other.
+        ...(said === 2 || (said === 1 && place.noFix) ? {} : place),
         details,
       },
     ];
