@@ -5,7 +5,7 @@ import { Counter, Gauge, Histogram, type Registry } from "prom-client";
 import type { IntakeEvents } from "./intake.ts";
 import { createFloodGate } from "./log.ts";
 import type { Attempt, Outcome } from "./servicetitan/outcome.ts";
-import type { SpoolProblem } from "./spool.ts";
+import type { SpoolEvents } from "./spool.ts";
 
 /** One POST, told in one line: everything somebody asking about a batch wants to know. */
 export interface AttemptEvent {
@@ -53,7 +53,7 @@ export interface GateEvent {
 }
 
 /** `fixSeen` is not among them: it feeds the clock watch and is neither logged nor counted. */
-export interface Events extends Omit<IntakeEvents, "fixSeen"> {
+export interface Events extends Omit<IntakeEvents, "fixSeen">, SpoolEvents {
   started(event: {
     version: string;
     ports: Record<string, number>;
@@ -72,20 +72,15 @@ export interface Events extends Omit<IntakeEvents, "fixSeen"> {
   confirmationEnded(event: { source: string; host: string; ok: boolean; detail: string }): void;
   keepTook(tookMs: number): void;
 
-  /** Redis is away, and messages are set aside on the local disk. */
-  spoolOpened(event: { dir: string }): void;
-  spoolReplayed(event: { messages: number; tornBytes: number }): void;
-  spoolProblem(event: { what: SpoolProblem; error?: unknown }): void;
+  brokerConnected(event: { broker: string; sessionPresent: boolean }): void;
+  brokerDisconnected(event: { broker: string; reason: string; error?: unknown }): void;
+  /** The broker is there and says no: to the login, or to a subscription. */
+  brokerRefused(event: { broker: string; reason: string }): void;
   /**
    * MQTT messages that nobody sends again (QoS 0) and that could not be stored until we left. `undecided` were with Redis,
    * or behind one that was, and may have been stored.
    */
   messagesGivenUp(event: { broker: string; messages: number; undecided: number }): void;
-
-  brokerConnected(event: { broker: string; sessionPresent: boolean }): void;
-  brokerDisconnected(event: { broker: string; reason: string; error?: unknown }): void;
-  /** The broker is there and says no: to the login, or to a subscription. */
-  brokerRefused(event: { broker: string; reason: string }): void;
   /** The embedded broker says no to a device: to its login, its topic, or a subscription. */
   deviceRefused(event: { client: string; reason: string }): void;
 
@@ -170,6 +165,9 @@ export function createEvents({ logger, registry }: { logger: Logger; registry: R
     ANSWER_BUCKETS_S,
     [],
   );
+  const spoolProblems = counter("waypost_spool_problems_total", "What went wrong on the local disk.", [
+    "what",
+  ]);
   const cuts = counter("waypost_batches_cut_total", "Batches cut.", ["destination"]);
   const batchPings = histogram(
     "waypost_batch_pings",
@@ -265,9 +263,9 @@ export function createEvents({ logger, registry }: { logger: Logger; registry: R
         "warn",
         "brokerDisconnected",
         event.broker,
-    messagesGivenUp: (event) => tell("error", "messagesGivenUp", event),
         error === undefined ? event : { ...event, err: error },
       ),
+    messagesGivenUp: (event) => tell("error", "messagesGivenUp", event),
     brokerRefused: (event) => tellSometimes("error", "brokerRefused", event.broker, event),
     deviceRefused: ({ client, reason }) =>
       tellSometimes("warn", "deviceRefused", "", { client: client.slice(0, MAX_STRANGER_CHARS), reason }),
@@ -299,10 +297,19 @@ export function createEvents({ logger, registry }: { logger: Logger; registry: R
         problem,
         error === undefined ? { problem } : { problem, err: error },
       ),
+    spoolAwaited: (event) => tell("warn", "spoolAwaited", event),
     spoolOpened: (event) => tell("warn", "spoolOpened", event),
     spoolReplayed: (event) => tell("info", "spoolReplayed", event),
-    spoolProblem: ({ what, error }) =>
-      tellSometimes("error", "spoolProblem", what, error === undefined ? { what } : { what, err: error }),
+    spoolProblem({ error, ...event }) {
+      const { what } = event;
+      spoolProblems.inc({ what });
+      tellSometimes(
+        what === "damaged" ? "warn" : "error",
+        "spoolProblem",
+        what,
+        error === undefined ? event : { ...event, err: error },
+      );
+    },
     redisRecovered: (event) => tell("info", "redisRecovered", event),
 
     batchCut(event) {

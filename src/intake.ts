@@ -152,12 +152,14 @@ export function createIntake({ keep, events }: { keep: Keep; events: IntakeEvent
     try {
       return await take(source, message);
     } catch (error) {
-      if (error instanceof CannotKeep) {
-        events.messageUnkept({ source: source.name, reason: error.reason, error });
-        return { kind: "unkept", reason: error.reason, retryAfterS: error.retryAfterS };
-      }
-      return await setAside(source, message, error);
+      return error instanceof CannotKeep ? unkept(source, error) : await setAside(source, message, error);
     }
+  }
+
+  function unkept(source: Source, error: CannotKeep): IntakeResult {
+    const { reason, retryAfterS } = error;
+    events.messageUnkept({ source: source.name, reason, error });
+    return { kind: "unkept", reason, retryAfterS };
   }
 
   async function take(source: Source, message: Message): Promise<IntakeResult> {
@@ -221,6 +223,7 @@ export function createIntake({ keep, events }: { keep: Keep; events: IntakeEvent
   async function setAside(source: Source, message: Message, error: unknown): Promise<IntakeResult> {
     const requestId = randomUUID();
     let quarantined = true;
+    let refusal: unknown;
     try {
       const problems = [error instanceof Error ? error.message : String(error)];
       await keep.keep({
@@ -231,10 +234,13 @@ export function createIntake({ keep, events }: { keep: Keep; events: IntakeEvent
         message: withoutProof(message, source.credentials),
         problems,
       });
-    } catch {
+    } catch (reason) {
       quarantined = false;
+      refusal = reason;
     }
     events.intakeFailed({ source: source.name, requestId, error, quarantined });
+    // Only for now: it goes to quarantine when its sender, or the spool, comes with it again.
+    if (refusal instanceof CannotKeep) return unkept(source, refusal);
     return { kind: "failed", requestId, quarantined };
   }
 
@@ -274,13 +280,13 @@ function judge(
     maxAgeMs: source.maxAgeMs,
     maxAheadMs: MAX_AHEAD_MS,
     retained: message.retained,
+    resent: message.resent,
     maxAccuracyM: source.maxAccuracyM,
   };
   const readings: Reading[] = [];
   const named: Rejection[] = [];
   // Made when first needed: most messages have neither, and this is the hottest path of all.
   let rejections: Map<RejectionReason, number> | undefined;
-    resent: message.resent,
   let defects: Map<FieldDefect, number> | undefined;
   for (const candidate of candidates) {
     const { deviceId, fixTime } = candidate;

@@ -42,7 +42,7 @@ const PARTS: Record<string, Part> = {
   // It implements what intake declares.
   queue: { files: ["queue/"], from: ["servicetitan", "reading", "events", "status"], typesFrom: ["intake"] },
   // On the way of webhooks only, between them and intake; replayed without a new proof.
-  spool: { files: ["spool.ts", "spool-file.ts"], from: ["intake", "adapters"] },
+  spool: { files: ["spool.ts", "spool/"], from: ["intake", "adapters"] },
   redrive: { files: ["redrive.ts"], from: ["decode"], typesFrom: ["intake", "queue"] },
   mapping: { files: ["mapping.ts", "mapping-file.ts"], from: ["events"], typesFrom: ["servicetitan"] },
   ops: {

@@ -20,6 +20,7 @@ import type { PollReason } from "../src/poll.ts";
 import type { DeadLetterReason } from "../src/queue/settlement.ts";
 import { FIELD_DEFECTS, REJECTION_REASONS } from "../src/reading.ts";
 import type { BlockedReason, UnavailableReason } from "../src/servicetitan/outcome.ts";
+import { SPOOL_PROBLEMS } from "../src/spool.ts";
 import { ACCOUNTING_TERMS } from "../src/status.ts";
 import { healthy } from "./ops/sample.ts";
 
@@ -117,6 +118,7 @@ describe("closed lists", () => {
     ["dead letter", Object.keys(deadLetters)],
     ["passes by itself", [...Object.keys(passing), "throttled", "http_408", "http_5xx"]],
     ["needs a person", [...Object.keys(blocking), "http_…"]],
+    ["spool problem", SPOOL_PROBLEMS],
     ["not asked with success", [...Object.keys(asking), "http_408", "http_5xx"]],
     ["term", ACCOUNTING_TERMS],
   ])("%s: each is explained in one line", (heading, reasons) => {

@@ -1,22 +1,13 @@
-import {
-  appendFileSync,
-  mkdtempSync,
-  readdirSync,
-  rmSync,
-  statSync,
-  truncateSync,
-  utimesSync,
-  writeFileSync,
-} from "node:fs";
-import { hostname, tmpdir } from "node:os";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
-import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { Message } from "../src/adapters/adapter.ts";
-import type { Intake, IntakeResult } from "../src/intake.ts";
+import { CannotKeep, type Intake, type IntakeResult } from "../src/intake.ts";
+import { readSpoolFile } from "../src/spool/file.ts";
 import { openSpool, type Spool } from "../src/spool.ts";
-import { encodeSpooled, openSpoolWriter, readSpoolFile } from "../src/spool-file.ts";
-import { plainSource } from "./parts/plain-vendor.ts";
+import { memoryKeep } from "./parts/memory-keep.ts";
+import { intakeOver, KEY, plainSource, pointText } from "./parts/plain-vendor.ts";
 import { until } from "./parts/wait.ts";
 
 let dir: string;
@@ -33,6 +24,18 @@ afterEach(async () => {
 const source = plainSource("vans");
 source.credentials = { secrets: ["secret-secret"] };
 const sources = new Map([["vans", source]]);
+
+function sourceCalled(name: string) {
+  const other = { ...plainSource(name), credentials: { secrets: ["secret-secret"] } };
+  sources.set(name, other);
+  return other;
+}
+
+function onlyFile(): string {
+  const names = readdirSync(dir).filter((name) => name.endsWith(".spool"));
+  expect(names).toHaveLength(1);
+  return join(dir, names[0] ?? "");
+}
 
 function messageOf(text: string, more: Partial<Message> = {}): Message {
   return {
@@ -71,6 +74,7 @@ async function spoolOn(intake: Intake, maxBytes = 1_000_000, isBack = () => true
     sources,
     isStorageBack: async () => isBack(),
     events: {
+      spoolAwaited: (event) => void told.push({ name: "awaited", event }),
       spoolOpened: (event) => void told.push({ name: "opened", event }),
       spoolReplayed: (event) => void told.push({ name: "replayed", event }),
       spoolProblem: (event) => void told.push({ name: "problem", event }),
@@ -111,8 +115,9 @@ describe("a spool", () => {
     const { spool } = await spoolOn(intake);
     await spool.intake.accept(source, messageOf("a", { receivedAt: 1_795_000_000_000 }));
     const [file = ""] = readdirSync(dir).filter((name) => name.endsWith(".spool"));
-    const { messages } = await readSpoolFile(join(dir, file));
-    expect(JSON.stringify(messages)).not.toContain("secret-secret");
+    const { records } = await readSpoolFile(join(dir, file));
+    expect(records).toHaveLength(1);
+    expect(JSON.stringify(records)).not.toContain("secret-secret");
     state.away = false;
     await until(() => state.taken.length === 1, { what: "the message" });
     expect(state.taken[0]?.message).toMatchObject({
@@ -165,26 +170,6 @@ describe("a spool", () => {
     expect(await other.spool.intake.accept(source, messageOf("a"))).toMatchObject({ reason: "buffer_full" });
   });
 
-  test("is used by one process at a time", async () => {
-    const { intake } = storage();
-    // The parent of this process lives as long as it does.
-    writeFileSync(join(dir, "lock"), `${hostname()} ${process.ppid}`);
-    await expect(spoolOn(intake)).rejects.toThrow(/in use by another process/);
-    writeFileSync(join(dir, "lock"), "another-host 1");
-    await expect(spoolOn(intake)).rejects.toThrow(/in use by another process/);
-  });
-
-  test.each(["", "0", `${hostname()} 999999999`, `${hostname()} ${process.pid}`])(
-    "is not kept from starting by a lock that nobody holds: %j",
-    async (text) => {
-      writeFileSync(join(dir, "lock"), text);
-      const old = new Date(Date.now() - 60_000);
-      utimesSync(join(dir, "lock"), old, old);
-      const { spool } = await spoolOn(storage().intake);
-      expect(spool.state().messages).toBe(0);
-    },
-  );
-
   test("goes on where it stopped when something cannot be taken, and offers nothing twice", async () => {
     const { state, intake } = storage();
     const { spool } = await spoolOn(intake);
@@ -215,8 +200,8 @@ describe("a spool", () => {
     state.away = false;
     await until(() => state.taken.length === 1, { what: "the other source's message" });
     expect(told).toContainEqual({ name: "problem", event: expect.objectContaining({ what: "no_source" }) });
-    const { messages } = await readSpoolFile(join(dir, "orphans.kept"));
-    expect(messages).toMatchObject([{ source: "gone" }]);
+    const { records } = await readSpoolFile(join(dir, "orphans.kept"));
+    expect(records).toMatchObject([{ source: "gone" }]);
   });
 
   test("keeps the file of a message that nobody could store, quarantine included", async () => {
@@ -234,6 +219,147 @@ describe("a spool", () => {
     await until(() => state.taken.length === 1, { what: "the message" });
   });
 
+  test("one source that cannot go on keeps no other waiting, and stays in order itself", async () => {
+    const { state, intake } = storage();
+    const { spool } = await spoolOn(intake);
+    const trucks = sourceCalled("trucks");
+    for (let i = 0; i < 50; i++) {
+      await spool.intake.accept(trucks, messageOf(`truck ${i}`));
+      await spool.intake.accept(source, messageOf(`van ${i}`));
+    }
+    const { acceptProven } = intake;
+    let isFull = true;
+    intake.acceptProven = async (from, message) =>
+      isFull && from === trucks
+        ? { kind: "unkept", reason: "buffer_full", retryAfterS: 30 }
+        : acceptProven(from, message);
+    state.away = false;
+    await until(() => state.taken.length === 50, { what: "the other source's messages" });
+    expect(state.taken.map(({ text }) => text)).toEqual(Array.from({ length: 50 }, (_, i) => `van ${i}`));
+    await until(() => spool.state().messages === 50, { what: "the stuck ones alone to stay" });
+    const bytes = spool.state().bytes;
+
+    // What comes of another outage meanwhile is not held up by them either, nor overtakes them.
+    state.away = true;
+    await spool.intake.accept(trucks, messageOf("truck 50"));
+    await spool.intake.accept(source, messageOf("van 50"));
+    state.away = false;
+    await until(() => state.taken.length === 51, { what: "the other source's next message" });
+    // They hold no room but their own.
+    await until(() => spool.state().messages === 51 && spool.state().bytes < bytes + 1000, {
+      what: "what is replayed to leave the disk",
+    });
+    isFull = false;
+    await until(() => spool.state().messages === 0, { what: "the spool to empty" });
+    const { length } = state.taken;
+    expect(length).toBe(102);
+    expect(state.taken.slice(51).map(({ text }) => text)).toEqual(
+      Array.from({ length: 51 }, (_, i) => `truck ${i}`),
+    );
+    expect(spool.state()).toMatchObject({ bytes: 0, replayed: 102 });
+  });
+
+  test("goes on in another process where this one was ended", async () => {
+    const { state, intake } = storage();
+    const first = await spoolOn(intake);
+    for (let i = 0; i < 20; i++) await first.spool.intake.accept(source, messageOf(`message ${i}`));
+    const { acceptProven } = intake;
+    let ending: Promise<void> | undefined;
+    intake.acceptProven = async (from, message) => {
+      // In the middle of the file, and of a message.
+      if (state.taken.length === 10) ending ??= first.spool.close();
+      return acceptProven(from, message);
+    };
+    state.away = false;
+    await until(() => ending !== undefined, { what: "the end of the first" });
+    await ending;
+    open = [];
+    const taken = state.taken.length;
+    expect(taken).toBeLessThan(20);
+    const { spool } = await spoolOn(intake);
+    expect(spool.state().messages).toBe(20 - taken);
+    await until(() => spool.state().messages === 0, { what: "the spool to empty" });
+    expect(state.taken.map(({ text }) => text)).toEqual(Array.from({ length: 20 }, (_, i) => `message ${i}`));
+  });
+
+  test("a damaged record costs itself alone, and is kept", async () => {
+    const first = storage();
+    const before = await spoolOn(first.intake);
+    for (const text of ["aaaa", "bbbb", "cccc"]) await before.spool.intake.accept(source, messageOf(text));
+    await before.spool.close();
+    open = [];
+    const path = onlyFile();
+    const bytes = readFileSync(path);
+    const at = bytes.indexOf("bbbb");
+    bytes.writeUInt8(bytes.readUInt8(at) ^ 4, at);
+    writeFileSync(path, bytes);
+
+    const second = storage();
+    second.state.away = false;
+    const { spool, told } = await spoolOn(second.intake);
+    await until(() => told.length === 2, { what: "word of the damage" });
+    expect(second.state.taken.map(({ text }) => text)).toEqual(["aaaa", "cccc"]);
+    const damaged = `${path}.damaged`;
+    expect(told[1]).toEqual({
+      name: "problem",
+      event: { what: "damaged", detail: expect.stringContaining(damaged) },
+    });
+    // It holds what could not be read and nothing else, and has its share of the room.
+    expect(readFileSync(damaged).includes("fbbb")).toBe(true);
+    expect(readFileSync(damaged).includes("aaaa")).toBe(false);
+    expect(spool.state()).toMatchObject({ messages: 0, bytes: readFileSync(damaged).length });
+    await spool.close();
+    open = [];
+    const third = await spoolOn(second.intake);
+    expect(third.spool.state().bytes).toBe(readFileSync(damaged).length);
+  });
+
+  test("a file that cannot be read stays, and keeps no other waiting", async () => {
+    const { state, intake } = storage();
+    mkdirSync(join(dir, "0000000001.spool"));
+    const { spool, told } = await spoolOn(intake);
+    await spool.intake.accept(source, messageOf("a"));
+    state.away = false;
+    await until(() => state.taken.length === 1, { what: "the message of the other file" });
+    expect(told).toContainEqual({ name: "problem", event: expect.objectContaining({ what: "read" }) });
+    expect(readdirSync(dir)).toContain("0000000001.spool");
+  });
+
+  test("a message that hits a bug of ours meanwhile is kept too, and quarantined when Redis is back", async () => {
+    const keep = memoryKeep();
+    const { intake, told } = intakeOver(keep);
+    let isAway = true;
+    keep.before = () => {
+      if (isAway) throw new CannotKeep("storage_unavailable", 5);
+    };
+    const { spool } = await spoolOn(intake, 1_000_000, () => !isAway);
+    const message = messageOf(pointText("bug", 0), { headers: { "x-key": KEY } });
+    const own = { ...source, credentials: { secrets: [KEY] } };
+    expect(await spool.intake.accept(own, message)).toEqual({ kind: "spooled" });
+    expect(told).toMatchObject([
+      { event: "intakeFailed", quarantined: false, error: { message: "a bug in decode" } },
+      { event: "messageUnkept", reason: "storage_unavailable" },
+    ]);
+    isAway = false;
+    await until(() => spool.state().messages === 0, { what: "the spool to empty" });
+    expect(keep.entries).toMatchObject([{ kind: "malformed", reason: "internal_error" }]);
+  });
+
+  test("a message whose proof could not be judged for a bug of ours is not kept", async () => {
+    const { intake } = intakeOver(memoryKeep());
+    const { spool } = await spoolOn(intake);
+    const proof = {
+      name: "broken",
+      needs: [],
+      prove: () => {
+        throw new Error("a bug in the proof");
+      },
+    };
+    const result = await spool.intake.accept({ ...source, proof }, messageOf("a"));
+    expect(result).toMatchObject({ kind: "failed", quarantined: false });
+    expect(spool.state().messages).toBe(0);
+  });
+
   test("messages that come together share a sync, and none is answered before it", async () => {
     const { intake } = storage();
     const { spool } = await spoolOn(intake);
@@ -246,7 +372,7 @@ describe("a spool", () => {
         .filter((name) => name.endsWith(".spool"))
         .map((name) => readSpoolFile(join(dir, name))),
     );
-    expect(onDisk.flatMap(({ messages }) => messages)).toHaveLength(500);
+    expect(onDisk.flatMap(({ records }) => records)).toHaveLength(500);
   });
 });
 
@@ -255,70 +381,4 @@ test("a handshake is not spooled: its sender waits for an answer of its own", as
   const { spool } = await spoolOn(intake);
   const question = messageOf(JSON.stringify({ challenge: "x" }));
   expect(await spool.intake.accept(source, question)).toMatchObject({ kind: "unkept" });
-});
-
-test("after a failed write nothing is written behind the torn record", async () => {
-  const path = join(dir, "0000000001.spool");
-  const writer = await openSpoolWriter(path);
-  await writer.append(encodeSpooled({ source: "vans", message: messageOf("a") }));
-  await writer.close();
-  await expect(writer.append(encodeSpooled({ source: "vans", message: messageOf("b") }))).rejects.toThrow();
-  expect(writer.isBroken()).toBe(true);
-  expect((await readSpoolFile(path)).messages).toHaveLength(1);
-});
-
-describe("a spool file", () => {
-  const path = () => join(dir, "0000000001.spool");
-
-  test("gives back any message as it was, bytes that are no text included", () => {
-    return fc.assert(
-      fc.asyncProperty(
-        fc.uint8Array({ maxLength: 2000 }),
-        fc.string({ unit: "binary" }),
-        async (body, text) => {
-          const message = messageOf("", { body, headers: { h: text }, query: {} });
-          writeFileSync(path(), encodeSpooled({ source: "vans", message }));
-          const { messages, tornBytes } = await readSpoolFile(path());
-          expect(tornBytes).toBe(0);
-          expect(messages).toEqual([{ source: "vans", message: { ...message, body: new Uint8Array(body) } }]);
-        },
-      ),
-      { numRuns: 100 },
-    );
-  });
-
-  test("cut anywhere, it gives back what is whole before the cut", async () => {
-    const records = ["a", "bb", "ccc"].map((text) =>
-      encodeSpooled({ source: "vans", message: messageOf(text) }),
-    );
-    const whole = Buffer.concat(records);
-    const ends = records.map((_, i) => records.slice(0, i + 1).reduce((sum, { length }) => sum + length, 0));
-    for (let cut = 0; cut <= whole.length; cut++) {
-      writeFileSync(path(), whole);
-      truncateSync(path(), cut);
-      const { messages, tornBytes } = await readSpoolFile(path());
-      const expected = ends.filter((end) => end <= cut).length;
-      expect(messages).toHaveLength(expected);
-      expect(tornBytes).toBe(cut - (ends[expected - 1] ?? 0));
-    }
-  });
-
-  test("a flipped bit ends what is believed", async () => {
-    const record = encodeSpooled({ source: "vans", message: messageOf("a") });
-    for (let at = 0; at < record.length; at++) {
-      const damaged = Buffer.from(record);
-      damaged.writeUInt8(damaged.readUInt8(at) ^ 1, at);
-      writeFileSync(path(), damaged);
-      expect((await readSpoolFile(path())).messages).toEqual([]);
-    }
-  });
-
-  test("garbage after the last record is told in bytes", async () => {
-    writeFileSync(path(), encodeSpooled({ source: "vans", message: messageOf("a") }));
-    appendFileSync(path(), Buffer.alloc(37, 255));
-    const { messages, tornBytes } = await readSpoolFile(path());
-    expect(messages).toHaveLength(1);
-    expect(tornBytes).toBe(37);
-    expect(statSync(path()).size).toBeGreaterThan(37);
-  });
 });

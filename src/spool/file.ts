@@ -1,0 +1,177 @@
+/** One file of the spool on the disk: begun, appended to, read, its records marked done, and shortened, each safe from a crash. */
+
+import { randomBytes } from "node:crypto";
+import { type FileHandle, open, readFile, rename, rm } from "node:fs/promises";
+import { basename, dirname } from "node:path";
+import { doneByte, recordsIn, type SpoolContents, type SpoolRecord } from "./record.ts";
+
+/** Its number, by which files are replayed in order, and its marker; 0.1.0 wrote none. */
+const NAME = /^(\d{10})(?:-([0-9a-f]{16}))?\.spool$/;
+export const MARKER_BYTES = 8;
+
+export function newSpoolName(number: number): string {
+  return `${String(number).padStart(10, "0")}-${randomBytes(MARKER_BYTES).toString("hex")}.spool`;
+}
+
+/** Null: no file of messages. */
+export function spoolNumberOf(name: string): number | null {
+  const [, digits] = NAME.exec(name) ?? [];
+  return digits === undefined ? null : Number(digits);
+}
+
+function markerOf(path: string): Buffer {
+  const [, , marker = ""] = NAME.exec(basename(path)) ?? [];
+  return Buffer.from(marker, "hex");
+}
+
+export async function readSpoolFile(path: string): Promise<SpoolContents> {
+  return recordsIn(await readFile(path), markerOf(path));
+}
+
+/** A name is as safe as what it names only when its directory is on the disk too. */
+export async function syncDirectory(path: string): Promise<void> {
+  const directory = await open(path, "r");
+  try {
+    await directory.sync();
+  } finally {
+    await directory.close();
+  }
+}
+
+export interface SpoolWriter {
+  /** Resolves when the record is on the disk, not merely written. */
+  append(record: Buffer): Promise<void>;
+  bytes(): number;
+  /** A write failed: every further one does, and a new file has to be begun. */
+  isBroken(): boolean;
+  close(): Promise<void>;
+}
+
+async function begin(path: string): Promise<FileHandle> {
+  const file = await open(path, "ax");
+  try {
+    await syncDirectory(dirname(path));
+    return file;
+  } catch (error) {
+    await file.close();
+    await rm(path, { force: true });
+    throw error;
+  }
+}
+
+/** Appends to a new file; those who come while it is being synced share the next sync. */
+export async function openSpoolWriter(path: string): Promise<SpoolWriter> {
+  const marker = markerOf(path);
+  const file = await begin(path);
+  let written = 0;
+  let pending: { record: Buffer; settle(error?: unknown): void }[] = [];
+  let flushing: Promise<void> | null = null;
+  let broken: Error | null = null;
+
+  async function flush(): Promise<void> {
+    while (pending.length > 0) {
+      const group = pending;
+      pending = [];
+      try {
+        if (broken !== null) throw broken;
+        const bytes = Buffer.concat(group.flatMap(({ record }) => [marker, record]));
+        await file.appendFile(bytes);
+        await file.datasync();
+        written += bytes.length;
+        for (const { settle } of group) settle();
+      } catch (error) {
+        // After a failed sync nobody can say what is on the disk: nothing may be written behind it.
+        broken ??= error instanceof Error ? error : new Error(String(error));
+        // None of it is answered with 200. If it stays nevertheless, it is read as a torn end, or replayed once more.
+        await file.truncate(written).catch(() => {});
+        for (const { settle } of group) settle(error);
+      }
+    }
+    flushing = null;
+  }
+
+  return {
+    append(record) {
+      return new Promise((resolve, reject) => {
+        pending.push({ record, settle: (error) => (error === undefined ? resolve() : reject(error)) });
+        flushing ??= flush();
+      });
+    },
+    bytes: () => written,
+    isBroken: () => broken !== null,
+    async close() {
+      await flushing;
+      await file.close();
+    },
+  };
+}
+
+/** How much a loss of power may undo: what these say is sent again. A kill of the process undoes none. */
+const MARKS_PER_SYNC = 100;
+
+export interface SpoolMarks {
+  markDone(record: SpoolRecord): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Marks records in their place, so that another process goes on behind them. */
+export async function openSpoolMarks(path: string): Promise<SpoolMarks> {
+  const marker = markerOf(path);
+  const file = await open(path, "r+");
+  let unsynced = 0;
+
+  async function sync(): Promise<void> {
+    if (unsynced === 0) return;
+    unsynced = 0;
+    await file.datasync();
+  }
+
+  return {
+    async markDone(record) {
+      const { byte, at } = doneByte(record, marker);
+      await file.write(Uint8Array.of(byte), 0, 1, at);
+      unsynced++;
+      if (unsynced >= MARKS_PER_SYNC) await sync();
+    },
+    async close() {
+      try {
+        await sync();
+      } finally {
+        await file.close();
+      }
+    },
+  };
+}
+
+/** Left behind by a crash, it is in nobody's way and removed at the next start. */
+export const UNFINISHED = ".unfinished";
+
+/** Writes a file anew without the records that are done; what cannot be read stays. Says how long it is now. */
+export async function dropDone(path: string, isDone: (record: SpoolRecord) => boolean): Promise<number> {
+  const bytes = await readFile(path);
+  const kept: Buffer[] = [];
+  let at = 0;
+  for (const record of recordsIn(bytes, markerOf(path)).records) {
+    if (!isDone(record)) continue;
+    kept.push(bytes.subarray(at, record.at));
+    at = record.end;
+  }
+  kept.push(bytes.subarray(at));
+  const shortened = Buffer.concat(kept);
+  const unfinished = `${path}${UNFINISHED}`;
+  try {
+    const file = await open(unfinished, "w");
+    try {
+      await file.writeFile(shortened);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    // The directory need not be synced: the file as it was before says the same.
+    await rename(unfinished, path);
+  } catch (error) {
+    await rm(unfinished, { force: true });
+    throw error;
+  }
+  return shortened.length;
+}

@@ -1,0 +1,113 @@
+/** The bytes of a spool file: records one after the other, each with its length and checksum, and how to read on behind a damaged one. */
+
+import { crc32 } from "node:zlib";
+import type { Message } from "../adapters/adapter.ts";
+
+/** A proven message as it was received, and of which source. */
+export interface SpooledMessage {
+  source: string;
+  message: Message;
+}
+
+export interface SpoolRecord extends SpooledMessage {
+  /** Where it begins and ends in its file. */
+  at: number;
+  end: number;
+  isDone: boolean;
+}
+
+export interface SpoolContents {
+  records: SpoolRecord[];
+  /** The file's end, where it was cut short: never answered with 200, because that waits for fsync. */
+  tornBytes: number;
+  /** What cannot be read and is no torn end: it may have been answered. */
+  damagedBytes: number;
+}
+
+/** State (4 bits) and length (28 bits) of what follows, then its CRC-32: the envelope's length, the envelope as JSON, the body. */
+const HEAD_BYTES = 8;
+/** 268 MB; `http.bodyLimitBytes` allows 64 MB. */
+const LENGTH_MASK = 0x0fff_ffff;
+/** All four bits: a single flipped one makes no message done, nor one that is done wait for more than a repetition. */
+const DONE = 0xf;
+
+/** What stands in a file behind its marker. */
+export function encodeSpooled({ source, message: { body, ...envelope } }: SpooledMessage): Buffer {
+  const text = Buffer.from(JSON.stringify({ source, ...envelope }));
+  const record = Buffer.alloc(HEAD_BYTES + 4 + text.length + body.length);
+  record.writeUInt32BE(record.length - HEAD_BYTES, 0);
+  record.writeUInt32BE(text.length, HEAD_BYTES);
+  text.copy(record, HEAD_BYTES + 4);
+  record.set(body, HEAD_BYTES + 4 + text.length);
+  record.writeUInt32BE(crc32(record.subarray(HEAD_BYTES)), 4);
+  return record;
+}
+
+/**
+ * `marker` stands before each record of a file and is random, so that the next record is found behind a damaged one
+ * whatever a sender put into its body. It is empty in files from before there were markers: there a damaged record is
+ * passed only if its length still leads to the next.
+ */
+export function recordsIn(bytes: Buffer, marker: Buffer): SpoolContents {
+  const records: SpoolRecord[] = [];
+  let damagedBytes = 0;
+  for (let at = 0; at < bytes.length; ) {
+    const record = recordAt(bytes, at, marker) ?? recordBehind(bytes, at, marker);
+    if (record === null) {
+      const rest = bytes.length - at;
+      return isCutShort(bytes, at, marker)
+        ? { records, tornBytes: rest, damagedBytes }
+        : { records, tornBytes: 0, damagedBytes: damagedBytes + rest };
+    }
+    damagedBytes += record.at - at;
+    records.push(record);
+    at = record.end;
+  }
+  return { records, tornBytes: 0, damagedBytes };
+}
+
+/** The byte that says of a record that it is done, and its place in the file. */
+export function doneByte({ at, end }: SpoolRecord, marker: Buffer): { byte: number; at: number } {
+  const head = at + marker.length;
+  return { byte: (DONE << 4) | ((end - head - HEAD_BYTES) >>> 24), at: head };
+}
+
+function recordAt(bytes: Buffer, at: number, marker: Buffer): SpoolRecord | null {
+  const head = at + marker.length;
+  const start = head + HEAD_BYTES;
+  if (start > bytes.length || !bytes.subarray(at, head).equals(marker)) return null;
+  const stateAndLength = bytes.readUInt32BE(head);
+  const end = start + (stateAndLength & LENGTH_MASK);
+  const content = bytes.subarray(start, end);
+  if (end > bytes.length || content.length < 4 || crc32(content) !== bytes.readUInt32BE(head + 4))
+    return null;
+  const bodyAt = 4 + content.readUInt32BE(0);
+  const { source, ...envelope }: { source: string } & Omit<Message, "body"> = JSON.parse(
+    content.subarray(4, bodyAt).toString(),
+  );
+  // A copy: one message that waits would keep the whole file in memory.
+  const message = { ...envelope, body: new Uint8Array(content.subarray(bodyAt)) };
+  return { at, end, isDone: stateAndLength >>> 28 === DONE, source, message };
+}
+
+/** The first whole record behind the damaged one that begins at `at`. */
+function recordBehind(bytes: Buffer, at: number, marker: Buffer): SpoolRecord | null {
+  if (marker.length === 0) {
+    if (at + HEAD_BYTES > bytes.length) return null;
+    return recordAt(bytes, at + HEAD_BYTES + (bytes.readUInt32BE(at) & LENGTH_MASK), marker);
+  }
+  for (let next = bytes.indexOf(marker, at + 1); next !== -1; next = bytes.indexOf(marker, next + 1)) {
+    const record = recordAt(bytes, next, marker);
+    if (record !== null) return record;
+  }
+  return null;
+}
+
+/** A write that did not get to its end: right as far as it goes, and its length leads beyond the file. */
+function isCutShort(bytes: Buffer, at: number, marker: Buffer): boolean {
+  const head = at + marker.length;
+  const begun = bytes.subarray(at, head);
+  if (!begun.equals(marker.subarray(0, begun.length))) return false;
+  const start = head + HEAD_BYTES;
+  return start > bytes.length || start + (bytes.readUInt32BE(head) & LENGTH_MASK) > bytes.length;
+}

@@ -1,0 +1,154 @@
+/** Takes what waits in the spool through intake: each source in order, none behind another, nothing twice. */
+
+import type { Intake, Source } from "../intake.ts";
+import type { SpoolEvents } from "../spool.ts";
+import type { SpoolDirectory, SpoolFile } from "./directory.ts";
+import { openSpoolMarks, readSpoolFile } from "./file.ts";
+import type { SpoolRecord } from "./record.ts";
+
+export interface SpoolReplay {
+  /** Since the start of this process. */
+  replayed(): number;
+  /** Ends after the message under way. */
+  stop(): Promise<void>;
+}
+
+const EVERY_MS = 1000;
+/** A source whose buffer is full is tried again after this; for each try a file is read. */
+const STUCK_MS = 2000;
+
+/** `stuck`: this source cannot go on now. `away`: none can. */
+type Fate = "done" | "stuck" | "away";
+
+export function startReplay(options: {
+  directory: SpoolDirectory;
+  intake: Intake;
+  sources: ReadonlyMap<string, Source>;
+  isStorageBack(): Promise<boolean>;
+  /** Asked before every message. */
+  isOurs(): Promise<boolean>;
+  events: Pick<SpoolEvents, "spoolReplayed" | "spoolProblem">;
+}): SpoolReplay {
+  const { directory, intake, sources, isStorageBack, isOurs, events } = options;
+  const stuckUntil = new Map<string, number>();
+  let replayed = 0;
+  let isStopped = false;
+  let timer = setTimeout(() => void next(), EVERY_MS);
+  let underWay: Promise<void> = Promise.resolve();
+
+  async function next(): Promise<void> {
+    underWay = replayAll();
+    await underWay;
+    if (!isStopped) timer = setTimeout(() => void next(), EVERY_MS);
+  }
+
+  async function replayAll(): Promise<void> {
+    if (directory.files().length === 0 || !(await isStorageBack())) return;
+    const now = performance.now();
+    // For the whole round: a source that goes on in its third file while its first waits would be out of order.
+    const stuck = new Set([...stuckUntil].filter(([, until]) => until > now).map(([source]) => source));
+    for (const file of [...directory.files()]) {
+      if (isStopped || !(await isOurs())) return;
+      if (isWaitingFor(file, stuck)) continue;
+      try {
+        if ((await replayFile(file, stuck)) === "away") return;
+      } catch (error) {
+        // What cannot be read now keeps nobody else waiting.
+        events.spoolProblem({ what: "read", detail: `${file.path} stays and is tried again.`, error });
+      }
+    }
+  }
+
+  async function replayFile(file: SpoolFile, stuck: Set<string>): Promise<"through" | "away"> {
+    await directory.finish(file);
+    const { records, tornBytes, damagedBytes } = await readSpoolFile(file.path);
+    const marks = await openSpoolMarks(file.path);
+    const waiting: SpoolRecord[] = [];
+    let messages = 0;
+    let isAway = false;
+    try {
+      for (const record of records) {
+        if (record.isDone || file.unmarked.has(record.at)) continue;
+        const { source } = record;
+        isAway ||= isStopped || !(await isOurs());
+        const fate = isAway ? "away" : stuck.has(source) ? "stuck" : await take(record);
+        if (fate === "done") {
+          messages++;
+          replayed++;
+          await marks.markDone(record).catch((error: unknown) => {
+            file.unmarked.add(record.at);
+            events.spoolProblem({
+              what: "write",
+              detail: `${file.path}: what is done is not marked.`,
+              error,
+            });
+          });
+          continue;
+        }
+        waiting.push(record);
+        isAway ||= fate === "away";
+        if (fate === "stuck" && !stuck.has(source)) {
+          stuck.add(source);
+          stuckUntil.set(source, performance.now() + STUCK_MS);
+        }
+      }
+    } finally {
+      await marks.close();
+    }
+    if (waiting.length > 0) await directory.nowWaiting(file, waiting);
+    else await end(file, { messages, tornBytes, damagedBytes });
+    return isAway ? "away" : "through";
+  }
+
+  async function end(
+    file: SpoolFile,
+    { messages, tornBytes, damagedBytes }: { messages: number; tornBytes: number; damagedBytes: number },
+  ): Promise<void> {
+    events.spoolReplayed({ messages, tornBytes });
+    if (damagedBytes === 0) return directory.remove(file);
+    const kept = await directory.keepDamaged(file);
+    events.spoolProblem({
+      what: "damaged",
+      detail: `${damagedBytes} bytes of ${file.path} cannot be read; all else in it is replayed. They are in ${kept}, which counts towards spool.maxBytes: check the disk, and remove the file when nobody wants to look into it any more.`,
+    });
+  }
+
+  async function take(record: SpoolRecord): Promise<Fate> {
+    const source = sources.get(record.source);
+    if (!source) return putAside(record);
+    const result = await intake.acceptProven(source, record.message);
+    if (result.kind === "unkept" && result.reason === "storage_unavailable") {
+      // Where Redis answers, it is this message it does not take, and others need not wait for it.
+      return (await isStorageBack()) ? "stuck" : "away";
+    }
+    const isLeft = result.kind === "unkept" || (result.kind === "failed" && !result.quarantined);
+    return isLeft ? "stuck" : "done";
+  }
+
+  async function putAside({ source, message }: SpoolRecord): Promise<Fate> {
+    try {
+      const kept = await directory.keepOrphan({ source, message });
+      events.spoolProblem({
+        what: "no_source",
+        detail: `Source "${source}" is not configured; its message is in ${kept}. Configure it and, while the gateway is stopped, rename the file to 0000000000.spool; or remove the file.`,
+      });
+      return "done";
+    } catch (error) {
+      events.spoolProblem({ what: "write", error });
+      return "stuck";
+    }
+  }
+
+  return {
+    replayed: () => replayed,
+    async stop() {
+      isStopped = true;
+      clearTimeout(timer);
+      await underWay;
+    },
+  };
+}
+
+function isWaitingFor({ waiting }: SpoolFile, stuck: ReadonlySet<string>): boolean {
+  return waiting !== null && waiting.size > 0 && [...waiting.keys()].every((source) => stuck.has(source));
+}
