@@ -25,7 +25,8 @@ export const meshtastic = defineAdapter({
   format: ({ topic }) => (topic?.includes("/2/json/") === false ? "bytes" : "json"),
   speedUnit: "kph",
   ignore: otherThan("type", ["position"], (raw) => (raw instanceof Uint8Array ? "protobuf" : null)),
-  ignores: "every other `type` than `position`, and topics in protobuf; places blurred on purpose are rejected",
+  ignores:
+    "every other `type` than `position`, and topics in protobuf; places blurred on purpose are rejected",
   payload: z.object({
     type: z.literal("position"),
     from: number,
