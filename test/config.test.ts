@@ -52,6 +52,15 @@ const adapters: AdapterFacts[] = [
     speedUnit: "mph",
     pull: { hosts: /^api\.token\.example$/, needs: [], minIntervalMs: 5000 },
   },
+  {
+    vendor: "picky",
+    transports: ["mqtt"],
+    auth: [],
+    speedUnit: "none",
+    topics: ["place/+"],
+    options: z.strictObject({ topics: z.array(z.string()).default(["place/+"]) }).prefault({}),
+    topicsRead: (options) => z.object({ topics: z.array(z.string()) }).parse(options).topics,
+  },
   { vendor: "topicless", transports: ["mqtt"], auth: [], speedUnit: "none" },
 ];
 
@@ -232,7 +241,7 @@ describe("every problem at once, each with its place", () => {
       "http.body_limit_bytes": "is not a setting; did you mean bodyLimitBytes?",
       "sources.Bad": expect.stringContaining("must be lower-case letters, digits and dashes"),
       "sources.vans.vendor":
-        "is not a known vendor; known are simple, choosy, radio, asked, token, topicless",
+        "is not a known vendor; known are simple, choosy, radio, asked, token, picky, topicless",
       "sources.vans.destination": "names no destination of this configuration",
       "sources.trucks.auth": "is required: the source cannot prove its sender; simple offers shared-key",
       "destinations.acme.tenant": "must be the numeric tenant id, not the tenant's name",
@@ -494,6 +503,30 @@ describe("relations", () => {
         };
       },
       { "sources.vans.mqtt": /is not a way token sends/ },
+    ],
+    [
+      "topics that the options do not read",
+      (b) => {
+        b.mqtt = {
+          brokers,
+          listen: {
+            devices: [
+              { ...device, source: "walks" },
+              { ...device, username: "van-2", source: "walks", topics: ["place/%u", "other"] },
+            ],
+          },
+        };
+        const picky = { vendor: "picky", destination: "acme" };
+        b.sources.rides = { ...picky, mqtt: { broker: "hub", topics: ["place/7", "phones/+", "#"] } };
+        b.sources.drives = { ...picky, mqtt: { broker: "hub" }, options: { topics: ["a/+/b", "c/#"] } };
+        b.sources.walks = { ...picky, mqtt: { broker: "listen" } };
+      },
+      {
+        "sources.rides.mqtt.topics[1]":
+          "must meet what picky reads with these options (place/+), which phones/+ does not: give options.topic as well",
+        "sources.drives.mqtt.topics": /\(a\/\+\/b, c\/#\), which place\/\+ does not/,
+        "mqtt.listen.devices[0].topics": /which van-1\/# does not/,
+      },
     ],
     [
       "an unknown broker",
@@ -761,6 +794,10 @@ describe("relations", () => {
             destination: "other",
             mqtt: { broker: "listen" },
             speedUnit: "kph",
+          };
+          b.sources.picky = {
+            ...{ vendor: "picky", destination: "other", options: { topics: ["a/#", "b/+/c"] } },
+            mqtt: { broker: "hub", topics: ["$share/group/a", "a/b/c", "b/#", "+/x/c", "b/x/c"] },
           };
           b.sources.hub = { vendor: "radio", destination: "other", mqtt: { broker: "hub" } };
           b.mqtt = {

@@ -34,6 +34,7 @@ function preset({ unit, words, options, ...facts }: Preset): Adapter {
     auth: [],
     format: (message) => (words !== undefined && isWords(message) ? "text" : "json"),
     options: over(options),
+    topicsRead: ({ topics }) => topics,
     ignore: (raw, context) => {
       const other = context.options.ignored(raw, context);
       return other ?? (words !== undefined && typeof raw === "string" && WORDS.test(raw) ? words : null);
@@ -67,6 +68,26 @@ export const homeAssistant = preset({
     longitude: "longitude",
     timeFormat: "received",
     details: { accuracyM: "gps_accuracy", batteryPct: "battery_level" },
+  },
+});
+
+/** What firmware of one's own (ESP32, Espruino) usually sends; its unit of speed is whatever its author chose. */
+export const homeMade = preset({
+  vendor: "home-made",
+  docs: "src/adapters/README.md#formats-that-are-options",
+  evidence: "seen in code",
+  topics: ["trackers/+"],
+  speedUnit: "required",
+  ignores: "other topics",
+  options: {
+    topic: "trackers/+",
+    deviceId: { topicLevel: 2 },
+    latitude: "lat",
+    longitude: "lon || lng",
+    speed: "speed",
+    heading: "course",
+    timeFormat: "received",
+    details: { altitudeM: "alt" },
   },
 });
 

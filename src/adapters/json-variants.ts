@@ -6,7 +6,10 @@ import { path } from "./expression.ts";
 import { isRecord } from "./fields.ts";
 import { paths } from "./json-paths.ts";
 
-const filter = z.string().min(1).transform(matcher);
+const filter = z
+  .string()
+  .min(1)
+  .transform((text) => ({ text, matches: matcher(text) }));
 
 /** What a message must be for a set of paths to be used. */
 const condition = z.object({
@@ -60,10 +63,13 @@ function optionsOf(variants: readonly Variant[]) {
   const fitting = (raw: unknown, { topic }: DecodeContext) =>
     variants.find(
       (variant) =>
-        (variant.topic?.some((matches) => matches(topic)) ?? true) &&
+        (variant.topic?.some(({ matches }) => matches(topic)) ?? true) &&
         (variant.when === undefined || isTruthy(variant.when(raw))),
     );
   return {
+    topics: variants.every(({ topic }) => topic)
+      ? variants.flatMap(({ topic = [] }) => topic.map(({ text }) => text))
+      : null,
     readsSpeed: variants.some(({ readsSpeed }) => readsSpeed),
     ignored: (raw: unknown, context: DecodeContext): string | null => {
       const variant = fitting(raw, context);

@@ -27,6 +27,8 @@ export interface AdapterFacts {
   /** How long the vendor waits for an answer. */
   deadlineMs?: number;
   options?: z.ZodType;
+  /** Topic filters outside of which a source with these options ignores every message; null: none. */
+  topicsRead?: (options: unknown) => readonly string[] | null;
   /** What the adapter has against a source's settings, each as `setting: problem`; gets the options as parsed. */
   settingProblems?: (settings: { speedUnit: SourceConfig["speedUnit"]; options: unknown }) => string[];
 }
@@ -195,11 +197,52 @@ function checkWebhookSource(
   }
 }
 
+/** Messages of a topic that the options do not name would be ignored without end, and without a word. */
+function checkTopics(
+  at: SettingPath,
+  { broker, topics }: NonNullable<SourceConfig["mqtt"]>,
+  name: string,
+  { listen }: Parts,
+  read: readonly string[],
+  { vendor, topics: usual = [] }: AdapterFacts,
+  report: Report,
+): void {
+  const isRead = (filter: string) => read.some((one) => overlap(levelsOf(one), levelsOf(filter)));
+  const problem = (filter: string) =>
+    `must meet what ${vendor} reads with these options (${listed(read)}), which ${filter} does not: give options.topic as well`;
+  if (broker === EMBEDDED) {
+    for (const [index, device] of (listen?.devices ?? []).entries()) {
+      if (device.source !== name) continue;
+      const filters = device.topics.map((filter) => filter.replaceAll("%u", device.username));
+      if (!filters.some(isRead)) {
+        report(["mqtt", "listen", "devices", index, "topics"], problem(listed(filters)));
+      }
+    }
+  } else if (topics) {
+    for (const [index, filter] of topics.entries()) {
+      if (!isRead(filter)) report([...at, "mqtt", "topics", index], problem(filter));
+    }
+  } else if (!usual.some(isRead)) report([...at, "mqtt", "topics"], problem(listed(usual)));
+}
+
+/** Without the name of a shared subscription. */
+function levelsOf(filter: string): string[] {
+  return filter.replace(/^\$share\/[^/]+\//, "").split("/");
+}
+
+/** Whether some topic fits both filters. */
+function overlap([one, ...rest]: readonly string[], [other, ...more]: readonly string[]): boolean {
+  // Also where the other has ended: `a/#` takes `a` itself.
+  if (one === "#" || other === "#") return true;
+  if (one === undefined || other === undefined) return one === other;
+  return (one === other || one === "+" || other === "+") && overlap(rest, more);
+}
+
 /** The options of each source as its adapter's own schema gives them back. */
-export function parseOptions({ sources }: Parts, adapters: readonly AdapterFacts[]) {
+export function parseOptions(parts: Parts, adapters: readonly AdapterFacts[]) {
   const parsed = new Map<string, unknown>();
   const found: Finding[] = [];
-  for (const [name, { vendor, options, speedUnit }] of sources) {
+  for (const [name, { vendor, options, speedUnit, mqtt }] of parts.sources) {
     const at = ["sources", name];
     const adapter = adapters.find((candidate) => candidate.vendor === vendor);
     const schema = adapter?.options ?? z.unknown();
@@ -207,6 +250,18 @@ export function parseOptions({ sources }: Parts, adapters: readonly AdapterFacts
     for (const { path, message } of findings) found.push({ path: [...at, "options", ...path], message });
     if (findings.length > 0) continue;
     parsed.set(name, data);
+    const read = adapter?.topicsRead?.(data) ?? null;
+    if (mqtt && adapter && read) {
+      checkTopics(
+        at,
+        mqtt,
+        name,
+        parts,
+        read,
+        adapter,
+        (path, message) => void found.push({ path, message }),
+      );
+    }
     for (const problem of adapter?.settingProblems?.({ speedUnit, options: data }) ?? []) {
       const [setting = "", ...words] = problem.split(": ");
       found.push({ path: [...at, ...setting.split(".")], message: words.join(": ") });

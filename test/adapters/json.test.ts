@@ -6,7 +6,7 @@ import { parse } from "yaml";
 import { type Message, read } from "../../src/adapters/adapter.ts";
 import { findAdapter } from "../../src/adapters/index.ts";
 import { json } from "../../src/adapters/json.ts";
-import { homeAssistant, thingsboard, victron } from "../../src/adapters/json-presets.ts";
+import { homeAssistant, homeMade, thingsboard, victron } from "../../src/adapters/json-presets.ts";
 import { createAssembler } from "../../src/assembler.ts";
 import { examine } from "../../src/decode.ts";
 import type { SpeedUnit } from "../../src/reading.ts";
@@ -429,6 +429,32 @@ describe("formats under their own names", () => {
       moved(thingsboard, { latitude: "lat", longitude: "lng" }, { lat: 1, lng: 2 }, "v1/devices/me/telemetry")
         .readings,
     ).toMatchObject([{ latitude: 1, longitude: 2 }]);
+  });
+
+  it("may be told by a source what its own firmware means", () => {
+    const own = {
+      topic: "garage/trackers/+",
+      deviceId: { topicLevel: 3 },
+      noFixWhen: "!(sats > `0`)",
+    };
+    const fixes = [9, 0, null].map((sats) => {
+      const body = { lat: 1, lng: 2, sats };
+      return moved(homeMade, own, body, "garage/trackers/van-7").readings.map(({ deviceId }) => deviceId);
+    });
+    expect(fixes).toEqual([["van-7"], [], []]);
+  });
+
+  it("say outside of which topics they read nothing", () => {
+    const read = (adapter: typeof homeAssistant, options?: unknown) =>
+      adapter.topicsRead?.(adapter.options?.parse(options));
+    expect(read(homeAssistant)).toEqual(["location/+"]);
+    expect(read(homeAssistant, { topic: ["phones/+", "vans/#"] })).toEqual(["phones/+", "vans/#"]);
+    expect(read(homeAssistant, { topic: null })).toBeNull();
+    expect(read(victron)).toHaveLength(5);
+    expect([read(json), read(json, { deviceId: "i", coordinates: "c", timeFormat: "received" })]).toEqual([
+      null,
+      null,
+    ]);
   });
 
   it("refuse what is no option", () => {
