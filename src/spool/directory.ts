@@ -1,7 +1,7 @@
 /** The files of a spool: which there are, what waits in each, what they weigh together, and where each ends up. */
 
 import { mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import {
   dropDone,
   MARKER_BYTES,
@@ -55,7 +55,8 @@ const DAMAGED = ".damaged";
 export async function makeDirectory(dir: string): Promise<void> {
   const first = await mkdir(dir, { recursive: true });
   if (first === undefined) return;
-  for (let made = dir; made.length >= first.length; made = dirname(made)) await syncDirectory(dirname(made));
+  for (let made = resolve(dir); made.length >= resolve(first).length; made = dirname(made))
+    await syncDirectory(dirname(made));
 }
 
 /** `begun`: a message was set aside when none waited. */

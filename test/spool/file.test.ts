@@ -1,12 +1,22 @@
 /** What a crash, a full disk or a bad one does to a file of the spool. */
 
-import { appendFileSync, mkdtempSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
-import { readFile } from "node:fs/promises";
+import {
+  appendFileSync,
+  existsSync,
+  mkdtempSync,
+  readlinkSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
+import { type FileHandle, open, readFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import type { Message } from "../../src/adapters/adapter.ts";
+import { makeDirectory, openSpoolDirectory } from "../../src/spool/directory.ts";
 import {
   dropDone,
   newSpoolName,
@@ -21,6 +31,7 @@ beforeEach(() => {
   dir = mkdtempSync(join(tmpdir(), "waypost-spool-"));
 });
 afterEach(() => {
+  vi.restoreAllMocks();
   rmSync(dir, { recursive: true, force: true });
 });
 
@@ -67,6 +78,34 @@ test("after a failed write nothing is written behind the torn record", async () 
   expect(writer.isBroken()).toBe(true);
   expect((await readSpoolFile(path)).records).toHaveLength(1);
 });
+
+test.skipIf(!existsSync("/proc/self/fd"))(
+  "a message is on the disk when it is said to be, and so is every name that leads to it",
+  async () => {
+    const synced: string[] = [];
+    const handle = await open(dir);
+    const prototype: FileHandle = Object.getPrototypeOf(handle);
+    await handle.close();
+    for (const method of ["sync", "datasync"] as const) {
+      const really = prototype[method];
+      vi.spyOn(prototype, method).mockImplementation(function (this: FileHandle) {
+        synced.push(readlinkSync(`/proc/self/fd/${this.fd}`));
+        return really.call(this);
+      });
+    }
+    const nested = join(dir, "a", "b");
+    await makeDirectory(nested);
+    expect(synced.sort()).toEqual([dir, join(dir, "a")]);
+    synced.length = 0;
+    const directory = await openSpoolDirectory({ dir: nested, maxBytes: 1_000_000, begun: () => {} });
+    await directory.append({ source: "vans", message: messageOf("a") });
+    expect(synced).toEqual([nested, directory.files()[0]?.path]);
+    synced.length = 0;
+    await directory.append({ source: "vans", message: messageOf("b") });
+    expect(synced).toEqual([directory.files()[0]?.path]);
+    await directory.close();
+  },
+);
 
 describe("a spool file", () => {
   const path = () => join(dir, "0000000001.spool");
