@@ -1,5 +1,24 @@
 /** Holds the messages of one MQTT connection that are not yet acknowledged, and acknowledges them in order of arrival. */
 
+/**
+ * For acknowledgements that somebody else writes: call it on arrival, and what it gives back with the acknowledgement.
+ * Those that come early wait for the ones before them (MQTT-4.6.0-2 and -3).
+ */
+export function createLeaveOrder(): () => (leave: () => void) => void {
+  const waiting: { leave: (() => void) | null }[] = [];
+  return () => {
+    const own: (typeof waiting)[number] = { leave: null };
+    waiting.push(own);
+    return (leave) => {
+      own.leave = leave;
+      for (let first = waiting[0]; first?.leave; first = waiting[0]) {
+        waiting.shift();
+        first.leave();
+      }
+    };
+  };
+}
+
 export interface Arrival {
   topic: string;
   payload: Buffer;

@@ -7,8 +7,10 @@ import { setTimeout as pause } from "node:timers/promises";
 import { createServer as createTlsServer } from "node:tls";
 import { Aedes, type Client, type PublishPacket } from "aedes";
 import type { Message } from "./adapters/adapter.ts";
-import { createLoginCap, createStrangerCap } from "./broker-caps.ts";
+import { createLeaveOrder } from "./arrivals.ts";
+import { createLoginCap, createStrangerCap, createUnkept } from "./broker-caps.ts";
 import type { Events } from "./events.ts";
+import { createFirstArrivals } from "./first-arrivals.ts";
 import type { Intake, Source } from "./intake.ts";
 import { createFrameGuard } from "./mqtt-frames.ts";
 import { createOfferOrder, offer } from "./offer.ts";
@@ -23,7 +25,7 @@ export interface DeviceLogin {
   topics: readonly string[];
 }
 
-export type EmbeddedBrokerEvents = Pick<Events, "deviceRefused" | "failed">;
+export type EmbeddedBrokerEvents = Pick<Events, "deviceRefused" | "messagesGivenUp" | "failed">;
 
 export interface EmbeddedBrokerOptions {
   host: string;
@@ -31,7 +33,7 @@ export interface EmbeddedBrokerOptions {
   /** PEM texts. With `ca`, devices must show a certificate signed by it, beside their password. */
   tls?: { cert: string; key: string; ca?: string | undefined } | undefined;
   devices: readonly DeviceLogin[];
-  /** Un-kept messages, of all devices together, at which no socket is read any more. */
+  /** Un-kept messages of one source at which the sockets of its devices are not read any more. */
   maxUnkept: number;
   /** Of a message's payload; a larger one is counted, acknowledged and not read. */
   maximumPacketBytes: number;
@@ -50,7 +52,7 @@ interface Limits {
   loginWithinMs: number;
   /** Without any byte; for devices that ask for no keepalive. Others are cut off after 1.5 of theirs. */
   idleMs: number;
-  /** How long an unkept message is offered again before its connection is closed. */
+  /** How long an unkept message that its device can send again is offered before the connection is closed. */
   holdMs: number;
 }
 
@@ -74,14 +76,16 @@ const READ_LIMIT_FACTOR = 4;
 const STRANGER_LIMIT_BYTES = 4096;
 /** Finds peers that vanished without a word, where the device asked for no keepalive. */
 const TCP_KEEPALIVE_MS = 60_000;
+/** Messages whose first arrival is remembered, some 200 bytes each; a device comes again within seconds. */
+const MAX_FIRST_ARRIVALS = 10_000;
 /** MQTT 3.1.1 §3.2.2.3. */
 const BAD_USERNAME_OR_PASSWORD = 4;
 
 export interface EmbeddedBrokerState {
   connections: number;
   unkept: number;
-  /** Too much is unkept: no socket is read. */
-  paused: boolean;
+  /** Sources whose devices are not read, since too much of them is unkept. */
+  paused: number;
   messages: number;
   refusedLogins: number;
   refusedPublishes: number;
@@ -98,16 +102,19 @@ export async function startBroker(options: EmbeddedBrokerOptions): Promise<Embed
   const { maxUnkept, maximumPacketBytes, intake, events } = options;
   const limits = { ...LIMITS, ...options.limits };
   const devices = new Map(options.devices.map((login) => [login.username, deviceOf(login, options.sources)]));
-  const loggedIn = new WeakMap<object, Device>();
+  const loggedIn = new WeakMap<object, Session>();
   const strangers = createStrangerCap(limits.strangersPerAddress);
   const logins = createLoginCap<Client>(limits.connectionsPerLogin);
+  const unkept = createUnkept<Source>({ maxPerSource: maxUnkept, onRoom: readOn });
+  const firstArrivals = createFirstArrivals<string>(MAX_FIRST_ARRIVALS);
   const order = createOfferOrder();
   const sockets = new Set<Socket>();
   const unread = new Set<Socket>();
-  let paused = false;
+  const ended = new AbortController();
   let closing = false;
-  let ended = false;
-  let unkept = 0;
+  /** Of those with QoS 0, which nobody sends again. */
+  let lastChances = 0;
+  let givenUp = 0;
   let onIdle = (): void => {};
   const told = { messages: 0, refusedLogins: 0, refusedPublishes: 0 };
 
@@ -132,8 +139,9 @@ export async function startBroker(options: EmbeddedBrokerOptions): Promise<Embed
       }
       // A connection replaces another with the same client id; below its username it can replace nobody else's.
       client.id = `${device.username}/${client.id}`;
-      loggedIn.set(client, device);
-      loggedIn.set(client.conn, device);
+      const session = { device, acknowledgements: createLeaveOrder() };
+      loggedIn.set(client, session);
+      loggedIn.set(client.conn, session);
       admitLogin(client, device);
       done(null, true);
     },
@@ -144,13 +152,19 @@ export async function startBroker(options: EmbeddedBrokerOptions): Promise<Embed
     },
     // aedes acknowledges (PUBACK, PUBREC) right after this hook and before anything else: here is the place to keep.
     authorizePublish(client, packet, done) {
-      const device = client === null ? undefined : loggedIn.get(client);
-      if (client === null || device === undefined) {
+      const session = client === null ? undefined : loggedIn.get(client);
+      if (client === null || session === undefined) {
         done(new Error("not logged in"));
         return;
       }
       packet.retain = false;
-      void take(client, device, packet).then(done, (cause) => done(new Error("taking failed", { cause })));
+      const { device, acknowledgements } = session;
+      // An error ends the connection, and then there is nothing to acknowledge in any order.
+      const acknowledge = packet.qos === 0 ? (leave: () => void) => leave() : acknowledgements();
+      void take(client, device, packet).then(
+        (error) => (error ? done(error) : acknowledge(() => done(null))),
+        (cause) => done(new Error("taking failed", { cause })),
+      );
     },
   });
   // Its types leave this event out; without a listener it would end the process.
@@ -168,7 +182,7 @@ export async function startBroker(options: EmbeddedBrokerOptions): Promise<Embed
 
   /** Null when it may be acknowledged, else why the connection has to end. */
   async function take(client: Client, device: Device, packet: PublishPacket): Promise<Error | null> {
-    const { topic, payload, qos } = packet;
+    const { topic, payload, qos, dup, messageId } = packet;
     told.messages += 1;
     if (!device.mayPublish(topic)) {
       told.refusedPublishes += 1;
@@ -181,31 +195,48 @@ export async function startBroker(options: EmbeddedBrokerOptions): Promise<Embed
       intake.refuse(device.source, "too_large");
       return null;
     }
-    const receivedAt = Date.now();
-    const message: Message = { body, receivedAt, headers: {}, query: {}, topic, retained: false };
-    unkept += 1;
-    if (unkept >= maxUnkept) paused = true;
+    const { source } = device;
+    const isLastChance = qos === 0;
+    const now = Date.now();
+    const receivedAt = isLastChance
+      ? now
+      : firstArrivals.of(`${client.id} ${messageId}`, { topic, body, dup }, now);
+    const message: Message = {
+      ...{ body, receivedAt: receivedAt ?? now, headers: {}, query: {}, topic, retained: false },
+      ...(receivedAt === null ? { resent: true } : {}),
+    };
+    unkept.add(source, body.length);
+    if (isLastChance) lastChances += 1;
     const result = await offer({
-      intake,
-      source: device.source,
-      message,
-      // What came with QoS 0 nobody sends again: it is worth trying on without its device.
-      giveUp: () => ended || Date.now() - receivedAt > limits.holdMs || (client.closed && qos > 0),
+      ...{ intake, source, message, ended: ended.signal },
+      // What came with QoS 0 nobody sends again: it is worth trying on, and without its device.
+      giveUp: () =>
+        ended.signal.aborted || (!isLastChance && (client.closed || Date.now() - now > limits.holdMs)),
       onError: (error) => events.failed({ where: "embedded broker", error }),
+      onGivenUp() {
+        // With another QoS the device sends it again, and it counts then.
+        if (!isLastChance) return;
+        givenUp += 1;
+        intake.refuse(source, "given_up");
+      },
       inOrder: { order, key: `${client.id} ${topic}` },
     });
-    unkept -= 1;
-    // At half, or every message kept would wake every socket for one more.
-    if (unkept <= maxUnkept / 2 && !closing) readOn();
-    if (unkept === 0) onIdle();
+    unkept.remove(source, body.length);
+    if (isLastChance) lastChances -= 1;
+    if (unkept.count() === 0) onIdle();
     return result === null ? new Error("cannot be kept now") : null;
   }
 
+  function isHeld(socket: Socket): boolean {
+    return closing || unkept.isFull(loggedIn.get(socket)?.device.source);
+  }
+
   function readOn(): void {
-    paused = false;
-    const waiting = [...unread];
-    unread.clear();
-    for (const socket of waiting) socket.emit("readable");
+    for (const socket of [...unread]) {
+      if (isHeld(socket)) continue;
+      unread.delete(socket);
+      socket.emit("readable");
+    }
   }
 
   function accept(socket: Socket): void {
@@ -222,7 +253,7 @@ export async function startBroker(options: EmbeddedBrokerOptions): Promise<Embed
       loggedIn.has(socket) ? READ_LIMIT_FACTOR * maximumPacketBytes : STRANGER_LIMIT_BYTES;
     const fits = createFrameGuard(limitBytes);
     socket.read = (size) => {
-      if (paused || closing) {
+      if (isHeld(socket)) {
         unread.add(socket);
         return null;
       }
@@ -266,10 +297,13 @@ export async function startBroker(options: EmbeddedBrokerOptions): Promise<Embed
     const idle = new Promise<void>((resolve) => {
       onIdle = resolve;
     });
-    if (unkept > 0) await Promise.race([idle, pause(withinMs, undefined, { ref: false })]);
-    ended = true;
+    if (unkept.count() > 0) await Promise.race([idle, pause(withinMs, undefined, { ref: false })]);
+    ended.abort();
     // The last acknowledgements are written in this turn of the event loop, and closing would throw them away.
     await new Promise((resolve) => setImmediate(resolve));
+    if (givenUp + lastChances > 0) {
+      events.messagesGivenUp({ broker: "listen", messages: givenUp, undecided: lastChances });
+    }
     await new Promise<void>((resolve) => aedes.close(resolve));
     for (const socket of sockets) socket.destroy();
     await closed;
@@ -277,9 +311,14 @@ export async function startBroker(options: EmbeddedBrokerOptions): Promise<Embed
 
   return {
     port: (server.address() as AddressInfo).port,
-    state: () => ({ connections: sockets.size, unkept, paused, ...told }),
+    state: () => ({ connections: sockets.size, unkept: unkept.count(), paused: unkept.full(), ...told }),
     close,
   };
+}
+
+interface Session {
+  device: Device;
+  acknowledgements: ReturnType<typeof createLeaveOrder>;
 }
 
 interface Device {

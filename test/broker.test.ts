@@ -7,9 +7,11 @@ import mqtt, { type IClientOptions, MqttClient } from "mqtt";
 import mqttPacket, { type Packet } from "mqtt-packet";
 import { afterEach, expect, test } from "vitest";
 import { type EmbeddedBrokerEvents, type EmbeddedBrokerOptions, startBroker } from "../src/broker.ts";
+import { createUnkept } from "../src/broker-caps.ts";
 import { CannotKeep } from "../src/intake.ts";
 import { createFrameGuard } from "../src/mqtt-frames.ts";
 import { publishTo } from "../src/publisher.ts";
+import { AT_RECEIPT } from "../src/reading.ts";
 import { createAuthority, whyNotCertificates } from "./parts/certificates.ts";
 import { door, memoryKeep } from "./parts/memory-keep.ts";
 import { intakeOver, mqttSource, pointText } from "./parts/plain-vendor.ts";
@@ -32,6 +34,7 @@ async function start(changes: Partial<EmbeddedBrokerOptions> = {}) {
   const told: Record<string, unknown>[] = [];
   const events: EmbeddedBrokerEvents = {
     deviceRefused: (event) => void told.push({ event: "deviceRefused", ...event }),
+    messagesGivenUp: (event) => void told.push({ event: "messagesGivenUp", ...event }),
     failed: (event) => void told.push({ event: "failed", ...event }),
   };
   const broker = await startBroker({
@@ -231,18 +234,161 @@ test("sockets are not read while too much is unkept, and all of it arrives after
       return client.publishAsync(`van-${i + 1}/pos`, JSON.stringify(point), { qos: 1 });
     }),
   );
-  await until(() => broker.state().paused, { what: "the pause" });
+  await until(() => broker.state().paused === 1, { what: "the pause" });
   const held = keep.waiting();
   expect(held).toBeGreaterThanOrEqual(50);
   expect(held).toBeLessThan(150);
-  // A third device is not read either: its login waits.
-  const third = device("van-2", { clientId: "third" });
+  // Another connection of the source may log in, and is not read either.
+  const third = await device("van-2", { clientId: "third" });
+  const one = third.publishAsync("van-2/pos", pointText("third", 0), { qos: 1 });
+  // An answer to a connection made later: had the message been read, it would be at keep.
+  await device("van-2", { clientId: "fourth" });
   expect(keep.waiting()).toBe(held);
   slow.open();
-  await third;
-  await Promise.all(published);
-  expect(indexes(keep)).toHaveLength(2000);
-  expect(broker.state()).toMatchObject({ unkept: 0, paused: false });
+  await Promise.all([...published, one]);
+  expect(indexes(keep)).toHaveLength(2001);
+  expect(broker.state()).toMatchObject({ unkept: 0, paused: 0 });
+});
+
+test("a source whose messages cannot be kept delays no other", async () => {
+  const [van, truck] = ["van-1", "van-2"].map((username, i) => ({
+    username,
+    password: `secret of ${username}`,
+    source: i === 0 ? "full" : "other",
+    topics: ["%u/#"],
+  }));
+  if (!van || !truck) throw new Error("unreachable");
+  const sources = new Map(["full", "other"].map((name) => [name, mqttSource(name)]));
+  const { device, keep, broker } = await start({ devices: [van, truck], sources, maxUnkept: 50 });
+  keep.before = (entry) => {
+    if (entry.source === "full") throw new CannotKeep("buffer_full", 60);
+  };
+  const blocked = await device("van-1");
+  for (let i = 0; i < 500; i++) blocked.publish("van-1/pos", pointText("van-1", i), { qos: 1 });
+  await until(() => broker.state().paused === 1, { what: "the blocked device to wait" });
+  const free = await device("van-2");
+  for (let i = 0; i < 100; i++)
+    await free.publishAsync("van-2/pos", pointText("van-2", i), { qos: i % 2 ? 1 : 2 });
+  expect(indexes(keep)).toHaveLength(100);
+  expect(broker.state().paused).toBe(1);
+  keep.before = () => {};
+  await until(() => indexes(keep).length === 600, { what: "those of the blocked one" });
+  await until(() => broker.state().unkept === 0, { what: "all of it" });
+});
+
+test("acknowledgements leave in order of arrival, whichever was kept first", async () => {
+  const { device, keep } = await start();
+  const client = await device();
+  const acks: number[] = [];
+  client.on("packetreceive", ({ cmd, messageId }) => {
+    if (cmd === "puback") acks.push(messageId ?? 0);
+  });
+  const ids: number[] = [];
+  client.on("packetsend", (packet) => {
+    if (packet.cmd === "publish") ids.push(packet.messageId ?? 0);
+  });
+  // Under topics of their own, so that none waits to be kept in turn.
+  let refusals = 0;
+  keep.before = (entry) => {
+    const isFirst = entry.kind === "read" && entry.readings[0]?.deviceId === "0";
+    if (isFirst && refusals++ === 0) throw new CannotKeep("storage_unavailable", 1);
+  };
+  await Promise.all(
+    Array.from({ length: 6 }, (_, i) =>
+      client.publishAsync(`van-1/${i}`, pointText(String(i), i), { qos: 1 }),
+    ),
+  );
+  expect(indexes(keep)[5]).toBe(0);
+  expect(ids).toHaveLength(6);
+  expect(acks).toEqual(ids);
+});
+
+const alwaysOne = {
+  allocate: () => 1,
+  getLastAllocated: () => 1,
+  register: () => true,
+  deallocate: () => {},
+  clear: () => {},
+};
+
+test("what a device sends again is as old as it was; if nobody knows that, it is no position of now", async () => {
+  const timeless = mqttSource("fleet");
+  timeless.adapter = {
+    ...timeless.adapter,
+    decode: () => [
+      {
+        ...{ deviceId: "van", fixTime: AT_RECEIPT, latitude: 32.78, longitude: -96.8 },
+        ...{ speedMps: null, headingDeg: null, path: "" },
+      },
+    ],
+  };
+  const { keep, device } = await start({
+    sources: new Map([["fleet", timeless]]),
+    limits: { holdMs: 200 },
+  });
+  let offeredAt = 0;
+  keep.before = (entry) => {
+    offeredAt ||= entry.receivedAt;
+    throw new CannotKeep("storage_unavailable", 1);
+  };
+  // The library numbers its packets from a random one and sends none again with DUP; a device's own does.
+  const resender = { reconnectPeriod: 0, clientId: "van", messageIdProvider: alwaysOne };
+  const first = await device("van-1", resender);
+  const closed = closing(first);
+  first.publish("van-1/pos", pointText("van-1", 0), { qos: 1 });
+  await closed;
+  keep.before = () => {};
+  const second = await device("van-1", resender);
+  await second.publishAsync("van-1/pos", pointText("van-1", 0), { qos: 1, dup: true });
+  expect(keep.kept().map(({ fixTime }) => fixTime)).toEqual([offeredAt]);
+  await second.publishAsync("van-1/pos", pointText("van-1", 1), { qos: 1, dup: true });
+  expect(keep.kept()).toHaveLength(1);
+  expect(keep.entries.at(-1)).toMatchObject({ rejections: new Map([["resent_without_time", 1]]) });
+});
+
+test("QoS 0 is offered until it is kept; what is left at the end is counted", async () => {
+  const { device, keep, told, broker } = await start({ limits: { holdMs: 200 } });
+  const client = await device();
+  let refusals = 0;
+  keep.before = () => {
+    refusals += 1;
+    throw new CannotKeep("storage_unavailable", 1);
+  };
+  const startedAt = performance.now();
+  await client.publishAsync("van-1/a", pointText("van-1", 0), { qos: 0 });
+  await until(() => refusals > 3 && performance.now() - startedAt > 400, { what: "it to outlast the hold" });
+  expect(client.connected).toBe(true);
+  keep.before = () => {};
+  await until(() => indexes(keep).length === 1, { what: "it to be kept" });
+  keep.before = () => {
+    throw new CannotKeep("storage_unavailable", 1);
+  };
+  await client.publishAsync("van-1/a", pointText("van-1", 1), { qos: 0 });
+  await until(() => broker.state().unkept === 1, { what: "another" });
+  await broker.close(100);
+  expect(keep.refusals).toEqual([{ source: "fleet", reason: "given_up" }]);
+  expect(told).toEqual([{ event: "messagesGivenUp", broker: "listen", messages: 1, undecided: 0 }]);
+});
+
+test("memory has a bound beyond the sources' shares", () => {
+  let room = 0;
+  const unkept = createUnkept<string>({ maxPerSource: 10, onRoom: () => void room++ });
+  const names = Array.from({ length: 8 }, (_, i) => `source ${i}`);
+  for (const name of names) {
+    unkept.add(name, 15_000_000);
+    expect([unkept.isFull(name), unkept.isFull()]).toEqual([false, false]);
+    unkept.add(name, 1_000_000);
+    expect(unkept.isFull(name)).toBe(true);
+  }
+  expect(unkept.isFull("somebody else")).toBe(true);
+  for (const name of names) {
+    unkept.remove(name, 15_000_000);
+    expect(unkept.isFull(name)).toBe(unkept.isFull());
+  }
+  expect(unkept.isFull("somebody else")).toBe(false);
+  for (const name of names) unkept.remove(name, 1_000_000);
+  expect(unkept.count()).toBe(0);
+  expect(room).toBeGreaterThan(0);
 });
 
 test("who says nothing, or junk, is shown out; others are not disturbed", async () => {

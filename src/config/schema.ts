@@ -172,7 +172,7 @@ export const listenSchema = z.strictObject({
   host: text.default("0.0.0.0"),
   port: port.default(1883),
   tls: tls.optional(),
-  /** Un-kept messages at which sockets are no longer read. */
+  /** Un-kept messages of one source at which its devices' sockets are no longer read. */
   maxUnkept: z.int().min(1).default(1000),
   maximumPacketBytes: bytes.max(268_435_455).default(262_144),
   /** A device may publish under `topics` only; `%u` stands for its username. */
