@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import { parse } from "yaml";
 import { z } from "zod";
-import { adapters } from "../src/adapters/index.ts";
+import { adapters, findAdapter } from "../src/adapters/index.ts";
 import { settingsFromEnvironment, variableNames } from "../src/config/environment.ts";
 import { configSchema } from "../src/config/schema.ts";
 import { describeConfig, loadConfig } from "../src/config.ts";
@@ -46,6 +46,28 @@ describe("waypost.example.yaml", () => {
       const fallback = defaults.get(name);
       if (fallback !== undefined) expect({ name, value }).toEqual({ name, value: fallback });
     }
+  });
+});
+
+describe("docs/vendors.md", () => {
+  const guide = readFileSync(path("docs/vendors.md"), "utf8");
+  const blocks = [...guide.matchAll(/```yaml\n([^`]+)```/g)].flatMap(([, block = ""]) => block);
+  const sources: Record<string, { vendor: string }> = Object.assign(
+    {},
+    ...blocks.map((block) => parse(block)),
+  );
+
+  test("shows a source for each of ten vendors, and they work together", () => {
+    expect(Object.keys(sources)).toHaveLength(10);
+    const destination = { tenant: "1", provider: "p", appKey: "a", clientId: "c", clientSecret: "s" };
+    const settings = { ops: { token: "1234567890abcdef" }, sources, destinations: { acme: destination } };
+    expect(loadConfig({ settings, env: {}, adapters })).toHaveProperty("config");
+  });
+
+  test("names the address of each that has one", () => {
+    const sent = Object.entries(sources).filter(([, { vendor }]) => !findAdapter(vendor)?.pull);
+    const named = [...guide.matchAll(/gps\.example\.com\/webhooks\/([a-z-]+)/g)].map(([, name]) => name);
+    expect(named).toEqual(sent.map(([name]) => name));
   });
 });
 
