@@ -22,7 +22,8 @@ export interface Write {
   source: string;
   receivedAt: number;
   bodyPrint: string;
-  counters: Args;
+  /** `field,amount,field,amount`. */
+  counters: string;
   readings: Args;
   readingCount: number;
 }
@@ -107,9 +108,9 @@ export function createGroupCommit({
       });
       retryAfter.storageBack();
       group.forEach((part, i) => {
-        answer(part, reply.slice(5 * i, 5 * i + 5));
+        answer(part, reply[i]);
       });
-      for (let i = 5 * group.length; i < reply.length; i += 2)
+      for (let i = group.length; i < reply.length; i += 2)
         arrived(String(reply[i]), Number(reply[i + 1]));
     } catch (error) {
       const failure = new CannotKeep("storage_unavailable", retryAfter.storageAway(), error);
@@ -127,7 +128,11 @@ export function createGroupCommit({
     }
   }
 
-  function answer(part: Part, verdict: readonly unknown[]): void {
+  function answer(part: Part, verdict: unknown): void {
+    if (!Array.isArray(verdict)) {
+      part.settle({ kept: Number(verdict), duplicates: 0, rejections: NO_REJECTIONS });
+      return;
+    }
     const [stored, ...rest] = verdict.map(Number);
     if (stored === 0) {
       const [bytes = 0, place = 0, shutMs = 0] = rest;
@@ -156,7 +161,7 @@ export function createGroupCommit({
 }
 
 function appendArgs(args: Args, write: Write): void {
-  args.push(write.source, write.receivedAt, write.bodyPrint);
-  args.push(write.counters.length / 2, ...write.counters, write.readingCount);
+  const { source, receivedAt, counters, readingCount, bodyPrint } = write;
+  args.push(source, receivedAt, counters, bodyPrint === "" ? readingCount : `${readingCount}:${bodyPrint}`);
   for (const arg of write.readings) args.push(arg);
 }

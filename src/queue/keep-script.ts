@@ -3,22 +3,53 @@
 import { script } from "./lua.ts";
 
 /**
- * ARGV: number of destinations and name/byte-limit pairs; number of messages; per message: source, receivedAt,
- * fingerprint of its body or "", number of counters and field/amount pairs, number of readings; per reading: device,
- * place byte, "" or "maxImpliedMps;minIntervalMs;lat;lon" (radians, limits may be empty), number of routes followed by
- * f or h where the device is unmapped and forwarded or held; per route: line (destination|lane|source), record.
+ * ARGV: number of destinations and name/byte-limit pairs; number of messages; per message: source, receivedAt, counters
+ * as "field,amount,field,amount", number of readings with ":" and its body's fingerprint where it has one; per reading:
+ * device, mark; per route: line (destination|lane|source), record. A mark is the place byte as two hex digits, the
+ * number of routes, f or h where the device is unmapped and forwarded or held, and, where the source filters,
+ * ";maxImpliedMps;minIntervalMs;lat;lon" (radians, limits may be empty).
  * Few and short: what Redis and its client do per argument is most of what a reading costs.
  *
  * A device's fingerprints are one string of 5-byte entries: the fix time's low 32 bits (unique over 49 days) and one
  * byte of the place. 44 entries make 220 bytes, which with the string's head fills jemalloc's 224-byte class exactly.
  *
- * Returns per message: 1, kept, duplicates, jumps, thinned; or 0 where a buffer is full and nothing of the message was
- * stored, the buffer's bytes, its destination's place among those of ARGV, how long its gate stays shut in ms, 0; then
- * per touched line its name and length.
+ * Returns per message: how many were kept, where that is all there is to say; {1, kept, duplicates, jumps, thinned}; or,
+ * where a buffer is full and nothing of the message was stored, {0, the buffer's bytes, its destination's place among
+ * those of ARGV, how long its gate stays shut in ms}; then per touched line its name and length.
  */
 export const KEEP = script(`
 local at = 1
 local function take() at = at + 1; return ARGV[at - 1] end
+-- Most messages of a call say the same here, so each text is taken apart once.
+local lists, marks = {}, {}
+local function countersOf(text)
+  local list = lists[text]
+  if not list then
+    list = {}
+    for field, amount in string.gmatch(text, '([^,]+),([^,]+)') do
+      list[#list + 1] = field
+      list[#list + 1] = tonumber(amount)
+    end
+    lists[text] = list
+  end
+  return list
+end
+local function markOf(text)
+  local mark = marks[text]
+  if not mark then
+    local place, routes, unmapped, filter = string.match(text, '^(..)(%d+)(%a?);?(.*)$')
+    mark = { place = tonumber(place, 16), routes = tonumber(routes), unmapped = unmapped, filter = filter }
+    marks[text] = mark
+  end
+  return mark
+end
+local function takeMessage()
+  local source, receivedAt, counters, text = take(), take(), take(), take()
+  local readings = tonumber(text)
+  if readings then return source, receivedAt, counters, readings, '' end
+  local digits, bodyPrint = string.match(text, '^(%d+):(.*)$')
+  return source, receivedAt, counters, tonumber(digits), bodyPrint
+end
 local full, bytesAdded = {}, {}
 for i = 1, tonumber(take()) do
   local destination, limit = take(), tonumber(take())
@@ -107,11 +138,7 @@ end
 local messages = tonumber(take())
 local firstMessage, turnedAway = at, {}
 for m = 1, messages do
-  local source = take()
-  at = at + 2
-  local counters = tonumber(take())
-  at = at + 2 * counters
-  local readings = tonumber(take())
+  local source, _, _, readings = takeMessage()
   if readings > 0 and not prints[source] then prints[source], asked[source], changed[source] = {}, {}, {} end
   for i = 1, readings do
     local device = take()
@@ -119,8 +146,7 @@ for m = 1, messages do
       prints[source][device] = ''
       table.insert(asked[source], device)
     end
-    at = at + 2
-    for r = 1, tonumber(string.match(take(), '^%d+')) do
+    for r = 1, markOf(take()).routes do
       local inTheWay = anyFull and full[destinationOf(ARGV[at])]
       if inTheWay then turnedAway[m] = inTheWay end
       at = at + 2
@@ -134,28 +160,21 @@ for source, devices in pairs(asked) do
 end
 at = firstMessage
 for m = 1, messages do
-  local source, receivedAt, bodyPrint = take(), take(), take()
-  local counters = tonumber(take())
-  local firstCounter = at
-  at = at + 2 * counters
-  local readings = tonumber(take())
+  local source, receivedAt, counters, readings, bodyPrint = takeMessage()
   local kept, duplicates, jumps, thinned = 0, 0, 0, 0
   if turnedAway[m] then
-    for i = 1, readings do
-      at = at + 3
-      local routes = tonumber(string.match(take(), '^%d+'))
-      at = at + 2 * routes
-    end
+    for i = 1, readings do at = at + 2 + 2 * markOf(ARGV[at + 1]).routes end
   else
-    for i = firstCounter, firstCounter + 2 * counters - 2, 2 do count(source, ARGV[i], tonumber(ARGV[i + 1])) end
+    local list = countersOf(counters)
+    for i = 1, #list, 2 do count(source, list[i], list[i + 1]) end
     lastSeen[source] = receivedAt
     local resent = bodyPrint ~= '' and not redis.call('SET', p .. ':body:' .. bodyPrint, 1, 'NX', 'EX', 600)
     for i = 1, readings do
-      local device, place, filter, ways = take(), tonumber(take()), take(), take()
-      local routes = tonumber(string.match(ways, '^%d+'))
+      local device, mark = take(), markOf(take())
+      local routes, unmapped = mark.routes, mark.unmapped
       local fixTime = fixTimeOf(ARGV[at + 1])
-      local verdict = resent and 'duplicate' or seen(source, device, fixTime, place)
-        or filter ~= '' and filtered(source, device, fixTime, filter)
+      local verdict = resent and 'duplicate' or seen(source, device, fixTime, mark.place)
+        or mark.filter ~= '' and filtered(source, device, fixTime, mark.filter)
       count(source, 'candidates', routes)
       if verdict then
         at = at + 2 * routes
@@ -169,8 +188,7 @@ for m = 1, messages do
         end
       else
         kept = kept + routes
-        local unmapped = string.match(ways, '%a')
-        if unmapped then redis.call('HSET', p .. ':unmapped:' .. source, device, fixTime) end
+        if unmapped ~= '' then redis.call('HSET', p .. ':unmapped:' .. source, device, fixTime) end
         for r = 1, routes do
           local line, record = take(), take()
           if unmapped == 'h' then hold(source, device, fixTime, record) else store(line, record) end
@@ -180,8 +198,9 @@ for m = 1, messages do
     if kept > 0 then count(source, 'kept', kept) end
     if duplicates > 0 then count(source, 'duplicates', duplicates) end
   end
-  local verdict = turnedAway[m] and { 0, unpack(turnedAway[m]) } or { 1, kept, duplicates, jumps, thinned }
-  for i = 1, 5 do out[#out + 1] = verdict[i] or 0 end
+  if turnedAway[m] then out[m] = { 0, unpack(turnedAway[m]) }
+  elseif duplicates + jumps + thinned == 0 then out[m] = kept
+  else out[m] = { 1, kept, duplicates, jumps, thinned } end
 end
 for source, devices in pairs(changed) do
   local flat = {}

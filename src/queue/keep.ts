@@ -67,7 +67,7 @@ export function createKeep(options: KeepOptions): Keep & { drain(): Promise<void
     byScope.delete(source.home);
     byScope.set(source.home, atHome);
     for (const [scope, routed] of byScope) {
-      const own = scope === source.home ? counters : [];
+      const own = scope === source.home ? counters : "";
       // One call per message, but for a giant one: Redis must not be kept from everybody else for a second. Each piece
       // has a body print and counts of its own, so a message cut short by an outage is completed by its resend.
       const pieces = Math.max(1, Math.ceil(routed.length / MAX_READINGS_PER_CALL));
@@ -78,7 +78,7 @@ export function createKeep(options: KeepOptions): Keep & { drain(): Promise<void
             source: source.name,
             receivedAt: entry.receivedAt,
             bodyPrint: body && `${source.name}:${piecePrint(body, piece)}`,
-            counters: i === pieces - 1 ? own : [],
+            counters: i === pieces - 1 ? own : "",
             readings: readingsArgs(source, piece),
             readingCount: piece.length,
           }),
@@ -115,7 +115,7 @@ export function createKeep(options: KeepOptions): Keep & { drain(): Promise<void
     for (const [name, fields] of batch) {
       const source = sourceOf(name);
       try {
-        await writer(source.home).add(countersOnly(name, Date.now(), [...fields].flat()));
+        await writer(source.home).add(countersOnly(name, Date.now(), [...fields].join()));
       } catch {
         const waiting = refusals.get(name) ?? new Map<string, number>();
         for (const [field, n] of fields) waiting.set(field, (waiting.get(field) ?? 0) + n);
@@ -155,26 +155,24 @@ function merge(verdicts: KeepVerdict[]): KeepVerdict {
   return { kept, duplicates, rejections };
 }
 
-function messageCounters(entry: Exclude<KeepEntry, { kind: "malformed" }>): Args {
-  if (entry.kind !== "read") {
-    return ["messages", 1, entry.kind === "ignored" ? "ignored" : "handshakes", 1];
-  }
+function messageCounters(entry: Exclude<KeepEntry, { kind: "malformed" }>): string {
+  if (entry.kind !== "read") return `messages,1,${entry.kind === "ignored" ? "ignored" : "handshakes"},1`;
   const rejected = entry.candidates - entry.readings.length;
-  const counters: Args = ["messages", 1, "read", 1];
-  if (rejected > 0) counters.push("candidates", rejected, "rejected", rejected);
-  for (const [reason, n] of entry.rejections) counters.push(`rejected:${reason}`, n);
-  for (const [defect, n] of entry.defects) counters.push(`defect:${defect}`, n);
+  let counters = "messages,1,read,1";
+  if (rejected > 0) counters += `,candidates,${rejected},rejected,${rejected}`;
+  for (const [reason, n] of entry.rejections) counters += `,rejected:${reason},${n}`;
+  for (const [defect, n] of entry.defects) counters += `,defect:${defect},${n}`;
   return counters;
 }
 
-function countersOnly(source: string, receivedAt: number, counters: Args): Write {
+function countersOnly(source: string, receivedAt: number, counters: string): Write {
   return { source, receivedAt, bodyPrint: "", counters, readings: [], readingCount: 0 };
 }
 
 function readingsArgs(source: KeepSource, routed: readonly RoutedReading[]): Args {
   const args: Args = [];
   for (const { reading, routes } of routed) {
-    args.push(reading.deviceId, placeByte(reading), filterText(source, reading), waysText(routes));
+    args.push(reading.deviceId, placeHex(reading) + waysText(routes) + filterText(source, reading));
     for (const { line, record } of routes) args.push(line, record(reading));
   }
   return args;
@@ -182,7 +180,7 @@ function readingsArgs(source: KeepSource, routed: readonly RoutedReading[]): Arg
 
 function filterText({ maxImpliedMps, minIntervalMs }: KeepSource, { latitude, longitude }: Reading): string {
   if (maxImpliedMps === undefined && minIntervalMs === undefined) return "";
-  return `${maxImpliedMps ?? ""};${minIntervalMs ?? ""};${radians(latitude)};${radians(longitude)}`;
+  return `;${maxImpliedMps ?? ""};${minIntervalMs ?? ""};${radians(latitude)};${radians(longitude)}`;
 }
 
 function waysText(routes: readonly Route[]): string {
@@ -190,11 +188,13 @@ function waysText(routes: readonly Route[]): string {
   return unmapped === null ? String(routes.length) : `${routes.length}${unmapped === "hold" ? "h" : "f"}`;
 }
 
+const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
+
 /** One byte of the place to 1e-7 degrees: tells a resent fix from a conflicting one 255 times in 256. */
-function placeByte({ latitude, longitude }: Reading): number {
+function placeHex({ latitude, longitude }: Reading): string {
   const mixed =
     Math.imul(Math.round(latitude * 1e7), 0x9e3779b1) ^ Math.imul(Math.round(longitude * 1e7), 0x85ebca6b);
-  return (mixed ^ (mixed >>> 8) ^ (mixed >>> 16) ^ (mixed >>> 24)) & 0xff;
+  return HEX[(mixed ^ (mixed >>> 8) ^ (mixed >>> 16) ^ (mixed >>> 24)) & 0xff] ?? "";
 }
 
 function radians(degrees: number): number {
