@@ -5,7 +5,7 @@ import { Counter, Gauge, Histogram, type Registry } from "prom-client";
 import type { IntakeEvents } from "./intake.ts";
 import { createFloodGate } from "./log.ts";
 import type { Attempt, Outcome } from "./servicetitan/outcome.ts";
-import type { SpoolEvents } from "./spool.ts";
+import type { SpoolEvents, SpoolProblem } from "./spool.ts";
 
 /** One POST, told in one line: everything somebody asking about a batch wants to know. */
 export interface AttemptEvent {
@@ -168,6 +168,8 @@ export function createEvents({ logger, registry }: { logger: Logger; registry: R
   const spoolProblems = counter("waypost_spool_problems_total", "What went wrong on the local disk.", [
     "what",
   ]);
+  // There from the start: the first one is to raise an alarm, and an increase is not seen without a value before it.
+  for (const what of Object.keys(SPOOL_LEVELS)) spoolProblems.inc({ what }, 0);
   const cuts = counter("waypost_batches_cut_total", "Batches cut.", ["destination"]);
   const batchPings = histogram(
     "waypost_batch_pings",
@@ -304,7 +306,7 @@ export function createEvents({ logger, registry }: { logger: Logger; registry: R
       const { what } = event;
       spoolProblems.inc({ what });
       tellSometimes(
-        what === "damaged" ? "warn" : "error",
+        SPOOL_LEVELS[what],
         "spoolProblem",
         what,
         error === undefined ? event : { ...event, err: error },
@@ -353,6 +355,14 @@ export function createEvents({ logger, registry }: { logger: Logger; registry: R
   };
 }
 
+const SPOOL_LEVELS: Record<SpoolProblem, "warn" | "error"> = {
+  full: "error",
+  write: "error",
+  read: "error",
+  damaged: "warn",
+  no_source: "error",
+  lock_lost: "error",
+};
 const SETTLED_ENDS = ["delivered", "deadLettered", "expired", "superseded", "returned"] as const;
 /** What a stranger calls itself is not ours to store at length. */
 const MAX_STRANGER_CHARS = 80;

@@ -122,9 +122,12 @@ export async function openSpool(options: {
     },
     async close() {
       isClosed = true;
-      await replay.stop();
-      await directory.close();
-      await lock.release();
+      try {
+        await replay.stop();
+        await directory.close();
+      } finally {
+        await lock.release();
+      }
     },
   };
 }

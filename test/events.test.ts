@@ -55,6 +55,19 @@ describe("events", () => {
     expect(lines[0]).toMatchObject({ level: "error", event: "messageUnkept", source: "vans" });
   });
 
+  it("count what goes wrong with the spool from zero, each kind by itself", async () => {
+    const { events, lines, scraped } = setUp();
+    const damaged = 'waypost_spool_problems_total{what="damaged"}';
+    expect(await scraped(damaged)).toBe("0");
+    events.spoolProblem({ what: "damaged", detail: "12 bytes" });
+    events.spoolProblem({ what: "write", error: new Error("no space left") });
+    expect(await scraped(damaged)).toBe("1");
+    expect(lines).toMatchObject([
+      { level: "warn", event: "spoolProblem", what: "damaged", detail: "12 bytes" },
+      { level: "error", event: "spoolProblem", what: "write", err: { message: "no space left" } },
+    ]);
+  });
+
   it("count what vendors that are asked answer, and tell when fixes stop coming in", async () => {
     const { events, lines, scraped } = setUp();
     events.pollMade({ source: "vans", outcome: "page", status: 200, tookMs: 80 });

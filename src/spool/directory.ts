@@ -34,8 +34,8 @@ export interface SpoolDirectory {
   append(spooled: SpooledMessage): Promise<"written" | "full" | "rests">;
   /** Nothing is appended to this file any more. */
   finish(file: SpoolFile): Promise<void>;
-  /** Only these records of the file wait. */
-  nowWaiting(file: SpoolFile, records: readonly SpoolRecord[]): Promise<void>;
+  /** Only these records of the file wait; so much of it cannot be read. */
+  nowWaiting(file: SpoolFile, records: readonly SpoolRecord[], damagedBytes: number): Promise<void>;
   remove(file: SpoolFile): Promise<void>;
   /** Keeps what cannot be read of a file whose other records are done; says where. */
   keepDamaged(file: SpoolFile): Promise<string>;
@@ -131,12 +131,16 @@ export async function openSpoolDirectory(options: {
     await writer.close();
   }
 
-  async function nowWaiting(file: SpoolFile, records: readonly SpoolRecord[]): Promise<void> {
+  async function nowWaiting(
+    file: SpoolFile,
+    records: readonly SpoolRecord[],
+    damagedBytes: number,
+  ): Promise<void> {
     const waiting = new Map<string, number>();
     for (const { source } of records) waiting.set(source, (waiting.get(source) ?? 0) + 1);
     file.waiting = waiting;
     file.oldestAt = records[0]?.message.receivedAt ?? null;
-    const bytes = records.reduce((sum, { at, end }) => sum + end - at, 0);
+    const bytes = records.reduce((sum, { at, end }) => sum + end - at, damagedBytes);
     // One source that cannot go on must not hold the room of all that was replayed around it.
     if (bytes < file.bytes / 2) await shorten(file, new Set(records.map(({ at }) => at)));
   }

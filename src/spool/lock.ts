@@ -25,7 +25,7 @@ const STALE_MS = 10_000;
 /** Longer than a holder that was killed seems to be there, and than one that is being stopped takes by default. */
 const WAIT_MS = 15_000;
 const ASK_EVERY_MS = 200;
-/** Two that find the same lock stale remove it one after the other, and then the first one's new lock is gone. */
+/** Two that find one lock stale both remove it, and the second removes the first one's new lock: who is left has it. */
 const SETTLING_MS = 250;
 
 /** Locks of this process: a lock with its id that is none of them was left by one that had the id before. */
@@ -36,8 +36,13 @@ export async function lockSpool(dir: string, awaited: (event: SpoolAwaited) => v
   const here = await place();
   const instance = randomUUID();
   const own = `${here} ${process.pid} ${instance} ${hostname()}`;
-  await take({ dir, path, here, own, awaited });
   ownInstances.add(instance);
+  try {
+    await take({ dir, path, here, own, awaited });
+  } catch (error) {
+    ownInstances.delete(instance);
+    throw error;
+  }
 
   let isLost = false;
   let renewedAt = performance.now();
@@ -68,26 +73,20 @@ export async function lockSpool(dir: string, awaited: (event: SpoolAwaited) => v
   };
 }
 
-async function take({
-  dir,
-  path,
-  here,
-  own,
-  awaited,
-}: {
+interface Taking {
   dir: string;
   path: string;
   here: string;
   own: string;
   awaited: (event: SpoolAwaited) => void;
-}): Promise<void> {
+}
+
+async function take({ dir, path, here, own, awaited }: Taking): Promise<void> {
   const deadline = performance.now() + WAIT_MS;
   let watched = { mtimeMs: Number.NaN, since: 0 };
   let isTold = false;
-  let isTakenOver = false;
   for (;;) {
     if (await create(path, own)) {
-      if (!isTakenOver) return;
       await pause(SETTLING_MS);
       if ((await look(path))?.text === own) return;
     }
@@ -99,7 +98,6 @@ async function take({
     const stillForMs = Math.max(Date.now() - mtimeMs, performance.now() - watched.since);
     if (isLeft(text, here) || stillForMs > STALE_MS) {
       await rm(path, { force: true });
-      isTakenOver = true;
       continue;
     }
     const [, pid = "?", , host = "?"] = text.split(" ");
@@ -151,6 +149,9 @@ async function create(path: string, text: string): Promise<boolean> {
     const file = await open(path, "wx");
     try {
       await file.writeFile(text);
+    } catch (error) {
+      await rm(path, { force: true });
+      throw error;
     } finally {
       await file.close();
     }

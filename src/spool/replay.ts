@@ -37,7 +37,7 @@ export function startReplay(options: {
   let underWay: Promise<void> = Promise.resolve();
 
   async function next(): Promise<void> {
-    underWay = replayAll();
+    underWay = replayAll().catch((error: unknown) => events.spoolProblem({ what: "read", error }));
     await underWay;
     if (!isStopped) timer = setTimeout(() => void next(), EVERY_MS);
   }
@@ -95,7 +95,7 @@ export function startReplay(options: {
     } finally {
       await marks.close();
     }
-    if (waiting.length > 0) await directory.nowWaiting(file, waiting);
+    if (waiting.length > 0) await directory.nowWaiting(file, waiting, damagedBytes);
     else await end(file, { messages, tornBytes, damagedBytes });
     return isAway ? "away" : "through";
   }
