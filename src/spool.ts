@@ -81,8 +81,10 @@ export async function openSpool(options: {
       const toKeep = { source: source.name, message: withoutProof(message, source.credentials) };
       const result = await directory.append(toKeep);
       if (result === "full") events.spoolProblem({ what: "full" });
-      if (result === "written") spooled++;
-      return result === "written";
+      // Stopped in between, it may have written into a file that another process has replayed and removed.
+      if (result !== "written" || !(await isOurs())) return false;
+      spooled++;
+      return true;
     } catch (error) {
       events.spoolProblem({ what: "write", error });
       return false;

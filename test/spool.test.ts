@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
@@ -29,6 +29,10 @@ function sourceCalled(name: string) {
   const other = { ...plainSource(name), credentials: { secrets: ["secret-secret"] } };
   sources.set(name, other);
   return other;
+}
+
+function isAbout(event: unknown, what: string): boolean {
+  return typeof event === "object" && event !== null && "what" in event && event.what === what;
 }
 
 function onlyFile(): string {
@@ -280,6 +284,41 @@ describe("a spool", () => {
     expect(spool.state().messages).toBe(20 - taken);
     await until(() => spool.state().messages === 0, { what: "the spool to empty" });
     expect(state.taken.map(({ text }) => text)).toEqual(Array.from({ length: 20 }, (_, i) => `message ${i}`));
+  });
+
+  test("touches nothing any more once another process has taken the directory over", async () => {
+    const { state, intake } = storage();
+    const { spool, told } = await spoolOn(intake);
+    const texts = Array.from({ length: 20 }, (_, i) => `message ${i}`);
+    for (const text of texts) await spool.intake.accept(source, messageOf(text));
+    const path = onlyFile();
+    const { size } = statSync(path);
+    const { acceptProven } = intake;
+    const lock = join(dir, "lock");
+    intake.acceptProven = async (from, message) => {
+      if (state.taken.length === 15) {
+        // As if this process had stood still here.
+        writeFileSync(lock, "another-boot/pid:[1] 1 some-instance another");
+        state.away = true;
+        await until(
+          async () => {
+            const { kind } = await spool.intake.accept(source, messageOf("late"));
+            return kind === "unkept" && told.some(({ event }) => isAbout(event, "lock_lost"));
+          },
+          { what: "the loss to be noticed" },
+        );
+        state.away = false;
+      }
+      return acceptProven(from, message);
+    };
+    state.away = false;
+    await until(() => state.taken.length === 16, { what: "the message under way" });
+    await spool.close();
+    open = [];
+    expect(state.taken).toHaveLength(16);
+    expect(statSync(path).size).toBe(size);
+    expect(readFileSync(lock, "utf8")).toContain("some-instance");
+    expect((await readSpoolFile(path)).records.filter(({ isDone }) => !isDone)).toHaveLength(4);
   });
 
   test("a damaged record costs itself alone, and is kept", async () => {

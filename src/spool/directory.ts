@@ -25,6 +25,11 @@ export interface SpoolFile {
   unmarked: Set<number>;
 }
 
+export interface Replayed {
+  done: readonly SpoolRecord[];
+  waiting: readonly SpoolRecord[];
+}
+
 export interface SpoolDirectory {
   /** In the order in which they are replayed. */
   files(): readonly SpoolFile[];
@@ -34,11 +39,11 @@ export interface SpoolDirectory {
   append(spooled: SpooledMessage): Promise<"written" | "full" | "rests">;
   /** Nothing is appended to this file any more. */
   finish(file: SpoolFile): Promise<void>;
-  /** Only these records of the file wait; so much of it cannot be read. */
-  nowWaiting(file: SpoolFile, records: readonly SpoolRecord[], damagedBytes: number): Promise<void>;
+  /** So much of the file is done, and so much waits. */
+  nowWaiting(file: SpoolFile, records: Replayed): Promise<void>;
   remove(file: SpoolFile): Promise<void>;
   /** Keeps what cannot be read of a file whose other records are done; says where. */
-  keepDamaged(file: SpoolFile): Promise<string>;
+  keepDamaged(file: SpoolFile, done: readonly SpoolRecord[]): Promise<string>;
   /** Keeps a message that has no source any more; says where. */
   keepOrphan(spooled: SpooledMessage): Promise<string>;
   close(): Promise<void>;
@@ -131,22 +136,17 @@ export async function openSpoolDirectory(options: {
     await writer.close();
   }
 
-  async function nowWaiting(
-    file: SpoolFile,
-    records: readonly SpoolRecord[],
-    damagedBytes: number,
-  ): Promise<void> {
-    const waiting = new Map<string, number>();
-    for (const { source } of records) waiting.set(source, (waiting.get(source) ?? 0) + 1);
-    file.waiting = waiting;
-    file.oldestAt = records[0]?.message.receivedAt ?? null;
-    const bytes = records.reduce((sum, { at, end }) => sum + end - at, damagedBytes);
+  async function nowWaiting(file: SpoolFile, { done, waiting }: Replayed): Promise<void> {
+    count(file, waiting);
+    const doneBytes = done.reduce((sum, { at, end }) => sum + end - at, 0);
     // One source that cannot go on must not hold the room of all that was replayed around it.
-    if (bytes < file.bytes / 2) await shorten(file, new Set(records.map(({ at }) => at)));
+    if (doneBytes > file.bytes / 2) await shorten(file, done);
   }
 
-  async function shorten(file: SpoolFile, waitingAt: ReadonlySet<number>): Promise<void> {
-    const bytes = await dropDone(file.path, ({ at }) => !waitingAt.has(at));
+  async function shorten(file: SpoolFile, done: readonly SpoolRecord[]): Promise<void> {
+    // Only what is known to be done: a second look may find what a first could not read.
+    const doneAt = new Set(done.map(({ at }) => at));
+    const bytes = await dropDone(file.path, ({ at }) => doneAt.has(at));
     total += bytes - file.bytes;
     file.bytes = bytes;
     file.unmarked.clear();
@@ -158,9 +158,9 @@ export async function openSpoolDirectory(options: {
     total -= file.bytes;
   }
 
-  async function keepDamaged(file: SpoolFile): Promise<string> {
+  async function keepDamaged(file: SpoolFile, done: readonly SpoolRecord[]): Promise<string> {
     const kept = `${file.path}${DAMAGED}`;
-    await shorten(file, new Set());
+    await shorten(file, done);
     await rename(file.path, kept);
     forget(file);
     return kept;
@@ -230,14 +230,17 @@ async function found(path: string): Promise<SpoolFile> {
   const file: SpoolFile = { path, bytes: size, waiting: null, oldestAt: null, unmarked: new Set() };
   try {
     const { records } = await readSpoolFile(path);
-    file.waiting = new Map();
-    for (const { isDone, source, message } of records) {
-      if (isDone) continue;
-      file.waiting.set(source, (file.waiting.get(source) ?? 0) + 1);
-      file.oldestAt ??= message.receivedAt;
-    }
+    const waiting = records.filter(({ isDone }) => !isDone);
+    count(file, waiting);
   } catch {
     // Tried again, and told, when it is to be replayed.
   }
   return file;
+}
+
+function count(file: SpoolFile, records: readonly SpoolRecord[]): void {
+  const waiting = new Map<string, number>();
+  for (const { source } of records) waiting.set(source, (waiting.get(source) ?? 0) + 1);
+  file.waiting = waiting;
+  file.oldestAt = records[0]?.message.receivedAt ?? null;
 }

@@ -115,20 +115,21 @@ export interface SpoolMarks {
 }
 
 /** Marks records in their place, so that another process goes on behind them. */
-export async function openSpoolMarks(path: string): Promise<SpoolMarks> {
+export function openSpoolMarks(path: string): SpoolMarks {
   const marker = markerOf(path);
-  const file = await open(path, "r+");
+  let file: FileHandle | null = null;
   let unsynced = 0;
 
   async function sync(): Promise<void> {
     if (unsynced === 0) return;
     unsynced = 0;
-    await file.datasync();
+    await file?.datasync();
   }
 
   return {
     async markDone(record) {
       const { byte, at } = doneByte(record, marker);
+      file ??= await open(path, "r+");
       await file.write(Uint8Array.of(byte), 0, 1, at);
       unsynced++;
       if (unsynced >= MARKS_PER_SYNC) await sync();
@@ -137,7 +138,7 @@ export async function openSpoolMarks(path: string): Promise<SpoolMarks> {
       try {
         await sync();
       } finally {
-        await file.close();
+        await file?.close();
       }
     },
   };

@@ -4,7 +4,7 @@ import type { Intake, Source } from "../intake.ts";
 import type { SpoolEvents } from "../spool.ts";
 import type { SpoolDirectory, SpoolFile } from "./directory.ts";
 import { openSpoolMarks, readSpoolFile } from "./file.ts";
-import type { SpoolRecord } from "./record.ts";
+import type { SpoolContents, SpoolRecord } from "./record.ts";
 
 export interface SpoolReplay {
   /** Since the start of this process. */
@@ -25,7 +25,7 @@ export function startReplay(options: {
   intake: Intake;
   sources: ReadonlyMap<string, Source>;
   isStorageBack(): Promise<boolean>;
-  /** Asked before every message. */
+  /** Asked before every message, and before a file is changed. */
   isOurs(): Promise<boolean>;
   events: Pick<SpoolEvents, "spoolReplayed" | "spoolProblem">;
 }): SpoolReplay {
@@ -50,63 +50,83 @@ export function startReplay(options: {
     for (const file of [...directory.files()]) {
       if (isStopped || !(await isOurs())) return;
       if (isWaitingFor(file, stuck)) continue;
-      try {
-        if ((await replayFile(file, stuck)) === "away") return;
-      } catch (error) {
-        // What cannot be read now keeps nobody else waiting.
-        events.spoolProblem({ what: "read", detail: `${file.path} stays and is tried again.`, error });
-      }
+      if ((await replayFile(file, stuck)) === "away") return;
+    }
+  }
+
+  /** A file that cannot be read, written or removed now keeps no other waiting. */
+  async function orTell<T>(
+    what: "read" | "write",
+    { path }: SpoolFile,
+    step: () => Promise<T>,
+  ): Promise<T | null> {
+    try {
+      return await step();
+    } catch (error) {
+      events.spoolProblem({ what, detail: `${path} stays and is tried again.`, error });
+      return null;
     }
   }
 
   async function replayFile(file: SpoolFile, stuck: Set<string>): Promise<"through" | "away"> {
-    await directory.finish(file);
-    const { records, tornBytes, damagedBytes } = await readSpoolFile(file.path);
-    const marks = await openSpoolMarks(file.path);
+    await orTell("write", file, () => directory.finish(file));
+    const contents = await orTell("read", file, () => readSpoolFile(file.path));
+    if (contents === null) return "through";
+    const marks = openSpoolMarks(file.path);
+    const done: SpoolRecord[] = [];
     const waiting: SpoolRecord[] = [];
-    let messages = 0;
+    const before = replayed;
     let isAway = false;
     try {
-      for (const record of records) {
-        if (record.isDone || file.unmarked.has(record.at)) continue;
-        const { source } = record;
+      for (const record of contents.records) {
+        const { at, source, isDone } = record;
+        if (isDone || file.unmarked.has(at)) {
+          done.push(record);
+          continue;
+        }
         isAway ||= isStopped || !(await isOurs());
-        const fate = isAway ? "away" : stuck.has(source) ? "stuck" : await take(record);
+        const fate: Fate = isAway ? "away" : stuck.has(source) ? "stuck" : await take(record);
         if (fate === "done") {
-          messages++;
+          done.push(record);
           replayed++;
           await marks.markDone(record).catch((error: unknown) => {
-            file.unmarked.add(record.at);
-            events.spoolProblem({
-              what: "write",
-              detail: `${file.path}: what is done is not marked.`,
-              error,
-            });
+            file.unmarked.add(at);
+            events.spoolProblem({ what: "write", detail: `${file.path}: done, but not marked so.`, error });
           });
           continue;
         }
         waiting.push(record);
-        isAway ||= fate === "away";
-        if (fate === "stuck" && !stuck.has(source)) {
+        if (fate === "away") isAway = true;
+        else if (!stuck.has(source)) {
           stuck.add(source);
           stuckUntil.set(source, performance.now() + STUCK_MS);
         }
       }
     } finally {
-      await marks.close();
+      await orTell("write", file, marks.close);
     }
-    if (waiting.length > 0) await directory.nowWaiting(file, waiting, damagedBytes);
-    else await end(file, { messages, tornBytes, damagedBytes });
+    // The file may be another process's by now, and another file.
+    if (!(await isOurs())) return "away";
+    await orTell("write", file, () =>
+      waiting.length > 0
+        ? directory.nowWaiting(file, { waiting, done })
+        : end(file, { done, contents, messages: replayed - before }),
+    );
     return isAway ? "away" : "through";
   }
 
   async function end(
     file: SpoolFile,
-    { messages, tornBytes, damagedBytes }: { messages: number; tornBytes: number; damagedBytes: number },
+    { done, contents, messages }: { done: SpoolRecord[]; contents: SpoolContents; messages: number },
   ): Promise<void> {
+    const { tornBytes, damagedBytes } = contents;
+    if (damagedBytes === 0) {
+      await directory.remove(file);
+      events.spoolReplayed({ messages, tornBytes });
+      return;
+    }
+    const kept = await directory.keepDamaged(file, done);
     events.spoolReplayed({ messages, tornBytes });
-    if (damagedBytes === 0) return directory.remove(file);
-    const kept = await directory.keepDamaged(file);
     events.spoolProblem({
       what: "damaged",
       detail: `${damagedBytes} bytes of ${file.path} cannot be read; all else in it is replayed. They are in ${kept}, which counts towards spool.maxBytes: check the disk, and remove the file when nobody wants to look into it any more.`,

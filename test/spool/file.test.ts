@@ -62,7 +62,7 @@ async function waitingIn(path: string): Promise<string[]> {
 }
 
 async function marked(path: string, texts: readonly string[]): Promise<void> {
-  const marks = await openSpoolMarks(path);
+  const marks = openSpoolMarks(path);
   for (const record of (await readSpoolFile(path)).records) {
     if (texts.includes(Buffer.from(record.message.body).toString())) await marks.markDone(record);
   }
