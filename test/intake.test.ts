@@ -258,6 +258,23 @@ test("a bug in keep: quarantined if that still works", async () => {
   ]);
 });
 
+test("a bug of ours while nothing can be stored: its sender comes again, and then it is quarantined", async () => {
+  const { keep, intake, told } = setting();
+  keep.before = () => {
+    throw new CannotKeep("storage_unavailable", 7);
+  };
+  const bug = message(pointText("bug", 0));
+  const result = await intake.accept(plainSource("vans"), bug);
+  expect(result).toEqual({ kind: "unkept", reason: "storage_unavailable", retryAfterS: 7 });
+  expect(told).toMatchObject([
+    { event: "intakeFailed", error: { message: "a bug in decode" }, quarantined: false },
+    { event: "messageUnkept", reason: "storage_unavailable" },
+  ]);
+  keep.before = () => {};
+  expect(await intake.accept(plainSource("vans"), bug)).toMatchObject({ kind: "failed", quarantined: true });
+  expect(keep.entries).toMatchObject([{ kind: "malformed", reason: "internal_error" }]);
+});
+
 test("what the way in turns down is counted under its reason", () => {
   const { keep, intake, told } = setting();
   intake.refuse(plainSource("vans"), "too_large");
