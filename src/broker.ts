@@ -202,13 +202,21 @@ export async function startBroker(options: EmbeddedBrokerOptions): Promise<Embed
       ? now
       : firstArrivals.of(`${client.id} ${messageId}`, { topic, body, dup }, now);
     const message: Message = {
-      ...{ body, receivedAt: receivedAt ?? now, headers: {}, query: {}, topic, retained: false },
-      ...(receivedAt === null ? { resent: true } : {}),
+      body,
+      receivedAt: receivedAt ?? now,
+      headers: {},
+      query: {},
+      topic,
+      retained: false,
+      resent: receivedAt === null,
     };
     unkept.add(source, body.length);
     if (isLastChance) lastChances += 1;
     const result = await offer({
-      ...{ intake, source, message, ended: ended.signal },
+      intake,
+      source,
+      message,
+      ended: ended.signal,
       // What came with QoS 0 nobody sends again: it is worth trying on, and without its device.
       giveUp: () =>
         ended.signal.aborted || (!isLastChance && (client.closed || Date.now() - now > limits.holdMs)),

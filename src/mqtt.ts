@@ -1,36 +1,15 @@
 /** Connects to MQTT brokers: every message goes to intake, and is acknowledged when it is kept, in order of arrival. */
 
-import { Duplex } from "node:stream";
 import { setTimeout as pause } from "node:timers/promises";
-import mqtt, { type IClientOptions, type IPublishPacket, MqttClient } from "mqtt";
-import mqttPacket from "mqtt-packet";
+import mqtt, { type IPublishPacket, type MqttClient } from "mqtt";
 import type { Message } from "./adapters/adapter.ts";
 import { createArrivals } from "./arrivals.ts";
 import type { Events } from "./events.ts";
 import { createFirstArrivals, type FirstArrivals } from "./first-arrivals.ts";
 import type { Intake } from "./intake.ts";
+import { ACK_LATER, type BrokerSettings, clientOptions } from "./mqtt-library.ts";
 import { createOfferOrder, offer } from "./offer.ts";
 import { createReceivers, type Receiver, type Subscription } from "./receivers.ts";
-
-/** How to reach a broker and to be recognised there. Certificates and keys are PEM texts. */
-export interface BrokerSettings {
-  url: string;
-  /** Names the session that the broker keeps for us: the same after every start, and used by one process only. */
-  clientId: string;
-  protocolVersion: 4 | 5;
-  username?: string | undefined;
-  password?: string | undefined;
-  ca?: string | undefined;
-  cert?: string | undefined;
-  key?: string | undefined;
-  rejectUnauthorized: boolean;
-  keepaliveS: number;
-  /** Messages that may be un-acknowledged at a time. */
-  receiveMaximum: number;
-  /** Of a message's payload; a larger one is counted, acknowledged and not read. */
-  maximumPacketBytes: number;
-  sessionExpiryS: number;
-}
 
 export type MqttEvents = Pick<
   Events,
@@ -67,27 +46,6 @@ export interface BrokerConnection {
   leave(withinMs: number): Promise<void>;
 }
 
-/**
- * What MQTT.js 5.16 is relied on for, beside its documentation; test/mqtt.test.ts pins each, and
- * whyNotReliable looks for it at the start:
- * - `handleMessage` is public and is called once per PUBLISH; replaced before the first I/O, it sees all of them.
- * - Given an error, its callback sends no PUBACK and goes on to the next packet (upstream tests say so as well).
- *   That separates taking a message from acknowledging it: waiting inside would mean one message at a time.
- * - Without its callback no further byte is parsed: back-pressure for QoS 0, and for brokers without a window.
- * - `stream` is a new object for every connection.
- */
-const ACK_LATER = new Error("acknowledged when kept");
-
-/** AWS IoT takes no more filters in one SUBSCRIBE. */
-const FILTERS_PER_SUBSCRIBE = 8;
-/**
- * The packet limit told to the broker is this many times ours. Brokers drop a larger message without a word to either
- * side, so what is merely too large has to reach us to be counted; this only bounds memory.
- */
-const TOLD_LIMIT_FACTOR = 64;
-/** MQTT 5.0 §2.1.4: 268,435,455 bytes after a head of five. */
-const MQTT_MAX_PACKET_BYTES = 268_435_460;
-const RECONNECT_EVERY_MS = 1000;
 /** Rights are often given a moment after the login, so the first wait is short; doubled each time. */
 const RESUBSCRIBE_FIRST_MS = 1000;
 /** Somebody who has just corrected the rights watches the page for about as long. */
@@ -128,6 +86,8 @@ export function connectBroker({
   let resubscribe: NodeJS.Timeout | undefined;
   let since = Date.now();
   let lastError: string | null = null;
+  /** Packet ids, in order, not yet written. */
+  let acknowledged: number[] = [];
   let messages = 0;
   let unrouted = 0;
   let givenUp = 0;
@@ -158,8 +118,13 @@ export function connectBroker({
     const now = Date.now();
     const receivedAt = messageId === undefined ? now : firstArrivals.of(messageId, { topic, body, dup }, now);
     const message: Message = {
-      ...{ body, receivedAt: receivedAt ?? now, headers: {}, query: {}, topic, retained: retain },
-      ...(receivedAt === null ? { resent: true } : {}),
+      body,
+      receivedAt: receivedAt ?? now,
+      headers: NONE,
+      query: NONE,
+      topic,
+      retained: retain,
+      resent: receivedAt === null,
     };
     const { receivers: takers, mayComeTwice } = receivers.of(topic);
     if (takers.length === 0) unrouted += 1;
@@ -200,7 +165,13 @@ export function connectBroker({
       return Promise.resolve();
     }
     return offer({
-      ...{ intake, source, message, giveUp, onError, inOrder: { order, key }, ended: givingUp.signal },
+      intake,
+      source,
+      message,
+      giveUp,
+      onError,
+      inOrder: { order, key },
+      ended: givingUp.signal,
       onGivenUp() {
         // With another QoS the broker sends it again, and it counts then.
         if (qos > 0) return;
@@ -217,10 +188,17 @@ export function connectBroker({
   function acknowledge(messageId: number, stream: MqttClient["stream"]): void {
     // Another connection is another epoch: packet ids start anew, and the acknowledgement would hit a stranger.
     if (!client.connected || client.stream !== stream) return;
+    // Once all that was stored together is settled: a write for each costs four times as much.
+    if (acknowledged.length === 0) process.nextTick(writeAcknowledgements, stream);
+    acknowledged.push(messageId);
+  }
+
+  function writeAcknowledgements(stream: MqttClient["stream"]): void {
+    const ids = acknowledged;
+    acknowledged = [];
+    if (ids.length === 0 || !client.connected || client.stream !== stream) return;
     // Not by the library: what it sends while offline it queues, and sends into the next session.
-    mqttPacket.writeToStream({ cmd: "puback", messageId, reasonCode: 0 }, stream, {
-      protocolVersion: settings.protocolVersion,
-    });
+    stream.write(pubacks(ids));
   }
 
   function park(goOn: () => void): void {
@@ -312,6 +290,7 @@ export function connectBroker({
     await giveUp();
     finished = true;
     unpark();
+    writeAcknowledgements(client.stream);
     // Acknowledgements and the DISCONNECT go first; a peer that takes neither is cut off.
     await Promise.race([client.endAsync(), timeUp]);
     client.stream.destroy();
@@ -357,76 +336,21 @@ export function connectBroker({
   };
 }
 
+/** MQTT has neither headers nor a query. */
+const NONE = {};
+
+/** MQTT 3.1.1 §3.4; in version 5 the same bytes say success. */
+function pubacks(messageIds: readonly number[]): Buffer {
+  const packets = Buffer.allocUnsafe(4 * messageIds.length);
+  for (const [index, messageId] of messageIds.entries()) {
+    packets.writeUInt16BE(0x4002, 4 * index);
+    packets.writeUInt16BE(messageId, 4 * index + 2);
+  }
+  return packets;
+}
+
 /** Lets the library parse on; with QoS 1 it then holds the acknowledgement to be somebody else's business. */
 function goOn(qos: number, done: (error?: Error) => void): void {
   if (qos === 0) done();
   else done(ACK_LATER);
-}
-
-function clientOptions(settings: BrokerSettings): IClientOptions {
-  const { clientId, protocolVersion, rejectUnauthorized, receiveMaximum } = settings;
-  const options: IClientOptions = {
-    clientId,
-    protocolVersion,
-    rejectUnauthorized,
-    clean: false,
-    keepalive: settings.keepaliveS,
-    reconnectPeriod: RECONNECT_EVERY_MS,
-    // A broker that is full or starting refuses; without this the library would never ask again.
-    reconnectOnConnackError: true,
-    // Ours to do: the library trusts that a resumed session has the filters of this configuration.
-    resubscribe: false,
-    subscribeBatchSize: FILTERS_PER_SUBSCRIBE,
-    ...credentialsOf(settings),
-  };
-  if (protocolVersion === 5) {
-    options.properties = {
-      // In version 5 a session ends with its connection unless it says how long it may live.
-      sessionExpiryInterval: settings.sessionExpiryS,
-      receiveMaximum,
-      maximumPacketSize: Math.min(settings.maximumPacketBytes * TOLD_LIMIT_FACTOR, MQTT_MAX_PACKET_BYTES),
-    };
-  }
-  return options;
-}
-
-export type PeerCredentials = Pick<BrokerSettings, "username" | "password" | "ca" | "cert" | "key">;
-
-export function credentialsOf({
-  username,
-  password,
-  ca,
-  cert,
-  key,
-}: Partial<PeerCredentials>): IClientOptions {
-  const options: IClientOptions = {};
-  if (username !== undefined) options.username = username;
-  if (password !== undefined) options.password = password;
-  if (ca !== undefined) options.ca = ca;
-  if (cert !== undefined) options.cert = cert;
-  if (key !== undefined) options.key = key;
-  return options;
-}
-
-/**
- * What this version of the library lacks, in words, or null. To be asked at the start: better not to start than to lose
- * messages quietly because a library changed.
- */
-export function whyNotReliable(): string | null {
-  // Connected to nothing: some of it belongs to a client that has a stream.
-  const nowhere = () => new Duplex({ read() {}, write: (_chunk, _encoding, done) => done() });
-  const client = new MqttClient(nowhere, { manualConnect: true, reconnectPeriod: 0 });
-  client.on("error", () => {});
-  client.connect();
-  const missing = [
-    ["client.handleMessage", MqttClient.prototype.handleMessage?.length === 2],
-    ["client.stream", typeof client.stream?.write === "function"],
-    ["client.connected", typeof client.connected === "boolean"],
-    ["client.sendPing", typeof client.sendPing === "function"],
-    ["client.reschedulePing", typeof client.reschedulePing === "function"],
-    ["mqtt-packet writeToStream", typeof mqttPacket.writeToStream === "function"],
-  ].flatMap(([name, there]) => (there ? [] : [name]));
-  client.end(true);
-  if (missing.length === 0) return null;
-  return `this version of MQTT.js cannot acknowledge after keeping (missing: ${missing.join(", ")}); "npm ci" installs the right one`;
 }

@@ -6,7 +6,7 @@ import type { Pull } from "./adapters/pull.ts";
 import { EMBEDDED } from "./config/sources.ts";
 import type { BrokerConfig, Config, SourceConfig } from "./config.ts";
 import type { Source } from "./intake.ts";
-import type { BrokerSettings } from "./mqtt.ts";
+import type { BrokerSettings } from "./mqtt-library.ts";
 import type { PollSettings } from "./poll.ts";
 import type { QueueDestination } from "./queue/destination.ts";
 import { scopeOf, scopePrefix } from "./queue/keys.ts";

@@ -18,7 +18,7 @@ import { type LeasedBroker, leasedBroker } from "./leased-broker.ts";
 import { type LeasedPollers, leasedPollers } from "./leased-poller.ts";
 import { createLogger } from "./log.ts";
 import { type WatchedMapping, watchMapping } from "./mapping.ts";
-import { whyNotReliable } from "./mqtt.ts";
+import { whyNotReliable } from "./mqtt-library.ts";
 import { createOpsApp } from "./ops/app.ts";
 import { createClockWatch } from "./ops/clocks.ts";
 import { policiesOf } from "./ops/policies.ts";

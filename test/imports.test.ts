@@ -28,7 +28,15 @@ const PARTS: Record<string, Part> = {
   "ways in": {
     files: [
       ...["webhook.ts", "http-body.ts", "body-room.ts", "remote-address.ts", "confirm.ts"],
-      ...["mqtt.ts", "receivers.ts", "arrivals.ts", "first-arrivals.ts", "offer.ts", "topic.ts"],
+      ...[
+        "mqtt.ts",
+        "mqtt-library.ts",
+        "receivers.ts",
+        "arrivals.ts",
+        "first-arrivals.ts",
+        "offer.ts",
+        "topic.ts",
+      ],
       ...["publisher.ts"],
       ...["broker.ts", "broker-caps.ts", "mqtt-frames.ts"],
       ...["poll.ts", "poll-cursor.ts", "pull-http.ts"],
@@ -110,8 +118,7 @@ const EXCEPTIONS = [
 const PACKAGES: Record<string, readonly string[]> = {
   bullmq: ["queue/"],
   ioredis: ["queue/"],
-  mqtt: ["mqtt.ts", "publisher.ts"],
-  "mqtt-packet": ["mqtt.ts"],
+  mqtt: ["mqtt.ts", "mqtt-library.ts", "publisher.ts"],
   aedes: ["broker.ts"],
 };
 

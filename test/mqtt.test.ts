@@ -11,13 +11,8 @@ import { withDefaults } from "../src/config/defaults.ts";
 import { configSchema } from "../src/config/schema.ts";
 import { CannotKeep } from "../src/intake.ts";
 import { clientState } from "../src/leased-broker.ts";
-import {
-  type BrokerConnection,
-  type BrokerSettings,
-  connectBroker,
-  type MqttEvents,
-  whyNotReliable,
-} from "../src/mqtt.ts";
+import { type BrokerConnection, connectBroker, type MqttEvents } from "../src/mqtt.ts";
+import { type BrokerSettings, whyNotReliable } from "../src/mqtt-library.ts";
 import { type Publisher, publishTo } from "../src/publisher.ts";
 import { AT_RECEIPT } from "../src/reading.ts";
 import type { Subscription } from "../src/receivers.ts";
