@@ -164,6 +164,7 @@ export async function startStage({ random, appendfsync = "everysec" }: StageOpti
             mqtt: { brokers: { yard: { url: broker.url, clientId: "chaos-gateway" } } },
             spool: { dir: join(dir, name) },
           },
+          nodeArgs: ["--import", "./chaos/logs-elsewhere.mjs"],
           env:
             fake === null
               ? {}

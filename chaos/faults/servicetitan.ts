@@ -38,7 +38,7 @@ function refusing(kind: "poison" | "fail"): Fault {
       for (const { id } of chosen) condemned.push({ id, listedAt: null });
       setFaults(chosen.map(({ id }) => ({ kind, match: { externalId: id } })));
     },
-    async heal({ generator, condemned, lookAtDeadLetters, redrive, setFaults }) {
+    async heal({ generator, condemned, takings, lookAtDeadLetters, redrive, setFaults }) {
       const deadline = Date.now() + GIVEN_UP_WITHIN_MS;
       const waiting = condemned.filter(({ listedAt }) => listedAt === null);
       // One that nobody took responsibility for need not come.
@@ -52,6 +52,9 @@ function refusing(kind: "poison" | "fail"): Fault {
       setFaults([]);
       for (const each of waiting) if (dead.has(each.id)) each.listedAt = Date.now();
       await redrive(REASON_OF[kind]);
+      // Before the next fault empties Redis: then nothing would be known of them.
+      const isTaken = () => waiting.every(({ id, listedAt }) => listedAt === null || takings.has(id));
+      while (!isTaken() && Date.now() < deadline) await pause(LOOK_EVERY_MS);
     },
   };
 }
@@ -71,7 +74,7 @@ function flapping(): Fault {
     recoverFrom: "healing",
     long: true,
     inject({ setFaults }, { random }) {
-      const share = random.between(0.3, 0.7);
+      const share = random.between(0.5, 0.9);
       ticker = setInterval(
         () => setFaults(random.chance(share) ? [{ kind: "status", status: 500 }] : []),
         FLAPS_EVERY_MS,

@@ -15,6 +15,7 @@ const CHOSEN = [
   "redis_flush",
   "broker_end",
   "servicetitan_429_seconds",
+  "servicetitan_500_by_chance",
   "servicetitan_reset_after_accepting",
   "servicetitan_poison",
 ];
