@@ -1,4 +1,13 @@
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
@@ -206,6 +215,15 @@ describe("a spool", () => {
     expect(told).toContainEqual({ name: "problem", event: expect.objectContaining({ what: "no_source" }) });
     const { records } = await readSpoolFile(join(dir, "orphans.kept"));
     expect(records).toMatchObject([{ source: "gone" }]);
+
+    await until(() => spool.state().messages === 0, { what: "the spool to empty" });
+    await spool.close();
+    open = [];
+    renameSync(join(dir, "orphans.kept"), join(dir, "0000000000.spool"));
+    sources.set("gone", gone);
+    await spoolOn(intake);
+    await until(() => state.taken.length === 2, { what: "what was put back by hand" });
+    expect(state.taken.map(({ text }) => text)).toEqual(["a", "x"]);
   });
 
   test("keeps the file of a message that nobody could store, quarantine included", async () => {

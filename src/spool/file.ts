@@ -5,7 +5,7 @@ import { type FileHandle, open, readFile, rename, rm } from "node:fs/promises";
 import { basename, dirname } from "node:path";
 import { doneByte, recordsIn, type SpoolContents, type SpoolRecord } from "./record.ts";
 
-/** Its number, by which files are replayed in order, and its marker; 0.1.0 wrote none. */
+/** Its number, by which files are replayed in order, and its marker; what is put back by hand has none. */
 const NAME = /^(\d{10})(?:-([0-9a-f]{16}))?\.spool$/;
 export const MARKER_BYTES = 8;
 

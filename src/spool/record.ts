@@ -45,8 +45,8 @@ export function encodeSpooled({ source, message: { body, ...envelope } }: Spoole
 
 /**
  * `marker` stands before each record of a file and is random, so that the next record is found behind a damaged one
- * whatever a sender put into its body. It is empty in files from before there were markers: there a damaged record is
- * passed only if its length still leads to the next.
+ * whatever a sender put into its body. It is empty where messages of a source that was gone are kept, and put back by
+ * hand: there a damaged record is passed only if its length still leads to the next.
  */
 export function recordsIn(bytes: Buffer, marker: Buffer): SpoolContents {
   const records: SpoolRecord[] = [];

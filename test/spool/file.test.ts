@@ -200,7 +200,7 @@ describe("a spool file", () => {
     }
   });
 
-  test("from before there were markers: passed by its length, where that is whole", async () => {
+  test("without a marker, a damaged record is passed by its length, where that is whole", async () => {
     const records = ["a", "b", "c"].map((text) =>
       encodeSpooled({ source: "vans", message: messageOf(text) }),
     );
@@ -239,7 +239,7 @@ describe("a spool file", () => {
     expect(await waitingIn(name)).toEqual(["b", "d"]);
   });
 
-  test("so are those of a file from before there were markers", async () => {
+  test("so are those of a file without a marker", async () => {
     const texts = ["a", "b"];
     writeFileSync(
       path(),
