@@ -19,9 +19,6 @@ export interface LeasedBroker {
   close(withinMs: number): Promise<void>;
 }
 
-/** For what nobody sends again, after the session went to another process; storage is back by then, or soon. */
-const OFFER_ON_MS = 30_000;
-
 export function leasedBroker(
   name: string,
   parts: {
@@ -37,21 +34,20 @@ export function leasedBroker(
   if (!settings) throw new Error(`Broker "${name}" is not configured.`);
   const firstArrivals = createFirstArrivals<number>(settings.receiveMaximum);
   let connection: BrokerConnection | null = null;
-  const left = new Set<BrokerConnection>();
+  /** The last one that was left: it still offers what nobody sends again. */
+  let left: BrokerConnection | null = null;
   /** While the lease is ours. */
   let mayConnect = false;
   let standingBySince = Date.now();
 
   function leave(): void {
     if (connection === null) return;
-    const leaving = connection;
+    connection.leave();
+    // One at a time, or a session that changes hands again and again would fill the memory.
+    left?.close(0).catch((error: unknown) => events.failed({ where: `broker ${name}`, error }));
+    left = connection;
     connection = null;
     standingBySince = Date.now();
-    left.add(leaving);
-    leaving
-      .leave(OFFER_ON_MS)
-      .catch((error: unknown) => events.failed({ where: `broker ${name}`, error }))
-      .finally(() => left.delete(leaving));
   }
 
   const lease = queue.lease(`broker:${name}`, {
@@ -86,10 +82,9 @@ export function leasedBroker(
     state: () =>
       connection
         ? clientState(connection.state())
-        : waiting(name, standingBySince, lease.standing(), unkeptOf(left)),
+        : waiting(name, standingBySince, lease.standing(), left?.state().unacked ?? 0),
     async close(withinMs) {
-      const open = connection === null ? [...left] : [...left, connection];
-      await Promise.all(open.map((each) => each.close(withinMs)));
+      await Promise.all([connection?.close(withinMs), left?.close(withinMs)]);
       await lease.close();
     },
   };
@@ -113,10 +108,6 @@ export function clientState(connection: ConnectionState): BrokerState {
     unkept: unacked,
     clients: null,
   };
-}
-
-function unkeptOf(connections: ReadonlySet<BrokerConnection>): number {
-  return [...connections].reduce((sum, each) => sum + each.state().unacked, 0);
 }
 
 function waiting(name: string, sinceMs: number, { kind, reason }: Standing, unkept: number): BrokerState {

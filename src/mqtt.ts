@@ -41,9 +41,9 @@ export interface BrokerConnection {
   close(withinMs: number): Promise<void>;
   /**
    * Leaves at once, since the session may be another's by now, who gets what is not acknowledged. What nobody sends again
-   * (QoS 0) is still offered, for at most this long.
+   * (QoS 0) is still offered, until `close`.
    */
-  leave(withinMs: number): Promise<void>;
+  leave(): void;
 }
 
 /** Rights are often given a moment after the login, so the first wait is short; doubled each time. */
@@ -296,7 +296,7 @@ export function connectBroker({
     client.stream.destroy();
   }
 
-  async function leave(withinMs: number): Promise<void> {
+  function leave(): void {
     closing = true;
     finished = true;
     clearTimeout(resubscribe);
@@ -304,12 +304,9 @@ export function connectBroker({
     client.stream.destroy();
     unpark();
     arrivals.disconnected();
-    await Promise.race([arrivals.idle(), pause(withinMs, undefined, { ref: false })]);
-    await giveUp();
   }
 
   async function giveUp(): Promise<void> {
-    if (givingUp.signal.aborted) return;
     arrivals.giveUp();
     givingUp.abort();
     // Those that were resting find it out in this turn of the event loop; those at Redis when it answers.

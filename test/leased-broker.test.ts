@@ -10,6 +10,7 @@ import { holdLease } from "../src/queue/lease.ts";
 import { type PrivateRedis, startPrivateRedis } from "../src/sandbox/redis.ts";
 import { memoryKeep } from "./parts/memory-keep.ts";
 import { type Mosquitto, startMosquitto, whyNotMosquitto } from "./parts/mosquitto.ts";
+import { startMovingAddress } from "./parts/moving-address.ts";
 import { intakeOver, mqttSource, pointText } from "./parts/plain-vendor.ts";
 import { until } from "./parts/wait.ts";
 
@@ -147,6 +148,29 @@ describe.skipIf(whyNotMosquitto() !== null).each([4, 5] as const)("version %i", 
     expect(indexes()).toEqual(range(0, 10));
     expect(told).toEqual(["connected"]);
     expect(keep.refusals).toEqual([]);
+  });
+
+  test("a connection that ends meanwhile is made again when Redis is back, and what it held is kept", async () => {
+    const { port, url } = await mosquitto();
+    const way = await startMovingAddress(port);
+    closers.push(() => way.stop());
+    const publisher = await publisherTo(url);
+    const gate = gateway(`mqtt://127.0.0.1:${way.port}`, protocolVersion);
+    const { broker, told, cutOff, back, expired, indexes, connected } = gate;
+    await connected();
+    cutOff();
+    await publish(publisher, 0, 0);
+    await publish(publisher, 1, 1);
+    await until(() => broker.state().unkept === 2, { what: "both to be held" });
+    await expired();
+    way.cut();
+    await until(() => broker.state().state === "standby", { what: "the connection to be left" });
+    expect(broker.state()).toMatchObject({ reason: "storage is away", unkept: 1 });
+    await back();
+    await until(() => indexes().length === 2, { what: "both to be kept" });
+    expect(indexes().sort()).toEqual([0, 1]);
+    await connected();
+    expect(told).toEqual(["connected", "disconnected", "connected"]);
   });
 
   test("another process that reaches Redis takes over within 5 s, and nobody fights for the session", async () => {
