@@ -6,8 +6,8 @@ import { fetch } from "undici";
 import { z } from "zod";
 import { EMBEDDED } from "./config/sources.ts";
 import type { Config, SourceConfig } from "./config.ts";
-import type { publishTo } from "./publisher.ts";
 import { brokerSettingsOf } from "./parts.ts";
+import type { publishTo } from "./publisher.ts";
 import { type Pace, type ReplayOptions, type ReplayResult, replay } from "./replay.ts";
 import type { Accounting } from "./status.ts";
 
