@@ -1,6 +1,6 @@
 /** Says of every ping that was accepted more than once what made it so, ping by ping where that is known. */
 
-import type { Accepted, Episode, History, LostAnswer } from "./history.ts";
+import type { Accepted, Episode, History, Issued, LostAnswer } from "./history.ts";
 
 export interface Repeat {
   id: string;
@@ -30,7 +30,7 @@ const SLACK_MS = 500;
 /** A batch that lost its job is found by a sweep, the backoff before the next probe is over. */
 const SWEEP_AND_BACKOFF_MS = 1250 + 4000;
 /** Fixes of a device that the gateway remembers; one sent again after more of them is sent on again. */
-const REMEMBERED_FIXES = 48;
+const REMEMBERED_FIXES = 44;
 
 export function explainRepeats(history: History): Repeats {
   const { accepted, episodes, lostAnswers, issued } = history;
@@ -51,13 +51,16 @@ export function explainRepeats(history: History): Repeats {
   }
 
   const unsettled = new Map<Episode, number>();
-  function causeOf(before: Accepted, again: Accepted): Cause {
+  function lostAnswerOf(before: Accepted, again: Accepted): Cause | null {
     const known = lostOf.get(again.id) ?? [];
     const place = known.findIndex(
       (lost) => isDuring(lost, before.at) && calmBetween(episodes, lost.to, again.at) <= withinMs,
     );
     const [lost] = place === -1 ? [] : known.splice(place, 1);
-    if (lost) return { kind: "lost_answer", lost };
+    return lost ? { kind: "lost_answer", lost } : null;
+  }
+
+  function unsettledAt(before: Accepted, again: Accepted): Cause | null {
     const fitting = episodes.filter(
       (episode) =>
         episode.unsettledAtMost > 0 &&
@@ -68,13 +71,13 @@ export function explainRepeats(history: History): Repeats {
     );
     const count = (episode: Episode) => unsettled.get(episode) ?? 0;
     const episode = fitting.find((each) => count(each) < each.unsettledAtMost) ?? fitting.at(-1);
-    if (!episode) return { kind: "none" };
+    if (!episode) return null;
     unsettled.set(episode, count(episode) + 1);
     return { kind: "unsettled", episode };
   }
 
-  const latest = new Map<string, Accepted>();
   const newer = newerFixes(history);
+  const latest = new Map<string, Accepted>();
   const repeats: Repeat[] = [];
   let resent = 0;
   for (const ping of accepted) {
@@ -82,11 +85,14 @@ export function explainRepeats(history: History): Repeats {
     if (!sent) continue;
     const before = latest.get(ping.id);
     latest.set(ping.id, ping);
-    newer.see(ping);
     if (!before) continue;
-    const cause = causeOf(before, ping);
-    if (cause.kind === "none" && sent.handedOver > 1 && newer.than(ping) >= REMEMBERED_FIXES) resent++;
-    else repeats.push({ id: ping.id, at: ping.at, sinceMs: ping.at - before.at, cause });
+    const lost = lostAnswerOf(before, ping);
+    if (lost === null && sent.handedOver > 1 && newer(sent, ping.at) >= REMEMBERED_FIXES) {
+      resent++;
+      continue;
+    }
+    const cause = lost ?? unsettledAt(before, ping) ?? { kind: "none" };
+    repeats.push({ id: ping.id, at: ping.at, sinceMs: ping.at - before.at, cause });
   }
   return { repeats, bounds, resent };
 }
@@ -104,18 +110,16 @@ function calmBetween(episodes: readonly Episode[], from: number, to: number): nu
   return to - from - troubled.reduce((sum, ms) => sum + ms, 0);
 }
 
-/** How many different fixes of a ping's unit that are newer than it have been accepted so far. */
-function newerFixes({ issued }: History): { see(ping: Accepted): void; than(ping: Accepted): number } {
-  const seen = new Map<string, Set<number>>();
-  const fixTimeOf = (ping: Accepted) => issued.get(ping.id)?.fixTime ?? ping.eventTime;
-  return {
-    see(ping) {
-      const fixes = seen.get(ping.unit) ?? new Set();
-      seen.set(ping.unit, fixes.add(fixTimeOf(ping)));
-    },
-    than(ping) {
-      const fixTime = fixTimeOf(ping);
-      return [...(seen.get(ping.unit) ?? [])].filter((other) => other > fixTime).length;
-    },
-  };
+/** How many newer fixes of a reading's unit somebody had taken responsibility for by then. */
+function newerFixes({ issued }: History): (than: Issued, at: number) => number {
+  const owed = new Map<string, Issued[]>();
+  for (const each of issued.values()) {
+    const own = owed.get(each.unit) ?? [];
+    owed.set(each.unit, own);
+    own.push(each);
+  }
+  return (than, at) =>
+    (owed.get(than.unit) ?? []).filter(
+      ({ fixTime, owedAt }) => fixTime > than.fixTime && owedAt !== null && owedAt <= at,
+    ).length;
 }
