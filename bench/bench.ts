@@ -8,6 +8,7 @@ import { BROKER_SETTINGS } from "./broker-counts.ts";
 import { CONTESTANTS, type ContestantName, startContestant } from "./contestants.ts";
 import { decodeRates, decodeTable } from "./decode.ts";
 import { type Part, startPart } from "./parts.ts";
+import { giveOwnProcessors, stepAside } from "./processors.ts";
 import type { Publisher } from "./publisher.ts";
 import { type Result, summarize, type Turns, table } from "./report.ts";
 import { type Effort, type Figures, FLOOR_MODE, play, SCENARIOS, type ScenarioName } from "./scenarios.ts";
@@ -78,6 +79,7 @@ async function turn(
         profileDir,
       }),
     );
+    if (isPinned) giveOwnProcessors(contestant.pid);
     return await play(scenario, { ...workshop, contestant, redis, broker }, effort);
   } finally {
     await stopDownTo(before);
@@ -101,7 +103,7 @@ async function runScenario(scenario: ScenarioName, workshop: Workshop, options: 
       process.stderr.write(`${scenario}, round ${round} of ${options.rounds}, ${name}: ${rate} pings/s\n`);
     }
   }
-  return summarize(scenario, turns, options.rounds);
+  return summarize(scenario, turns, { rounds: options.rounds, isPinned });
 }
 
 function positive(text: string): number {
@@ -122,6 +124,7 @@ const command = new Command("bench")
   .parse();
 const options = command.opts<Options>();
 
+const isPinned = stepAside();
 /** Set by the first signal; resolves when everything is stopped. */
 let interrupted: Promise<void> | null = null;
 for (const [signal, exitCode] of [

@@ -1,7 +1,7 @@
 /** Turns the figures of all turns into medians, ratios, a table and JSON lines. */
 
 import { execFileSync } from "node:child_process";
-import { availableParallelism, cpus, totalmem } from "node:os";
+import { cpus, totalmem } from "node:os";
 import { findRedisServer } from "../src/sandbox/redis.ts";
 import type { ContestantName } from "./contestants.ts";
 import type { Figures, ScenarioName } from "./scenarios.ts";
@@ -35,7 +35,12 @@ export interface Result {
   machine: Record<string, string | number>;
 }
 
-export function summarize(scenario: ScenarioName, turns: Turns, rounds: number): Result {
+/** `isPinned`: the contestant had its own half of the processors. */
+export function summarize(
+  scenario: ScenarioName,
+  turns: Turns,
+  { rounds, isPinned }: { rounds: number; isPinned: boolean },
+): Result {
   const gateway = medians(turns.gateway);
   const floor = medians(turns.floor);
   const naive = medians(turns.naive);
@@ -51,7 +56,7 @@ export function summarize(scenario: ScenarioName, turns: Turns, rounds: number):
     gateway,
     floor,
     naive,
-    machine: machine(),
+    machine: { ...machine(), placement: isPinned ? "contestant apart" : "free" },
   };
 }
 
@@ -90,7 +95,7 @@ function rounded(value: number | null, digits: number): number | null {
 
 function machine(): Record<string, string | number> {
   return {
-    cores: availableParallelism(),
+    cores: cpus().length,
     processor: cpus()[0]?.model ?? "unknown",
     memoryGb: Math.round(totalmem() / 1e9),
     node: process.versions.node,
