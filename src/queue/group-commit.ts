@@ -110,8 +110,7 @@ export function createGroupCommit({
       group.forEach((part, i) => {
         answer(part, reply[i]);
       });
-      for (let i = group.length; i < reply.length; i += 2)
-        arrived(String(reply[i]), Number(reply[i + 1]));
+      for (let i = group.length; i < reply.length; i += 2) arrived(String(reply[i]), Number(reply[i + 1]));
     } catch (error) {
       const failure = new CannotKeep("storage_unavailable", retryAfter.storageAway(), error);
       for (const part of group) part.fail(failure);

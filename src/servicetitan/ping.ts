@@ -51,7 +51,7 @@ export function toPing(
   const { speedMps, headingDeg, fixTime, receivedAt } = reading;
   const speed = speedMps === null ? null : speedMps / MPS_PER[settings.speedUnit];
   // Devices' clocks run ahead; a position from the future could outrank the next true one.
-  const eventTime = new Date(fixTime < receivedAt ? fixTime : receivedAt).toISOString();
+  const eventTime = new Date(Math.min(fixTime, receivedAt)).toISOString();
   return (
     `{"unitId":${JSON.stringify(unit.unitId)},"unitName":${JSON.stringify(nameOf(unit, reading.details))}` +
     `,"eventTime":"${eventTime}","latitude":${rounded(reading.latitude, DEGREE_STEPS)}` +
