@@ -1,6 +1,6 @@
 /** Reads along one connection to ServiceTitan's stand-in: which pings each request carried, and whether its answer came through. */
 
-import type { LostAnswer } from "./history.ts";
+import type { Exchange } from "./history.ts";
 
 /** Where a connection's bytes are told, in the order they were passed on. */
 export interface Listener {
@@ -19,21 +19,16 @@ const PATIENT_PART = 0.5;
 const HEAD_END = "\r\n\r\n";
 const LAST_CHUNK = "0\r\n\r\n";
 
-interface Exchange {
-  ids: readonly string[];
-  from: number;
-}
-
-/** Told of every request with pings whose answer did not come through whole and readable. */
-export function readAlong(requestTimeoutMs: number, lost: (answer: LostAnswer) => void): Listener {
+/** Tells of every request with pings when it has ended. */
+export function readAlong(requestTimeoutMs: number, ended: (exchange: Exchange) => void): Listener {
   let request = "";
   let answer = "";
   let begunAt = 0;
   let isDisturbed = false;
-  let open: Exchange | null = null;
+  let open: Pick<Exchange, "ids" | "from"> | null = null;
 
-  function close(wasLost: boolean): void {
-    if (open && open.ids.length > 0 && wasLost) lost({ ...open, to: Date.now() });
+  function close(lost: boolean): void {
+    if (open && open.ids.length > 0) ended({ ...open, to: Date.now(), lost });
     open = null;
     answer = "";
   }

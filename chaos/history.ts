@@ -43,11 +43,13 @@ export type Exemption =
   /** Only the broker held it when it was killed. */
   | "broker_lost";
 
-/** A request whose answer did not come through whole and readable: its pings may be with ServiceTitan, and are sent again. */
-export interface LostAnswer {
+/** A request as it was seen on the wire, until its answer had come through or no answer could come any more. */
+export interface Exchange {
   ids: readonly string[];
   from: number;
   to: number;
+  /** Its answer did not come through whole and readable: what ServiceTitan accepted of it is sent again. */
+  lost: boolean;
 }
 
 /** A reading the sandbox was told to refuse until it had been given up, and then no more. */
@@ -96,7 +98,8 @@ export interface History {
   arrivals: readonly Arrival[];
   episodes: readonly Episode[];
   exempt: ReadonlyMap<string, Exemption>;
-  lostAnswers: readonly LostAnswer[];
+  /** In the order in which they ended. */
+  exchanges: readonly Exchange[];
   condemned: readonly Condemned[];
   /** Every ping seen among the dead letters, looked at before each fault and at the end. */
   dead: readonly FoundDead[];

@@ -117,7 +117,7 @@ export function judge(history: History): Verdict {
   for (const { id, at, sinceMs, cause } of repeats) {
     switch (cause.kind) {
       case "lost_answer":
-        figuresAt(cause.lost.to).duplicated++;
+        figuresAt(cause.exchange.to).duplicated++;
         break;
       case "unsettled":
         figuresOf(figures, cause.episode.name).duplicated++;
@@ -136,7 +136,7 @@ export function judge(history: History): Verdict {
       cause.kind === "unsettled"
         ? cause.episode
         : cause.kind === "lost_answer"
-          ? episodeAt(episodes, cause.lost.to)
+          ? episodeAt(episodes, cause.exchange.to)
           : undefined;
     if (episode?.killed) killsUnderWay.add(episode);
   }
@@ -288,7 +288,7 @@ function judgeRecovery(
 
 /** By id: what was to be refused is among the dead letters, and nothing else that ServiceTitan has not got is. */
 function judgeDeadLetters(
-  { condemned, dead, issued, exempt, lostAnswers }: History,
+  { condemned, dead, issued, exempt, exchanges }: History,
   nameAt: (at: number) => string,
   violations: Violation[],
 ): void {
@@ -301,7 +301,7 @@ function judgeDeadLetters(
   for (const { id, reason } of dead) {
     if (expected.has(id)) continue;
     // Asked twice and answered twice without a word about it: then it is given up, and ServiceTitan has it.
-    const unread = lostAnswers.filter(({ ids }) => ids.includes(id)).length;
+    const unread = exchanges.filter(({ ids, lost }) => lost && ids.includes(id)).length;
     if (reason === "unconfirmed" && unread >= 2) continue;
     const what = `${id} as ${reason}`;
     violations.push({ kind: "wrongly_dead_lettered", fault: nameAt(issued.get(id)?.fixTime ?? 0), what });

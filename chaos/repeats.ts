@@ -1,6 +1,6 @@
 /** Says of every ping that was accepted more than once what made it so, ping by ping where that is known. */
 
-import type { Accepted, Episode, History, Issued, LostAnswer } from "./history.ts";
+import type { Accepted, Episode, Exchange, History, Issued } from "./history.ts";
 
 export interface Repeat {
   id: string;
@@ -12,7 +12,7 @@ export interface Repeat {
 
 export type Cause =
   /** Its answer did not come through. */
-  | { kind: "lost_answer"; lost: LostAnswer }
+  | { kind: "lost_answer"; exchange: Exchange }
   /** It was answered, and what befell the gateway or Redis kept it from being settled. */
   | { kind: "unsettled"; episode: Episode }
   | { kind: "none" };
@@ -25,7 +25,7 @@ export interface Repeats {
   resent: number;
 }
 
-/** Between a request's being seen on the wire and its being accepted, on a busy machine. */
+/** A request whose sender has gone may be accepted so much later, on a busy machine. */
 const SLACK_MS = 500;
 /** A batch that lost its job is found by a sweep, the backoff before the next probe is over. */
 const SWEEP_AND_BACKOFF_MS = 1250 + 4000;
@@ -33,33 +33,27 @@ const SWEEP_AND_BACKOFF_MS = 1250 + 4000;
 const REMEMBERED_FIXES = 44;
 
 export function explainRepeats(history: History): Repeats {
-  const { accepted, episodes, lostAnswers, issued } = history;
+  const { accepted, episodes, issued } = history;
   const withinMs = history.recoverWithinMs + SWEEP_AND_BACKOFF_MS;
-  const acceptances = new Map<string, number[]>();
-  for (const { id, at } of accepted) acceptances.set(id, [...(acceptances.get(id) ?? []), at]);
+  const carrierOf = carriers(history);
+  // Each ping that was accepted from a request whose answer was lost may be sent once more.
+  const taken = new Map<Exchange, number>();
+  for (const ping of accepted) {
+    const exchange = carrierOf(ping);
+    if (exchange?.lost) taken.set(exchange, (taken.get(exchange) ?? 0) + 1);
+  }
+  const bounds = [
+    ...episodes.map(({ injectedAt, unsettledAtMost }) => ({ at: injectedAt, count: unsettledAtMost })),
+    ...[...taken].map(([{ to }, count]) => ({ at: to, count })),
+  ];
 
-  // Each explains that each of its pings is sent once more, if it came to be accepted at all.
-  const lostOf = new Map<string, LostAnswer[]>();
-  const bounds = episodes.map(({ injectedAt, unsettledAtMost }) => ({
-    at: injectedAt,
-    count: unsettledAtMost,
-  }));
-  for (const lost of lostAnswers) {
-    const taken = lost.ids.filter((id) => acceptances.get(id)?.some((at) => isDuring(lost, at)));
-    for (const id of taken) lostOf.set(id, [...(lostOf.get(id) ?? []), lost]);
-    bounds.push({ at: lost.to, count: taken.length });
+  function lostAnswerOf(before: Accepted, again: Accepted): Cause | null {
+    const exchange = carrierOf(before);
+    if (!exchange?.lost || calmBetween(episodes, exchange.to, again.at) > withinMs) return null;
+    return { kind: "lost_answer", exchange };
   }
 
   const unsettled = new Map<Episode, number>();
-  function lostAnswerOf(before: Accepted, again: Accepted): Cause | null {
-    const known = lostOf.get(again.id) ?? [];
-    const place = known.findIndex(
-      (lost) => isDuring(lost, before.at) && calmBetween(episodes, lost.to, again.at) <= withinMs,
-    );
-    const [lost] = place === -1 ? [] : known.splice(place, 1);
-    return lost ? { kind: "lost_answer", lost } : null;
-  }
-
   function unsettledAt(before: Accepted, again: Accepted): Cause | null {
     const fitting = episodes.filter(
       (episode) =>
@@ -97,8 +91,20 @@ export function explainRepeats(history: History): Repeats {
   return { repeats, bounds, resent };
 }
 
-function isDuring({ from, to }: LostAnswer, at: number): boolean {
-  return from - SLACK_MS <= at && at <= to + SLACK_MS;
+/** The request that brought an accepted ping: the last one with it that had begun by then, if it had not long ended. */
+function carriers({ exchanges }: History): (ping: Accepted) => Exchange | undefined {
+  const byId = new Map<string, Exchange[]>();
+  for (const exchange of [...exchanges].sort((one, other) => one.from - other.from)) {
+    for (const id of exchange.ids) {
+      const own = byId.get(id) ?? [];
+      byId.set(id, own);
+      own.push(exchange);
+    }
+  }
+  return ({ id, at }) => {
+    const exchange = byId.get(id)?.findLast(({ from }) => from <= at);
+    return exchange && at <= exchange.to + SLACK_MS ? exchange : undefined;
+  };
 }
 
 /** Time between two moments in which no fault was on; one that is, or that makes senders wait, holds everything up. */

@@ -69,7 +69,7 @@ export async function run(options: RunOptions): Promise<History> {
       arrivals: stage.takings.arrivals,
       episodes,
       exempt: stage.exempt,
-      lostAnswers: stage.lostAnswers,
+      exchanges: stage.exchanges,
       condemned: stage.condemned,
       dead: [...stage.dead.values()],
       spooled: stage.generator.spooled(),

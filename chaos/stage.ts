@@ -18,7 +18,7 @@ import { type Mosquitto, startMosquitto } from "../test/parts/mosquitto.ts";
 import { until } from "../test/parts/wait.ts";
 import { readAlong } from "./exchanges.ts";
 import { type Generator, startGenerator } from "./generator.ts";
-import type { Condemned, Exemption, FoundDead, LostAnswer } from "./history.ts";
+import type { Condemned, Exchange, Exemption, FoundDead } from "./history.ts";
 import { type BreakableLink, startProxy } from "./proxy.ts";
 import { followTakings, type Takings } from "./takings.ts";
 
@@ -43,7 +43,7 @@ export interface Stage {
   generator: Generator;
   takings: Takings;
   exempt: Map<string, Exemption>;
-  lostAnswers: readonly LostAnswer[];
+  exchanges: readonly Exchange[];
   condemned: Condemned[];
   /** Everything seen by `lookAtDeadLetters`. */
   dead: ReadonlyMap<string, FoundDead>;
@@ -121,14 +121,14 @@ export async function startStage({ random, appendfsync = "everysec" }: StageOpti
     running.push({ stop: () => rmSync(dir, { recursive: true, force: true }) });
     const persistence = ["persistence true", `persistence_location ${dir}/`, "autosave_interval 0"];
     const broker = await own(startMosquitto(persistence));
-    const lostAnswers: LostAnswer[] = [];
+    const exchanges: Exchange[] = [];
     const faketime = findFaketime();
     // It must not help by refusing.
     const sandbox = await own(startSandboxApi({ record: "all", ratePerSecond: 100_000 }));
 
     async function startGateway(name: string, clock: "true" | "settable"): Promise<Gateway> {
       const toRedis = await own(startProxy(redis.port));
-      const listen = () => readAlong(REQUEST_TIMEOUT_MS, (lost) => lostAnswers.push(lost));
+      const listen = () => readAlong(REQUEST_TIMEOUT_MS, (exchange) => exchanges.push(exchange));
       const toSandbox = await own(startProxy(sandbox.port, listen));
       const clockFile = join(dir, `${name}.clock`);
       const setClock = (offset: string) => writeFileSync(clockFile, `${offset}\n`);
@@ -243,7 +243,7 @@ export async function startStage({ random, appendfsync = "everysec" }: StageOpti
       generator,
       takings,
       exempt,
-      lostAnswers,
+      exchanges,
       condemned: [],
       dead,
       setFaults: (faults) => sandbox.faults.set([...faults]),

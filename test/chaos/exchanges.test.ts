@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { createServer, type Server, type ServerResponse } from "node:http";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { readAlong } from "../../chaos/exchanges.ts";
-import type { LostAnswer } from "../../chaos/history.ts";
+import type { Exchange } from "../../chaos/history.ts";
 import { type BreakableLink, startProxy } from "../../chaos/proxy.ts";
 import { until } from "../parts/wait.ts";
 
@@ -12,12 +12,12 @@ const TIMEOUT_MS = 1000;
 
 let server: Server;
 let proxy: BreakableLink;
-let lost: LostAnswer[] = [];
+let ended: Exchange[] = [];
 let answer: (response: ServerResponse) => void;
 let heard = 0;
 
 beforeEach(async () => {
-  [lost, heard] = [[], 0];
+  [ended, heard] = [[], 0];
   answer = (response) => response.end("[]");
   server = createServer((request, response) => {
     request.resume();
@@ -30,7 +30,7 @@ beforeEach(async () => {
   await once(server, "listening");
   const address = server.address();
   if (address === null || typeof address === "string") throw new Error("no port");
-  proxy = await startProxy(address.port, () => readAlong(TIMEOUT_MS, (each) => lost.push(each)));
+  proxy = await startProxy(address.port, () => readAlong(TIMEOUT_MS, (each) => ended.push(each)));
 });
 afterEach(async () => {
   await proxy.stop();
@@ -46,8 +46,9 @@ async function post(ids: readonly string[], withinMs = 10_000): Promise<string> 
   return got.text();
 }
 
-const ids = () => lost.map((each) => each.ids);
-const untilLost = () => until(() => lost.length > 0, { what: "word of a lost answer" });
+const lost = () => ended.filter((each) => each.lost);
+const ids = () => lost().map((each) => each.ids);
+const untilLost = () => until(() => lost().length > 0, { what: "word of a lost answer" });
 
 test("nothing is lost while answers come through, whole or in chunks, one after the other", async () => {
   await post(["a"]);
@@ -58,6 +59,7 @@ test("nothing is lost while answers come through, whole or in chunks, one after 
   await post(["b"]);
   await post(["c"]);
   expect([ids(), heard]).toEqual([[], 3]);
+  expect(ended.map((each) => each.ids)).toEqual([["a"], ["b"], ["c"]]);
 });
 
 test("an answer that nobody can read is lost", async () => {
@@ -86,7 +88,7 @@ test("and one that was waited for as long as a request may take", async () => {
   await expect(post(["a"], TIMEOUT_MS)).rejects.toThrow();
   await untilLost();
   expect(ids()).toEqual([["a"]]);
-  expect((lost[0]?.to ?? 0) - (lost[0]?.from ?? 0)).toBeGreaterThan(TIMEOUT_MS / 2);
+  expect((lost()[0]?.to ?? 0) - (lost()[0]?.from ?? 0)).toBeGreaterThan(TIMEOUT_MS / 2);
 });
 
 test("a client that goes away early has lost nothing, unless its link was not open", async () => {
@@ -110,7 +112,7 @@ test("what a frozen link lets go after its sender has gone is lost", async () =>
   proxy.set({ kind: "frozen" });
   await expect(post(["b"], 200)).rejects.toThrow();
   proxy.set({ kind: "open" });
-  await until(() => heard === 2 || lost.length > 0, { what: "the request" });
+  await until(() => heard === 2 || lost().length > 0, { what: "the request" });
   if (heard === 2) await untilLost();
   expect(ids().flat()).not.toContain("a");
 });

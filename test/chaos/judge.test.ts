@@ -5,10 +5,10 @@ import type {
   Accepted,
   Condemned,
   Episode,
+  Exchange,
   FoundDead,
   History,
   Issued,
-  LostAnswer,
 } from "../../chaos/history.ts";
 import { judge, type ViolationKind } from "../../chaos/judge.ts";
 
@@ -26,7 +26,7 @@ interface Story {
   arrivals: { earliest: number; latest: number }[];
   episodes: Episode[];
   exempt: Map<string, "flushed" | "broker_lost">;
-  lostAnswers: LostAnswer[];
+  exchanges: Exchange[];
   condemned: Condemned[];
   dead: FoundDead[];
 }
@@ -53,12 +53,12 @@ function goodStory(): Story {
   if (again) accepted.push({ ...again, at: KILLED_AT + 2000 });
   accepted.sort((one, other) => one.at - other.at);
   const exempt: Story["exempt"] = new Map();
-  const [lostAnswers, condemned, dead]: [LostAnswer[], Condemned[], FoundDead[]] = [[], [], []];
+  const [exchanges, condemned, dead]: [Exchange[], Condemned[], FoundDead[]] = [[], [], []];
   const history = {
     ratePerSecond: RATE,
     recoverWithinMs: 5000,
     requestTimeoutMs: 2000,
-    lostAnswers,
+    exchanges,
     condemned,
     dead,
     spooled: 0,
@@ -70,7 +70,7 @@ function goodStory(): Story {
     refusals: 1,
     parted: [],
   };
-  return { history, issued, accepted, arrivals, episodes, exempt, lostAnswers, condemned, dead };
+  return { history, issued, accepted, arrivals, episodes, exempt, exchanges, condemned, dead };
 }
 
 function episodeOf(name: string, injectedAt: number, more: Partial<Episode> = {}): Episode {
@@ -161,7 +161,7 @@ const planted: [string, ViolationKind, (story: Story) => void][] = [
     "unexplained_repeat",
     (story) => {
       const ping = repeat(story, BEGIN + 2000, BEGIN + 4000);
-      story.lostAnswers.push({ ids: [ping.id], from: ping.at - 10, to: ping.at + 10 });
+      story.exchanges.push({ ids: [ping.id], from: ping.at - 10, to: ping.at + 10, lost: true });
       story.accepted.splice(-1, 0, { ...ping, at: BEGIN + 6000 });
       inOrder(story);
     },
@@ -172,7 +172,7 @@ const planted: [string, ViolationKind, (story: Story) => void][] = [
     (story) => {
       const ping = repeat(story, BEGIN + 2000, BEGIN + 4000);
       const other = at(story.accepted, story.accepted.indexOf(ping) + 1);
-      story.lostAnswers.push({ ids: [other.id], from: ping.at - 10, to: ping.at + 10 });
+      story.exchanges.push({ ids: [other.id], from: ping.at - 10, to: ping.at + 10, lost: true });
     },
   ],
   [
@@ -180,7 +180,16 @@ const planted: [string, ViolationKind, (story: Story) => void][] = [
     "unexplained_repeat",
     (story) => {
       const ping = repeat(story, BEGIN + 2000, BEGIN + 9000);
-      story.lostAnswers.push({ ids: [ping.id], from: ping.at + 3000, to: ping.at + 3010 });
+      story.exchanges.push({ ids: [ping.id], from: ping.at + 3000, to: ping.at + 3010, lost: true });
+    },
+  ],
+  [
+    "a repetition of what a request brought that hung before, and another one brought then",
+    "unexplained_repeat",
+    (story) => {
+      const ping = repeat(story, BEGIN + 2000, BEGIN + 4000);
+      story.exchanges.push({ ids: [ping.id], from: ping.at - 2000, to: ping.at - 5, lost: true });
+      story.exchanges.push({ ids: [ping.id], from: ping.at - 3, to: ping.at + 5, lost: false });
     },
   ],
   [
@@ -207,10 +216,10 @@ const planted: [string, ViolationKind, (story: Story) => void][] = [
   [
     "a ping that is given up without a second look at an answer that could not be read",
     "wrongly_dead_lettered",
-    ({ dead, lostAnswers, accepted }) => {
+    ({ dead, exchanges, accepted }) => {
       const { id, at: when } = at(accepted, 4);
       dead.push({ id, reason: "unconfirmed" });
-      lostAnswers.push({ ids: [id], from: when, to: when });
+      exchanges.push({ ids: [id], from: when, to: when, lost: true });
     },
   ],
   [
@@ -337,7 +346,7 @@ describe("what is excused:", () => {
     const other = at(story.accepted, story.accepted.indexOf(ping) + 1);
     // What was never accepted is not among those that may be repeated.
     const ids = [ping.id, other.id, "vans:a:1"];
-    story.lostAnswers.push({ ids, from: ping.at - 10, to: ping.at + 2000 });
+    story.exchanges.push({ ids, from: ping.at - 10, to: ping.at + 1000, lost: true });
     const { violations, faults } = judge(story.history);
     expect(violations).toEqual([]);
     expect(faults.map(({ duplicated, repeatsAtMost }) => [duplicated, repeatsAtMost])).toEqual([
@@ -387,7 +396,7 @@ describe("what is excused:", () => {
     const story = goodStory();
     const { id, at: when } = at(story.accepted, 4);
     story.dead.push({ id, reason: "unconfirmed" });
-    for (const from of [when, when + 1000]) story.lostAnswers.push({ ids: [id], from, to: from });
+    for (const from of [when, when + 1000]) story.exchanges.push({ ids: [id], from, to: from, lost: true });
     expect(judge(story.history).violations).toEqual([]);
   });
 

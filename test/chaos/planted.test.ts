@@ -119,7 +119,7 @@ async function runWith(flaw: Flaw): Promise<Verdict> {
     // Not what is tested here, on a machine that may be busy.
     recoverWithinMs: 30_000,
     requestTimeoutMs: 2000,
-    lostAnswers: [],
+    exchanges: [],
     condemned: [],
     dead: [],
     spooled: 0,
