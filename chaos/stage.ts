@@ -82,6 +82,16 @@ export function findFaketime(): string | null {
   return paths.find((path) => existsSync(path)) ?? null;
 }
 
+/** A process with a fake clock that is killed leaves its shared memory behind; that of the dead is nobody's. */
+function sweepSharedMemory(): void {
+  for (const name of readdirSync(SHARED_MEMORY)) {
+    const pid = /faketime_(?:shm|sem)_(\d+)$/.exec(name)?.[1];
+    if (pid !== undefined && !existsSync(`/proc/${pid}`)) rmSync(join(SHARED_MEMORY, name), { force: true });
+  }
+}
+
+const SHARED_MEMORY = "/dev/shm";
+
 /** Sets the longest file a process may write, null: any; what it writes beyond fails as on a full disk. */
 export function findPrlimit(): string | null {
   return findProgram(["prlimit"]);
@@ -123,6 +133,7 @@ export async function startStage({ random, appendfsync = "everysec" }: StageOpti
     const broker = await own(startMosquitto(persistence));
     const exchanges: Exchange[] = [];
     const faketime = findFaketime();
+    if (faketime !== null) running.push({ stop: sweepSharedMemory });
     // It must not help by refusing.
     const sandbox = await own(startSandboxApi({ record: "all", ratePerSecond: 100_000 }));
 
