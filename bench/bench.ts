@@ -8,7 +8,6 @@ import { BROKER_SETTINGS } from "./broker-counts.ts";
 import { CONTESTANTS, type ContestantName, startContestant } from "./contestants.ts";
 import { decodeRates, decodeTable } from "./decode.ts";
 import { type Part, startPart } from "./parts.ts";
-import { giveOwnProcessors, stepAside } from "./processors.ts";
 import type { Publisher } from "./publisher.ts";
 import { type Result, summarize, type Turns, table } from "./report.ts";
 import { type Effort, type Figures, FLOOR_MODE, play, SCENARIOS, type ScenarioName } from "./scenarios.ts";
@@ -79,7 +78,6 @@ async function turn(
         profileDir,
       }),
     );
-    if (isPinned) giveOwnProcessors(contestant.pid);
     return await play(scenario, { ...workshop, contestant, redis, broker }, effort);
   } finally {
     await stopDownTo(before);
@@ -103,7 +101,7 @@ async function runScenario(scenario: ScenarioName, workshop: Workshop, options: 
       process.stderr.write(`${scenario}, round ${round} of ${options.rounds}, ${name}: ${rate} pings/s\n`);
     }
   }
-  return summarize(scenario, turns, { rounds: options.rounds, isPinned });
+  return summarize(scenario, turns, options.rounds);
 }
 
 function positive(text: string): number {
@@ -124,7 +122,6 @@ const command = new Command("bench")
   .parse();
 const options = command.opts<Options>();
 
-const isPinned = stepAside();
 /** Set by the first signal; resolves when everything is stopped. */
 let interrupted: Promise<void> | null = null;
 for (const [signal, exitCode] of [

@@ -1,7 +1,7 @@
 /** Turns the figures of all turns into medians, ratios, a table and JSON lines. */
 
 import { execFileSync } from "node:child_process";
-import { cpus, totalmem } from "node:os";
+import { availableParallelism, cpus, totalmem } from "node:os";
 import { findRedisServer } from "../src/sandbox/redis.ts";
 import type { ContestantName } from "./contestants.ts";
 import type { Figures, ScenarioName } from "./scenarios.ts";
@@ -35,12 +35,7 @@ export interface Result {
   machine: Record<string, string | number>;
 }
 
-/** `isPinned`: the contestant had its own half of the processors. */
-export function summarize(
-  scenario: ScenarioName,
-  turns: Turns,
-  { rounds, isPinned }: { rounds: number; isPinned: boolean },
-): Result {
+export function summarize(scenario: ScenarioName, turns: Turns, rounds: number): Result {
   const gateway = medians(turns.gateway);
   const floor = medians(turns.floor);
   const naive = medians(turns.naive);
@@ -56,7 +51,7 @@ export function summarize(
     gateway,
     floor,
     naive,
-    machine: { ...machine(), placement: isPinned ? "contestant apart" : "free" },
+    machine: machine(),
   };
 }
 
@@ -95,7 +90,7 @@ function rounded(value: number | null, digits: number): number | null {
 
 function machine(): Record<string, string | number> {
   return {
-    cores: cpus().length,
+    cores: availableParallelism(),
     processor: cpus()[0]?.model ?? "unknown",
     memoryGb: Math.round(totalmem() / 1e9),
     node: process.versions.node,
