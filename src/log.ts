@@ -36,7 +36,21 @@ export function createLogger({
     serializers: { err: (error: unknown) => error },
     formatters: { level: (label: string) => ({ level: label }), log: censorFields },
   };
-  return destination ? pino(options, destination) : pino(options);
+  return pino(options, destination ?? standardOutput());
+}
+
+/** Lines that wait for a disk that is full; what comes beyond them is lost. */
+const MAX_WAITING_BYTES = 1_000_000;
+
+/**
+ * A log that cannot be written must not stop what it speaks of: to a file on a full disk pino would throw, and its
+ * `fatal`, which says so, would try for ever (flushSync of sonic-boom 4). So an error is let pass, the lines wait for
+ * room, and nothing but `write` is there to be called.
+ */
+function standardOutput(): DestinationStream {
+  const output = pino.destination({ dest: 1, sync: true, maxLength: MAX_WAITING_BYTES });
+  output.on("error", () => {});
+  return { write: (line) => output.write(line) };
 }
 
 function censorFields(fields: object): Record<string, unknown> {

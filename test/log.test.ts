@@ -1,3 +1,6 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { closeSync, existsSync, openSync } from "node:fs";
 import { Writable } from "node:stream";
 import { describe, expect, it } from "vitest";
 import { createFloodGate, createLogger } from "../src/log.ts";
@@ -95,3 +98,31 @@ describe("the flood gate", () => {
     expect(mayWrite("first")).toBe(0);
   });
 });
+
+it.skipIf(!existsSync("/dev/full"))(
+  "a disk that is full under the log stops nobody",
+  async () => {
+    const program = `
+    import { createLogger } from "./src/log.ts";
+    const logger = createLogger({ level: "info" });
+    for (let i = 0; i < 3; i++) logger.info({ i }, "no room");
+    logger.fatal("no room for this either");
+    process.stderr.write("alive");`;
+    const full = openSync("/dev/full", "w");
+    try {
+      const child = spawn(process.execPath, ["--import", "tsx", "--input-type=module", "-e", program], {
+        stdio: ["ignore", full, "pipe"],
+        timeout: 30_000,
+      });
+      let said = "";
+      child.stderr?.on("data", (chunk) => {
+        said += chunk;
+      });
+      const [code] = await once(child, "close");
+      expect({ code, said }).toEqual({ code: 0, said: "alive" });
+    } finally {
+      closeSync(full);
+    }
+  },
+  60_000,
+);
