@@ -32,12 +32,15 @@ export interface Generator {
 
 const SENDERS = 4;
 /** Readings of different units that one webhook message carries. */
-const UNITS_PER_SENDER = 8;
-const MQTT_UNITS = 8;
+const UNITS_PER_SENDER = 16;
+const MQTT_UNITS = 16;
 /** Each has at most one reading under way. */
 export const UNITS = SENDERS * UNITS_PER_SENDER + MQTT_UNITS;
-/** A unit reports some four times a second: more would only fill Redis, less would leave faults without traffic. */
-const EVERY_MS = 250;
+/**
+ * A unit reports some two to three times a second: less would leave faults without traffic; with more, the longest of
+ * them would outlast the 44 fixes that the gateway remembers, and what it keeps again would look like a fault of its own.
+ */
+const EVERY_MS = 500;
 /** Longer than a keep takes while all is well; a vendor would wait longer, and we would see less. */
 const PATIENCE_MS = 1500;
 const TRY_AGAIN_MS = 100;

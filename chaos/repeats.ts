@@ -35,21 +35,29 @@ const REMEMBERED_FIXES = 44;
 export function explainRepeats(history: History): Repeats {
   const { accepted, episodes, issued } = history;
   const withinMs = history.recoverWithinMs + SWEEP_AND_BACKOFF_MS;
-  const carrierOf = carriers(history);
-  // Each ping that was accepted from a request whose answer was lost may be sent once more.
-  const taken = new Map<Exchange, number>();
-  for (const ping of accepted) {
-    const exchange = carrierOf(ping);
-    if (exchange?.lost) taken.set(exchange, (taken.get(exchange) ?? 0) + 1);
-  }
+  const { carrierOf, carriersOf } = carriers(history);
+  // Each ping that was accepted and was in a request whose answer was lost may be sent once more.
+  const arrived = new Set(accepted.map(({ id }) => id));
   const bounds = [
     ...episodes.map(({ injectedAt, unsettledAtMost }) => ({ at: injectedAt, count: unsettledAtMost })),
-    ...[...taken].map(([{ to }, count]) => ({ at: to, count })),
+    ...history.exchanges
+      .filter(({ lost }) => lost)
+      .map(({ ids, to }) => ({ at: to, count: ids.filter((id) => arrived.has(id)).length })),
   ];
 
+  const used = new Map<string, Set<Exchange>>();
   function lostAnswerOf(before: Accepted, again: Accepted): Cause | null {
-    const exchange = carrierOf(before);
-    if (!exchange?.lost || calmBetween(episodes, exchange.to, again.at) > withinMs) return null;
+    const own = used.get(again.id) ?? new Set();
+    const carrier = carrierOf(before);
+    const exchange =
+      carrier?.lost && calmBetween(episodes, carrier.to, again.at) <= withinMs
+        ? carrier
+        : // One that a frozen network held back arrives together with the one that was sent in its place, or after it.
+          carriersOf(again.id).find(
+            ({ lost, from, to }) => lost && from <= again.at && Math.abs(again.at - to) <= SLACK_MS,
+          );
+    if (!exchange || own.has(exchange)) return null;
+    used.set(again.id, own.add(exchange));
     return { kind: "lost_answer", exchange };
   }
 
@@ -92,7 +100,7 @@ export function explainRepeats(history: History): Repeats {
 }
 
 /** The request that brought an accepted ping: the last one with it that had begun by then, if it had not long ended. */
-function carriers({ exchanges }: History): (ping: Accepted) => Exchange | undefined {
+function carriers({ exchanges }: History) {
   const byId = new Map<string, Exchange[]>();
   for (const exchange of [...exchanges].sort((one, other) => one.from - other.from)) {
     for (const id of exchange.ids) {
@@ -101,10 +109,12 @@ function carriers({ exchanges }: History): (ping: Accepted) => Exchange | undefi
       own.push(exchange);
     }
   }
-  return ({ id, at }) => {
-    const exchange = byId.get(id)?.findLast(({ from }) => from <= at);
+  const carriersOf = (id: string): readonly Exchange[] => byId.get(id) ?? [];
+  const carrierOf = ({ id, at }: Accepted): Exchange | undefined => {
+    const exchange = carriersOf(id).findLast(({ from }) => from <= at);
     return exchange && at <= exchange.to + SLACK_MS ? exchange : undefined;
   };
+  return { carriersOf, carrierOf };
 }
 
 /** Time between two moments in which no fault was on; one that is, or that makes senders wait, holds everything up. */

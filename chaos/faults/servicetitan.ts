@@ -34,9 +34,16 @@ function refusing(kind: "poison" | "fail"): Fault {
     recoverFrom: "injection",
     async inject({ generator, condemned, setFaults }, { random }) {
       // Of several that are to fail in one batch the sandbox fails only one.
-      const chosen = await generator.next(kind === "fail" ? 1 : random.integer(1, 3));
-      for (const { id } of chosen) condemned.push({ id, listedAt: null });
-      setFaults(chosen.map(({ id }) => ({ kind, match: { externalId: id } })));
+      const count = kind === "fail" ? 1 : random.integer(1, 3);
+      const faults: FaultInput[] = [];
+      for (let i = 0; i < count; i++) {
+        const [chosen] = await generator.next(1);
+        if (!chosen) continue;
+        condemned.push({ id: chosen.id, listedAt: null });
+        // Before the next one is made up: by then this one may have been accepted.
+        faults.push({ kind, match: { externalId: chosen.id } });
+        setFaults(faults);
+      }
     },
     async heal({ generator, condemned, takings, lookAtDeadLetters, redrive, setFaults }) {
       const deadline = Date.now() + GIVEN_UP_WITHIN_MS;

@@ -1,58 +1,16 @@
 /** What delivery tells of itself: each attempt in one line, each gate that shuts, and where the pings of a batch went. */
 
+import type { Events } from "../events.ts";
 import type { Attempt } from "../servicetitan/outcome.ts";
 import type { QueueDestination } from "./destination.ts";
 import type { BatchName } from "./jobs.ts";
 import type { BufferRecord } from "./record.ts";
 import type { Fate, Settlement } from "./settlement.ts";
 
-/** events.ts has the words. */
-export interface DeliveryEvents {
-  attemptMade(event: {
-    destination: string;
-    scope: string;
-    batchId: string;
-    lane: number;
-    pings: number;
-    bytes: number;
-    outcome: Attempt["outcome"]["kind"];
-    reason: string | null;
-    status: number | null;
-    tookMs: number;
-    traceId: string | null;
-    detail: string;
-    oldestPingAgeMs: number;
-    newestPingAgeMs: number;
-    decision: string;
-  }): void;
-  batchSettled(event: {
-    destination: string;
-    batchId: string;
-    lane: number;
-    delivered: number;
-    deadLettered: number;
-    expired: number;
-    superseded: number;
-    returned: number;
-  }): void;
-  pingsDeadLettered(event: {
-    destination: string;
-    batchId: string;
-    pings: number;
-    reason: string;
-    message: string;
-  }): void;
-  gateChanged(event: {
-    scope: string;
-    destination: string | null;
-    state: "paused" | "blocked";
-    reason: string | null;
-    untilMs: number | null;
-  }): void;
-  deliveryLatency(destination: string, latencyMs: number): void;
-  /** Another process settled this batch while ours was asleep. */
-  sweepFound(event: { what: string; count: number }): void;
-}
+export type DeliveryEvents = Pick<
+  Events,
+  "attemptMade" | "batchSettled" | "pingsDeadLettered" | "gateChanged" | "deliveryLatency" | "sweepFound"
+>;
 
 export function tellAttempt(
   events: DeliveryEvents,

@@ -1,5 +1,6 @@
 /** Builds the queue from its parts: keep, lanes, jobs, delivery, sweep, and the questions ops may ask. */
 
+import type { Events } from "../events.ts";
 import type { Keep } from "../intake.ts";
 import type { Client } from "../servicetitan/client.ts";
 import type { QueueStatus } from "../status.ts";
@@ -29,13 +30,8 @@ export interface QueueSource extends StatusSource {
   maxAgeMs: number;
 }
 
-export interface QueueEvents extends DeliveryEvents {
-  keepTook(tookMs: number): void;
-  batchCut(event: { destination: string; batchId: string; lane: number; pings: number; bytes: number }): void;
-  redisProblem(event: { problem: string; error?: unknown }): void;
-  redisRecovered(event: { afterMs: number }): void;
-  failed(event: { where: string; error: unknown }): void;
-}
+export type QueueEvents = DeliveryEvents &
+  Pick<Events, "keepTook" | "batchCut" | "redisProblem" | "redisRecovered" | "failed">;
 
 export interface QueueOptions {
   redis: RedisSettings & { prefix: string };

@@ -193,6 +193,16 @@ const planted: [string, ViolationKind, (story: Story) => void][] = [
     },
   ],
   [
+    "a second repetition after one that a frozen network had held back",
+    "unexplained_repeat",
+    (story) => {
+      const ping = repeat(story, BEGIN + 2000, BEGIN + 2001);
+      story.accepted.push({ ...ping, at: ping.at + 2 });
+      story.exchanges.push({ ids: [ping.id], from: ping.at - 1, to: ping.at, lost: true });
+      story.exchanges.push({ ids: [ping.id], from: ping.at, to: ping.at + 5, lost: false });
+    },
+  ],
+  [
     "a repetition of what its sender sent twice, while the gateway could know",
     "unexplained_repeat",
     (story) => {
@@ -353,6 +363,14 @@ describe("what is excused:", () => {
       [1, 2],
       [1, 2],
     ]);
+  });
+
+  test("a request that a frozen network held back, and the one sent in its place", () => {
+    const story = goodStory();
+    const ping = repeat(story, BEGIN + 2000, BEGIN + 2001);
+    story.exchanges.push({ ids: [ping.id], from: ping.at - 1, to: ping.at, lost: true });
+    story.exchanges.push({ ids: [ping.id], from: ping.at, to: ping.at + 5, lost: false });
+    expect(judge(story.history).violations).toEqual([]);
   });
 
   test("a repetition that other faults put off", () => {
