@@ -3,14 +3,19 @@
 import { randomUUID } from "node:crypto";
 import type { Redis } from "ioredis";
 
+/** Returns 0 when it is ours, else for how much longer it is somebody else's, in ms. */
 const RENEW = `
-if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
-return redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) and 1 or 0
+if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('PEXPIRE', KEYS[1], ARGV[2]); return 0 end
+if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then return 0 end
+return math.max(1, redis.call('PTTL', KEYS[1]))
 `;
 const GIVE_BACK = `if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0`;
 
-/** A holder that died is replaced within this time and one more look; then the broker still has to be connected: 5 s in all. */
-const LEASE_MS = 3000;
+/**
+ * A holder that died is replaced when this has run out; then the broker still has to be connected, and what it held back
+ * sent on: 5 s in all. Longer than any stall that is tolerated (`toleratedStallMs`) and a renewal.
+ */
+const LEASE_MS = 2500;
 const RENEW_EVERY_MS = 500;
 
 /** After a holder could not begin, so that another process, whose files may be right, gets its turn. */
@@ -53,15 +58,17 @@ export function holdLease(redis: Redis, key: string, events: LeaseEvents): Lease
 
   async function renew(): Promise<void> {
     const askedAt = performance.now();
-    const answer = await ask();
+    const heldForMs = await ask();
     if (closed) return;
     let nextMs = RENEW_EVERY_MS;
-    if (answer === "away") {
+    if (heldForMs === null) {
       // The lease is ours for as long as it would have run; then its own timer ends it.
       standing = AWAY;
-    } else if (answer === "other") {
+    } else if (heldForMs > 0) {
       standing = OTHER;
       leave("none");
+      // A lease that is not renewed any more is asked for the moment it has run out.
+      nextMs = Math.min(nextMs, heldForMs + 1);
     } else if (!hold(askedAt + LEASE_MS - performance.now())) {
       nextMs = RETRY_AFTER_MS;
       await giveBack();
@@ -70,11 +77,12 @@ export function holdLease(redis: Redis, key: string, events: LeaseEvents): Lease
     timer = setTimeout(() => void renew(), nextMs);
   }
 
-  async function ask(): Promise<"ours" | "other" | "away"> {
+  /** Milliseconds for which another process holds it, 0 where we do; null while Redis does not answer. */
+  async function ask(): Promise<number | null> {
     try {
-      return Number(await redis.eval(RENEW, 1, key, holder, LEASE_MS)) === 1 ? "ours" : "other";
+      return Number(await redis.eval(RENEW, 1, key, holder, LEASE_MS));
     } catch {
-      return "away";
+      return null;
     }
   }
 
