@@ -200,6 +200,8 @@ test("waits as long as it is told, fractions included, and goes on with the same
   expect((unavailable?.at ?? 0) - (throttled?.at ?? 0)).toBeGreaterThan(610);
   expect((answered?.at ?? 0) - (unavailable?.at ?? 0)).toBeGreaterThan(990);
   expect(answered?.path).toBe(throttled?.path);
+  // Told once the page is kept, a moment after that.
+  await until(() => told.pollStateChanged.length === 4, { what: "word that all is well again" });
   expect(told.pollStateChanged.map(({ state, reason }) => `${state} ${reason}`)).toEqual([
     "polling null",
     "throttled throttled",

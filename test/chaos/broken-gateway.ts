@@ -26,7 +26,7 @@ export interface BrokenGateway {
   url: string;
   /** As if killed and started again: what was answered and kept survives. */
   crash(): void;
-  /** A message is not yet kept, and a batch is with ServiceTitan: the moment for a crash. */
+  /** A message is not yet kept, and a batch with pings is with ServiceTitan: the moment for a crash. */
   isBusy(): boolean;
   stop(): Promise<void>;
 }
@@ -97,7 +97,7 @@ export async function startBrokenGateway(options: {
       const batch = kept.slice(0, BATCH_PINGS);
       if (batch.length === 0 && flaw !== "twice_the_rate") continue;
       const began = life;
-      sending = true;
+      sending = batch.length > 0;
       const taken = await send(batch);
       sending = false;
       // Killed before it was settled: it is still kept, and sent again.

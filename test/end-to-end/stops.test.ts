@@ -105,12 +105,14 @@ test.skipIf(whyNotMosquitto() !== null)(
     for (let n = 0; n < ENDS; n++) {
       const before = senders.owed.size;
       await until(() => senders.owed.size > before + 100, { what: "traffic" });
+      // Its answer is still being held back.
+      const isUnderWay = () =>
+        sandbox.requests().some(({ arrivedAtMs }) => arrivedAtMs > performance.now() - (ANSWER_S * 1000) / 2);
+      await until(isUnderWay, { what: "a request under way" });
       const began = performance.now();
-      const underWay = sandbox.requests().filter(({ arrivedAtMs }) => arrivedAtMs > began - ANSWER_S * 1000);
       gateway.kill("SIGTERM");
       expect(await until(gateway.ended, { what: "the end" })).toBe("exit code 0");
       tookMs.push(Math.round(performance.now() - began));
-      expect(underWay.length).toBeGreaterThan(0);
       await gateway.start();
     }
     await senders.stop();
