@@ -1,5 +1,6 @@
 /** The one BullMQ queue: a job is a wake-up for a batch and carries nothing but its name. */
 
+import { setTimeout as pause } from "node:timers/promises";
 import { Queue, Worker } from "bullmq";
 import type { Redis } from "ioredis";
 
@@ -28,6 +29,12 @@ const QUEUE_NAME = "deliver";
 const MAX_EVENTS = 100;
 /** How long an idle worker waits in one read; a connection silent for twice as long is given up (redis-health.ts). */
 const BLOCKING_READ_S = 2;
+/**
+ * After the last delivery has ended, BullMQ needs a few commands to finish its job. It waits for the end of its blocking
+ * connection too, and for ever where that is just being made anew, as after a time without writes (6.7, seen once in
+ * some hundred ends); what it leaves undone a stalled job's check does.
+ */
+const FINISH_WITHIN_MS = 2000;
 
 export function createJobs(options: JobsOptions) {
   const { redis, prefix } = options;
@@ -37,9 +44,19 @@ export function createJobs(options: JobsOptions) {
     streams: { events: { maxLen: MAX_EVENTS } },
     defaultJobOptions: { removeOnComplete: true, removeOnFail: true, attempts: 1 },
   });
+  const deliveries = new Set<Promise<void>>();
+  async function deliver(batch: BatchName): Promise<void> {
+    const delivery = options.deliver(batch);
+    deliveries.add(delivery);
+    try {
+      await delivery;
+    } finally {
+      deliveries.delete(delivery);
+    }
+  }
   const worker = new Worker(
     QUEUE_NAME,
-    (job) => options.deliver({ destination: job.data.d, lane: job.data.l, batchId: String(job.id) }),
+    (job) => deliver({ destination: job.data.d, lane: job.data.l, batchId: String(job.id) }),
     {
       connection: redis,
       prefix,
@@ -75,8 +92,15 @@ export function createJobs(options: JobsOptions) {
     },
     /** Takes no more batches and lets those under way end. */
     async close(): Promise<void> {
-      await worker.close();
-      await queue.close();
+      const closed = worker.close().then(() => queue.close());
+      closed.catch(options.failed);
+      for (let isClosed = false; !isClosed; ) {
+        await Promise.allSettled(deliveries);
+        const late = pause(FINISH_WITHIN_MS, false, { ref: false });
+        isClosed = await Promise.race([closed.then(() => true), late]);
+        // A job that was being fetched may have begun meanwhile.
+        if (deliveries.size === 0) return;
+      }
     },
   };
 }
