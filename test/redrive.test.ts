@@ -126,6 +126,17 @@ test("a dead letter older than its destination wants expires instead of being se
   expect(await line.parted()).toEqual([]);
 });
 
+/** What the mended decoding finds. */
+const van9 = () => ({
+  path: "",
+  deviceId: "van-9",
+  fixTime: Date.now(),
+  latitude: 32.7,
+  longitude: -96.8,
+  speedMps: null,
+  headingDeg: null,
+});
+
 describe("quarantined messages", () => {
   const bug = () => JSON.stringify({ id: "bug", t: Date.now(), lat: 32.7, lon: -96.8 });
 
@@ -135,19 +146,7 @@ describe("quarantined messages", () => {
     expect(await broken.accept("not JSON")).toMatchObject({ kind: "malformed" });
     expect(await line.account()).toMatchObject({ messages: 2, malformed: 2 });
 
-    const { quarantine } = redriver({
-      decode: () => [
-        {
-          path: "",
-          deviceId: "van-9",
-          fixTime: Date.now(),
-          latitude: 32.7,
-          longitude: -96.8,
-          speedMps: null,
-          headingDeg: null,
-        },
-      ],
-    });
+    const { quarantine } = redriver({ decode: () => [van9()] });
     const dry = await quarantine({}, "dry_run");
     expect(dry).toMatchObject({ matched: 2, readable: 1, readings: 1, staying: 1 });
     expect(dry.examples[0]).toMatchObject({ before: "a bug in decode", after: "1 readings, 0 rejections" });
@@ -165,19 +164,7 @@ describe("quarantined messages", () => {
     const { accept } = redriver();
     await accept(bug());
     await accept("not JSON");
-    const { quarantine } = redriver({
-      decode: () => [
-        {
-          path: "",
-          deviceId: "van-9",
-          fixTime: Date.now(),
-          latitude: 32.7,
-          longitude: -96.8,
-          speedMps: null,
-          headingDeg: null,
-        },
-      ],
-    });
+    const { quarantine } = redriver({ decode: () => [van9()] });
     const matched = async (filter: Parameters<typeof quarantine>[0]) =>
       (await quarantine(filter, "dry_run")).matched;
     expect(await matched({ unit: "van-9", destination: "acme" })).toBe(1);
@@ -191,17 +178,12 @@ describe("quarantined messages", () => {
     const { quarantine } = redriver({
       decode: () => [
         {
-          path: "",
-          deviceId: "van-9",
-          fixTime: Date.now(),
+          ...van9(),
           // Reading goes by ranges; what fails is intake behind it.
           get latitude(): number {
             if (new Error().stack?.includes("acceptProven")) throw new Error("a bug behind reading");
             return 32.7;
           },
-          longitude: -96.8,
-          speedMps: null,
-          headingDeg: null,
         },
       ],
     });

@@ -1,10 +1,18 @@
 /** Compares this machine's clock with Redis's: gates, slots and expiry go by the one, arrival and age by the other. */
 
+import type { Redis } from "ioredis";
+
 export interface ClockCheck {
   /** Redis's time, and how long ago at most it was told. */
   observe(redisMs: number, roundTripMs: number): void;
   /** What is wrong, in words; null while the clocks agree. */
   problem(): string | null;
+}
+
+/** UTC milliseconds since 1970, by Redis's clock. */
+export async function redisNow(redis: Redis): Promise<number> {
+  const [seconds, microseconds] = (await redis.time()).map(Number);
+  return (seconds ?? 0) * 1000 + Math.floor((microseconds ?? 0) / 1000);
 }
 
 /** Half of what a fix may be ahead of us: from here on good fixes are about to be turned down as being in the future. */

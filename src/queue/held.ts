@@ -1,6 +1,7 @@
 /** Readings of devices nobody has mapped yet, under the policy `hold`: only the newest of each, until a row appears. */
 
 import type { Redis } from "ioredis";
+import { redisNow } from "./clock.ts";
 import { keys } from "./keys.ts";
 import { run, script } from "./lua.ts";
 import { decodeRecord } from "./record.ts";
@@ -79,11 +80,11 @@ export async function reviewHeld({ redis, sources, routes, arrived }: HeldOption
   for (const { name, home, maxAgeMs } of sources) {
     const held = await redis.hgetall(keys.held(home, name));
     // Its clock, as everywhere: ours may be wrong, and what is let go cannot be had back.
-    const [seconds] = await redis.time();
+    const now = await redisNow(redis);
     for (const [device, text] of Object.entries(held)) {
       const { reading } = decodeRecord(text);
       const found = routes.of(name, device).filter((route) => route.unmapped !== "hold");
-      if (reading.fixTime < Number(seconds) * 1000 - maxAgeMs) {
+      if (reading.fixTime < now - maxAgeMs) {
         await run(redis, EXPIRE, home, [name, device, text]);
       } else if (found.length > 0) {
         const argsIn = (scope: string) =>

@@ -94,12 +94,12 @@ export function createJobs(options: JobsOptions) {
     async close(): Promise<void> {
       const closed = worker.close().then(() => queue.close());
       closed.catch(options.failed);
-      for (let isClosed = false; !isClosed; ) {
+      for (;;) {
         await Promise.allSettled(deliveries);
         const late = pause(FINISH_WITHIN_MS, false, { ref: false });
-        isClosed = await Promise.race([closed.then(() => true), late]);
+        const isClosed = await Promise.race([closed.then(() => true), late]);
         // A job that was being fetched may have begun meanwhile.
-        if (deliveries.size === 0) return;
+        if (isClosed || deliveries.size === 0) return;
       }
     },
   };

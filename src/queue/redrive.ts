@@ -2,6 +2,7 @@
 
 import type { Redis } from "ioredis";
 import { externalIdOf } from "../servicetitan/ping.ts";
+import { redisNow } from "./clock.ts";
 import type { QueueDestination } from "./destination.ts";
 import { keys } from "./keys.ts";
 import { run, script } from "./lua.ts";
@@ -128,7 +129,7 @@ export function createRedrive({ redis, destinations, lineOf, routesOf, arrived }
   /** The oldest first; what is added meanwhile is not among them. */
   async function* entries(key: string, { from, to }: RedriveFilter): AsyncGenerator<[Buffer, Buffer[]]> {
     // Redis's clock names the entries.
-    const end = to ?? Number((await redis.time())[0]) * 1000 + 999;
+    const end = to ?? (await redisNow(redis));
     let start = from === undefined ? "-" : String(from);
     for (;;) {
       const page = await redis.xrangeBuffer(key, start, String(end), "COUNT", PAGE);

@@ -2,13 +2,14 @@
 
 import type { Redis } from "ioredis";
 import { externalIdOf } from "../servicetitan/ping.ts";
-import type {
-  Accounting,
-  DestinationStatus,
-  GateStatus,
-  LaneStatus,
-  QueueStatus,
-  SourceStatus,
+import {
+  type Accounting,
+  type DestinationStatus,
+  type GateStatus,
+  identityOf,
+  type LaneStatus,
+  type QueueStatus,
+  type SourceStatus,
 } from "../status.ts";
 import {
   type Audit,
@@ -279,26 +280,7 @@ function sourceStatus(source: StatusSource, audits: readonly Audit[]): SourceSta
     conflictingFixes: n("conflictingFixes"),
     redriven: { messages: n("redrivenMessages"), pings: n("redrivenPings") },
     lastMessageAt: lastMessageAt === 0 ? null : iso(lastMessageAt),
-    identity: {
-      messages:
-        accounting.messages -
-        (accounting.refused +
-          accounting.ignored +
-          accounting.handshakes +
-          accounting.malformed +
-          accounting.read),
-      candidates: accounting.candidates - (accounting.rejected + accounting.duplicates + accounting.kept),
-      kept:
-        accounting.kept -
-        (accounting.delivered +
-          accounting.deadLettered +
-          accounting.expired +
-          accounting.superseded +
-          accounting.dropped +
-          held +
-          waiting +
-          inFlight),
-    },
+    identity: identityOf(accounting),
   };
 }
 
