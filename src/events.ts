@@ -2,10 +2,12 @@
 
 import type { Logger } from "pino";
 import { Counter, Gauge, Histogram, type Registry } from "prom-client";
+import type { Incident } from "./incidents.ts";
 import type { IntakeEvents } from "./intake.ts";
 import { createFloodGate } from "./log.ts";
 import type { Attempt, Outcome } from "./servicetitan/outcome.ts";
 import type { SpoolEvents, SpoolProblem } from "./spool.ts";
+import { INCIDENT_KINDS } from "./status.ts";
 
 /** One POST, told in one line: everything somebody asking about a batch wants to know. */
 export interface AttemptEvent {
@@ -119,6 +121,8 @@ export interface Events extends Omit<IntakeEvents, "fixSeen">, SpoolEvents {
   gateChanged(event: GateEvent): void;
   /** The sweep put right what a crash left: `job_lost`, `batch_orphaned`, … */
   sweepFound(event: { what: string; count: number }): void;
+  /** Something goes wrong at one of our doors, and somebody causes it. Hot in a flood. */
+  incident(event: Incident): void;
   /** The identity of a source no longer holds: left side minus right side of each line. */
   auditParted(event: { source: string; messages: number; candidates: number; kept: number }): void;
 }
@@ -207,6 +211,10 @@ export function createEvents({ logger, registry }: { logger: Logger; registry: R
     "scope",
     "state",
   ]);
+  const incidents = counter("waypost_incidents_total", "What went wrong at our own doors, by kind.", [
+    "kind",
+  ]);
+  for (const kind of INCIDENT_KINDS) incidents.inc({ kind }, 0);
   const swept = counter("waypost_swept_total", "What the sweep put right after a crash.", ["what"]);
   const polls = counter("waypost_polls_total", "Requests to vendors that have to be asked.", [
     "source",
@@ -350,6 +358,13 @@ export function createEvents({ logger, registry }: { logger: Logger; registry: R
     sweepFound(event) {
       swept.inc({ what: word(event.what) }, event.count);
       tellSometimes("warn", "sweepFound", event.what, event);
+    },
+    incident(event) {
+      incidents.inc({ kind: event.kind });
+      tellSometimes("warn", "incident", `${event.kind} ${event.where}`, {
+        ...event,
+        subject: event.subject.slice(0, MAX_STRANGER_CHARS),
+      });
     },
     auditParted: (event) => tellSometimes("error", "auditParted", event.source, event),
   };

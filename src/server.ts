@@ -13,6 +13,7 @@ import { CannotStart, orCannotStart } from "./cannot-start.ts";
 import { EMBEDDED } from "./config/sources.ts";
 import type { Config } from "./config.ts";
 import { createEvents, type Events } from "./events.ts";
+import { createIncidents } from "./incidents.ts";
 import { createIntake, type Intake, type Source } from "./intake.ts";
 import { type LeasedBroker, leasedBroker } from "./leased-broker.ts";
 import { type LeasedPollers, leasedPollers } from "./leased-poller.ts";
@@ -84,9 +85,11 @@ async function openAll(config: Config, logger: Logger, opened: Opened): Promise<
   collectDefaultMetrics({ register: registry });
   const latency = createHistogram();
   const clocks = createClockWatch();
-  const events = timed(createEvents({ logger, registry }), (latencyMs) => {
+  const incidents = createIncidents();
+  const events = watched(createEvents({ logger, registry }), {
     // A histogram of integers from 1; a clock set back between arrival and answer is not a latency.
-    latency.record(Math.max(1, Math.round(latencyMs)));
+    delivered: (latencyMs) => latency.record(Math.max(1, Math.round(latencyMs))),
+    incident: incidents.note,
   });
 
   const destinations = destinationsOf(config);
@@ -175,6 +178,7 @@ async function openAll(config: Config, logger: Logger, opened: Opened): Promise<
     },
     spool: () => (spool ? spoolStatus(spool) : null),
     clocks,
+    incidents: incidents.recent,
     registry,
     async ready() {
       const problems = await queue.readiness();
@@ -253,12 +257,20 @@ async function closeAll(opened: Opened, withinMs: number): Promise<void> {
   await opened.ops?.close();
 }
 
-function timed(events: Events, delivered: (latencyMs: number) => void): Events {
+/** The events, with those that are shown and not only told handed on. */
+function watched(
+  events: Events,
+  watch: { delivered(latencyMs: number): void; incident: Events["incident"] },
+): Events {
   return {
     ...events,
     deliveryLatency(destination, latencyMs) {
       events.deliveryLatency(destination, latencyMs);
-      delivered(latencyMs);
+      watch.delivered(latencyMs);
+    },
+    incident(event) {
+      events.incident(event);
+      watch.incident(event);
     },
   };
 }

@@ -207,6 +207,23 @@ export interface PollerState {
   gap: { from: string; to: string } | null;
 }
 
+/** What goes wrong at our own doors. Closed: each is a metric label and has its words in ops/diagnose-incidents.ts. */
+export const INCIDENT_KINDS = ["foreign_device"] as const;
+export type IncidentKind = (typeof INCIDENT_KINDS)[number];
+
+/** One kind of trouble at one place, as this process saw it within the last hour. */
+export interface IncidentState {
+  kind: IncidentKind;
+  /** `source vans`, `webhook port`. */
+  where: string;
+  /** ISO. */
+  since: string;
+  lastAt: string;
+  count: number;
+  /** The last few who caused it, the latest first. */
+  subjects: string[];
+}
+
 /** Each line of the identity, left side minus right side. */
 export function identityOf(accounting: Accounting): Identity {
   const a = accounting;

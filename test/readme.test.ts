@@ -193,6 +193,7 @@ test("metrics are served", async () => {
     pollers: [],
     spool: null,
     clocks: [],
+    incidents: [],
     policies: [],
   });
   const served = `${await registry.metrics()}\n${await statusMetrics(status)}`;

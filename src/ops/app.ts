@@ -7,8 +7,9 @@ import { HTTPException } from "hono/http-exception";
 import type { Registry } from "prom-client";
 import { z } from "zod";
 import type { Events } from "../events.ts";
-import type { BrokerState, PollerState, QueueStatus, SpoolStatus } from "../status.ts";
+import type { BrokerState, IncidentState, PollerState, QueueStatus, SpoolStatus } from "../status.ts";
 import type { ClockWatch } from "./clocks.ts";
+import { diagnoseIncidents } from "./diagnose-incidents.ts";
 import { diagnoseSpool, redisUnreachable } from "./diagnose-outside.ts";
 import {
   type NoStatus,
@@ -49,6 +50,7 @@ export interface OpsParts extends Questions {
   spool: () => SpoolStatus | null;
   redrive: RedriveRoutesParts;
   clocks: ClockWatch;
+  incidents: () => IncidentState[];
   registry: Registry;
   ready: () => Promise<{ ready: boolean; problems: string[] }>;
   info: OpsInfo;
@@ -96,6 +98,7 @@ export function createOpsApp(parts: OpsParts): Hono {
       brokers: brokers(),
       pollers: pollers(),
       spool: parts.spool(),
+      incidents: parts.incidents(),
     };
     try {
       const queue = await queryStatus();
@@ -106,7 +109,11 @@ export function createOpsApp(parts: OpsParts): Hono {
       return {
         at: new Date().toISOString(),
         ...about,
-        problems: [redisUnreachable(detail), ...diagnoseSpool(about.spool)],
+        problems: [
+          redisUnreachable(detail),
+          ...diagnoseSpool(about.spool),
+          ...diagnoseIncidents(about.incidents, Date.now()),
+        ],
       };
     }
   }

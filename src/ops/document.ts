@@ -4,6 +4,7 @@ import {
   type Accounting,
   type BrokerState,
   type Identity,
+  type IncidentState,
   identityOf,
   type PollerState,
   type QueueStatus,
@@ -12,6 +13,7 @@ import {
 } from "../status.ts";
 import type { ClockOffender } from "./clocks.ts";
 import { diagnose } from "./diagnose.ts";
+import { diagnoseIncidents } from "./diagnose-incidents.ts";
 import { diagnoseSpool } from "./diagnose-outside.ts";
 import type { Policy } from "./policies.ts";
 import type { Problem } from "./problem.ts";
@@ -40,6 +42,8 @@ export type StatusDocument = QueueStatus & {
   /** Null: no directory is configured for it. */
   spool: SpoolStatus | null;
   clocks: ClockOffender[];
+  /** What went wrong at the doors of this process within the last hour. */
+  incidents: IncidentState[];
   totals: { accounting: Accounting; identity: Identity };
   policies: readonly Policy[];
   problems: Problem[];
@@ -52,6 +56,7 @@ export interface NoStatus {
   brokers: BrokerState[];
   pollers: PollerState[];
   spool: SpoolStatus | null;
+  incidents: IncidentState[];
   problems: Problem[];
 }
 
@@ -65,9 +70,10 @@ export function statusDocument(parts: {
   pollers: PollerState[];
   spool: SpoolStatus | null;
   clocks: ClockOffender[];
+  incidents: IncidentState[];
   policies: readonly Policy[];
 }): StatusDocument {
-  const { queue, brokers, pollers, spool, clocks } = parts;
+  const { queue, brokers, pollers, spool, clocks, incidents } = parts;
   const accounting = sumAccounting(queue.sources);
   return {
     ...queue,
@@ -76,9 +82,14 @@ export function statusDocument(parts: {
     pollers,
     spool,
     clocks: clocks.slice(0, MAX_CLOCKS),
+    incidents,
     totals: { accounting, identity: identityOf(accounting) },
     policies: parts.policies,
-    problems: [...diagnose({ queue, brokers, pollers, clocks }), ...diagnoseSpool(spool)],
+    problems: [
+      ...diagnose({ queue, brokers, pollers, clocks }),
+      ...diagnoseSpool(spool),
+      ...diagnoseIncidents(incidents, Date.parse(queue.at)),
+    ],
   };
 }
 

@@ -66,6 +66,7 @@ export function opsApp(changes: Partial<OpsParts> = {}) {
       },
     ],
     clocks: createClockWatch(),
+    incidents: () => [],
     registry,
     ready: async () => ({ ready: true, problems: [] }),
     info: {
