@@ -1,10 +1,13 @@
 /** How tests are run: real processes, few at a time, in a time zone that shows every place where local time slips in. */
 
 import { defineConfig } from "vitest/config";
+import { measureSpeed, scaled } from "./test/parts/speed.ts";
 import { summary } from "./test/parts/summary.ts";
 
 // Offset +12:45, +13:45 in summer: no machine's own zone, and wrong by more than half a day when taken for UTC.
 process.env.TZ = "Pacific/Chatham";
+
+measureSpeed();
 
 export default defineConfig({
   test: {
@@ -13,7 +16,7 @@ export default defineConfig({
     pool: "forks",
     // Tests start programs of their own (Redis, brokers, gateways); more workers than cores only makes them wait.
     maxWorkers: 2,
-    testTimeout: 30_000,
-    hookTimeout: 60_000,
+    testTimeout: scaled(30_000),
+    hookTimeout: scaled(60_000),
   },
 });

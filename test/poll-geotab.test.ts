@@ -93,6 +93,7 @@ test("a session that ended is replaced once, and the call repeated with the same
   const kept = keep.kept().length;
   await until(() => keep.kept().length > kept, { what: "the page of the new session" });
   expect(vendor.calls().filter((call) => call === "Authenticate")).toHaveLength(2);
+  await until(() => told.pollStateChanged.length > 0, { what: "word that a page was stored" });
   expect(told.pollStateChanged).toMatchObject([{ state: "polling" }]);
 });
 
@@ -116,6 +117,8 @@ test("errors that come with 200 are told by type: quota, database, load balancer
   );
   vendor.record(record("b1", 50));
   await until(() => first.keep.kept().length === 1, { what: "the data behind them" });
+  // Told once the page is stored, a moment after it is kept.
+  await until(() => first.told.pollStateChanged.length === 5, { what: "word that all is well again" });
   const states = first.told.pollStateChanged.map(({ state, reason, detail }) => [state, reason, detail]);
   expect(states).toEqual([
     ["polling", null, ""],
