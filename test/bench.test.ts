@@ -11,6 +11,7 @@ import type { Webhooks } from "../bench/webhooks.ts";
 import { adapters } from "../src/adapters/index.ts";
 import { loadConfig } from "../src/config.ts";
 import { type PrivateRedis, startPrivateRedis } from "../src/sandbox/redis.ts";
+import { because } from "./parts/because.ts";
 import { startMosquitto, whyNotMosquitto } from "./parts/mosquitto.ts";
 import { until } from "./parts/wait.ts";
 
@@ -94,7 +95,7 @@ async function publish(port: number, messages: number): Promise<void> {
 }
 
 it.skipIf(whyNotMosquitto() !== null)(
-  "naive forwards what a broker delivers",
+  `naive forwards what a broker delivers${because(whyNotMosquitto())}`,
   async () => {
     const broker = await startMosquitto();
     await sink.ask("reset", "accept");

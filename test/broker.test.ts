@@ -12,6 +12,7 @@ import { CannotKeep } from "../src/intake.ts";
 import { createFrameGuard } from "../src/mqtt-frames.ts";
 import { publishTo } from "../src/publisher.ts";
 import { AT_RECEIPT } from "../src/reading.ts";
+import { because } from "./parts/because.ts";
 import { createAuthority, whyNotCertificates } from "./parts/certificates.ts";
 import { door, memoryKeep } from "./parts/memory-keep.ts";
 import { intakeOver, mqttSource, pointText } from "./parts/plain-vendor.ts";
@@ -512,20 +513,23 @@ test("a login that could mean another device is refused at the start", async () 
   await expect(start({ devices: [{ ...login, source: "who" }] })).rejects.toThrow(/unknown source/);
 });
 
-test.skipIf(whyNotCertificates() !== null)("TLS, and devices' certificates where a CA is given", async () => {
-  const authority = createAuthority();
-  closers.push(authority.remove);
-  const { cert, key } = authority.sign("broker");
-  const sender = authority.sign("sender");
-  const { broker, keep } = await start({ tls: { cert, key, ca: authority.ca } });
-  const url = `mqtts://localhost:${broker.port}`;
-  const login = { username: "van-1", password: "secret of van-1", ca: authority.ca };
-  const publisher = await publishTo(url, { ...login, cert: sender.cert, key: sender.key });
-  closers.push(() => publisher.close());
-  await publisher.publish("van-1/pos", pointText("van-1", 0), 1);
-  expect(indexes(keep)).toEqual([0]);
-  await expect(publishTo(url, login)).rejects.toThrow();
-});
+test.skipIf(whyNotCertificates() !== null)(
+  `TLS, and devices' certificates where a CA is given${because(whyNotCertificates())}`,
+  async () => {
+    const authority = createAuthority();
+    closers.push(authority.remove);
+    const { cert, key } = authority.sign("broker");
+    const sender = authority.sign("sender");
+    const { broker, keep } = await start({ tls: { cert, key, ca: authority.ca } });
+    const url = `mqtts://localhost:${broker.port}`;
+    const login = { username: "van-1", password: "secret of van-1", ca: authority.ca };
+    const publisher = await publishTo(url, { ...login, cert: sender.cert, key: sender.key });
+    closers.push(() => publisher.close());
+    await publisher.publish("van-1/pos", pointText("van-1", 0), 1);
+    expect(indexes(keep)).toEqual([0]);
+    await expect(publishTo(url, login)).rejects.toThrow();
+  },
+);
 
 test("the frame guard follows packets over any cut of the stream", () => {
   const packets: Packet[] = [

@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { loadConfig } from "../src/config.ts";
+import { because } from "./parts/because.ts";
 import {
   type Authority,
   type Certificate,
@@ -12,7 +13,7 @@ import {
   whyNotCertificates,
 } from "./parts/certificates.ts";
 
-describe.skipIf(whyNotCertificates() !== null)("certificates", () => {
+describe.skipIf(whyNotCertificates() !== null)(`certificates${because(whyNotCertificates())}`, () => {
   let authority: Authority;
   let own: Certificate;
   let other: Certificate;

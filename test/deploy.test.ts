@@ -11,6 +11,7 @@ import { parse } from "yaml";
 import { z } from "zod";
 import { adapters } from "../src/adapters/index.ts";
 import { loadConfig } from "../src/config.ts";
+import { because } from "./parts/because.ts";
 import { startMosquitto, whyNotMosquitto } from "./parts/mosquitto.ts";
 import { until } from "./parts/wait.ts";
 
@@ -107,7 +108,7 @@ test("what is built starts, in the version that the package has", () => {
 });
 
 test.skipIf(whyNotMosquitto() !== null)(
-  "the broker lets devices publish their own and the gateway read it",
+  `the broker lets devices publish their own and the gateway read it${because(whyNotMosquitto())}`,
   async () => {
     // As the container would run it, but for its paths and ports.
     const conf = readFileSync(join(deploy, "mosquitto", "mosquitto.conf"), "utf8")

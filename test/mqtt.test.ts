@@ -19,6 +19,7 @@ import type { Subscription } from "../src/receivers.ts";
 import { freePort } from "../src/sandbox/owned-process.ts";
 import { startGateway } from "../src/server.ts";
 import { topicMatcher, withoutCovered } from "../src/topic.ts";
+import { because } from "./parts/because.ts";
 import { createAuthority, whyNotCertificates } from "./parts/certificates.ts";
 import { door, type MemoryKeep, memoryKeep } from "./parts/memory-keep.ts";
 import { startMosquitto, whyNotMosquitto } from "./parts/mosquitto.ts";
@@ -125,277 +126,282 @@ function publishAll(publisher: Publisher, from: number, to: number, qos: 0 | 1 |
 
 const range = (from: number, to: number): number[] => Array.from({ length: to - from }, (_, i) => from + i);
 
-describe.skipIf(whyNotMosquitto() !== null).each(VERSIONS)("version %i", (protocolVersion) => {
-  test("QoS 0, 1 and 2 arrive; acknowledged once kept", async () => {
-    const broker = await mosquitto();
-    const gateway = connect(broker.url, { protocolVersion });
-    const publisher = await publisherTo(broker.url);
-    await ready(gateway, publisher);
-    for (const qos of [0, 1, 2] as const) await publishAll(publisher, qos * 10, qos * 10 + 10, qos);
-    await until(() => indexes(gateway.keep).length === 30, { what: "all messages" });
-    expect(indexes(gateway.keep).sort((a, b) => a - b)).toEqual(range(0, 30));
-    await until(() => gateway.connection.state().unacked === 0, { what: "all acknowledgements" });
-    expect(gateway.connection.state()).toMatchObject({ connected: true, lastError: null, unrouted: 0 });
-  });
-
-  test("what was not kept when the process ended comes again", async () => {
-    const broker = await mosquitto();
-    const publisher = await publisherTo(broker.url);
-    const first = connect(broker.url, { protocolVersion, receiveMaximum: 10 });
-    await ready(first, publisher);
-    first.keep.before = () => new Promise(() => {});
-    await publishAll(publisher, 0, 5);
-    await until(() => first.keep.waiting() === 5, { what: "messages to reach keep" });
-    // As if killed: no word to the broker, nothing finished.
-    await first.connection.close(0);
-    expect(indexes(first.keep)).toEqual([]);
-    const second = connect(broker.url, { protocolVersion });
-    await until(() => indexes(second.keep).length >= 5, { what: "redelivery" });
-    expect(indexes(second.keep)).toEqual(range(0, 5));
-    expect(second.told[0]).toMatchObject({ event: "brokerConnected", sessionPresent: true });
-  });
-
-  test("killed before keep: all of it comes again", async () => {
-    const broker = await mosquitto();
-    const publisher = await publisherTo(broker.url);
-    const program = new URL("parts/never-keeps.ts", import.meta.url).pathname;
-    const args = ["--import", "tsx", program, broker.url, String(protocolVersion)];
-    const gateway = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"] });
-    closers.push(() => void gateway.kill("SIGKILL"));
-    let said = "";
-    gateway.stdout.on("data", (chunk) => {
-      said += chunk;
+describe.skipIf(whyNotMosquitto() !== null).each(VERSIONS)(
+  `version %i${because(whyNotMosquitto())}`,
+  (protocolVersion) => {
+    test("QoS 0, 1 and 2 arrive; acknowledged once kept", async () => {
+      const broker = await mosquitto();
+      const gateway = connect(broker.url, { protocolVersion });
+      const publisher = await publisherTo(broker.url);
+      await ready(gateway, publisher);
+      for (const qos of [0, 1, 2] as const) await publishAll(publisher, qos * 10, qos * 10 + 10, qos);
+      await until(() => indexes(gateway.keep).length === 30, { what: "all messages" });
+      expect(indexes(gateway.keep).sort((a, b) => a - b)).toEqual(range(0, 30));
+      await until(() => gateway.connection.state().unacked === 0, { what: "all acknowledgements" });
+      expect(gateway.connection.state()).toMatchObject({ connected: true, lastError: null, unrouted: 0 });
     });
-    await until(() => said.includes("subscribed"), { what: "the other gateway" });
-    await publishAll(publisher, 0, 5);
-    await until(() => said.includes("holds 5"), { what: "it to hold five messages" });
-    gateway.kill("SIGKILL");
-    await once(gateway, "exit");
-    const next = connect(broker.url, { protocolVersion });
-    await until(() => indexes(next.keep).length >= 5, { what: "redelivery" });
-    expect(indexes(next.keep)).toEqual(range(0, 5));
-  });
 
-  test("messages published while we are away wait for us", async () => {
-    const broker = await mosquitto();
-    const publisher = await publisherTo(broker.url);
-    const first = connect(broker.url, { protocolVersion });
-    await ready(first, publisher);
-    await first.connection.close(5000);
-    await publishAll(publisher, 0, 200);
-    const second = connect(broker.url, { protocolVersion });
-    await until(() => indexes(second.keep).length >= 200, { what: "the waiting messages" });
-    expect(indexes(second.keep)).toEqual(range(0, 200));
-  });
-
-  test("kept and acknowledged does not come again", async () => {
-    const broker = await mosquitto();
-    const publisher = await publisherTo(broker.url);
-    const first = connect(broker.url, { protocolVersion });
-    await ready(first, publisher);
-    await publishAll(publisher, 0, 100);
-    await until(() => indexes(first.keep).length === 100, { what: "all messages" });
-    await first.connection.close(10_000);
-    const second = connect(broker.url, { protocolVersion });
-    await publishAll(publisher, 100, 101);
-    // Whatever came again would come before it.
-    await until(() => indexes(second.keep).includes(100), { what: "a new message" });
-    expect(indexes(second.keep)).toEqual([100]);
-  });
-
-  /** A vendor whose messages tell no time: dated by their arrival, as OVMS, TeslaMate and others are. */
-  function timeless() {
-    const source = mqttSource("fleet");
-    source.adapter = {
-      ...source.adapter,
-      decode: () => [
-        {
-          ...{ deviceId: "van", fixTime: AT_RECEIPT, latitude: 32.78, longitude: -96.8 },
-          ...{ speedMps: null, headingDeg: null, path: "" },
-        },
-      ],
-    };
-    return [{ source, topics: ["fleet/van"] }];
-  }
-
-  const verdicts = ({ keep }: Gateway) =>
-    keep.entries.flatMap((entry) => (entry.kind === "read" ? [...entry.rejections.keys(), "read"] : []));
-
-  test("what comes again after a cut connection is as old as it was, not a new position", async () => {
-    const broker = await mosquitto();
-    const way = await startMovingAddress(broker.port);
-    closers.push(() => way.stop());
-    const subscriptions = timeless();
-    const gateway = connect(`mqtt://127.0.0.1:${way.port}`, { protocolVersion, subscriptions });
-    const publisher = await publisherTo(broker.url);
-    await until(() => gateway.connection.state().subscribed, { what: "the subscription" });
-    // Kept, but the acknowledgement does not leave before the connection is cut.
-    const slow = door();
-    gateway.keep.before = () => slow.opened;
-    await publishAll(publisher, 0, 1);
-    await until(() => gateway.keep.waiting() === 1, { what: "the message at keep" });
-    const arrivedAt = gateway.connection.state().oldestUnackedAt ?? 0;
-    way.cut();
-    await until(() => !gateway.connection.state().connected, { what: "the loss" });
-    slow.open();
-    await until(() => gateway.keep.entries.length === 2, { what: "the message again" });
-    expect(gateway.keep.kept().map(({ fixTime }) => fixTime)).toEqual([arrivedAt, arrivedAt]);
-    await publishAll(publisher, 1, 2);
-    await until(() => gateway.keep.entries.length === 3, { what: "a new one" });
-    expect(gateway.keep.kept()[2]?.fixTime).toBeGreaterThan(arrivedAt);
-    expect(verdicts(gateway)).toEqual(["read", "read", "read"]);
-  });
-
-  test("what comes again to a process that cannot know its age is no position of now, and is counted", async () => {
-    const broker = await mosquitto();
-    const publisher = await publisherTo(broker.url);
-    const first = connect(broker.url, { protocolVersion, subscriptions: timeless() });
-    await until(() => first.connection.state().subscribed, { what: "the subscription" });
-    first.keep.before = () => new Promise(() => {});
-    await publishAll(publisher, 0, 1);
-    await until(() => first.keep.waiting() === 1, { what: "the message at keep" });
-    await first.connection.close(0);
-    const second = connect(broker.url, { protocolVersion, subscriptions: timeless() });
-    await until(() => second.keep.entries.length === 1, { what: "the message again" });
-    expect(verdicts(second)).toEqual(["resent_without_time", "read"]);
-    expect(second.keep.kept()).toEqual([]);
-    await until(() => second.connection.state().unacked === 0, { what: "the acknowledgement" });
-    await publishAll(publisher, 1, 2);
-    await until(() => second.keep.kept().length === 1, { what: "a new one" });
-  });
-
-  test("a retained message is passed on as such", async () => {
-    const broker = await mosquitto();
-    const raw = await mqtt.connectAsync(broker.url);
-    closers.push(() => raw.endAsync());
-    await raw.publishAsync("fleet/van", pointText("van", 0), { qos: 1, retain: true });
-    const retained: unknown[] = [];
-    const source = mqttSource("fleet");
-    source.adapter = {
-      ...source.adapter,
-      format: (message) => (retained.push(message.retained) > 0 ? "json" : "text"),
-    };
-    const gateway = connect(broker.url, {
-      protocolVersion,
-      subscriptions: [{ source, topics: ["fleet/#"] }],
+    test("what was not kept when the process ended comes again", async () => {
+      const broker = await mosquitto();
+      const publisher = await publisherTo(broker.url);
+      const first = connect(broker.url, { protocolVersion, receiveMaximum: 10 });
+      await ready(first, publisher);
+      first.keep.before = () => new Promise(() => {});
+      await publishAll(publisher, 0, 5);
+      await until(() => first.keep.waiting() === 5, { what: "messages to reach keep" });
+      // As if killed: no word to the broker, nothing finished.
+      await first.connection.close(0);
+      expect(indexes(first.keep)).toEqual([]);
+      const second = connect(broker.url, { protocolVersion });
+      await until(() => indexes(second.keep).length >= 5, { what: "redelivery" });
+      expect(indexes(second.keep)).toEqual(range(0, 5));
+      expect(second.told[0]).toMatchObject({ event: "brokerConnected", sessionPresent: true });
     });
-    await until(() => indexes(gateway.keep).length === 1, { what: "the retained message" });
-    await raw.publishAsync("fleet/van", pointText("van", 1), { qos: 1, retain: true });
-    await until(() => indexes(gateway.keep).length === 2, { what: "a live one" });
-    expect(retained).toEqual([true, false]);
-  });
 
-  test("a message that cannot be kept is offered again and acknowledged once it is", async () => {
-    const broker = await mosquitto();
-    const gateway = connect(broker.url, { protocolVersion, receiveMaximum: 10 });
-    const publisher = await publisherTo(broker.url);
-    await ready(gateway, publisher);
-    let refusals = 0;
-    gateway.keep.before = () => {
-      refusals += 1;
-      throw refusals % 2 ? new CannotKeep("storage_unavailable", 1) : new Error("nor quarantined");
-    };
-    await publishAll(publisher, 0, 30);
-    await until(() => refusals > 12, { what: "several attempts" });
-    const stuck = gateway.connection.state();
-    expect(stuck.unacked).toBeGreaterThan(0);
-    expect(stuck.unacked).toBeLessThanOrEqual(20);
-    expect(stuck.oldestUnackedAt).not.toBeNull();
-    gateway.keep.before = () => {};
-    await until(() => indexes(gateway.keep).length === 30, { what: "all messages", withinMs: 25_000 });
-    expect(indexes(gateway.keep)).toEqual(range(0, 30));
-    await until(() => gateway.connection.state().unacked === 0, { what: "all acknowledgements" });
-    expect(gateway.told.filter(({ event }) => event === "brokerDisconnected")).toEqual([]);
-  });
+    test("killed before keep: all of it comes again", async () => {
+      const broker = await mosquitto();
+      const publisher = await publisherTo(broker.url);
+      const program = new URL("parts/never-keeps.ts", import.meta.url).pathname;
+      const args = ["--import", "tsx", program, broker.url, String(protocolVersion)];
+      const gateway = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"] });
+      closers.push(() => void gateway.kill("SIGKILL"));
+      let said = "";
+      gateway.stdout.on("data", (chunk) => {
+        said += chunk;
+      });
+      await until(() => said.includes("subscribed"), { what: "the other gateway" });
+      await publishAll(publisher, 0, 5);
+      await until(() => said.includes("holds 5"), { what: "it to hold five messages" });
+      gateway.kill("SIGKILL");
+      await once(gateway, "exit");
+      const next = connect(broker.url, { protocolVersion });
+      await until(() => indexes(next.keep).length >= 5, { what: "redelivery" });
+      expect(indexes(next.keep)).toEqual(range(0, 5));
+    });
 
-  test("malformed goes to quarantine and is acknowledged; too large is counted and acknowledged", async () => {
-    const broker = await mosquitto();
-    const gateway = connect(broker.url, { protocolVersion, maximumPacketBytes: 1000, receiveMaximum: 2 });
-    const publisher = await publisherTo(broker.url);
-    await ready(gateway, publisher);
-    for (let i = 0; i < 5; i++) {
-      await publisher.publish("fleet/van", "not json", 1);
-      await publisher.publish("fleet/van", "x".repeat(1001), 1);
-      await publisher.publish("fleet/van", pointText("bug", i), 1);
+    test("messages published while we are away wait for us", async () => {
+      const broker = await mosquitto();
+      const publisher = await publisherTo(broker.url);
+      const first = connect(broker.url, { protocolVersion });
+      await ready(first, publisher);
+      await first.connection.close(5000);
+      await publishAll(publisher, 0, 200);
+      const second = connect(broker.url, { protocolVersion });
+      await until(() => indexes(second.keep).length >= 200, { what: "the waiting messages" });
+      expect(indexes(second.keep)).toEqual(range(0, 200));
+    });
+
+    test("kept and acknowledged does not come again", async () => {
+      const broker = await mosquitto();
+      const publisher = await publisherTo(broker.url);
+      const first = connect(broker.url, { protocolVersion });
+      await ready(first, publisher);
+      await publishAll(publisher, 0, 100);
+      await until(() => indexes(first.keep).length === 100, { what: "all messages" });
+      await first.connection.close(10_000);
+      const second = connect(broker.url, { protocolVersion });
+      await publishAll(publisher, 100, 101);
+      // Whatever came again would come before it.
+      await until(() => indexes(second.keep).includes(100), { what: "a new message" });
+      expect(indexes(second.keep)).toEqual([100]);
+    });
+
+    /** A vendor whose messages tell no time: dated by their arrival, as OVMS, TeslaMate and others are. */
+    function timeless() {
+      const source = mqttSource("fleet");
+      source.adapter = {
+        ...source.adapter,
+        decode: () => [
+          {
+            ...{ deviceId: "van", fixTime: AT_RECEIPT, latitude: 32.78, longitude: -96.8 },
+            ...{ speedMps: null, headingDeg: null, path: "" },
+          },
+        ],
+      };
+      return [{ source, topics: ["fleet/van"] }];
     }
-    await publishAll(publisher, 0, 1);
-    await until(() => indexes(gateway.keep).length === 1, { what: "the good message behind them" });
-    expect(gateway.keep.refusals).toEqual(Array(5).fill({ source: "fleet", reason: "too_large" }));
-    const reasons = gateway.keep.entries.flatMap((entry) =>
-      entry.kind === "malformed" ? [entry.reason] : [],
-    );
-    expect(reasons.sort()).toEqual([...Array(5).fill("internal_error"), ...Array(5).fill("malformed")]);
-    await until(() => gateway.connection.state().unacked === 0, { what: "all acknowledgements" });
-  });
 
-  test("a source gets a message once, however many filters match", async () => {
-    const broker = await mosquitto();
-    const gateway = connect(broker.url, {
-      protocolVersion,
-      subscriptions: [
-        { source: mqttSource("all"), topics: ["fleet/#", "fleet/+/pos", "fleet/van/+"] },
-        { source: mqttSource("vans"), topics: ["fleet/van/+"] },
-        { source: mqttSource("positions"), topics: ["+/+/pos"] },
-      ],
+    const verdicts = ({ keep }: Gateway) =>
+      keep.entries.flatMap((entry) => (entry.kind === "read" ? [...entry.rejections.keys(), "read"] : []));
+
+    test("what comes again after a cut connection is as old as it was, not a new position", async () => {
+      const broker = await mosquitto();
+      const way = await startMovingAddress(broker.port);
+      closers.push(() => way.stop());
+      const subscriptions = timeless();
+      const gateway = connect(`mqtt://127.0.0.1:${way.port}`, { protocolVersion, subscriptions });
+      const publisher = await publisherTo(broker.url);
+      await until(() => gateway.connection.state().subscribed, { what: "the subscription" });
+      // Kept, but the acknowledgement does not leave before the connection is cut.
+      const slow = door();
+      gateway.keep.before = () => slow.opened;
+      await publishAll(publisher, 0, 1);
+      await until(() => gateway.keep.waiting() === 1, { what: "the message at keep" });
+      const arrivedAt = gateway.connection.state().oldestUnackedAt ?? 0;
+      way.cut();
+      await until(() => !gateway.connection.state().connected, { what: "the loss" });
+      slow.open();
+      await until(() => gateway.keep.entries.length === 2, { what: "the message again" });
+      expect(gateway.keep.kept().map(({ fixTime }) => fixTime)).toEqual([arrivedAt, arrivedAt]);
+      await publishAll(publisher, 1, 2);
+      await until(() => gateway.keep.entries.length === 3, { what: "a new one" });
+      expect(gateway.keep.kept()[2]?.fixTime).toBeGreaterThan(arrivedAt);
+      expect(verdicts(gateway)).toEqual(["read", "read", "read"]);
     });
-    const publisher = await publisherTo(broker.url);
-    await ready(gateway, publisher, "fleet/van/pos");
-    const slow = door();
-    gateway.keep.before = () => slow.opened;
-    for (let i = 0; i < 5; i++) await publisher.publish("fleet/van/pos", pointText("van", i), 1);
-    await publisher.publish("fleet/truck", pointText("truck", 0), 1);
-    await publisher.publish("other/van/pos", pointText("other", 0), 1);
-    await until(() => gateway.keep.waiting() >= 17, { what: "all messages at all sources" });
-    slow.open();
-    await until(() => gateway.connection.state().unacked === 0, { what: "all acknowledgements" });
-    const bySource = (source: string) =>
-      gateway.keep.kept().filter((reading) => reading.source === source).length;
-    expect([bySource("all"), bySource("vans"), bySource("positions")]).toEqual([6, 5, 6]);
-  });
 
-  test("closing finishes what has arrived", async () => {
-    const broker = await mosquitto();
-    const gateway = connect(broker.url, { protocolVersion });
-    const publisher = await publisherTo(broker.url);
-    await ready(gateway, publisher);
-    const slow = door();
-    gateway.keep.before = () => slow.opened;
-    await publishAll(publisher, 0, 5);
-    await until(() => gateway.keep.waiting() === 5, { what: "messages to reach keep" });
-    const closed = gateway.connection.close(20_000);
-    slow.open();
-    await closed;
-    expect(indexes(gateway.keep)).toEqual(range(0, 5));
-    const second = connect(broker.url, { protocolVersion });
-    await publishAll(publisher, 5, 6);
-    await until(() => indexes(second.keep).includes(5), { what: "a new message" });
-    expect(indexes(second.keep)).toEqual([5]);
-  });
-
-  test("a broker that goes and comes back", async () => {
-    const broker = await mosquitto(["persistence true", "persistence_location %dir/"]);
-    const gateway = connect(broker.url, { protocolVersion });
-    const publisher = await publisherTo(broker.url);
-    await ready(gateway, publisher);
-    await broker.restart();
-    await until(() => gateway.told.some(({ event }) => event === "brokerDisconnected"), { what: "the loss" });
-    await until(() => gateway.connection.state().connected, { what: "the connection" });
-    await publishAll(publisher, 0, 20);
-    await until(() => new Set(indexes(gateway.keep)).size === 20, { what: "all messages" });
-  });
-
-  test("username and password; a refusal is told and tried again", async () => {
-    const broker = await mosquitto(["allow_anonymous false"]);
-    const gateway = connect(broker.url, { protocolVersion, username: "gateway", password: "wrong" });
-    await until(() => gateway.told.filter(({ event }) => event === "brokerRefused").length >= 2, {
-      what: "two refusals",
+    test("what comes again to a process that cannot know its age is no position of now, and is counted", async () => {
+      const broker = await mosquitto();
+      const publisher = await publisherTo(broker.url);
+      const first = connect(broker.url, { protocolVersion, subscriptions: timeless() });
+      await until(() => first.connection.state().subscribed, { what: "the subscription" });
+      first.keep.before = () => new Promise(() => {});
+      await publishAll(publisher, 0, 1);
+      await until(() => first.keep.waiting() === 1, { what: "the message at keep" });
+      await first.connection.close(0);
+      const second = connect(broker.url, { protocolVersion, subscriptions: timeless() });
+      await until(() => second.keep.entries.length === 1, { what: "the message again" });
+      expect(verdicts(second)).toEqual(["resent_without_time", "read"]);
+      expect(second.keep.kept()).toEqual([]);
+      await until(() => second.connection.state().unacked === 0, { what: "the acknowledgement" });
+      await publishAll(publisher, 1, 2);
+      await until(() => second.keep.kept().length === 1, { what: "a new one" });
     });
-    expect(gateway.connection.state()).toMatchObject({
-      connected: false,
-      lastError: expect.stringMatching(/not authorized/i),
+
+    test("a retained message is passed on as such", async () => {
+      const broker = await mosquitto();
+      const raw = await mqtt.connectAsync(broker.url);
+      closers.push(() => raw.endAsync());
+      await raw.publishAsync("fleet/van", pointText("van", 0), { qos: 1, retain: true });
+      const retained: unknown[] = [];
+      const source = mqttSource("fleet");
+      source.adapter = {
+        ...source.adapter,
+        format: (message) => (retained.push(message.retained) > 0 ? "json" : "text"),
+      };
+      const gateway = connect(broker.url, {
+        protocolVersion,
+        subscriptions: [{ source, topics: ["fleet/#"] }],
+      });
+      await until(() => indexes(gateway.keep).length === 1, { what: "the retained message" });
+      await raw.publishAsync("fleet/van", pointText("van", 1), { qos: 1, retain: true });
+      await until(() => indexes(gateway.keep).length === 2, { what: "a live one" });
+      expect(retained).toEqual([true, false]);
     });
-  });
-});
+
+    test("a message that cannot be kept is offered again and acknowledged once it is", async () => {
+      const broker = await mosquitto();
+      const gateway = connect(broker.url, { protocolVersion, receiveMaximum: 10 });
+      const publisher = await publisherTo(broker.url);
+      await ready(gateway, publisher);
+      let refusals = 0;
+      gateway.keep.before = () => {
+        refusals += 1;
+        throw refusals % 2 ? new CannotKeep("storage_unavailable", 1) : new Error("nor quarantined");
+      };
+      await publishAll(publisher, 0, 30);
+      await until(() => refusals > 12, { what: "several attempts" });
+      const stuck = gateway.connection.state();
+      expect(stuck.unacked).toBeGreaterThan(0);
+      expect(stuck.unacked).toBeLessThanOrEqual(20);
+      expect(stuck.oldestUnackedAt).not.toBeNull();
+      gateway.keep.before = () => {};
+      await until(() => indexes(gateway.keep).length === 30, { what: "all messages", withinMs: 25_000 });
+      expect(indexes(gateway.keep)).toEqual(range(0, 30));
+      await until(() => gateway.connection.state().unacked === 0, { what: "all acknowledgements" });
+      expect(gateway.told.filter(({ event }) => event === "brokerDisconnected")).toEqual([]);
+    });
+
+    test("malformed goes to quarantine and is acknowledged; too large is counted and acknowledged", async () => {
+      const broker = await mosquitto();
+      const gateway = connect(broker.url, { protocolVersion, maximumPacketBytes: 1000, receiveMaximum: 2 });
+      const publisher = await publisherTo(broker.url);
+      await ready(gateway, publisher);
+      for (let i = 0; i < 5; i++) {
+        await publisher.publish("fleet/van", "not json", 1);
+        await publisher.publish("fleet/van", "x".repeat(1001), 1);
+        await publisher.publish("fleet/van", pointText("bug", i), 1);
+      }
+      await publishAll(publisher, 0, 1);
+      await until(() => indexes(gateway.keep).length === 1, { what: "the good message behind them" });
+      expect(gateway.keep.refusals).toEqual(Array(5).fill({ source: "fleet", reason: "too_large" }));
+      const reasons = gateway.keep.entries.flatMap((entry) =>
+        entry.kind === "malformed" ? [entry.reason] : [],
+      );
+      expect(reasons.sort()).toEqual([...Array(5).fill("internal_error"), ...Array(5).fill("malformed")]);
+      await until(() => gateway.connection.state().unacked === 0, { what: "all acknowledgements" });
+    });
+
+    test("a source gets a message once, however many filters match", async () => {
+      const broker = await mosquitto();
+      const gateway = connect(broker.url, {
+        protocolVersion,
+        subscriptions: [
+          { source: mqttSource("all"), topics: ["fleet/#", "fleet/+/pos", "fleet/van/+"] },
+          { source: mqttSource("vans"), topics: ["fleet/van/+"] },
+          { source: mqttSource("positions"), topics: ["+/+/pos"] },
+        ],
+      });
+      const publisher = await publisherTo(broker.url);
+      await ready(gateway, publisher, "fleet/van/pos");
+      const slow = door();
+      gateway.keep.before = () => slow.opened;
+      for (let i = 0; i < 5; i++) await publisher.publish("fleet/van/pos", pointText("van", i), 1);
+      await publisher.publish("fleet/truck", pointText("truck", 0), 1);
+      await publisher.publish("other/van/pos", pointText("other", 0), 1);
+      await until(() => gateway.keep.waiting() >= 17, { what: "all messages at all sources" });
+      slow.open();
+      await until(() => gateway.connection.state().unacked === 0, { what: "all acknowledgements" });
+      const bySource = (source: string) =>
+        gateway.keep.kept().filter((reading) => reading.source === source).length;
+      expect([bySource("all"), bySource("vans"), bySource("positions")]).toEqual([6, 5, 6]);
+    });
+
+    test("closing finishes what has arrived", async () => {
+      const broker = await mosquitto();
+      const gateway = connect(broker.url, { protocolVersion });
+      const publisher = await publisherTo(broker.url);
+      await ready(gateway, publisher);
+      const slow = door();
+      gateway.keep.before = () => slow.opened;
+      await publishAll(publisher, 0, 5);
+      await until(() => gateway.keep.waiting() === 5, { what: "messages to reach keep" });
+      const closed = gateway.connection.close(20_000);
+      slow.open();
+      await closed;
+      expect(indexes(gateway.keep)).toEqual(range(0, 5));
+      const second = connect(broker.url, { protocolVersion });
+      await publishAll(publisher, 5, 6);
+      await until(() => indexes(second.keep).includes(5), { what: "a new message" });
+      expect(indexes(second.keep)).toEqual([5]);
+    });
+
+    test("a broker that goes and comes back", async () => {
+      const broker = await mosquitto(["persistence true", "persistence_location %dir/"]);
+      const gateway = connect(broker.url, { protocolVersion });
+      const publisher = await publisherTo(broker.url);
+      await ready(gateway, publisher);
+      await broker.restart();
+      await until(() => gateway.told.some(({ event }) => event === "brokerDisconnected"), {
+        what: "the loss",
+      });
+      await until(() => gateway.connection.state().connected, { what: "the connection" });
+      await publishAll(publisher, 0, 20);
+      await until(() => new Set(indexes(gateway.keep)).size === 20, { what: "all messages" });
+    });
+
+    test("username and password; a refusal is told and tried again", async () => {
+      const broker = await mosquitto(["allow_anonymous false"]);
+      const gateway = connect(broker.url, { protocolVersion, username: "gateway", password: "wrong" });
+      await until(() => gateway.told.filter(({ event }) => event === "brokerRefused").length >= 2, {
+        what: "two refusals",
+      });
+      expect(gateway.connection.state()).toMatchObject({
+        connected: false,
+        lastError: expect.stringMatching(/not authorized/i),
+      });
+    });
+  },
+);
 
 describe("against a broker that only this test speaks for", () => {
   interface Peer {
@@ -637,7 +643,7 @@ describe("against a broker that only this test speaks for", () => {
   });
 });
 
-describe.skipIf(whyNotMosquitto() !== null)("brokers", () => {
+describe.skipIf(whyNotMosquitto() !== null)(`brokers${because(whyNotMosquitto())}`, () => {
   test("several at once", async () => {
     const brokers = [await mosquitto(), await mosquitto()];
     const gateways = brokers.map(({ url }) => connect(url));
@@ -663,39 +669,42 @@ describe.skipIf(whyNotMosquitto() !== null)("brokers", () => {
     await until(() => indexes(gateway.keep).length === 3, { what: "all messages" });
   });
 
-  test.skipIf(whyNotCertificates() !== null)("TLS, client certificate, username and password", async () => {
-    const authority = createAuthority();
-    closers.push(authority.remove);
-    const server = authority.sign("broker");
-    const client = authority.sign("gateway");
-    const passwords = `${authority.caFile}.passwords`;
-    writeFileSync(passwords, "");
-    execFileSync("mosquitto_passwd", ["-b", passwords, "gateway", "right"], { stdio: "pipe" });
-    const broker = await mosquitto([
-      "allow_anonymous false",
-      `password_file ${passwords}`,
-      `cafile ${authority.caFile}`,
-      `certfile ${server.certFile}`,
-      `keyfile ${server.keyFile}`,
-      "require_certificate true",
-    ]);
-    const login = {
-      username: "gateway",
-      password: "right",
-      ca: authority.ca,
-      cert: client.cert,
-      key: client.key,
-    };
-    const url = `mqtts://localhost:${broker.port}`;
-    const gateway = connect(url, login);
-    const publisher = await publisherTo(url, login);
-    await ready(gateway, publisher);
-    await publishAll(publisher, 0, 3);
-    await until(() => indexes(gateway.keep).length === 3, { what: "all messages" });
-    const stranger = connect(url, { clientId: "stranger", username: "gateway", password: "right" });
-    await until(() => stranger.connection.state().lastError !== null, { what: "a refusal" });
-    expect(stranger.connection.state().connected).toBe(false);
-  });
+  test.skipIf(whyNotCertificates() !== null)(
+    `TLS, client certificate, username and password${because(whyNotCertificates())}`,
+    async () => {
+      const authority = createAuthority();
+      closers.push(authority.remove);
+      const server = authority.sign("broker");
+      const client = authority.sign("gateway");
+      const passwords = `${authority.caFile}.passwords`;
+      writeFileSync(passwords, "");
+      execFileSync("mosquitto_passwd", ["-b", passwords, "gateway", "right"], { stdio: "pipe" });
+      const broker = await mosquitto([
+        "allow_anonymous false",
+        `password_file ${passwords}`,
+        `cafile ${authority.caFile}`,
+        `certfile ${server.certFile}`,
+        `keyfile ${server.keyFile}`,
+        "require_certificate true",
+      ]);
+      const login = {
+        username: "gateway",
+        password: "right",
+        ca: authority.ca,
+        cert: client.cert,
+        key: client.key,
+      };
+      const url = `mqtts://localhost:${broker.port}`;
+      const gateway = connect(url, login);
+      const publisher = await publisherTo(url, login);
+      await ready(gateway, publisher);
+      await publishAll(publisher, 0, 3);
+      await until(() => indexes(gateway.keep).length === 3, { what: "all messages" });
+      const stranger = connect(url, { clientId: "stranger", username: "gateway", password: "right" });
+      await until(() => stranger.connection.state().lastError !== null, { what: "a refusal" });
+      expect(stranger.connection.state().connected).toBe(false);
+    },
+  );
 
   test("publishing to nobody fails at once", async () => {
     await expect(publishTo("mqtt://127.0.0.1:1")).rejects.toThrow();

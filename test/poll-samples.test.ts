@@ -6,11 +6,12 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { findAdapter } from "../src/adapters/index.ts";
 import type { PullResult } from "../src/adapters/pull.ts";
 import { type Asked, type AskedVendor, startAskedVendor, type VendorAnswer } from "./parts/asked-vendor.ts";
+import { because, howToGet } from "./parts/because.ts";
 import { distinctReadings, startPollings, viaHosts } from "./parts/polling.ts";
 import { until } from "./parts/wait.ts";
 
 const SAMPLES = new URL("../../shared/samples/pull/", import.meta.url);
-const skip = existsSync(SAMPLES) ? false : "no ../shared/samples beside the repository";
+const noSamples = existsSync(SAMPLES) ? null : howToGet("samples");
 
 interface Exchange {
   request: {
@@ -46,7 +47,7 @@ const ACCOUNTS = {
   geotab: { secret: "test-secret", username: "svc-gps@acme.example", database: "acme_field" },
 };
 
-const conversations = skip === false ? Object.keys(VENDORS).flatMap(conversationsWith) : [];
+const conversations = noSamples === null ? Object.keys(VENDORS).flatMap(conversationsWith) : [];
 
 /** What each kind of answer has to mean to us. */
 const MEANING: Record<string, PullResult["kind"]> = {
@@ -61,7 +62,7 @@ const MEANING: Record<string, PullResult["kind"]> = {
   config: "refused",
 };
 
-describe.skipIf(skip !== false)(`answers${skip === false ? "" : ` (skipped: ${skip})`}`, () => {
+describe.skipIf(noSamples !== null)(`answers${because(noSamples)}`, () => {
   it("are there for each vendor", () => {
     expect(new Set(conversations.map(({ vendor }) => vendor))).toEqual(new Set(Object.keys(VENDORS)));
   });
@@ -98,7 +99,7 @@ describe.skipIf(skip !== false)(`answers${skip === false ? "" : ` (skipped: ${sk
   });
 });
 
-describe.skipIf(skip !== false)("conversations", () => {
+describe.skipIf(noSamples !== null)(`conversations${because(noSamples)}`, () => {
   let pollings: Awaited<ReturnType<typeof startPollings>>;
   const vendors: AskedVendor[] = [];
 

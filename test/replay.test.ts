@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { type ReplayOptions, replay } from "../src/replay.ts";
+import { because, howToGet } from "./parts/because.ts";
 
 interface Sent {
   deviceId: string;
@@ -376,7 +377,8 @@ describe("what cannot be replayed is said", () => {
 const RECORDED = process.env.WAYPOST_DATA ?? join(import.meta.dirname, "../../shared/data");
 const AUSTIN = join(RECORDED, "austin-bus/positions-2017-03-21.jsonl.gz");
 
-describe.skipIf(!existsSync(AUSTIN))("a real recording (skipped where the data is not there)", () => {
+const noAustin = existsSync(AUSTIN) ? null : howToGet("data");
+describe.skipIf(noAustin !== null)(`a real recording${because(noAustin)}`, () => {
   test("arrives whole", { timeout: 60_000 }, async () => {
     const result = await replay(options(AUSTIN, { linesPerMessage: 100 }));
     expect(result).toMatchObject({ lines: 45_386, unreadable: 0, sent: 45_386, abandoned: 0 });

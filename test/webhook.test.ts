@@ -18,6 +18,7 @@ import {
   type WebhookEvents,
   type WebhookParts,
 } from "../src/webhook.ts";
+import { because } from "./parts/because.ts";
 import { createAuthority, whyNotCertificates } from "./parts/certificates.ts";
 import { door, memoryKeep } from "./parts/memory-keep.ts";
 import { intakeOver, KEY, plainSource, pointText } from "./parts/plain-vendor.ts";
@@ -379,7 +380,7 @@ describe("how messages arrive", () => {
   });
 
   test.skipIf(whyNotCertificates() !== null)(
-    "TLS of our own, and senders' certificates where a CA is given",
+    `TLS of our own, and senders' certificates where a CA is given${because(whyNotCertificates())}`,
     async () => {
       const authority = createAuthority();
       closers.push(authority.remove);
@@ -608,86 +609,89 @@ describe("a bad sender harms nobody else", () => {
   });
 });
 
-describe.skipIf(whyNotCertificates() !== null)("the confirmation fetch", () => {
-  async function vendor(
-    respond: (url: string) => { status: number; headers?: Record<string, string>; body?: Buffer },
-  ) {
-    const authority = createAuthority();
-    const asked: string[] = [];
-    const server = createServer(authority.sign("sns.example.com"), (request, response) => {
-      asked.push(request.url ?? "");
-      const { status, headers, body } = respond(request.url ?? "");
-      response.writeHead(status, headers).end(body);
-    });
-    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-    // Every name leads to the vendor's server, whatever it says: only our own checks keep us away.
-    const real = buildConnector({ ca: authority.ca });
-    const port = String((server.address() as AddressInfo).port);
-    const via = new Agent({ connect: (to, done) => real({ ...to, hostname: "127.0.0.1", port }, done) });
-    closers.push(
-      () => via.destroy(),
-      () => void server.close(),
-      authority.remove,
-    );
-    return { asked, via };
-  }
+describe.skipIf(whyNotCertificates() !== null)(
+  `the confirmation fetch${because(whyNotCertificates())}`,
+  () => {
+    async function vendor(
+      respond: (url: string) => { status: number; headers?: Record<string, string>; body?: Buffer },
+    ) {
+      const authority = createAuthority();
+      const asked: string[] = [];
+      const server = createServer(authority.sign("sns.example.com"), (request, response) => {
+        asked.push(request.url ?? "");
+        const { status, headers, body } = respond(request.url ?? "");
+        response.writeHead(status, headers).end(body);
+      });
+      await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+      // Every name leads to the vendor's server, whatever it says: only our own checks keep us away.
+      const real = buildConnector({ ca: authority.ca });
+      const port = String((server.address() as AddressInfo).port);
+      const via = new Agent({ connect: (to, done) => real({ ...to, hostname: "127.0.0.1", port }, done) });
+      closers.push(
+        () => via.destroy(),
+        () => void server.close(),
+        authority.remove,
+      );
+      return { asked, via };
+    }
 
-  function asking(url: string): Source {
-    const confirm = { url, allowedHost: /sns\.example\.com/ };
-    const reply = { status: 200, contentType: "text/plain", body: "" };
-    return plainSource("vans", { handshake: () => ({ reply, confirm }) });
-  }
+    function asking(url: string): Source {
+      const confirm = { url, allowedHost: /sns\.example\.com/ };
+      const reply = { status: 200, contentType: "text/plain", body: "" };
+      return plainSource("vans", { handshake: () => ({ reply, confirm }) });
+    }
 
-  test("is made once, after the answer", async () => {
-    const { asked, via } = await vendor(() => ({ status: 200 }));
-    const { post, events } = await start({
-      sources: [asking("https://sns.example.com/confirm?Token=s3cret")],
-      parts: { confirmVia: via },
+    test("is made once, after the answer", async () => {
+      const { asked, via } = await vendor(() => ({ status: 200 }));
+      const { post, events } = await start({
+        sources: [asking("https://sns.example.com/confirm?Token=s3cret")],
+        parts: { confirmVia: via },
+      });
+      expect((await post("{}")).status).toBe(200);
+      const ended = await until(() => events[0], { what: "the confirmation" });
+      expect(ended).toEqual({
+        event: "confirmationEnded",
+        source: "vans",
+        host: "sns.example.com",
+        ok: true,
+        detail: "http_200",
+      });
+      expect(asked).toEqual(["/confirm?Token=s3cret"]);
     });
-    expect((await post("{}")).status).toBe(200);
-    const ended = await until(() => events[0], { what: "the confirmation" });
-    expect(ended).toEqual({
-      event: "confirmationEnded",
-      source: "vans",
-      host: "sns.example.com",
-      ok: true,
-      detail: "http_200",
-    });
-    expect(asked).toEqual(["/confirm?Token=s3cret"]);
-  });
 
-  test.each([
-    "http://sns.example.com/",
-    "https://sns.example.com.evil.example/",
-    "https://evil-sns.example.com/",
-    "https://sns.example.com:8443/",
-    "https://user@sns.example.com/",
-    "https://169.254.169.254/latest/",
-    "not an address",
-  ])("is not made to %s", async (url) => {
-    const { asked, via } = await vendor(() => ({ status: 200 }));
-    const { post, events } = await start({ sources: [asking(url)], parts: { confirmVia: via } });
-    await post("{}");
-    const ended = await until(() => events[0], { what: "the refusal" });
-    expect(ended).toMatchObject({
-      ok: false,
-      detail: expect.stringMatching(/^(address_not_allowed|not_an_address)$/),
+    test.each([
+      "http://sns.example.com/",
+      "https://sns.example.com.evil.example/",
+      "https://evil-sns.example.com/",
+      "https://sns.example.com:8443/",
+      "https://user@sns.example.com/",
+      "https://169.254.169.254/latest/",
+      "not an address",
+    ])("is not made to %s", async (url) => {
+      const { asked, via } = await vendor(() => ({ status: 200 }));
+      const { post, events } = await start({ sources: [asking(url)], parts: { confirmVia: via } });
+      await post("{}");
+      const ended = await until(() => events[0], { what: "the refusal" });
+      expect(ended).toMatchObject({
+        ok: false,
+        detail: expect.stringMatching(/^(address_not_allowed|not_an_address)$/),
+      });
+      expect(asked).toEqual([]);
     });
-    expect(asked).toEqual([]);
-  });
 
-  test("follows no redirect", async () => {
-    const { asked, via } = await vendor(() => ({
-      status: 302,
-      headers: { location: "https://sns.example.com/other" },
-    }));
-    const { post } = await start({
-      sources: [asking("https://sns.example.com/first")],
-      parts: { confirmVia: via },
+    test("follows no redirect", async () => {
+      const { asked, via } = await vendor(() => ({
+        status: 302,
+        headers: { location: "https://sns.example.com/other" },
+      }));
+      const { post } = await start({
+        sources: [asking("https://sns.example.com/first")],
+        parts: { confirmVia: via },
+      });
+      await post("{}");
+      // The second attempt shows that the first has ended without going where it was sent.
+      await until(() => asked.length === 2, { what: "a second attempt" });
+      expect(asked).toEqual(["/first", "/first"]);
     });
-    await post("{}");
-    // The second attempt shows that the first has ended without going where it was sent.
-    await until(() => asked.length === 2, { what: "a second attempt" });
-    expect(asked).toEqual(["/first", "/first"]);
-  });
-});
+  },
+);

@@ -8,10 +8,11 @@ import { adapters } from "../../src/adapters/index.ts";
 import { createAssembler } from "../../src/assembler.ts";
 import { examine } from "../../src/decode.ts";
 import { admit } from "../../src/reading.ts";
+import { because, howToGet } from "../parts/because.ts";
 import { lowerCased } from "../parts/fixtures.ts";
 
 const SAMPLES = new URL("../../../shared/samples/", import.meta.url);
-const skip = existsSync(SAMPLES) ? false : "no ../shared/samples beside the repository";
+const noSamples = existsSync(SAMPLES) ? null : howToGet("samples");
 
 interface Expected {
   unitId: string;
@@ -40,9 +41,11 @@ interface Sample {
 }
 
 const samples =
-  skip === false ? adapters.flatMap((adapter) => [...webhookSamples(adapter), ...mqttSamples(adapter)]) : [];
+  noSamples === null
+    ? adapters.flatMap((adapter) => [...webhookSamples(adapter), ...mqttSamples(adapter)])
+    : [];
 
-describe.skipIf(skip !== false)(`samples${skip === false ? "" : ` (skipped: ${skip})`}`, () => {
+describe.skipIf(noSamples !== null)(`samples${because(noSamples)}`, () => {
   it("are there for every vendor but those without", () => {
     const vendors = adapters
       // Of vendors that have to be asked there are whole conversations, see test/poll-samples.test.ts.
@@ -91,68 +94,65 @@ describe.skipIf(skip !== false)(`samples${skip === false ? "" : ` (skipped: ${sk
 });
 
 const CAPTURE = new URL("../../../shared/data/hsl-hfp-mqtt/raw/mqtt-capture.jsonl.gz", import.meta.url);
-const noCapture = existsSync(CAPTURE) ? false : "no ../shared/data beside the repository";
+const noCapture = existsSync(CAPTURE) ? null : howToGet("data");
 
-describe.skipIf(noCapture !== false)(
-  `recorded vehicles${noCapture === false ? "" : ` (skipped: ${noCapture})`}`,
-  () => {
-    it("are read line by line as recorded", () => {
-      const lines = (file: URL) =>
-        gunzipSync(readFileSync(file))
-          .toString()
-          .trim()
-          .split("\n")
-          .map((line) => JSON.parse(line));
-      const adapter = adapters.find(({ vendor }) => vendor === "hsl-hfp");
-      if (!adapter) throw new Error("no adapter for hsl-hfp");
-      const counts = { ignored: 0, rejected: 0, readings: 0 };
-      const got: unknown[] = [];
-      for (const { receivedAt, topic, payload } of lines(CAPTURE)) {
-        const message = {
-          body: Buffer.from(payload),
-          receivedAt: Date.parse(receivedAt),
-          topic,
-          headers: {},
-          query: {},
-          retained: false,
-        };
-        const result = read(adapter, message, { credentials: { secrets: [] } });
-        if (result.kind === "ignored") counts.ignored++;
-        else if (result.kind !== "decoded") throw new Error(`${topic} is ${result.kind}`);
-        else {
-          for (const candidate of result.candidates) {
-            const verdict = admit(candidate, {
-              receivedAt: message.receivedAt,
-              maxAgeMs: Infinity,
-              maxAheadMs: Infinity,
-              retained: false,
-            });
-            if (verdict.kind === "rejected") {
-              expect(verdict.rejection.reason).toBe("no_fix");
-              counts.rejected++;
-              continue;
-            }
-            const { deviceId, fixTime, latitude, longitude, speedMps, headingDeg } = verdict.reading;
-            counts.readings++;
-            got.push({ vehicle: deviceId, t: fixTime, lat: latitude, lon: longitude, speedMps, headingDeg });
+describe.skipIf(noCapture !== null)(`recorded vehicles${because(noCapture)}`, () => {
+  it("are read line by line as recorded", () => {
+    const lines = (file: URL) =>
+      gunzipSync(readFileSync(file))
+        .toString()
+        .trim()
+        .split("\n")
+        .map((line) => JSON.parse(line));
+    const adapter = adapters.find(({ vendor }) => vendor === "hsl-hfp");
+    if (!adapter) throw new Error("no adapter for hsl-hfp");
+    const counts = { ignored: 0, rejected: 0, readings: 0 };
+    const got: unknown[] = [];
+    for (const { receivedAt, topic, payload } of lines(CAPTURE)) {
+      const message = {
+        body: Buffer.from(payload),
+        receivedAt: Date.parse(receivedAt),
+        topic,
+        headers: {},
+        query: {},
+        retained: false,
+      };
+      const result = read(adapter, message, { credentials: { secrets: [] } });
+      if (result.kind === "ignored") counts.ignored++;
+      else if (result.kind !== "decoded") throw new Error(`${topic} is ${result.kind}`);
+      else {
+        for (const candidate of result.candidates) {
+          const verdict = admit(candidate, {
+            receivedAt: message.receivedAt,
+            maxAgeMs: Infinity,
+            maxAheadMs: Infinity,
+            retained: false,
+          });
+          if (verdict.kind === "rejected") {
+            expect(verdict.rejection.reason).toBe("no_fix");
+            counts.rejected++;
+            continue;
           }
+          const { deviceId, fixTime, latitude, longitude, speedMps, headingDeg } = verdict.reading;
+          counts.readings++;
+          got.push({ vehicle: deviceId, t: fixTime, lat: latitude, lon: longitude, speedMps, headingDeg });
         }
       }
-      expect(counts).toEqual({ ignored: 13, rejected: 940, readings: 1045 });
-      const recorded = lines(new URL("../positions.jsonl.gz", CAPTURE)).map((line) => ({
-        ...line,
-        t: Date.parse(line.t),
-        // One doubtful speed of -1 is recorded as it came.
-        speedMps: line.speedMps < 0 ? null : line.speedMps,
-        // A heading has two names for north.
-        headingDeg: line.headingDeg === 360 ? 0 : line.headingDeg,
-      }));
-      const sorted = (all: unknown[]) =>
-        all.map((line) => JSON.stringify(line, Object.keys(line as object).sort())).sort();
-      expect(sorted(got)).toEqual(sorted(recorded));
-    });
-  },
-);
+    }
+    expect(counts).toEqual({ ignored: 13, rejected: 940, readings: 1045 });
+    const recorded = lines(new URL("../positions.jsonl.gz", CAPTURE)).map((line) => ({
+      ...line,
+      t: Date.parse(line.t),
+      // One doubtful speed of -1 is recorded as it came.
+      speedMps: line.speedMps < 0 ? null : line.speedMps,
+      // A heading has two names for north.
+      headingDeg: line.headingDeg === 360 ? 0 : line.headingDeg,
+    }));
+    const sorted = (all: unknown[]) =>
+      all.map((line) => JSON.stringify(line, Object.keys(line as object).sort())).sort();
+    expect(sorted(got)).toEqual(sorted(recorded));
+  });
+});
 
 function expectReadings(
   readings: ReturnType<typeof examine>["readings"],

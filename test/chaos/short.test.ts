@@ -6,6 +6,7 @@ import { judge } from "../../chaos/judge.ts";
 import { table } from "../../chaos/report.ts";
 import { run } from "../../chaos/run.ts";
 import { findRedisServer } from "../../src/sandbox/redis.ts";
+import { because } from "../parts/because.ts";
 import { whyNotMosquitto } from "../parts/mosquitto.ts";
 
 /** One of each kind; the others have their turn in `npm run chaos`. */
@@ -20,24 +21,25 @@ const CHOSEN = [
   "servicetitan_poison",
 ];
 
-test.skipIf(whyNotMosquitto() !== null || findRedisServer() === null)(
-  "nothing is lost",
-  { timeout: 240_000 },
-  async () => {
-    const faults = FAULTS.filter(({ name }) => CHOSEN.includes(name));
-    expect(faults).toHaveLength(CHOSEN.length);
-    const history = await run({
-      seed: "short",
-      forMs: 120_000,
-      rounds: 1,
-      faults,
-      lengths: "short",
-      // How soon is measured by the long run; on a busy machine only that it comes back can be asked.
-      recoverWithinMs: 25_000,
-    });
-    const verdict = judge(history);
-    console.log(table(verdict));
-    expect(verdict.violations).toEqual([]);
-    expect(verdict.total.owed).toBeGreaterThan(1000);
-  },
-);
+const missing =
+  findRedisServer() === null
+    ? "redis-server is not installed (apt-get install redis-server)"
+    : whyNotMosquitto();
+
+test.skipIf(missing !== null)(`nothing is lost${because(missing)}`, { timeout: 240_000 }, async () => {
+  const faults = FAULTS.filter(({ name }) => CHOSEN.includes(name));
+  expect(faults).toHaveLength(CHOSEN.length);
+  const history = await run({
+    seed: "short",
+    forMs: 120_000,
+    rounds: 1,
+    faults,
+    lengths: "short",
+    // How soon is measured by the long run; on a busy machine only that it comes back can be asked.
+    recoverWithinMs: 25_000,
+  });
+  const verdict = judge(history);
+  console.log(table(verdict));
+  expect(verdict.violations).toEqual([]);
+  expect(verdict.total.owed).toBeGreaterThan(1000);
+});

@@ -3,6 +3,7 @@
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { ACCOUNTING_TERMS, type Accounting, identityOf } from "../../src/status.ts";
+import { because } from "../parts/because.ts";
 import { launchChromium, whyNotChromium } from "../parts/chromium.ts";
 import { type CliProcess, runCli, startCli } from "../parts/cli-process.ts";
 import { until } from "../parts/wait.ts";
@@ -27,7 +28,7 @@ test("demo --for --json ends with one line in which every term adds up", async (
   expect(p99Ms).toBeGreaterThanOrEqual(p50Ms);
 });
 
-describe.skipIf(whyNotChromium() !== null)("the running demo", () => {
+describe.skipIf(whyNotChromium() !== null)(`the running demo${because(whyNotChromium())}`, () => {
   let demo: CliProcess;
   let browser: Browser;
   let page: Page;

@@ -8,6 +8,7 @@ import { Redis } from "ioredis";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { type SandboxApi, startSandboxApi } from "../../src/sandbox/api.ts";
 import { type PrivateRedis, startPrivateRedis } from "../../src/sandbox/redis.ts";
+import { because } from "../parts/because.ts";
 import { BEARER, startGatewayProcess, TOKEN } from "../parts/gateway-process.ts";
 import { startMosquitto, whyNotMosquitto } from "../parts/mosquitto.ts";
 import { startMovingAddress } from "../parts/moving-address.ts";
@@ -118,7 +119,7 @@ async function resumed(senders: SteadySenders, since: number, sources: readonly 
 }
 
 test.skipIf(whyNotMosquitto() !== null)(
-  "Redis killed, frozen, read-only, out of memory, emptied: senders are told, nothing kept is lost, all resumes",
+  `Redis killed, frozen, read-only, out of memory, emptied: senders are told, nothing kept is lost, all resumes${because(whyNotMosquitto())}`,
   async () => {
     const redis = await own(startPrivateRedis());
     const broker = await own(startMosquitto());

@@ -7,6 +7,7 @@ import { gunzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { type SandboxApi, startSandboxApi } from "../../src/sandbox/api.ts";
 import { type PrivateRedis, startPrivateRedis } from "../../src/sandbox/redis.ts";
+import { because, howToGet } from "../parts/because.ts";
 import { runCli } from "../parts/cli-process.ts";
 import { type GatewayProcess, startGatewayProcess, TOKEN } from "../parts/gateway-process.ts";
 import { type Mosquitto, startMosquitto, whyNotMosquitto } from "../parts/mosquitto.ts";
@@ -15,8 +16,7 @@ vi.setConfig({ testTimeout: 240_000, hookTimeout: 120_000 });
 
 /** Recorded data are not part of the repository (their licences differ); they lie beside it where somebody put them. */
 const DATA = new URL("../../../shared/data/", import.meta.url);
-const because = (why: string | null) => (why === null ? "" : ` (skipped: ${why})`);
-const noData = existsSync(DATA) ? null : `no recorded data at ${DATA.pathname}`;
+const noData = existsSync(DATA) ? null : howToGet("data");
 
 let dir: string;
 let redis: PrivateRedis;

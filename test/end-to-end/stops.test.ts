@@ -4,6 +4,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { type SandboxApi, startSandboxApi } from "../../src/sandbox/api.ts";
 import { type PrivateRedis, startPrivateRedis } from "../../src/sandbox/redis.ts";
+import { because } from "../parts/because.ts";
 import { type GatewayProcess, startGatewayProcess, TOKEN } from "../parts/gateway-process.ts";
 import { startMosquitto, whyNotMosquitto } from "../parts/mosquitto.ts";
 import { type SteadySenders, startSteadySenders } from "../parts/steady-senders.ts";
@@ -81,7 +82,7 @@ async function settled(gateway: GatewayProcess, senders: readonly SteadySenders[
 }
 
 test.skipIf(whyNotMosquitto() !== null)(
-  `${ENDS} orderly ends with traffic on lose nothing, send nothing twice, and keep to their time`,
+  `${ENDS} orderly ends with traffic on lose nothing, send nothing twice, and keep to their time${because(whyNotMosquitto())}`,
   async () => {
     const broker = await own(startMosquitto());
     const gateway = await startGateway({

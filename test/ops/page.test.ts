@@ -2,12 +2,13 @@ import type { Server } from "node:http";
 import { serve } from "@hono/node-server";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { because } from "../parts/because.ts";
 import { launchChromium, whyNotChromium } from "../parts/chromium.ts";
 import { until } from "../parts/wait.ts";
 import { BEARER, opsApp, TOKEN } from "./parts.ts";
 import { before, destination, healthy, troubled, wholeMessage } from "./sample.ts";
 
-describe.skipIf(whyNotChromium() !== null)("the ops page", () => {
+describe.skipIf(whyNotChromium() !== null)(`the ops page${because(whyNotChromium())}`, () => {
   let browser: Browser;
 
   beforeAll(async () => {

@@ -3,9 +3,10 @@
 import type { Browser } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { SANDBOX_CLIENT, type SandboxApi, startSandboxApi } from "../../src/sandbox/api.ts";
+import { because } from "../parts/because.ts";
 import { launchChromium, whyNotChromium } from "../parts/chromium.ts";
 
-describe.skipIf(whyNotChromium() !== null)("the map page", () => {
+describe.skipIf(whyNotChromium() !== null)(`the map page${because(whyNotChromium())}`, () => {
   let api: SandboxApi;
   let browser: Browser;
   beforeAll(async () => {

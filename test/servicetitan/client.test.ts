@@ -11,6 +11,7 @@ import {
   type Target,
 } from "../../src/servicetitan/client.ts";
 import type { Attempt } from "../../src/servicetitan/outcome.ts";
+import { because } from "../parts/because.ts";
 import { createAuthority, whyNotCertificates } from "../parts/certificates.ts";
 import { type Api, acceptAll, json, plain, startApi, startServer } from "./api.ts";
 
@@ -334,7 +335,7 @@ describe("no answer", () => {
   });
 
   test.skipIf(whyNotCertificates() !== null)(
-    "because nobody vouches for the certificate, whatever the environment says",
+    `because nobody vouches for the certificate, whatever the environment says${because(whyNotCertificates())}`,
     async () => {
       const authority = createAuthority();
       const { key, cert } = authority.sign("api");

@@ -25,6 +25,7 @@ import {
   readSpoolFile,
 } from "../../src/spool/file.ts";
 import { encodeSpooled } from "../../src/spool/record.ts";
+import { because } from "../parts/because.ts";
 
 let dir: string;
 beforeEach(() => {
@@ -79,8 +80,10 @@ test("after a failed write nothing is written behind the torn record", async () 
   expect((await readSpoolFile(path)).records).toHaveLength(1);
 });
 
-test.skipIf(!existsSync("/proc/self/fd"))(
-  "a message is on the disk when it is said to be, and so is every name that leads to it",
+const noProc = existsSync("/proc/self/fd") ? null : "there is no /proc/self/fd: run the tests on Linux";
+
+test.skipIf(noProc !== null)(
+  `a message is on the disk when it is said to be, and so is every name that leads to it${because(noProc)}`,
   async () => {
     const synced: string[] = [];
     const handle = await open(dir);

@@ -4,9 +4,10 @@ import { execFileSync, spawnSync } from "node:child_process";
 import { mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, expect, test } from "vitest";
 import type { Intake } from "../../src/intake.ts";
 import { openSpool } from "../../src/spool.ts";
+import { because } from "../parts/because.ts";
 import { plainSource } from "../parts/plain-vendor.ts";
 import { until } from "../parts/wait.ts";
 
@@ -17,16 +18,15 @@ const mounted =
   spawnSync("mount", ["-t", "tmpfs", "-o", `size=${DISK_KB}k`, "tmpfs", disk], { stdio: "ignore" }).status ===
   0;
 
-beforeAll(() => {
-  if (!mounted) console.log("skipped: this user may not mount a small disk");
-});
 afterAll(() => {
   if (mounted) execFileSync("umount", [disk]);
   rmSync(disk, { recursive: true, force: true });
 });
 
-test.skipIf(!mounted)(
-  "a full disk is asked once a second, and costs neither files nor what was kept",
+const missing = mounted ? null : "a small disk cannot be mounted here: run the tests as root";
+
+test.skipIf(missing !== null)(
+  `a full disk is asked once a second, and costs neither files nor what was kept${because(missing)}`,
   async () => {
     const state = { away: true, taken: [] as string[] };
     const intake: Intake = {

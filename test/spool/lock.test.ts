@@ -7,12 +7,16 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, test } from "vitest";
 import { lockSpool } from "../../src/spool/lock.ts";
+import { because } from "../parts/because.ts";
 import { until } from "../parts/wait.ts";
 
 const HOLDER = fileURLToPath(new URL("../parts/spool-holder.ts", import.meta.url));
 /** Its processes count from 1, as a container's do. */
 const CONTAINER = ["unshare", "--pid", "--fork", "--kill-child"];
-const hasContainers = spawnSync("unshare", [...CONTAINER.slice(1), "true"]).status === 0;
+const noContainers =
+  spawnSync("unshare", [...CONTAINER.slice(1), "true"]).status === 0
+    ? null
+    : "no process namespace can be made here: run the tests as root, with unshare (apt-get install util-linux)";
 /** Above what a lock that nobody renews is believed, and what one that is renewed is waited for. */
 const WITHIN_MS = 60_000;
 
@@ -152,8 +156,8 @@ describe.concurrent("a spool directory's lock", { timeout: 90_000 }, () => {
     await lock.release();
   });
 
-  test.skipIf(!hasContainers)(
-    "is held by one of two containers with one host name and one process id",
+  test.skipIf(noContainers !== null)(
+    `is held by one of two containers with one host name and one process id${because(noContainers)}`,
     async () => {
       const dir = newDir();
       const first = start(dir, CONTAINER);
@@ -167,8 +171,8 @@ describe.concurrent("a spool directory's lock", { timeout: 90_000 }, () => {
     },
   );
 
-  test.skipIf(!hasContainers)(
-    "is waited for after a kill, when the next container cannot know of it",
+  test.skipIf(noContainers !== null)(
+    `is waited for after a kill, when the next container cannot know of it${because(noContainers)}`,
     async () => {
       const dir = newDir();
       const first = start(dir, CONTAINER);
