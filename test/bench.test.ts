@@ -1,6 +1,6 @@
 /** The references the gateway is measured against really do the work they are timed for. */
 
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { type ContestantName, gatewayConfig, startContestant, TOKEN, TOPIC } from "../bench/contestants.ts";
 import type { FloorSettings } from "../bench/floor.ts";
 import { type Part, startPart } from "../bench/parts.ts";
@@ -13,7 +13,10 @@ import { loadConfig } from "../src/config.ts";
 import { type PrivateRedis, startPrivateRedis } from "../src/sandbox/redis.ts";
 import { because } from "./parts/because.ts";
 import { startMosquitto, whyNotMosquitto } from "./parts/mosquitto.ts";
+import { scaled } from "./parts/speed.ts";
 import { until } from "./parts/wait.ts";
+
+vi.setConfig({ testTimeout: scaled(60_000), hookTimeout: scaled(60_000) });
 
 let redis: PrivateRedis;
 let sink: Part<Sink>;
@@ -29,11 +32,11 @@ beforeAll(async () => {
     startPart<Publisher>("publisher.ts"),
   ]);
   sinkUrl = `http://127.0.0.1:${await sink.ask("address")}`;
-}, 60_000);
+});
 
 afterAll(async () => {
   await Promise.all([redis, sink, webhooks, publisher].map((part) => part?.stop()));
-}, 30_000);
+});
 
 function start(name: ContestantName, floorMode: FloorSettings["mode"], brokerUrl: string | null = null) {
   return startContestant(name, { redisUrl: redis.url, sinkUrl, brokerUrl, floorMode, profileDir: null });
@@ -75,7 +78,7 @@ describe.each(["floor", "naive"] as const)("%s", (name) => {
     } finally {
       await contestant.stop();
     }
-  }, 60_000);
+  });
 });
 
 it("floor answers without storing", async () => {
@@ -85,7 +88,7 @@ it("floor answers without storing", async () => {
   } finally {
     await contestant.stop();
   }
-}, 60_000);
+});
 
 async function publish(port: number, messages: number): Promise<void> {
   const flood = publisher.ask("flood", { port, topic: TOPIC, allowed: messages });
@@ -135,7 +138,7 @@ it("takes a refusal for what it is", async () => {
   } finally {
     await contestant.stop();
   }
-}, 60_000);
+});
 
 it("never makes the same fix twice", () => {
   const seen = new Set<string>();

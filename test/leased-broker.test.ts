@@ -13,9 +13,10 @@ import { memoryKeep } from "./parts/memory-keep.ts";
 import { type Mosquitto, startMosquitto, whyNotMosquitto } from "./parts/mosquitto.ts";
 import { startMovingAddress } from "./parts/moving-address.ts";
 import { intakeOver, mqttSource, pointText } from "./parts/plain-vendor.ts";
+import { scaled } from "./parts/speed.ts";
 import { until } from "./parts/wait.ts";
 
-vi.setConfig({ testTimeout: 60_000 });
+vi.setConfig({ testTimeout: scaled(60_000) });
 
 let server: PrivateRedis;
 const closers: (() => Promise<unknown> | unknown)[] = [];
@@ -194,7 +195,7 @@ describe.skipIf(whyNotMosquitto() !== null).each([4, 5] as const)(
       await until(() => second.indexes().length === 3, { what: "them to come to the other" });
       const tookMs = performance.now() - cutAt;
       expect(second.indexes()).toEqual([1, 2, 3]);
-      expect(tookMs).toBeLessThan(5000);
+      expect(tookMs).toBeLessThan(scaled(5000));
       await until(() => first.broker.state().state === "standby", { what: "the first to stand by" });
       // Nobody sends this one again: it is held on to, and kept when storage is back.
       expect(first.broker.state().unkept).toBe(1);

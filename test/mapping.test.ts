@@ -4,6 +4,7 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { loadMapping, type Mapping, watchMapping } from "../src/mapping.ts";
+import { scaled } from "./parts/speed.ts";
 
 const KNOWN = {
   destinations: { main: {}, branch: {} },
@@ -260,12 +261,12 @@ describe("a watched mapping", () => {
     expect(unitOf()).toBe("a");
 
     write("fleet.csv", "device,unit\n1,b\n2,c\n");
-    await expect.poll(unitOf, { timeout: 15_000 }).toBe("b");
+    await expect.poll(unitOf, { timeout: scaled(15_000) }).toBe("b");
     expect(mapping.rows).toBe(2);
     expect(told).toEqual([["reloaded", { file, rows: 2 }]]);
 
     write("fleet.csv", "device,unit,destination\n1,b,nowhere\n");
-    await expect.poll(() => told.length, { timeout: 15_000 }).toBe(2);
+    await expect.poll(() => told.length, { timeout: scaled(15_000) }).toBe(2);
     expect(told[1]).toEqual([
       "problem",
       { file, problems: ['line 2: destination "nowhere" is not configured'] },
@@ -273,12 +274,12 @@ describe("a watched mapping", () => {
     expect(unitOf()).toBe("b");
 
     rmSync(file);
-    await expect.poll(() => told.length, { timeout: 15_000 }).toBe(3);
+    await expect.poll(() => told.length, { timeout: scaled(15_000) }).toBe(3);
     expect(unitOf()).toBe("b");
 
     write("next.csv", "device,unit\n1,d\n");
     renameSync(join(dir, "next.csv"), file);
-    await expect.poll(unitOf, { timeout: 15_000 }).toBe("d");
+    await expect.poll(unitOf, { timeout: scaled(15_000) }).toBe("d");
     expect(told).toHaveLength(4);
     mapping.stop();
   });
@@ -294,7 +295,7 @@ describe("a watched mapping", () => {
       utimesSync(file, new Date(), new Date(Date.now() + i * 1000));
       await new Promise((resolve) => setTimeout(resolve, 5));
     }
-    await expect.poll(() => mapping.rows, { timeout: 15_000 }).toBe(30);
+    await expect.poll(() => mapping.rows, { timeout: scaled(15_000) }).toBe(30);
     expect(told).toEqual([["reloaded", { file, rows: 30 }]]);
     mapping.stop();
   });

@@ -1,10 +1,13 @@
 /** Pollers against a stand-in for Geotab: sessions, the host it names, device names, and errors that come with 200. */
 
-import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, expect, test, vi } from "vitest";
 import type { LogRecord } from "./parts/geotab.ts";
 import { GEOTAB_ACCOUNT, type Geotab, geotabError, startGeotab } from "./parts/geotab.ts";
 import { distinctReadings, type PollingOptions, startPollings, viaHosts } from "./parts/polling.ts";
+import { scaled } from "./parts/speed.ts";
 import { until } from "./parts/wait.ts";
+
+vi.setConfig({ testTimeout: scaled(130_000), hookTimeout: scaled(130_000) });
 
 let pollings: Awaited<ReturnType<typeof startPollings>>;
 const vendors: Geotab[] = [];
@@ -162,7 +165,7 @@ test("many failures in a row make it log in again: the account may have moved", 
   vendor.record(record("b1", 10));
   await until(() => keep.kept().length === 1, { what: "data" });
   expect(vendor.calls().filter((call) => call === "Authenticate")).toHaveLength(2);
-}, 130_000);
+});
 
 test("a full page is followed at once by the next", async () => {
   const vendor = await geotab();
@@ -190,7 +193,7 @@ test("names come in pages, and a device nobody has named makes it ask once more"
   await until(() => names().length === 6, { what: "the last page", withinMs: 60_000 });
   expect(names().slice(4)).toEqual([undefined, "Van new"]);
   expect(asksForNames()).toBe(6);
-}, 130_000);
+});
 
 test("an account that may not list devices still brings their positions", async () => {
   const vendor = await geotab({ mayList: "nothing" });

@@ -8,6 +8,7 @@ import { gzipSync } from "node:zlib";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { type ReplayOptions, replay } from "../src/replay.ts";
 import { because, howToGet } from "./parts/because.ts";
+import { scaled } from "./parts/speed.ts";
 
 interface Sent {
   deviceId: string;
@@ -379,7 +380,7 @@ const AUSTIN = join(RECORDED, "austin-bus/positions-2017-03-21.jsonl.gz");
 
 const noAustin = existsSync(AUSTIN) ? null : howToGet("data");
 describe.skipIf(noAustin !== null)(`a real recording${because(noAustin)}`, () => {
-  test("arrives whole", { timeout: 60_000 }, async () => {
+  test("arrives whole", { timeout: scaled(60_000) }, async () => {
     const result = await replay(options(AUSTIN, { linesPerMessage: 100 }));
     expect(result).toMatchObject({ lines: 45_386, unreadable: 0, sent: 45_386, abandoned: 0 });
     expect(gateway.taken).toHaveLength(45_386);

@@ -8,10 +8,11 @@ import { judge, type Verdict, type ViolationKind } from "../../chaos/judge.ts";
 import { followTakings } from "../../chaos/takings.ts";
 import { SANDBOX_CLIENT, startSandboxApi } from "../../src/sandbox/api.ts";
 import { createRandom } from "../../src/sandbox/random.ts";
+import { scaled } from "../parts/speed.ts";
 import { until } from "../parts/wait.ts";
 import { BATCH_PINGS, type Flaw, startBrokenGateway } from "./broken-gateway.ts";
 
-vi.setConfig({ testTimeout: 60_000 });
+vi.setConfig({ testTimeout: scaled(60_000) });
 
 const RATE = 5;
 const CRASHES = 2;

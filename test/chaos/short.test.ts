@@ -8,6 +8,7 @@ import { run } from "../../chaos/run.ts";
 import { findRedisServer } from "../../src/sandbox/redis.ts";
 import { because } from "../parts/because.ts";
 import { whyNotMosquitto } from "../parts/mosquitto.ts";
+import { scaled } from "../parts/speed.ts";
 
 /** One of each kind; the others have their turn in `npm run chaos`. */
 const CHOSEN = [
@@ -26,20 +27,24 @@ const missing =
     ? "redis-server is not installed (apt-get install redis-server)"
     : whyNotMosquitto();
 
-test.skipIf(missing !== null)(`nothing is lost${because(missing)}`, { timeout: 240_000 }, async () => {
-  const faults = FAULTS.filter(({ name }) => CHOSEN.includes(name));
-  expect(faults).toHaveLength(CHOSEN.length);
-  const history = await run({
-    seed: "short",
-    forMs: 120_000,
-    rounds: 1,
-    faults,
-    lengths: "short",
-    // How soon is measured by the long run; on a busy machine only that it comes back can be asked.
-    recoverWithinMs: 25_000,
-  });
-  const verdict = judge(history);
-  console.log(table(verdict));
-  expect(verdict.violations).toEqual([]);
-  expect(verdict.total.owed).toBeGreaterThan(1000);
-});
+test.skipIf(missing !== null)(
+  `nothing is lost${because(missing)}`,
+  { timeout: scaled(240_000) },
+  async () => {
+    const faults = FAULTS.filter(({ name }) => CHOSEN.includes(name));
+    expect(faults).toHaveLength(CHOSEN.length);
+    const history = await run({
+      seed: "short",
+      forMs: 120_000,
+      rounds: 1,
+      faults,
+      lengths: "short",
+      // How soon is measured by the long run; on a busy machine only that it comes back can be asked.
+      recoverWithinMs: 25_000,
+    });
+    const verdict = judge(history);
+    console.log(table(verdict));
+    expect(verdict.violations).toEqual([]);
+    expect(verdict.total.owed).toBeGreaterThan(1000);
+  },
+);

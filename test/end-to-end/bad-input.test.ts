@@ -7,12 +7,13 @@ import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { type SandboxApi, startSandboxApi } from "../../src/sandbox/api.ts";
 import { type PrivateRedis, startPrivateRedis } from "../../src/sandbox/redis.ts";
 import { BEARER, type GatewayProcess, startGatewayProcess, TOKEN } from "../parts/gateway-process.ts";
+import { scaled } from "../parts/speed.ts";
 import { until } from "../parts/wait.ts";
 
-vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 });
+vi.setConfig({ testTimeout: scaled(120_000), hookTimeout: scaled(120_000) });
 
 /** The answer comes within 2.5 s whatever happens; vendors give up after 3. */
-const ANSWERED_WITHIN_MS = 2500;
+const ANSWERED_WITHIN_MS = scaled(2500);
 const POINTS = 100_000;
 const ROUNDS = 6;
 

@@ -8,10 +8,11 @@ import { SANDBOX_CLIENT, type SandboxApi, startSandboxApi } from "../../src/sand
 import { type PrivateRedis, startPrivateRedis } from "../../src/sandbox/redis.ts";
 import { runCli, startCli } from "../parts/cli-process.ts";
 import { BEARER, quietPort, startGatewayProcess, TOKEN } from "../parts/gateway-process.ts";
+import { scaled } from "../parts/speed.ts";
 import { until } from "../parts/wait.ts";
 
 // Each command is a process that loads TypeScript first, and the machine may be busy.
-vi.setConfig({ testTimeout: 120_000 });
+vi.setConfig({ testTimeout: scaled(120_000) });
 
 const SECRET = "a-secret-nobody-may-see";
 let dir: string;

@@ -8,9 +8,10 @@ import { startSandboxApi } from "../../src/sandbox/api.ts";
 import { startPrivateRedis } from "../../src/sandbox/redis.ts";
 import { because } from "../parts/because.ts";
 import { BEARER, startGatewayProcess } from "../parts/gateway-process.ts";
+import { scaled } from "../parts/speed.ts";
 import { until } from "../parts/wait.ts";
 
-vi.setConfig({ testTimeout: 180_000 });
+vi.setConfig({ testTimeout: scaled(180_000) });
 
 /** Where Debian's package libfaketime puts it; null: not installed. */
 function findFaketime(): string | null {

@@ -6,9 +6,10 @@ import { ACCOUNTING_TERMS, type Accounting, identityOf } from "../../src/status.
 import { because } from "../parts/because.ts";
 import { launchChromium, whyNotChromium } from "../parts/chromium.ts";
 import { type CliProcess, runCli, startCli } from "../parts/cli-process.ts";
+import { scaled } from "../parts/speed.ts";
 import { until } from "../parts/wait.ts";
 
-vi.setConfig({ testTimeout: 180_000, hookTimeout: 120_000 });
+vi.setConfig({ testTimeout: scaled(180_000), hookTimeout: scaled(120_000) });
 
 const HOLDS = { messages: 0, candidates: 0, kept: 0 };
 

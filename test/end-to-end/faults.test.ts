@@ -8,9 +8,10 @@ import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { type SandboxApi, startSandboxApi } from "../../src/sandbox/api.ts";
 import { type PrivateRedis, startPrivateRedis } from "../../src/sandbox/redis.ts";
 import { BEARER, startGatewayProcess, TOKEN } from "../parts/gateway-process.ts";
+import { scaled } from "../parts/speed.ts";
 import { until } from "../parts/wait.ts";
 
-vi.setConfig({ testTimeout: 120_000 });
+vi.setConfig({ testTimeout: scaled(120_000) });
 
 let sandbox: SandboxApi;
 let redis: PrivateRedis;

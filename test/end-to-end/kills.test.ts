@@ -6,9 +6,10 @@ import { type SandboxApi, startSandboxApi } from "../../src/sandbox/api.ts";
 import { createRandom } from "../../src/sandbox/random.ts";
 import { type PrivateRedis, startPrivateRedis } from "../../src/sandbox/redis.ts";
 import { BEARER, type GatewayProcess, startGatewayProcess } from "../parts/gateway-process.ts";
+import { scaled } from "../parts/speed.ts";
 import { until } from "../parts/wait.ts";
 
-vi.setConfig({ testTimeout: 240_000 });
+vi.setConfig({ testTimeout: scaled(240_000) });
 
 const LANES = 4;
 const BATCH_PINGS = 50;
@@ -122,7 +123,7 @@ test("another process takes over what a killed one had under way", async () => {
   }
   console.log(`taken over after ${took.map((ms) => `${(ms / 1000).toFixed(1)} s`).join(", ")}`);
   expect(took.length).toBeGreaterThan(0);
-  expect(Math.max(...took)).toBeLessThan(5000);
+  expect(Math.max(...took)).toBeLessThan(scaled(5000));
   const accepted = acceptedTimes();
   const { kept, delivered } = await survivor.accounting();
   expect([kept, delivered]).toEqual([accepted.size, accepted.size]);

@@ -1,12 +1,15 @@
 /** Two gateways and one vendor to ask: one of them asks, and the other goes on where it was killed. */
 
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { type SandboxApi, startSandboxApi } from "../../src/sandbox/api.ts";
 import { type PrivateRedis, startPrivateRedis } from "../../src/sandbox/redis.ts";
 import type { PollerState } from "../../src/status.ts";
 import { type GatewayProcess, startGatewayProcess } from "../parts/gateway-process.ts";
 import { SAMSARA_TOKEN, type Samsara, startSamsara } from "../parts/samsara.ts";
+import { scaled } from "../parts/speed.ts";
 import { until } from "../parts/wait.ts";
+
+vi.setConfig({ testTimeout: scaled(240_000), hookTimeout: scaled(240_000) });
 
 let redis: PrivateRedis;
 let sandbox: SandboxApi;
@@ -17,7 +20,7 @@ beforeAll(async () => {
   redis = await startPrivateRedis();
   sandbox = await startSandboxApi({ record: "all" });
   samsara = await startSamsara({ pageFixes: 20 });
-}, 120_000);
+});
 
 afterAll(async () => {
   for (const gateway of gateways) await gateway.stop();
@@ -95,4 +98,4 @@ test("one process asks; killed, it is followed by the other, and no fix is lost"
   expect(source?.accounting).toMatchObject({ kept: reported, malformed: 0, refused: 0 });
   expect(problems.filter(({ where }) => where.startsWith("source"))).toEqual([]);
   expect(await pollerOf(second)).toMatchObject({ state: "polling", reason: null, gap: null });
-}, 240_000);
+});

@@ -4,8 +4,9 @@ import { afterEach, expect, test, vi } from "vitest";
 import { type SandboxApi, startSandboxApi } from "../../src/sandbox/api.ts";
 import { type PrivateRedis, startPrivateRedis } from "../../src/sandbox/redis.ts";
 import { BEARER, type GatewayProcess, startGatewayProcess } from "../parts/gateway-process.ts";
+import { scaled } from "../parts/speed.ts";
 
-vi.setConfig({ testTimeout: 180_000 });
+vi.setConfig({ testTimeout: scaled(180_000) });
 
 const PROCESSES = 3;
 const RATE_PER_SECOND = 40;
@@ -26,7 +27,8 @@ test("the rate is kept and used while nothing disturbs", async () => {
   const used = use(arrivals.map(({ latest }) => latest));
   report("undisturbed", arrivals, used);
   expect(crowded(arrivals)).toEqual([]);
-  expect(used).toBeGreaterThanOrEqual(0.95);
+  // On a machine of half the speed a request is late by twice as much, and its slot unused for twice as long.
+  expect(1 - used).toBeLessThanOrEqual(scaled(50) / 1000);
 });
 
 test("the rate is kept while event loops stall", async () => {

@@ -12,16 +12,17 @@ import { because } from "../parts/because.ts";
 import { BEARER, startGatewayProcess, TOKEN } from "../parts/gateway-process.ts";
 import { startMosquitto, whyNotMosquitto } from "../parts/mosquitto.ts";
 import { startMovingAddress } from "../parts/moving-address.ts";
+import { scaled } from "../parts/speed.ts";
 import { type SteadySenders, startSteadySenders } from "../parts/steady-senders.ts";
 import { until } from "../parts/wait.ts";
 
-vi.setConfig({ testTimeout: 180_000 });
+vi.setConfig({ testTimeout: scaled(180_000) });
 
 /** From Redis's return until positions are taken, and until they arrive. */
-const RESUMES_WITHIN_MS = 5000;
+const RESUMES_WITHIN_MS = scaled(5000);
 const OUTAGE_MS = 3000;
 /** What was kept before Redis was emptied may be answered a little after. */
-const ANSWERED_WITHIN_MS = 500;
+const ANSWERED_WITHIN_MS = scaled(500);
 /** With this as its age limit 0 and history delivered, everything acknowledged has to arrive. */
 const EVERYTHING = { maxAgeMs: 0, backfill: "deliver", ratePerSecond: 50, maxBatchAgeMs: 100 };
 

@@ -5,9 +5,10 @@ import { type SandboxApi, startSandboxApi } from "../../src/sandbox/api.ts";
 import { type PrivateRedis, startPrivateRedis } from "../../src/sandbox/redis.ts";
 import { startCli } from "../parts/cli-process.ts";
 import { BEARER, type GatewayProcess, startGatewayProcess } from "../parts/gateway-process.ts";
+import { scaled } from "../parts/speed.ts";
 import { until } from "../parts/wait.ts";
 
-vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
+vi.setConfig({ testTimeout: scaled(60_000), hookTimeout: scaled(60_000) });
 
 let redis: PrivateRedis;
 let sandbox: SandboxApi;

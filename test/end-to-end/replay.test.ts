@@ -11,8 +11,9 @@ import { because, howToGet } from "../parts/because.ts";
 import { runCli } from "../parts/cli-process.ts";
 import { type GatewayProcess, startGatewayProcess, TOKEN } from "../parts/gateway-process.ts";
 import { type Mosquitto, startMosquitto, whyNotMosquitto } from "../parts/mosquitto.ts";
+import { scaled } from "../parts/speed.ts";
 
-vi.setConfig({ testTimeout: 240_000, hookTimeout: 120_000 });
+vi.setConfig({ testTimeout: scaled(240_000), hookTimeout: scaled(120_000) });
 
 /** Recorded data are not part of the repository (their licences differ); they lie beside it where somebody put them. */
 const DATA = new URL("../../../shared/data/", import.meta.url);

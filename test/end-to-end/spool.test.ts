@@ -7,9 +7,10 @@ import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { type SandboxApi, startSandboxApi } from "../../src/sandbox/api.ts";
 import { startPrivateRedis } from "../../src/sandbox/redis.ts";
 import { BEARER, startGatewayProcess } from "../parts/gateway-process.ts";
+import { scaled } from "../parts/speed.ts";
 import { until } from "../parts/wait.ts";
 
-vi.setConfig({ testTimeout: 180_000 });
+vi.setConfig({ testTimeout: scaled(180_000) });
 
 /** Many more than the fixes that are remembered of a device, so that what is replayed twice is kept and sent twice. */
 const MESSAGES = 3000;

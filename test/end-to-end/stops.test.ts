@@ -7,10 +7,11 @@ import { type PrivateRedis, startPrivateRedis } from "../../src/sandbox/redis.ts
 import { because } from "../parts/because.ts";
 import { type GatewayProcess, startGatewayProcess, TOKEN } from "../parts/gateway-process.ts";
 import { startMosquitto, whyNotMosquitto } from "../parts/mosquitto.ts";
+import { scaled } from "../parts/speed.ts";
 import { type SteadySenders, startSteadySenders } from "../parts/steady-senders.ts";
 import { until } from "../parts/wait.ts";
 
-vi.setConfig({ testTimeout: 180_000 });
+vi.setConfig({ testTimeout: scaled(180_000) });
 
 const SHUTDOWN_MS = 5000;
 const ENDS = 3;
@@ -124,7 +125,7 @@ test.skipIf(whyNotMosquitto() !== null)(
     console.log(
       `ended after ${tookMs.join(", ")} ms of ${SHUTDOWN_MS}; ${owed} readings acknowledged, ${repeated} sent twice`,
     );
-    expect(Math.max(...tookMs)).toBeLessThan(SHUTDOWN_MS + 1000);
+    expect(Math.max(...tookMs)).toBeLessThan(SHUTDOWN_MS + scaled(1000));
     expect(repeated).toBe(0);
   },
 );

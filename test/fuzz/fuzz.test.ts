@@ -1,7 +1,10 @@
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { adapters } from "../../src/adapters/index.ts";
+import { scaled } from "../parts/speed.ts";
 import { runCase } from "./cases.ts";
 import { fuzz } from "./fuzz.ts";
+
+vi.setConfig({ testTimeout: scaled(90_000), hookTimeout: scaled(90_000) });
 
 const CASES = 60_000;
 
@@ -16,7 +19,7 @@ test("no mutated message makes an adapter throw, hang or tell the impossible", a
   // Below it the run would have tested JSON.parse and not the adapters.
   expect(share).toBeGreaterThanOrEqual(0.3);
   expect(Object.keys(found.byVendor).sort()).toEqual(adapters.map(({ vendor }) => vendor).sort());
-}, 90_000);
+});
 
 test("a case is the same each time", () => {
   for (let number = 0; number < 200; number++)

@@ -1,9 +1,12 @@
 /** A destination that does not let us in: one fresh token, then stop, keep what waits, probe, and go on when it is put right. */
 
-import { afterEach, describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import { type Api, everySuccess, startApi } from "../parts/api.ts";
 import { type Line, OTHER_TENANT, readingOf, startLine } from "../parts/line.ts";
+import { scaled } from "../parts/speed.ts";
 import { until } from "../parts/wait.ts";
+
+vi.setConfig({ testTimeout: scaled(60_000), hookTimeout: scaled(60_000) });
 
 let line: Line;
 let api: Api | undefined;
@@ -62,7 +65,7 @@ describe("a token endpoint that is down", () => {
     line.sandbox.faults.clear();
     expect(await line.empty(40_000)).toMatchObject({ delivered: 20 });
     expect(await line.parted()).toEqual([]);
-  }, 60_000);
+  });
 });
 
 describe("a destination that says no", () => {
@@ -115,7 +118,7 @@ describe("a destination that says no", () => {
     await line.keep(fleet(5, "a2-"));
     await until(() => line.sandbox.pings().length === 10, { what: "more of them", withinMs: 10_000 });
     expect(await line.parted()).toEqual([]);
-  }, 60_000);
+  });
 
   it("lets what waits there expire, and what was cut as well", async () => {
     const to = await startApi(() => ({ status: 404, body: "" }));
@@ -130,7 +133,7 @@ describe("a destination that says no", () => {
       expired: 120,
     });
     expect(await line.parted()).toEqual([]);
-  }, 60_000);
+  });
 
   it("of one tenant does not concern another tenant's scope", async () => {
     const mapping = (_: string, device: string) => {

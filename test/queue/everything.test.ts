@@ -1,9 +1,12 @@
 /** Everything that can go wrong, in random order, with two processes at work: the sums come out, and nothing is left behind. */
 
 import { setTimeout as pause } from "node:timers/promises";
-import { afterEach, describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import type { FaultInput } from "../../src/sandbox/faults.ts";
 import { type Line, readingOf, startLine } from "../parts/line.ts";
+import { scaled } from "../parts/speed.ts";
+
+vi.setConfig({ testTimeout: scaled(120_000), hookTimeout: scaled(120_000) });
 
 let line: Line;
 afterEach(() => line.close());
@@ -94,6 +97,6 @@ describe.each([{ backfill: "drop" }, { backfill: "deliver" }] as const)(
         .filter(({ name }) => name === "failed")
         .map(({ event }) => String(event.error));
       expect(failures).toEqual([]);
-    }, 120_000);
+    });
   },
 );

@@ -4,9 +4,10 @@ import { Redis } from "ioredis";
 import { afterAll, afterEach, beforeAll, expect, test, vi } from "vitest";
 import { holdLease, type Lease, type LeaseEvents } from "../../src/queue/lease.ts";
 import { type PrivateRedis, startPrivateRedis } from "../../src/sandbox/redis.ts";
+import { scaled } from "../parts/speed.ts";
 import { until } from "../parts/wait.ts";
 
-vi.setConfig({ testTimeout: 60_000 });
+vi.setConfig({ testTimeout: scaled(60_000) });
 
 let server: PrivateRedis;
 const closers: (() => Promise<unknown> | unknown)[] = [];

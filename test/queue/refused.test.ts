@@ -1,9 +1,12 @@
 /** A batch that is refused: the poison ping is found and given up, everything else arrives; a destination that refuses everything loses nothing. */
 
-import { afterEach, describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import { type Answer, type Api, everySuccess, type SentPing, startApi } from "../parts/api.ts";
 import { type Line, readingOf, startLine } from "../parts/line.ts";
+import { scaled } from "../parts/speed.ts";
 import { until } from "../parts/wait.ts";
+
+vi.setConfig({ testTimeout: scaled(120_000), hookTimeout: scaled(120_000) });
 
 let line: Line;
 let api: Api | undefined;
@@ -63,7 +66,7 @@ describe("one poison ping among a hundred", () => {
     expect(new Set(to.accepted().map(({ unitId }) => unitId)).size).toBe(9);
     expect(await deadLetters()).toMatchObject([{ unit: "v3", reason: "refused" }]);
     expect(await line.parted()).toEqual([]);
-  }, 90_000);
+  });
 });
 
 describe("a destination that flaps", () => {
@@ -88,7 +91,7 @@ describe("a destination that flaps", () => {
     const { kept, delivered } = await line.empty();
     expect(delivered).toBe(kept);
     expect(await line.parted()).toEqual([]);
-  }, 60_000);
+  });
 
   it("costs no ping while it takes what it had answered 500", async () => {
     const seen = new Set<string>();
@@ -106,7 +109,7 @@ describe("a destination that flaps", () => {
     const { kept, delivered } = await line.empty(60_000);
     expect(delivered).toBe(kept);
     expect(await line.parted()).toEqual([]);
-  }, 120_000);
+  });
 });
 
 describe("several poison pings", () => {
@@ -118,7 +121,7 @@ describe("several poison pings", () => {
     expect(new Set(to.accepted().map(({ unitId }) => unitId)).size).toBe(96);
     expect((await deadLetters()).map(({ unit }) => unit).sort()).toEqual([...bad].sort());
     expect(await line.parted()).toEqual([]);
-  }, 60_000);
+  });
 });
 
 describe("a poison ping that travels alone", () => {
@@ -194,7 +197,7 @@ describe("a destination that refuses everything", () => {
     to.answers(everySuccess);
     expect(await line.empty(30_000)).toMatchObject({ delivered: 20, deadLettered: 0 });
     expect(await line.parted()).toEqual([]);
-  }, 120_000);
+  });
 
   it("does not hold up another destination of its scope", async () => {
     api = await startApi(() => BAD);

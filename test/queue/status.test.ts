@@ -1,8 +1,11 @@
 /** What the status tells is what lies in Redis: counted from the structures, at every moment. */
 
-import { afterEach, describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import { type Line, messageOf, readingOf, startLine } from "../parts/line.ts";
+import { scaled } from "../parts/speed.ts";
 import { until } from "../parts/wait.ts";
+
+vi.setConfig({ testTimeout: scaled(60_000), hookTimeout: scaled(60_000) });
 
 let line: Line;
 afterEach(() => line.close());
@@ -51,7 +54,7 @@ describe("the status", () => {
       lastOutcome: "delivered",
     });
     expect((await line.statusOf()).newestAcceptedAgeMs).toBeGreaterThan(0);
-  }, 60_000);
+  });
 
   it("counts every kind of message once", async () => {
     line = await startLine();

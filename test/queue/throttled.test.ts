@@ -2,6 +2,7 @@
 
 import { afterEach, describe, expect, it } from "vitest";
 import { type Line, readingOf, startLine } from "../parts/line.ts";
+import { scaled } from "../parts/speed.ts";
 import { until } from "../parts/wait.ts";
 
 let line: Line;
@@ -24,7 +25,7 @@ function arrivals(): { refusedAt: number; later: number[] } {
 }
 
 /** Requests under way, and on their way, when the 429 came back. */
-const UNDER_WAY_MS = 300;
+const UNDER_WAY_MS = scaled(300);
 
 describe("a 429", () => {
   it.each([{ hint: "seconds" }, { hint: "body" }] as const)(
@@ -65,7 +66,7 @@ describe("a 429", () => {
     const { later } = arrivals();
     const gaps = later.sort((a, b) => a - b).map((ms, i) => ms - (later[i - 1] ?? 0));
     // Two lanes' worth of jitter and a busy machine are allowed for.
-    expect(Math.max(...gaps)).toBeLessThan(8000);
+    expect(Math.max(...gaps)).toBeLessThan(scaled(8000));
     expect(await line.account()).toMatchObject({ delivered: 20 });
     expect(await line.parted()).toEqual([]);
   });

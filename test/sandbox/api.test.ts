@@ -4,6 +4,7 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { z } from "zod";
 import { SANDBOX_CLIENT, type SandboxApi, startSandboxApi } from "../../src/sandbox/api.ts";
 import type { FaultInput } from "../../src/sandbox/faults.ts";
+import { scaled } from "../parts/speed.ts";
 
 const TENANT = SANDBOX_CLIENT.tenants[0];
 const PROVIDER = SANDBOX_CLIENT.providers[0];
@@ -416,7 +417,7 @@ describe("faults", () => {
     api.faults.set({ kind: "hang" });
     const impatient = new AbortController();
     const answer = post(JSON.stringify([ping()]), { signal: impatient.signal });
-    await expect.poll(() => api.requests().length, { timeout: 10_000 }).toBe(1);
+    await expect.poll(() => api.requests().length, { timeout: scaled(10_000) }).toBe(1);
     impatient.abort();
     await expect(answer).rejects.toThrow("aborted");
     expect(api.summary()).toMatchObject({ accepted: 0, statuses: { none: 1 } });
@@ -456,6 +457,6 @@ describe("faults", () => {
     api.faults.set({ kind: "status", status: 500, tenant: TENANT, forMs: 60_000 });
     expect((await push(ping())).status).toBe(500);
     api.faults.set({ kind: "status", status: 500, forMs: 20 });
-    await expect.poll(async () => (await push(ping())).status, { timeout: 10_000 }).toBe(200);
+    await expect.poll(async () => (await push(ping())).status, { timeout: scaled(10_000) }).toBe(200);
   });
 });

@@ -13,6 +13,7 @@ import {
 import { createSender } from "../../src/sandbox/sender.ts";
 import { createTraffic, type FleetMessage } from "../../src/sandbox/traffic.ts";
 import { FLEET_SOURCES } from "../../src/sandbox/vendor.ts";
+import { scaled } from "../parts/speed.ts";
 
 interface Received {
   url: string;
@@ -72,7 +73,7 @@ describe("a sender", () => {
     const sender = createSender({ webhookUrl });
     const message = messageOf(source);
     sender.send(message);
-    await expect.poll(() => sender.stats().underWay, { timeout: 20_000 }).toBe(0);
+    await expect.poll(() => sender.stats().underWay, { timeout: scaled(20_000) }).toBe(0);
     await sender.stop();
     const stats = Object.values(sender.stats().sources)[0];
     return { message, stats };
@@ -134,7 +135,7 @@ describe("a sender", () => {
     const sender = createSender({ webhookUrl });
     for (const source of ["motive", "json", "traccar"]) {
       sender.send(messageOf(source));
-      await expect.poll(() => sender.stats().underWay, { timeout: 10_000 }).toBe(0);
+      await expect.poll(() => sender.stats().underWay, { timeout: scaled(10_000) }).toBe(0);
     }
     await sender.stop();
     expect(new Set(received.map(({ socket }) => socket)).size).toBe(1);
@@ -144,7 +145,9 @@ describe("a sender", () => {
     answers = [status(503, { "retry-after": "3600" })];
     const sender = createSender({ webhookUrl });
     sender.send(messageOf("json"));
-    await expect.poll(() => sender.stats().sources.json?.answers, { timeout: 10_000 }).toEqual({ 503: 1 });
+    await expect
+      .poll(() => sender.stats().sources.json?.answers, { timeout: scaled(10_000) })
+      .toEqual({ 503: 1 });
     await sender.stop();
     expect(sender.stats()).toMatchObject({ underWay: 0, sources: { json: { gaveUp: 1, retries: 0 } } });
   });
@@ -163,7 +166,7 @@ test("a fleet sends from all its sources, and its counts are what arrived", asyn
     },
   });
   await expect
-    .poll(() => Object.keys(fleet.stats().sources).sort(), { timeout: 30_000 })
+    .poll(() => Object.keys(fleet.stats().sources).sort(), { timeout: scaled(30_000) })
     .toEqual([...FLEET_SOURCES].sort());
   await fleet.stop();
   const { sources, underWay } = fleet.stats();

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { SANDBOX_CLIENT, type SandboxApi, startSandboxApi } from "../../src/sandbox/api.ts";
 import { because } from "../parts/because.ts";
 import { launchChromium, whyNotChromium } from "../parts/chromium.ts";
+import { scaled } from "../parts/speed.ts";
 
 describe.skipIf(whyNotChromium() !== null)(`the map page${because(whyNotChromium())}`, () => {
   let api: SandboxApi;
@@ -68,7 +69,7 @@ describe.skipIf(whyNotChromium() !== null)(`the map page${because(whyNotChromium
     await push({}, { unitName: markup }, { latitude: null, longitude: null, speed: null });
     await page.goto(api.url);
     const rows = page.locator("#list li");
-    await expect.poll(() => rows.count(), { timeout: 20_000 }).toBe(3);
+    await expect.poll(() => rows.count(), { timeout: scaled(20_000) }).toBe(3);
     expect((await rows.locator("b").allTextContents()).sort()).toEqual([markup, "Van 0", "Van 2"]);
     expect(await page.locator("img").count()).toBe(0);
     const first = rows.filter({ hasText: "Van 0" });
@@ -77,9 +78,9 @@ describe.skipIf(whyNotChromium() !== null)(`the map page${because(whyNotChromium
     expect(await page.locator("#accepted").textContent()).toBe("3");
 
     await push({ statusMessage: "Stopped", speed: 0, latitude: 32.79 });
-    await expect.poll(() => first.textContent(), { timeout: 20_000 }).toContain("Stopped");
+    await expect.poll(() => first.textContent(), { timeout: scaled(20_000) }).toContain("Stopped");
     await page.locator("#search").fill("van 2");
-    await expect.poll(() => rows.count(), { timeout: 20_000 }).toBe(1);
+    await expect.poll(() => rows.count(), { timeout: scaled(20_000) }).toBe(1);
 
     expect(errors).toEqual([]);
     expect([...hosts]).toEqual([new URL(api.url).host]);
@@ -96,7 +97,7 @@ describe.skipIf(whyNotChromium() !== null)(`the map page${because(whyNotChromium
       const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
       return data.filter((value, index) => index % 4 === 3 && value > 0).length;
     })()`;
-    await expect.poll(() => page.evaluate(painted), { timeout: 20_000 }).toBeGreaterThan(50);
+    await expect.poll(() => page.evaluate(painted), { timeout: scaled(20_000) }).toBeGreaterThan(50);
     await page.close();
   });
 });

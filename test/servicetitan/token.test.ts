@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { createHttp, type Http } from "../../src/servicetitan/exchange.ts";
 import { createTokens, type TokenResult, type Tokens } from "../../src/servicetitan/token.ts";
+import { scaled } from "../parts/speed.ts";
 import { type Api, json, plain, startApi, tokensOf } from "./api.ts";
 
 const TIMEOUT_MS = 15_000;
@@ -53,7 +54,7 @@ describe("a token", () => {
     expect(api.tokenRequests).toHaveLength(1);
     at = START + 0.86 * 900_000;
     expect(await value()).toBe("token-1");
-    await expect.poll(() => value(), { timeout: 15_000 }).toBe("token-2");
+    await expect.poll(() => value(), { timeout: scaled(15_000) }).toBe("token-2");
     expect(api.tokenRequests).toHaveLength(2);
   });
 
@@ -70,7 +71,7 @@ describe("a token", () => {
     at = START + 869_999;
     expect(await value()).toBe("token-1");
     // The renewal that this started fails; the next caller is told so.
-    await expect.poll(() => api.tokenRequests.length, { timeout: 15_000 }).toBe(2);
+    await expect.poll(() => api.tokenRequests.length, { timeout: scaled(15_000) }).toBe(2);
     at = START + 870_000;
     expect((await get()).kind).toBe("unavailable");
   });
@@ -84,11 +85,11 @@ describe("a token", () => {
         expect(await value()).toBe("token-1");
         return api.tokenRequests.length;
       };
-      await expect.poll(requests, { timeout: 15_000 }).toBe(2 + i);
+      await expect.poll(requests, { timeout: scaled(15_000) }).toBe(2 + i);
     }
     api.onToken(json(200, { access_token: "fresh", expires_in: 900 }));
     at = START + 0.96 * 900_000;
-    await expect.poll(() => value(), { timeout: 15_000 }).toBe("fresh");
+    await expect.poll(() => value(), { timeout: scaled(15_000) }).toBe("fresh");
   });
 
   test("with a short life is used for three quarters of it", async () => {

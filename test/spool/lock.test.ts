@@ -8,6 +8,7 @@ import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, test } from "vitest";
 import { lockSpool } from "../../src/spool/lock.ts";
 import { because } from "../parts/because.ts";
+import { scaled } from "../parts/speed.ts";
 import { until } from "../parts/wait.ts";
 
 const HOLDER = fileURLToPath(new URL("../parts/spool-holder.ts", import.meta.url));
@@ -61,7 +62,7 @@ async function locked(dir: string) {
   return { lock, waits };
 }
 
-describe.concurrent("a spool directory's lock", { timeout: 90_000 }, () => {
+describe.concurrent("a spool directory's lock", { timeout: scaled(90_000) }, () => {
   test.each(["", "0", `${hostname()} 999999999`, `${hostname()} ${process.pid}`])(
     "is not kept by one that nobody holds: %j",
     async (text) => {
