@@ -24,6 +24,8 @@ export interface Message {
   resent?: boolean;
   /** The peer's address after trusted proxies, for address-list proofs. Absent on MQTT. */
   remoteAddress?: string;
+  /** The name the sender proved itself with, where it has a login of its own; absent: the vendor's own account. */
+  login?: string;
 }
 
 /** What is known of a message before its body is read. */
@@ -38,6 +40,15 @@ export interface Credentials {
   header?: string;
   /** Addresses and CIDR ranges, for proofs by address. */
   allow?: readonly string[];
+  /** People or devices with a login each, in place of `username` and `secrets`. */
+  users?: readonly User[];
+}
+
+/** One of several logins of a source. */
+export interface User {
+  username: string;
+  /** One, or two while the secret is being rotated. Never logged. */
+  secrets: readonly string[];
 }
 
 /** One way a vendor proves itself. `prove` sees the exact bytes and must compare in constant time. */
@@ -50,6 +61,8 @@ export interface Proof {
   prove(message: Message, credentials: Credentials): string | null;
   /** The same answer from less, where the body is no part of the proof: a stranger's body is then not even read. */
   beforeBody?(head: MessageHead, credentials: Credentials): string | null;
+  /** Which of several users a head that was proven is from; null where the source has one account. */
+  loginOf?(head: MessageHead, credentials: Credentials): string | null;
   /** Why nothing can be proven with this secret, without repeating it; null where it may be one. For the configuration check. */
   secretProblem?(secret: string): string | null;
 }

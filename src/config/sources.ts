@@ -36,6 +36,8 @@ export interface AdapterFacts {
 /** The name by which a source means the embedded broker. */
 export const EMBEDDED = "listen";
 
+type UserConfig = NonNullable<NonNullable<SourceConfig["auth"]>["users"]>[number];
+
 export type Report = (path: SettingPath, message: string) => void;
 
 export function checkSource(
@@ -118,7 +120,7 @@ function checkPullSource(
   if (auth?.secret === undefined) {
     report([...at, "auth", "secret"], `is required: ${vendor} is asked with a token or a password`);
   }
-  for (const key of ["proof", "secrets", "header", "allow"] as const) {
+  for (const key of ["proof", "secrets", "users", "header", "allow"] as const) {
     if (auth?.[key] !== undefined) report([...at, "auth", key], `has no effect: ${vendor} is asked`);
   }
   const given = {
@@ -184,9 +186,11 @@ function checkWebhookSource(
     const path = [...at, "auth", secretAt, ...(secretAt === "secrets" ? [index] : [])];
     if (problem !== null) report(path, problem);
   }
+  if (auth.users) checkUsers([...at, "auth"], auth.users, auth, proof, report);
   const given = { secrets: secret ?? secrets, username, header, allow };
   for (const need of proof.needs) {
-    if (given[need] === undefined) {
+    const isTheUsers = auth.users !== undefined && (need === "secrets" || need === "username");
+    if (given[need] === undefined && !isTheUsers) {
       const key = need === "secrets" ? "secret" : need;
       report([...at, "auth", key], `is required by the proof ${proof.name}`);
     }
@@ -194,6 +198,33 @@ function checkWebhookSource(
   // Whoever lists addresses believes that only they get in.
   if (allow && !proof.needs.includes("allow")) {
     report([...at, "auth", "allow"], `has no effect: the proof ${proof.name} does not look at addresses`);
+  }
+}
+
+function checkUsers(
+  at: SettingPath,
+  users: readonly UserConfig[],
+  { username, secret, secrets }: NonNullable<SourceConfig["auth"]>,
+  proof: AdapterFacts["auth"][number],
+  report: Report,
+): void {
+  if (!proof.needs.includes("username")) {
+    report([...at, "users"], `has no effect: the proof ${proof.name} knows no usernames`);
+  }
+  for (const [key, value] of Object.entries({ username, secret, secrets })) {
+    if (value !== undefined) report([...at, key], "does not go with users; make it one of them");
+  }
+  const seen = new Set<string>();
+  for (const [index, user] of users.entries()) {
+    const where = [...at, "users", index];
+    if (seen.has(user.username)) report([...where, "username"], "is given twice");
+    seen.add(user.username);
+    if (user.secret === undefined && user.secrets === undefined) {
+      report([...where, "secret"], `is required by the proof ${proof.name}`);
+    }
+    if (user.secret !== undefined && user.secrets !== undefined) {
+      report([...where, "secrets"], "and secret are two ways to say one thing; leave one out");
+    }
   }
 }
 
