@@ -317,7 +317,7 @@ test("sockets are not read while too much is unkept, and all of it arrives after
   expect(held).toBeLessThan(150);
   // Another connection of the source may log in, and is not read either.
   const third = await device("van-2", { clientId: "third" });
-  const one = third.publishAsync("van-2/pos", pointText("third", 0), { qos: 1 });
+  const one = third.publishAsync("van-2/pos", pointText("van-2/third", 0), { qos: 1 });
   // An answer to a connection made later: had the message been read, it would be at keep.
   await device("van-2", { clientId: "fourth" });
   expect(keep.waiting()).toBe(held);
@@ -367,12 +367,12 @@ test("acknowledgements leave in order of arrival, whichever was kept first", asy
   // Under topics of their own, so that none waits to be kept in turn.
   let refusals = 0;
   keep.before = (entry) => {
-    const isFirst = entry.kind === "read" && entry.readings[0]?.deviceId === "0";
+    const isFirst = entry.kind === "read" && entry.readings[0]?.deviceId === "van-1/0";
     if (isFirst && refusals++ === 0) throw new CannotKeep("storage_unavailable", 1);
   };
   await Promise.all(
     Array.from({ length: 6 }, (_, i) =>
-      client.publishAsync(`van-1/${i}`, pointText(String(i), i), { qos: 1 }),
+      client.publishAsync(`van-1/${i}`, pointText(`van-1/${i}`, i), { qos: 1 }),
     ),
   );
   expect(indexes(keep)[5]).toBe(0);
@@ -394,7 +394,7 @@ test("what a device sends again is as old as it was; if nobody knows that, it is
     ...timeless.adapter,
     decode: () => [
       {
-        ...{ deviceId: "van", fixTime: AT_RECEIPT, latitude: 32.78, longitude: -96.8 },
+        ...{ deviceId: "van-1", fixTime: AT_RECEIPT, latitude: 32.78, longitude: -96.8 },
         ...{ speedMps: null, headingDeg: null, path: "" },
       },
     ],
