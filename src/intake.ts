@@ -13,6 +13,7 @@ import {
 import { createAssembler } from "./assembler.ts";
 import type { Incident } from "./incidents.ts";
 import {
+  AT_RECEIPT,
   admit,
   type Candidate,
   type FieldDefect,
@@ -52,8 +53,10 @@ export type KeepEntry = { source: string; receivedAt: number } & (
       readings: Reading[];
       rejections: ReadonlyMap<RejectionReason, number>;
       defects: ReadonlyMap<FieldDefect, number>;
-      /** The bytes as sent: a resend of a long message is recognised by them. */
+      /** The bytes as sent: a resend of a long message, or of one without a time, is recognised by them. */
       body: Uint8Array;
+      /** A webhook whose readings are dated by its receipt: sent again, by whomever, it must not count as fresh. */
+      timeless?: true;
     }
   | { kind: "ignored" | "handshake" }
   | { kind: "malformed"; reason: "malformed" | "internal_error"; message: Message; problems: string[] }
@@ -196,7 +199,8 @@ export function createIntake({ keep, events }: { keep: Keep; events: IntakeEvent
         // Before the assembler: a part that is foreign must not be put together with one that is not.
         const { own, foreign } = partForeign(result.candidates, message.login, source.logins);
         const candidates = assembler.assemble(name, own, message);
-        const { readings, rejections, defects, named } = judge(source, message, candidates, foreign, events);
+        const judged = judge(source, message, candidates, foreign, events);
+        const { readings, rejections, defects, named } = judged;
         const total = candidates.length + foreign.length;
         const verdict = await keepOrRemember(name, message, {
           source: name,
@@ -207,6 +211,8 @@ export function createIntake({ keep, events }: { keep: Keep; events: IntakeEvent
           rejections,
           defects,
           body,
+          // Over MQTT only a login can send it again, and a parked device sends the same for hours.
+          ...(judged.isTimeless && message.method !== undefined && { timeless: true }),
         });
         if (named.length > 0) events.candidateRejected({ source: name, rejections: named });
         for (const { deviceId } of foreign) {
@@ -318,6 +324,7 @@ function judge(
     rejections.set(rejection.reason, (rejections.get(rejection.reason) ?? 0) + 1);
     if (named.length < MAX_NAMED_REJECTIONS) named.push(rejection);
   };
+  let isTimeless = false;
   for (const { path } of foreign) reject({ reason: "foreign_device", path });
   for (const candidate of candidates) {
     const { deviceId, fixTime } = candidate;
@@ -330,10 +337,15 @@ function judge(
       continue;
     }
     readings.push(verdict.reading);
+    if (fixTime === AT_RECEIPT) isTimeless = true;
     for (const defect of verdict.defects) {
       defects ??= new Map();
       defects.set(defect, (defects.get(defect) ?? 0) + 1);
     }
   }
-  return { readings, named, rejections: rejections ?? NO_REJECTIONS, defects: defects ?? NO_DEFECTS };
+  return {
+    ...{ readings, named, isTimeless },
+    rejections: rejections ?? NO_REJECTIONS,
+    defects: defects ?? NO_DEFECTS,
+  };
 }

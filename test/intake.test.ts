@@ -4,6 +4,7 @@ import { expect, test } from "vitest";
 import type { Message, Proof } from "../src/adapters/adapter.ts";
 import { ovms } from "../src/adapters/ovms.ts";
 import { CannotKeep, type KeepEntry } from "../src/intake.ts";
+import { AT_RECEIPT } from "../src/reading.ts";
 import { speaksForOf } from "../src/speaks-for.ts";
 import { memoryKeep } from "./parts/memory-keep.ts";
 import { intakeOver, KEY, plainSource, pointText } from "./parts/plain-vendor.ts";
@@ -186,6 +187,20 @@ test("a message set aside still says who sent it", async () => {
   await intake.acceptProven(plainSource("vans"), message("not json", { login: "van-1" }));
   await intake.acceptProven(plainSource("vans"), message(pointText("bug", 0), { login: "van-1" }));
   expect(keep.entries).toMatchObject([{ message: { login: "van-1" } }, { message: { login: "van-1" } }]);
+});
+
+test("a webhook whose readings are dated by receipt says so to keep, and nothing else does", async () => {
+  const { keep, intake } = setting();
+  const at = (fixTime: number | typeof AT_RECEIPT, latitude = 1) => ({
+    ...{ deviceId: "van-1", fixTime, latitude, longitude: 1, speedMps: null, headingDeg: null, path: "" },
+  });
+  const said = (candidate: ReturnType<typeof at>, more: Partial<Message>) =>
+    intake.acceptProven(plainSource("vans", { decode: () => [candidate] }), message(pointText("a", 0), more));
+  await said(at(AT_RECEIPT), { method: "POST" });
+  await said(at(AT_RECEIPT), { topic: "vans/1" });
+  await said(at(RECEIVED_AT), { method: "POST" });
+  await said(at(AT_RECEIPT, 91), { method: "POST" });
+  expect(keep.entries.map((entry) => "timeless" in entry)).toEqual([true, false, false, false]);
 });
 
 test("a field defect is counted and costs the field only", async () => {

@@ -162,6 +162,8 @@ export interface Adapter<Payload = unknown, Options = unknown> {
   settingProblems?: (settings: Pick<DecodeContext<Options>, "speedUnit" | "options">) => string[];
   /** The MQTT topic filters outside of which a source with these options ignores every message; null: none. */
   topicsRead?: (options: Options) => readonly string[] | null;
+  /** Where beside the body the device's id may come from with these options; a signature over the body does not cover it. */
+  idOutsideBody?: (options: Options) => "header" | "query" | null;
   /** Opens what a vendor's sender has wrapped or sealed (with a key of the source's options); all others see the inside. */
   unseal?: (raw: unknown, context: DecodeContext<Options>) => { value: unknown } | Problems;
   /** Understood and carries no position: says what it is, for the ops page. Tried before `payload`. */

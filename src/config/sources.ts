@@ -21,6 +21,8 @@ export interface AdapterFacts {
     needs: readonly ("secrets" | "username" | "header" | "allow")[];
     /** Why nothing can be proven with this secret. */
     secretProblem?(secret: string): string | null;
+    /** Absent: what is proven is the body, and nothing beside it. */
+    beforeBody?: unknown;
   }[];
   speedUnit: string;
   topics?: readonly string[];
@@ -29,6 +31,8 @@ export interface AdapterFacts {
   options?: z.ZodType;
   /** Topic filters outside of which a source with these options ignores every message; null: none. */
   topicsRead?: (options: unknown) => readonly string[] | null;
+  /** Where beside the body the device's id may come from with these options. */
+  idOutsideBody?: (options: unknown) => "header" | "query" | null;
   /** What the adapter has against a source's settings, each as `setting: problem`; gets the options as parsed. */
   settingProblems?: (settings: { speedUnit: SourceConfig["speedUnit"]; options: unknown }) => string[];
 }
@@ -273,7 +277,7 @@ function overlap([one, ...rest]: readonly string[], [other, ...more]: readonly s
 export function parseOptions(parts: Parts, adapters: readonly AdapterFacts[]) {
   const parsed = new Map<string, unknown>();
   const found: Finding[] = [];
-  for (const [name, { vendor, options, speedUnit, mqtt }] of parts.sources) {
+  for (const [name, { vendor, options, speedUnit, mqtt, auth }] of parts.sources) {
     const at = ["sources", name];
     const adapter = adapters.find((candidate) => candidate.vendor === vendor);
     const schema = adapter?.options ?? z.unknown();
@@ -292,6 +296,12 @@ export function parseOptions(parts: Parts, adapters: readonly AdapterFacts[]) {
         adapter,
         (path, message) => void found.push({ path, message }),
       );
+    }
+    const outside = adapter?.idOutsideBody?.(data) ?? null;
+    const proof = auth && adapter?.auth.find((each) => auth.proof === undefined || each.name === auth.proof);
+    if (outside !== null && proof && proof.beforeBody === undefined) {
+      const message = `comes from ${outside === "query" ? "the query" : "a header"}, which the proof ${proof.name} does not cover: whoever has seen one signed message could send it as any device; take the id from the body, or another proof`;
+      found.push({ path: [...at, "options", "deviceId"], message });
     }
     for (const problem of adapter?.settingProblems?.({ speedUnit, options: data }) ?? []) {
       const [setting = "", ...words] = problem.split(": ");
