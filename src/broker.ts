@@ -209,6 +209,7 @@ export async function startBroker(options: EmbeddedBrokerOptions): Promise<Embed
       topic,
       retained: false,
       resent: receivedAt === null,
+      login: device.username,
     };
     unkept.add(source, body.length);
     if (isLastChance) lastChances += 1;

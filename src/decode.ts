@@ -7,6 +7,7 @@ import { isoTime } from "./adapters/fields.ts";
 import { adapters, findAdapter } from "./adapters/index.ts";
 import { type Assembler, createAssembler } from "./assembler.ts";
 import { admit, type Details, type FieldDefect, type Rejection, SPEED_UNITS } from "./reading.ts";
+import { type Logins, partForeign } from "./speaks-for.ts";
 
 /** What the command was told; texts as typed. */
 export interface DecodeRequest {
@@ -73,6 +74,7 @@ const quarantinedSchema = z.object({
   method: z.string().nullable(),
   topic: z.string().nullable(),
   retained: z.boolean(),
+  login: z.string().nullable().optional(),
   headers: z.record(z.string(), z.string()),
   query: z.record(z.string(), z.string()),
   body: z.string().nullable(),
@@ -99,6 +101,9 @@ export async function decodeCommand(request: DecodeRequest, stdin: Uint8Array): 
       `${adapter.vendor} does not document its unit of speed: what is not 0 is left out. Give it with --speed-unit (${SPEED_UNITS.join(", ")}).`,
     );
   }
+  for (const { login } of messages) {
+    if (login !== undefined) note(`sent by the login ${login}, which may speak for its own devices only`);
+  }
   for (const [index, { what, problems, defects, readings }] of examined.entries()) {
     const where = messages.length === 1 ? "" : `message ${index + 1}: `;
     if (what !== null) note(`${where}ignored: ${what}`);
@@ -114,7 +119,7 @@ export async function decodeCommand(request: DecodeRequest, stdin: Uint8Array): 
 export function examine(
   adapter: Adapter,
   message: Message,
-  settings: Pick<Parameters<typeof read>[2], "speedUnit" | "options">,
+  settings: Pick<Parameters<typeof read>[2], "speedUnit" | "options"> & { logins?: Logins },
   /** The same for all messages of a sequence. */
   assembler: Assembler = createAssembler(),
 ): Examined {
@@ -130,7 +135,10 @@ export function examine(
   if (result.kind !== "decoded") return examined;
   const { receivedAt, retained } = message;
   const context = { receivedAt, retained, maxAgeMs: Infinity, maxAheadMs: Infinity };
-  for (const candidate of assembler.assemble(adapter.vendor, result.candidates, message)) {
+  // Only a configured source knows who may speak for what.
+  const { own, foreign } = partForeign(result.candidates, settings.logins && message.login, settings.logins);
+  for (const { path } of foreign) examined.rejections.push({ reason: "foreign_device", path });
+  for (const candidate of assembler.assemble(adapter.vendor, own, message)) {
     const verdict = admit(candidate, context);
     if (verdict.kind === "rejected") {
       examined.rejections.push(verdict.rejection);
@@ -208,9 +216,10 @@ function quarantinedMessage(stdin: Uint8Array): Message {
   } catch (cause) {
     throw new Error(`Not a message of the quarantine, but ${JSON.stringify(given.slice(0, 60))}.`, { cause });
   }
-  const { receivedAt, method, topic, body, bodyBase64, ...envelope } = message;
+  const { receivedAt, method, topic, body, bodyBase64, login, ...envelope } = message;
   return {
     ...envelope,
+    ...(typeof login === "string" && { login }),
     receivedAt: Date.parse(receivedAt),
     body: body === null ? Buffer.from(bodyBase64 ?? "", "base64") : Buffer.from(body),
     ...(method !== null && { method }),

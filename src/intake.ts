@@ -11,8 +11,11 @@ import {
   read,
 } from "./adapters/adapter.ts";
 import { createAssembler } from "./assembler.ts";
+import type { Incident } from "./incidents.ts";
 import {
+  AT_RECEIPT,
   admit,
+  type Candidate,
   type FieldDefect,
   MAX_AHEAD_MS,
   type Reading,
@@ -20,6 +23,7 @@ import {
   type RejectionReason,
   type SpeedUnit,
 } from "./reading.ts";
+import { type Logins, partForeign } from "./speaks-for.ts";
 
 /** One configured sender, ready to work. */
 export interface Source {
@@ -28,6 +32,8 @@ export interface Source {
   /** Null on MQTT, where the broker connection is the proof. */
   proof: Proof | null;
   credentials: Credentials;
+  /** Which devices each login may speak for, where its senders have logins of their own. */
+  logins?: Logins;
   speedUnit?: SpeedUnit | undefined;
   options?: unknown;
   /** The oldest fix any of the source's destinations still wants, milliseconds. */
@@ -47,8 +53,10 @@ export type KeepEntry = { source: string; receivedAt: number } & (
       readings: Reading[];
       rejections: ReadonlyMap<RejectionReason, number>;
       defects: ReadonlyMap<FieldDefect, number>;
-      /** The bytes as sent: a resend of a long message is recognised by them. */
+      /** The bytes as sent: a resend of a long message, or of one without a time, is recognised by them. */
       body: Uint8Array;
+      /** A webhook whose readings are dated by its receipt: sent again, by whomever, it must not count as fresh. */
+      timeless?: true;
     }
   | { kind: "ignored" | "handshake" }
   | { kind: "malformed"; reason: "malformed" | "internal_error"; message: Message; problems: string[] }
@@ -88,6 +96,7 @@ export interface IntakeEvents {
   messageRefused(event: { source: string; reason: RefusalReason; why: string }): void;
   messageMalformed(event: { source: string; problems: string[] }): void;
   candidateRejected(event: { source: string; rejections: Rejection[] }): void;
+  incident(event: Incident): void;
   messageUnkept(event: { source: string; reason: CannotKeep["reason"]; error: CannotKeep }): void;
   intakeFailed(event: { source: string; requestId: string; error: unknown; quarantined: boolean }): void;
 }
@@ -123,7 +132,8 @@ export function createIntake({ keep, events }: { keep: Keep; events: IntakeEvent
   async function accept(source: Source, message: Message): Promise<IntakeResult> {
     const { proof, credentials } = source;
     return (
-      refusedBy(source, () => proof?.prove(message, credentials) ?? null) ?? acceptProven(source, message)
+      refusedBy(source, () => proof?.prove(message, credentials) ?? null) ??
+      acceptProven(source, withLogin(source, message))
     );
   }
 
@@ -186,21 +196,31 @@ export function createIntake({ keep, events }: { keep: Keep; events: IntakeEvent
         events.messageMalformed({ source: name, problems: result.problems });
         return { kind: "malformed", problems: result.problems };
       case "decoded": {
-        const candidates = assembler.assemble(name, result.candidates, message);
-        const { readings, rejections, defects, named } = judge(source, message, candidates, events);
+        // Before the assembler: a part that is foreign must not be put together with one that is not.
+        const { own, foreign } = partForeign(result.candidates, message.login, source.logins);
+        const candidates = assembler.assemble(name, own, message);
+        const judged = judge(source, message, candidates, foreign, events);
+        const { readings, rejections, defects, named } = judged;
+        const total = candidates.length + foreign.length;
         const verdict = await keepOrRemember(name, message, {
           source: name,
           receivedAt,
           kind: "read",
-          candidates: candidates.length,
+          candidates: total,
           readings,
           rejections,
           defects,
           body,
+          // Over MQTT only a login can send it again, and a parked device sends the same for hours.
+          ...(judged.isTimeless && message.method !== undefined && { timeless: true }),
         });
         if (named.length > 0) events.candidateRejected({ source: name, rejections: named });
+        for (const { deviceId } of foreign) {
+          const subject = `${deviceId} by ${message.login}`;
+          events.incident({ kind: "foreign_device", where: `source ${name}`, subject });
+        }
         const { kept, duplicates } = verdict;
-        return { kind: "kept", candidates: candidates.length, kept, duplicates, rejections: named };
+        return { kind: "kept", candidates: total, kept, duplicates, rejections: named };
       }
       default:
         return result satisfies never;
@@ -252,12 +272,22 @@ export function createIntake({ keep, events }: { keep: Keep; events: IntakeEvent
   return { accept, acceptProven, refuseByHead, refuse };
 }
 
+/** A proven message, or its head, with the login that its proof tells. */
+export function withLogin<Proven extends MessageHead>(
+  { proof, credentials }: Source,
+  proven: Proven,
+): Proven {
+  const login = proof?.loginOf?.(proven, credentials) ?? null;
+  return login === null ? proven : { ...proven, login };
+}
+
 /** Where proofs travel encoded, so that the secret's own text does not show: Basic, signatures, session cookies. */
 const PROOF_NAME = /authorization|cookie|token|secret|signature|password/i;
 
 /** What proved the message has done its work; kept for weeks and shown to people it would only be stolen. */
-export function withoutProof(message: Message, { secrets, header }: Credentials): Message {
-  const usable = secrets.filter((secret) => secret !== "");
+export function withoutProof(message: Message, { secrets, header, users = [] }: Credentials): Message {
+  const all = users.length > 0 ? [...secrets, ...users.flatMap((user) => user.secrets)] : secrets;
+  const usable = all.filter((secret) => secret !== "");
   const texts = usable.flatMap((secret) => [secret, encodeURIComponent(secret)]);
   const isProof = ([name, value]: [string, string]) =>
     name === header?.toLowerCase() || PROOF_NAME.test(name) || texts.some((text) => value.includes(text));
@@ -272,7 +302,8 @@ const NO_DEFECTS: ReadonlyMap<FieldDefect, number> = new Map();
 function judge(
   source: Source,
   message: Message,
-  candidates: Parameters<typeof admit>[0][],
+  candidates: readonly Candidate[],
+  foreign: readonly Candidate[],
   events: IntakeEvents,
 ) {
   const context = {
@@ -288,6 +319,13 @@ function judge(
   // Made when first needed: most messages have neither, and this is the hottest path of all.
   let rejections: Map<RejectionReason, number> | undefined;
   let defects: Map<FieldDefect, number> | undefined;
+  const reject = (rejection: Rejection) => {
+    rejections ??= new Map();
+    rejections.set(rejection.reason, (rejections.get(rejection.reason) ?? 0) + 1);
+    if (named.length < MAX_NAMED_REJECTIONS) named.push(rejection);
+  };
+  let isTimeless = false;
+  for (const { path } of foreign) reject({ reason: "foreign_device", path });
   for (const candidate of candidates) {
     const { deviceId, fixTime } = candidate;
     if (deviceId !== null && Number.isFinite(fixTime) && !message.retained && !message.resent) {
@@ -295,17 +333,19 @@ function judge(
     }
     const verdict = admit(candidate, context);
     if (verdict.kind === "rejected") {
-      const { reason } = verdict.rejection;
-      rejections ??= new Map();
-      rejections.set(reason, (rejections.get(reason) ?? 0) + 1);
-      if (named.length < MAX_NAMED_REJECTIONS) named.push(verdict.rejection);
+      reject(verdict.rejection);
       continue;
     }
     readings.push(verdict.reading);
+    if (fixTime === AT_RECEIPT) isTimeless = true;
     for (const defect of verdict.defects) {
       defects ??= new Map();
       defects.set(defect, (defects.get(defect) ?? 0) + 1);
     }
   }
-  return { readings, named, rejections: rejections ?? NO_REJECTIONS, defects: defects ?? NO_DEFECTS };
+  return {
+    ...{ readings, named, isTimeless },
+    rejections: rejections ?? NO_REJECTIONS,
+    defects: defects ?? NO_DEFECTS,
+  };
 }

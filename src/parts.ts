@@ -1,7 +1,7 @@
 /** Turns the configuration into what the parts of the line work with: sources, destinations, subscriptions. */
 
 import { readFileSync } from "node:fs";
-import type { Adapter, Proof } from "./adapters/adapter.ts";
+import type { Adapter, Proof, User } from "./adapters/adapter.ts";
 import type { Pull } from "./adapters/pull.ts";
 import { EMBEDDED } from "./config/sources.ts";
 import type { BrokerConfig, Config, SourceConfig } from "./config.ts";
@@ -14,6 +14,7 @@ import type { QueueSource } from "./queue/queue.ts";
 import type { StreamBudget } from "./queue/sweep.ts";
 import type { Subscription } from "./receivers.ts";
 import { servicetitanUrls } from "./servicetitan/client.ts";
+import { type Logins, speaksForOf } from "./speaks-for.ts";
 
 export function destinationsOf({ destinations, redis }: Config): Map<string, QueueDestination> {
   return new Map(
@@ -75,7 +76,9 @@ export function intakeSourcesOf(config: Config, adapters: readonly Adapter[]): M
             ...(auth?.username === undefined ? {} : { username: auth.username }),
             ...(auth?.header === undefined ? {} : { header: auth.header }),
             ...(auth?.allow === undefined ? {} : { allow: auth.allow }),
+            ...(auth?.users === undefined ? {} : { users: auth.users.map(userOf) }),
           },
+          logins: loginsOf(config, name),
           speedUnit: settings.speedUnit,
           options: settings.options,
           maxAccuracyM: settings.maxAccuracyM,
@@ -86,6 +89,19 @@ export function intakeSourcesOf(config: Config, adapters: readonly Adapter[]): M
       ];
     }),
   );
+}
+
+type UserConfig = NonNullable<NonNullable<SourceConfig["auth"]>["users"]>[number];
+
+function userOf({ username, secret, secrets = [] }: UserConfig): User {
+  return { username, secrets: secret === undefined ? secrets : [secret] };
+}
+
+/** Devices at the embedded broker and users of a webhook, each with the devices it may speak for. */
+function loginsOf({ mqtt, sources }: Config, name: string): Logins {
+  const devices = mqtt.listen?.devices.filter(({ source }) => source === name) ?? [];
+  const logins = [...devices, ...(sources[name]?.auth?.users ?? [])];
+  return new Map(logins.map(({ username, speaksFor }) => [username, speaksForOf(username, speaksFor)]));
 }
 
 /** Sources as the queue sees them. */

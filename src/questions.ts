@@ -91,6 +91,7 @@ export function createQuestions({ config, mapping, queue }: QuestionsParts) {
       method: message.method ?? null,
       topic: message.topic ?? null,
       retained: message.retained,
+      login: message.login ?? null,
       headers: message.headers,
       query: message.query,
       body: isText ? body.toString() : null,

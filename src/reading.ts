@@ -115,6 +115,7 @@ export const DETAIL_NUMBERS = [
 export const REJECTION_REASONS = [
   "no_device",
   "bad_device",
+  "foreign_device",
   "no_time",
   "bad_time",
   "before_2000",
@@ -181,8 +182,11 @@ const MAX_DEVICE_ID_CHARS = 128;
 const YEAR_2000_MS = 946_684_800_000;
 /** 9999-12-31T23:59:59.999Z, the last instant ISO text has four digits for; milliseconds sent as seconds lie beyond. */
 const MAX_TIME_MS = 253_402_300_799_999;
-/** Control characters, and halves of characters that would all be stored as the same U+FFFD. */
-const UNSTORABLE = /[\p{Cc}\p{Cs}]/u;
+/**
+ * Control characters; format characters, which nobody sees and by which an id looks like another's; and halves of
+ * characters, which would all be stored as the same U+FFFD.
+ */
+const UNSTORABLE = /[\p{Cc}\p{Cf}\p{Cs}]/u;
 /** Longer than any address or name; what is longer still is cut, because every ping carries it. */
 const MAX_DETAIL_CHARS = 200;
 /** What would break a line or cannot be stored; half of a character among them. */

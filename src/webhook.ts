@@ -12,7 +12,7 @@ import { createBodyRoom } from "./body-room.ts";
 import { confirm } from "./confirm.ts";
 import type { Events } from "./events.ts";
 import { createBodyReader, readRest } from "./http-body.ts";
-import type { Intake, IntakeResult, Source } from "./intake.ts";
+import { type Intake, type IntakeResult, type Source, withLogin } from "./intake.ts";
 import { createAddressReader } from "./remote-address.ts";
 
 export type WebhookEvents = Pick<
@@ -68,6 +68,7 @@ export function createWebhookApp(parts: WebhookParts): WebhookApp {
     // Before the body: a stranger shall cost neither the memory for one nor the time to inflate it.
     const refused = intake.refuseByHead(source, head);
     if (refused !== null) return reply(source, refused);
+    const known = source.proof?.beforeBody ? withLogin(source, head) : head;
     const holder = source.proof?.beforeBody ? null : (head.remoteAddress ?? "");
     const body = method === "GET" ? EMPTY : await readBody(incoming, outgoing, holder);
     switch (body.kind) {
@@ -82,7 +83,7 @@ export function createWebhookApp(parts: WebhookParts): WebhookApp {
       case "aborted":
         return answer(400, { error: "incomplete" });
       case "whole":
-        return reply(source, await acceptInTime(source, { ...head, body: body.bytes }));
+        return reply(source, await acceptInTime(source, { ...known, body: body.bytes }));
       default:
         return body satisfies never;
     }

@@ -5,14 +5,16 @@ import { connect as connectSocket } from "node:net";
 import { connect as connectTls } from "node:tls";
 import mqtt, { type IClientOptions, MqttClient } from "mqtt";
 import mqttPacket, { type Packet } from "mqtt-packet";
-import { afterEach, expect, test } from "vitest";
+import { afterEach, describe, expect, test } from "vitest";
+import { owntracks } from "../src/adapters/owntracks.ts";
 import { type EmbeddedBrokerEvents, type EmbeddedBrokerOptions, startBroker } from "../src/broker.ts";
 import { createUnkept } from "../src/broker-caps.ts";
-import { CannotKeep } from "../src/intake.ts";
+import { CannotKeep, type Source } from "../src/intake.ts";
 import { createFrameGuard } from "../src/mqtt-frames.ts";
 import { publishTo } from "../src/publisher.ts";
 import { AT_RECEIPT } from "../src/reading.ts";
 import { because } from "./parts/because.ts";
+import { speaksForOf } from "../src/speaks-for.ts";
 import { createAuthority, whyNotCertificates } from "./parts/certificates.ts";
 import { door, memoryKeep } from "./parts/memory-keep.ts";
 import { intakeOver, mqttSource, pointText } from "./parts/plain-vendor.ts";
@@ -129,6 +131,81 @@ test.each(["van-2/pos", "van-10/pos", "$SYS/x", "/van-1/pos"])(
   },
 );
 
+describe("a device speaks for itself only", () => {
+  const sources = new Map<string, Source>([
+    ["fleet", mqttSource("fleet")],
+    ["phones", { ...mqttSource("phones"), adapter: owntracks }],
+  ]);
+  const login = (username: string, source: string, topic: string) => ({
+    username,
+    password: `secret of ${username}`,
+    source,
+    topics: [topic],
+  });
+  const phone = () =>
+    JSON.stringify({ _type: "location", tst: Math.floor(Date.now() / 1000), lat: 30.27, lon: -97.74 });
+
+  test.each([0, 1, 2] as const)("by its payload, QoS %i", async (qos) => {
+    const { device, keep } = await start();
+    const client = await device();
+    const foreign = ["van-2", "van-10", "VAN-1", "van-1x", "van-1\u200b"];
+    const all = [...foreign, "van-1"].map((id, i) => JSON.parse(pointText(id, i)));
+    await client.publishAsync("van-1/pos", JSON.stringify(all), { qos });
+    for (const [i, id] of foreign.entries())
+      await client.publishAsync("van-1/pos", pointText(id, 10 + i), { qos });
+    await client.publishAsync("van-1/pos", pointText("van-1", 20), { qos });
+    await until(() => keep.entries.length === 7, { what: "seven messages" });
+    expect(keep.kept().map(({ deviceId }) => deviceId)).toEqual(["van-1", "van-1"]);
+    const rejected = keep.entries.map((one) =>
+      one.kind === "read" ? one.rejections.get("foreign_device") : 0,
+    );
+    expect(rejected.reduce<number>((sum, n = 0) => sum + n, 0)).toBe(10);
+  });
+
+  test("by a deeper topic of its own, retained or not", async () => {
+    const devices = [
+      login("van-1", "phones", "%u/#"),
+      login("van-2", "phones", "owntracks/%u/#"),
+      login("van", "phones", "#"),
+    ];
+    const { device, keep } = await start({ devices, sources });
+    const [one, two, three] = [await device("van-1"), await device("van-2"), await device("van")];
+    await one.publishAsync("van-1/owntracks/van-2/phone", phone(), { qos: 1 });
+    await one.publishAsync("van-1/van-2/phone", phone(), { qos: 1, retain: true });
+    await three.publishAsync("owntracks/van-2/phone", phone(), { qos: 1 });
+    expect(keep.kept()).toEqual([]);
+    expect(keep.entries).toHaveLength(3);
+    await two.publishAsync("owntracks/van-2/phone", phone(), { qos: 1 });
+    await one.publishAsync("van-1/phone", phone(), { qos: 1 });
+    expect(keep.kept().map(({ deviceId }) => deviceId)).toEqual(["van-2/phone", "van-1/phone"]);
+  });
+
+  test("though Redis was away when it said it", async () => {
+    const { device, keep } = await start();
+    const client = await device();
+    let refusals = 0;
+    keep.before = () => {
+      refusals += 1;
+      if (refusals < 3) throw new CannotKeep("storage_unavailable", 1);
+    };
+    await client.publishAsync("van-1/pos", pointText("van-2", 0), { qos: 1 });
+    expect(keep.kept()).toEqual([]);
+    expect(keep.entries).toMatchObject([{ rejections: new Map([["foreign_device", 1]]) }]);
+  });
+
+  test("and for what its login lists", async () => {
+    const shared = {
+      ...mqttSource("fleet"),
+      logins: new Map([["van-1", speaksForOf("van-1", ["truck-*"])]]),
+    };
+    const { device, keep } = await start({ sources: new Map([["fleet", shared]]) });
+    const client = await device();
+    for (const [i, id] of ["truck-1", "van-1", "truck-2"].entries())
+      await client.publishAsync("van-1/pos", pointText(id, i), { qos: 1 });
+    expect(keep.kept().map(({ deviceId }) => deviceId)).toEqual(["truck-1", "truck-2"]);
+  });
+});
+
 test("nobody subscribes, and a device that tries goes on publishing", async () => {
   const { device, keep } = await start();
   const spy = await device("van-2");
@@ -241,7 +318,7 @@ test("sockets are not read while too much is unkept, and all of it arrives after
   expect(held).toBeLessThan(150);
   // Another connection of the source may log in, and is not read either.
   const third = await device("van-2", { clientId: "third" });
-  const one = third.publishAsync("van-2/pos", pointText("third", 0), { qos: 1 });
+  const one = third.publishAsync("van-2/pos", pointText("van-2/third", 0), { qos: 1 });
   // An answer to a connection made later: had the message been read, it would be at keep.
   await device("van-2", { clientId: "fourth" });
   expect(keep.waiting()).toBe(held);
@@ -291,12 +368,12 @@ test("acknowledgements leave in order of arrival, whichever was kept first", asy
   // Under topics of their own, so that none waits to be kept in turn.
   let refusals = 0;
   keep.before = (entry) => {
-    const isFirst = entry.kind === "read" && entry.readings[0]?.deviceId === "0";
+    const isFirst = entry.kind === "read" && entry.readings[0]?.deviceId === "van-1/0";
     if (isFirst && refusals++ === 0) throw new CannotKeep("storage_unavailable", 1);
   };
   await Promise.all(
     Array.from({ length: 6 }, (_, i) =>
-      client.publishAsync(`van-1/${i}`, pointText(String(i), i), { qos: 1 }),
+      client.publishAsync(`van-1/${i}`, pointText(`van-1/${i}`, i), { qos: 1 }),
     ),
   );
   expect(indexes(keep)[5]).toBe(0);
@@ -318,7 +395,7 @@ test("what a device sends again is as old as it was; if nobody knows that, it is
     ...timeless.adapter,
     decode: () => [
       {
-        ...{ deviceId: "van", fixTime: AT_RECEIPT, latitude: 32.78, longitude: -96.8 },
+        ...{ deviceId: "van-1", fixTime: AT_RECEIPT, latitude: 32.78, longitude: -96.8 },
         ...{ speedMps: null, headingDeg: null, path: "" },
       },
     ],

@@ -37,6 +37,20 @@ const adapters: AdapterFacts[] = [
     settingProblems: ({ speedUnit, options }) =>
       speedUnit === "mps" && options !== undefined ? ["options.zone: does not go with mps"] : [],
   },
+  {
+    vendor: "signed",
+    transports: ["webhook"],
+    auth: [
+      { name: "hmac", needs: ["secrets"] },
+      { name: "bearer", needs: ["secrets"], beforeBody: () => null },
+    ],
+    speedUnit: "none",
+    options: z.strictObject({ id: z.enum(["body", "header", "query"]) }),
+    idOutsideBody: (options) => {
+      const { id } = z.object({ id: z.enum(["body", "header", "query"]) }).parse(options);
+      return id === "body" ? null : id;
+    },
+  },
   { vendor: "radio", transports: ["mqtt"], auth: [], speedUnit: "optional", topics: ["radio/#"] },
   {
     vendor: "asked",
@@ -65,6 +79,8 @@ const adapters: AdapterFacts[] = [
 ];
 
 type Settings = Record<string, unknown>;
+/** What is wrong, how the configuration becomes so, and what is said of it where. */
+type Case = [string, (base: ReturnType<typeof minimal>) => void, Record<string, string | RegExp>];
 
 /** The least that is a configuration, with some of it replaced; `undefined` removes. */
 function settings(change: (base: ReturnType<typeof minimal>) => void = () => {}): Settings {
@@ -241,7 +257,7 @@ describe("every problem at once, each with its place", () => {
       "http.body_limit_bytes": "is not a setting; did you mean bodyLimitBytes?",
       "sources.Bad": expect.stringContaining("must be lower-case letters, digits and dashes"),
       "sources.vans.vendor":
-        "is not a known vendor; known are simple, choosy, radio, asked, token, picky, topicless",
+        "is not a known vendor; known are simple, choosy, signed, radio, asked, token, picky, topicless",
       "sources.vans.destination": "names no destination of this configuration",
       "sources.trucks.auth": "is required: the source cannot prove its sender; simple offers shared-key",
       "destinations.acme.tenant": "must be the numeric tenant id, not the tenant's name",
@@ -385,7 +401,7 @@ describe("relations", () => {
   const device = { username: "van-1", password: "p", source: "radios" };
 
   /** Each case: what is changed in a good configuration, and everything that must be said about it. */
-  const cases: [string, (base: ReturnType<typeof minimal>) => void, Record<string, string | RegExp>][] = [
+  const cases: Case[] = [
     [
       "an unknown proof",
       (b) => (b.source.auth = { proof: "magic", secret: "s" }),
@@ -726,6 +742,88 @@ describe("relations", () => {
       },
     ],
     [
+      "logins with names that nobody sees, and patterns that fit nothing",
+      (b) =>
+        (b.mqtt = {
+          listen: {
+            devices: [
+              { ...device, username: "van\u200b1" },
+              { ...device, username: "van\u202e2", speaksFor: [] },
+              { ...device, speaksFor: ["van\u2066-*", ""] },
+            ],
+          },
+        }),
+      {
+        "mqtt.listen.devices[0].username": /nothing invisible/,
+        "mqtt.listen.devices[1].username": /nothing invisible/,
+        "mqtt.listen.devices[1].speaksFor": /./,
+        "mqtt.listen.devices[2].speaksFor[0]": /nothing invisible/,
+        "mqtt.listen.devices[2].speaksFor[1]": /must not be empty/,
+      },
+    ],
+    [
+      "users that are not well written",
+      (b) =>
+        (b.sources.vans = {
+          ...{ vendor: "choosy", destination: "acme", speedUnit: "mph" },
+          auth: {
+            proof: "basic",
+            users: ["", "a:b", " a", "a ", "a\u0000", "a\u200d"].map((username) => ({
+              username,
+              secret: "s",
+            })),
+          },
+        }),
+      Object.fromEntries(
+        [0, 1, 2, 3, 4, 5].map((i) => [`sources.vans.auth.users[${i}].username`, /1 to 128 characters/]),
+      ),
+    ],
+    [
+      "users that do not go together",
+      (b) =>
+        (b.sources.vans = {
+          ...{ vendor: "choosy", destination: "acme", speedUnit: "mph" },
+          auth: {
+            ...{ proof: "basic", username: "account", secret: "s1" },
+            users: [
+              { username: "ann", secret: "s2" },
+              { username: "ann", secret: "s3", secrets: ["s4"] },
+              { username: "bob" },
+            ],
+          },
+        }),
+      {
+        "sources.vans.auth.username": /does not go with users/,
+        "sources.vans.auth.secret": /does not go with users/,
+        "sources.vans.auth.users[1].username": "is given twice",
+        "sources.vans.auth.users[1].secrets": /two ways/,
+        "sources.vans.auth.users[2].secret": /is required by the proof basic/,
+      },
+    ],
+    [
+      "users where the proof knows none",
+      (b) =>
+        (b.sources.vans = {
+          ...{ vendor: "simple", destination: "acme" },
+          auth: { secret: "s", users: [{ username: "ann", secret: "s" }] },
+        }),
+      {
+        "sources.vans.auth.secret": /does not go with users/,
+        "sources.vans.auth.users": /has no effect/,
+      },
+    ],
+    ...(["header", "query"] as const).map(
+      (id): Case => [
+        `a device id from the ${id} under a signature of the body`,
+        (b) =>
+          (b.sources.vans = {
+            ...{ vendor: "signed", destination: "acme", options: { id } },
+            auth: { proof: "hmac", secret: "s" },
+          }),
+        { "sources.vans.options.deviceId": /which the proof hmac does not cover/ },
+      ],
+    ),
+    [
       "a source that no device feeds",
       (b) => {
         b.sources.radios = { vendor: "radio", destination: "acme", mqtt: { broker: "listen" } };
@@ -780,6 +878,24 @@ describe("relations", () => {
           b.queue = { lockMs: 2000, stalledCheckMs: 1500, toleratedStallMs: 1999, concurrency: 16 };
           b.destination.maxAgeMs = 0;
           b.destinations.other = { ...b.destination, tenant: "124", ratePerSecond: 5 };
+          b.sources.people = {
+            ...{ vendor: "choosy", destination: "acme", speedUnit: "mph" },
+            auth: {
+              proof: "basic",
+              users: [
+                { username: "Ann Ö", secret: "s1", speaksFor: ["ann/*", "x"] },
+                { username: "bob@example.com", secrets: ["s2", "s3"] },
+              ],
+            },
+          };
+          b.sources.sealed = {
+            ...{ vendor: "signed", destination: "acme", options: { id: "body" } },
+            auth: { proof: "hmac", secret: "s" },
+          };
+          b.sources.carried = {
+            ...{ vendor: "signed", destination: "acme", options: { id: "header" } },
+            auth: { proof: "bearer", secret: "s" },
+          };
           b.destinations.sandbox = {
             ...{ ...b.destination, tenant: "9", environment: "custom" },
             ...{ apiUrl: "http://127.0.0.1:4000", authUrl: "http://[fd00::1]:4000/" },

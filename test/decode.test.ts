@@ -59,6 +59,10 @@ describe("decodeCommand", () => {
     ]) {
       expect((await decode({ vendor: "owntracks", quarantined: true }, given)).answer).toEqual(expected);
     }
+    const known = { ...message, login: "ann", body: JSON.stringify(body), bodyBase64: null };
+    const { answer, notes } = await decode({ vendor: "owntracks", quarantined: true }, known);
+    expect(answer).toEqual(expected);
+    expect(notes.join()).toContain("the login ann");
     await expect(
       decode({ vendor: "owntracks", quarantined: true }, '{"error":"unauthorized"}'),
     ).rejects.toThrow(/Not a message of the quarantine, but .*unauthorized/);

@@ -4,6 +4,8 @@ import { expect, test } from "vitest";
 import type { Message, Proof } from "../src/adapters/adapter.ts";
 import { ovms } from "../src/adapters/ovms.ts";
 import { CannotKeep, type KeepEntry } from "../src/intake.ts";
+import { AT_RECEIPT } from "../src/reading.ts";
+import { speaksForOf } from "../src/speaks-for.ts";
 import { memoryKeep } from "./parts/memory-keep.ts";
 import { intakeOver, KEY, plainSource, pointText } from "./parts/plain-vendor.ts";
 
@@ -90,6 +92,115 @@ test("one message is one entry, with everything keep must store or count", async
       body: Buffer.from(body),
     },
   ]);
+});
+
+const foreignIn = (keep: ReturnType<typeof memoryKeep>) =>
+  keep.entries.map((entry) => entry.kind === "read" && entry.rejections.get("foreign_device"));
+
+test("of a message with a login only its own devices are taken, the others counted and named", async () => {
+  const seen: string[] = [];
+  const keep = memoryKeep();
+  const { intake, told } = intakeOver(keep, (_source, deviceId) => void seen.push(deviceId));
+  const body = JSON.stringify(["van-2", "van-1", "van-10"].map((id, i) => JSON.parse(pointText(id, i))));
+  const result = await intake.acceptProven(plainSource("vans"), message(body, { login: "van-1" }));
+  expect(result).toEqual({
+    kind: "kept",
+    candidates: 3,
+    kept: 1,
+    duplicates: 0,
+    rejections: [
+      { reason: "foreign_device", path: "[0]" },
+      { reason: "foreign_device", path: "[2]" },
+    ],
+  });
+  expect(keep.entries).toMatchObject([{ candidates: 3, readings: [{ deviceId: "van-1" }] }]);
+  expect(foreignIn(keep)).toEqual([2]);
+  // Its clock is not another's.
+  expect(seen).toEqual(["van-1"]);
+  expect(told.filter(({ event }) => event === "incident")).toEqual(
+    ["van-2", "van-10"].map((id) => ({
+      event: "incident",
+      kind: "foreign_device",
+      where: "source vans",
+      subject: `${id} by van-1`,
+    })),
+  );
+});
+
+test("a login speaks for what its source lists, and one that is not configured any more for its own", async () => {
+  const { keep, intake } = setting();
+  const source = { ...plainSource("vans"), logins: new Map([["yard", speaksForOf("yard", ["van-*"])]]) };
+  const taken = async (id: string, index: number, login?: string) => {
+    const more = login === undefined ? {} : { login };
+    const result = await intake.acceptProven(source, message(pointText(id, index), more));
+    return result.kind === "kept" && result.kept === 1;
+  };
+  expect(await taken("van-7", 0, "yard")).toBe(true);
+  expect(await taken("yard", 1, "yard")).toBe(false);
+  expect(await taken("van-7", 2, "gone")).toBe(false);
+  expect(await taken("gone", 3, "gone")).toBe(true);
+  expect(await taken("truck", 4)).toBe(true);
+  expect(foreignIn(keep)).toEqual([undefined, 1, 1, undefined, undefined]);
+});
+
+test("what cannot be stored yet is told as foreign once, when it is stored", async () => {
+  const { keep, intake, told } = setting();
+  keep.before = () => {
+    throw new CannotKeep("storage_unavailable", 1);
+  };
+  const foreign = message(pointText("van-2", 0), { login: "van-1" });
+  expect(await intake.acceptProven(plainSource("vans"), foreign)).toMatchObject({ kind: "unkept" });
+  expect(told.map(({ event }) => event)).not.toContain("incident");
+  keep.before = () => {};
+  await intake.acceptProven(plainSource("vans"), foreign);
+  expect(told.filter(({ event }) => event === "incident")).toHaveLength(1);
+});
+
+test("a part of a position by a foreign login is not put together with the device's own", async () => {
+  const { keep, intake } = setting();
+  const source = { ...plainSource("cars"), adapter: ovms, proof: null };
+  const part = (login: string, axis: string, value: string) =>
+    intake.acceptProven(
+      source,
+      message(value, { login, topic: `${login}/ovms/owner/car/metric/v/p/${axis}` }),
+    );
+  expect(await part("owner", "latitude", "51.5")).toMatchObject({ candidates: 0 });
+  // Under its own topic, as far as the broker can see.
+  expect(await part("thief", "longitude", "2.5")).toMatchObject({ candidates: 1, kept: 0 });
+  expect(await part("owner", "longitude", "-0.12")).toMatchObject({ kept: 1 });
+  expect(keep.entries.at(-1)).toMatchObject({ readings: [{ latitude: 51.5, longitude: -0.12 }] });
+  expect(foreignIn(keep).filter(Boolean)).toEqual([1]);
+});
+
+test("handshakes, ignored messages and those without a device are what they were", async () => {
+  const { intake } = setting();
+  const say = (body: string) => intake.acceptProven(plainSource("vans"), message(body, { login: "van-1" }));
+  expect(await say('{"challenge":"c"}')).toMatchObject({ kind: "handshake" });
+  expect(await say('{"hello":1}')).toMatchObject({ kind: "ignored" });
+  expect(await say('{"id":"","t":1,"lat":1,"lon":1}')).toMatchObject({
+    rejections: [{ reason: "no_device" }],
+  });
+});
+
+test("a message set aside still says who sent it", async () => {
+  const { keep, intake } = setting();
+  await intake.acceptProven(plainSource("vans"), message("not json", { login: "van-1" }));
+  await intake.acceptProven(plainSource("vans"), message(pointText("bug", 0), { login: "van-1" }));
+  expect(keep.entries).toMatchObject([{ message: { login: "van-1" } }, { message: { login: "van-1" } }]);
+});
+
+test("a webhook whose readings are dated by receipt says so to keep, and nothing else does", async () => {
+  const { keep, intake } = setting();
+  const at = (fixTime: number | typeof AT_RECEIPT, latitude = 1) => ({
+    ...{ deviceId: "van-1", fixTime, latitude, longitude: 1, speedMps: null, headingDeg: null, path: "" },
+  });
+  const said = (candidate: ReturnType<typeof at>, more: Partial<Message>) =>
+    intake.acceptProven(plainSource("vans", { decode: () => [candidate] }), message(pointText("a", 0), more));
+  await said(at(AT_RECEIPT), { method: "POST" });
+  await said(at(AT_RECEIPT), { topic: "vans/1" });
+  await said(at(RECEIVED_AT), { method: "POST" });
+  await said(at(AT_RECEIPT, 91), { method: "POST" });
+  expect(keep.entries.map((entry) => "timeless" in entry)).toEqual([true, false, false, false]);
 });
 
 test("a field defect is counted and costs the field only", async () => {

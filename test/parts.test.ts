@@ -33,6 +33,51 @@ test("a limit of accuracy reaches intake, and is among the policies on the page"
   expect(policiesOf(config)).toContainEqual({ where: "source bouncie", name: "maxAccuracyM", value: "50 m" });
 });
 
+test("logins and what they speak for reach intake", () => {
+  const config = configured({});
+  const device = { password: "p", source: "radios", topics: ["%u/#"] };
+  const [source] = Object.values(config.sources);
+  if (!source) throw new Error("unreachable");
+  const sources = intakeSourcesOf(
+    {
+      ...config,
+      mqtt: {
+        brokers: {},
+        listen: {
+          ...{ host: "127.0.0.1", port: 0, maxUnkept: 1, maximumPacketBytes: 1 },
+          devices: [
+            { ...device, username: "van-1" },
+            { ...device, username: "yard", speaksFor: ["truck-*"] },
+            { ...device, username: "other", source: "others" },
+          ],
+        },
+      },
+      sources: {
+        radios: { ...source, vendor: "owntracks", auth: undefined, mqtt: { broker: "listen" } },
+        people: {
+          ...{ ...source, vendor: "owntracks" },
+          auth: {
+            users: [
+              { username: "ann", secret: "s1" },
+              { username: "bob", secrets: ["s2", "s3"], speaksFor: ["*"] },
+            ],
+          },
+        },
+      },
+    },
+    adapters,
+  );
+  const speaks = (name: string, login: string, id: string) => sources.get(name)?.logins?.get(login)?.(id);
+  expect([...(sources.get("radios")?.logins?.keys() ?? [])]).toEqual(["van-1", "yard"]);
+  expect([speaks("radios", "van-1", "van-1/x"), speaks("radios", "van-1", "truck-1")]).toEqual([true, false]);
+  expect([speaks("radios", "yard", "yard"), speaks("radios", "yard", "truck-1")]).toEqual([false, true]);
+  expect([speaks("people", "ann", "ann/phone"), speaks("people", "bob", "x")]).toEqual([true, true]);
+  expect(sources.get("people")?.credentials.users).toEqual([
+    { username: "ann", secrets: ["s1"] },
+    { username: "bob", secrets: ["s2", "s3"] },
+  ]);
+});
+
 test("there is none unless one is given", () => {
   const config = configured({});
   for (const source of intakeSourcesOf(config, adapters).values())

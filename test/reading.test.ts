@@ -73,6 +73,10 @@ describe("admit", () => {
     ["bad_device", { deviceId: "van\u00007" }],
     ["bad_device", { deviceId: "van\n7" }],
     ["bad_device", { deviceId: "\ud83d" }],
+    // Zero width, soft hyphen, byte order mark, right-to-left override and isolate, tag.
+    ...["\u200b", "\u200d", "\u00ad", "\ufeff", "\u202e", "\u2066", "\u{e0041}"].map(
+      (hidden): ["bad_device", Partial<Candidate>] => ["bad_device", { deviceId: `van${hidden}7` }],
+    ),
     ["no_time", { fixTime: null }],
     ["bad_time", { fixTime: Number.NaN }],
     ["bad_time", { fixTime: Number.POSITIVE_INFINITY }],

@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { Adapter } from "../src/adapters/adapter.ts";
 import type { Source } from "../src/intake.ts";
 import { createRedriver } from "../src/redrive.ts";
+import { type Logins, speaksForOf } from "../src/speaks-for.ts";
 import { type Line, readingOf, startLine } from "./parts/line.ts";
 import { intakeOver, plainSource } from "./parts/plain-vendor.ts";
 
@@ -14,15 +15,17 @@ afterEach(async () => {
 });
 
 /** The redriver as the server builds it; `adapter` is the fix that was made meanwhile. */
-function redriver(changes: Partial<Adapter> = {}) {
-  const source: Source = { ...plainSource("vans", changes), proof: null };
+function redriver(changes: Partial<Adapter> = {}, logins: Logins = new Map()) {
+  const source: Source = { ...plainSource("vans", changes), proof: null, logins };
   const { intake } = intakeOver(line.queue.keep);
   const made = createRedriver({
     redrive: line.queue.redrive,
     intake,
     sources: new Map([["vans", source]]),
   });
-  return { ...made, accept: (text: string) => intake.accept(source, messageOf(text)) };
+  const accept = (text: string, login?: string) =>
+    intake.accept(source, { ...messageOf(text), ...(login !== undefined && { login }) });
+  return { ...made, accept };
 }
 
 function messageOf(text: string) {
@@ -158,6 +161,25 @@ describe("quarantined messages", () => {
     expect(line.sandbox.pings({ unitId: "van-9" })).toHaveLength(1);
     expect((await line.queue.queryStatus()).sources[0]?.redriven).toEqual({ messages: 1, pings: 0 });
     expect(await quarantine({}, "do")).toMatchObject({ matched: 1, readable: 0, staying: 1 });
+  });
+
+  test("are still those of the login that sent them", async () => {
+    const { accept, exportQuarantine } = redriver();
+    await accept(bug(), "van-1");
+    expect(await all(exportQuarantine({}))).toMatchObject([{ message: { login: "van-1" } }]);
+    const mended = { decode: () => [van9()] };
+    const after = async (logins?: Logins) =>
+      (await redriver(mended, logins).quarantine({}, "dry_run")).examples[0]?.after;
+    expect(await after()).toBe("0 readings, 1 rejections");
+    const allowed = new Map([["van-1", speaksForOf("van-1", ["van-*"])]]);
+    expect(await after(allowed)).toBe("1 readings, 0 rejections");
+    expect(await redriver(mended).quarantine({}, "do")).toMatchObject({ readable: 1, readings: 0 });
+    expect(await line.empty()).toMatchObject({ rejected: 1, kept: 0 });
+    expect((await line.queue.queryStatus()).sources[0]?.rejectedBy).toEqual({ foreign_device: 1 });
+    expect(await line.parted()).toEqual([]);
+    await accept(bug(), "van-1");
+    await redriver(mended, allowed).quarantine({}, "do");
+    expect(await line.empty()).toMatchObject({ delivered: 1 });
   });
 
   test("are chosen by the unit and destination that today's decoding leads to", async () => {

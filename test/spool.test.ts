@@ -140,6 +140,24 @@ describe("a spool", () => {
     });
   });
 
+  test("does not make somebody else of who sent it", async () => {
+    const keep = memoryKeep();
+    let away = true;
+    keep.before = () => {
+      if (away) throw new CannotKeep("storage_unavailable", 1);
+    };
+    const { intake } = intakeOver(keep);
+    const { spool } = await spoolOn(intake, 1_000_000, () => !away);
+    for (const [i, id] of ["van-2", "van-1"].entries()) {
+      const message = messageOf(pointText(id, i), { login: "van-1" });
+      expect(await spool.intake.acceptProven(source, message)).toEqual({ kind: "spooled" });
+    }
+    away = false;
+    await until(() => keep.entries.length === 2, { what: "both messages" });
+    expect(keep.kept().map(({ deviceId }) => deviceId)).toEqual(["van-1"]);
+    expect(keep.entries[0]).toMatchObject({ rejections: new Map([["foreign_device", 1]]) });
+  });
+
   test("survives the process: what was answered is there after a start from the same directory", async () => {
     const first = storage();
     const before = await spoolOn(first.intake);

@@ -9,8 +9,10 @@ import { brotliCompressSync, deflateRawSync, deflateSync, gzipSync } from "node:
 import { Agent, buildConnector, fetch } from "undici";
 import { afterEach, describe, expect, test } from "vitest";
 import type { Adapter } from "../src/adapters/adapter.ts";
-import { sharedKey } from "../src/adapters/auth.ts";
+import { basic, sharedKey } from "../src/adapters/auth.ts";
+import { owntracks } from "../src/adapters/owntracks.ts";
 import { CannotKeep, type Source } from "../src/intake.ts";
+import { speaksForOf } from "../src/speaks-for.ts";
 import {
   createWebhookApp,
   type ServeOptions,
@@ -62,6 +64,76 @@ async function start({ sources = [plainSource("vans")], limits, parts, serve }: 
     fetch(url + path, { method: "POST", body, headers: { "x-key": KEY, ...headers } });
   return { keep, told, events, statuses, server, url, post };
 }
+
+describe("several users of one source", () => {
+  const users = [
+    { username: "ann", secrets: ["secret of ann"] },
+    { username: "bob", secrets: ["new of bob", "old of bob"] },
+    { username: "zoë", secrets: ["pä:ss"] },
+  ];
+  const people: Source = {
+    ...plainSource("people"),
+    adapter: owntracks,
+    proof: basic(),
+    credentials: { secrets: [], users },
+    logins: new Map([["bob", speaksForOf("bob", ["fleet/*"])]]),
+  };
+  const phone = { _type: "location", tst: Math.floor(Date.now() / 1000), lat: 30.27, lon: -97.74 };
+  const basicOf = (pair: string) => ({ authorization: `Basic ${Buffer.from(pair).toString("base64")}` });
+
+  async function sendAs(pair: string, user: string, headers: Record<string, string> = {}) {
+    const { post, keep, told } = await start({ sources: [people] });
+    const more = { "x-limit-u": user, "x-limit-d": "phone", ...basicOf(pair), ...headers };
+    const { status } = await post(JSON.stringify(phone), more, "/webhooks/people");
+    return { status, kept: keep.kept().map(({ deviceId }) => deviceId), told };
+  }
+
+  test.each([
+    ["ann:secret of ann", "ann", "ann/phone"],
+    ["bob:new of bob", "fleet", "fleet/phone"],
+    ["bob:old of bob", "fleet", "fleet/phone"],
+    ["zoë:pä:ss", "zo\xc3\xab", null],
+  ])("%s may speak for %s", async (pair, user, device) => {
+    const { status, kept } = await sendAs(pair, user);
+    expect(status).toBe(200);
+    // What a header says is bytes; the device's own name decides.
+    expect(kept).toEqual(device === null ? [] : [device]);
+  });
+
+  test.each([
+    ["ann:secret of ann", "bob"],
+    ["ann:secret of ann", "fleet"],
+    ["ann:secret of ann", "Ann"],
+    ["ann:secret of ann", "annx"],
+    ["bob:old of bob", "bob"],
+  ])("%s may not speak for %s, and the page gets to know", async (pair, user) => {
+    const { status, kept, told } = await sendAs(pair, user);
+    expect({ status, kept }).toEqual({ status: 200, kept: [] });
+    const subject = `${user}/phone by ${pair.split(":")[0]}`;
+    expect(told).toContainEqual({
+      event: "incident",
+      kind: "foreign_device",
+      where: "source people",
+      subject,
+    });
+  });
+
+  test.each([
+    ...["ann:new of bob", "bob:secret of ann", "who:secret of ann", "ann:", ":secret of ann", "ann", ":", ""],
+    ...["ann:secret of ann ", "ANN:secret of ann", "ann:secret of ann\0", "bob:ann:secret of ann", "zoë:pä"],
+  ])("%j is refused, body unread", async (pair) => {
+    const { status, kept } = await sendAs(pair, "ann");
+    expect({ status, kept }).toEqual({ status: 401, kept: [] });
+  });
+
+  test("a single account speaks for all devices of its source", async () => {
+    const account: Source = { ...people, credentials: { username: "ann", secrets: ["secret of ann"] } };
+    const { post, keep } = await start({ sources: [account] });
+    const headers = { "x-limit-u": "bob", "x-limit-d": "phone", ...basicOf("ann:secret of ann") };
+    expect((await post(JSON.stringify(phone), headers, "/webhooks/people")).status).toBe(200);
+    expect(keep.kept()).toMatchObject([{ deviceId: "bob/phone" }]);
+  });
+});
 
 /** Everything a peer sends until it closes or `enough` says so. */
 async function talk(

@@ -24,6 +24,8 @@ export interface Message {
   resent?: boolean;
   /** The peer's address after trusted proxies, for address-list proofs. Absent on MQTT. */
   remoteAddress?: string;
+  /** The name the sender proved itself with, where it has a login of its own; absent: the vendor's own account. */
+  login?: string;
 }
 
 /** What is known of a message before its body is read. */
@@ -38,6 +40,15 @@ export interface Credentials {
   header?: string;
   /** Addresses and CIDR ranges, for proofs by address. */
   allow?: readonly string[];
+  /** People or devices with a login each, in place of `username` and `secrets`. */
+  users?: readonly User[];
+}
+
+/** One of several logins of a source. */
+export interface User {
+  username: string;
+  /** One, or two while the secret is being rotated. Never logged. */
+  secrets: readonly string[];
 }
 
 /** One way a vendor proves itself. `prove` sees the exact bytes and must compare in constant time. */
@@ -50,6 +61,8 @@ export interface Proof {
   prove(message: Message, credentials: Credentials): string | null;
   /** The same answer from less, where the body is no part of the proof: a stranger's body is then not even read. */
   beforeBody?(head: MessageHead, credentials: Credentials): string | null;
+  /** Which of several users a head that was proven is from; null where the source has one account. */
+  loginOf?(head: MessageHead, credentials: Credentials): string | null;
   /** Why nothing can be proven with this secret, without repeating it; null where it may be one. For the configuration check. */
   secretProblem?(secret: string): string | null;
 }
@@ -149,6 +162,8 @@ export interface Adapter<Payload = unknown, Options = unknown> {
   settingProblems?: (settings: Pick<DecodeContext<Options>, "speedUnit" | "options">) => string[];
   /** The MQTT topic filters outside of which a source with these options ignores every message; null: none. */
   topicsRead?: (options: Options) => readonly string[] | null;
+  /** Where beside the body the device's id may come from with these options; a signature over the body does not cover it. */
+  idOutsideBody?: (options: Options) => "header" | "query" | null;
   /** Opens what a vendor's sender has wrapped or sealed (with a key of the source's options); all others see the inside. */
   unseal?: (raw: unknown, context: DecodeContext<Options>) => { value: unknown } | Problems;
   /** Understood and carries no position: says what it is, for the ops page. Tried before `payload`. */

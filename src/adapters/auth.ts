@@ -1,14 +1,14 @@
 /** The proofs by which vendors show that a message is theirs; all compare exact bytes in constant time. */
 
-import { createHmac, hash, timingSafeEqual } from "node:crypto";
+import { createHmac, hash, randomBytes, timingSafeEqual } from "node:crypto";
 import ipaddr from "ipaddr.js";
-import type { Credentials, Message, MessageHead, Proof } from "./adapter.ts";
+import type { Credentials, Message, MessageHead, Proof, User } from "./adapter.ts";
 
 /** A proof to which the body adds nothing, so that it is the same before and after it. */
 function headProof({
   prove,
   ...proof
-}: Pick<Proof, "name" | "needs"> & {
+}: Pick<Proof, "name" | "needs" | "loginOf"> & {
   prove(head: MessageHead, credentials: Credentials): string | null;
 }): Proof {
   return { ...proof, prove, beforeBody: prove };
@@ -43,22 +43,56 @@ export function bearer(): Proof {
   });
 }
 
-/** `Authorization: Basic <user:secret in base64>` (RFC 7617). */
+/** `Authorization: Basic <user:secret in base64>` (RFC 7617), of one account or of one of several users. */
 export function basic(): Proof {
   return headProof({
     name: "basic",
     needs: ["username", "secrets"],
-    prove: ({ headers }, { username, secrets }) => {
+    prove: ({ headers }, { username, secrets, users }) => {
       const encoded = afterScheme(headers, "basic");
       if (encoded === undefined) return "missing_proof";
-      if (username === undefined) return "wrong_proof";
       const given = Buffer.from(encoded, "base64");
+      if (users !== undefined) return proveUser(given, users);
+      if (username === undefined) return "wrong_proof";
       return matchesAny(
         given,
         secrets.filter(isUsable).map((secret) => Buffer.from(`${username}:${secret}`)),
       );
     },
+    loginOf: ({ headers }, { users }) =>
+      users === undefined ? null : usernameIn(Buffer.from(afterScheme(headers, "basic") ?? "", "base64")),
   });
+}
+
+/** All that was given is compared with a user's pairs of name and secret; an unknown name takes the same time. */
+function proveUser(given: Buffer, users: readonly User[]): string | null {
+  return matchesOne(sha256(given), pairsOf(users).get(usernameIn(given)) ?? NOBODYS_PAIRS);
+}
+
+/** A username holds no colon (RFC 7617 §2). */
+function usernameIn(given: Buffer): string {
+  const end = given.indexOf(":");
+  return given.subarray(0, end === -1 ? 0 : end).toString();
+}
+
+/** As many as a user who is changing the secret has, and equal to no hash of anything. */
+const NOBODYS_PAIRS: readonly Uint8Array[] = [randomBytes(32), randomBytes(32)];
+
+/** Hashed once for each configured list, which lives as long as the process. */
+const hashedUsers = new WeakMap<readonly User[], ReadonlyMap<string, readonly Uint8Array[]>>();
+
+function pairsOf(users: readonly User[]): ReadonlyMap<string, readonly Uint8Array[]> {
+  const known = hashedUsers.get(users);
+  if (known) return known;
+  const pairs = new Map(
+    users.map(({ username, secrets }) => {
+      const own = secrets.filter(isUsable).map((secret) => sha256(Buffer.from(`${username}:${secret}`)));
+      // Filled up, so that the time does not tell who is changing a secret.
+      return [username, [...own, ...NOBODYS_PAIRS].slice(0, Math.max(own.length, NOBODYS_PAIRS.length))];
+    }),
+  );
+  hashedUsers.set(users, pairs);
+  return pairs;
 }
 
 /** What a signature looks like; without `header` the configuration names it. */

@@ -34,6 +34,7 @@ export const gpslogger = defineAdapter({
   methods: ["POST", "GET"],
   format: jsonOrForm,
   speedUnit: "mps",
+  idOutsideBody: () => "query",
   options,
   payload: z.record(z.string(), z.unknown()),
   decode: (sent, { options: names, query }) => {

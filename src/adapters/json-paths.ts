@@ -112,6 +112,7 @@ export const paths = z
   )
   .transform((given) => ({
     readsSpeed: given.speed !== undefined,
+    idOutsideBody: outsideBody(given.deviceId),
     ignores: (raw: unknown) => given.ignoreWhen?.(raw) === true,
     decode: (raw: unknown, context: DecodeContext) => decode(raw, given, context),
   }));
@@ -227,6 +228,12 @@ function deviceOf(from: Given["deviceId"], { value, key }: Found, raw: unknown, 
   if (from.header !== undefined) return context.headers[from.header.toLowerCase()];
   if (from.query !== undefined) return context.query[from.query];
   return from.key ? key : from.message?.(raw);
+}
+
+function outsideBody(from: Given["deviceId"]): "header" | "query" | null {
+  if (typeof from === "function") return null;
+  if (from.header !== undefined) return "header";
+  return from.query === undefined ? null : "query";
 }
 
 function joined(levels: readonly (string | undefined)[]): string | null {

@@ -71,6 +71,7 @@ function optionsOf(variants: readonly Variant[]) {
       ? variants.flatMap(({ topic = [] }) => topic.map(({ text }) => text))
       : null,
     readsSpeed: variants.some(({ readsSpeed }) => readsSpeed),
+    idOutsideBody: variants.map(({ idOutsideBody }) => idOutsideBody).find((place) => place !== null) ?? null,
     ignored: (raw: unknown, context: DecodeContext): string | null => {
       const variant = fitting(raw, context);
       if (!variant) return "other-message";

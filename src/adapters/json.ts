@@ -41,6 +41,7 @@ export const json = defineAdapter({
       ? ["speedUnit: required where options.speed is given; a guess could be wrong by a factor of three"]
       : [],
   topicsRead: (options) => options?.topics ?? null,
+  idOutsideBody: (options) => options?.idOutsideBody ?? null,
   ignore: (raw, context) => context.options?.ignored(raw, context) ?? null,
   ignores: "what `options.ignoreWhen` says, and what none of its `variants` fits",
   payload: z.unknown(),

@@ -53,6 +53,7 @@ export const osmand = defineAdapter({
   methods: ["GET", "POST"],
   format: jsonOrForm,
   speedUnit: "knots",
+  idOutsideBody: () => "query",
   ignore: (raw) => {
     const inside = isRecord(raw) && isRecord(raw.location) ? raw.location : {};
     return inside.event === "heartbeat" && !Object.hasOwn(inside, "coords") ? "heartbeat" : null;

@@ -80,6 +80,7 @@ export const owntracks = defineAdapter({
   format: (message) => (beginsWithBrace(message) ? "json" : "text"),
   speedUnit: "kph",
   options,
+  idOutsideBody: () => "header",
   unseal: (raw, context) => {
     if (!isRecord(raw) || raw._type !== "encrypted") return { value: raw };
     const device = deviceOf(null, context);

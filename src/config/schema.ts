@@ -63,6 +63,28 @@ const topicFilter = text.refine(
 );
 const tls = z.strictObject({ cert: file, key: file, ca: file.optional() });
 
+/** Ids, or patterns in which `*` stands for any run of characters; matched to the letter. */
+const speaksFor = z
+  .array(
+    text.max(128).regex(/^[^\p{Cc}\p{Cf}\p{Cs}]*$/u, "must hold no control characters and nothing invisible"),
+  )
+  .min(1)
+  .optional();
+
+/** A person or device with a login of its own at a webhook. */
+const user = z.strictObject({
+  // RFC 7617 §2: what follows a colon is the password.
+  username: z
+    .string()
+    .regex(
+      /^(?!\s)[^:\p{Cc}\p{Cf}\p{Cs}]{1,128}(?<!\s)$/u,
+      "must be 1 to 128 characters without colon, control characters, and white space at its ends",
+    ),
+  secret: secret.optional(),
+  secrets: z.array(secret).min(1).max(2).optional(),
+  speaksFor,
+});
+
 const auth = z.strictObject({
   /** Which of the adapter's proofs; may be left out where it offers only one. */
   proof: text.optional(),
@@ -70,6 +92,8 @@ const auth = z.strictObject({
   /** While rotating: both are accepted. */
   secrets: z.array(secret).min(1).max(2).optional(),
   username: text.optional(),
+  /** For `basic`, in place of username and secret: several logins, each of which speaks for its own devices only. */
+  users: z.array(user).min(1).optional(),
   /** Where the vendor lets the customer choose it. RFC 9110 §5.6.2 says what a name may hold. */
   header: z
     .string()
@@ -182,10 +206,14 @@ export const listenSchema = z.strictObject({
         // It stands for `%u` in topics, so it must not open a filter or a level of its own.
         username: z
           .string()
-          .regex(/^[^+#/$\s\p{Cc}]{1,128}$/u, "must be 1 to 128 characters without space, +, #, / and $"),
+          .regex(
+            /^[^+#/$\s\p{Cc}\p{Cf}\p{Cs}]{1,128}$/u,
+            "must be 1 to 128 characters without space, +, #, / and $, and nothing invisible",
+          ),
         password: secret,
         source: nameSchema,
         topics: z.array(topicFilter).min(1).default(["%u/#"]),
+        speaksFor,
       }),
     )
     .min(1),

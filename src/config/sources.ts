@@ -21,6 +21,8 @@ export interface AdapterFacts {
     needs: readonly ("secrets" | "username" | "header" | "allow")[];
     /** Why nothing can be proven with this secret. */
     secretProblem?(secret: string): string | null;
+    /** Absent: what is proven is the body, and nothing beside it. */
+    beforeBody?: unknown;
   }[];
   speedUnit: string;
   topics?: readonly string[];
@@ -29,12 +31,16 @@ export interface AdapterFacts {
   options?: z.ZodType;
   /** Topic filters outside of which a source with these options ignores every message; null: none. */
   topicsRead?: (options: unknown) => readonly string[] | null;
+  /** Where beside the body the device's id may come from with these options. */
+  idOutsideBody?: (options: unknown) => "header" | "query" | null;
   /** What the adapter has against a source's settings, each as `setting: problem`; gets the options as parsed. */
   settingProblems?: (settings: { speedUnit: SourceConfig["speedUnit"]; options: unknown }) => string[];
 }
 
 /** The name by which a source means the embedded broker. */
 export const EMBEDDED = "listen";
+
+type UserConfig = NonNullable<NonNullable<SourceConfig["auth"]>["users"]>[number];
 
 export type Report = (path: SettingPath, message: string) => void;
 
@@ -118,7 +124,7 @@ function checkPullSource(
   if (auth?.secret === undefined) {
     report([...at, "auth", "secret"], `is required: ${vendor} is asked with a token or a password`);
   }
-  for (const key of ["proof", "secrets", "header", "allow"] as const) {
+  for (const key of ["proof", "secrets", "users", "header", "allow"] as const) {
     if (auth?.[key] !== undefined) report([...at, "auth", key], `has no effect: ${vendor} is asked`);
   }
   const given = {
@@ -184,9 +190,11 @@ function checkWebhookSource(
     const path = [...at, "auth", secretAt, ...(secretAt === "secrets" ? [index] : [])];
     if (problem !== null) report(path, problem);
   }
+  if (auth.users) checkUsers([...at, "auth"], auth.users, auth, proof, report);
   const given = { secrets: secret ?? secrets, username, header, allow };
   for (const need of proof.needs) {
-    if (given[need] === undefined) {
+    const isTheUsers = auth.users !== undefined && (need === "secrets" || need === "username");
+    if (given[need] === undefined && !isTheUsers) {
       const key = need === "secrets" ? "secret" : need;
       report([...at, "auth", key], `is required by the proof ${proof.name}`);
     }
@@ -194,6 +202,33 @@ function checkWebhookSource(
   // Whoever lists addresses believes that only they get in.
   if (allow && !proof.needs.includes("allow")) {
     report([...at, "auth", "allow"], `has no effect: the proof ${proof.name} does not look at addresses`);
+  }
+}
+
+function checkUsers(
+  at: SettingPath,
+  users: readonly UserConfig[],
+  { username, secret, secrets }: NonNullable<SourceConfig["auth"]>,
+  proof: AdapterFacts["auth"][number],
+  report: Report,
+): void {
+  if (!proof.needs.includes("username")) {
+    report([...at, "users"], `has no effect: the proof ${proof.name} knows no usernames`);
+  }
+  for (const [key, value] of Object.entries({ username, secret, secrets })) {
+    if (value !== undefined) report([...at, key], "does not go with users; make it one of them");
+  }
+  const seen = new Set<string>();
+  for (const [index, user] of users.entries()) {
+    const where = [...at, "users", index];
+    if (seen.has(user.username)) report([...where, "username"], "is given twice");
+    seen.add(user.username);
+    if (user.secret === undefined && user.secrets === undefined) {
+      report([...where, "secret"], `is required by the proof ${proof.name}`);
+    }
+    if (user.secret !== undefined && user.secrets !== undefined) {
+      report([...where, "secrets"], "and secret are two ways to say one thing; leave one out");
+    }
   }
 }
 
@@ -242,7 +277,7 @@ function overlap([one, ...rest]: readonly string[], [other, ...more]: readonly s
 export function parseOptions(parts: Parts, adapters: readonly AdapterFacts[]) {
   const parsed = new Map<string, unknown>();
   const found: Finding[] = [];
-  for (const [name, { vendor, options, speedUnit, mqtt }] of parts.sources) {
+  for (const [name, { vendor, options, speedUnit, mqtt, auth }] of parts.sources) {
     const at = ["sources", name];
     const adapter = adapters.find((candidate) => candidate.vendor === vendor);
     const schema = adapter?.options ?? z.unknown();
@@ -261,6 +296,12 @@ export function parseOptions(parts: Parts, adapters: readonly AdapterFacts[]) {
         adapter,
         (path, message) => void found.push({ path, message }),
       );
+    }
+    const outside = adapter?.idOutsideBody?.(data) ?? null;
+    const proof = auth && adapter?.auth.find((each) => auth.proof === undefined || each.name === auth.proof);
+    if (outside !== null && proof && proof.beforeBody === undefined) {
+      const message = `comes from ${outside === "query" ? "the query" : "a header"}, which the proof ${proof.name} does not cover: whoever has seen one signed message could send it as any device; take the id from the body, or another proof`;
+      found.push({ path: [...at, "options", "deviceId"], message });
     }
     for (const problem of adapter?.settingProblems?.({ speedUnit, options: data }) ?? []) {
       const [setting = "", ...words] = problem.split(": ");

@@ -18,9 +18,9 @@ const WORDS: Record<IncidentKind, Words> = {
     severity: "warning",
     lastsMs: 15 * MINUTE_MS,
     what: ({ count, subjects }) =>
-      `${count} positions were rejected because their sender may not speak for the device: ${listed(subjects)}.`,
+      `${count} position${count === 1 ? " was" : "s were"} rejected (foreign_device) because the login may not speak for the device: ${listed(subjects)}.`,
     doNext:
-      "If the login belongs to that device, add the id to its speaksFor. If not, somebody reports as another device: change that login's password.",
+      "If the login belongs to the device, list its id under the login's speaksFor in the configuration (\"*\" in it stands for any characters) and restart. If not, somebody reports as another device: change that login's password.",
   },
 };
 

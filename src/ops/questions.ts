@@ -60,6 +60,8 @@ export interface WholeMessage {
   method: string | null;
   topic: string | null;
   retained: boolean;
+  /** Of a sender with a login of its own. */
+  login: string | null;
   headers: Readonly<Record<string, string>>;
   query: Readonly<Record<string, string>>;
   /** The body, where it is UTF-8; otherwise `bodyBase64` has it. */

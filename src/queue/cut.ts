@@ -70,8 +70,7 @@ end
 local function newestAccepted(unit) return accepted[unit] end
 local function overtaken(r)
   if backfill ~= 'drop' then return false end
-  local newest = newestAccepted(unitOf(r))
-  return newest and newest >= fixTimeOf(r)
+  return isOvertaken(r, newestAccepted(unitOf(r)))
 end
 local chosen, bytes = {}, 0
 -- True while the record is dealt with: chosen, or gone for a counted reason. False: it would burst the batch.
@@ -113,7 +112,7 @@ local function addHistory(old, records)
     if score or known[r] then gone(r, 'superseded')
     else
       known[r] = true
-      members[#members + 1] = fixTimeOf(r)
+      members[#members + 1] = orderOf(r)
       members[#members + 1] = r
     end
   end
@@ -130,11 +129,11 @@ local function sift(line, n)
     if expired(r) then gone(r, 'expired')
     elseif overtaken(r) then gone(r, 'superseded')
     -- A newer one has been accepted: this is history, however new it is among what waits.
-    elseif newestAccepted(unit) and newestAccepted(unit) >= fixTimeOf(r) then older[#older + 1] = r
+    elseif isOvertaken(r, newestAccepted(unit)) then older[#older + 1] = r
     elseif not best then
       newest[unit] = r
       units[#units + 1] = unit
-    elseif fixTimeOf(best) < fixTimeOf(r) then
+    elseif isNewer(r, best) then
       newest[unit] = r
       older[#older + 1] = best
     else older[#older + 1] = r end
@@ -143,7 +142,7 @@ local function sift(line, n)
     local unit = units[i]
     local r = newest[unit]
     if not known then first[#first + 1] = unit end
-    if known and fixTimeOf(known) >= fixTimeOf(r) then older[#older + 1] = r
+    if known and not isNewer(r, known) then older[#older + 1] = r
     else
       fresh[#fresh + 1] = unit
       fresh[#fresh + 1] = r

@@ -85,8 +85,19 @@ local function impliedMps(fromLat, fromLon, lat, lon, seconds)
   local h = math.sin(dLat / 2) ^ 2 + math.cos(lat) * math.cos(fromLat) * math.sin(dLon / 2) ^ 2
   return 2 * 6371008.8 * math.asin(math.min(1, math.sqrt(h))) / math.abs(seconds)
 end
--- What is remembered: time and place of the last good fix, then those of a run of jumps that agree with each other.
-local function filtered(source, device, fixTime, filter)
+local function aheadText(last, run) return last + run > 0 and ',a' .. last .. 'b' .. run or '' end
+-- Milliseconds between two fixes. A clock that is always ahead still tells them rightly; where only one of the two is
+-- dated ahead of its receipt, no more time has passed than until that receipt.
+local function between(time, ahead, earlier, earlierAhead)
+  local ms = time - earlier
+  if ahead > 0 and earlierAhead > 0 then return ms + ahead - earlierAhead end
+  return ms
+end
+-- What is remembered: order and place of the last good fix, then those of a run of jumps that agree with each other, and
+-- last how far ahead of their receipt the two are dated, where one is.
+local function filtered(source, device, record, filter)
+  local time = orderOf(record)
+  local ahead = fixTimeOf(record) - time
   local maxImplied, minInterval, latText, lonText = string.match(filter, '^(.-);(.-);(.-);(.*)$')
   local key = source .. '|' .. device
   local last = lastFix[key]
@@ -94,28 +105,31 @@ local function filtered(source, device, fixTime, filter)
   local lat, lon = tonumber(latText), tonumber(lonText)
   if last then
     local t, lastLat, lastLon, run = string.match(last, '([^,]+),([^,]+),([^,]+),?(.*)')
-    local dt = (fixTime - tonumber(t)) / 1000
+    local lastAhead, runAhead = string.match(run, 'a(%d+)b(%d+)$')
+    lastAhead, runAhead = tonumber(lastAhead or 0), tonumber(runAhead or 0)
+    local dt = between(time, ahead, tonumber(t), lastAhead) / 1000
     if minInterval ~= '' and math.abs(dt) * 1000 < tonumber(minInterval) then return 'thinned' end
     local limit = maxImplied ~= '' and dt ~= 0 and tonumber(maxImplied)
     if limit and impliedMps(tonumber(lastLat), tonumber(lastLon), lat, lon, dt) > limit then
       if dt < 0 then return 'implausible_jump' end
       local since, runT, runLat, runLon = string.match(run, '([^,]+),([^,]+),([^,]+),([^,]+)')
-      local agrees = since and fixTime > tonumber(runT)
-        and impliedMps(tonumber(runLat), tonumber(runLon), lat, lon, (fixTime - tonumber(runT)) / 1000) <= limit
-      if not agrees then since = fixTime end
+      local sinceRun = since and between(time, ahead, tonumber(runT), runAhead) or 0
+      local agrees = sinceRun > 0
+        and impliedMps(tonumber(runLat), tonumber(runLon), lat, lon, sinceRun / 1000) <= limit
+      if not agrees then since = time end
       -- Jumps that agree for a minute are where the vehicle is: it was the last good fix that was wrong.
-      if fixTime - tonumber(since) < 60000 then
-        lastFix[key] = table.concat({ t, lastLat, lastLon, since, fixTime, latText, lonText }, ',')
+      if time - tonumber(since) < 60000 then
+        lastFix[key] = table.concat({ t, lastLat, lastLon, since, time, latText, lonText }, ',') .. aheadText(lastAhead, ahead)
         lastChanged[key] = { source, device }
         return 'implausible_jump'
       end
     elseif dt < 0 then return nil end
   end
-  lastFix[key] = fixTime .. ',' .. latText .. ',' .. lonText
+  lastFix[key] = time .. ',' .. latText .. ',' .. lonText .. aheadText(ahead, 0)
   lastChanged[key] = { source, device }
   return nil
 end
-local function hold(source, device, fixTime, record)
+local function hold(source, device, record)
   local before = redis.call('HGET', p .. ':held:' .. source, device)
   -- 20 MB of records. A proven sender can make up devices, and what is held is outside every buffer's budget.
   if not before and redis.call('HLEN', p .. ':held:' .. source) >= 50000 then
@@ -123,7 +137,7 @@ local function hold(source, device, fixTime, record)
     return
   end
   if before then count(source, 'superseded', 1) end
-  if not before or fixTimeOf(before) < fixTime then redis.call('HSET', p .. ':held:' .. source, device, record) end
+  if not before or isNewer(record, before) then redis.call('HSET', p .. ':held:' .. source, device, record) end
 end
 local function store(line, record)
   local records = arrivals[line]
@@ -174,7 +188,7 @@ for m = 1, messages do
       local routes, unmapped = mark.routes, mark.unmapped
       local fixTime = fixTimeOf(ARGV[at + 1])
       local verdict = resent and 'duplicate' or seen(source, device, fixTime, mark.place)
-        or mark.filter ~= '' and filtered(source, device, fixTime, mark.filter)
+        or mark.filter ~= '' and filtered(source, device, ARGV[at + 1], mark.filter)
       count(source, 'candidates', routes)
       if verdict then
         at = at + 2 * routes
@@ -188,10 +202,13 @@ for m = 1, messages do
         end
       else
         kept = kept + routes
-        if unmapped ~= '' then redis.call('HSET', p .. ':unmapped:' .. source, device, fixTime) end
+        if unmapped ~= '' then
+          local order = orderOf(ARGV[at + 1])
+          redis.call('HSET', p .. ':unmapped:' .. source, device, order)
+        end
         for r = 1, routes do
           local line, record = take(), take()
-          if unmapped == 'h' then hold(source, device, fixTime, record) else store(line, record) end
+          if unmapped == 'h' then hold(source, device, record) else store(line, record) end
         end
       end
     end

@@ -59,7 +59,8 @@ export function createKeep(options: KeepOptions): Keep & { drain(): Promise<void
       return writer(source.home).add(countersOnly(source.name, entry.receivedAt, counters));
     }
     const byScope = routes.group(source.name, entry.readings);
-    const body = bodyPrint(entry.readings, entry.body);
+    const isTimeless = entry.timeless === true;
+    const body = bodyPrint(entry.readings, entry.body, isTimeless);
     const verdicts: KeepVerdict[] = [];
     // The message itself is counted once, where the source is at home; readings are counted where they are kept. Home
     // comes last: a message that does not fit elsewhere is sent again, and must not be counted before it is kept.
@@ -77,7 +78,7 @@ export function createKeep(options: KeepOptions): Keep & { drain(): Promise<void
           await writer(scope).add({
             source: source.name,
             receivedAt: entry.receivedAt,
-            bodyPrint: body && `${source.name}:${piecePrint(body, piece)}`,
+            bodyPrint: body && `${source.name}:${piecePrint(body, piece, isTimeless)}`,
             counters: i === pieces - 1 ? own : "",
             readings: readingsArgs(source, piece),
             readingCount: piece.length,
@@ -201,7 +202,9 @@ function radians(degrees: number): number {
   return (degrees * Math.PI) / 180;
 }
 
-function bodyPrint(readings: readonly Reading[], body: Uint8Array): string {
+function bodyPrint(readings: readonly Reading[], body: Uint8Array, isTimeless: boolean): string {
+  // Dated by their receipt, its readings have another fingerprint each time.
+  if (isTimeless) return createHash("sha256").update(body).digest("base64url");
   if (readings.length <= READINGS_WORTH_A_BODY_PRINT) return "";
   const perDevice = new Map<string, number>();
   for (const { deviceId } of readings) {
@@ -214,10 +217,18 @@ function bodyPrint(readings: readonly Reading[], body: Uint8Array): string {
 
 /**
  * Of what a piece holds, not of its number: when a message comes again, some of its readings may be too old by now or
- * lead elsewhere, and those after them lie in other pieces than before.
+ * lead elsewhere, and those after them lie in other pieces than before. Of a message without a time what was read is
+ * part of it: some senders put all or some of it into the address, beside the body.
  */
-function piecePrint(body: string, piece: readonly RoutedReading[]): string {
+function piecePrint(body: string, piece: readonly RoutedReading[], isTimeless: boolean): string {
   const hash = createHash("sha256").update(body);
-  for (const { reading } of piece) hash.update(`${reading.deviceId}\0${reading.fixTime}\0`);
+  for (const { reading } of piece) {
+    const { deviceId, fixTime, latitude, longitude, speedMps, headingDeg } = reading;
+    hash.update(
+      isTimeless
+        ? `${deviceId}\0${latitude}\0${longitude}\0${speedMps}\0${headingDeg}\0`
+        : `${deviceId}\0${fixTime}\0`,
+    );
+  }
   return hash.digest("base64url");
 }

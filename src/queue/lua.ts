@@ -13,6 +13,18 @@ local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local function fixTimeOf(r) return tonumber(string.sub(r, 2, 14)) end
 local function receivedAtOf(r) return tonumber(string.sub(r, 15, 27)) end
+-- The order of a unit's fixes: a fix dated ahead of its receipt is no newer than its receipt, or a clock that runs ahead,
+-- or a forged fix, would overtake what is taken after it. Records of one message often tie there: their own times decide.
+local function orderOf(r) return math.min(fixTimeOf(r), receivedAtOf(r)) end
+local function isNewer(r, other)
+  local one, two = orderOf(r), orderOf(other)
+  return one > two or one == two and fixTimeOf(r) > fixTimeOf(other)
+end
+-- By what was accepted of its unit, whose mark tells the order alone: where that ties, a fix dated ahead is not lost.
+local function isOvertaken(r, mark)
+  local own = orderOf(r)
+  return mark and (mark > own or mark == own and fixTimeOf(r) == own)
+end
 local function unitOf(r) return string.sub(r, 38, 37 + tonumber(string.sub(r, 28, 30))) end
 local function sourceOf(r)
   local start = 38 + tonumber(string.sub(r, 28, 30))

@@ -69,6 +69,7 @@ export function createQuarantine({ redis, bytes, trimmed }: QuarantineOptions) {
       topic: message.topic,
       retained: message.retained,
       resent: message.resent,
+      login: message.login,
       headers: without(message.headers, SECRET_HEADER),
       query: without(message.query, SECRET_PARAMETER),
     };

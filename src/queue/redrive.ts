@@ -48,7 +48,7 @@ local maxAge, answer = tonumber(ARGV[4]), 'waiting'
 if maxAge and fixTimeOf(r) < now - maxAge then answer = 'expired'
 elseif backfill == 'drop' then
   local newest = tonumber(redis.call('HGET', p .. ':accepted:' .. field.destination, unitOf(r)))
-  if newest and newest >= fixTimeOf(r) then answer = 'superseded' end
+  if isOvertaken(r, newest) then answer = 'superseded' end
 end
 if ARGV[6] == 'dry_run' then return { answer } end
 redis.call('XDEL', p .. ':dead', id)

@@ -71,8 +71,9 @@ for i, r in ipairs(records) do
   local fate = string.sub(fates, i, i)
   if fate == 'd' then
     count(sourceOf(r), 'delivered', 1)
-    local unit, fixTime = unitOf(r), fixTimeOf(r)
-    if not newest[unit] or newest[unit] < fixTime then newest[unit] = fixTime end
+    -- Never beyond now, by Redis's clock: a mark ahead of it would silence the unit until then.
+    local unit, order = unitOf(r), math.min(orderOf(r), now)
+    if not newest[unit] or newest[unit] < order then newest[unit] = order end
   elseif fate == 'x' then
     giveUp(r, letters[i][1], letters[i][2])
   elseif fate == 'e' then
@@ -113,12 +114,12 @@ if accepted == '1' then
   local key, names, newer = p .. ':accepted:' .. destination, {}, {}
   for unit in pairs(newest) do names[#names + 1] = unit end
   for i, before in ipairs(hashValues(key, names)) do
-    local fixTime = newest[names[i]]
-    if not before or tonumber(before) < fixTime then
+    local order = newest[names[i]]
+    if not before or tonumber(before) < order then
       newer[#newer + 1] = names[i]
-      newer[#newer + 1] = fixTime
+      newer[#newer + 1] = order
     end
-    if fixTime > ever then ever = fixTime end
+    if order > ever then ever = order end
   end
   pushAll('HSET', key, newer)
   redis.call('HSET', destKey, 'newestAccepted', ever)

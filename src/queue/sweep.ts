@@ -47,8 +47,11 @@ for _, lane in ipairs(redis.call('SMEMBERS', p .. ':lanes')) do
         expire(r)
       end
       for _, r in ipairs(redis.call('ZRANGEBYSCORE', p .. ':old:' .. line, '-inf', '(' .. oldestWanted, 'LIMIT', 0, 500)) do
-        redis.call('ZREM', p .. ':old:' .. line, r)
-        expire(r)
+        -- Their order may be before their own time.
+        if isOld(r) then
+          redis.call('ZREM', p .. ':old:' .. line, r)
+          expire(r)
+        end
       end
       -- No order by age here, so some are looked at each time; behind an open gate cutting is faster anyway.
       if redis.call('EXISTS', live) == 1 then

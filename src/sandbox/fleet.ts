@@ -34,9 +34,22 @@ export function fleetSources(secrets: FleetSecrets): Record<FleetSource, FleetSo
 /** The users of the embedded broker the fleet's MQTT messages are published as; by the topic's beginning. */
 export function fleetBrokerDevices(secrets: FleetSecrets) {
   return [
-    { username: "phones", password: secrets.owntracks, source: "owntracks", topics: ["owntracks/fleet/#"] },
-    { username: "buses", password: secrets.hsl, source: "hsl", topics: ["/hfp/v2/#"] },
-  ] satisfies { username: string; password: string; source: FleetSource; topics: string[] }[];
+    // Each of them a fleet that shares one login.
+    {
+      username: "phones",
+      password: secrets.owntracks,
+      source: "owntracks",
+      topics: ["owntracks/fleet/#"],
+      speaksFor: ["fleet/*"],
+    },
+    { username: "buses", password: secrets.hsl, source: "hsl", topics: ["/hfp/v2/#"], speaksFor: ["*"] },
+  ] satisfies {
+    username: string;
+    password: string;
+    source: FleetSource;
+    topics: string[];
+    speaksFor: string[];
+  }[];
 }
 
 /** Secrets that nobody has used before: 24 random bytes each. */

@@ -163,6 +163,30 @@ describe.each(adapters.map((adapter) => [adapter.vendor, adapter] as const))("%s
     }
   });
 
+  it("says so where a device's id may come from beside the body", () => {
+    const names = [
+      "x-limit-u",
+      "x-limit-d",
+      "u",
+      "d",
+      "id",
+      "deviceid",
+      "aid",
+      "device",
+      "x-device",
+      "serial",
+    ];
+    const beside = Object.fromEntries(names.map((name) => [name, "somebody-else"]));
+    for (const { message, settings, name } of own) {
+      if (message.topic !== undefined || adapter.idOutsideBody?.(settings.options)) continue;
+      const plain = examine(adapter, message, settings).readings;
+      const query = message.method === "GET" ? message.query : { ...beside, ...message.query };
+      const other = { ...message, query, headers: { ...beside, ...message.headers } };
+      const ids = (readings: typeof plain) => readings.map(({ deviceId }) => deviceId);
+      expect(ids(examine(adapter, other, settings).readings), name).toEqual(ids(plain));
+    }
+  });
+
   it("never throws on junk", () => {
     const text = fc.oneof(
       fc.string(),

@@ -326,6 +326,7 @@ export function wholeMessage(): WholeMessage {
     method: "POST",
     topic: null,
     retained: false,
+    login: null,
     headers: { "content-type": "application/json" },
     query: {},
     body: '{"vehicle":{"current_location":"<b>here</b>"}}',

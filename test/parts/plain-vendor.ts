@@ -75,13 +75,17 @@ type Named = Exclude<keyof IntakeEvents, "fixSeen">;
 export type Told = { [K in Named]: { event: K } & Parameters<IntakeEvents[K]>[0] }[Named];
 
 /** An intake over the given keep, and what it told. */
-export function intakeOver(keep: Keep): { intake: Intake; told: Told[] } {
+export function intakeOver(
+  keep: Keep,
+  fixSeen: IntakeEvents["fixSeen"] = () => {},
+): { intake: Intake; told: Told[] } {
   const told: Told[] = [];
   const events: IntakeEvents = {
-    fixSeen: () => {},
+    fixSeen,
     messageRefused: (event) => void told.push({ event: "messageRefused", ...event }),
     messageMalformed: (event) => void told.push({ event: "messageMalformed", ...event }),
     candidateRejected: (event) => void told.push({ event: "candidateRejected", ...event }),
+    incident: (event) => void told.push({ event: "incident", ...event }),
     messageUnkept: (event) => void told.push({ event: "messageUnkept", ...event }),
     intakeFailed: (event) => void told.push({ event: "intakeFailed", ...event }),
   };

@@ -1,5 +1,6 @@
 /** Which readings are taken for one that was kept before, and which are not. */
 
+import { setTimeout as pause } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { decodeRecord } from "../../src/queue/record.ts";
 import type { Reading } from "../../src/reading.ts";
@@ -74,6 +75,62 @@ describe("a duplicate", () => {
     expect(told(await store.keep.keep(body))).toEqual({ kept: 0, duplicates: 200 });
     expect(await store.account()).toMatchObject({ messages: 2, candidates: 400, kept: 200, duplicates: 200 });
     expect(await store.parted()).toEqual([]);
+  });
+});
+
+describe("a webhook's message without a time", () => {
+  /** What was read of the same bytes now: dated by this receipt. */
+  const timeless = (body: string, change: Partial<Reading> = {}, readings = 1) => {
+    const now = Date.now();
+    const all = Array.from({ length: readings }, (_, i) =>
+      readingOf(`d${i}`, 0, { fixTime: now, receivedAt: now, ...change }),
+    );
+    return { ...messageOf(all, "vans", Buffer.from(body)), timeless: true as const };
+  };
+
+  it("is a duplicate when it comes again later, from the first reading on", async () => {
+    const store = stores.open();
+    expect(told(await store.keep.keep(timeless("here", {}, 3)))).toEqual({ kept: 3, duplicates: 0 });
+    await pause(5);
+    expect(told(await store.keep.keep(timeless("here", {}, 3)))).toEqual({ kept: 0, duplicates: 3 });
+    expect(told(await store.keep.keep(timeless("here, and more", {}, 3)))).toEqual({
+      kept: 3,
+      duplicates: 0,
+    });
+    expect(await store.parted()).toEqual([]);
+  });
+
+  it("is none when what it says stands beside the body", async () => {
+    const store = stores.open();
+    const at = (change: Partial<Reading>) => store.keep.keep(timeless("", change));
+    expect(told(await at({}))).toEqual({ kept: 1, duplicates: 0 });
+    for (const change of [{ latitude: 33 }, { longitude: -97 }, { deviceId: "e" }, { speedMps: 0 }]) {
+      await pause(5);
+      expect(told(await at(change)), JSON.stringify(change)).toEqual({ kept: 1, duplicates: 0 });
+    }
+    await pause(5);
+    expect(told(await at({}))).toEqual({ kept: 0, duplicates: 1 });
+  });
+
+  it("counts anew after ten minutes, however often it came meanwhile", async () => {
+    const store = stores.open();
+    await store.keep.keep(timeless("here"));
+    const [print = ""] = await store.db.keys(`${store.scope.replace(/[{}]/g, "?")}:body:*`);
+    await store.db.expire(print, 100);
+    await pause(5);
+    await store.keep.keep(timeless("here"));
+    expect(await store.db.ttl(print)).toBeLessThanOrEqual(100);
+    await store.db.del(print);
+    expect(told(await store.keep.keep(timeless("here")))).toEqual({ kept: 1, duplicates: 0 });
+    expect(await store.db.ttl(print)).toBeGreaterThan(590);
+  });
+
+  it("another source's is its own", async () => {
+    const store = stores.open({ moreSources: { trucks: {} } });
+    await store.keep.keep(timeless("here"));
+    await pause(5);
+    const other = { ...timeless("here"), source: "trucks" };
+    expect(told(await store.keep.keep(other))).toEqual({ kept: 1, duplicates: 0 });
   });
 });
 

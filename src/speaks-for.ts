@@ -1,0 +1,56 @@
+/** Says which devices a login may speak for, and parts what it says of these from what it says of others. */
+
+import type { Candidate } from "./reading.ts";
+
+/** Takes a device's id as the adapter gives it, and compares it to the letter. */
+export type SpeaksFor = (deviceId: string) => boolean;
+
+/** By username. */
+export type Logins = ReadonlyMap<string, SpeaksFor>;
+
+/**
+ * In a pattern `*` stands for any run of characters, slashes included. Without patterns a login speaks for the ids that
+ * are its username, or have it as a whole level: `van-41` for `van-41/phone`, and not for `van-410`.
+ */
+export function speaksForOf(username: string, patterns?: readonly string[]): SpeaksFor {
+  if (patterns === undefined) return (id) => id === username || `/${id}/`.includes(`/${username}/`);
+  const exact = new Set(patterns.filter((pattern) => !pattern.includes("*")));
+  const wild = patterns.filter((pattern) => pattern.includes("*")).map((pattern) => pattern.split("*"));
+  return (id) => exact.has(id) || wild.some((pieces) => fits(id, pieces));
+}
+
+/**
+ * What a message says of devices that its login may speak for, and the rest. A message without a login comes from the
+ * vendor's own account, which speaks for all. A login that is not configured any more is held to the default.
+ */
+export function partForeign(
+  candidates: Candidate[],
+  login: string | undefined,
+  logins: Logins | undefined,
+): { own: Candidate[]; foreign: readonly Candidate[] } {
+  if (login === undefined) return { own: candidates, foreign: NONE };
+  const speaksFor = logins?.get(login) ?? speaksForOf(login);
+  // Without an id it is nobody's, and admit says so.
+  const isForeign = ({ deviceId }: Candidate) => deviceId !== null && deviceId !== "" && !speaksFor(deviceId);
+  if (!candidates.some(isForeign)) return { own: candidates, foreign: NONE };
+  return {
+    own: candidates.filter((candidate) => !isForeign(candidate)),
+    foreign: candidates.filter(isForeign),
+  };
+}
+
+const NONE: readonly Candidate[] = [];
+
+/** No regular expression: an id comes from the sender, and several `.*` take ages over a long one. */
+function fits(id: string, [first = "", ...rest]: readonly string[]): boolean {
+  const last = rest.pop() ?? "";
+  if (id.length < first.length + last.length || !id.startsWith(first) || !id.endsWith(last)) return false;
+  const end = id.length - last.length;
+  let at = first.length;
+  for (const piece of rest) {
+    const found = id.indexOf(piece, at);
+    if (found === -1 || found + piece.length > end) return false;
+    at = found + piece.length;
+  }
+  return true;
+}
