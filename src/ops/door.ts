@@ -117,12 +117,12 @@ export function shutDoor(app: Hono<OpsEnv>, parts: DoorParts, openRoutes: () => 
         return result satisfies never;
     }
   });
-  app.post("/logout", (c) => {
+  app.post("/logout", async (c) => {
     if (!isSameOrigin(c, hosts)) return refuse(c, "cross_site");
     for (const [scheme, name] of Object.entries(COOKIE_NAMES)) {
       const cookie = getCookie(c, name);
       const session = sessions.byCookie(cookie);
-      if (session) {
+      if (session && !(await endings.isEnded(session))) {
         endings.end(session);
         const by = session.token.name;
         trail.record({ action: "logout", by, from: addressOf(c), filter: {}, count: null, outcome: "done" });

@@ -56,6 +56,7 @@ export const PAGE_HTML = `${HEAD}<script type="module" src="/page.js"></script>
       <div id="found" aria-live="polite"></div>
     </div>
     <div id="events" class="panels"></div>
+    <div id="trail"></div>
   </section>
   <section id="settings" aria-labelledby="settings-title">
     <h2 id="settings-title">What is switched on?</h2>
@@ -76,6 +77,7 @@ export const LOGIN_HTML = `${HEAD}</head>
     <input name="username" autocomplete="username" value="ops" hidden>
     <input id="token" name="token" type="password" autocomplete="current-password" required autofocus>
     <button>Open</button>
+    <p class="note">It is ops.token, or one of ops.tokens, in the configuration.</p>
   </form>
 </main>
 </body>
