@@ -7,7 +7,7 @@ import type { IntakeEvents } from "./intake.ts";
 import { createFloodGate } from "./log.ts";
 import type { Attempt, Outcome } from "./servicetitan/outcome.ts";
 import type { SpoolEvents, SpoolProblem } from "./spool.ts";
-import { INCIDENT_KINDS } from "./status.ts";
+import { INCIDENT_KINDS, OPS_REFUSALS, type OperatorEvent, type OpsRefusal } from "./status.ts";
 
 /** One POST, told in one line: everything somebody asking about a batch wants to know. */
 export interface AttemptEvent {
@@ -123,6 +123,10 @@ export interface Events extends Omit<IntakeEvents, "fixSeen">, SpoolEvents {
   sweepFound(event: { what: string; count: number }): void;
   /** Something goes wrong at one of our doors, and somebody causes it. Hot in a flood. */
   incident(event: Incident): void;
+  /** Somebody used the ops endpoint for more than looking at it: the trail. */
+  operatorActed(event: OperatorEvent): void;
+  /** The ops endpoint turned a request down, whoever it was from. */
+  opsRefused(event: { reason: OpsRefusal; method: string; path: string; from: string }): void;
   /** The identity of a source no longer holds: left side minus right side of each line. */
   auditParted(event: { source: string; messages: number; candidates: number; kept: number }): void;
 }
@@ -215,6 +219,14 @@ export function createEvents({ logger, registry }: { logger: Logger; registry: R
     "kind",
   ]);
   for (const kind of INCIDENT_KINDS) incidents.inc({ kind }, 0);
+  const acted = counter("waypost_operator_actions_total", "What operators did, by action and outcome.", [
+    "action",
+    "outcome",
+  ]);
+  const opsRefusals = counter("waypost_ops_refusals_total", "Requests the ops endpoint turned down.", [
+    "reason",
+  ]);
+  for (const reason of OPS_REFUSALS) opsRefusals.inc({ reason }, 0);
   const swept = counter("waypost_swept_total", "What the sweep put right after a crash.", ["what"]);
   const polls = counter("waypost_polls_total", "Requests to vendors that have to be asked.", [
     "source",
@@ -364,6 +376,21 @@ export function createEvents({ logger, registry }: { logger: Logger; registry: R
       tellSometimes("warn", "incident", `${event.kind} ${event.where}`, {
         ...event,
         subject: event.subject.slice(0, MAX_STRANGER_CHARS),
+      });
+    },
+    operatorActed(event) {
+      const { action, outcome, count } = event;
+      // Of failed logins many are one entry.
+      acted.inc({ action, outcome }, action === "login_failed" ? (count ?? 1) : 1);
+      tell(outcome === "done" ? "info" : "warn", "operatorActed", event);
+    },
+    opsRefused({ reason, method, path, from }) {
+      opsRefusals.inc({ reason });
+      tellSometimes("warn", "opsRefused", reason, {
+        reason,
+        method,
+        path: path.slice(0, MAX_STRANGER_CHARS),
+        from,
       });
     },
     auditParted: (event) => tellSometimes("error", "auditParted", event.source, event),

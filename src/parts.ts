@@ -7,6 +7,7 @@ import { EMBEDDED } from "./config/sources.ts";
 import type { BrokerConfig, Config, SourceConfig } from "./config.ts";
 import type { Source } from "./intake.ts";
 import type { BrokerSettings } from "./mqtt-library.ts";
+import type { Topology } from "./ops/sight.ts";
 import type { PollSettings } from "./poll.ts";
 import type { QueueDestination } from "./queue/destination.ts";
 import { scopeOf, scopePrefix } from "./queue/keys.ts";
@@ -181,6 +182,19 @@ export function tlsOf(
   const ca = pem(tls.ca);
   const own = { cert: readFileSync(tls.cert, "utf8"), key: readFileSync(tls.key, "utf8") };
   return ca === undefined ? own : { ...own, ca };
+}
+
+/** What belongs to what, for tokens that may see some of it only. */
+export function topologyOf({ destinations, sources }: Config): Topology {
+  return {
+    destinations: Object.keys(destinations),
+    sources: new Map(
+      Object.entries(sources).map(([name, { destination, mqtt }]) => [
+        name,
+        { destination, broker: mqtt?.broker ?? null },
+      ]),
+    ),
+  };
 }
 
 export function budgetsOf({ queue }: Config): StreamBudget[] {

@@ -3,8 +3,7 @@
 import { isUtf8 } from "node:buffer";
 import type { Config } from "./config.ts";
 import type { WatchedMapping } from "./mapping.ts";
-import type { PingQuery, SentPing } from "./ops/app.ts";
-import type { Questions, UnitAnswer } from "./ops/questions.ts";
+import type { PingQuery, Questions, SentPing, UnitAnswer } from "./ops/questions.ts";
 import type { FoundPing } from "./queue/ledger.ts";
 import type { Queue } from "./queue/queue.ts";
 import { MPS_PER, type SpeedUnit } from "./reading.ts";
@@ -23,24 +22,24 @@ export function createQuestions({ config, mapping, queue }: QuestionsParts) {
     return (await queue.queryStatus()).ledger.reachesBackTo;
   }
 
-  /** The read-back of a mapped technician: the pings of the units, as they were sent. */
-  async function queryPings({ technicianId, fromUtc, toUtc }: PingQuery) {
+  /** The read-back of a destination's mapped technician: the pings of the units, as they were sent. */
+  async function queryPings({ destination, technicianId, fromUtc, toUtc }: PingQuery) {
+    const speedUnit = config.destinations[destination]?.speedUnit;
+    const range = { from: Date.parse(fromUtc), to: Date.parse(toUtc) };
+    const units = speedUnit === undefined ? [] : (mapping?.unitsOf(technicianId) ?? []);
     const found = await Promise.all(
-      Object.entries(config.destinations).flatMap(([destination, { speedUnit }]) =>
-        (mapping?.unitsOf(technicianId) ?? []).map(async (unit): Promise<SentPing[]> => {
-          const range = { from: Date.parse(fromUtc), to: Date.parse(toUtc) };
-          const pings = await queue.findPings({ destination, unit, ...range });
-          return pings
-            .filter(({ fate, technician }) => fate === "delivered" && technician === technicianId)
-            .map(({ latitude, longitude, speedMps, headingDeg, fixTime }) => ({
-              latitude,
-              longitude,
-              speed: speedIn(speedUnit, speedMps),
-              heading: headingDeg,
-              utcDateTime: iso(fixTime),
-            }));
-        }),
-      ),
+      units.map(async (unit): Promise<SentPing[]> => {
+        const pings = await queue.findPings({ destination, unit, ...range });
+        return pings
+          .filter(({ fate, technician }) => fate === "delivered" && technician === technicianId)
+          .map(({ latitude, longitude, speedMps, headingDeg, fixTime }) => ({
+            latitude,
+            longitude,
+            speed: speedUnit === undefined ? null : speedIn(speedUnit, speedMps),
+            heading: headingDeg,
+            utcDateTime: iso(fixTime),
+          }));
+      }),
     );
     const items = found.flat().sort((a, b) => a.utcDateTime.localeCompare(b.utcDateTime));
     return { items, reachesBackTo: await reachesBackTo() };
@@ -75,8 +74,8 @@ export function createQuestions({ config, mapping, queue }: QuestionsParts) {
     };
   };
 
-  const queryMessage: Questions["queryMessage"] = async (id, source) => {
-    const found = await queue.quarantined(id, source);
+  const queryMessage: Questions["queryMessage"] = async (id, source, within) => {
+    const found = await queue.quarantined(id, source, within);
     if (!found) return null;
     const { message } = found;
     const body = Buffer.from(message.body);

@@ -2,6 +2,7 @@
 
 import { Command, Option } from "commander";
 import { fetch } from "undici";
+import { opsTokenFor } from "./config/ops-tokens.ts";
 import type { Config } from "./config.ts";
 import type { DeadLettersRedriven, QuarantineRedriven } from "./redrive.ts";
 
@@ -20,6 +21,7 @@ interface Options {
   to?: string;
   dryRun?: boolean;
   json?: boolean;
+  token?: string;
 }
 
 export function redriveCommand({ configOrExit, say }: RedriveCommandParts): Command {
@@ -33,16 +35,20 @@ export function redriveCommand({ configOrExit, say }: RedriveCommandParts): Comm
     .option("--reason <reason>", "only set aside for this reason")
     .option("--from <time>", "only set aside since then, ISO")
     .option("--to <time>", "only set aside until then, ISO")
+    .option(
+      "--token <name>",
+      "the token of ops.tokens to ask with; otherwise the first that may and sees everything",
+    )
     .option("--dry-run", "change nothing; say what would happen, and how decoding differs")
     .addOption(new Option("--json", "print the answer as it is"))
-    .action(async (what: string, { config: file, dryRun, json, ...filter }: Options) => {
+    .action(async (what: string, { config: file, dryRun, json, token, ...filter }: Options) => {
       if (what !== "dead-letters" && what !== "quarantine") {
         throw new Error(`There is no ${what} to redrive: use dead-letters or quarantine.`);
       }
-      const answer = await ask(configOrExit(file), `/${what}/redrive`, {
-        ...filter,
-        mode: dryRun ? "dry_run" : "do",
-      });
+      const { ops } = configOrExit(file);
+      const asker = opsTokenFor(ops, dryRun ? "read" : "operate", token);
+      const body = { ...filter, mode: dryRun ? "dry_run" : "do" };
+      const answer = await ask(ops, asker.token, `/${what}/redrive`, body);
       if (json) say(JSON.stringify(answer));
       else if (isOfQuarantine(answer)) tellQuarantine(answer, say);
       else tellDeadLetters(answer, say);
@@ -55,12 +61,12 @@ function isOfQuarantine(answer: Answer): answer is QuarantineRedriven {
   return "readable" in answer;
 }
 
-async function ask({ ops }: Config, path: string, body: object): Promise<Answer> {
+async function ask(ops: Config["ops"], token: string, path: string, body: object): Promise<Answer> {
   const host = ops.host === "0.0.0.0" || ops.host === "::" ? "127.0.0.1" : ops.host;
   const url = `http://${host}:${ops.port}${path}`;
   const response = await fetch(url, {
     method: "POST",
-    headers: { authorization: `Bearer ${ops.token}`, "content-type": "application/json" },
+    headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
     body: JSON.stringify(body),
   }).catch((cause: unknown) => {
     throw new Error(`The gateway does not answer at ${url}: is it running with this configuration?`, {

@@ -4,6 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { fetch } from "undici";
 import { z } from "zod";
+import { opsTokenFor } from "./config/ops-tokens.ts";
 import { EMBEDDED } from "./config/sources.ts";
 import type { Config, SourceConfig } from "./config.ts";
 import { brokerSettingsOf } from "./parts.ts";
@@ -120,9 +121,10 @@ const statusDocument = z.object({
 /** Asks the ops endpoint; null: it cannot say now. The replay and the gateway share the configuration, its token included. */
 async function accountingOf({ ops }: Config, source: string): Promise<Record<string, number> | null> {
   const url = `http://${reachable(ops.host)}:${ops.port}/status`;
+  const { token } = opsTokenFor(ops, "read", undefined);
   let body: unknown;
   try {
-    const response = await fetch(url, { headers: { authorization: `Bearer ${ops.token}` } });
+    const response = await fetch(url, { headers: { authorization: `Bearer ${token}` } });
     body = await response.json();
   } catch (error) {
     throw new Error(`The gateway does not answer at ${url}: is it running with this configuration?`, {

@@ -10,6 +10,7 @@ import { adapters } from "./adapters/index.ts";
 import { startAudit } from "./audit.ts";
 import { type EmbeddedBroker, startBroker } from "./broker.ts";
 import { CannotStart, orCannotStart } from "./cannot-start.ts";
+import { opsTokensOf } from "./config/ops-tokens.ts";
 import { EMBEDDED } from "./config/sources.ts";
 import type { Config } from "./config.ts";
 import { createEvents, type Events } from "./events.ts";
@@ -23,13 +24,14 @@ import { whyNotReliable } from "./mqtt-library.ts";
 import { createOpsApp } from "./ops/app.ts";
 import { createClockWatch } from "./ops/clocks.ts";
 import { policiesOf } from "./ops/policies.ts";
-import { budgetsOf, destinationsOf, intakeSourcesOf, queueSourcesOf, tlsOf } from "./parts.ts";
+import { createTrail, type Trail } from "./ops/trail.ts";
+import { budgetsOf, destinationsOf, intakeSourcesOf, queueSourcesOf, tlsOf, topologyOf } from "./parts.ts";
 import { createQuestions } from "./questions.ts";
 import { createQueue, type Queue } from "./queue/queue.ts";
 import { createRedriver } from "./redrive.ts";
 import { type Client, createClient } from "./servicetitan/client.ts";
 import { openSpool, type Spool } from "./spool.ts";
-import type { BrokerState, QueueStatus, SpoolStatus } from "./status.ts";
+import type { BrokerState, OperatorEvent, QueueStatus, SpoolStatus } from "./status.ts";
 import { createWebhookApp, serveWebhooks, type WebhookServer } from "./webhook.ts";
 
 export const VERSION = "0.1.0";
@@ -76,6 +78,7 @@ interface Opened {
   watch?: { stop(): void };
   spool?: Spool;
   audit?: { stop(): void };
+  trail?: Trail;
 }
 
 async function openAll(config: Config, logger: Logger, opened: Opened): Promise<Gateway> {
@@ -94,7 +97,9 @@ async function openAll(config: Config, logger: Logger, opened: Opened): Promise<
 
   const destinations = destinationsOf(config);
   const mapping = config.mapping
-    ? await mappingOf(config, events, () => {
+    ? await mappingOf(config, events, (change) => {
+        opened.trail?.record({ ...BY_ITSELF, action: "mapping_reloaded", ...change });
+        if (change.outcome !== "done") return;
         // The new rows count from now on; what was held for them is looked through again every few seconds.
         opened.queue?.mappingChanged().catch((error: unknown) => events.failed({ where: "mapping", error }));
       })
@@ -156,14 +161,20 @@ async function openAll(config: Config, logger: Logger, opened: Opened): Promise<
   const embedded = await embeddedBroker(config, sources, intake, events);
   if (embedded) opened.embedded = embedded;
 
+  const trail = createTrail({ store: queue.trail, events });
+  opened.trail = trail;
   const redriver = createRedriver({
     redrive: queue.redrive,
     intake,
     sources,
   });
   const ops = createOpsApp({
-    token: config.ops.token,
+    tokens: opsTokensOf(config.ops),
+    hosts: config.ops,
+    topology: topologyOf(config),
     queryStatus: queue.queryStatus,
+    trail,
+    endedSessions: queue.endedSessions,
     ...createQuestions({ config, mapping, queue }),
     brokers: () => [
       ...(embedded ? [embeddedState(embedded)] : []),
@@ -199,6 +210,7 @@ async function openAll(config: Config, logger: Logger, opened: Opened): Promise<
     ops: opsServer.port,
     ...(embedded ? { mqtt: embedded.port } : {}),
   };
+  trail.record({ ...BY_ITSELF, action: "configuration_loaded", filter: { version: VERSION }, count: null });
   events.started({ version: VERSION, ports, sources: sources.size, destinations: destinations.size });
 
   opened.watch = watchLoop(events);
@@ -248,6 +260,7 @@ async function closeAll(opened: Opened, withinMs: number): Promise<void> {
   await opened.spool?.close();
   opened.watch?.stop();
   opened.audit?.stop();
+  opened.trail?.stop();
   const deliveries = async () => {
     await opened.queue?.close();
     await opened.client?.close();
@@ -275,14 +288,26 @@ function watched(
   };
 }
 
-async function mappingOf(config: Config, events: Events, changed: () => void): Promise<WatchedMapping> {
+/** What the gateway does without being told to over the ops endpoint. */
+const BY_ITSELF = { by: null, from: null, outcome: "done" } as const;
+
+async function mappingOf(
+  config: Config,
+  events: Events,
+  changed: (change: Pick<OperatorEvent, "filter" | "count" | "outcome">) => void,
+): Promise<WatchedMapping> {
   const file = config.mapping?.file ?? "";
+  const filter = { file };
   const loaded = await watchMapping(file, config, {
     events: {
       ...events,
       mappingReloaded(event) {
         events.mappingReloaded(event);
-        changed();
+        changed({ filter, count: event.rows, outcome: "done" });
+      },
+      mappingProblem(event) {
+        events.mappingProblem(event);
+        changed({ filter, count: event.problems.length, outcome: "failed" });
       },
     },
   });

@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import { parse, stringify } from "yaml";
 import { z } from "zod";
+import { opsTokenFor, opsTokensOf } from "../src/config/ops-tokens.ts";
 import type { AdapterFacts } from "../src/config/sources.ts";
 import { type Config, describeConfig, type LoadedConfig, loadConfig } from "../src/config.ts";
 
@@ -221,6 +222,118 @@ destinations:
       ),
     );
     expect(config.sources.tagged?.options).toEqual({ zone: "z", depth: 3 });
+  });
+});
+
+describe("tokens of the ops endpoint", () => {
+  const SECRET_OF = (name: string) => `${name}-token-of-24-chars-`;
+  const ops = (change: Settings) => settings((base) => (base.ops = change));
+  const listed = (...tokens: Settings[]) => ops({ tokens });
+  const one = (name: string, more: Settings = {}) => ({
+    name,
+    token: SECRET_OF(name),
+    role: "read",
+    ...more,
+  });
+
+  test("the short form is one that may do everything", () => {
+    expect(opsTokensOf(good(load(settings())).ops)).toEqual([
+      { name: "token", token: "0123456789abcdef", role: "operate", destinations: null },
+    ]);
+  });
+
+  test("several have a name, a role and, where wanted, their destinations", () => {
+    const config = good(
+      load(listed(one("boss", { role: "operate" }), one("desk", { destinations: ["acme"] }))),
+    );
+    expect(opsTokensOf(config.ops)).toEqual([
+      { name: "boss", token: SECRET_OF("boss"), role: "operate", destinations: null },
+      { name: "desk", token: SECRET_OF("desk"), role: "read", destinations: ["acme"] },
+    ]);
+    const shown = describeConfig(config);
+    expect(shown).not.toContain("token-of-24");
+    expect(shown).toContain("desk");
+  });
+
+  test.each([
+    ["none", ops({}), { "ops.token": "is required" }],
+    ["an empty list", listed(), { "ops.tokens": expect.stringContaining("at least 1") }],
+    [
+      "both forms",
+      ops({ token: "0123456789abcdef", tokens: [one("a")] }),
+      { "ops.token": expect.stringContaining("must be left out") },
+    ],
+    [
+      "a name twice",
+      listed(one("a"), one("a", { token: SECRET_OF("b") })),
+      { "ops.tokens[1].name": "is given twice" },
+    ],
+    [
+      "a token twice",
+      listed(one("a"), one("b", { token: SECRET_OF("a") })),
+      { "ops.tokens[1].token": expect.stringContaining("is also that of a") },
+    ],
+    [
+      "a short token",
+      listed(one("a", { token: "short" })),
+      { "ops.tokens[0].token": expect.stringContaining("16") },
+    ],
+    [
+      "another role",
+      listed(one("a", { role: "admin" })),
+      { "ops.tokens[0].role": "must be read or operate" },
+    ],
+    [
+      "an unknown destination",
+      listed(one("a", { destinations: ["acme", "nowhere"] })),
+      { "ops.tokens[0].destinations[1]": "names no destination of this configuration" },
+    ],
+    [
+      "no destination at all",
+      listed(one("a", { destinations: [] })),
+      { "ops.tokens[0].destinations": expect.stringContaining("at least 1") },
+    ],
+    ["no name", listed({ token: SECRET_OF("a"), role: "read" }), { "ops.tokens[0].name": "is required" }],
+    [
+      "a host with a port",
+      ops({ token: "0123456789abcdef", hosts: ["waypost.example.com:9090"] }),
+      { "ops.hosts[0]": expect.stringContaining("without scheme and port") },
+    ],
+    [
+      "a host with a scheme",
+      ops({ token: "0123456789abcdef", hosts: ["https://waypost.example.com"] }),
+      { "ops.hosts[0]": expect.stringContaining("without scheme and port") },
+    ],
+    [
+      "a pattern for a host",
+      ops({ token: "0123456789abcdef", hosts: ["*.example.com"] }),
+      { "ops.hosts[0]": expect.stringContaining("host name") },
+    ],
+  ])("%s is refused", (_, given, problems) => {
+    const loaded = load(given);
+    expect(problemsOf(loaded)).toEqual(problems);
+    expect(JSON.stringify(loaded)).not.toContain("token-of-24");
+  });
+
+  test("a command takes the first that may and sees everything, or the one it is told", () => {
+    const { ops: tokens } = good(
+      load(
+        listed(
+          one("screen"),
+          one("desk", { role: "operate", destinations: ["acme"] }),
+          one("boss", { role: "operate" }),
+        ),
+      ),
+    );
+    expect(opsTokenFor(tokens, "read", undefined).name).toBe("screen");
+    expect(opsTokenFor(tokens, "operate", undefined).name).toBe("boss");
+    expect(opsTokenFor(tokens, "operate", "desk").name).toBe("desk");
+    expect(() => opsTokenFor(tokens, "operate", "screen")).toThrow('role operate; "screen" has read');
+    expect(() => opsTokenFor(tokens, "read", "nobody")).toThrow(
+      "there are screen (read), desk (operate, limited)",
+    );
+    const { ops: limited } = good(load(listed(one("desk", { role: "operate", destinations: ["acme"] }))));
+    expect(() => opsTokenFor(limited, "operate", undefined)).toThrow(/sees all destinations.*--token/);
   });
 });
 

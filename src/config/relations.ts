@@ -4,6 +4,7 @@ import type { BrokerConfig, DestinationConfig, ListenConfig } from "../config.ts
 import { isConfidential } from "./address.ts";
 import { checkCertificates } from "./certificates.ts";
 import { lanesOf } from "./defaults.ts";
+import { checkOpsTokens } from "./ops-tokens.ts";
 import type { Parts } from "./parts.ts";
 import type { Finding, SettingPath } from "./problems.ts";
 import { type AdapterFacts, checkSource, EMBEDDED, type Report } from "./sources.ts";
@@ -22,6 +23,7 @@ export function checkRelations(parts: Parts, adapters: readonly AdapterFacts[]):
   if (parts.listen) checkListen(parts.listen, parts, report);
   if (parts.listen?.tls) checkCertificates(["mqtt", "listen", "tls"], parts.listen.tls, report);
   if (parts.http?.tls) checkCertificates(["http", "tls"], parts.http.tls, report);
+  checkOpsTokens(parts, report);
   checkTimes(parts, report);
   checkDeadlines(parts, adapters, report);
   checkSlots(parts, report);

@@ -29,6 +29,13 @@ const secret = text
     "begins or ends with white space; a pasted newline is the usual cause",
   )
   .register(marks, { is: "secret" });
+const opsToken = secret.min(16, "must have at least 16 characters; openssl rand -hex 24 makes one");
+const hostName = z
+  .string()
+  .regex(
+    /^(?=.{1,253}$)[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9])?)*$/,
+    "must be a host name without scheme and port, for example waypost.example.com",
+  );
 /** Relative to the configuration file. */
 const file = text.clone().register(marks, { is: "file" });
 const directory = text.clone();
@@ -249,7 +256,22 @@ export const configSchema = z.strictObject({
   ops: z.strictObject({
     host: text.default("127.0.0.1"),
     port: port.default(9090),
-    token: secret.min(16, "must have at least 16 characters; openssl rand -hex 24 makes one"),
+    /** Names the page is reached by, beside `host`, localhost and addresses: any other could be a stranger's (DNS rebinding). */
+    hosts: z.array(hostName).default([]),
+    /** The short form of one token that may do everything. */
+    token: opsToken.optional(),
+    tokens: z
+      .array(
+        z.strictObject({
+          name: nameSchema,
+          token: opsToken,
+          role: z.enum(["read", "operate"]),
+          /** What it may see; left out, everything. */
+          destinations: z.array(nameSchema).min(1).optional(),
+        }),
+      )
+      .min(1)
+      .optional(),
   }),
   mqtt: z
     .strictObject({

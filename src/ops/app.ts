@@ -1,50 +1,39 @@
 /** The ops endpoint: probes in the open; status, metrics, read-back and the page behind the token. */
 
-import { type Context, Hono, type MiddlewareHandler } from "hono";
-import { bodyLimit } from "hono/body-limit";
-import { getCookie, setCookie } from "hono/cookie";
+import { Hono, type MiddlewareHandler } from "hono";
 import { HTTPException } from "hono/http-exception";
 import type { Registry } from "prom-client";
 import { z } from "zod";
+import type { OpsToken } from "../config/ops-tokens.ts";
 import type { Events } from "../events.ts";
+import type { EndedSessions } from "../queue/ended-sessions.ts";
 import type { BrokerState, IncidentState, PollerState, QueueStatus, SpoolStatus } from "../status.ts";
 import type { ClockWatch } from "./clocks.ts";
-import { diagnoseIncidents } from "./diagnose-incidents.ts";
-import { diagnoseSpool, redisUnreachable } from "./diagnose-outside.ts";
+import { inTime } from "./deadline.ts";
 import {
   type NoStatus,
+  noStatus,
   type OpsInfo,
   processStatus,
   type StatusDocument,
   statusDocument,
 } from "./document.ts";
+import { shutDoor } from "./door.ts";
 import { statusMetrics } from "./metrics.ts";
-import { type Asset, LOGIN_ASSETS, loginPage, PAGE_ASSETS } from "./page/assets.ts";
-import { isRange, type Questions, RANGE_RULE, serveQuestions } from "./questions.ts";
-import { createRedriveRoutes, type RedriveRoutesParts } from "./redrive-routes.ts";
-import { createSessions, SESSION_COOKIE } from "./session.ts";
-
-/** One position as it was sent, for the read-back. */
-export interface SentPing {
-  latitude: number;
-  longitude: number;
-  /** In the destination's speed unit, as sent; null where unknown. */
-  speed: number | null;
-  heading: number | null;
-  utcDateTime: string;
-}
-
-export interface PingQuery {
-  technicianId: string;
-  /** ISO, UTC, milliseconds. */
-  fromUtc: string;
-  toUtc: string;
-}
+import type { OwnHosts } from "./origin.ts";
+import { type Asset, LOGIN_ASSETS, PAGE_ASSETS } from "./page/assets.ts";
+import { type Questions, serveQuestions } from "./questions.ts";
+import { type RedriveRoutesParts, serveRedrives } from "./redrive-routes.ts";
+import { limited, type OpsEnv, type Sight, type Topology } from "./sight.ts";
+import type { Trail } from "./trail.ts";
 
 export interface OpsParts extends Questions {
-  token: string;
-  queryStatus: () => Promise<QueueStatus>;
-  queryPings: (query: PingQuery) => Promise<{ items: SentPing[]; reachesBackTo: string | null }>;
+  tokens: readonly OpsToken[];
+  /** Where it listens, and by which other names it is reached. */
+  hosts: OwnHosts;
+  topology: Topology;
+  /** Lists and sums are those of these destinations, everything else of all. */
+  queryStatus: (within?: ReadonlySet<string>) => Promise<QueueStatus>;
   brokers: () => BrokerState[];
   pollers: () => PollerState[];
   spool: () => SpoolStatus | null;
@@ -54,15 +43,18 @@ export interface OpsParts extends Questions {
   registry: Registry;
   ready: () => Promise<{ ready: boolean; problems: string[] }>;
   info: OpsInfo;
-  events: Pick<Events, "failed">;
+  trail: Trail;
+  endedSessions: EndedSessions;
+  events: Pick<Events, "failed" | "opsRefused">;
 }
 
 /** Redis answers in milliseconds or not at all; probes of Kubernetes give up after 1 s unless told otherwise. */
 const READY_WITHIN_MS = 900;
 /** The page asks every 2 s and must hear of a Redis that hangs. */
 const STATUS_WITHIN_MS = 4000;
-/** A token and a form field's name; anything longer is no login. */
-const MAX_LOGIN_BYTES = 4096;
+/** As many entries of the trail as one answer has: unless told otherwise, and at most. */
+const TRAIL_ENTRIES = 200;
+const MAX_TRAIL_ENTRIES = 1000;
 
 const CONTENT_SECURITY_POLICY = [
   "default-src 'none'",
@@ -75,46 +67,33 @@ const CONTENT_SECURITY_POLICY = [
   "frame-ancestors 'none'",
 ].join("; ");
 
-const pingQuery = z
-  .strictObject({
-    technicianId: z.string().min(1).max(100),
-    fromUtc: z.iso.datetime({ offset: true, error: "must be a time such as 2026-11-20T14:00:00Z" }),
-    toUtc: z.iso.datetime({ offset: true, error: "must be a time such as 2026-11-20T15:00:00Z" }),
-  })
-  .refine(({ fromUtc, toUtc }) => isRange(Date.parse(fromUtc), Date.parse(toUtc)), {
-    path: ["toUtc"],
-    error: RANGE_RULE,
-  });
+const trailQuery = z.strictObject({
+  limit: z.coerce.number().int().min(1).max(MAX_TRAIL_ENTRIES).default(TRAIL_ENTRIES),
+});
 
-export function createOpsApp(parts: OpsParts): Hono {
-  const { brokers, pollers, clocks, events, info, registry } = parts;
-  const sessions = createSessions({ token: parts.token, now: Date.now });
-  const queryStatus = shared(() => within(STATUS_WITHIN_MS, parts.queryStatus()));
-  const app = new Hono();
+export function createOpsApp(parts: OpsParts): Hono<OpsEnv> {
+  const { clocks, events, info, registry, trail } = parts;
+  const queryStatus = shared((within) => inTime(STATUS_WITHIN_MS, parts.queryStatus(within)));
+  const app = new Hono<OpsEnv>();
 
-  async function currentStatus(): Promise<StatusDocument | NoStatus> {
-    const about = {
-      process: processStatus(info, Date.now()),
-      brokers: brokers(),
-      pollers: pollers(),
+  async function statusFor(sight: Sight): Promise<StatusDocument | NoStatus> {
+    const process = processStatus(info, Date.now());
+    const facts = (queue: QueueStatus | null) => ({
+      queue,
+      brokers: parts.brokers(),
+      pollers: parts.pollers(),
       spool: parts.spool(),
+      clocks: clocks.offenders(),
       incidents: parts.incidents(),
-    };
+      policies: info.policies,
+    });
     try {
-      const queue = await queryStatus();
-      return statusDocument({ ...about, queue, clocks: clocks.offenders(), policies: info.policies });
+      const queue = await queryStatus(sight.within?.destinations);
+      return statusDocument({ ...limited({ ...facts(queue), queue }, sight), process });
     } catch (error) {
       events.failed({ where: "status", error });
       const detail = error instanceof Error ? error.message : String(error);
-      return {
-        at: new Date().toISOString(),
-        ...about,
-        problems: [
-          redisUnreachable(detail),
-          ...diagnoseSpool(about.spool),
-          ...diagnoseIncidents(about.incidents, Date.now()),
-        ],
-      };
+      return noStatus(limited(facts(null), sight), process, detail);
     }
   }
 
@@ -128,83 +107,54 @@ export function createOpsApp(parts: OpsParts): Hono {
 
   app.get("/healthz", (c) => c.json({ status: "ok" }));
   app.get("/readyz", async (c) => {
-    const ready = await within(READY_WITHIN_MS, parts.ready()).then(
+    const ready = await inTime(READY_WITHIN_MS, parts.ready()).then(
       (answer) => answer.ready,
       () => false,
     );
     return ready ? c.json({ status: "ok" }) : c.json({ status: "unavailable" }, 503);
   });
 
-  serve(app, LOGIN_ASSETS);
-  app.get("/login", (c) => c.html(loginPage(null)));
-  app.post("/login", bodyLimit({ maxSize: MAX_LOGIN_BYTES }), async (c) => {
-    const { token } = await c.req.parseBody();
-    const result = sessions.login(typeof token === "string" ? token.trim() : "", addressOf(c));
-    switch (result.kind) {
-      case "accepted":
-        setCookie(c, SESSION_COOKIE, result.cookie, {
-          ...COOKIE,
-          secure: isHttps(c),
-          maxAge: result.maxAgeS,
-        });
-        return c.redirect("/", 303);
-      case "wrong":
-        return c.html(loginPage("That is not the token. It is ops.token in the configuration."), 401);
-      case "too_many":
-        c.header("Retry-After", String(result.retryAfterS));
-        return c.html(loginPage(`Too many wrong tokens. Try again in ${result.retryAfterS} s.`), 429);
-      default:
-        return result satisfies never;
-    }
-  });
-  app.post("/logout", (c) => {
-    setCookie(c, SESSION_COOKIE, "", { ...COOKIE, secure: isHttps(c), maxAge: 0 });
-    return c.redirect("/login", 303);
-  });
-
-  app.use(async (c, next) => {
-    if (sessions.acceptsBearer(c.req.header("authorization"))) return next();
-    if (sessions.acceptsCookie(getCookie(c, SESSION_COOKIE))) return next();
-    if (c.req.path === "/" && c.req.header("authorization") === undefined) return c.redirect("/login", 303);
-    c.header("WWW-Authenticate", "Bearer");
-    return c.json({ error: "unauthorized" }, 401);
-  });
+  const guards = shutDoor(app, parts, () => serve(app, LOGIN_ASSETS));
 
   serve(app, PAGE_ASSETS);
   app.get("/status", async (c) => {
-    const status = await currentStatus();
+    const status = await statusFor(c.var.sight);
     return c.json(status, "sources" in status ? 200 : 503);
   });
   app.get("/metrics", async (c) => {
-    const [process, status] = await Promise.all([registry.metrics(), currentStatus().then(statusMetrics)]);
+    const { sight } = c.var;
+    // What this process counts by itself has everybody's names for labels.
+    const own = sight.within === null ? registry.metrics() : "";
+    const [process, status] = await Promise.all([own, statusFor(sight).then(statusMetrics)]);
     return c.body(`${process}\n${status}`, 200, { "content-type": registry.contentType });
   });
   app.get("/quarantine", async (c) => {
-    const status = await currentStatus();
+    const status = await statusFor(c.var.sight);
     return "sources" in status ? c.json(status.quarantine) : c.json(status, 503);
   });
-  serveQuestions(app, parts);
   app.get("/dead-letters", async (c) => {
-    const status = await currentStatus();
+    const status = await statusFor(c.var.sight);
     return "sources" in status ? c.json(status.deadLetters) : c.json(status, 503);
   });
-  app.get("/gps-pings", async (c) => {
-    const query = pingQuery.safeParse(c.req.query());
+  app.get("/trail", async (c) => {
+    const query = trailQuery.safeParse(c.req.query());
     if (!query.success) {
-      const problems = query.error.issues.map(
-        (issue) => `${issue.path.join(".") || "query"}: ${issue.message}`,
-      );
-      return c.json({ error: "bad_query", problems }, 400);
+      return c.json({ error: "bad_query", problems: [`limit: must be 1 to ${MAX_TRAIL_ENTRIES}`] }, 400);
     }
-    const { technicianId, fromUtc, toUtc } = query.data;
-    return c.json(await parts.queryPings({ technicianId, fromUtc: utc(fromUtc), toUtc: utc(toUtc) }));
+    // Whoever sees one tenant only is not told who else there is, and from where.
+    const by = c.var.sight.within === null ? null : c.var.token.name;
+    try {
+      return c.json({ entries: await inTime(STATUS_WITHIN_MS, trail.latest(query.data.limit, by)) });
+    } catch (error) {
+      events.failed({ where: "trail", error });
+      return c.json({ error: "unavailable", detail: "Redis does not answer; the log has the trail." }, 503);
+    }
   });
-  app.route("/", createRedriveRoutes(parts.redrive));
+  serveQuestions(app, parts, trail);
+  serveRedrives(app, parts.redrive, guards);
 
   return app;
 }
-
-const COOKIE = { httpOnly: true, sameSite: "Strict", path: "/" } as const;
 
 const secure: MiddlewareHandler = async (c, next) => {
   await next();
@@ -217,46 +167,21 @@ const secure: MiddlewareHandler = async (c, next) => {
   c.header("Cache-Control", "no-store");
 };
 
-function serve(app: Hono, assets: readonly Asset[]): void {
+function serve(app: Hono<OpsEnv>, assets: readonly Asset[]): void {
   for (const { path, contentType, body } of assets) {
     app.get(path, (c) => c.body(body, 200, { "content-type": contentType }));
   }
 }
 
-/** A proxy in front may speak TLS for us; whoever forges the header only loses his own session. */
-function isHttps(c: Context): boolean {
-  return c.req.header("x-forwarded-proto") === "https" || c.req.url.startsWith("https:");
-}
-
-/** The peer as the Node server knows it; requests made without a server have none. */
-function addressOf(c: Context): string {
-  const server: { incoming?: { socket?: { remoteAddress?: string } } } | undefined = c.env;
-  return server?.incoming?.socket?.remoteAddress ?? "unknown";
-}
-
-function utc(time: string): string {
-  return new Date(time).toISOString();
-}
-
-/** Several viewers at once are one question to Redis. */
-function shared<T>(ask: () => Promise<T>): () => Promise<T> {
-  let underWay: Promise<T> | null = null;
-  return () => {
-    underWay ??= ask().finally(() => {
-      underWay = null;
-    });
-    return underWay;
+/** Several viewers of the same at once are one question to Redis. */
+function shared<T>(
+  ask: (within?: ReadonlySet<string>) => Promise<T>,
+): (within?: ReadonlySet<string>) => Promise<T> {
+  const underWay = new Map<string, Promise<T>>();
+  return (within) => {
+    const key = within === undefined ? "*" : [...within].sort().join(" ");
+    const asked = underWay.get(key) ?? ask(within).finally(() => underWay.delete(key));
+    underWay.set(key, asked);
+    return asked;
   };
-}
-
-async function within<T>(ms: number, answer: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`no answer within ${ms} ms`)), ms);
-  });
-  try {
-    return await Promise.race([answer, late]);
-  } finally {
-    clearTimeout(timer);
-  }
 }

@@ -14,9 +14,10 @@ import {
 import type { ClockOffender } from "./clocks.ts";
 import { diagnose } from "./diagnose.ts";
 import { diagnoseIncidents } from "./diagnose-incidents.ts";
-import { diagnoseSpool } from "./diagnose-outside.ts";
+import { diagnoseSpool, redisUnreachable } from "./diagnose-outside.ts";
 import type { Policy } from "./policies.ts";
 import type { Problem } from "./problem.ts";
+import type { Facts } from "./sight.ts";
 
 /** What the composition root knows of this process. */
 export interface OpsInfo {
@@ -63,32 +64,44 @@ export interface NoStatus {
 /** A fleet whose clocks are all wrong is one finding; nobody reads more names than this. */
 const MAX_CLOCKS = 100;
 
-export function statusDocument(parts: {
-  queue: QueueStatus;
-  process: ProcessStatus;
-  brokers: BrokerState[];
-  pollers: PollerState[];
-  spool: SpoolStatus | null;
-  clocks: ClockOffender[];
-  incidents: IncidentState[];
-  policies: readonly Policy[];
-}): StatusDocument {
-  const { queue, brokers, pollers, spool, clocks, incidents } = parts;
+export function statusDocument(parts: Facts<QueueStatus> & { process: ProcessStatus }): StatusDocument {
+  const { queue, process, brokers, pollers, spool, clocks, incidents, policies } = parts;
   const accounting = sumAccounting(queue.sources);
   return {
     ...queue,
-    process: parts.process,
+    process,
     brokers,
     pollers,
     spool,
     clocks: clocks.slice(0, MAX_CLOCKS),
     incidents,
     totals: { accounting, identity: identityOf(accounting) },
-    policies: parts.policies,
+    policies,
     problems: [
       ...diagnose({ queue, brokers, pollers, clocks }),
       ...diagnoseSpool(spool),
       ...diagnoseIncidents(incidents, Date.parse(queue.at)),
+    ],
+  };
+}
+
+/** Without the queue: `detail` says why it could not be asked. */
+export function noStatus(
+  { brokers, pollers, spool, incidents }: Facts,
+  process: ProcessStatus,
+  detail: string,
+): NoStatus {
+  return {
+    at: new Date().toISOString(),
+    process,
+    brokers,
+    pollers,
+    spool,
+    incidents,
+    problems: [
+      redisUnreachable(detail),
+      ...diagnoseSpool(spool),
+      ...diagnoseIncidents(incidents, Date.now()),
     ],
   };
 }

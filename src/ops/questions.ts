@@ -1,7 +1,27 @@
-/** Routes for one thing: where a unit's pings went, and one message of the quarantine, whole. */
+/** Routes for one thing: where a unit's or a technician's pings went, and one message of the quarantine, whole. */
 
 import type { Hono } from "hono";
 import { z } from "zod";
+import type { OpsEnv } from "./sight.ts";
+import { deedOf, type Trail } from "./trail.ts";
+
+/** One position as it was sent, for the read-back. */
+export interface SentPing {
+  latitude: number;
+  longitude: number;
+  /** In the destination's speed unit, as sent; null where unknown. */
+  speed: number | null;
+  heading: number | null;
+  utcDateTime: string;
+}
+
+export interface PingQuery {
+  destination: string;
+  technicianId: string;
+  /** ISO, UTC, milliseconds. */
+  fromUtc: string;
+  toUtc: string;
+}
 
 export interface UnitQuery {
   destination: string;
@@ -72,16 +92,18 @@ export interface WholeMessage {
 export interface Questions {
   /** Null for a destination that is not configured. */
   queryUnit(query: UnitQuery): Promise<UnitAnswer | null>;
-  queryMessage(id: string, source: string | null): Promise<WholeMessage | null>;
+  queryPings(query: PingQuery): Promise<{ items: SentPing[]; reachesBackTo: string | null }>;
+  /** Messages of other sources than those of `within` count as not there. */
+  queryMessage(id: string, source: string | null, within?: ReadonlySet<string>): Promise<WholeMessage | null>;
 }
 
 const DAY_MS = 86_400_000;
 /** The ledger is looked through by the hour. */
 const MAX_RANGE_MS = 31 * DAY_MS;
-export const RANGE_RULE = "must be after fromUtc, by at most 31 days";
+const RANGE_RULE = "must be after fromUtc, by at most 31 days";
 
 /** Milliseconds since 1970. */
-export function isRange(from: number, to: number): boolean {
+function isRange(from: number, to: number): boolean {
   return from <= to && to - from <= MAX_RANGE_MS;
 }
 
@@ -101,32 +123,79 @@ const unitQuery = z
   })
   .refine(({ from, to }) => isRange(from, to), { path: ["toUtc"], error: RANGE_RULE });
 
-/** Redis' own form of an entry's id. */
-const messageId = z.string().regex(/^\d{1,20}-\d{1,20}$/);
+const pingQuery = z
+  .strictObject({
+    destination: z.string().min(1).max(40).optional(),
+    technicianId: z.string().min(1).max(100),
+    fromUtc: time,
+    toUtc: time,
+  })
+  .refine(({ fromUtc, toUtc }) => isRange(Date.parse(fromUtc), Date.parse(toUtc)), {
+    path: ["toUtc"],
+    error: RANGE_RULE,
+  });
 
-export function serveQuestions(app: Hono, questions: Questions): void {
+export function serveQuestions(app: Hono<OpsEnv>, questions: Questions, trail: Trail): void {
   app.get("/pings", async (c) => {
     const query = unitQuery.safeParse(c.req.query());
-    if (!query.success) {
-      const problems = query.error.issues.map(
-        (issue) => `${issue.path.join(".") || "query"}: ${issue.message}`,
-      );
-      return c.json({ error: "bad_query", problems }, 400);
-    }
+    if (!query.success) return c.json({ error: "bad_query", problems: problemsOf(query.error) }, 400);
     const { destination, unit, from, to } = query.data;
-    const asked = {
-      destination,
-      unit,
-      fromUtc: new Date(from).toISOString(),
-      toUtc: new Date(to).toISOString(),
-    };
-    const answer = await questions.queryUnit(asked);
-    return answer ? c.json({ ...asked, ...answer }) : c.json({ error: "unknown_destination" }, 404);
+    if (!c.var.sight.seesDestination(destination)) return c.json(UNKNOWN_DESTINATION, 404);
+    const asked = { destination, unit, fromUtc: utc(from), toUtc: utc(to) };
+    const answer = await trail.during(
+      deedOf(c, "unit_pings", asked),
+      () => questions.queryUnit(asked),
+      (found) => found?.pings.length ?? 0,
+    );
+    return answer ? c.json({ ...asked, ...answer }) : c.json(UNKNOWN_DESTINATION, 404);
   });
 
-  app.get("/quarantine/:id", async (c) => {
-    const id = messageId.safeParse(c.req.param("id"));
-    const message = id.success ? await questions.queryMessage(id.data, c.req.query("source") ?? null) : null;
+  app.get("/gps-pings", async (c) => {
+    const query = pingQuery.safeParse(c.req.query());
+    if (!query.success) return c.json({ error: "bad_query", problems: problemsOf(query.error) }, 400);
+    const { technicianId, fromUtc, toUtc } = query.data;
+    const { destinations } = c.var.sight;
+    // An id of a technician means something within one tenant only.
+    const destination = query.data.destination ?? (destinations.length === 1 ? destinations[0] : undefined);
+    if (destination === undefined) {
+      const problem = `destination: is required where there are several: ${destinations.join(", ")}`;
+      return c.json({ error: "bad_query", problems: [problem] }, 400);
+    }
+    if (!destinations.includes(destination)) return c.json(UNKNOWN_DESTINATION, 404);
+    const asked = {
+      destination,
+      technicianId,
+      fromUtc: utc(Date.parse(fromUtc)),
+      toUtc: utc(Date.parse(toUtc)),
+    };
+    const answer = await trail.during(
+      deedOf(c, "gps_pings", asked),
+      () => questions.queryPings(asked),
+      ({ items }) => items.length,
+    );
+    return c.json(answer);
+  });
+
+  // Redis' own form of an entry's id, so that no other route of the quarantine is taken for one.
+  app.get("/quarantine/:id{[0-9]{1,20}-[0-9]{1,20}}", async (c) => {
+    const id = c.req.param("id");
+    const source = c.req.query("source") ?? null;
+    const message = await trail.during(
+      deedOf(c, "quarantined_message", { id, ...(source === null ? {} : { source }) }),
+      () => questions.queryMessage(id, source, c.var.sight.within?.sources),
+      (found) => (found ? 1 : 0),
+    );
     return message ? c.json(message) : c.json({ error: "not_found" }, 404);
   });
+}
+
+/** Said of what does not exist and of what is another tenant's. */
+const UNKNOWN_DESTINATION = { error: "unknown_destination" };
+
+function problemsOf({ issues }: z.ZodError): string[] {
+  return issues.map(({ path, message }) => `${path.join(".") || "query"}: ${message}`);
+}
+
+function utc(ms: number): string {
+  return new Date(ms).toISOString();
 }

@@ -1,6 +1,7 @@
-/** Decides who may see the ops endpoint: a bearer token, or a signed session that a browser got for it. */
+/** Says who asks: which token a bearer shows, or which session of a token a browser has. */
 
-import { createHash, createHmac, timingSafeEqual } from "node:crypto";
+import { createHash, createHmac, randomBytes, timingSafeEqual } from "node:crypto";
+import type { OpsToken } from "../config/ops-tokens.ts";
 
 /** One shift; then the token is asked for again. */
 const SESSION_S = 12 * 60 * 60;
@@ -10,46 +11,71 @@ const WINDOW_MS = 60_000;
 /** Addresses remembered; above it the oldest is forgotten. */
 const MAX_ADDRESSES = 1000;
 
-export const SESSION_COOKIE = "waypost_session";
+export interface Session {
+  id: string;
+  token: OpsToken;
+  /** UTC milliseconds since 1970. */
+  endsAtMs: number;
+}
 
 export type LoginResult =
-  | { kind: "accepted"; cookie: string; maxAgeS: number }
+  | { kind: "accepted"; token: OpsToken; cookie: string; maxAgeS: number }
   | { kind: "wrong" }
   | { kind: "too_many"; retryAfterS: number };
 
 export interface Sessions {
-  /** The value of an Authorization header. */
-  acceptsBearer(authorization: string | undefined): boolean;
-  acceptsCookie(cookie: string | undefined): boolean;
-  login(token: string, address: string): LoginResult;
+  /** By the value of an Authorization header. */
+  byBearer(authorization: string | undefined): OpsToken | null;
+  /** By the value of the session cookie. Whether the session was ended by a logout is not known here. */
+  byCookie(cookie: string | undefined): Session | null;
+  login(given: string, address: string): LoginResult;
 }
 
-export function createSessions({ token, now }: { token: string; now: () => number }): Sessions {
-  // Derived from the token, so that a new token ends all sessions, and every process knows the key.
-  const key = createHmac("sha256", token).update("waypost ops session").digest();
+export function createSessions(tokens: readonly OpsToken[], now: () => number): Sessions {
+  const known = tokens.map((token) => ({
+    token,
+    digest: digestOf(token.token),
+    // Derived from the token, so that a new token ends its sessions, and every process knows the key.
+    key: createHmac("sha256", token.token).update("waypost ops session").digest(),
+  }));
   const failures = new Map<string, { since: number; count: number }>();
 
-  const sign = (expiresAtMs: string) => createHmac("sha256", key).update(expiresAtMs).digest("base64url");
-
-  function acceptsBearer(authorization: string | undefined): boolean {
-    const given = authorization?.match(/^Bearer +(.+)$/i)?.[1];
-    return given !== undefined && isSame(given, token);
+  /** Whose token this is. Every token is compared, whichever fits: the time tells nothing. */
+  function whoIs(given: string): OpsToken | null {
+    const digest = digestOf(given);
+    const fitting = known.map((each) => (timingSafeEqual(each.digest, digest) ? each.token : null));
+    return fitting.find((token) => token !== null) ?? null;
   }
 
-  function acceptsCookie(cookie: string | undefined): boolean {
-    const [expiresAtMs = "", signature = ""] = (cookie ?? "").split(".");
-    return isSame(signature, sign(expiresAtMs)) && Number(expiresAtMs) > now();
+  function byBearer(authorization: string | undefined): OpsToken | null {
+    const given = authorization?.match(/^Bearer +(.+)$/i)?.[1];
+    return given === undefined ? null : whoIs(given);
+  }
+
+  function byCookie(cookie: string | undefined): Session | null {
+    const [name = "", id = "", endsAt = "", signature = ""] = (cookie ?? "").split(".");
+    const own = known.find(({ token }) => token.name === name);
+    if (!own || !isSame(signature, sign(own.key, `${name}.${id}.${endsAt}`))) return null;
+    return Number(endsAt) > now() ? { id, token: own.token, endsAtMs: Number(endsAt) } : null;
+  }
+
+  function openSession(token: OpsToken): string {
+    const own = known.find((each) => each.token === token);
+    const signed = `${token.name}.${randomBytes(16).toString("hex")}.${now() + SESSION_S * 1000}`;
+    return own ? `${signed}.${sign(own.key, signed)}` : "";
   }
 
   function login(given: string, address: string): LoginResult {
-    const at = now();
+    const token = whoIs(given);
     // Before the count: behind a proxy all share one address, and a stranger's noise must not lock the right token out.
-    if (isSame(given, token)) {
-      const expiresAtMs = String(at + SESSION_S * 1000);
-      return { kind: "accepted", cookie: `${expiresAtMs}.${sign(expiresAtMs)}`, maxAgeS: SESSION_S };
-    }
-    const known = failures.get(address);
-    const current = known && at - known.since < WINDOW_MS ? known : { since: at, count: 0 };
+    if (token) return { kind: "accepted", token, cookie: openSession(token), maxAgeS: SESSION_S };
+    return failed(address);
+  }
+
+  function failed(address: string): LoginResult {
+    const at = now();
+    const before = failures.get(address);
+    const current = before && at - before.since < WINDOW_MS ? before : { since: at, count: 0 };
     if (current.count >= MAX_FAILURES) {
       return { kind: "too_many", retryAfterS: Math.ceil((current.since + WINDOW_MS - at) / 1000) };
     }
@@ -60,14 +86,18 @@ export function createSessions({ token, now }: { token: string; now: () => numbe
     return { kind: "wrong" };
   }
 
-  return { acceptsBearer, acceptsCookie, login };
+  return { byBearer, byCookie, login };
+}
+
+function sign(key: Buffer, text: string): string {
+  return createHmac("sha256", key).update(text).digest("base64url");
 }
 
 /** Constant time whatever the lengths: digests are compared, not texts. */
 function isSame(given: string, expected: string): boolean {
-  return timingSafeEqual(digest(given), digest(expected));
+  return timingSafeEqual(digestOf(given), digestOf(expected));
 }
 
-function digest(text: string): Buffer {
+function digestOf(text: string): Buffer {
   return createHash("sha256").update(text).digest();
 }

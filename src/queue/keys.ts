@@ -14,7 +14,8 @@ export function scopePrefix(prefix: string, scope: string): string {
 
 /**
  * Every key of a scope, after its prefix. A *lane* is `destination|number`; a *line*, `destination|number|source`, is
- * what waits in a lane from one source. BullMQ's keys, leases and the cursors of pull sources are apart; no ping is there.
+ * what waits in a lane from one source. BullMQ's keys, leases, the cursors of pull sources, the operators' trail and their
+ * ended sessions are apart; no ping is there.
  *
  * Intake
  * - `n:<source>`         hash: every counter of the accounting identity

@@ -9,6 +9,7 @@ import { type CursorStore, createCursorStore } from "./cursors.ts";
 import { createDelivery } from "./deliver.ts";
 import type { DeliveryEvents } from "./delivery-events.ts";
 import type { QueueDestination } from "./destination.ts";
+import { createEndedSessions, type EndedSessions } from "./ended-sessions.ts";
 import { startForgetting } from "./forget.ts";
 import { reviewHeld } from "./held.ts";
 import { createJobs } from "./jobs.ts";
@@ -22,6 +23,7 @@ import { createRedrive, type Redrive } from "./redrive.ts";
 import { createRoutes, laneOf, type RoutesOptions } from "./routes.ts";
 import { createStatus, type StatusSource } from "./status.ts";
 import { type StreamBudget, startSweep } from "./sweep.ts";
+import { createTrailStore, type TrailStore } from "./trail.ts";
 import { lookFor, type Whereabouts } from "./whereabouts.ts";
 
 export interface QueueSource extends StatusSource {
@@ -60,12 +62,20 @@ export interface PingQuestion {
 
 export interface Queue {
   keep: Keep;
-  queryStatus(): Promise<QueueStatus>;
+  /** `within`: lists and sums are those of these destinations' scopes; everything else is of all. */
+  queryStatus(within?: ReadonlySet<string>): Promise<QueueStatus>;
   findPings(question: PingQuestion): Promise<FoundPing[]>;
   /** What of a unit has not come to an end yet; null for a destination that is not configured. */
   lookFor(destination: string, unit: string): Promise<Whereabouts | null>;
-  /** One message of the quarantine, whole. `source` tells apart what got one id in two scopes. */
-  quarantined(id: string, source: string | null): Promise<QuarantinedMessage | null>;
+  /**
+   * One message of the quarantine, whole. `source` tells apart what got one id in two scopes; other sources than those of
+   * `within` count as not there.
+   */
+  quarantined(
+    id: string,
+    source: string | null,
+    within?: ReadonlySet<string>,
+  ): Promise<QuarantinedMessage | null>;
   /** Sends dead letters and quarantined messages on their way again. */
   redrive: Redrive;
   /** The mapping changed: routes are worked out anew and held readings looked through. */
@@ -76,6 +86,9 @@ export interface Queue {
   lease(name: string, events: LeaseEvents): Lease;
   /** Where pull sources go on reading. */
   cursors: CursorStore;
+  /** What operators did. */
+  trail: TrailStore;
+  endedSessions: EndedSessions;
   /** Stops cutting, lets deliveries under way end, writes what is still to be counted. */
   close(): Promise<void>;
 }
@@ -173,8 +186,8 @@ export function createQueue(options: QueueOptions): Queue {
 
   return {
     keep,
-    async queryStatus() {
-      const status = await queryStatus();
+    async queryStatus(within) {
+      const status = await queryStatus(within);
       const problem = clock.problem();
       if (problem === null) return status;
       return { ...status, redis: { ...status.redis, problems: [...status.redis.problems, problem] } };
@@ -201,10 +214,11 @@ export function createQueue(options: QueueOptions): Queue {
       const own = everySource.filter((source) => source.destination === name).map((source) => source.name);
       return lookFor(intakeRedis, destination, unit, own);
     },
-    async quarantined(id, source) {
+    async quarantined(id, source, within) {
       for (const scope of new Set(everySource.map(({ home }) => home))) {
         const found = await quarantine.find(scope, id);
-        if (found && (source === null || found.source === source)) return found;
+        if (!found || within?.has(found.source) === false) continue;
+        if (source === null || found.source === source) return found;
       }
       return null;
     },
@@ -232,6 +246,8 @@ export function createQueue(options: QueueOptions): Queue {
     lease: (name, leaseEvents) =>
       holdLease(intakeRedis, `${options.redis.prefix}:lease:${name}`, leaseEvents),
     cursors: createCursorStore(intakeRedis, options.redis.prefix),
+    trail: createTrailStore(intakeRedis, options.redis.prefix),
+    endedSessions: createEndedSessions(intakeRedis, options.redis.prefix),
     async close() {
       lanes.stop();
       sweep.stop();

@@ -18,6 +18,8 @@ export interface RedriveFilter {
   /** When it was set aside, UTC milliseconds since 1970, both ends included. */
   from?: number | undefined;
   to?: number | undefined;
+  /** Nothing else is to be seen: dead letters of these destinations, messages of these sources. */
+  within?: { destinations: ReadonlySet<string>; sources: ReadonlySet<string> } | undefined;
 }
 
 export interface DeadLetter {
@@ -109,6 +111,7 @@ export function createRedrive({ redis, destinations, lineOf, routesOf, arrived }
     for (const scope of scopes) {
       for await (const [id, fields] of entries(keys.deadLetters(scope), filter)) {
         const letter = toLetter(id, fields.map(String));
+        if (filter.within?.destinations.has(letter.destination) === false) continue;
         if (fits(letter, filter)) yield { scope, letter };
       }
     }
@@ -121,6 +124,7 @@ export function createRedrive({ redis, destinations, lineOf, routesOf, arrived }
     for (const scope of scopes) {
       for await (const [id, fields] of entries(keys.quarantine(scope), filter)) {
         const entry = toQuarantined(id, fields);
+        if (filter.within?.sources.has(entry.source) === false) continue;
         if (fits(entry, filter)) yield { scope, entry };
       }
     }

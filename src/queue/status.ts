@@ -52,28 +52,32 @@ export interface StatusSource {
 const RECENT = 20;
 const MAX_UNMAPPED_LISTED = 200;
 
-export function createStatus(options: StatusOptions): () => Promise<QueueStatus> {
+export function createStatus(options: StatusOptions): (within?: ReadonlySet<string>) => Promise<QueueStatus> {
   const { redis, destinations, sources } = options;
   const scopes = [...new Set([...destinations.values()].map(({ scope }) => scope))];
   const lookAtUnits = createUnits(redis);
   const destinationsIn = (scope: string) =>
     [...destinations.values()].filter((each) => each.scope === scope).map(({ name }) => name);
 
-  return async function queryStatus(): Promise<QueueStatus> {
+  return async function queryStatus(within?: ReadonlySet<string>): Promise<QueueStatus> {
+    // Otherwise the latest twenty of all would be those of whoever has the most.
+    const shown = scopes.filter(
+      (scope) => within === undefined || destinationsIn(scope).some((name) => within.has(name)),
+    );
     const [audits, redisStatus, jobs, quarantine, deadLetters, ledger, unmapped] = await Promise.all([
       Promise.all(scopes.map((scope) => auditScope(redis, scope, sources.keys(), destinationsIn(scope)))),
       readRedis(redis),
       options.jobs.counts(),
-      quarantineRecent(),
-      deadLettersRecent(),
-      ledgerRecent(),
+      quarantineRecent(shown),
+      deadLettersRecent(shown),
+      ledgerRecent(shown),
       unmappedDevices(),
     ]);
     const sum = (name: "ledger" | "dead" | "quarantine") => {
       let n = 0;
       let bytes = 0;
       let first = Number.POSITIVE_INFINITY;
-      for (const { lengths, sizes } of audits) {
+      for (const { lengths, sizes } of audits.filter((_, i) => shown.includes(scopes[i] ?? ""))) {
         n += lengths[name].n;
         bytes += numberOf(mapOf(sizes)[name]);
         if (lengths[name].first !== "") first = Math.min(first, Number(lengths[name].first.split("-")[0]));
@@ -158,8 +162,8 @@ export function createStatus(options: StatusOptions): () => Promise<QueueStatus>
     };
   }
 
-  async function quarantineRecent() {
-    const lists = await Promise.all(scopes.map((scope) => options.quarantine.list(scope, RECENT)));
+  async function quarantineRecent(shown: readonly string[]) {
+    const lists = await Promise.all(shown.map((scope) => options.quarantine.list(scope, RECENT)));
     return lists
       .flat()
       .sort((a, b) => b.receivedAt - a.receivedAt)
@@ -173,9 +177,9 @@ export function createStatus(options: StatusOptions): () => Promise<QueueStatus>
       }));
   }
 
-  async function deadLettersRecent() {
+  async function deadLettersRecent(shown: readonly string[]) {
     const lists = await Promise.all(
-      scopes.map((scope) => redis.xrevrange(keys.deadLetters(scope), "+", "-", "COUNT", RECENT)),
+      shown.map((scope) => redis.xrevrange(keys.deadLetters(scope), "+", "-", "COUNT", RECENT)),
     );
     return lists
       .flat()
@@ -198,8 +202,8 @@ export function createStatus(options: StatusOptions): () => Promise<QueueStatus>
       .slice(0, RECENT);
   }
 
-  async function ledgerRecent() {
-    const lists = await Promise.all(scopes.map((scope) => recentEntries(redis, scope, RECENT)));
+  async function ledgerRecent(shown: readonly string[]) {
+    const lists = await Promise.all(shown.map((scope) => recentEntries(redis, scope, RECENT)));
     return lists
       .flat()
       .sort((a, b) => b.at - a.at)

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { NoStatus, StatusDocument } from "../../src/ops/document.ts";
 import { ACCOUNTING_TERMS } from "../../src/status.ts";
-import { BEARER, opsApp, TOKEN } from "./parts.ts";
+import { BEARER, OURS, opsApp, TOKEN } from "./parts.ts";
 import { destination, healthy, source, troubled, unitAnswer, wholeMessage } from "./sample.ts";
 
 const BEHIND_TOKEN = [
@@ -18,7 +18,7 @@ const BEHIND_TOKEN = [
   "/nothing",
 ];
 
-const login = (token: string) => ({ method: "POST", body: new URLSearchParams({ token }) });
+const login = (token: string) => ({ method: "POST", headers: OURS, body: new URLSearchParams({ token }) });
 
 /** The session cookie of a login, as a browser would send it back. */
 async function sessionOf(app: ReturnType<typeof opsApp>["app"]): Promise<string> {
@@ -97,7 +97,7 @@ describe("the door", () => {
     const { app } = opsApp();
     const answer = await app.request("/login", {
       ...login(TOKEN),
-      headers: { "x-forwarded-proto": "https" },
+      headers: { "x-forwarded-proto": "https", origin: "https://localhost" },
     });
     expect(answer.headers.get("set-cookie")).toMatch(/; Secure/);
   });
@@ -105,15 +105,25 @@ describe("the door", () => {
   it("refuses a session with a later end, of another token, or cut short", async () => {
     const { app } = opsApp();
     const session = await sessionOf(app);
-    const [end = "", signature = ""] = session.replace("waypost_session=", "").split(".");
+    const [name = "", id = "", end = "", signature = ""] = session.replace("waypost_session=", "").split(".");
     const other = await sessionOfOther();
-    for (const forged of [`${Number(end) + 1}.${signature}`, `${end}.`, end, `.${signature}`, other]) {
+    for (const forged of [
+      `${name}.${id}.${Number(end) + 1}.${signature}`,
+      `${name}.${id.replace(/^./, (digit) => (digit === "0" ? "1" : "0"))}.${end}.${signature}`,
+      `${name}.${id}.${end}.`,
+      `${name}.${id}.${end}`,
+      `${name}.${id}..${signature}`,
+      `other.${id}.${end}.${signature}`,
+      `.${signature}`,
+      other,
+    ]) {
       const cookie = `waypost_session=${forged.replace("waypost_session=", "")}`;
       expect((await app.request("/status", { headers: { cookie } })).status, forged).toBe(401);
     }
     async function sessionOfOther() {
       const token = "another token altogether";
-      const answer = await opsApp({ token }).app.request("/login", login(token));
+      const tokens = [{ name: "token", token, role: "operate", destinations: null }] as const;
+      const answer = await opsApp({ tokens }).app.request("/login", login(token));
       return (answer.headers.get("set-cookie") ?? "").split(";")[0] ?? "";
     }
   });
@@ -122,7 +132,7 @@ describe("the door", () => {
     const { app } = opsApp();
     const answer = await app.request("/logout", {
       method: "POST",
-      headers: { cookie: await sessionOf(app) },
+      headers: { ...OURS, cookie: await sessionOf(app) },
     });
     expect(answer.headers.get("location")).toBe("/login");
     expect(answer.headers.get("set-cookie")).toMatch(/waypost_session=;.*Max-Age=0/);
@@ -148,6 +158,7 @@ describe("the door", () => {
     const { app } = opsApp();
     const body = new URLSearchParams({ token: "x".repeat(100_000) }).toString();
     const headers = {
+      ...OURS,
       "content-type": "application/x-www-form-urlencoded",
       "content-length": String(body.length),
     };
@@ -380,7 +391,12 @@ describe("/gps-pings", () => {
     );
     const { items, reachesBackTo } = JSON.parse(await (await answer).text());
     expect(state.pingQueries).toEqual([
-      { technicianId: "42", fromUtc: "2026-11-20T18:00:00.000Z", toUtc: "2026-11-20T19:00:00.000Z" },
+      {
+        destination: "acme-austin",
+        technicianId: "42",
+        fromUtc: "2026-11-20T18:00:00.000Z",
+        toUtc: "2026-11-20T19:00:00.000Z",
+      },
     ]);
     expect(Object.keys(items[0])).toEqual(["latitude", "longitude", "speed", "heading", "utcDateTime"]);
     expect(reachesBackTo).not.toBeNull();

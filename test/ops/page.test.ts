@@ -271,6 +271,64 @@ describe.skipIf(whyNotChromium() !== null)(`the ops page${because(whyNotChromium
     );
   });
 
+  it("shows what operators did, and logs out of every copy of its session", async () => {
+    await visit(
+      async ({ page, url, ops }) => {
+        const table = page.getByRole("table", { name: "What operators did" });
+        await table.waitFor();
+        expect(await table.locator("tbody tr").allTextContents()).toEqual([
+          expect.stringMatching(/token.*login.*done/),
+        ]);
+        const cookies = await page.context().cookies();
+        const cookie = cookies.map(({ name, value }) => `${name}=${value}`).join("; ");
+        expect((await fetch(`${url}/status`, { headers: { cookie } })).status).toBe(200);
+        await page.getByRole("button", { name: "Log out" }).click();
+        await page.waitForURL(`${url}/login`);
+        expect((await fetch(`${url}/status`, { headers: { cookie } })).status).toBe(401);
+        expect(ops.state.acted.map(({ action }) => action)).toEqual(["login", "logout"]);
+      },
+      { mayFail: /status of 401/ },
+    );
+  });
+
+  it("tells its own requests from another site's, also by a name without TLS, where browsers say the least", async () => {
+    const ops = opsApp({ hosts: { host: "127.0.0.1", hosts: ["ops.waypost.test"] } });
+    const own = await listening(ops.app.fetch);
+    const address = new URL(own.url);
+    const evil = await listening(
+      () =>
+        new Response(
+          `<form method="post" action="http://ops.waypost.test:${address.port}/logout" enctype="text/plain"><input name='{"mode":"do","x":"' value='"}'><button>Win</button></form>`,
+          { headers: { "content-type": "text/html" } },
+        ),
+    );
+    const named = await launchChromium("--host-resolver-rules=MAP *.test 127.0.0.1");
+    try {
+      const page = await named.newPage();
+      const url = `http://ops.waypost.test:${address.port}`;
+      await page.goto(`${url}/`);
+      await page.getByLabel("Ops token").fill(TOKEN);
+      await page.getByRole("button", { name: "Open" }).click();
+      await page.locator(".line").first().waitFor();
+      await page.goto(`http://evil.waypost.test:${new URL(evil.url).port}/`);
+      await page.getByRole("button", { name: "Win" }).click();
+      await page.waitForURL(`${url}/logout`);
+      expect(await page.textContent("body")).toContain("cross_site");
+      await page.goto(`http://rebound.test:${address.port}/`);
+      expect(await page.textContent("body")).toContain("ops.hosts");
+      await page.goto(`${url}/`);
+      await page.getByRole("button", { name: "Log out" }).click();
+      await page.waitForURL(`${url}/login`);
+      expect(ops.state.refusals).toContain("cross_site");
+      expect(ops.state.refusals).toContain("wrong_host");
+      expect(ops.state.acted.map(({ action }) => action)).toEqual(["login", "logout"]);
+    } finally {
+      await named.close();
+      await evil.close();
+      await own.close();
+    }
+  });
+
   it.each([
     ["light", 1400],
     ["dark", 1400],

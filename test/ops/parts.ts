@@ -1,10 +1,11 @@
 /** An ops app over a queue that says what the test wants it to say. */
 
 import { Counter, Registry } from "prom-client";
-import { createOpsApp, type OpsParts, type PingQuery } from "../../src/ops/app.ts";
+import { createOpsApp, type OpsParts } from "../../src/ops/app.ts";
 import { createClockWatch } from "../../src/ops/clocks.ts";
-import type { UnitQuery } from "../../src/ops/questions.ts";
-import type { QueueStatus } from "../../src/status.ts";
+import type { PingQuery, UnitQuery } from "../../src/ops/questions.ts";
+import { createTrail } from "../../src/ops/trail.ts";
+import type { OperatorEvent, OpsRefusal, QueueStatus } from "../../src/status.ts";
 import { AT, healthy, unitAnswer, wholeMessage } from "./sample.ts";
 
 export const TOKEN = "correct horse battery staple";
@@ -20,14 +21,33 @@ export function opsApp(changes: Partial<OpsParts> = {}) {
     pingQueries: [] as PingQuery[],
     unitQueries: [] as UnitQuery[],
     failures: [] as string[],
+    refusals: [] as OpsRefusal[],
+    acted: [] as OperatorEvent[],
   };
+  const trail = createTrail({
+    store: memoryTrail(),
+    events: {
+      operatorActed: (event) => state.acted.push(event),
+      failed: ({ where }) => state.failures.push(where),
+    },
+  });
   const queryStatus = async (): Promise<QueueStatus> => {
     state.asked += 1;
     if (state.fault) throw state.fault;
     return state.status;
   };
   const app = createOpsApp({
-    token: TOKEN,
+    tokens: [{ name: "token", token: TOKEN, role: "operate", destinations: null }],
+    hosts: { host: "127.0.0.1", hosts: [] },
+    topology: {
+      destinations: ["acme-austin"],
+      sources: new Map([
+        ["bouncie-vans", { destination: "acme-austin", broker: null }],
+        ["motive", { destination: "acme-austin", broker: null }],
+      ]),
+    },
+    trail,
+    endedSessions: memoryEndings(),
     queryStatus,
     queryPings: async (query) => {
       state.pingQueries.push(query);
@@ -49,8 +69,9 @@ export function opsApp(changes: Partial<OpsParts> = {}) {
       state.unitQueries.push(query);
       return query.destination === "acme-austin" ? unitAnswer() : null;
     },
-    queryMessage: async (id, from) => {
+    queryMessage: async (id, from, within) => {
       const message = wholeMessage();
+      if (within?.has(message.source) === false) return null;
       return id === message.id && (from === null || from === message.source) ? message : null;
     },
     brokers: () => [
@@ -74,10 +95,32 @@ export function opsApp(changes: Partial<OpsParts> = {}) {
       startedAtMs: Date.now() - 90_000,
       policies: [{ where: "destination acme-austin", name: "backfill", value: "drop" }],
     },
-    events: { failed: ({ where }) => state.failures.push(where) },
+    events: {
+      failed: ({ where }) => state.failures.push(where),
+      opsRefused: ({ reason }) => state.refusals.push(reason),
+    },
     ...changes,
   });
   return { app, state };
+}
+
+/** What a browser says of a form of ours; requests of tests go to http://localhost. */
+export const OURS = { origin: "http://localhost" };
+
+/** In place of Redis; test/ops/trail.test.ts and sessions.test.ts have the real one. */
+function memoryTrail(): Parameters<typeof createTrail>[0]["store"] {
+  const lists = { operators: [] as string[], strangers: [] as string[] };
+  return {
+    add: async (by, entry) => void lists[by].unshift(entry),
+    async *newestFirst(by) {
+      yield* lists[by];
+    },
+  };
+}
+
+function memoryEndings(): OpsParts["endedSessions"] {
+  const ended = new Set<string>();
+  return { end: async (id) => void ended.add(id), isEnded: async (id) => ended.has(id) };
 }
 
 export const BEARER = { headers: { authorization: `Bearer ${TOKEN}` } };

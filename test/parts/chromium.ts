@@ -12,7 +12,7 @@ export function whyNotChromium(): string | null {
   return findChromium() === null ? "chromium is not installed (apt-get install chromium)" : null;
 }
 
-export async function launchChromium(): Promise<Browser> {
+export async function launchChromium(...more: string[]): Promise<Browser> {
   const executablePath = findChromium();
   if (executablePath === null) throw new Error(whyNotChromium() ?? "unreachable");
   return await chromium.launch({
@@ -26,6 +26,7 @@ export async function launchChromium(): Promise<Browser> {
       "--disable-background-networking",
       "--disable-component-update",
       "--disable-sync",
+      ...more,
     ],
   });
 }

@@ -26,6 +26,8 @@ export interface GatewayOptions {
   http?: Record<string, unknown>;
   /** Whole sections of the configuration. */
   sections?: Record<string, unknown>;
+  /** In place of the one ops token; the first has to be TOKEN and see everything. */
+  tokens?: readonly object[];
   nodeArgs?: readonly string[];
   env?: Record<string, string>;
 }
@@ -150,7 +152,11 @@ function settingsOf(options: GatewayOptions, ports: { http: number; ops: number 
   return {
     redis: { url: options.redisUrl },
     http: { host: "127.0.0.1", port: ports.http, ...options.http },
-    ops: { host: "127.0.0.1", port: ports.ops, token: TOKEN },
+    ops: {
+      host: "127.0.0.1",
+      port: ports.ops,
+      ...(options.tokens ? { tokens: options.tokens } : { token: TOKEN }),
+    },
     log: { level: "warn" },
     sources: options.sources ?? { vans },
     destinations: {

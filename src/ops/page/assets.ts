@@ -8,6 +8,7 @@ import { LATELY_JS } from "./lately.ts";
 import { LINE_JS } from "./line.ts";
 import { MAIN_JS } from "./main.ts";
 import { SETTINGS_JS } from "./settings.ts";
+import { TRAIL_JS } from "./trail.ts";
 import { WORDS_JS } from "./words.ts";
 
 export interface Asset {
@@ -33,6 +34,7 @@ export const PAGE_ASSETS: readonly Asset[] = [
   { path: "/page/line.js", contentType: JS, body: LINE_JS },
   { path: "/page/lately.js", contentType: JS, body: LATELY_JS },
   { path: "/page/settings.js", contentType: JS, body: SETTINGS_JS },
+  { path: "/page/trail.js", contentType: JS, body: TRAIL_JS },
 ];
 
 /** `notice` is one of our own sentences; nothing a visitor typed is repeated. */

@@ -6,6 +6,7 @@ const HEAD = `<!doctype html>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
+<meta name="referrer" content="same-origin">
 <title>Waypost</title>
 <link rel="icon" href="/icon.svg" type="image/svg+xml">
 <link rel="stylesheet" href="/page.css">
@@ -55,6 +56,7 @@ export const PAGE_HTML = `${HEAD}<script type="module" src="/page.js"></script>
       <div id="found" aria-live="polite"></div>
     </div>
     <div id="events" class="panels"></div>
+    <div id="trail"></div>
   </section>
   <section id="settings" aria-labelledby="settings-title">
     <h2 id="settings-title">What is switched on?</h2>
@@ -75,6 +77,7 @@ export const LOGIN_HTML = `${HEAD}</head>
     <input name="username" autocomplete="username" value="ops" hidden>
     <input id="token" name="token" type="password" autocomplete="current-password" required autofocus>
     <button>Open</button>
+    <p class="note">It is ops.token, or one of ops.tokens, in the configuration.</p>
   </form>
 </main>
 </body>

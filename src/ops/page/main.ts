@@ -6,6 +6,7 @@ import { showFinder } from "./page/find.js";
 import { showAccounting, showLines } from "./page/line.js";
 import { showEvents } from "./page/lately.js";
 import { showParts } from "./page/settings.js";
+import { showTrail } from "./page/trail.js";
 import { age, count, figure, plural } from "./page/words.js";
 
 const EVERY_MS = 2000;
@@ -52,6 +53,7 @@ function showStatus(status) {
   showAccounting(byId("accounting"), status);
   showFinder(status);
   showEvents(byId("events"), status);
+  showTrail(byId("trail"));
   showParts(byId("parts"), status);
 }
 

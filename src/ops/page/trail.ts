@@ -1,0 +1,37 @@
+/** Browser script: what operators did, asked for now and then. */
+
+export const TRAIL_JS = `
+import { h, show, table } from "./dom.js";
+import { code, count, time } from "./words.js";
+
+/** Operators are slower than positions. */
+const EVERY_MS = 15000;
+const ENTRIES = 20;
+const ANSWER_WITHIN_MS = 8000;
+let askedAt = -EVERY_MS;
+
+export async function showTrail(element) {
+  if (performance.now() - askedAt < EVERY_MS) return;
+  askedAt = performance.now();
+  try {
+    const answer = await fetch("/trail?limit=" + ENTRIES, { cache: "no-store", signal: AbortSignal.timeout(ANSWER_WITHIN_MS) });
+    if (answer.ok) show(element, panel((await answer.json()).entries));
+  } catch {
+    // The status says that nothing answers.
+  }
+}
+
+function panel(entries) {
+  const rows = entries.map((entry) => [
+    time(entry.at),
+    entry.by ?? "–",
+    code(entry.action),
+    h("td", { class: "wide" }, Object.entries(entry.filter).map(([name, value]) => name + " " + value).join(", ") || "–"),
+    h("td", { class: "number" }, entry.count === null ? "–" : count(entry.count)),
+    h("td", { class: entry.outcome === "done" ? "good" : "bad" }, entry.outcome.replace("_", " ")),
+    entry.from ?? "–",
+  ]);
+  const columns = ["at", "by", "did", "with", "count", "ended", "from"];
+  return table("What operators did", columns.map((title) => ({ title, kind: title === "count" ? "number" : undefined })), rows, "Nothing is written down yet.");
+}
+`;

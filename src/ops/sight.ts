@@ -1,0 +1,137 @@
+/** What a token may see: the one place where everything of another tenant is left out. */
+
+import type { OpsToken } from "../config/ops-tokens.ts";
+import type {
+  BrokerState,
+  DestinationStatus,
+  IncidentState,
+  PollerState,
+  QueueStatus,
+  SpoolStatus,
+} from "../status.ts";
+import type { ClockOffender } from "./clocks.ts";
+import type { Policy } from "./policies.ts";
+
+/** Which sources and destinations there are, and what belongs to what. */
+export interface Topology {
+  destinations: readonly string[];
+  /** By name. `broker`: the one its messages come from, `listen` for the embedded one. */
+  sources: ReadonlyMap<string, { destination: string; broker: string | null }>;
+}
+
+/** What every route behind the door knows of who asks. */
+export interface OpsEnv {
+  Variables: {
+    token: OpsToken;
+    sight: Sight;
+  };
+}
+
+export interface Sight {
+  /** Null: everything. */
+  within: { destinations: ReadonlySet<string>; sources: ReadonlySet<string> } | null;
+  /** Those of the configuration that it sees. */
+  destinations: readonly string[];
+  seesDestination(name: string): boolean;
+  seesSource(name: string): boolean;
+  seesBroker(name: string): "whole" | "shared" | "not";
+}
+
+/** What the status document is made from; the queue's part is null while Redis does not answer. */
+export interface Facts<Queue extends QueueStatus | null = QueueStatus | null> {
+  queue: Queue;
+  brokers: BrokerState[];
+  pollers: PollerState[];
+  spool: SpoolStatus | null;
+  clocks: ClockOffender[];
+  incidents: IncidentState[];
+  policies: readonly Policy[];
+}
+
+/** A source is a tenant's when its own destination is, whatever the mapping makes of single devices. */
+export function sightOf({ destinations }: OpsToken, topology: Topology): Sight {
+  if (destinations === null) {
+    return {
+      within: null,
+      destinations: topology.destinations,
+      seesDestination: () => true,
+      seesSource: () => true,
+      seesBroker: () => "whole",
+    };
+  }
+  const allowed = new Set(destinations);
+  const sources = [...topology.sources];
+  const own = new Set(sources.filter(([, source]) => allowed.has(source.destination)).map(([name]) => name));
+  return {
+    within: { destinations: allowed, sources: own },
+    destinations: topology.destinations.filter((name) => allowed.has(name)),
+    seesDestination: (name) => allowed.has(name),
+    seesSource: (name) => own.has(name),
+    seesBroker(broker) {
+      const feeding = sources.filter(([, source]) => source.broker === broker).map(([name]) => name);
+      if (!feeding.some((name) => own.has(name))) return "not";
+      return feeding.every((name) => own.has(name)) ? "whole" : "shared";
+    },
+  };
+}
+
+/** The facts of its own tenants alone; sums and problems are made from what is left, so they cannot tell more. */
+export function limited<Queue extends QueueStatus | null>(facts: Facts<Queue>, sight: Sight): Facts<Queue> {
+  if (sight.within === null) return facts;
+  const isOwn = ({ source }: { source: string }) => sight.seesSource(source);
+  return {
+    queue: facts.queue === null ? facts.queue : limitedQueue(facts.queue, sight),
+    brokers: facts.brokers.flatMap((broker) => limitedBroker(broker, sight)),
+    pollers: facts.pollers.filter(({ name }) => sight.seesSource(name)),
+    // One directory for everybody's messages.
+    spool: null,
+    clocks: facts.clocks.filter(isOwn),
+    incidents: facts.incidents.filter(({ where }) => isOwnPlace(where, sight)),
+    policies: facts.policies.filter(({ where }) => where === "gateway" || isOwnPlace(where, sight)),
+  };
+}
+
+function limitedQueue<Queue extends QueueStatus>(queue: Queue, sight: Sight): Queue {
+  const isOwn = ({ source }: { source: string }) => sight.seesSource(source);
+  const goesToOwn = ({ destination }: { destination: string }) => sight.seesDestination(destination);
+  const destinations = queue.destinations.filter(({ name }) => sight.seesDestination(name));
+  const { quarantine, deadLetters, ledger } = queue;
+  return {
+    ...queue,
+    sources: queue.sources.filter(({ name }) => sight.seesSource(name)),
+    destinations,
+    // Jobs belong to nobody; what is being sent is told by the lanes.
+    jobs: { waiting: 0, active: batchesOf(destinations), delayed: 0, failed: 0 },
+    quarantine: { ...quarantine, recent: quarantine.recent.filter(isOwn) },
+    deadLetters: { ...deadLetters, recent: deadLetters.recent.filter(goesToOwn) },
+    ledger: { ...ledger, recent: ledger.recent.filter(goesToOwn) },
+    orphans: queue.orphans.filter(goesToOwn),
+    unmapped: queue.unmapped.filter(isOwn),
+  };
+}
+
+function batchesOf(destinations: readonly DestinationStatus[]): number {
+  return destinations.flatMap(({ lanes }) => lanes).filter(({ batchId }) => batchId !== null).length;
+}
+
+/** What a broker says against us may name the topics of others, and its devices are theirs too. */
+function limitedBroker(broker: BrokerState, sight: Sight): BrokerState[] {
+  switch (sight.seesBroker(broker.name)) {
+    case "whole":
+      return [broker];
+    case "shared": {
+      const reason =
+        broker.reason === null ? null : "others use it too, so why is for the gateway's operator";
+      return [{ ...broker, reason, unkept: 0, clients: null }];
+    }
+    case "not":
+      return [];
+  }
+}
+
+/** `source vans`, `destination acme`; a place that is neither is everybody's. */
+function isOwnPlace(where: string, sight: Sight): boolean {
+  const [, kind, name = ""] = /^(source|destination) (\S+)$/.exec(where) ?? [];
+  if (kind === undefined) return false;
+  return kind === "source" ? sight.seesSource(name) : sight.seesDestination(name);
+}
