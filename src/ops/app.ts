@@ -7,6 +7,7 @@ import { HTTPException } from "hono/http-exception";
 import type { Registry } from "prom-client";
 import { z } from "zod";
 import type { Events } from "../events.ts";
+import { createGuessing } from "../guessing.ts";
 import type { BrokerState, IncidentState, PollerState, QueueStatus, SpoolStatus } from "../status.ts";
 import type { ClockWatch } from "./clocks.ts";
 import { diagnoseIncidents } from "./diagnose-incidents.ts";
@@ -54,7 +55,7 @@ export interface OpsParts extends Questions {
   registry: Registry;
   ready: () => Promise<{ ready: boolean; problems: string[] }>;
   info: OpsInfo;
-  events: Pick<Events, "failed">;
+  events: Pick<Events, "failed" | "authFailed" | "incident">;
 }
 
 /** Redis answers in milliseconds or not at all; probes of Kubernetes give up after 1 s unless told otherwise. */
@@ -89,6 +90,7 @@ const pingQuery = z
 export function createOpsApp(parts: OpsParts): Hono {
   const { brokers, pollers, clocks, events, info, registry } = parts;
   const sessions = createSessions({ token: parts.token, now: Date.now });
+  const guessing = createGuessing({ door: "ops", events, where: () => "ops login" });
   const queryStatus = shared(() => within(STATUS_WITHIN_MS, parts.queryStatus()));
   const app = new Hono();
 
@@ -139,23 +141,21 @@ export function createOpsApp(parts: OpsParts): Hono {
   app.get("/login", (c) => c.html(loginPage(null)));
   app.post("/login", bodyLimit({ maxSize: MAX_LOGIN_BYTES }), async (c) => {
     const { token } = await c.req.parseBody();
-    const result = sessions.login(typeof token === "string" ? token.trim() : "", addressOf(c));
-    switch (result.kind) {
-      case "accepted":
-        setCookie(c, SESSION_COOKIE, result.cookie, {
-          ...COOKIE,
-          secure: isHttps(c),
-          maxAge: result.maxAgeS,
-        });
-        return c.redirect("/", 303);
-      case "wrong":
-        return c.html(loginPage("That is not the token. It is ops.token in the configuration."), 401);
-      case "too_many":
-        c.header("Retry-After", String(result.retryAfterS));
-        return c.html(loginPage(`Too many wrong tokens. Try again in ${result.retryAfterS} s.`), 429);
-      default:
-        return result satisfies never;
+    const given = typeof token === "string" ? token.trim() : "";
+    const login = await guessing.guard(addressOf(c), "", () => sessions.login(given));
+    if (login.kind === "right") {
+      const { cookie, maxAgeS } = login.value;
+      setCookie(c, SESSION_COOKIE, cookie, { ...COOKIE, secure: isHttps(c), maxAge: maxAgeS });
+      return c.redirect("/", 303);
     }
+    if (login.retryAfterS === null) {
+      return c.html(loginPage("That is not the token. It is ops.token in the configuration."), 401);
+    }
+    c.header("Retry-After", String(login.retryAfterS));
+    return c.html(
+      loginPage(`Too many wrong tokens from your address. Try again in ${login.retryAfterS} s.`),
+      429,
+    );
   });
   app.post("/logout", (c) => {
     setCookie(c, SESSION_COOKIE, "", { ...COOKIE, secure: isHttps(c), maxAge: 0 });
@@ -163,9 +163,19 @@ export function createOpsApp(parts: OpsParts): Hono {
   });
 
   app.use(async (c, next) => {
-    if (sessions.acceptsBearer(c.req.header("authorization"))) return next();
+    const authorization = c.req.header("authorization");
+    const bearer =
+      authorization === undefined
+        ? null
+        : await guessing.guard(addressOf(c), "", () => sessions.acceptsBearer(authorization) || null);
+    if (bearer?.kind === "right") return next();
+    // No budget for these: nobody guesses 256 bits, and a page left open with an old session asks every 2 s.
     if (sessions.acceptsCookie(getCookie(c, SESSION_COOKIE))) return next();
-    if (c.req.path === "/" && c.req.header("authorization") === undefined) return c.redirect("/login", 303);
+    if (c.req.path === "/" && bearer === null) return c.redirect("/login", 303);
+    if (bearer !== null && bearer.retryAfterS !== null) {
+      c.header("Retry-After", String(bearer.retryAfterS));
+      return c.json({ error: "too_many_wrong_tokens" }, 429);
+    }
     c.header("WWW-Authenticate", "Bearer");
     return c.json({ error: "unauthorized" }, 401);
   });

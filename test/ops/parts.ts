@@ -1,6 +1,7 @@
 /** An ops app over a queue that says what the test wants it to say. */
 
 import { Counter, Registry } from "prom-client";
+import type { Incident } from "../../src/incidents.ts";
 import { createOpsApp, type OpsParts, type PingQuery } from "../../src/ops/app.ts";
 import { createClockWatch } from "../../src/ops/clocks.ts";
 import type { UnitQuery } from "../../src/ops/questions.ts";
@@ -20,6 +21,8 @@ export function opsApp(changes: Partial<OpsParts> = {}) {
     pingQueries: [] as PingQuery[],
     unitQueries: [] as UnitQuery[],
     failures: [] as string[],
+    authFailures: [] as { address: string; judged: boolean }[],
+    incidents: [] as Incident[],
   };
   const queryStatus = async (): Promise<QueueStatus> => {
     state.asked += 1;
@@ -74,7 +77,11 @@ export function opsApp(changes: Partial<OpsParts> = {}) {
       startedAtMs: Date.now() - 90_000,
       policies: [{ where: "destination acme-austin", name: "backfill", value: "drop" }],
     },
-    events: { failed: ({ where }) => state.failures.push(where) },
+    events: {
+      failed: ({ where }) => state.failures.push(where),
+      authFailed: (event) => state.authFailures.push(event),
+      incident: (event) => state.incidents.push(event),
+    },
     ...changes,
   });
   return { app, state };
