@@ -4,7 +4,7 @@
 export interface Pace {
   /** Wrong this often without any delay: fat fingers, and secrets being changed. */
   free: number;
-  /** Between two guesses when those are used up; doubled with each that is wrong. */
+  /** Between two guesses when those are used up; four times as long with each that is wrong. */
   firstMs: number;
   /** Up to this. */
   longestMs: number;
@@ -20,10 +20,14 @@ export interface Account {
   at: number;
   /** Before this nothing is heard, once what is free is used up. */
   nextAt: number;
+  /** Places in time that are taken by those who wait. */
+  taken: number;
 }
 
-/** How far a level rises above what is free, so that it also falls again in bounded time: from 0.1 s this is a day. */
-const MAX_DOUBLINGS = 20;
+/** From 0.1 s on it takes four that are delayed or refused until a minute is reached. */
+const GROWTH = 4;
+/** How far a level rises above what is free, so that it also falls again in bounded time. */
+const MAX_ABOVE_FREE = 10;
 
 export function levelAt(account: Account, at: number): number {
   const forgotten = Math.floor((at - account.at) / account.pace.forgetMs);
@@ -35,7 +39,7 @@ export function levelAt(account: Account, at: number): number {
 }
 
 function gapOf({ pace }: Account, level: number): number {
-  return Math.min(pace.longestMs, pace.firstMs * 2 ** (level - pace.free));
+  return Math.min(pace.longestMs, pace.firstMs * GROWTH ** (level - pace.free));
 }
 
 /** What is free is used up. */
@@ -51,7 +55,10 @@ export function waitOf(account: Account, at: number): number {
 /** Takes the next place in time, so that many who come together are heard one after the other. False where none is needed. */
 export function reserve(account: Account, at: number): boolean {
   if (!isSpent(account, at)) return false;
-  account.nextAt = Math.max(account.nextAt, at) + gapOf(account, account.level);
+  // Those who wait are taken to be wrong, so that a hundred who come at once wait as long as if they came one by one.
+  if (account.nextAt <= at) account.taken = 0;
+  account.nextAt = Math.max(account.nextAt, at) + gapOf(account, account.level + account.taken);
+  account.taken += 1;
   return true;
 }
 
@@ -59,7 +66,8 @@ export function reserve(account: Account, at: number): boolean {
 export function wrong(account: Account, at: number): void {
   const level = levelAt(account, at);
   if (level === 0) account.at = at;
-  account.level = Math.min(level + 1, account.pace.free + MAX_DOUBLINGS);
+  account.taken = Math.max(0, account.taken - 1);
+  account.level = Math.min(level + 1, account.pace.free + MAX_ABOVE_FREE);
   if (account.level >= account.pace.free) {
     account.nextAt = Math.max(account.nextAt, at + gapOf(account, account.level));
   }
@@ -82,7 +90,7 @@ export function createAccounts({ overflow, now }: { overflow: Pace; now: () => n
   let sweepAt = now() + SWEEP_EVERY_MS;
 
   function create(pace: Pace): Account {
-    return { pace, level: 0, at: now(), nextAt: 0 };
+    return { pace, level: 0, at: now(), nextAt: 0, taken: 0 };
   }
 
   function sweep(): void {

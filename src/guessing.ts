@@ -50,9 +50,9 @@ const MINUTE_MS = 60_000;
  */
 const POLICIES: Record<Door, Policy> = {
   ops: {
-    // Waits from 0.1 s on, doubled each time: beyond `maxWaitMs` from the 15th wrong token on, and 50 s from the 19th.
-    pair: { free: 10, firstMs: 100, longestMs: 2 * MINUTE_MS, forgetMs: MINUTE_MS },
-    address: { free: 10, firstMs: 100, longestMs: 2 * MINUTE_MS, forgetMs: MINUTE_MS },
+    // The next wait 0.1, 0.4 and 1.6 s; then nobody looks for 6, 26 and 60 s.
+    pair: { free: 10, firstMs: 100, longestMs: MINUTE_MS, forgetMs: MINUTE_MS },
+    address: { free: 10, firstMs: 100, longestMs: MINUTE_MS, forgetMs: MINUTE_MS },
     name: { free: 50, firstMs: 100, longestMs: 100, forgetMs: 200 },
     // Behind a proxy all have one address: its operators are heard among the noise of others.
     known: { free: 10, firstMs: 50, longestMs: 50, forgetMs: 1000 },
@@ -61,7 +61,7 @@ const POLICIES: Record<Door, Policy> = {
     forgives: false,
   },
   mqtt: {
-    pair: { free: 5, firstMs: 100, longestMs: 2 * MINUTE_MS, forgetMs: MINUTE_MS },
+    pair: { free: 5, firstMs: 100, longestMs: MINUTE_MS, forgetMs: MINUTE_MS },
     // Trackers of one mobile network share an address, and some of them have an old password for ever.
     address: { free: 100, firstMs: 50, longestMs: 50, forgetMs: 100 },
     name: { free: 20, firstMs: 100, longestMs: 100, forgetMs: 200 },
@@ -311,6 +311,7 @@ function carriedOver(account: Account, pace: Pace, at: number): Account {
     pace,
     level: Math.min(account.level, pace.free),
     nextAt: Math.min(account.nextAt, at),
+    taken: 0,
   };
 }
 
