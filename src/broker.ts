@@ -11,6 +11,7 @@ import { createLeaveOrder } from "./arrivals.ts";
 import { createLoginCap, createStrangerCap, createUnkept } from "./broker-caps.ts";
 import type { Events } from "./events.ts";
 import { createFirstArrivals } from "./first-arrivals.ts";
+import { createGuessing } from "./guessing.ts";
 import type { Intake, Source } from "./intake.ts";
 import { createFrameGuard } from "./mqtt-frames.ts";
 import { createOfferOrder, offer } from "./offer.ts";
@@ -25,7 +26,10 @@ export interface DeviceLogin {
   topics: readonly string[];
 }
 
-export type EmbeddedBrokerEvents = Pick<Events, "deviceRefused" | "messagesGivenUp" | "failed">;
+export type EmbeddedBrokerEvents = Pick<
+  Events,
+  "deviceRefused" | "messagesGivenUp" | "failed" | "authFailed" | "incident"
+>;
 
 export interface EmbeddedBrokerOptions {
   host: string;
@@ -78,7 +82,8 @@ const STRANGER_LIMIT_BYTES = 4096;
 const TCP_KEEPALIVE_MS = 60_000;
 /** Messages whose first arrival is remembered, some 200 bytes each; a device comes again within seconds. */
 const MAX_FIRST_ARRIVALS = 10_000;
-/** MQTT 3.1.1 §3.2.2.3. */
+/** MQTT 3.1.1 §3.2.2.3. The former says that nobody looked at the password: the device may come again. */
+const SERVER_UNAVAILABLE = 3;
 const BAD_USERNAME_OR_PASSWORD = 4;
 
 export interface EmbeddedBrokerState {
@@ -107,6 +112,7 @@ export async function startBroker(options: EmbeddedBrokerOptions): Promise<Embed
   const logins = createLoginCap<Client>(limits.connectionsPerLogin);
   const unkept = createUnkept<Source>({ maxPerSource: maxUnkept, onRoom: readOn });
   const firstArrivals = createFirstArrivals<string>(MAX_FIRST_ARRIVALS);
+  const guessing = createGuessing({ door: "mqtt", events, where: () => "mqtt login" });
   const order = createOfferOrder();
   const sockets = new Set<Socket>();
   const unread = new Set<Socket>();
@@ -127,23 +133,31 @@ export async function startBroker(options: EmbeddedBrokerOptions): Promise<Embed
       packet.clean = true;
       done(null, true);
     },
-    authenticate(client, username, password, done) {
-      const device = devices.get(username ?? "");
-      // An unknown name is compared too, so that the time taken does not tell which names exist.
-      const right = timingSafeEqual(hash(password ?? ""), device?.passwordHash ?? NOBODYS_HASH);
-      if (device === undefined || !right) {
+    authenticate(client, givenName, password, done) {
+      const username = givenName ?? "";
+      const refuse = (reason: string, returnCode: number): void => {
         told.refusedLogins += 1;
-        events.deviceRefused({ client: client.id, reason: "bad_login" });
-        done(Object.assign(new Error("bad login"), { returnCode: BAD_USERNAME_OR_PASSWORD }), false);
-        return;
-      }
-      // A connection replaces another with the same client id; below its username it can replace nobody else's.
-      client.id = `${device.username}/${client.id}`;
-      const session = { device, acknowledgements: createLeaveOrder() };
-      loggedIn.set(client, session);
-      loggedIn.set(client.conn, session);
-      admitLogin(client, device);
-      done(null, true);
+        events.deviceRefused({ client: client.id, username, reason });
+        done(Object.assign(new Error("bad login"), { returnCode }), false);
+      };
+      void guessing
+        .guard(addressOf(client), username, () => deviceBy(username, password))
+        .then((login) => {
+          // It may have waited, and not to the end.
+          if (client.closed) return;
+          if (login.kind === "refused") refuse("guessing", SERVER_UNAVAILABLE);
+          else if (login.kind === "wrong") refuse("bad_login", BAD_USERNAME_OR_PASSWORD);
+          else {
+            const device = login.value;
+            // A connection replaces another with the same client id; below its username it can replace nobody else's.
+            client.id = `${device.username}/${client.id}`;
+            const session = { device, acknowledgements: createLeaveOrder() };
+            loggedIn.set(client, session);
+            loggedIn.set(client.conn, session);
+            admitLogin(client, device);
+            done(null, true);
+          }
+        });
     },
     authorizeSubscribe(client, _subscription, done) {
       events.deviceRefused({ client: client.id, reason: "subscribes" });
@@ -170,6 +184,13 @@ export async function startBroker(options: EmbeddedBrokerOptions): Promise<Embed
   // Its types leave this event out; without a listener it would end the process.
   const emitter: EventEmitter = aedes;
   emitter.on("error", (error: unknown) => events.failed({ where: "embedded broker", error }));
+
+  function deviceBy(username: string, password: Uint8Array | string | undefined): Device | null {
+    const device = devices.get(username);
+    // An unknown name is compared too, so that the time taken does not tell which names exist.
+    const right = timingSafeEqual(hash(password ?? ""), device?.passwordHash ?? NOBODYS_HASH);
+    return device !== undefined && right ? device : null;
+  }
 
   function admitLogin(client: Client, { username }: Device): void {
     if (client.conn instanceof Socket) strangers.release(client.conn);
@@ -323,6 +344,11 @@ export async function startBroker(options: EmbeddedBrokerOptions): Promise<Embed
     state: () => ({ connections: sockets.size, unkept: unkept.count(), paused: unkept.full(), ...told }),
     close,
   };
+}
+
+/** A TLS socket knows its peer as well as a plain one. */
+function addressOf({ conn }: Client): string {
+  return conn instanceof Socket ? (conn.remoteAddress ?? "") : "";
 }
 
 interface Session {

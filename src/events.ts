@@ -2,6 +2,7 @@
 
 import type { Logger } from "pino";
 import { Counter, Gauge, Histogram, type Registry } from "prom-client";
+import { DOORS, type GuessingEvents } from "./guessing.ts";
 import type { Incident } from "./incidents.ts";
 import type { IntakeEvents } from "./intake.ts";
 import { createFloodGate } from "./log.ts";
@@ -55,7 +56,7 @@ export interface GateEvent {
 }
 
 /** `fixSeen` is not among them: it feeds the clock watch and is neither logged nor counted. */
-export interface Events extends Omit<IntakeEvents, "fixSeen">, SpoolEvents {
+export interface Events extends Omit<IntakeEvents, "fixSeen">, SpoolEvents, GuessingEvents {
   started(event: {
     version: string;
     ports: Record<string, number>;
@@ -84,7 +85,7 @@ export interface Events extends Omit<IntakeEvents, "fixSeen">, SpoolEvents {
    */
   messagesGivenUp(event: { broker: string; messages: number; undecided: number }): void;
   /** The embedded broker says no to a device: to its login, its topic, or a subscription. */
-  deviceRefused(event: { client: string; reason: string }): void;
+  deviceRefused(event: { client: string; username?: string; reason: string }): void;
 
   /** One request to a vendor that has to be asked. */
   pollMade(event: { source: string; outcome: string; status: number | null; tookMs: number }): void;
@@ -227,6 +228,12 @@ export function createEvents({ logger, registry }: { logger: Logger; registry: R
     "reason",
   ]);
   for (const reason of OPS_REFUSALS) opsRefusals.inc({ reason }, 0);
+  const authFailures = counter(
+    "waypost_auth_failures_total",
+    "Wrong proofs, and those nobody looked at since their sender was wrong too often.",
+    ["door"],
+  );
+  for (const door of DOORS) authFailures.inc({ door }, 0);
   const swept = counter("waypost_swept_total", "What the sweep put right after a crash.", ["what"]);
   const polls = counter("waypost_polls_total", "Requests to vendors that have to be asked.", [
     "source",
@@ -289,8 +296,18 @@ export function createEvents({ logger, registry }: { logger: Logger; registry: R
       ),
     messagesGivenUp: (event) => tell("error", "messagesGivenUp", event),
     brokerRefused: (event) => tellSometimes("error", "brokerRefused", event.broker, event),
-    deviceRefused: ({ client, reason }) =>
-      tellSometimes("warn", "deviceRefused", "", { client: client.slice(0, MAX_STRANGER_CHARS), reason }),
+    deviceRefused: ({ client, username, reason }) =>
+      tellSometimes("warn", "deviceRefused", "", {
+        client: client.slice(0, MAX_STRANGER_CHARS),
+        ...(username === undefined
+          ? {}
+          : { username: username.slice(0, MAX_STRANGER_CHARS).replace(/\p{C}/gu, "\uFFFD") }),
+        reason,
+      }),
+    authFailed(event) {
+      authFailures.inc({ door: event.door });
+      tellSometimes("warn", "authFailed", event.door, event);
+    },
 
     pollMade(event) {
       const { source, outcome } = event;

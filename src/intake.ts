@@ -43,7 +43,13 @@ export interface Source {
 }
 
 /** Why a message was not believed. Closed: every one is a metric label. */
-export type RefusalReason = "unproven" | "too_large" | "wrong_method" | "unsupported_encoding" | "given_up";
+export type RefusalReason =
+  | "unproven"
+  | "guessing"
+  | "too_large"
+  | "wrong_method"
+  | "unsupported_encoding"
+  | "given_up";
 
 /** Everything keep must store or count for one message, in one atomic step. */
 export type KeepEntry = { source: string; receivedAt: number } & (
@@ -107,7 +113,8 @@ export type IntakeResult =
   | { kind: "ignored"; what: string }
   | { kind: "handshake"; handshake: Handshake }
   | { kind: "malformed"; problems: string[] }
-  | { kind: "refused"; reason: RefusalReason }
+  /** `guess`: it had a proof, and that was wrong. */
+  | { kind: "refused"; reason: RefusalReason; guess?: boolean | undefined }
   | { kind: "unkept"; reason: CannotKeep["reason"]; retryAfterS: number }
   /** Not stored yet, but safe on the local disk: the sender need not send it again. */
   | { kind: "spooled" }
@@ -155,7 +162,8 @@ export function createIntake({ keep, events }: { keep: Keep; events: IntakeEvent
     if (why === null) return null;
     keep.refuse(source.name, "unproven");
     events.messageRefused({ source: source.name, reason: "unproven", why });
-    return { kind: "refused", reason: "unproven" };
+    // Neither a missing proof (a browser, a health check) nor an old one, which was right once, tries a secret out.
+    return { kind: "refused", reason: "unproven", guess: why === "wrong_proof" ? true : undefined };
   }
 
   async function acceptProven(source: Source, message: Message): Promise<IntakeResult> {

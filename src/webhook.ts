@@ -11,13 +11,14 @@ import type { Handshake, Message, MessageHead, Reply } from "./adapters/adapter.
 import { createBodyRoom } from "./body-room.ts";
 import { confirm } from "./confirm.ts";
 import type { Events } from "./events.ts";
+import { createGuessing, type Verdict } from "./guessing.ts";
 import { createBodyReader, readRest } from "./http-body.ts";
 import { type Intake, type IntakeResult, type Source, withLogin } from "./intake.ts";
 import { createAddressReader } from "./remote-address.ts";
 
 export type WebhookEvents = Pick<
   Events,
-  "webhookAnswered" | "sourceUnknown" | "failed" | "confirmationEnded"
+  "webhookAnswered" | "sourceUnknown" | "failed" | "confirmationEnded" | "authFailed" | "incident"
 >;
 export type WebhookApp = Hono<{ Bindings: HttpBindings }>;
 
@@ -50,6 +51,7 @@ export function createWebhookApp(parts: WebhookParts): WebhookApp {
   const { bodyLimitBytes: limitBytes, unfinishedBytes: totalBytes } = limits;
   const readBody = createBodyReader({ limitBytes, room: createBodyRoom({ limitBytes, totalBytes }) });
   const addressOf = createAddressReader(parts.trustedProxies);
+  const guessing = createGuessing({ door: "webhook", events, where: (name) => `source ${name}` });
 
   async function take(name: string, incoming: IncomingMessage, outgoing: ServerResponse): Promise<Response> {
     const source = sources.get(name);
@@ -65,11 +67,16 @@ export function createWebhookApp(parts: WebhookParts): WebhookApp {
     }
     // Arrival for the age of what it says; the vendor's clock starts when it has sent the last byte.
     const head = headOf(incoming, method, Date.now());
+    const from = head.remoteAddress ?? "";
+    const verdict = heard(source, from);
+    if (verdict.kind === "refused") return unheard(source, verdict);
+    if (verdict.kind === "wait") await guessing.wait(verdict.ms);
     // Before the body: a stranger shall cost neither the memory for one nor the time to inflate it.
     const refused = intake.refuseByHead(source, head);
+    if (source.proof?.beforeBody) learn(source, from, refused);
     if (refused !== null) return reply(source, refused);
     const known = source.proof?.beforeBody ? withLogin(source, head) : head;
-    const holder = source.proof?.beforeBody ? null : (head.remoteAddress ?? "");
+    const holder = source.proof?.beforeBody ? null : from;
     const body = method === "GET" ? EMPTY : await readBody(incoming, outgoing, holder);
     switch (body.kind) {
       case "too_large":
@@ -83,10 +90,39 @@ export function createWebhookApp(parts: WebhookParts): WebhookApp {
       case "aborted":
         return answer(400, { error: "incomplete" });
       case "whole":
-        return reply(source, await acceptInTime(source, { ...known, body: body.bytes }));
+        break;
       default:
         return body satisfies never;
     }
+    const message = { ...known, body: body.bytes };
+    if (source.proof?.beforeBody) return reply(source, await acceptInTime(source, message));
+    // Others may have been wrong while the body came; who waited has its place already.
+    const still = verdict.kind === "go" ? heard(source, from) : GO;
+    if (still.kind !== "go") return unheard(source, still);
+    const result = await acceptInTime(source, message);
+    learn(source, from, result);
+    return reply(source, result);
+  }
+
+  /** Where the proof is no secret, nothing can be guessed. */
+  function heard({ proof, name }: Source, from: string): Verdict {
+    return proof?.needs.includes("secrets") ? guessing.verdict(from, name) : GO;
+  }
+
+  function learn({ proof, name }: Source, from: string, result: IntakeResult | typeof LATE | null): void {
+    if (!proof?.needs.includes("secrets")) return;
+    const kind = result?.kind ?? "proven";
+    if (result?.kind === "refused") {
+      if (result.guess) guessing.failed(from, name);
+      // A handshake may have come without a proof; of the other two nobody knows.
+    } else if (kind !== "handshake" && kind !== "failed" && kind !== "late") guessing.succeeded(from, name);
+  }
+
+  /** Told as any other refusal; but whose address was right before may be right again, and shall come again. */
+  function unheard(source: Source, verdict: Verdict): Response {
+    if (verdict.kind === "refused" && verdict.known) return comeAgain("guessing", verdict.retryAfterS);
+    intake.refuse(source, "guessing");
+    return reply(source, { kind: "refused", reason: "guessing" });
   }
 
   function headOf(incoming: IncomingMessage, method: string, receivedAt: number): MessageHead {
@@ -181,6 +217,7 @@ export function createWebhookApp(parts: WebhookParts): WebhookApp {
   return app;
 }
 
+const GO = { kind: "go" } as const;
 const EMPTY = { kind: "whole", bytes: new Uint8Array(0) } as const;
 
 function notFound(): Response {

@@ -13,8 +13,8 @@ import { CannotKeep, type Source } from "../src/intake.ts";
 import { createFrameGuard } from "../src/mqtt-frames.ts";
 import { publishTo } from "../src/publisher.ts";
 import { AT_RECEIPT } from "../src/reading.ts";
-import { because } from "./parts/because.ts";
 import { speaksForOf } from "../src/speaks-for.ts";
+import { because } from "./parts/because.ts";
 import { createAuthority, whyNotCertificates } from "./parts/certificates.ts";
 import { door, memoryKeep } from "./parts/memory-keep.ts";
 import { intakeOver, mqttSource, pointText } from "./parts/plain-vendor.ts";
@@ -35,10 +35,13 @@ const devices = ["van-1", "van-2"].map((username) => ({
 async function start(changes: Partial<EmbeddedBrokerOptions> = {}) {
   const keep = memoryKeep();
   const told: Record<string, unknown>[] = [];
+  const incidents: unknown[] = [];
   const events: EmbeddedBrokerEvents = {
     deviceRefused: (event) => void told.push({ event: "deviceRefused", ...event }),
     messagesGivenUp: (event) => void told.push({ event: "messagesGivenUp", ...event }),
     failed: (event) => void told.push({ event: "failed", ...event }),
+    authFailed: () => {},
+    incident: (event) => void incidents.push(event),
   };
   const broker = await startBroker({
     host: "127.0.0.1",
@@ -60,7 +63,7 @@ async function start(changes: Partial<EmbeddedBrokerOptions> = {}) {
     closers.push(() => client.endAsync(true));
     return client;
   };
-  return { broker, keep, told, url, device };
+  return { broker, keep, told, incidents, url, device };
 }
 
 /** Resolves when the connection ends; how it ends, by an error or not, is the operating system's choice. */

@@ -65,7 +65,7 @@ describe("configuration", () => {
 describe("closed lists", () => {
   /** Checked when types are: a reason that is added or goes makes one of these objects wrong. */
   const refusals = {
-    ...{ unproven: 0, too_large: 0, wrong_method: 0, unsupported_encoding: 0, given_up: 0 },
+    ...{ unproven: 0, guessing: 0, too_large: 0, wrong_method: 0, unsupported_encoding: 0, given_up: 0 },
   } satisfies Record<RefusalReason, 0>;
   const unkept = { storage_unavailable: 0, buffer_full: 0 } satisfies Record<CannotKeep["reason"], 0>;
   const deadLetters = { failed: 0, unconfirmed: 0, oversize: 0, refused: 0 } satisfies Record<
@@ -114,7 +114,7 @@ describe("closed lists", () => {
     ["rejection", REJECTION_REASONS],
     ["field defect", FIELD_DEFECTS],
     ["refusal", Object.keys(refusals)],
-    ["503", [...Object.keys(unkept), "late", "no_room"]],
+    ["503", [...Object.keys(unkept), "late", "no_room", "guessing"]],
     ["dead letter", Object.keys(deadLetters)],
     ["passes by itself", [...Object.keys(passing), "throttled", "http_408", "http_5xx"]],
     ["needs a person", [...Object.keys(blocking), "http_…"]],

@@ -48,6 +48,8 @@ async function start({ sources = [plainSource("vans")], limits, parts, serve }: 
     sourceUnknown: (event) => void events.push({ event: "sourceUnknown", ...event }),
     failed: (event) => void events.push({ event: "failed", ...event }),
     confirmationEnded: (event) => void events.push({ event: "confirmationEnded", ...event }),
+    authFailed: (event) => void events.push({ event: "authFailed", ...event }),
+    incident: (event) => void events.push({ event: "incident", ...event }),
   };
   const app = createWebhookApp({
     sources: new Map(sources.map((source) => [source.name, source])),

@@ -45,7 +45,7 @@ export interface OpsParts extends Questions {
   info: OpsInfo;
   trail: Trail;
   endedSessions: EndedSessions;
-  events: Pick<Events, "failed" | "opsRefused">;
+  events: Pick<Events, "failed" | "opsRefused" | "authFailed" | "incident">;
 }
 
 /** Redis answers in milliseconds or not at all; probes of Kubernetes give up after 1 s unless told otherwise. */

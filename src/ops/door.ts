@@ -5,6 +5,7 @@ import { bodyLimit } from "hono/body-limit";
 import { getCookie, setCookie } from "hono/cookie";
 import type { OpsToken } from "../config/ops-tokens.ts";
 import type { Events } from "../events.ts";
+import { createGuessing } from "../guessing.ts";
 import type { EndedSessions } from "../queue/ended-sessions.ts";
 import type { OpsRefusal } from "../status.ts";
 import { createEndings } from "./endings.ts";
@@ -20,7 +21,7 @@ export interface DoorParts {
   topology: Topology;
   trail: Trail;
   endedSessions: EndedSessions;
-  events: Pick<Events, "opsRefused">;
+  events: Pick<Events, "opsRefused" | "authFailed" | "incident">;
 }
 
 /** For routes that decide by themselves. */
@@ -49,6 +50,11 @@ const REFUSALS: Record<OpsRefusal, { status: 403 | 415 | 421; detail: string }> 
   role: { status: 403, detail: "This needs a token with role operate; yours has role read." },
 };
 
+type Asker =
+  | { kind: "known"; token: OpsToken; session: Session | null }
+  /** `retryAfterS` once its address was wrong too often. */
+  | { kind: "nobody"; retryAfterS: number | null };
+
 /** Methods that change nothing. */
 const ASKING = new Set(["GET", "HEAD"]);
 /** They look at their body first: a dry run is only a question. */
@@ -62,6 +68,7 @@ export function shutDoor(app: Hono<OpsEnv>, parts: DoorParts, openRoutes: () => 
   const { hosts, topology, trail, events } = parts;
   const sessions = createSessions(parts.tokens, Date.now);
   const endings = createEndings(parts.endedSessions, Date.now);
+  const guessing = createGuessing({ door: "ops", events, where: () => "ops login" });
 
   function refuse(c: Context<OpsEnv>, reason: OpsRefusal): Response {
     const { method, path } = c.req;
@@ -71,15 +78,19 @@ export function shutDoor(app: Hono<OpsEnv>, parts: DoorParts, openRoutes: () => 
   }
 
   /** Who the request is from; a session that has been ended is nobody's. */
-  async function whoAsks(c: Context<OpsEnv>): Promise<{ token: OpsToken; session: Session | null } | null> {
+  async function whoAsks(c: Context<OpsEnv>): Promise<Asker> {
     const authorization = c.req.header("authorization");
+    let retryAfterS: number | null = null;
     if (authorization !== undefined) {
-      const token = sessions.byBearer(authorization);
-      if (!token) trail.loginFailed(addressOf(c));
-      if (token) return { token, session: null };
+      const bearer = await guessing.guard(addressOf(c), "", () => sessions.byBearer(authorization));
+      if (bearer.kind === "right") return { kind: "known", token: bearer.value, session: null };
+      trail.loginFailed(addressOf(c));
+      retryAfterS = bearer.retryAfterS;
     }
+    // No budget for these: nobody guesses 256 bits, and a page left open with an old session asks every 2 s.
     const session = sessions.byCookie(getCookie(c, COOKIE_NAMES[isHttps(c) ? "https" : "http"]));
-    return session && !(await endings.isEnded(session)) ? { token: session.token, session } : null;
+    if (session && !(await endings.isEnded(session))) return { kind: "known", token: session.token, session };
+    return { kind: "nobody", retryAfterS };
   }
 
   app.use(async (c, next) => (isOurHost(c, hosts) ? next() : refuse(c, "wrong_host")));
@@ -89,33 +100,25 @@ export function shutDoor(app: Hono<OpsEnv>, parts: DoorParts, openRoutes: () => 
   app.post("/login", bodyLimit({ maxSize: MAX_LOGIN_BYTES }), async (c) => {
     if (!isSameOrigin(c, hosts)) return refuse(c, "cross_site");
     const { token: given } = await c.req.parseBody();
+    const text = typeof given === "string" ? given.trim() : "";
     const from = addressOf(c);
-    const result = sessions.login(typeof given === "string" ? given.trim() : "", from);
-    switch (result.kind) {
-      case "accepted": {
-        const https = isHttps(c);
-        const options = { ...COOKIE, secure: https, maxAge: result.maxAgeS };
-        setCookie(c, COOKIE_NAMES[https ? "https" : "http"], result.cookie, options);
-        trail.record({
-          action: "login",
-          by: result.token.name,
-          from,
-          filter: {},
-          count: null,
-          outcome: "done",
-        });
-        return c.redirect("/", 303);
-      }
-      case "wrong":
-        trail.loginFailed(from);
-        return c.html(loginPage(WRONG), 401);
-      case "too_many":
-        trail.loginFailed(from);
-        c.header("Retry-After", String(result.retryAfterS));
-        return c.html(loginPage(`Too many wrong tokens. Try again in ${result.retryAfterS} s.`), 429);
-      default:
-        return result satisfies never;
+    const result = await guessing.guard(from, "", () => sessions.login(text));
+    if (result.kind === "right") {
+      const { token, cookie, maxAgeS } = result.value;
+      const https = isHttps(c);
+      setCookie(c, COOKIE_NAMES[https ? "https" : "http"], cookie, {
+        ...COOKIE,
+        secure: https,
+        maxAge: maxAgeS,
+      });
+      trail.record({ action: "login", by: token.name, from, filter: {}, count: null, outcome: "done" });
+      return c.redirect("/", 303);
     }
+    trail.loginFailed(from);
+    const { retryAfterS } = result;
+    if (retryAfterS === null) return c.html(loginPage(WRONG), 401);
+    c.header("Retry-After", String(retryAfterS));
+    return c.html(loginPage(`Too many wrong tokens from your address. Try again in ${retryAfterS} s.`), 429);
   });
   app.post("/logout", async (c) => {
     if (!isSameOrigin(c, hosts)) return refuse(c, "cross_site");
@@ -136,8 +139,12 @@ export function shutDoor(app: Hono<OpsEnv>, parts: DoorParts, openRoutes: () => 
 
   app.use(async (c, next) => {
     const asker = await whoAsks(c);
-    if (!asker) {
+    if (asker.kind === "nobody") {
       if (c.req.path === "/" && c.req.header("authorization") === undefined) return c.redirect("/login", 303);
+      if (asker.retryAfterS !== null) {
+        c.header("Retry-After", String(asker.retryAfterS));
+        return c.json({ error: "too_many_wrong_tokens" }, 429);
+      }
       c.header("WWW-Authenticate", "Bearer");
       return c.json({ error: "unauthorized" }, 401);
     }

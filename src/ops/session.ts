@@ -5,11 +5,6 @@ import type { OpsToken } from "../config/ops-tokens.ts";
 
 /** One shift; then the token is asked for again. */
 const SESSION_S = 12 * 60 * 60;
-/** Failed logins of one address in one window. The token has at least 16 characters, so this only stops noise. */
-const MAX_FAILURES = 10;
-const WINDOW_MS = 60_000;
-/** Addresses remembered; above it the oldest is forgotten. */
-const MAX_ADDRESSES = 1000;
 
 export interface Session {
   id: string;
@@ -18,17 +13,20 @@ export interface Session {
   endsAtMs: number;
 }
 
-export type LoginResult =
-  | { kind: "accepted"; token: OpsToken; cookie: string; maxAgeS: number }
-  | { kind: "wrong" }
-  | { kind: "too_many"; retryAfterS: number };
+/** What a browser is given for a token. */
+export interface Login {
+  token: OpsToken;
+  cookie: string;
+  maxAgeS: number;
+}
 
 export interface Sessions {
   /** By the value of an Authorization header. */
-  byBearer(authorization: string | undefined): OpsToken | null;
+  byBearer(authorization: string): OpsToken | null;
   /** By the value of the session cookie. Whether the session was ended by a logout is not known here. */
   byCookie(cookie: string | undefined): Session | null;
-  login(given: string, address: string): LoginResult;
+  /** Null when it is no token. */
+  login(given: string): Login | null;
 }
 
 export function createSessions(tokens: readonly OpsToken[], now: () => number): Sessions {
@@ -38,7 +36,6 @@ export function createSessions(tokens: readonly OpsToken[], now: () => number): 
     // Derived from the token, so that a new token ends its sessions, and every process knows the key.
     key: createHmac("sha256", token.token).update("waypost ops session").digest(),
   }));
-  const failures = new Map<string, { since: number; count: number }>();
 
   /** Whose token this is. Every token is compared, whichever fits: the time tells nothing. */
   function whoIs(given: string): OpsToken | null {
@@ -47,8 +44,8 @@ export function createSessions(tokens: readonly OpsToken[], now: () => number): 
     return fitting.find((token) => token !== null) ?? null;
   }
 
-  function byBearer(authorization: string | undefined): OpsToken | null {
-    const given = authorization?.match(/^Bearer +(.+)$/i)?.[1];
+  function byBearer(authorization: string): OpsToken | null {
+    const given = authorization.match(/^Bearer +(.+)$/i)?.[1];
     return given === undefined ? null : whoIs(given);
   }
 
@@ -65,25 +62,9 @@ export function createSessions(tokens: readonly OpsToken[], now: () => number): 
     return own ? `${signed}.${sign(own.key, signed)}` : "";
   }
 
-  function login(given: string, address: string): LoginResult {
+  function login(given: string): Login | null {
     const token = whoIs(given);
-    // Before the count: behind a proxy all share one address, and a stranger's noise must not lock the right token out.
-    if (token) return { kind: "accepted", token, cookie: openSession(token), maxAgeS: SESSION_S };
-    return failed(address);
-  }
-
-  function failed(address: string): LoginResult {
-    const at = now();
-    const before = failures.get(address);
-    const current = before && at - before.since < WINDOW_MS ? before : { since: at, count: 0 };
-    if (current.count >= MAX_FAILURES) {
-      return { kind: "too_many", retryAfterS: Math.ceil((current.since + WINDOW_MS - at) / 1000) };
-    }
-    failures.delete(address);
-    failures.set(address, { since: current.since, count: current.count + 1 });
-    const oldest = failures.size > MAX_ADDRESSES ? failures.keys().next() : undefined;
-    if (oldest && !oldest.done) failures.delete(oldest.value);
-    return { kind: "wrong" };
+    return token && { token, cookie: openSession(token), maxAgeS: SESSION_S };
   }
 
   return { byBearer, byCookie, login };

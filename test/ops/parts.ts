@@ -1,6 +1,7 @@
 /** An ops app over a queue that says what the test wants it to say. */
 
 import { Counter, Registry } from "prom-client";
+import type { Incident } from "../../src/incidents.ts";
 import { createOpsApp, type OpsParts } from "../../src/ops/app.ts";
 import { createClockWatch } from "../../src/ops/clocks.ts";
 import type { PingQuery, UnitQuery } from "../../src/ops/questions.ts";
@@ -23,6 +24,8 @@ export function opsApp(changes: Partial<OpsParts> = {}) {
     failures: [] as string[],
     refusals: [] as OpsRefusal[],
     acted: [] as OperatorEvent[],
+    authFailures: [] as { address: string; judged: boolean }[],
+    incidents: [] as Incident[],
   };
   const trail = createTrail({
     store: memoryTrail(),
@@ -98,6 +101,8 @@ export function opsApp(changes: Partial<OpsParts> = {}) {
     events: {
       failed: ({ where }) => state.failures.push(where),
       opsRefused: ({ reason }) => state.refusals.push(reason),
+      authFailed: (event) => state.authFailures.push(event),
+      incident: (event) => state.incidents.push(event),
     },
     ...changes,
   });
