@@ -6,6 +6,7 @@ import { buffer } from "node:stream/consumers";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { adapters } from "./adapters/index.ts";
+import { checkBeforeStart } from "./before-start.ts";
 import { CannotStart } from "./cannot-start.ts";
 import { type Config, describeConfig, givenRedisUrl, loadConfig } from "./config.ts";
 import { decodeCommand } from "./decode.ts";
@@ -48,11 +49,15 @@ program
   .description("check the configuration and name every problem in it")
   .option("-c, --config <file>", "configuration (YAML); without it WAYPOST_* variables are read")
   .option("--show", "print the configuration as it is understood, without secrets")
-  .action(({ config: file, show }: { config?: string; show?: boolean }) => {
+  .action(async ({ config: file, show }: { config?: string; show?: boolean }) => {
     const config = configOrExit(file);
     if (show) process.stdout.write(describeConfig(config));
     const { sources, destinations } = config;
-    say(`The configuration is right: ${count(sources, "source")}, ${count(destinations, "destination")}.`);
+    const { mappingRows } = await checkBeforeStart(config);
+    const rows = mappingRows === null ? "" : `, ${count(mappingRows, "mapping row")}`;
+    say(
+      `The configuration is right: ${count(sources, "source")}, ${count(destinations, "destination")}${rows}.`,
+    );
   });
 
 program
@@ -139,8 +144,8 @@ function say(line: string): void {
   process.stdout.write(`${line}\n`);
 }
 
-function count(of: object, word: string): string {
-  const n = Object.keys(of).length;
+function count(of: object | number, word: string): string {
+  const n = typeof of === "number" ? of : Object.keys(of).length;
   return `${n} ${word}${n === 1 ? "" : "s"}`;
 }
 

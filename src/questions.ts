@@ -27,7 +27,7 @@ export function createQuestions({ config, mapping, queue }: QuestionsParts) {
   async function queryPings({ technicianId, fromUtc, toUtc }: PingQuery) {
     const found = await Promise.all(
       Object.entries(config.destinations).flatMap(([destination, { speedUnit }]) =>
-        (mapping?.unitsOf(technicianId) ?? []).map(async (unit): Promise<SentPing[]> => {
+        (mapping?.unitsOf(destination, technicianId) ?? []).map(async (unit): Promise<SentPing[]> => {
           const range = { from: Date.parse(fromUtc), to: Date.parse(toUtc) };
           const pings = await queue.findPings({ destination, unit, ...range });
           return pings
