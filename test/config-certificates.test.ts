@@ -53,6 +53,7 @@ describe.skipIf(whyNotCertificates() !== null)("certificates", () => {
         ...(http ? { http: { tls: http } } : {}),
       },
       env: {},
+      allowWeak: true,
       adapters: [
         { vendor: "radio", transports: ["mqtt"], auth: [], speedUnit: "optional", topics: ["radio/#"] },
       ],

@@ -27,6 +27,7 @@ function file(name: string, text: string): string {
 }
 
 const GOOD = `
+http: { host: 127.0.0.1 }
 ops:
   token: ${SECRET}-ops
 sources:
@@ -247,7 +248,7 @@ describe("start", () => {
       WAYPOST_HTTP_HOST: "127.0.0.1",
       WAYPOST_HTTP_PORT: String(ports.http),
       WAYPOST_OPS_PORT: String(ports.ops),
-      WAYPOST_OPS_TOKEN: TOKEN,
+      WAYPOST_OPS_TOKEN: `${SECRET}-ops`,
       WAYPOST_SOURCE_NAME: "vans",
       WAYPOST_SOURCE_VENDOR: "json",
       WAYPOST_SOURCE_PROOF: "bearer",
