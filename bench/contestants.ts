@@ -114,7 +114,7 @@ async function startGateway(surroundings: Surroundings): Promise<Contestant> {
 
   const profile =
     surroundings.profileDir === null ? [] : ["--cpu-prof", `--cpu-prof-dir=${surroundings.profileDir}`];
-  const program = [...NODE_ARGS, programPath("../src/cli.ts"), "start", "--config", file];
+  const program = [...NODE_ARGS, programPath("../src/cli.ts"), "start", "--allow-weak", "--config", file];
   // As in the Dockerfile.
   const node = [process.execPath, "--max-semi-space-size=64", ...profile, ...program];
   closeSync(openSync(log, "w"));

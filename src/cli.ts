@@ -6,7 +6,9 @@ import { buffer } from "node:stream/consumers";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { adapters } from "./adapters/index.ts";
+import { checkBeforeStart } from "./before-start.ts";
 import { CannotStart } from "./cannot-start.ts";
+import type { ConfigProblem } from "./config/problems.ts";
 import { type Config, describeConfig, givenRedisUrl, loadConfig } from "./config.ts";
 import { decodeCommand } from "./decode.ts";
 import { runDemo } from "./demo.ts";
@@ -21,6 +23,11 @@ import { startGateway, VERSION } from "./server.ts";
 /** Closing keeps to its time by itself, but for its last steps. */
 const CLOSING_GRACE_MS = 1000;
 
+const ALLOW_WEAK = new Option(
+  "--allow-weak",
+  "warn of weak secrets and of passwords sent in the clear instead of refusing them",
+);
+
 const program = new Command("waypost")
   .description("Takes vendors' GPS messages in and delivers them to ServiceTitan.")
   .version(VERSION);
@@ -29,9 +36,11 @@ program
   .command("start")
   .description("run the gateway until SIGTERM or SIGINT")
   .option("-c, --config <file>", "configuration (YAML); without it WAYPOST_* variables are read")
-  .action(async ({ config: file }: { config?: string }) => {
-    const config = configOrExit(file);
+  .addOption(ALLOW_WEAK)
+  .action(async ({ config: file, allowWeak }: { config?: string; allowWeak?: boolean }) => {
+    const { config, warnings } = loadedOrExit(file, allowWeak);
     const logger = createLogger({ level: config.log.level });
+    for (const { path, message } of warnings) logger.warn({ setting: path }, `${path} ${message}`);
     const crashed = firstFault(logger).then(() => "crashed" as const);
     const gateway = await Promise.race([startGateway(config, logger), crashed]);
     if (gateway === "crashed") process.exit(1);
@@ -47,12 +56,18 @@ program
   .command("check")
   .description("check the configuration and name every problem in it")
   .option("-c, --config <file>", "configuration (YAML); without it WAYPOST_* variables are read")
+  .addOption(ALLOW_WEAK)
   .option("--show", "print the configuration as it is understood, without secrets")
-  .action(({ config: file, show }: { config?: string; show?: boolean }) => {
-    const config = configOrExit(file);
+  .action(async ({ config: file, allowWeak, show }: CheckOptions) => {
+    const { config, warnings } = loadedOrExit(file, allowWeak);
+    for (const warning of warnings) process.stderr.write(`warning: ${inWords(warning)}\n`);
     if (show) process.stdout.write(describeConfig(config));
     const { sources, destinations } = config;
-    say(`The configuration is right: ${count(sources, "source")}, ${count(destinations, "destination")}.`);
+    const { mappingRows } = await checkBeforeStart(config);
+    const rows = mappingRows === null ? "" : `, ${count(mappingRows, "mapping row")}`;
+    say(
+      `The configuration is right: ${count(sources, "source")}, ${count(destinations, "destination")}${rows}.`,
+    );
   });
 
 program
@@ -121,14 +136,27 @@ interface DecodeOptions {
   options?: unknown;
 }
 
+interface CheckOptions {
+  config?: string;
+  allowWeak?: boolean;
+  show?: boolean;
+}
+
+/** For commands that start nothing: whoever runs a gateway with weak secrets must be able to use it. */
 function configOrExit(file: string | undefined): Config {
-  const loaded = loadConfig({ file, adapters });
-  if ("config" in loaded) return loaded.config;
-  for (const { path, message, line } of loaded.problems) {
-    process.stderr.write(`${line === undefined ? "" : `line ${line}: `}${path} ${message}\n`);
-  }
+  return loadedOrExit(file, true).config;
+}
+
+function loadedOrExit(file: string | undefined, allowWeak = false) {
+  const loaded = loadConfig({ file, adapters, allowWeak });
+  if ("config" in loaded) return loaded;
+  for (const problem of loaded.problems) process.stderr.write(`${inWords(problem)}\n`);
   process.stderr.write(`${count(loaded.problems, "problem")}; nothing was started.\n`);
   process.exit(1);
+}
+
+function inWords({ path, message, line }: ConfigProblem): string {
+  return `${line === undefined ? "" : `line ${line}: `}${path} ${message}`;
 }
 
 async function signalled(): Promise<void> {
@@ -139,8 +167,8 @@ function say(line: string): void {
   process.stdout.write(`${line}\n`);
 }
 
-function count(of: object, word: string): string {
-  const n = Object.keys(of).length;
+function count(of: object | number, word: string): string {
+  const n = typeof of === "number" ? of : Object.keys(of).length;
   return `${n} ${word}${n === 1 ? "" : "s"}`;
 }
 

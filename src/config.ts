@@ -5,12 +5,14 @@ import { dirname, resolve } from "node:path";
 import { stringify } from "yaml";
 import { withDefaults } from "./config/defaults.ts";
 import { settingsFromEnvironment } from "./config/environment.ts";
+import { checkExposure, findOpenPorts } from "./config/exposure.ts";
 import { readSettingsFile } from "./config/file.ts";
 import { partsOf } from "./config/parts.ts";
 import { type ConfigProblem, type Finding, isMap, pathText, validate } from "./config/problems.ts";
 import { hideProxySecrets, type ProxySettings, readProxySettings } from "./config/proxy.ts";
 import { checkRelations } from "./config/relations.ts";
 import { configSchema } from "./config/schema.ts";
+import { checkSecrets } from "./config/secrets.ts";
 import { type AdapterFacts, parseOptions } from "./config/sources.ts";
 import {
   type Environment,
@@ -38,11 +40,16 @@ export interface ConfigInput {
   /** Default: this process's. */
   env?: Environment;
   adapters: readonly AdapterFacts[];
+  /** Weak secrets, and passwords sent in the clear, are warned of and not refused. */
+  allowWeak?: boolean;
 }
 
-export type LoadedConfig = { config: Config } | { problems: ConfigProblem[] };
+export type LoadedConfig =
+  /** Warnings are of what is right and still worth a thought. */
+  { config: Config; warnings: ConfigProblem[] } | { problems: ConfigProblem[] };
 
-export function loadConfig({ file, settings, env = process.env, adapters }: ConfigInput): LoadedConfig {
+export function loadConfig(input: ConfigInput): LoadedConfig {
+  const { file, settings, env = process.env, adapters, allowWeak = false } = input;
   const { proxy, problems: proxyProblems } = readProxySettings(env);
   const origin = findSettings(file ?? env.WAYPOST_CONFIG, settings, env);
   if (origin.kind === "none") return { problems: [...origin.problems, ...proxyProblems] };
@@ -56,7 +63,13 @@ export function loadConfig({ file, settings, env = process.env, adapters }: Conf
   const parsed = validate(configSchema, raw, (path) => settingsAt(configSchema, path));
   const parts = partsOf(raw);
   const options = parseOptions(parts, adapters);
-  const judged = [...parsed.findings, ...checkRelations(parts, adapters), ...options.findings];
+  const weak: Finding[] = [];
+  checkSecrets(raw, parts, adapters, (path, message) => void weak.push({ path, message }));
+  checkExposure(parts, (path, message) => void weak.push({ path, message }));
+  const open: Finding[] = [];
+  findOpenPorts(parts, proxy, (path, message) => void open.push({ path, message }));
+  const wrong = [...parsed.findings, ...checkRelations(parts, adapters), ...options.findings];
+  const judged = allowWeak ? wrong : [...wrong, ...unlessSaid(weak, wrong)];
   // A reference that could not be replaced leaves a gap, which is no second problem.
   const gaps = new Set(unfilled.map(({ path }) => pathText(path)));
   const found = [...origin.findings, ...unfilled, ...judged.filter(({ path }) => !gaps.has(pathText(path)))];
@@ -68,7 +81,14 @@ export function loadConfig({ file, settings, env = process.env, adapters }: Conf
     optionsAsWritten.set(parsedOptions, source.options);
     source.options = parsedOptions;
   }
-  return { config: { ...withDefaults(parsed.data), proxy } };
+  const warnings = [...(allowWeak ? weak : []), ...open].map((finding) => origin.toProblem(finding));
+  return { config: { ...withDefaults(parsed.data), proxy }, warnings };
+}
+
+/** Of one setting one thing is said: a secret that is too short for the schema is not weak besides. */
+function unlessSaid(findings: readonly Finding[], said: readonly Finding[]): Finding[] {
+  const places = new Set(said.map(({ path }) => pathText(path)));
+  return findings.filter(({ path }) => !places.has(pathText(path)));
 }
 
 /** As YAML, with every secret as "(set)". */
@@ -132,7 +152,7 @@ function settingsInFile(file: string, env: Environment): Origin {
     raw: read.raw,
     findings: [],
     baseDir: dirname(resolve(file)),
-    resolveText: (text) => resolveReferences(text, env),
+    resolveText: (text, mark) => resolveReferences(text, env, mark),
     toProblem({ path, message }) {
       const line = read.lineOf(path);
       return { path: pathText(path) || file, message, ...(line === undefined ? {} : { line }) };

@@ -108,6 +108,8 @@ function* jsonRows(text: string): Generator<FileRow> {
   let list: unknown;
   try {
     list = JSON.parse(text);
+    const quoted = withRoundedInQuotes(text);
+    if (quoted !== text) list = JSON.parse(quoted);
   } catch (error) {
     const [why = ""] = (error instanceof Error ? error.message : "").split("\n");
     return yield problem(`${placeOfMistake(text)}not JSON (${why.slice(0, 100)})`);
@@ -116,6 +118,17 @@ function* jsonRows(text: string): Generator<FileRow> {
   const lines = elementLines(text);
   for (const [i, cells] of list.entries())
     yield { kind: "row", line: lines[i] ?? 1, cells: withTexts(cells) };
+}
+
+/**
+ * A number with an exponent or a decimal point has passed through a floating-point number, which JSON.parse would hide:
+ * in quotes it is judged as it is written. The text is known to be JSON.
+ */
+function withRoundedInQuotes(text: string): string {
+  if (!/\d[.eE]/.test(text)) return text;
+  return text.replaceAll(/"[^"\\]*(?:\\.[^"\\]*)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/gs, (token) =>
+    !token.startsWith('"') && /[eE]|\.0+$/.test(token) ? `"${token}"` : token,
+  );
 }
 
 /** Numbers are taken for text as long as no digit can have been lost in reading them. */

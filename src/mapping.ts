@@ -3,6 +3,7 @@
 import { stat } from "node:fs/promises";
 import { z } from "zod";
 import { readRows } from "./mapping-file.ts";
+import { createScopes, type Known, type Scope, type Scopes } from "./mapping-scope.ts";
 import type { Unit } from "./servicetitan/ping.ts";
 
 /** One way a device's readings take. */
@@ -17,14 +18,8 @@ export interface Mapping {
   readonly rows: number;
   /** Empty for a device that no row names; whoever asks decides by the source's policy. */
   routes(source: string, deviceId: string): readonly Route[];
-  /** The units a technician drives, for the read-back. */
-  unitsOf(technician: string): readonly string[];
-}
-
-/** What the file's names must fit: the configuration's own records will do. */
-export interface Known {
-  destinations: Readonly<Record<string, unknown>>;
-  sources: Readonly<Record<string, { destination: string }>>;
+  /** The units a technician drives at a destination, for the read-back: another tenant's technician may have the same id. */
+  unitsOf(destination: string, technician: string): readonly string[];
 }
 
 export type LoadedMapping =
@@ -36,28 +31,38 @@ export type LoadedMapping =
 const cell = z.string().trim();
 /** Longer than any id or name seen; a waiting ping's head has room for 999 bytes of it. */
 const MAX_CELL_CHARS = 200;
-const optional = cell
+const orNull = (text: string) => text || null;
+const optional = cell.max(MAX_CELL_CHARS).transform(orNull).optional();
+/**
+ * What Excel makes of a long number (`3.52094E+14`, with a comma in other countries), and other programs of a column of
+ * numbers with gaps (`352094000000000.0`). An id such as `12E4` is left alone: no spreadsheet writes an exponent that
+ * has neither a decimal mark before it nor a plus after it.
+ */
+const ROUNDED = /^[+-]?\d+(?:[.,]\d+E[+-]?\d+|E\+\d+|[.,]0+)$/i;
+const id = cell
   .max(MAX_CELL_CHARS)
-  .transform((text) => text || null)
-  .optional();
+  .refine(
+    (text) => !ROUNDED.test(text),
+    "is a rounded number: its digits are lost. Format the column as text in the spreadsheet and enter it again",
+  );
 const row = z.strictObject({
   source: optional,
-  device: cell.min(1, "is missing").max(MAX_CELL_CHARS),
-  unit: optional,
+  device: id.min(1, "is missing"),
+  unit: id.transform(orNull).optional(),
   name: optional,
-  technician: optional,
+  technician: id.transform(orNull).optional(),
   destination: optional,
 });
+type Row = z.output<typeof row>;
 
 /** Reads the file once. Never rejects: a file that cannot be read is a problem like any other. */
 export async function loadMapping(file: string, known: Known): Promise<LoadedMapping> {
   const problems: string[] = [];
   let rows = 0;
-  /** Device → its routes; under the source's name, and under ANY_SOURCE for rows that name none. */
-  const bySource = new Map<string, Map<string, Route[]>>();
-  /** Source, device and destination → the line that said it first. */
+  const scopes = createScopes(known);
+  const table = createTable(scopes);
+  /** Scope, device and destination → the line that said it first. */
   const lines = new Map<string, number>();
-  const byTechnician = new Map<string, Set<string>>();
 
   for await (const found of readRows(file)) {
     if (found.kind === "problem") {
@@ -71,50 +76,70 @@ export async function loadMapping(file: string, known: Known): Promise<LoadedMap
       problems.push(...describe(parsed.error, found.cells).map((text) => `line ${line}: ${text}`));
       continue;
     }
-    const { device, source = null, destination = null, technician = null } = parsed.data;
-    const before = problems.length;
-    if (source !== null && !Object.hasOwn(known.sources, source)) {
-      problems.push(`line ${line}: source "${source}" is not configured`);
+    const { device, source = null, destination = null } = parsed.data;
+    const scope = scopes.scopeOf(source, destination);
+    if (scope.kind === "problems") {
+      problems.push(...scope.problems.map((text) => `line ${line}: ${text}`));
+      continue;
     }
-    if (destination !== null && !Object.hasOwn(known.destinations, destination)) {
-      problems.push(`line ${line}: destination "${destination}" is not configured`);
-    }
-    if (problems.length > before) continue;
 
     const place = destination ?? (source === null ? null : (known.sources[source]?.destination ?? null));
-    const key = JSON.stringify([source, device, place]);
+    const key = JSON.stringify([scope, device, place]);
     const first = lines.get(key);
     if (first !== undefined) {
       problems.push(`line ${line}: device "${device}" goes there already by line ${first}`);
       continue;
     }
     lines.set(key, line);
-
-    const unitId = parsed.data.unit ?? device;
-    const unit: Unit = { unitId, unitName: parsed.data.name ?? unitId, technician };
-    if (technician !== null) {
-      const units = byTechnician.get(technician) ?? new Set();
-      byTechnician.set(technician, units.add(unitId));
-    }
-    const devices = bySource.get(source ?? ANY_SOURCE) ?? new Map<string, Route[]>();
-    bySource.set(source ?? ANY_SOURCE, devices);
-    const routes = devices.get(device);
-    if (routes === undefined) devices.set(device, [{ destination, unit }]);
-    else routes.push({ destination, unit });
+    table.add(scope, parsed.data);
   }
   if (problems.length > 0) return { kind: "broken", problems: firstOf(problems) };
+  return { kind: "loaded", mapping: { rows, routes: table.routes, unitsOf: table.unitsOf } };
+}
 
-  const anySource = bySource.get(ANY_SOURCE);
+interface Table extends Pick<Mapping, "routes" | "unitsOf"> {
+  add(scope: Scope, row: Row): void;
+}
+
+function createTable(scopes: Scopes): Table {
+  /** The devices of a source, and of a tenant, each with its routes. */
+  const ofSource = new Map<string, Map<string, Route[]>>();
+  const ofTenant = new Map<string, Map<string, Route[]>>();
+  /** Destination → technician → units. */
+  const driven = new Map<string, Map<string, Set<string>>>();
+
   return {
-    kind: "loaded",
-    mapping: {
-      rows,
-      // A row that names the source knows better than one that names none.
-      routes: (source, deviceId) =>
-        bySource.get(source)?.get(deviceId) ?? anySource?.get(deviceId) ?? NO_ROUTES,
-      unitsOf: (technician) => [...(byTechnician.get(technician) ?? [])],
+    add(scope, { device, destination = null, technician = null, ...cells }) {
+      const unitId = cells.unit ?? device;
+      const devices =
+        scope.kind === "source"
+          ? entry(ofSource, scope.source, () => new Map())
+          : entry(ofTenant, scope.tenant, () => new Map());
+      const unit: Unit = { unitId, unitName: cells.name ?? unitId, technician };
+      entry(devices, device, () => []).push({ destination, unit });
+      if (technician === null) return;
+      for (const place of destination === null ? scopes.ownDestinations(scope) : [destination]) {
+        const technicians = entry(driven, place, () => new Map());
+        entry(technicians, technician, () => new Set()).add(unitId);
+      }
     },
+    routes(source, device) {
+      // A row that names the source knows better than one that names none.
+      const named = ofSource.get(source)?.get(device);
+      if (named) return named;
+      const tenant = scopes.tenantOfSource(source);
+      return (tenant === undefined ? undefined : ofTenant.get(tenant)?.get(device)) ?? NO_ROUTES;
+    },
+    unitsOf: (destination, technician) => [...(driven.get(destination)?.get(technician) ?? [])],
   };
+}
+
+function entry<Value>(map: Map<string, Value>, key: string, create: () => Value): Value {
+  const found = map.get(key);
+  if (found !== undefined) return found;
+  const created = create();
+  map.set(key, created);
+  return created;
 }
 
 /** Enough to see what is wrong with the file; a hundred thousand of them would only bury the log. */
@@ -125,8 +150,6 @@ function firstOf(problems: string[]): string[] {
   return more > 0 ? [...problems.slice(0, MAX_PROBLEMS), `and ${more} more`] : problems;
 }
 
-/** No source can have this name: names begin with a letter or digit. */
-const ANY_SOURCE = "*";
 const NO_ROUTES: readonly Route[] = [];
 
 function describe({ issues }: z.ZodError, cells: unknown): string[] {
@@ -197,7 +220,7 @@ export async function watchMapping(
         return current.rows;
       },
       routes: (source, deviceId) => current.routes(source, deviceId),
-      unitsOf: (technician) => current.unitsOf(technician),
+      unitsOf: (destination, technician) => current.unitsOf(destination, technician),
       stop() {
         stopped = true;
         clearTimeout(timer);

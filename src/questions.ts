@@ -26,7 +26,7 @@ export function createQuestions({ config, mapping, queue }: QuestionsParts) {
   async function queryPings({ destination, technicianId, fromUtc, toUtc }: PingQuery) {
     const speedUnit = config.destinations[destination]?.speedUnit;
     const range = { from: Date.parse(fromUtc), to: Date.parse(toUtc) };
-    const units = speedUnit === undefined ? [] : (mapping?.unitsOf(technicianId) ?? []);
+    const units = speedUnit === undefined ? [] : (mapping?.unitsOf(destination, technicianId) ?? []);
     const found = await Promise.all(
       units.map(async (unit): Promise<SentPing[]> => {
         const pings = await queue.findPings({ destination, unit, ...range });

@@ -8,6 +8,7 @@ import type { Logger } from "pino";
 import { collectDefaultMetrics, Registry } from "prom-client";
 import { adapters } from "./adapters/index.ts";
 import { startAudit } from "./audit.ts";
+import { libraryProblems, mappingProblems } from "./before-start.ts";
 import { type EmbeddedBroker, startBroker } from "./broker.ts";
 import { CannotStart, orCannotStart } from "./cannot-start.ts";
 import { opsTokensOf } from "./config/ops-tokens.ts";
@@ -20,7 +21,6 @@ import { type LeasedBroker, leasedBroker } from "./leased-broker.ts";
 import { type LeasedPollers, leasedPollers } from "./leased-poller.ts";
 import { createLogger } from "./log.ts";
 import { type WatchedMapping, watchMapping } from "./mapping.ts";
-import { whyNotReliable } from "./mqtt-library.ts";
 import { createOpsApp } from "./ops/app.ts";
 import { createClockWatch } from "./ops/clocks.ts";
 import { policiesOf } from "./ops/policies.ts";
@@ -82,8 +82,8 @@ interface Opened {
 }
 
 async function openAll(config: Config, logger: Logger, opened: Opened): Promise<Gateway> {
-  const lacking = Object.keys(config.mqtt.brokers).length > 0 ? whyNotReliable() : null;
-  if (lacking !== null) throw new CannotStart([`mqtt.brokers: ${lacking}`]);
+  const lacking = libraryProblems(config);
+  if (lacking.length > 0) throw new CannotStart(lacking);
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   const latency = createHistogram();
@@ -311,8 +311,7 @@ async function mappingOf(
       },
     },
   });
-  if (loaded.kind === "broken")
-    throw new CannotStart(loaded.problems.map((problem) => `${file}: ${problem}`));
+  if (loaded.kind === "broken") throw new CannotStart(mappingProblems(file, loaded.problems));
   return loaded.mapping;
 }
 

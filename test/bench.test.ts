@@ -163,5 +163,5 @@ it("gives the gateway a configuration that it accepts", () => {
     { redisUrl: redis.url, sinkUrl, brokerUrl: "mqtt://127.0.0.1:1883", floorMode: "line", profileDir: null },
     { http: 18_080, ops: 19_090 },
   );
-  expect(loadConfig({ settings, env: {}, adapters })).toHaveProperty("config");
+  expect(loadConfig({ settings, env: {}, adapters, allowWeak: true })).toHaveProperty("config");
 });

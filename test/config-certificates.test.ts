@@ -54,6 +54,7 @@ describe.skipIf(whyNotCertificates() !== null)(`certificates${because(whyNotCert
         ...(http ? { http: { tls: http } } : {}),
       },
       env: {},
+      allowWeak: true,
       adapters: [
         { vendor: "radio", transports: ["mqtt"], auth: [], speedUnit: "optional", topics: ["radio/#"] },
       ],

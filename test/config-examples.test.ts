@@ -21,13 +21,13 @@ describe("waypost.example.yaml", () => {
 
   test("is a configuration that works with the real adapters", () => {
     const env = Object.fromEntries(
-      [...yaml.matchAll(/\$\{([A-Z0-9_]+)/g)].map(([, name]) => [name, `value-of-${name}`]),
+      [...yaml.matchAll(/\$\{([A-Z0-9_]+)/g)].map(([, name]) => [name, `${name}-7c1e90b4`]),
     );
     delete env.NAME;
     const loaded = loadConfig({ file: path("waypost.example.yaml"), env, adapters });
     if ("problems" in loaded) throw new Error(JSON.stringify(loaded.problems, null, 2));
     const shown = describeConfig(loaded.config);
-    expect(shown).not.toContain("value-of-");
+    expect(shown).not.toContain("7c1e90b4");
     expect(parse(shown).sources["acme-trackers"].options).toMatchObject({ latitude: "position.lat" });
   });
 
@@ -54,13 +54,13 @@ describe("docs/vendors.md", () => {
   const blocks = [...guide.matchAll(/```yaml\n([^`]+)```/g)].flatMap(([, block = ""]) => block);
   const sources: Record<string, { vendor: string }> = Object.assign(
     {},
-    ...blocks.map((block) => parse(block)),
+    ...blocks.map((block) => parse(block.replaceAll(/\$\{(\w+)\}/g, "$1-7c1e90b4a2d85f36"))),
   );
 
   test("shows a source for each of ten vendors, and they work together", () => {
     expect(Object.keys(sources)).toHaveLength(10);
     const destination = { tenant: "1", provider: "p", appKey: "a", clientId: "c", clientSecret: "s" };
-    const settings = { ops: { token: "1234567890abcdef" }, sources, destinations: { acme: destination } };
+    const settings = { ops: { token: "5f0c2a96d3b14e7a" }, sources, destinations: { acme: destination } };
     expect(loadConfig({ settings, env: {}, adapters })).toHaveProperty("config");
   });
 
@@ -81,7 +81,7 @@ describe(".env.example", () => {
   test("filled in, is a configuration that works with the real adapters", () => {
     const env: Record<string, string> = {};
     for (const [, hash, name = "", value = ""] of lines)
-      if (hash === "") env[name] = value || "1234567890abcdef";
+      if (hash === "") env[name] = value || `${name}-7c1e90b4`;
     expect(loadConfig({ env: { ...env, WAYPOST_TENANT: "123" }, adapters })).toHaveProperty("config");
   });
 

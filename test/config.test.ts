@@ -1,4 +1,7 @@
-/** The configuration is read from file or environment, every problem is named at once with its place, and no secret shows. */
+/**
+ * The configuration is read from file or environment, every problem is named at once with its place, and no secret shows.
+ * Secrets are short here; config-secrets.test.ts judges them.
+ */
 
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: references to the environment look like that
 
@@ -115,7 +118,7 @@ function minimal() {
 }
 
 function load(value: Settings, env: Record<string, string> = {}): LoadedConfig {
-  return loadConfig({ settings: value, env, adapters });
+  return loadConfig({ settings: value, env, adapters, allowWeak: true });
 }
 
 let files = 0;
@@ -123,7 +126,7 @@ function loadFile(text: string, env: Record<string, string> = {}): LoadedConfig 
   files += 1;
   const file = join(dir, `${files}.yaml`);
   writeFileSync(file, text);
-  return loadConfig({ file, env, adapters });
+  return loadConfig({ file, env, adapters, allowWeak: true });
 }
 
 function good(loaded: LoadedConfig): Config {
@@ -433,10 +436,10 @@ describe("every problem at once, each with its place", () => {
 
   test("a file that is not there, and no configuration at all", () => {
     const file = join(dir, "absent.yaml");
-    expect(problemsOf(loadConfig({ file, env: {}, adapters }))).toEqual({
+    expect(problemsOf(loadConfig({ file, env: {}, adapters, allowWeak: true }))).toEqual({
       [file]: "cannot be read (ENOENT)",
     });
-    expect(problemsOf(loadConfig({ env: {}, adapters }))).toEqual({
+    expect(problemsOf(loadConfig({ env: {}, adapters, allowWeak: true }))).toEqual({
       configuration: expect.stringContaining(".env.example"),
     });
   });
@@ -444,7 +447,9 @@ describe("every problem at once, each with its place", () => {
   test("WAYPOST_CONFIG names the file", () => {
     const file = join(dir, "named.yaml");
     writeFileSync(file, stringify(settings()));
-    expect(good(loadConfig({ env: { WAYPOST_CONFIG: file }, adapters })).sources).toHaveProperty("vans");
+    expect(
+      good(loadConfig({ env: { WAYPOST_CONFIG: file }, adapters, allowWeak: true })).sources,
+    ).toHaveProperty("vans");
   });
 });
 
@@ -1099,7 +1104,8 @@ describe("a single tenant on environment variables alone", () => {
     WAYPOST_CLIENT_SECRET: "cs.${x}",
     WAYPOST_OPS_TOKEN: "0123456789abcdef",
   };
-  const loadEnv = (more: Record<string, string> = {}) => loadConfig({ env: { ...env, ...more }, adapters });
+  const loadEnv = (more: Record<string, string> = {}) =>
+    loadConfig({ env: { ...env, ...more }, adapters, allowWeak: true });
 
   test("makes the same configuration as a file", () => {
     const fromFile = good(
@@ -1141,6 +1147,7 @@ describe("a single tenant on environment variables alone", () => {
           WAYPOST_MQTT_TOPICS: "a/#,b/+",
         },
         adapters,
+        allowWeak: true,
       }),
     );
     expect(config.sources.trackers).toMatchObject({ mqtt: { broker: "mqtt", topics: ["a/#", "b/+"] } });
@@ -1181,6 +1188,7 @@ describe("a single tenant on environment variables alone", () => {
           WAYPOST_PORT_8080_TCP_ADDR: "10.0.0.7",
         },
         adapters,
+        allowWeak: true,
       }),
     );
     expect(problems).toEqual({
@@ -1305,7 +1313,7 @@ describe("a secret that can prove nothing", () => {
   ];
   const refused = (auth: Settings) => {
     const value = settings(({ source }) => Object.assign(source, { auth }));
-    return loadConfig({ settings: value, env: {}, adapters });
+    return loadConfig({ settings: value, env: {}, adapters, allowWeak: true });
   };
 
   test("is told of where it stands, and not repeated", () => {

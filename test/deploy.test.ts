@@ -50,11 +50,11 @@ test("what compose mounts is there", () => {
 });
 
 test("the gateway's configuration is valid with the variables that the comments name", () => {
-  const env: Record<string, string> = { MQTT_PASSWORD: "broker-password" };
+  const env: Record<string, string> = { MQTT_PASSWORD: "broker-7c1e90b4" };
   for (const [, name = ""] of readFileSync(join(root, ".env.example"), "utf8").matchAll(
     /^(WAYPOST_\w+)=/gm,
   )) {
-    env[name] = "1234567890123456";
+    env[name] = name === "WAYPOST_TENANT" ? "1234567890123456" : `${name}-7c1e90b4`;
   }
   const loaded = loadConfig({ file: join(deploy, "waypost.yaml"), env, adapters });
   if ("problems" in loaded) throw new Error(JSON.stringify(loaded.problems));

@@ -64,7 +64,12 @@ const PARTS: Record<string, Part> = {
   // On the way of webhooks only, between them and intake; replayed without a new proof.
   spool: { files: ["spool.ts", "spool/"], from: ["intake", "adapters"] },
   redrive: { files: ["redrive.ts"], from: ["decode"], typesFrom: ["intake", "queue"] },
-  mapping: { files: ["mapping.ts", "mapping-file.ts"], from: ["events"], typesFrom: ["servicetitan"] },
+  tenant: { files: ["tenant.ts"], from: [] },
+  mapping: {
+    files: ["mapping.ts", "mapping-file.ts", "mapping-scope.ts"],
+    from: ["events", "tenant"],
+    typesFrom: ["servicetitan"],
+  },
   ops: {
     files: ["ops/"],
     from: ["events", "status", "guessing"],
@@ -75,7 +80,7 @@ const PARTS: Record<string, Part> = {
     from: ["status", "guessing"],
     typesFrom: ["spool", "intake", "reading", "servicetitan", "queue", "incidents"],
   },
-  config: { files: ["config.ts", "config/"], from: ["reading"] },
+  config: { files: ["config.ts", "config/"], from: ["reading", "tenant"] },
   // Written from the facts alone: a stand-in that shares code with what it tests proves nothing.
   sandbox: { files: ["sandbox/"], from: [] },
   decode: { files: ["decode.ts"], from: ["adapters", "intake", "reading"] },
@@ -94,6 +99,7 @@ const PARTS: Record<string, Part> = {
       "leased-broker.ts",
       "leased-poller.ts",
       "cannot-start.ts",
+      "before-start.ts",
     ],
     from: [
       "config",

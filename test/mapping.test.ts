@@ -4,10 +4,12 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { loadMapping, type Mapping, watchMapping } from "../src/mapping.ts";
+import type { Known } from "../src/mapping-scope.ts";
 import { scaled } from "./parts/speed.ts";
 
+/** Two destinations of one tenant. */
 const KNOWN = {
-  destinations: { main: {}, branch: {} },
+  destinations: { main: { tenant: "1" }, branch: { tenant: "1" } },
   sources: { vans: { destination: "main" }, trucks: { destination: "branch" } },
 };
 
@@ -22,13 +24,13 @@ function write(name: string, text: string | Uint8Array): string {
   writeFileSync(file, text);
   return file;
 }
-async function load(name: string, text: string | Uint8Array): Promise<Mapping> {
-  const loaded = await loadMapping(write(name, text), KNOWN);
+async function load(name: string, text: string | Uint8Array, known: Known = KNOWN): Promise<Mapping> {
+  const loaded = await loadMapping(write(name, text), known);
   if (loaded.kind === "broken") throw new Error(loaded.problems.join("\n"));
   return loaded.mapping;
 }
-async function problems(name: string, text: string | Uint8Array): Promise<string[]> {
-  const loaded = await loadMapping(write(name, text), KNOWN);
+async function problems(name: string, text: string | Uint8Array, known: Known = KNOWN): Promise<string[]> {
+  const loaded = await loadMapping(write(name, text), known);
   return loaded.kind === "broken" ? loaded.problems : [];
 }
 
@@ -107,8 +109,10 @@ describe("a mapping file", () => {
       "a.csv",
       "device,unit,technician\n1,van,Ana\n2,truck,Ana\n3,van,Ana\n4,car,Ben\n",
     );
-    expect(mapping.unitsOf("Ana")).toEqual(["van", "truck"]);
-    expect(mapping.unitsOf("Eve")).toEqual([]);
+    expect(mapping.unitsOf("main", "Ana")).toEqual(["van", "truck"]);
+    expect(mapping.unitsOf("branch", "Ana")).toEqual(["van", "truck"]);
+    expect(mapping.unitsOf("main", "Eve")).toEqual([]);
+    expect(mapping.unitsOf("nowhere", "Ana")).toEqual([]);
   });
 
   test("an empty list maps nothing", async () => {
@@ -145,6 +149,139 @@ describe("a mapping file", () => {
     clearInterval(timer);
     expect(mapping.rows).toBe(100_000);
     expect(turns).toBeGreaterThan(10);
+  });
+});
+
+describe("a row does not reach another tenant's device", () => {
+  /** Two customers, one of them with two destinations; `guest` is a customer whom no source sends to by itself. */
+  const TENANTS: Known = {
+    destinations: {
+      acme: { tenant: "1" },
+      "acme-south": { tenant: "1" },
+      beta: { tenant: "2" },
+      guest: { tenant: "3" },
+    },
+    sources: {
+      vans: { destination: "acme" },
+      vans2: { destination: "acme-south" },
+      trucks: { destination: "beta" },
+    },
+  };
+  const unitsOf = (mapping: Mapping, source: string, device: string) =>
+    mapping.routes(source, device).map(({ destination, unit }) => `${unit.unitId} to ${destination}`);
+
+  test("one that names a destination alone is for the sources of that tenant", async () => {
+    const mapping = await load(
+      "a.csv",
+      "device,unit,technician,destination\n42,ours,7,acme\n42,theirs,7,beta\n43,south,7,acme-south\n",
+      TENANTS,
+    );
+    expect(unitsOf(mapping, "vans", "42")).toEqual(["ours to acme"]);
+    expect(unitsOf(mapping, "vans2", "42")).toEqual(["ours to acme"]);
+    expect(unitsOf(mapping, "trucks", "42")).toEqual(["theirs to beta"]);
+    expect(unitsOf(mapping, "vans", "43")).toEqual(["south to acme-south"]);
+    expect(unitsOf(mapping, "trucks", "43")).toEqual([]);
+    expect(unitsOf(mapping, "unheard-of", "42")).toEqual([]);
+    // The same technician's number is another person at another customer's.
+    expect(mapping.unitsOf("acme", "7")).toEqual(["ours"]);
+    expect(mapping.unitsOf("acme-south", "7")).toEqual(["south"]);
+    expect(mapping.unitsOf("beta", "7")).toEqual(["theirs"]);
+    expect(mapping.unitsOf("guest", "7")).toEqual([]);
+  });
+
+  test("one that names its source goes wherever it says", async () => {
+    const mapping = await load(
+      "a.csv",
+      "source,device,unit,technician,destination\nvans,42,lent,7,guest\nvans,42,ours,7,\ntrucks,1,t,7,\n",
+      TENANTS,
+    );
+    expect(unitsOf(mapping, "vans", "42")).toEqual(["lent to guest", "ours to null"]);
+    expect(unitsOf(mapping, "vans2", "42")).toEqual([]);
+    expect(unitsOf(mapping, "trucks", "42")).toEqual([]);
+    expect(mapping.unitsOf("guest", "7")).toEqual(["lent"]);
+    expect(mapping.unitsOf("acme", "7")).toEqual(["ours"]);
+    expect(mapping.unitsOf("beta", "7")).toEqual(["t"]);
+  });
+
+  test.each([
+    ["a.csv", "device,unit\n42,a\n", "line 2: names no source and no destination; with 3 tenants"],
+    ["a.csv", "device,destination,source\n1,beta,\n2,,\n", "line 3: names no source and no destination"],
+    ["a.json", '[\n{ "device": "42" }]', "line 2: names no source and no destination"],
+    ["a.yaml", "- { device: 1, source: vans }\n- device: 42\n", "line 2: names no source and no destination"],
+    [
+      "a.csv",
+      "device,destination\n42,guest\n",
+      'line 2: destination "guest" is of a tenant that no source sends to by itself',
+    ],
+  ])("one of which that cannot be told is a mistake: %s %#", async (name, text, problem) => {
+    const found = await problems(name, text, TENANTS);
+    expect(found).toEqual([expect.stringContaining(problem)]);
+  });
+
+  test("the same number in another environment is another tenant", async () => {
+    const known = {
+      destinations: { live: { tenant: "1" }, trial: { tenant: "1", environment: "integration" } },
+      sources: { vans: { destination: "live" }, trucks: { destination: "trial" } },
+    };
+    expect(await problems("a.csv", "device\n42\n", known)).toHaveLength(1);
+    const mapping = await load("a.csv", "device,destination\n42,trial\n", known);
+    expect(unitsOf(mapping, "vans", "42")).toEqual([]);
+  });
+
+  test("two rows of different tenants may have one device, two of one tenant may not lead to one place", async () => {
+    const text = "device,destination\n42,acme\n42,beta\n42,acme-south\n42,acme\n";
+    expect(await problems("a.csv", text, TENANTS)).toEqual([
+      'line 5: device "42" goes there already by line 2',
+    ]);
+  });
+});
+
+describe("a number that a spreadsheet has rounded", () => {
+  const ROUNDED = [
+    "3.52094E+14",
+    "3,52094E+14",
+    "3.52094e14",
+    "3E+14",
+    "352094000000000.0",
+    "352094,0",
+    "+3.5E+14",
+  ];
+
+  test.each(ROUNDED)("is no id: %s", async (cell) => {
+    for (const column of ["device", "unit", "technician"]) {
+      const cells = { device: "1", unit: "2", technician: "3", [column]: cell };
+      const expected = [
+        expect.stringMatching(new RegExp(`^line [23]: ${column} is a rounded number: its digits`)),
+      ];
+      const { device, unit, technician } = cells;
+      expect(await problems("a.csv", `device;unit;technician\n${device};"${unit}";${technician}\n`)).toEqual(
+        expected,
+      );
+      expect(await problems("a.json", `[\n${JSON.stringify(cells)}]`)).toEqual(expected);
+      expect(await problems("a.yaml", `# ids\n- ${JSON.stringify(cells)}\n`)).toEqual(expected);
+    }
+  });
+
+  test.each(["3.52094E+14", "3.52094e14", "352094000000000.0", "352094E+9"])(
+    "is none either where no quotes show it: %s",
+    async (number) => {
+      const expected = [expect.stringMatching(/^line 2: device is a rounded number/)];
+      expect(await problems("a.json", `[\n{"device": ${number}, "name": "1.5 \\" 2e5"}]`)).toEqual(expected);
+      expect(await problems("a.yaml", `# ids\n- device: ${number}\n`)).toEqual(expected);
+    },
+  );
+
+  test.each(["12E4", "352094E12", "1E-5", "E5", "1.5", "10.20.30.40", "7.8E9a", "00123", "1.2.0"])(
+    "an id that only looks like one is an id: %s",
+    async (cell) => {
+      const mapping = await load("a.csv", `device\n${cell}\n`);
+      expect(mapping.routes("vans", cell)).toHaveLength(1);
+      expect((await load("a.json", JSON.stringify([{ device: cell }]))).routes("vans", cell)).toHaveLength(1);
+    },
+  );
+
+  test("may be a name", async () => {
+    expect((await load("a.csv", "device,name\n1,1.0\n")).rows).toBe(1);
   });
 });
 

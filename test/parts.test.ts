@@ -8,13 +8,13 @@ import { intakeSourcesOf } from "../src/parts.ts";
 
 const ENV = {
   WAYPOST_SOURCE_VENDOR: "bouncie",
-  WAYPOST_SOURCE_SECRET: "1234567890abcdef",
+  WAYPOST_SOURCE_SECRET: "b7d0f52c9e4a4e8f",
   WAYPOST_TENANT: "123",
   WAYPOST_PROVIDER: "acme-gps",
   WAYPOST_APP_KEY: "1234567890abcdef",
   WAYPOST_CLIENT_ID: "1234567890abcdef",
   WAYPOST_CLIENT_SECRET: "1234567890abcdef",
-  WAYPOST_OPS_TOKEN: "1234567890abcdef",
+  WAYPOST_OPS_TOKEN: "5f0c2a96d3b14e7a",
 };
 
 function configured(change: { maxAccuracyM?: number }) {

@@ -2,13 +2,27 @@
 
 import ipaddr from "ipaddr.js";
 
-/** https, or an address that no public network can carry. */
-export function isConfidential(url: URL): boolean {
-  if (url.protocol === "https:") return true;
-  const host = url.hostname.replace(/^\[|\]$/g, "");
+const ENCRYPTED = /^(https|mqtts|ssl|wss|rediss):$/;
+
+/** Encrypted, or an address that no public network can carry. */
+export function isConfidential({ protocol, hostname }: URL): boolean {
+  return ENCRYPTED.test(protocol) || isPrivateHost(hostname);
+}
+
+/** An address or a name of this machine or of a private network. */
+export function isPrivateHost(name: string): boolean {
+  const host = canonical(name);
+  if (host === null) return false;
   if (ipaddr.isValid(host)) {
     return ["loopback", "private", "uniqueLocal", "linkLocal"].includes(ipaddr.process(host).range());
   }
   // A name without a dot is resolved by the local network or the container engine; the rest are reserved for them.
-  return !host.includes(".") || /\.(localhost|local|internal|test)$/.test(host);
+  return !host.includes(".") || /\.(localhost|local|internal|svc|test|home\.arpa)$/.test(host);
+}
+
+/** As a browser would read it: 134744072, 0x8.8.8.8 and 8.8.8.8 are one address, whatever the URL's scheme. */
+function canonical(name: string): string | null {
+  const bare = name.replace(/^\[|\]$/g, "");
+  const text = `http://${bare.includes(":") ? `[${bare}]` : bare}`;
+  return URL.canParse(text) ? new URL(text).hostname.replace(/^\[|\]$|\.$/g, "") : null;
 }

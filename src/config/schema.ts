@@ -159,7 +159,14 @@ export const destinationSchema = z.strictObject({
     })
     .pipe(z.string().regex(/^[1-9]\d{0,18}$/, "must be the numeric tenant id, not the tenant's name")),
   /** The `gps_provider` in ServiceTitan's address. */
-  provider: text.max(100).regex(/^\S(.*\S)?$/, "begins or ends with white space"),
+  provider: text
+    .max(100)
+    .regex(/^\S(.*\S)?$/, { error: "begins or ends with white space", abort: true })
+    // RFC 3986 §2.3: these stand for themselves in an address, where a slash or a space would need another writing.
+    .regex(
+      /^(?!\.{1,2}$)[A-Za-z0-9._~-]+$/,
+      "must be the name that stands in the address: letters, digits, -, _, . and ~",
+    ),
   appKey: secret,
   clientId: secret,
   clientSecret: secret,

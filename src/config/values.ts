@@ -6,7 +6,7 @@ import { z } from "zod";
 import { type Finding, isMap, type SettingPath } from "./problems.ts";
 
 /** What the schema says of a text beyond its shape. */
-export const marks = z.registry<{ is: "secret" | "file" | "url" }>();
+export const marks = z.registry<{ is: Mark }>();
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -18,8 +18,10 @@ export type Resolved =
   | { kind: "from_environment"; text: string }
   | { kind: "problem"; message: string };
 
+type Mark = "secret" | "file" | "url";
+
 export interface FillContext {
-  resolveText(text: string): Resolved;
+  resolveText(text: string, mark: Mark | undefined): Resolved;
   /** Relative file names start here. */
   baseDir: string;
   report(finding: Finding): void;
@@ -35,7 +37,12 @@ export function fill(value: unknown, schema: Schema, path: SettingPath, context:
   if (value === null) return isSection(inside) && inside !== schema ? undefined : null;
   if (typeof value === "string") return fillText(value, inside, path, context);
   if (Array.isArray(value)) {
-    return value.map((item, index) => fill(item, child(inside, index), [...path, index], context));
+    const items = value.map((item, index) => fill(item, child(inside, index), [...path, index], context));
+    // A variable that nobody set: the second secret of a rotation, most of the time.
+    const isUnset = (item: unknown, index: number) => item === "" && value[index] !== "";
+    return markOf(bare(child(inside, 0))) === "secret"
+      ? items.filter((item, index) => !isUnset(item, index))
+      : items;
   }
   if (isMap(value)) {
     return Object.fromEntries(
@@ -49,7 +56,7 @@ export function fill(value: unknown, schema: Schema, path: SettingPath, context:
 }
 
 function fillText(text: string, schema: Schema, path: SettingPath, context: FillContext): unknown {
-  const resolved = context.resolveText(text);
+  const resolved = context.resolveText(text, markOf(schema));
   if (resolved.kind === "problem") {
     context.report({ path, message: resolved.message });
     return undefined;
@@ -80,30 +87,83 @@ function checkedFile(name: string, path: SettingPath, context: FillContext): str
   return file;
 }
 
+const REFERENCE = /\$\$\{|\$\{(?:([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\})?/g;
+
 /**
  * Replaces `${NAME}` and `${NAME:-default}`, once: what a variable holds is never looked into. As in a shell, the
- * default also stands in for an empty variable. `$${` stands for `${`.
+ * default also stands in for an empty variable. `$${` stands for `${`. A secret has no default: whoever reads the file
+ * would know it, and an unset variable would open a door.
  */
-export function resolveReferences(text: string, env: Environment): Resolved {
+export function resolveReferences(text: string, env: Environment, mark?: Mark): Resolved {
   if (!text.includes("${")) return { kind: "as_written" };
   const problems: string[] = [];
-  const filled = text.replaceAll(
-    /\$\$\{|\$\{(?:([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\})?/g,
-    (match, name?: string, fallback?: string) => {
-      if (match === "$${") return "${";
-      if (name === undefined) {
-        // biome-ignore lint/suspicious/noTemplateCurlyInString: it names the syntax
-        problems.push("has a ${ that begins no ${NAME}; write $${ where ${ is meant");
-        return "";
-      }
-      const value = env[name];
-      if (fallback !== undefined) return value || fallback;
-      if (value === undefined) problems.push(`needs the environment variable ${name}, which is not set`);
-      return value ?? "";
-    },
-  );
+  const filled = text.replaceAll(REFERENCE, (match, name?: string, fallback?: string) => {
+    if (match === "$${") return "${";
+    if (name === undefined) {
+      // biome-ignore lint/suspicious/noTemplateCurlyInString: it names the syntax
+      problems.push("has a ${ that begins no ${NAME}; write $${ where ${ is meant");
+      return "";
+    }
+    const value = env[name];
+    if (fallback !== undefined) return value || fallback;
+    if (value === undefined) problems.push(`needs the environment variable ${name}, which is not set`);
+    return value ?? "";
+  });
+  if (hasSecretDefault(text, mark)) {
+    problems.push(
+      "has a default for a secret, which everybody who reads the file knows: leave the default out",
+    );
+  }
   if (problems.length > 0) return { kind: "problem", message: [...new Set(problems)].join("; ") };
   return { kind: "from_environment", text: filled };
+}
+
+function hasSecretDefault(text: string, mark: Mark | undefined): boolean {
+  if (mark !== "secret" && mark !== "url") return false;
+  const withDefaults = (instead: (fallback: string) => string) =>
+    text.replaceAll(REFERENCE, (_match, _name?: string, fallback?: string) =>
+      fallback ? instead(fallback) : "",
+    );
+  const shown = withDefaults((fallback) => fallback);
+  const hidden = withDefaults(() => "");
+  return mark === "secret" ? shown !== hidden : secretsOfUrl(shown) !== secretsOfUrl(hidden);
+}
+
+/** Of a URL that may still lack its host or its port: the password, and what a query calls one. */
+function secretsOfUrl(text: string): string {
+  const [, userInfo = ""] = /:\/\/([^/?#]*)@/.exec(text) ?? [];
+  const query = new URLSearchParams(text.split("?").slice(1).join("?"));
+  const named = [...query].filter(([name]) => SECRET_NAME.test(name));
+  return JSON.stringify([userInfo.split(":").slice(1).join(":"), named]);
+}
+
+/** Every text of the settings that the schema calls a secret, and the passwords in addresses. */
+export function* secretsIn(
+  value: unknown,
+  schema: Schema,
+  path: SettingPath = [],
+): Generator<{ path: SettingPath; value: string }> {
+  const inside = bare(schema);
+  if (typeof value === "string") {
+    if (markOf(inside) === "secret") yield { path, value };
+    const password = markOf(inside) === "url" ? passwordIn(value) : "";
+    if (password !== "") yield { path, value: password };
+  } else if (Array.isArray(value)) {
+    for (const [index, item] of value.entries())
+      yield* secretsIn(item, child(inside, index), [...path, index]);
+  } else if (isMap(value)) {
+    for (const [key, item] of Object.entries(value))
+      yield* secretsIn(item, child(inside, key), [...path, key]);
+  }
+}
+
+function passwordIn(url: string): string {
+  const password = URL.canParse(url) ? new URL(url).password : "";
+  try {
+    return decodeURIComponent(password);
+  } catch {
+    return password;
+  }
 }
 
 /** A copy fit to be shown: every secret is "(set)", and an address shows no user and no query. */
@@ -145,7 +205,7 @@ export function settingsAt(schema: Schema, path: SettingPath): string[] {
   return inside instanceof z.ZodObject ? Object.keys(inside.shape) : [];
 }
 
-function markOf(schema: Schema): "secret" | "file" | "url" | undefined {
+function markOf(schema: Schema): Mark | undefined {
   return marks.get(schema)?.is;
 }
 

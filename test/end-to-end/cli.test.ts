@@ -28,6 +28,7 @@ function file(name: string, text: string): string {
 }
 
 const GOOD = `
+http: { host: 127.0.0.1 }
 ops:
   token: ${SECRET}-ops
 sources:
@@ -47,8 +48,8 @@ destinations:
 describe("help", () => {
   const COMMANDS: Record<string, string[]> = {
     "": ["start", "check", "decode", "replay", "demo"],
-    start: ["--config"],
-    check: ["--config", "--show"],
+    start: ["--config", "--allow-weak"],
+    check: ["--config", "--show", "--allow-weak"],
     decode: [
       "<vendor>",
       "--topic",
@@ -99,6 +100,63 @@ describe("check", () => {
     expect(stdout).toMatch(/clientSecret: \(set\)/);
     // Defaults are part of how it is understood.
     expect(stdout).toMatch(/maxBatchPings: 100/);
+  });
+
+  test("warns of what lies open, and finds the configuration right", async () => {
+    const open = GOOD.replace("host: 127.0.0.1", "host: 0.0.0.0");
+    const { ended, stdout, stderr } = await runCli(["check", "--config", file("open.yaml", open)]);
+    expect(ended).toBe("exit code 0");
+    expect(stdout).toMatch(/^The configuration is right/);
+    expect(stderr).toMatch(/^warning: line 2: http\.host listens without TLS/);
+  });
+
+  const MAPPING = "device,unit\n356938035643809,van-1\n3.52094E+14,van-2\n,van-3\n";
+
+  test.each(["check", "start"])("%s refuses a mapping file in the same words", async (command) => {
+    const mapping = file("fleet.csv", MAPPING);
+    // Its name is relative to the configuration, wherever the command is run.
+    const config = file("mapped.yaml", `${GOOD}mapping: { file: fleet.csv }\n`);
+    const { ended, stdout, stderr } = await runCli([command, "--config", config]);
+    expect({ ended, stdout }).toEqual({ ended: "exit code 1", stdout: "" });
+    expect(stderr.split("\n")).toEqual([
+      expect.stringMatching(`^${mapping}: line 3: device is a rounded number`),
+      `${mapping}: line 4: device is missing`,
+      "",
+    ]);
+  });
+
+  test("reads the mapping file and the spool's place", async () => {
+    file("right.csv", "device\n1\n2\n");
+    const mapped = file(
+      "right.yaml",
+      `${GOOD}mapping: { file: right.csv }\nspool: { dir: ${dir}/new/spool }\n`,
+    );
+    const right = await runCli(["check", "--config", mapped]);
+    expect(right.stdout).toBe("The configuration is right: 1 source, 1 destination, 2 mapping rows.\n");
+    const spooled = file("spooled.yaml", `${GOOD}spool: { dir: ${file("no-directory", "")}/spool }\n`);
+    const { ended, stderr } = await runCli(["check", "--config", spooled]);
+    expect(ended).toBe("exit code 1");
+    expect(stderr).toMatch(/^spool\.dir: .*no-directory/);
+  });
+
+  const WEAK = GOOD.replace(`${SECRET}-vans`, "changeme-changeme").replace(
+    "http: {",
+    "http: { trustedProxies: [0.0.0.0/0],",
+  );
+
+  test.each(["check", "start"])("%s refuses weak secrets and what lies open", async (command) => {
+    const { ended, stdout, stderr } = await runCli([command, "--config", file("weak.yaml", WEAK)]);
+    expect({ ended, stdout }).toEqual({ ended: "exit code 1", stdout: "" });
+    expect(stderr).toContain("sources.vans.auth.secret is made of words");
+    expect(stderr).toContain("http.trustedProxies[0] is so wide that it means everybody");
+    expect(stderr).toMatch(/2 problems; nothing was started\.\n$/);
+    expect(stderr).not.toContain("changeme");
+  });
+
+  test("lets them pass where that is wanted, and says so", async () => {
+    const { ended, stderr } = await runCli(["check", "--allow-weak", "--config", file("weak.yaml", WEAK)]);
+    expect(ended).toBe("exit code 0");
+    expect(stderr).toMatch(/^warning: line \d+: sources\.vans\.auth\.secret is made of words/);
   });
 
   const WRONG = `
@@ -248,7 +306,7 @@ describe("start", () => {
       WAYPOST_HTTP_HOST: "127.0.0.1",
       WAYPOST_HTTP_PORT: String(ports.http),
       WAYPOST_OPS_PORT: String(ports.ops),
-      WAYPOST_OPS_TOKEN: TOKEN,
+      WAYPOST_OPS_TOKEN: `${SECRET}-ops`,
       WAYPOST_SOURCE_NAME: "vans",
       WAYPOST_SOURCE_VENDOR: "json",
       WAYPOST_SOURCE_PROOF: "bearer",
@@ -272,6 +330,7 @@ describe("start", () => {
         withinMs: 60_000,
         what: "the gateway",
       });
+      expect(gateway.stdout()).not.toMatch(/listens without TLS/);
       const time = new Date(Date.now() - 1000).toISOString();
       const answer = await fetch(`http://127.0.0.1:${ports.http}/webhooks/vans`, {
         method: "POST",
@@ -295,6 +354,29 @@ describe("start", () => {
       gateway.kill("SIGTERM");
       expect(await gateway.end()).toBe("exit code 0");
       expect(gateway.stderr()).toBe("");
+      expect(gateway.stdout()).not.toContain(TOKEN);
+    } finally {
+      await gateway.stop();
+    }
+  });
+
+  test("with --allow-weak logs once what is weak", async () => {
+    const ports = { http: await quietPort(), ops: await quietPort() };
+    const env = { ...environment(ports), WAYPOST_OPS_TOKEN: TOKEN, WAYPOST_HTTP_HOST: "0.0.0.0" };
+    const gateway = await startCli(["start", "--allow-weak"], { env });
+    try {
+      await until(async () => gateway.ended() ?? (await fetch(`http://127.0.0.1:${ports.ops}/healthz`)).ok, {
+        withinMs: 60_000,
+        what: "the gateway",
+      });
+      const warned = gateway
+        .stdout()
+        .split("\n")
+        .flatMap((line) => (line.includes('"setting"') ? [JSON.parse(line).msg] : []));
+      expect(warned).toEqual([
+        expect.stringMatching(/^WAYPOST_SOURCE_SECRET is also ops\.token/),
+        expect.stringMatching(/^WAYPOST_HTTP_HOST listens without TLS/),
+      ]);
       expect(gateway.stdout()).not.toContain(TOKEN);
     } finally {
       await gateway.stop();

@@ -1,0 +1,80 @@
+/** Finds what a configuration lays open: passwords on public networks, proofs by address that everybody passes, plain ports. */
+
+import ipaddr from "ipaddr.js";
+import { isConfidential, isPrivateHost } from "./address.ts";
+import type { Parts } from "./parts.ts";
+import type { SettingPath } from "./problems.ts";
+import type { ProxySettings } from "./proxy.ts";
+import type { Report } from "./sources.ts";
+
+/** What must be allowed on purpose. */
+export function checkExposure(parts: Parts, report: Report): void {
+  checkTransports(parts, report);
+  for (const [index, range] of (parts.http?.trustedProxies ?? []).entries())
+    checkRange(["http", "trustedProxies", index], range, report);
+  for (const [name, { auth }] of parts.sources) {
+    for (const [index, range] of (auth?.allow ?? []).entries())
+      checkRange(["sources", name, "auth", "allow", index], range, report);
+  }
+}
+
+function checkTransports({ brokers, redis }: Parts, report: Report): void {
+  const open = "crosses a public network in the clear";
+  for (const [name, { url: text, password, rejectUnauthorized }] of brokers) {
+    const at = ["mqtt", "brokers", name];
+    const url = new URL(text);
+    if (password === undefined && url.password === "") continue;
+    if (!isConfidential(url)) {
+      report([...at, "url"], `must be mqtts:// or wss://: the password ${open}`);
+    } else if (!rejectUnauthorized && !isPrivateHost(url.hostname)) {
+      report(
+        [...at, "rejectUnauthorized"],
+        "must be true: the password would be told to any server; name its ca",
+      );
+    }
+  }
+  if (redis === undefined) return;
+  const url = new URL(redis.url);
+  const hasPassword = url.password !== "" || url.searchParams.has("password");
+  if (hasPassword && !isConfidential(url))
+    report(["redis", "url"], `must be rediss://: the password ${open}`);
+}
+
+/** The largest block that one party has is a /8 of IPv4 and a /16 of IPv6; the private ranges are let pass. */
+function checkRange(path: SettingPath, text: string, report: Report): void {
+  const [address, bits] = text.includes("/") ? ipaddr.parseCIDR(text) : [ipaddr.parse(text), 128];
+  const isIpv6 = address instanceof ipaddr.IPv6;
+  // `::ffff:0:0/96` is all of IPv4.
+  const mapped = isIpv6 && address.isIPv4MappedAddress() && bits >= 96;
+  const isPrivate = isIpv6 && ["uniqueLocal", "linkLocal"].includes(address.range()) && bits >= 7;
+  const tooWide = mapped ? bits - 96 < 8 : bits < (isIpv6 ? 16 : 8);
+  if (tooWide && !isPrivate) report(path, "is so wide that it means everybody: name the sender's own range");
+}
+
+/** What is told and not refused. */
+export function findOpenPorts({ http, ops, listen }: Parts, proxy: ProxySettings, warn: Report): void {
+  const plain = "without TLS where other machines reach it: what passes can be read on the way";
+  if (http && !http.tls && http.trustedProxies.length === 0 && !isPrivateHost(http.host)) {
+    const instead = "give http.tls, or put a TLS proxy before it and name that in http.trustedProxies";
+    warn(["http", "host"], `listens ${plain}; ${instead}`);
+  }
+  if (listen && !listen.tls && !isPrivateHost(listen.host)) {
+    warn(["mqtt", "listen", "host"], `listens ${plain}, devices' passwords among it; give mqtt.listen.tls`);
+  }
+  if (ops && !isPrivateHost(ops.host)) {
+    warn(
+      ["ops", "host"],
+      `listens ${plain}, the ops token among it; use 127.0.0.1, or let only a TLS proxy reach it`,
+    );
+  }
+  for (const [key, name] of [
+    ["httpProxy", "HTTP_PROXY"],
+    ["httpsProxy", "HTTPS_PROXY"],
+  ] as const) {
+    const text = proxy[key];
+    if (text === undefined || !URL.canParse(text)) continue;
+    const url = new URL(text);
+    if (url.password !== "" && !isConfidential(url))
+      warn([name], "sends its password over a public network in the clear; use https:// to the proxy");
+  }
+}
