@@ -10,6 +10,7 @@ import type { Dispatcher } from "undici";
 import type { Handshake, Message, MessageHead, Reply } from "./adapters/adapter.ts";
 import { createBodyRoom } from "./body-room.ts";
 import { confirm } from "./confirm.ts";
+import { type ConnectionCap, guardConnections } from "./connection-caps.ts";
 import type { Events } from "./events.ts";
 import { createBodyReader, readRest } from "./http-body.ts";
 import type { Intake, IntakeResult, Source } from "./intake.ts";
@@ -33,6 +34,8 @@ export interface WebhookParts {
   };
   trustedProxies: readonly string[];
   events: WebhookEvents;
+  /** Told whose connections are of proven senders. */
+  connections?: Pick<ConnectionCap, "prove"> | undefined;
   /** What confirmation fetches go through; the process-wide one unless said otherwise. */
   confirmVia?: Dispatcher;
 }
@@ -68,6 +71,7 @@ export function createWebhookApp(parts: WebhookParts): WebhookApp {
     // Before the body: a stranger shall cost neither the memory for one nor the time to inflate it.
     const refused = intake.refuseByHead(source, head);
     if (refused !== null) return reply(source, refused);
+    if (source.proof?.beforeBody) parts.connections?.prove(incoming.socket, name);
     const holder = source.proof?.beforeBody ? null : (head.remoteAddress ?? "");
     const body = method === "GET" ? EMPTY : await readBody(incoming, outgoing, holder);
     switch (body.kind) {
@@ -82,7 +86,7 @@ export function createWebhookApp(parts: WebhookParts): WebhookApp {
       case "aborted":
         return answer(400, { error: "incomplete" });
       case "whole":
-        return reply(source, await acceptInTime(source, { ...head, body: body.bytes }));
+        return reply(source, await acceptInTime(source, { ...head, body: body.bytes }, incoming));
       default:
         return body satisfies never;
     }
@@ -101,7 +105,11 @@ export function createWebhookApp(parts: WebhookParts): WebhookApp {
     return head;
   }
 
-  async function acceptInTime(source: Source, message: Message): Promise<IntakeResult | typeof LATE> {
+  async function acceptInTime(
+    source: Source,
+    message: Message,
+    incoming: IncomingMessage,
+  ): Promise<IntakeResult | typeof LATE> {
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<typeof LATE>((resolve) => {
       timer = setTimeout(resolve, limits.answerWithinMs, LATE);
@@ -109,7 +117,9 @@ export function createWebhookApp(parts: WebhookParts): WebhookApp {
     // Proven before its body was read; the other proofs need the body.
     const accept = source.proof?.beforeBody ? intake.acceptProven : intake.accept;
     try {
-      return await Promise.race([accept(source, message), late]);
+      const result = await Promise.race([accept(source, message), late]);
+      if (isProven(result)) parts.connections?.prove(incoming.socket, source.name);
+      return result;
     } finally {
       clearTimeout(timer);
     }
@@ -180,6 +190,11 @@ export function createWebhookApp(parts: WebhookParts): WebhookApp {
   return app;
 }
 
+/** By its body; without that nothing of it would have been stored or even read. */
+function isProven({ kind }: IntakeResult | typeof LATE): boolean {
+  return kind !== "refused" && kind !== "late" && kind !== "failed";
+}
+
 const EMPTY = { kind: "whole", bytes: new Uint8Array(0) } as const;
 
 function notFound(): Response {
@@ -240,6 +255,9 @@ export interface ServeOptions {
   /** PEM texts. With `ca`, senders must show a certificate signed by it. */
   tls?: { cert: string; key: string; ca?: string | undefined } | undefined;
   timeouts?: Partial<Timeouts>;
+  connections?: ConnectionCap | undefined;
+  /** A connection could not be taken, for want of descriptors as a rule. */
+  onError?: (error: Error) => void;
 }
 
 interface Timeouts {
@@ -259,6 +277,8 @@ export async function serveWebhooks({
   port,
   tls,
   timeouts,
+  connections,
+  onError = () => {},
 }: ServeOptions): Promise<WebhookServer> {
   const { headersMs, requestMs, keepAliveMs } = { ...TIMEOUTS, ...timeouts };
   const options = {
@@ -275,13 +295,18 @@ export async function serveWebhooks({
   const server =
     tls === undefined
       ? createServer(options, listener)
-      : createTlsServer({ ...options, ...tls, requestCert: tls.ca !== undefined }, listener);
+      : createTlsServer(
+          { ...options, ...tls, requestCert: tls.ca !== undefined, handshakeTimeout: headersMs },
+          listener,
+        );
+  if (connections !== undefined) guardConnections(server, connections);
   // The body is asked for once the request has shown that it deserves one.
   server.on("checkContinue", (incoming, outgoing) => void listener(incoming, outgoing));
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
     server.listen(port, host, () => {
       server.off("error", reject);
+      server.on("error", onError);
       resolve();
     });
   });

@@ -38,7 +38,7 @@ const PARTS: Record<string, Part> = {
         "topic.ts",
       ],
       ...["publisher.ts"],
-      ...["broker.ts", "broker-caps.ts", "mqtt-frames.ts"],
+      ...["broker.ts", "broker-caps.ts", "packet-ids.ts", "mqtt-frames.ts", "connection-caps.ts"],
       ...["poll.ts", "poll-cursor.ts", "pull-http.ts"],
     ],
     from: ["intake", "adapters", "events", "network", "addresses"],
@@ -84,6 +84,9 @@ const PARTS: Record<string, Part> = {
       "leased-broker.ts",
       "leased-poller.ts",
       "cannot-start.ts",
+      "port-shares.ts",
+      "descriptors.ts",
+      "ops-port.ts",
     ],
     from: [
       "config",

@@ -22,6 +22,22 @@ const WORDS: Record<IncidentKind, Words> = {
     doNext:
       "If the login belongs to that device, add the id to its speaksFor. If not, somebody reports as another device: change that login's password.",
   },
+  connections_refused: {
+    severity: "warning",
+    lastsMs: 5 * MINUTE_MS,
+    what: ({ count, subjects }) =>
+      `${count} connections were refused, or closed to make room, since too many were open; the last came from ${listed(subjects)}.`,
+    doNext:
+      "If these addresses are not your senders', block them in front of the gateway. If they are, raise maxConnections or maxConnectionsPerAddress, and the process's limit of open files; name a proxy in front in http.trustedProxies.",
+  },
+  device_cut_off: {
+    severity: "warning",
+    lastsMs: 15 * MINUTE_MS,
+    what: ({ count, subjects }) =>
+      `${count} connections of devices were ended because they do not end what they begin: ${listed(subjects)}.`,
+    doNext:
+      "unreleased: the device sends with QoS 2 and no PUBREL; use QoS 1, or update its firmware. reads_nothing: it does not read our answers. If it is no device of yours, change its password.",
+  },
 };
 
 /** `where` of an incident is what the problem is about: `source vans`, `webhook port`. */
