@@ -27,6 +27,7 @@ export interface GatewayOptions {
   /** Whole sections of the configuration. */
   sections?: Record<string, unknown>;
   nodeArgs?: readonly string[];
+  maxOpenFiles?: number;
   env?: Record<string, string>;
 }
 
@@ -68,6 +69,7 @@ export async function startGatewayProcess(options: GatewayOptions): Promise<Gate
     const started = await startCli(["start", "--config", configFile], {
       nodeArgs: options.nodeArgs ?? [],
       env: options.env ?? {},
+      ...(options.maxOpenFiles === undefined ? {} : { maxOpenFiles: options.maxOpenFiles }),
     });
     cli = started;
     const state = await until(
