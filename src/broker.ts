@@ -8,13 +8,15 @@ import { createServer as createTlsServer } from "node:tls";
 import { Aedes, type Client, type PublishPacket } from "aedes";
 import type { Message } from "./adapters/adapter.ts";
 import { createLeaveOrder } from "./arrivals.ts";
-import { createLoginCap, createStrangerCap, createUnkept } from "./broker-caps.ts";
+import { createUnkept } from "./broker-caps.ts";
+import { createConnectionCap, createLoginCap, guardConnections } from "./connection-caps.ts";
 import type { Events } from "./events.ts";
 import { createFirstArrivals } from "./first-arrivals.ts";
 import { createGuessing } from "./guessing.ts";
 import type { Intake, Source } from "./intake.ts";
 import { createFrameGuard } from "./mqtt-frames.ts";
 import { createOfferOrder, offer } from "./offer.ts";
+import { createIdStore, createUnreleased } from "./packet-ids.ts";
 import { topicMatcher } from "./topic.ts";
 
 export interface DeviceLogin {
@@ -28,7 +30,7 @@ export interface DeviceLogin {
 
 export type EmbeddedBrokerEvents = Pick<
   Events,
-  "deviceRefused" | "messagesGivenUp" | "failed" | "authFailed" | "incident"
+  "deviceRefused" | "messagesGivenUp" | "failed" | "authFailed" | "connectionRefused" | "incident"
 >;
 
 export interface EmbeddedBrokerOptions {
@@ -44,6 +46,8 @@ export interface EmbeddedBrokerOptions {
   sources: ReadonlyMap<string, Source>;
   intake: Intake;
   events: EmbeddedBrokerEvents;
+  /** True for an address that stands for many devices: it has no share of its own. */
+  isProxy?: (address: string) => boolean;
   limits?: Partial<Limits>;
 }
 
@@ -56,6 +60,13 @@ interface Limits {
   loginWithinMs: number;
   /** Without any byte; for devices that ask for no keepalive. Others are cut off after 1.5 of theirs. */
   idleMs: number;
+  /** QoS 2 messages of one connection that are stored and not yet released, and of all connections of one login. */
+  unreleased: number;
+  unreleasedPerLogin: number;
+  /** Messages of one connection without their end, whatever holds it up. */
+  unended: number;
+  /** How long a device may leave our answers unread. */
+  unreadMs: number;
   /** How long an unkept message that its device can send again is offered before the connection is closed. */
   holdMs: number;
 }
@@ -70,14 +81,24 @@ const LIMITS: Limits = {
   loginWithinMs: 10_000,
   // A tracker in deep sleep reports once or twice a day, but over a new connection each time.
   idleMs: 3_600_000,
+  // What an MQTT library with a full window sends at once; only ids are held, some 50 bytes each.
+  unreleased: 1000,
+  unreleasedPerLogin: 10_000,
+  unended: 2000,
+  // A link may fail for as long; the answers wait, and nothing more is read meanwhile.
+  unreadMs: 30_000,
   // A device that is thrown out comes back at once and sends all of it again: waiting is cheaper for both.
   holdMs: 30_000,
 };
 
 /** Packets up to this many times the limit are read, to be counted and acknowledged; a larger one ends the connection. */
 const READ_LIMIT_FACTOR = 4;
-/** A stranger's packet: CONNECT with the longest client id, username and password that anybody uses. */
-const STRANGER_LIMIT_BYTES = 4096;
+/** Any packet but PUBLISH: CONNECT with the longest client id, username and password, or a hundred subscriptions. */
+const CONTROL_LIMIT_BYTES = 4096;
+/** A longer client id is known by its digest: ids are kept with each message of a connection. */
+const MAX_CLIENT_ID_CHARS = 128;
+/** In the place of a payload that has been offered: nothing that is still on its way holds it any more. */
+const NO_PAYLOAD = Buffer.alloc(0);
 /** Finds peers that vanished without a word, where the device asked for no keepalive. */
 const TCP_KEEPALIVE_MS = 60_000;
 /** Messages whose first arrival is remembered, some 200 bytes each; a device comes again within seconds. */
@@ -108,7 +129,20 @@ export async function startBroker(options: EmbeddedBrokerOptions): Promise<Embed
   const limits = { ...LIMITS, ...options.limits };
   const devices = new Map(options.devices.map((login) => [login.username, deviceOf(login, options.sources)]));
   const loggedIn = new WeakMap<object, Session>();
-  const strangers = createStrangerCap(limits.strangersPerAddress);
+  const connections = createConnectionCap({
+    total: limits.connections,
+    perAddress: limits.strangersPerAddress,
+    isProxy: options.isProxy,
+    onRefused(reason, share) {
+      events.connectionRefused({ port: "mqtt", reason });
+      events.incident({ kind: "connections_refused", where: "mqtt port", subject: share });
+      if (reason !== "port_full") events.deviceRefused({ client: share, reason: "too_many_strangers" });
+    },
+  });
+  const unreleased = createUnreleased<Client>({
+    perConnection: limits.unreleased,
+    perLogin: limits.unreleasedPerLogin,
+  });
   const logins = createLoginCap<Client>(limits.connectionsPerLogin);
   const unkept = createUnkept<Source>({ maxPerSource: maxUnkept, onRoom: readOn });
   const firstArrivals = createFirstArrivals<string>(MAX_FIRST_ARRIVALS);
@@ -126,10 +160,13 @@ export async function startBroker(options: EmbeddedBrokerOptions): Promise<Embed
 
   const aedes = await Aedes.createBroker({
     connectTimeout: limits.loginWithinMs,
+    drainTimeout: limits.unreadMs,
+    persistence: createIdStore(unreleased),
     preConnect(_client, packet, done) {
       // A last will is no position: it says what was known when the device connected.
       delete packet.will;
       // Without subscriptions a session would hold nothing but ids of QoS 2 messages, and keep has better ones.
+      // It ends with its connection, and so do they.
       packet.clean = true;
       done(null, true);
     },
@@ -150,8 +187,8 @@ export async function startBroker(options: EmbeddedBrokerOptions): Promise<Embed
           else {
             const device = login.value;
             // A connection replaces another with the same client id; below its username it can replace nobody else's.
-            client.id = `${device.username}/${client.id}`;
-            const session = { device, acknowledgements: createLeaveOrder() };
+            client.id = `${device.username}/${shortened(client.id)}`;
+            const session = { device, acknowledgements: createLeaveOrder(), unended: 0 };
             loggedIn.set(client, session);
             loggedIn.set(client.conn, session);
             admitLogin(client, device);
@@ -173,17 +210,57 @@ export async function startBroker(options: EmbeddedBrokerOptions): Promise<Embed
       }
       packet.retain = false;
       const { device, acknowledgements } = session;
+      if (packet.qos === 2 && !mayHold(client, device, packet.messageId)) {
+        done(new Error("too many messages not released"));
+        return;
+      }
       // An error ends the connection, and then there is nothing to acknowledge in any order.
       const acknowledge = packet.qos === 0 ? (leave: () => void) => leave() : acknowledgements();
-      void take(client, device, packet).then(
-        (error) => (error ? done(error) : acknowledge(() => done(null))),
-        (cause) => done(new Error("taking failed", { cause })),
-      );
+      session.unended += 1;
+      const end = (error: Error | null): void => {
+        session.unended -= 1;
+        done(error);
+        readOnOf(client);
+      };
+      void take(client, device, packet)
+        .finally(() => {
+          packet.payload = NO_PAYLOAD;
+        })
+        .then(
+          (error) => (error ? end(error) : acknowledge(() => end(null))),
+          (cause) => end(new Error("taking failed", { cause })),
+        );
     },
   });
   // Its types leave this event out; without a listener it would end the process.
   const emitter: EventEmitter = aedes;
   emitter.on("error", (error: unknown) => events.failed({ where: "embedded broker", error }));
+  emitter.on("clientError", (client: Client, error: Error) => {
+    // Aedes has closed the connection; its text is all that tells this reason from others.
+    if (error.message === "drain timeout") tellCutOff(client, "reads_nothing");
+  });
+
+  /** False when the connection has to end, since it releases none of its QoS 2 messages. */
+  function mayHold(client: Client, { username }: Device, packetId = 0): boolean {
+    if (client.closed) return false;
+    const largest = unreleased.add(client, username, packetId);
+    if (largest === null) return true;
+    tellCutOff(largest, "unreleased");
+    if (largest === client) return false;
+    largest.close();
+    return true;
+  }
+
+  function tellCutOff(client: Client, reason: "unreleased" | "reads_nothing"): void {
+    events.deviceRefused({ client: client.id, reason });
+    const device = loggedIn.get(client)?.device;
+    if (device === undefined) return;
+    events.incident({
+      kind: "device_cut_off",
+      where: `source ${device.source.name}`,
+      subject: `${device.username} (${reason})`,
+    });
+  }
 
   function deviceBy(username: string, password: Uint8Array | string | undefined): Device | null {
     const device = devices.get(username);
@@ -193,9 +270,12 @@ export async function startBroker(options: EmbeddedBrokerOptions): Promise<Embed
   }
 
   function admitLogin(client: Client, { username }: Device): void {
-    if (client.conn instanceof Socket) strangers.release(client.conn);
+    if (client.conn instanceof Socket) connections.prove(client.conn);
     const oldest = logins.add(username, client);
-    client.conn.once("close", () => logins.remove(username, client));
+    client.conn.once("close", () => {
+      logins.remove(username, client);
+      unreleased.forget(client);
+    });
     if (oldest === null) return;
     events.deviceRefused({ client: oldest.id, reason: "too_many_connections" });
     oldest.close();
@@ -232,7 +312,8 @@ export async function startBroker(options: EmbeddedBrokerOptions): Promise<Embed
       resent: receivedAt === null,
       login: device.username,
     };
-    unkept.add(source, body.length);
+    const bytes = body.length + topic.length;
+    unkept.add(source, bytes);
     if (isLastChance) lastChances += 1;
     const result = await offer({
       intake,
@@ -251,22 +332,29 @@ export async function startBroker(options: EmbeddedBrokerOptions): Promise<Embed
       },
       inOrder: { order, key: `${client.id} ${topic}` },
     });
-    unkept.remove(source, body.length);
+    unkept.remove(source, bytes);
     if (isLastChance) lastChances -= 1;
     if (unkept.count() === 0) onIdle();
     return result === null ? new Error("cannot be kept now") : null;
   }
 
   function isHeld(socket: Socket): boolean {
-    return closing || unkept.isFull(loggedIn.get(socket)?.device.source);
+    // Who does not read our answers is not read either: they would pile up.
+    if (closing || socket.writableNeedDrain) return true;
+    const session = loggedIn.get(socket);
+    return unkept.isFull(session?.device.source) || (session?.unended ?? 0) >= limits.unended;
   }
 
-  function readOn(): void {
-    for (const socket of [...unread]) {
+  function readOn(sockets: Iterable<Socket> = [...unread]): void {
+    for (const socket of sockets) {
       if (isHeld(socket)) continue;
       unread.delete(socket);
       socket.emit("readable");
     }
+  }
+
+  function readOnOf({ conn }: Client): void {
+    if (unread.size > 0 && conn instanceof Socket && unread.has(conn)) readOn([conn]);
   }
 
   function accept(socket: Socket): void {
@@ -275,12 +363,15 @@ export async function startBroker(options: EmbeddedBrokerOptions): Promise<Embed
       sockets.delete(socket);
       unread.delete(socket);
     });
+    socket.on("drain", () => {
+      if (unread.has(socket)) readOn([socket]);
+    });
     socket.setKeepAlive(true, TCP_KEEPALIVE_MS);
     socket.setTimeout(limits.idleMs, () => socket.destroy());
     // aedes takes bytes with `read`, on `readable`; its own `pause` loses count of packets under way and can stall.
     const read = socket.read.bind(socket);
-    const limitBytes = (): number =>
-      loggedIn.has(socket) ? READ_LIMIT_FACTOR * maximumPacketBytes : STRANGER_LIMIT_BYTES;
+    const limitBytes = (isPublish: boolean): number =>
+      isPublish && loggedIn.has(socket) ? READ_LIMIT_FACTOR * maximumPacketBytes : CONTROL_LIMIT_BYTES;
     const fits = createFrameGuard(limitBytes);
     socket.read = (size) => {
       if (isHeld(socket)) {
@@ -304,19 +395,17 @@ export async function startBroker(options: EmbeddedBrokerOptions): Promise<Embed
           { ...tls, requestCert: tls.ca !== undefined, handshakeTimeout: limits.loginWithinMs },
           accept,
         );
-  // In front of TLS, whose handshake costs the most of all a stranger can ask for.
   const server = createServer((socket) => {
-    if (!strangers.admit(socket)) {
-      events.deviceRefused({ client: socket.remoteAddress ?? "", reason: "too_many_strangers" });
-      socket.destroy();
-    } else if (secure === null) accept(socket);
+    if (secure === null) accept(socket);
     else secure.emit("connection", socket);
   });
-  server.maxConnections = limits.connections;
+  guardConnections(server, connections);
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
     server.listen(options.port, options.host, () => {
       server.off("error", reject);
+      // Taking a connection can fail too, for want of descriptors.
+      server.on("error", (error) => events.failed({ where: "mqtt port", error }));
       resolve();
     });
   });
@@ -354,6 +443,8 @@ function addressOf({ conn }: Client): string {
 interface Session {
   device: Device;
   acknowledgements: ReturnType<typeof createLeaveOrder>;
+  /** Messages that are neither acknowledged nor given up. */
+  unended: number;
 }
 
 interface Device {
@@ -377,6 +468,10 @@ function deviceOf(login: DeviceLogin, sources: ReadonlyMap<string, Source>): Dev
     // `$` marks topics of the broker itself.
     mayPublish: (topic) => !topic.startsWith("$") && matchers.some((matches) => matches(topic)),
   };
+}
+
+function shortened(clientId: string): string {
+  return clientId.length > MAX_CLIENT_ID_CHARS ? hash(clientId).toString("base64url") : clientId;
 }
 
 /** Of equal length whatever is compared, as timingSafeEqual needs it. */

@@ -55,6 +55,9 @@ export interface GateEvent {
   untilMs: number | null;
 }
 
+/** Why a connection was not taken, or was closed so that another could be. Closed: each is a metric label. */
+export type ConnectionRefusal = "address_full" | "port_full" | "made_room" | "holder_full";
+
 /** `fixSeen` is not among them: it feeds the clock watch and is neither logged nor counted. */
 export interface Events extends Omit<IntakeEvents, "fixSeen">, SpoolEvents, GuessingEvents {
   started(event: {
@@ -128,6 +131,8 @@ export interface Events extends Omit<IntakeEvents, "fixSeen">, SpoolEvents, Gues
   operatorActed(event: OperatorEvent): void;
   /** The ops endpoint turned a request down, whoever it was from. */
   opsRefused(event: { reason: OpsRefusal; method: string; path: string; from: string }): void;
+  /** Only counted: the incident tells it. Hot in a flood. */
+  connectionRefused(event: { port: "webhook" | "mqtt" | "ops"; reason: ConnectionRefusal }): void;
   /** The identity of a source no longer holds: left side minus right side of each line. */
   auditParted(event: { source: string; messages: number; candidates: number; kept: number }): void;
 }
@@ -234,6 +239,11 @@ export function createEvents({ logger, registry }: { logger: Logger; registry: R
     ["door"],
   );
   for (const door of DOORS) authFailures.inc({ door }, 0);
+  const refusedConnections = counter(
+    "waypost_connections_refused_total",
+    "Connections not taken, or closed so that another could be.",
+    ["port", "reason"],
+  );
   const swept = counter("waypost_swept_total", "What the sweep put right after a crash.", ["what"]);
   const polls = counter("waypost_polls_total", "Requests to vendors that have to be asked.", [
     "source",
@@ -410,6 +420,7 @@ export function createEvents({ logger, registry }: { logger: Logger; registry: R
         from,
       });
     },
+    connectionRefused: (event) => refusedConnections.inc(event),
     auditParted: (event) => tellSometimes("error", "auditParted", event.source, event),
   };
 }

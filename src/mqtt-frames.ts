@@ -3,8 +3,15 @@
 /** MQTT 3.1.1 §2.2.3: the length is written in at most four bytes, seven bits each. */
 const MAX_LENGTH_FACTOR = 128 ** 3;
 
-/** Takes each chunk of the stream in turn; false once a packet announces more than `limitBytes()` or a length nobody can. */
-export function createFrameGuard(limitBytes: () => number): (chunk: Uint8Array) => boolean {
+/** MQTT 3.1.1 §2.2.1, table 2.1. */
+const PUBLISH = 3;
+
+/**
+ * Takes each chunk of the stream in turn; false once a packet announces more than `limitBytes(isPublish)` or a length
+ * nobody can.
+ */
+export function createFrameGuard(limitBytes: (isPublish: boolean) => number): (chunk: Uint8Array) => boolean {
+  let isPublish = false;
   let skip = 0;
   let inLength = false;
   let length = 0;
@@ -23,13 +30,14 @@ export function createFrameGuard(limitBytes: () => number): (chunk: Uint8Array) 
       at += 1;
       if (!inLength) {
         // The type of the packet; its length follows.
+        isPublish = byte >> 4 === PUBLISH;
         inLength = true;
         length = 0;
         factor = 1;
         continue;
       }
       length += (byte & 0x7f) * factor;
-      if (length > limitBytes() || (byte >= 0x80 && factor === MAX_LENGTH_FACTOR)) return false;
+      if (length > limitBytes(isPublish) || (byte >= 0x80 && factor === MAX_LENGTH_FACTOR)) return false;
       factor *= 128;
       if (byte >= 0x80) continue;
       inLength = false;

@@ -15,9 +15,7 @@ interface Peer {
 export function createAddressReader(
   trustedProxies: readonly string[],
 ): (incoming: IncomingMessage) => string | undefined {
-  const ranges = trustedProxies.map(parseRange);
-  const trusted = (address: Address): boolean =>
-    ranges.some(([base, bits]) => base.kind() === address.kind() && address.match(base, bits));
+  const trusted = rangeTest(trustedProxies);
 
   // A connection keeps its peer; reading it once per connection instead of per request saves 2 µs of some 40.
   const peers = new WeakMap<Socket, Peer | null>();
@@ -46,6 +44,21 @@ export function createAddressReader(
     }
     return nearest.toString();
   };
+}
+
+/** Says of the address of a connection whether it is a trusted proxy's. */
+export function createProxyTest(trustedProxies: readonly string[]): (address: string) => boolean {
+  const trusted = rangeTest(trustedProxies);
+  return (text) => {
+    const address = trustedProxies.length === 0 ? null : parseAddress(text);
+    return address !== null && trusted(address);
+  };
+}
+
+function rangeTest(texts: readonly string[]): (address: Address) => boolean {
+  const ranges = texts.map(parseRange);
+  return (address) =>
+    ranges.some(([base, bits]) => base.kind() === address.kind() && address.match(base, bits));
 }
 
 /** IPv4 written as IPv6 (`::ffff:10.0.0.1`, what a dual-stack socket says) becomes IPv4. Null for anything else. */

@@ -1,9 +1,7 @@
 /** The composition root: configuration in, parts built and joined, ports opened; and all of it closed again in order. */
 
-import type { AddressInfo } from "node:net";
 import { createHistogram, monitorEventLoopDelay } from "node:perf_hooks";
 import { setTimeout as sleep } from "node:timers/promises";
-import { serve } from "@hono/node-server";
 import type { Logger } from "pino";
 import { collectDefaultMetrics, Registry } from "prom-client";
 import { adapters } from "./adapters/index.ts";
@@ -25,7 +23,9 @@ import { createOpsApp } from "./ops/app.ts";
 import { createClockWatch } from "./ops/clocks.ts";
 import { policiesOf } from "./ops/policies.ts";
 import { createTrail, type Trail } from "./ops/trail.ts";
+import { openOpsPort } from "./ops-port.ts";
 import { budgetsOf, destinationsOf, intakeSourcesOf, queueSourcesOf, tlsOf, topologyOf } from "./parts.ts";
+import { type ConnectionShares, shareConnections } from "./port-shares.ts";
 import { createQuestions } from "./questions.ts";
 import { createQueue, type Queue } from "./queue/queue.ts";
 import { createRedriver } from "./redrive.ts";
@@ -143,6 +143,7 @@ async function openAll(config: Config, logger: Logger, opened: Opened): Promise<
     : null;
   if (spool) opened.spool = spool;
 
+  const shares = shareConnections(config, events);
   const webhooks = await orCannotStart("http", config.http, () =>
     serveWebhooks({
       app: createWebhookApp({
@@ -150,15 +151,18 @@ async function openAll(config: Config, logger: Logger, opened: Opened): Promise<
         intake: spool?.intake ?? intake,
         limits: config.http,
         trustedProxies: config.http.trustedProxies,
+        connections: shares.webhook,
         events,
       }),
       host: config.http.host,
       port: config.http.port,
       tls: tlsOf(config.http.tls),
+      connections: shares.webhook,
+      onError: (error) => events.failed({ where: "webhook port", error }),
     }),
   );
   opened.webhooks = webhooks;
-  const embedded = await embeddedBroker(config, sources, intake, events);
+  const embedded = await embeddedBroker(config, shares, { sources, intake, events });
   if (embedded) opened.embedded = embedded;
 
   const trail = createTrail({ store: queue.trail, events });
@@ -198,7 +202,15 @@ async function openAll(config: Config, logger: Logger, opened: Opened): Promise<
     info: { version: VERSION, startedAtMs: Date.now(), policies: policiesOf(config) },
     events,
   });
-  const opsServer = await orCannotStart("ops", config.ops, () => listen(ops.fetch, config.ops));
+  const opsServer = await orCannotStart("ops", config.ops, () =>
+    openOpsPort({
+      fetch: ops.fetch,
+      host: config.ops.host,
+      port: config.ops.port,
+      connections: shares.ops,
+      onError: (error) => events.failed({ where: "ops port", error }),
+    }),
+  );
   opened.ops = opsServer;
   // Last: a process that cannot open its ports must take no broker's session and no vendor's feed from one that runs.
   opened.brokers = Object.keys(config.mqtt.brokers).map((name) =>
@@ -317,14 +329,19 @@ async function mappingOf(
 
 async function embeddedBroker(
   config: Config,
-  sources: ReadonlyMap<string, Source>,
-  intake: Intake,
-  events: Events,
+  { mqtt, isProxy }: Pick<ConnectionShares, "mqtt" | "isProxy">,
+  parts: { sources: ReadonlyMap<string, Source>; intake: Intake; events: Events },
 ): Promise<EmbeddedBroker | null> {
   const { listen: settings } = config.mqtt;
   if (!settings) return null;
   return orCannotStart("mqtt.listen", settings, () =>
-    startBroker({ ...settings, tls: tlsOf(settings.tls), sources, intake, events }),
+    startBroker({
+      ...settings,
+      tls: tlsOf(settings.tls),
+      isProxy,
+      limits: { connections: mqtt.total, strangersPerAddress: mqtt.perAddress },
+      ...parts,
+    }),
   );
 }
 
@@ -346,23 +363,4 @@ function embeddedState(broker: EmbeddedBroker): BrokerState {
     unkept,
     clients: connections,
   };
-}
-
-async function listen(
-  fetch: (request: Request) => Response | Promise<Response>,
-  { host, port }: { host: string; port: number },
-): Promise<{ port: number; close(): Promise<void> }> {
-  return new Promise((resolve, reject) => {
-    const server = serve({ fetch, hostname: host, port }, (info: AddressInfo) => {
-      resolve({
-        port: info.port,
-        close: () =>
-          new Promise((closed) => {
-            server.close(() => closed());
-            if ("closeAllConnections" in server) server.closeAllConnections();
-          }),
-      });
-    });
-    server.once("error", reject);
-  });
 }

@@ -10,6 +10,7 @@ import type { Dispatcher } from "undici";
 import type { Handshake, Message, MessageHead, Reply } from "./adapters/adapter.ts";
 import { createBodyRoom } from "./body-room.ts";
 import { confirm } from "./confirm.ts";
+import { type ConnectionCap, guardConnections } from "./connection-caps.ts";
 import type { Events } from "./events.ts";
 import { createGuessing, type Verdict } from "./guessing.ts";
 import { createBodyReader, readRest } from "./http-body.ts";
@@ -34,6 +35,8 @@ export interface WebhookParts {
   };
   trustedProxies: readonly string[];
   events: WebhookEvents;
+  /** Told whose connections are of proven senders. */
+  connections?: Pick<ConnectionCap, "prove"> | undefined;
   /** What confirmation fetches go through; the process-wide one unless said otherwise. */
   confirmVia?: Dispatcher;
 }
@@ -75,6 +78,7 @@ export function createWebhookApp(parts: WebhookParts): WebhookApp {
     const refused = intake.refuseByHead(source, head);
     if (source.proof?.beforeBody) learn(source, from, refused);
     if (refused !== null) return reply(source, refused);
+    if (source.proof?.beforeBody) parts.connections?.prove(incoming.socket, name);
     const known = source.proof?.beforeBody ? withLogin(source, head) : head;
     const holder = source.proof?.beforeBody ? null : from;
     const body = method === "GET" ? EMPTY : await readBody(incoming, outgoing, holder);
@@ -95,11 +99,11 @@ export function createWebhookApp(parts: WebhookParts): WebhookApp {
         return body satisfies never;
     }
     const message = { ...known, body: body.bytes };
-    if (source.proof?.beforeBody) return reply(source, await acceptInTime(source, message));
+    if (source.proof?.beforeBody) return reply(source, await acceptInTime(source, message, incoming));
     // Others may have been wrong while the body came; who waited has its place already.
     const still = verdict.kind === "go" ? heard(source, from) : GO;
     if (still.kind !== "go") return unheard(source, still);
-    const result = await acceptInTime(source, message);
+    const result = await acceptInTime(source, message, incoming);
     learn(source, from, result);
     return reply(source, result);
   }
@@ -138,7 +142,11 @@ export function createWebhookApp(parts: WebhookParts): WebhookApp {
     return head;
   }
 
-  async function acceptInTime(source: Source, message: Message): Promise<IntakeResult | typeof LATE> {
+  async function acceptInTime(
+    source: Source,
+    message: Message,
+    incoming: IncomingMessage,
+  ): Promise<IntakeResult | typeof LATE> {
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<typeof LATE>((resolve) => {
       timer = setTimeout(resolve, limits.answerWithinMs, LATE);
@@ -146,7 +154,9 @@ export function createWebhookApp(parts: WebhookParts): WebhookApp {
     // Proven before its body was read; the other proofs need the body.
     const accept = source.proof?.beforeBody ? intake.acceptProven : intake.accept;
     try {
-      return await Promise.race([accept(source, message), late]);
+      const result = await Promise.race([accept(source, message), late]);
+      if (isProven(result)) parts.connections?.prove(incoming.socket, source.name);
+      return result;
     } finally {
       clearTimeout(timer);
     }
@@ -218,6 +228,11 @@ export function createWebhookApp(parts: WebhookParts): WebhookApp {
 }
 
 const GO = { kind: "go" } as const;
+/** By its body; without that nothing of it would have been stored or even read. */
+function isProven({ kind }: IntakeResult | typeof LATE): boolean {
+  return kind !== "refused" && kind !== "late" && kind !== "failed";
+}
+
 const EMPTY = { kind: "whole", bytes: new Uint8Array(0) } as const;
 
 function notFound(): Response {
@@ -278,6 +293,9 @@ export interface ServeOptions {
   /** PEM texts. With `ca`, senders must show a certificate signed by it. */
   tls?: { cert: string; key: string; ca?: string | undefined } | undefined;
   timeouts?: Partial<Timeouts>;
+  connections?: ConnectionCap | undefined;
+  /** A connection could not be taken, for want of descriptors as a rule. */
+  onError?: (error: Error) => void;
 }
 
 interface Timeouts {
@@ -297,6 +315,8 @@ export async function serveWebhooks({
   port,
   tls,
   timeouts,
+  connections,
+  onError = () => {},
 }: ServeOptions): Promise<WebhookServer> {
   const { headersMs, requestMs, keepAliveMs } = { ...TIMEOUTS, ...timeouts };
   const options = {
@@ -313,13 +333,18 @@ export async function serveWebhooks({
   const server =
     tls === undefined
       ? createServer(options, listener)
-      : createTlsServer({ ...options, ...tls, requestCert: tls.ca !== undefined }, listener);
+      : createTlsServer(
+          { ...options, ...tls, requestCert: tls.ca !== undefined, handshakeTimeout: headersMs },
+          listener,
+        );
+  if (connections !== undefined) guardConnections(server, connections);
   // The body is asked for once the request has shown that it deserves one.
   server.on("checkContinue", (incoming, outgoing) => void listener(incoming, outgoing));
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
     server.listen(port, host, () => {
       server.off("error", reject);
+      server.on("error", onError);
       resolve();
     });
   });

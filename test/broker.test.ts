@@ -35,12 +35,14 @@ const devices = ["van-1", "van-2"].map((username) => ({
 async function start(changes: Partial<EmbeddedBrokerOptions> = {}) {
   const keep = memoryKeep();
   const told: Record<string, unknown>[] = [];
-  const incidents: unknown[] = [];
+  const refused: string[] = [];
+  const incidents: object[] = [];
   const events: EmbeddedBrokerEvents = {
     deviceRefused: (event) => void told.push({ event: "deviceRefused", ...event }),
     messagesGivenUp: (event) => void told.push({ event: "messagesGivenUp", ...event }),
     failed: (event) => void told.push({ event: "failed", ...event }),
     authFailed: () => {},
+    connectionRefused: (event) => void refused.push(event.reason),
     incident: (event) => void incidents.push(event),
   };
   const broker = await startBroker({
@@ -63,7 +65,7 @@ async function start(changes: Partial<EmbeddedBrokerOptions> = {}) {
     closers.push(() => client.endAsync(true));
     return client;
   };
-  return { broker, keep, told, incidents, url, device };
+  return { broker, keep, told, refused, incidents, url, device };
 }
 
 /** Resolves when the connection ends; how it ends, by an error or not, is the operating system's choice. */

@@ -66,6 +66,7 @@ function watch() {
       sourceUnknown: () => {},
       confirmationEnded: () => {},
       messagesGivenUp: () => {},
+      connectionRefused: () => {},
       failed: (event: { where: string; error: unknown }) => void told.push(event),
       deviceRefused: (event: object) => void told.push({ ...event }),
       authFailed: (event: { door: string; judged: boolean }) => void failures.push(event),

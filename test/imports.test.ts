@@ -42,7 +42,7 @@ const PARTS: Record<string, Part> = {
         "topic.ts",
       ],
       ...["publisher.ts"],
-      ...["broker.ts", "broker-caps.ts", "mqtt-frames.ts"],
+      ...["broker.ts", "broker-caps.ts", "packet-ids.ts", "mqtt-frames.ts", "connection-caps.ts"],
       ...["poll.ts", "poll-cursor.ts", "pull-http.ts"],
     ],
     from: ["intake", "adapters", "events", "network", "addresses", "guessing"],
@@ -100,6 +100,9 @@ const PARTS: Record<string, Part> = {
       "leased-poller.ts",
       "cannot-start.ts",
       "before-start.ts",
+      "port-shares.ts",
+      "descriptors.ts",
+      "ops-port.ts",
     ],
     from: [
       "config",

@@ -212,6 +212,9 @@ export const listenSchema = z.strictObject({
   tls: tls.optional(),
   /** Un-kept messages of one source at which its devices' sockets are no longer read. */
   maxUnkept: z.int().min(1).default(1000),
+  /** As with `http`; an address's are those that have not logged in. */
+  maxConnections: z.int().min(1).optional(),
+  maxConnectionsPerAddress: z.int().min(1).optional(),
   maximumPacketBytes: bytes.max(268_435_455).default(262_144),
   /** A device may publish under `topics` only; `%u` stands for its username. */
   devices: z
@@ -258,6 +261,10 @@ export const configSchema = z.strictObject({
       trustedProxies: z.array(addressRange).default([]),
       /** A webhook must be answered in this time, storage included; Motive gives up after 3 s. */
       answerWithinMs: ms.default(2500),
+      /** Connections at a time. Default, and bound: what the process's limit of open files leaves. */
+      maxConnections: z.int().min(1).optional(),
+      /** Of one address (IPv6: one /64) whose sender is not proven yet. Default: a quarter of them, at most 250. */
+      maxConnectionsPerAddress: z.int().min(1).optional(),
     })
     .prefault({}),
   ops: z.strictObject({

@@ -32,6 +32,22 @@ const WORDS: Record<IncidentKind, Words> = {
     doNext:
       "If that is your own vendor, device or script, it has an old secret: put it right there, and it is let in within a minute. If not, somebody is guessing: block the address, and change the secret if it is short.",
   },
+  connections_refused: {
+    severity: "warning",
+    lastsMs: 5 * MINUTE_MS,
+    what: ({ count, subjects }) =>
+      `${count} connections were refused, or closed to make room, since too many were open; the last came from ${listed(subjects)}.`,
+    doNext:
+      "If these addresses are not your senders', block them in front of the gateway. If they are, raise maxConnections or maxConnectionsPerAddress, and the process's limit of open files; name a proxy in front in http.trustedProxies.",
+  },
+  device_cut_off: {
+    severity: "warning",
+    lastsMs: 15 * MINUTE_MS,
+    what: ({ count, subjects }) =>
+      `${count} connections of devices were ended because they do not end what they begin: ${listed(subjects)}.`,
+    doNext:
+      "unreleased: the device sends with QoS 2 and no PUBREL; use QoS 1, or update its firmware. reads_nothing: it does not read our answers. If it is no device of yours, change its password.",
+  },
 };
 
 /** `where` of an incident is what the problem is about: `source vans`, `webhook port`. */

@@ -26,10 +26,13 @@ export interface CliOptions {
   input?: string | Uint8Array;
   /** For Node itself, before the program. */
   nodeArgs?: readonly string[];
+  /** How many files and connections it may open. Default: as many as this process. */
+  maxOpenFiles?: number;
 }
 
-/** `exec`: the process id is the command's, not a shell's. */
-const SCRIPT = 'dir=$1; shift; exec env "$@" <"$dir/input" >"$dir/stdout" 2>"$dir/stderr"';
+/** Node raises a soft limit to the hard one, so both are set. `exec`: the process id is the command's, not a shell's. */
+const SCRIPT =
+  'dir=$1; [ "$2" = 0 ] || ulimit -n "$2"; shift 2; exec env "$@" <"$dir/input" >"$dir/stdout" 2>"$dir/stderr"';
 
 export async function startCli(args: readonly string[], options: CliOptions = {}): Promise<CliProcess> {
   const dir = mkdtempSync(join(tmpdir(), "waypost-cli-"));
@@ -44,9 +47,13 @@ export async function startCli(args: readonly string[], options: CliOptions = {}
     ...Object.entries({ NO_PROXY: "127.0.0.1", ...options.env }).map(([name, value]) => `${name}=${value}`),
   ];
   const node = [process.execPath, ...(options.nodeArgs ?? []), "--import", "tsx", "src/cli.ts"];
-  const owned = await startOwned("sh", ["-c", SCRIPT, "sh", dir, ...environment, ...node, ...args], {
-    removeDirs: [dir],
-  });
+  const owned = await startOwned(
+    "sh",
+    ["-c", SCRIPT, "sh", dir, String(options.maxOpenFiles ?? 0), ...environment, ...node, ...args],
+    {
+      removeDirs: [dir],
+    },
+  );
   const read = (name: string) => readFileSync(join(dir, name), "utf8");
   return {
     pid: owned.pid,

@@ -29,6 +29,7 @@ export interface GatewayOptions {
   /** In place of the one ops token; the first has to be TOKEN and see everything. */
   tokens?: readonly object[];
   nodeArgs?: readonly string[];
+  maxOpenFiles?: number;
   env?: Record<string, string>;
 }
 
@@ -71,6 +72,7 @@ export async function startGatewayProcess(options: GatewayOptions): Promise<Gate
     const started = await startCli(["start", "--allow-weak", "--config", configFile], {
       nodeArgs: options.nodeArgs ?? [],
       env: options.env ?? {},
+      ...(options.maxOpenFiles === undefined ? {} : { maxOpenFiles: options.maxOpenFiles }),
     });
     cli = started;
     const state = await until(

@@ -1,0 +1,58 @@
+/** The ops endpoint's port, with a bound on its connections of its own: it has to answer while other ports are flooded. */
+
+import type { AddressInfo } from "node:net";
+import { type HttpBindings, serve } from "@hono/node-server";
+import { type ConnectionCap, guardConnections } from "./connection-caps.ts";
+
+export interface OpsPort {
+  port: number;
+  close(): Promise<void>;
+}
+
+export interface OpsPortOptions {
+  fetch: (request: Request, bindings: HttpBindings) => Response | Promise<Response>;
+  host: string;
+  port: number;
+  connections: ConnectionCap;
+  onError: (error: Error) => void;
+}
+
+/** The page asks for one, a scraper for the other; both are behind the token. */
+const BEHIND_TOKEN = /^\/(status|metrics)(\?|$)/;
+/** To send all headers; less would be enough on the way to an operator, and costs as little. */
+const HEADERS_MS = 10_000;
+
+export async function openOpsPort(options: OpsPortOptions): Promise<OpsPort> {
+  const { fetch, host, connections, onError } = options;
+  async function answer(request: Request, bindings: HttpBindings): Promise<Response> {
+    const response = await fetch(request, bindings);
+    const { socket, url = "" } = bindings.incoming;
+    // 503 says that Redis is away, and that to nobody without the token.
+    if ((response.ok || response.status === 503) && BEHIND_TOKEN.test(url)) connections.prove(socket);
+    return response;
+  }
+  return new Promise((resolve, reject) => {
+    const server = serve(
+      {
+        fetch: (request, bindings) => answer(request, bindings as HttpBindings),
+        hostname: host,
+        port: options.port,
+        serverOptions: { headersTimeout: HEADERS_MS, connectionsCheckingInterval: 1000 },
+      },
+      (info: AddressInfo) => {
+        server.off("error", reject);
+        server.on("error", onError);
+        resolve({
+          port: info.port,
+          close: () =>
+            new Promise((closed) => {
+              server.close(() => closed());
+              if ("closeAllConnections" in server) server.closeAllConnections();
+            }),
+        });
+      },
+    );
+    if ("headersTimeout" in server) guardConnections(server, connections);
+    server.once("error", reject);
+  });
+}
