@@ -6,6 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { serve } from "@hono/node-server";
 import type { Logger } from "pino";
 import { collectDefaultMetrics, Registry } from "prom-client";
+import type { Dispatcher } from "undici";
 import { adapters } from "./adapters/index.ts";
 import { startAudit } from "./audit.ts";
 import { type EmbeddedBroker, startBroker } from "./broker.ts";
@@ -20,6 +21,7 @@ import { type LeasedPollers, leasedPollers } from "./leased-poller.ts";
 import { createLogger } from "./log.ts";
 import { type WatchedMapping, watchMapping } from "./mapping.ts";
 import { whyNotReliable } from "./mqtt-library.ts";
+import { createDispatcher } from "./network.ts";
 import { createOpsApp } from "./ops/app.ts";
 import { createClockWatch } from "./ops/clocks.ts";
 import { policiesOf } from "./ops/policies.ts";
@@ -67,6 +69,7 @@ export async function startGateway(
 interface Opened {
   mapping?: WatchedMapping;
   client?: Client;
+  confirmVia?: Dispatcher;
   queue?: Queue;
   webhooks?: WebhookServer;
   embedded?: EmbeddedBroker;
@@ -104,6 +107,8 @@ async function openAll(config: Config, logger: Logger, opened: Opened): Promise<
   const proxy = { httpProxy, httpsProxy, noProxy };
   const client = createClient({ proxy });
   opened.client = client;
+  const confirmVia = createDispatcher(proxy);
+  opened.confirmVia = confirmVia;
   const queue = createQueue({
     redis: config.redis,
     sources: queueSourcesOf(config, destinations, adapters),
@@ -146,6 +151,7 @@ async function openAll(config: Config, logger: Logger, opened: Opened): Promise<
         limits: config.http,
         trustedProxies: config.http.trustedProxies,
         events,
+        confirmVia,
       }),
       host: config.http.host,
       port: config.http.port,
@@ -250,7 +256,8 @@ async function closeAll(opened: Opened, withinMs: number): Promise<void> {
   opened.audit?.stop();
   const deliveries = async () => {
     await opened.queue?.close();
-    await opened.client?.close();
+    // Confirmations nobody waits for: one that hangs is cut.
+    await Promise.all([opened.client?.close(), opened.confirmVia?.destroy()]);
   };
   // A request that hangs is left to whoever takes its batch over.
   await Promise.race([deliveries(), sleep(deadline - performance.now(), undefined, { ref: false })]);

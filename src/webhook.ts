@@ -33,8 +33,8 @@ export interface WebhookParts {
   };
   trustedProxies: readonly string[];
   events: WebhookEvents;
-  /** What confirmation fetches go through; the process-wide one unless said otherwise. */
-  confirmVia?: Dispatcher;
+  /** What confirmation fetches go through: a dispatcher of network.ts. */
+  confirmVia: Dispatcher;
 }
 
 /** Asked of a sender whose message may still be kept although we could not wait for it; a resend is a duplicate. */
