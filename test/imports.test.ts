@@ -44,6 +44,7 @@ const PARTS: Record<string, Part> = {
     from: ["intake", "adapters", "events", "network", "addresses"],
   },
   network: { files: ["network.ts"], from: [] },
+  print: { files: ["print.ts", "visible.ts"], from: [] },
   addresses: { files: ["address-share.ts"], from: [] },
   servicetitan: { files: ["servicetitan/"], from: ["reading", "events", "network"] },
   // What the queue tells and the ops endpoint shows: belongs to neither.
@@ -62,13 +63,13 @@ const PARTS: Record<string, Part> = {
   },
   events: {
     files: ["events.ts", "log.ts"],
-    from: ["status"],
+    from: ["status", "print"],
     typesFrom: ["spool", "intake", "reading", "servicetitan", "queue", "incidents"],
   },
   config: { files: ["config.ts", "config/"], from: ["reading"] },
   // Written from the facts alone: a stand-in that shares code with what it tests proves nothing.
   sandbox: { files: ["sandbox/"], from: [] },
-  decode: { files: ["decode.ts"], from: ["adapters", "intake", "reading"] },
+  decode: { files: ["decode.ts"], from: ["adapters", "intake", "reading", "print"] },
   replay: { files: ["replay.ts", "replay-webhook.ts", "capture.ts"], from: ["sandbox"] },
   demo: {
     files: ["demo.ts"],
@@ -105,7 +106,10 @@ const PARTS: Record<string, Part> = {
   },
   cli: {
     files: ["cli.ts", "last-resort.ts", "replay-command.ts", "redrive-command.ts"],
-    from: ["server", "demo", "replay", "decode", "config", "adapters", "reading", "ways in", "events"],
+    from: [
+      ...["server", "demo", "replay", "decode", "config", "adapters", "reading", "ways in", "events"],
+      "print",
+    ],
     typesFrom: ["status", "redrive"],
   },
 };
@@ -333,6 +337,17 @@ test("only the files that are listed reach out, and all of them do", () => {
   );
   expect(found.filter(({ file }) => !(file in REACHING_OUT))).toEqual([]);
   expect(Object.keys(REACHING_OUT).filter((file) => !found.some((each) => each.file === file))).toEqual([]);
+});
+
+test("only print.ts writes to the terminal", () => {
+  // The log goes to standard output by a stream of its own, through the same function.
+  const writers = files.filter((file) => {
+    const text = readFileSync(join(src, file), "utf8");
+    return /\b(stdout|stderr)\b|\bconsole\s*[.[]|writeSync\(\s*[12]\b/.test(
+      text.replace(/^\s*(\/\/|\*|\/\*).*$/gm, ""),
+    );
+  });
+  expect(writers.filter((file) => !isIn(file, "ops/page/") && !isIn(file, "sandbox/"))).toEqual(["print.ts"]);
 });
 
 test("who sends by undici says through which dispatcher", () => {
