@@ -50,15 +50,19 @@ test("npm run sbom lists all that the product runs on, and nothing else", () => 
     })
     .parse(JSON.parse(printed));
   const listed = bom.components.map(({ name, version }) => `${name}@${version}`);
-  const { dependencies, devDependencies } = z
-    .object({ dependencies: names, devDependencies: names })
+  const { dependencies } = z
+    .object({ dependencies: names })
     .parse(JSON.parse(readFileSync(join(root, "package.json"), "utf8")));
   expect(listed).toEqual(
     expect.arrayContaining(Object.entries(dependencies).map(([name, v]) => `${name}@${v}`)),
   );
-  expect(
-    Object.keys(devDependencies).filter((name) => listed.some((each) => each.startsWith(`${name}@`))),
-  ).toEqual([]);
+  const tools = packages
+    .filter(([, { dev }]) => dev)
+    .map(([path, { version }]) => `${nameOf(path)}@${version}`);
+  const product = packages
+    .filter(([, { dev }]) => !dev)
+    .map(([path, { version }]) => `${nameOf(path)}@${version}`);
+  expect(listed.filter((each) => tools.includes(each) && !product.includes(each))).toEqual([]);
 });
 
 test("SECURITY.md says how to report, what is promised and how to list what is in it", () => {
