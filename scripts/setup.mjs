@@ -52,9 +52,12 @@ function installPackages() {
   // A machine set up for production would leave out what runs TypeScript and the tests.
   const options = ["--include=dev", "--no-audit", "--no-fund"];
   if (run("npm", ["ci", ...options])) return;
-  // npm ci also refuses a lock file written where the optional packages of other platforms could not be seen. Whatever
-  // the lock file does name is installed in the version it names.
-  say("npm ci refused; trying npm install --no-save");
+  // A newer npm may refuse a lock file that an older one takes. Whatever it does name is installed in the version it names.
+  say("************************************************************************************");
+  say("WARNING: npm ci refused package-lock.json (see above). Installing with npm install");
+  say("--no-save instead: what the lock file does not name is taken as the registry has it");
+  say("today, unchecked. Do not build or deploy from this; find out why npm ci refused.");
+  say("************************************************************************************");
   run("npm", ["install", "--no-save", ...options]) || fail("The packages could not be installed; see above.");
 }
 

@@ -5,6 +5,7 @@ import { once } from "node:events";
 import { buffer } from "node:stream/consumers";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Command, InvalidArgumentError, Option } from "commander";
+import { z } from "zod";
 import { adapters } from "./adapters/index.ts";
 import { checkBeforeStart } from "./before-start.ts";
 import { CannotStart } from "./cannot-start.ts";
@@ -14,6 +15,7 @@ import { decodeCommand } from "./decode.ts";
 import { runDemo } from "./demo.ts";
 import { firstFault } from "./last-resort.ts";
 import { createLogger } from "./log.ts";
+import { complain, complainLines, say, sayJson, sayLines } from "./print.ts";
 import { publishTo } from "./publisher.ts";
 import { SPEED_UNITS } from "./reading.ts";
 import { redriveCommand } from "./redrive-command.ts";
@@ -60,8 +62,8 @@ program
   .option("--show", "print the configuration as it is understood, without secrets")
   .action(async ({ config: file, allowWeak, show }: CheckOptions) => {
     const { config, warnings } = loadedOrExit(file, allowWeak);
-    for (const warning of warnings) process.stderr.write(`warning: ${inWords(warning)}\n`);
-    if (show) process.stdout.write(describeConfig(config));
+    for (const warning of warnings) complain(`warning: ${inWords(warning)}`);
+    if (show) sayLines(describeConfig(config).trimEnd());
     const { sources, destinations } = config;
     const { mappingRows } = await checkBeforeStart(config);
     const rows = mappingRows === null ? "" : `, ${count(mappingRows, "mapping row")}`;
@@ -90,11 +92,11 @@ program
   .action(async (vendor: string, { headers, sequence, ...options }: DecodeOptions) => {
     const body = sequence ? new Uint8Array() : await buffer(process.stdin);
     const request = { vendor, ...options, headersFile: headers, sequenceFile: sequence };
-    process.stdout.write(`${JSON.stringify(await decodeCommand(request, body))}\n`);
+    sayJson(await decodeCommand(request, body));
   });
 
-program.addCommand(redriveCommand({ configOrExit, say }));
-program.addCommand(replayCommand({ configOrExit, say, publishTo }));
+program.addCommand(redriveCommand({ configOrExit }));
+program.addCommand(replayCommand({ configOrExit, publishTo }));
 
 program
   .command("demo")
@@ -109,18 +111,13 @@ program
       vehicles: options.vehicles,
       seed: options.seed,
       redisUrl: givenRedisUrl(),
-      say: options.json ? () => {} : say,
+      say: options.json ? () => {} : sayLines,
       interrupted: signalled(),
       startGateway,
       publishTo,
     });
-    if (options.json) process.stdout.write(`${JSON.stringify(result)}\n`);
-    else
-      say(
-        Object.entries(result)
-          .map(([term, n]) => `  ${term.padEnd(14)}${n}`)
-          .join("\n"),
-      );
+    if (options.json) sayJson(result);
+    else for (const [term, n] of Object.entries(result)) say(`  ${term.padEnd(14)}${n}`);
   });
 
 interface DecodeOptions {
@@ -150,8 +147,8 @@ function configOrExit(file: string | undefined): Config {
 function loadedOrExit(file: string | undefined, allowWeak = false) {
   const loaded = loadConfig({ file, adapters, allowWeak });
   if ("config" in loaded) return loaded;
-  for (const problem of loaded.problems) process.stderr.write(`${inWords(problem)}\n`);
-  process.stderr.write(`${count(loaded.problems, "problem")}; nothing was started.\n`);
+  for (const problem of loaded.problems) complain(inWords(problem));
+  complain(`${count(loaded.problems, "problem")}; nothing was started.`);
   process.exit(1);
 }
 
@@ -161,10 +158,6 @@ function inWords({ path, message, line }: ConfigProblem): string {
 
 async function signalled(): Promise<void> {
   await Promise.race([once(process, "SIGTERM"), once(process, "SIGINT")]);
-}
-
-function say(line: string): void {
-  process.stdout.write(`${line}\n`);
 }
 
 function count(of: object | number, word: string): string {
@@ -192,14 +185,23 @@ function json(text: string): unknown {
   }
 }
 
+// Its own messages quote what was typed.
+for (const command of [program, ...program.commands]) {
+  command.configureOutput({
+    writeOut: (text) => sayLines(text.replace(/\n$/, "")),
+    writeErr: (text) => complainLines(text.replace(/\n$/, "")),
+  });
+}
+
 try {
   await program.parseAsync();
 } catch (error) {
-  const problems = error instanceof CannotStart ? error.problems : [messageOf(error)];
-  process.stderr.write(`${problems.join("\n")}\n`);
+  for (const problem of problemsOf(error)) complain(problem);
   process.exitCode = 1;
 }
 
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+function problemsOf(error: unknown): readonly string[] {
+  if (error instanceof CannotStart) return error.problems;
+  if (error instanceof z.ZodError) return z.prettifyError(error).split("\n");
+  return [error instanceof Error ? error.message : String(error)];
 }

@@ -16,9 +16,10 @@ const MAX_ANSWER_BYTES = 64_000;
 /** Nobody asks a second time: a missed confirmation means registering the webhook anew. Waits before each attempt. */
 const ATTEMPTS_AFTER_MS = [0, 5000, 30_000];
 
+/** `via` is the guarded way out: undici's own would go around the proxy, and trust any certificate if told so. */
 export async function confirm(
   { url, allowedHost }: NonNullable<Handshake["confirm"]>,
-  via?: Dispatcher,
+  via: Dispatcher,
 ): Promise<ConfirmationOutcome> {
   const target = URL.canParse(url) ? new URL(url) : null;
   if (target === null) return { host: "", ok: false, detail: "not_an_address" };
@@ -43,12 +44,9 @@ export async function confirm(
   return { host, ok: false, detail };
 }
 
-async function fetchOnce(target: URL, via?: Dispatcher): Promise<number> {
+async function fetchOnce(target: URL, via: Dispatcher): Promise<number> {
   const signal = AbortSignal.timeout(FETCH_WITHIN_MS);
-  const { statusCode, body } = await request(
-    target,
-    via === undefined ? { signal } : { signal, dispatcher: via },
-  );
+  const { statusCode, body } = await request(target, { signal, dispatcher: via });
   let bytes = 0;
   for await (const chunk of body) {
     bytes += chunk.length;

@@ -6,6 +6,7 @@ import { type Adapter, type Message, read } from "./adapters/adapter.ts";
 import { isoTime } from "./adapters/fields.ts";
 import { adapters, findAdapter } from "./adapters/index.ts";
 import { type Assembler, createAssembler } from "./assembler.ts";
+import { complain } from "./print.ts";
 import { admit, type Details, type FieldDefect, type Rejection, SPEED_UNITS } from "./reading.ts";
 import { type Logins, partForeign } from "./speaks-for.ts";
 
@@ -88,7 +89,7 @@ export async function decodeCommand(request: DecodeRequest, stdin: Uint8Array): 
     throw new Error(`No adapter for ${request.vendor}. There are: ${known}.`);
   }
   const settings = settingsOf(adapter, request);
-  const note = request.note ?? ((line: string) => process.stderr.write(`${line}\n`));
+  const note = request.note ?? complain;
   const messages = request.sequenceFile
     ? await sequenceOf(request.sequenceFile)
     : [request.quarantined ? quarantinedMessage(stdin) : await messageOf(request, stdin)];
@@ -184,11 +185,19 @@ function settingsOf(adapter: Adapter, request: DecodeRequest) {
   if (request.options !== undefined && !adapter.options)
     throw new Error(`${adapter.vendor} takes no options.`);
   const parsed = (adapter.options ?? z.undefined()).safeParse(request.options);
-  if (!parsed.success) throw new Error(`The options are not right.\n${z.prettifyError(parsed.error)}`);
+  if (!parsed.success)
+    throw new Error(`The options are not right: ${oneLine(z.prettifyError(parsed.error))}`);
   const settings = { speedUnit, options: parsed.data };
   const problems = adapter.settingProblems?.(settings) ?? [];
-  if (problems.length > 0) throw new Error(problems.join("\n"));
+  if (problems.length > 0) throw new Error(problems.join("; "));
   return settings;
+}
+
+function oneLine(text: string): string {
+  return text
+    .split("\n")
+    .map((line) => line.trim())
+    .join(" ");
 }
 
 async function messageOf(request: DecodeRequest, body: Uint8Array): Promise<Message> {

@@ -1,6 +1,7 @@
 /** Writes the log: JSON lines without secrets, and no more of them than somebody can read. */
 
 import { type DestinationStream, type Logger, pino, stdSerializers, stdTimeFunctions } from "pino";
+import { visibleJson } from "./visible.ts";
 
 const SECRET_KEYS = new Set([
   "accesstoken",
@@ -36,7 +37,9 @@ export function createLogger({
     serializers: { err: (error: unknown) => error },
     formatters: { level: (label: string) => ({ level: label }), log: censorFields },
   };
-  return pino(options, destination ?? standardOutput());
+  const output = destination ?? standardOutput();
+  // Logs are read on terminals too, and quote what others have sent.
+  return pino(options, { write: (line) => output.write(visibleJson(line)) });
 }
 
 /** Lines that wait for a disk that is full; what comes beyond them is lost. */

@@ -4,11 +4,11 @@ import { Command, Option } from "commander";
 import { fetch } from "undici";
 import { opsTokenFor } from "./config/ops-tokens.ts";
 import type { Config } from "./config.ts";
+import { say, sayJson } from "./print.ts";
 import type { DeadLettersRedriven, QuarantineRedriven } from "./redrive.ts";
 
 export interface RedriveCommandParts {
   configOrExit(file: string | undefined): Config;
-  say(line: string): void;
 }
 
 interface Options {
@@ -24,7 +24,7 @@ interface Options {
   token?: string;
 }
 
-export function redriveCommand({ configOrExit, say }: RedriveCommandParts): Command {
+export function redriveCommand({ configOrExit }: RedriveCommandParts): Command {
   return new Command("redrive")
     .description("send dead letters or quarantined messages of the running gateway on their way again")
     .argument("<what>", "dead-letters or quarantine")
@@ -49,9 +49,9 @@ export function redriveCommand({ configOrExit, say }: RedriveCommandParts): Comm
       const asker = opsTokenFor(ops, dryRun ? "read" : "operate", token);
       const body = { ...filter, mode: dryRun ? "dry_run" : "do" };
       const answer = await ask(ops, asker.token, `/${what}/redrive`, body);
-      if (json) say(JSON.stringify(answer));
-      else if (isOfQuarantine(answer)) tellQuarantine(answer, say);
-      else tellDeadLetters(answer, say);
+      if (json) sayJson(answer);
+      else if (isOfQuarantine(answer)) tellQuarantine(answer);
+      else tellDeadLetters(answer);
     });
 }
 
@@ -80,10 +80,7 @@ async function ask(ops: Config["ops"], token: string, path: string, body: object
   return answer;
 }
 
-function tellDeadLetters(
-  { matched, waiting, expired, superseded, examples }: DeadLettersRedriven,
-  say: (line: string) => void,
-): void {
+function tellDeadLetters({ matched, waiting, expired, superseded, examples }: DeadLettersRedriven): void {
   for (const { fixTime, unit, destination, reason, message } of examples) {
     say(`${fixTime}  ${unit} → ${destination}  ${reason}: ${message}`);
   }
@@ -92,9 +89,12 @@ function tellDeadLetters(
   );
 }
 
-function tellQuarantine(answer: QuarantineRedriven, say: (line: string) => void): void {
-  for (const { id, source, before, after } of answer.examples)
-    say(`${id}  ${source}\n  - ${before}\n  + ${after}`);
+function tellQuarantine(answer: QuarantineRedriven): void {
+  for (const { id, source, before, after } of answer.examples) {
+    say(`${id}  ${source}`);
+    say(`  - ${before}`);
+    say(`  + ${after}`);
+  }
   say(
     `${answer.matched} messages: ${answer.readable} can be read now (${answer.readings} readings), ${answer.staying} stay`,
   );

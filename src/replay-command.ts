@@ -8,13 +8,13 @@ import { opsTokenFor } from "./config/ops-tokens.ts";
 import { EMBEDDED } from "./config/sources.ts";
 import type { Config, SourceConfig } from "./config.ts";
 import { brokerSettingsOf } from "./parts.ts";
+import { complain, say, sayJson } from "./print.ts";
 import type { publishTo } from "./publisher.ts";
 import { type Pace, type ReplayOptions, type ReplayResult, replay } from "./replay.ts";
 import type { Accounting } from "./status.ts";
 
 export interface ReplayParts {
   configOrExit(file: string | undefined): Config;
-  say(line: string): void;
   publishTo: typeof publishTo;
 }
 
@@ -33,7 +33,7 @@ const PATIENCE_MS = 120_000;
 /** How long the line may take to empty after the last line was sent. */
 const DRAIN_MS = 300_000;
 
-export function replayCommand({ configOrExit, say, publishTo }: ReplayParts): Command {
+export function replayCommand({ configOrExit, publishTo }: ReplayParts): Command {
   return new Command("replay")
     .description("send a recorded capture (.jsonl or .jsonl.gz) to the running gateway")
     .argument("<capture>")
@@ -69,8 +69,8 @@ export function replayCommand({ configOrExit, say, publishTo }: ReplayParts): Co
       });
       await way.close();
       const accounting = await settled(config, options.source, before, result);
-      if (options.json) say(JSON.stringify({ ...result, accounting }));
-      else say(readable(result, accounting));
+      if (options.json) sayJson({ ...result, accounting });
+      else sayReadable(result, accounting);
     });
 }
 
@@ -170,13 +170,13 @@ function progress(): (counts: Readonly<ReplayResult>) => void {
   return ({ lines, sent, resends }) => {
     if (performance.now() - toldAt < 1000) return;
     toldAt = performance.now();
-    process.stderr.write(`${lines} lines read, ${sent} taken, ${resends} resent\n`);
+    complain(`${lines} lines read, ${sent} taken, ${resends} resent`);
   };
 }
 
-function readable(result: ReplayResult, accounting: Partial<Accounting>): string {
+function sayReadable(result: ReplayResult, accounting: Partial<Accounting>): void {
   const rows = Object.entries({ ...result, answers: JSON.stringify(result.answers), ...accounting });
-  return rows.map(([term, n]) => `  ${term.padEnd(14)}${n}`).join("\n");
+  for (const [term, n] of rows) say(`  ${term.padEnd(14)}${n}`);
 }
 
 /** An address to listen on is not always one to connect to. */

@@ -4,6 +4,7 @@ import { createHistogram, monitorEventLoopDelay } from "node:perf_hooks";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Logger } from "pino";
 import { collectDefaultMetrics, Registry } from "prom-client";
+import type { Dispatcher } from "undici";
 import { adapters } from "./adapters/index.ts";
 import { startAudit } from "./audit.ts";
 import { libraryProblems, mappingProblems } from "./before-start.ts";
@@ -19,6 +20,7 @@ import { type LeasedBroker, leasedBroker } from "./leased-broker.ts";
 import { type LeasedPollers, leasedPollers } from "./leased-poller.ts";
 import { createLogger } from "./log.ts";
 import { type WatchedMapping, watchMapping } from "./mapping.ts";
+import { createDispatcher } from "./network.ts";
 import { createOpsApp } from "./ops/app.ts";
 import { createClockWatch } from "./ops/clocks.ts";
 import { policiesOf } from "./ops/policies.ts";
@@ -69,6 +71,7 @@ export async function startGateway(
 interface Opened {
   mapping?: WatchedMapping;
   client?: Client;
+  confirmVia?: Dispatcher;
   queue?: Queue;
   webhooks?: WebhookServer;
   embedded?: EmbeddedBroker;
@@ -109,6 +112,8 @@ async function openAll(config: Config, logger: Logger, opened: Opened): Promise<
   const proxy = { httpProxy, httpsProxy, noProxy };
   const client = createClient({ proxy });
   opened.client = client;
+  const confirmVia = createDispatcher(proxy);
+  opened.confirmVia = confirmVia;
   const queue = createQueue({
     redis: config.redis,
     sources: queueSourcesOf(config, destinations, adapters),
@@ -153,6 +158,7 @@ async function openAll(config: Config, logger: Logger, opened: Opened): Promise<
         trustedProxies: config.http.trustedProxies,
         connections: shares.webhook,
         events,
+        confirmVia,
       }),
       host: config.http.host,
       port: config.http.port,
@@ -275,7 +281,8 @@ async function closeAll(opened: Opened, withinMs: number): Promise<void> {
   opened.trail?.stop();
   const deliveries = async () => {
     await opened.queue?.close();
-    await opened.client?.close();
+    // Confirmations nobody waits for: one that hangs is cut.
+    await Promise.all([opened.client?.close(), opened.confirmVia?.destroy()]);
   };
   // A request that hangs is left to whoever takes its batch over.
   await Promise.race([deliveries(), sleep(deadline - performance.now(), undefined, { ref: false })]);

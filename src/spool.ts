@@ -2,8 +2,9 @@
 
 import { type Message, read } from "./adapters/adapter.ts";
 import { type Intake, type IntakeResult, type Source, withoutProof } from "./intake.ts";
-import { makeDirectory, openSpoolDirectory } from "./spool/directory.ts";
+import { openSpoolDirectory } from "./spool/directory.ts";
 import { lockSpool, type SpoolAwaited } from "./spool/lock.ts";
+import { makeDirectory } from "./spool/permissions.ts";
 import { startReplay } from "./spool/replay.ts";
 
 export interface SpoolSettings {

@@ -37,8 +37,8 @@ export interface WebhookParts {
   events: WebhookEvents;
   /** Told whose connections are of proven senders. */
   connections?: Pick<ConnectionCap, "prove"> | undefined;
-  /** What confirmation fetches go through; the process-wide one unless said otherwise. */
-  confirmVia?: Dispatcher;
+  /** What confirmation fetches go through: a dispatcher of network.ts. */
+  confirmVia: Dispatcher;
 }
 
 /** Asked of a sender whose message may still be kept although we could not wait for it; a resend is a duplicate. */

@@ -6,12 +6,16 @@ import { connect, createServer, type Socket } from "node:net";
 import { afterEach, describe, expect, test } from "vitest";
 import { type ConnectionCapOptions, createConnectionCap, guardConnections } from "../src/connection-caps.ts";
 import { descriptorLimit, divideDescriptors } from "../src/descriptors.ts";
+import { createDispatcher } from "../src/network.ts";
 import { createProxyTest } from "../src/remote-address.ts";
 import { createWebhookApp, serveWebhooks } from "../src/webhook.ts";
 import { createAuthority, whyNotCertificates } from "./parts/certificates.ts";
 import { memoryKeep } from "./parts/memory-keep.ts";
 import { intakeOver, KEY, plainSource, pointText } from "./parts/plain-vendor.ts";
 import { until } from "./parts/wait.ts";
+
+/** No source here asks for a confirmation. */
+const nowhere = createDispatcher({ httpProxy: null, httpsProxy: null, noProxy: "" });
 
 const closers: (() => Promise<unknown> | unknown)[] = [];
 afterEach(async () => {
@@ -53,6 +57,7 @@ async function webhooks(options: Partial<ConnectionCapOptions>, encrypted = fals
     intake: intakeOver(memoryKeep()).intake,
     limits: { bodyLimitBytes: 100_000, answerWithinMs: 10_000 },
     trustedProxies: [],
+    confirmVia: nowhere,
     connections: cap,
     events,
   });

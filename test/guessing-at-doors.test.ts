@@ -13,12 +13,16 @@ import { startBroker } from "../src/broker.ts";
 import type { Incident } from "../src/incidents.ts";
 import { createIncidents } from "../src/incidents.ts";
 import type { Source } from "../src/intake.ts";
+import { createDispatcher } from "../src/network.ts";
 import { diagnoseIncidents } from "../src/ops/diagnose-incidents.ts";
 import { createWebhookApp, serveWebhooks } from "../src/webhook.ts";
 import { opsApp, TOKEN } from "./ops/parts.ts";
 import { memoryKeep } from "./parts/memory-keep.ts";
 import { intakeOver, KEY, mqttSource, plainSource, pointText } from "./parts/plain-vendor.ts";
 import { until } from "./parts/wait.ts";
+
+/** No source here asks for a confirmation. */
+const nowhere = createDispatcher({ httpProxy: null, httpsProxy: null, noProxy: "" });
 
 const closers: (() => Promise<unknown> | unknown)[] = [];
 afterEach(async () => {
@@ -117,6 +121,7 @@ describe("at the webhook port", () => {
       sources: new Map([["vans", source]]),
       intake: intakeOver(keep).intake,
       limits: { bodyLimitBytes: 100_000, answerWithinMs: 10_000 },
+      confirmVia: nowhere,
       trustedProxies,
       events: seen.events,
     });

@@ -48,6 +48,7 @@ const PARTS: Record<string, Part> = {
     from: ["intake", "adapters", "events", "network", "addresses", "guessing"],
   },
   network: { files: ["network.ts"], from: [] },
+  print: { files: ["print.ts", "visible.ts"], from: [] },
   addresses: { files: ["address-share.ts"], from: [] },
   // One budget for all doors: the ways in, and the ops endpoint.
   guessing: {
@@ -77,13 +78,13 @@ const PARTS: Record<string, Part> = {
   },
   events: {
     files: ["events.ts", "log.ts"],
-    from: ["status", "guessing"],
+    from: ["status", "guessing", "print"],
     typesFrom: ["spool", "intake", "reading", "servicetitan", "queue", "incidents"],
   },
   config: { files: ["config.ts", "config/"], from: ["reading", "tenant"] },
   // Written from the facts alone: a stand-in that shares code with what it tests proves nothing.
   sandbox: { files: ["sandbox/"], from: [] },
-  decode: { files: ["decode.ts"], from: ["adapters", "intake", "reading"] },
+  decode: { files: ["decode.ts"], from: ["adapters", "intake", "reading", "print"] },
   replay: { files: ["replay.ts", "replay-webhook.ts", "capture.ts"], from: ["sandbox"] },
   demo: {
     files: ["demo.ts"],
@@ -124,7 +125,10 @@ const PARTS: Record<string, Part> = {
   },
   cli: {
     files: ["cli.ts", "last-resort.ts", "replay-command.ts", "redrive-command.ts"],
-    from: ["server", "demo", "replay", "decode", "config", "adapters", "reading", "ways in", "events"],
+    from: [
+      ...["server", "demo", "replay", "decode", "config", "adapters", "reading", "ways in", "events"],
+      "print",
+    ],
     typesFrom: ["status", "redrive"],
   },
 };
@@ -144,6 +148,45 @@ const PACKAGES: Record<string, readonly string[]> = {
   aedes: ["broker.ts"],
 };
 
+/**
+ * Files that may open a connection to somebody else, each with its reason. Everything else asks network.ts for its way
+ * out, which honours the proxy and verifies certificates whatever the environment says.
+ */
+const REACHING_OUT: Record<string, string> = {
+  "network.ts": "makes the one guarded way out",
+  "confirm.ts": "sends through the dispatcher it is given",
+  "pull-http.ts": "sends through network.ts's dispatcher",
+  "redrive-command.ts": "asks the ops endpoint of the gateway whose configuration it was given",
+  "replay-command.ts": "asks the ops endpoint of the gateway whose configuration it was given",
+  "replay-webhook.ts": "sends a capture to the webhook of the gateway whose configuration it was given",
+  "sandbox/sender.ts": "plays the vendors, against this machine",
+  "sandbox/redis.ts": "waits for the Redis it has started itself",
+};
+
+/** What opens connections by itself, by module; a namespace or a default import may do anything in it. */
+const CONNECTING: Record<string, readonly string[]> = {
+  http: ["request", "get", "Agent", "ClientRequest", "globalAgent"],
+  https: ["request", "get", "Agent", "globalAgent"],
+  http2: ["connect"],
+  net: ["connect", "createConnection"],
+  tls: ["connect"],
+  dgram: ["createSocket"],
+};
+/** Everything in these opens connections, or starts what does. */
+const ALL_CONNECTING = [
+  "undici",
+  "axios",
+  "got",
+  "node-fetch",
+  "ws",
+  "child_process",
+  "cluster",
+  "inspector",
+];
+const CONNECTING_GLOBALS = ["fetch", "WebSocket", "EventSource", "XMLHttpRequest", "WebSocketStream"];
+/** Programs it starts are the product's own only in the sandbox: Redis, and itself. */
+const STARTS_PROGRAMS = ["sandbox/"];
+
 const PURE = ["reading.ts", "adapters/"];
 /** What a pure file may import beside its own: no I/O, no clock, no configuration. */
 const PURE_PACKAGES = ["zod", "node:crypto", "ipaddr.js", "@jmespath-community/jmespath", "tweetnacl"];
@@ -160,6 +203,8 @@ interface Source {
   readsEnvironment: boolean;
   /** Ways to load code that this test could not follow. */
   hidden: string[];
+  /** What it could open a connection to somebody else with. */
+  reachesOut: string[];
 }
 
 const files = readdirSync(src, { recursive: true, encoding: "utf8" })
@@ -169,6 +214,42 @@ const sources = new Map(files.map((file) => [file, read(file, readFileSync(join(
 const imports = [...sources.values()].flatMap((source) => source.imports);
 
 describe("the reader of imports", () => {
+  test.each([
+    'import { request } from "undici"',
+    'import * as undici from "undici"',
+    'import { Agent } from "undici/lib/agent.js"',
+    'import { request } from "node:http"',
+    'import { get as ask } from "https"',
+    'import http from "node:http"',
+    'import * as https from "node:https"',
+    'export { connect } from "node:tls"',
+    'export * from "node:net"',
+    'const { connect } = await import("node:net")',
+    'import { createSocket } from "node:dgram"',
+    'import { execFile } from "node:child_process"',
+    "await fetch(url)",
+    "const ask = fetch",
+    "globalThis.fetch(url)",
+    'globalThis["fetch"](url)',
+    "const { fetch: ask } = globalThis",
+    "new WebSocket(url)",
+    "new EventSource(url)",
+    "new Socket().connect(80, host)",
+    'process.getBuiltinModule("http")',
+  ])("sees that %s can reach out", (code) => expect(read("x.ts", code).reachesOut).not.toEqual([]));
+
+  test.each([
+    'import type { Dispatcher } from "undici"',
+    'import { type Dispatcher } from "undici"',
+    'import { createServer, type IncomingMessage } from "node:http"',
+    'import { type AddressInfo, createServer } from "node:net"',
+    "serve({ fetch: app.fetch, port })",
+    "const { fetch, port } = app",
+    "interface Parts { fetch(request: Request): Response }",
+    "client.connect()",
+    "function listen(fetch: (request: Request) => Response) { return serve({ fetch }) }",
+  ])("sees that %s cannot", (code) => expect(read("x.ts", code).reachesOut).toEqual([]));
+
   test("sees every way to import, and only imports", () => {
     const { imports: found, hidden } = read(
       "x.ts",
@@ -267,6 +348,39 @@ test("some packages stay in their files", () => {
   expect(wrong).toEqual([]);
 });
 
+test("only the files that are listed reach out, and all of them do", () => {
+  const found = [...sources].flatMap(([file, { reachesOut }]) =>
+    reachesOut
+      .filter((what) => !(what === "child_process" && STARTS_PROGRAMS.some((owner) => isIn(file, owner))))
+      .map((what) => ({ file, what })),
+  );
+  expect(found.filter(({ file }) => !(file in REACHING_OUT))).toEqual([]);
+  expect(Object.keys(REACHING_OUT).filter((file) => !found.some((each) => each.file === file))).toEqual([]);
+});
+
+test("only print.ts writes to the terminal", () => {
+  // The log goes to standard output by a stream of its own, through the same function.
+  const writers = files.filter((file) => {
+    const text = readFileSync(join(src, file), "utf8");
+    return /\b(stdout|stderr)\b|\bconsole\s*[.[]|writeSync\(\s*[12]\b/.test(
+      text.replace(/^\s*(\/\/|\*|\/\*).*$/gm, ""),
+    );
+  });
+  expect(writers.filter((file) => !isIn(file, "ops/page/") && !isIn(file, "sandbox/"))).toEqual(["print.ts"]);
+});
+
+test("who sends by undici says through which dispatcher", () => {
+  for (const file of ["confirm.ts", "pull-http.ts"]) {
+    const calls: Node[] = [];
+    walk(parseAst(readFileSync(join(src, file), "utf8"), { lang: "ts", astType: "ts" }), (node) => {
+      if (node.type === "CallExpression" && (isNamed(node.callee, "request") || isNamed(node.callee, "send")))
+        calls.push(node);
+    });
+    expect(calls, file).toHaveLength(1);
+    expect(JSON.stringify(calls[0]?.arguments), file).toContain('"name":"dispatcher"');
+  }
+});
+
 test("what decodes and judges does no I/O", () => {
   const wrong = imports.filter(
     ({ file, specifier }) =>
@@ -314,14 +428,18 @@ function packageOf(specifier: string): string {
 type Node = Record<string, unknown>;
 
 function read(file: string, text: string): Source {
-  const source: Source = { imports: [], readsEnvironment: false, hidden: [] };
+  const source: Source = { imports: [], readsEnvironment: false, hidden: [], reachesOut: [] };
+  const ast = parseAst(text, { lang: "ts", astType: "ts" });
+  // A parameter may be called fetch; what it names is not the global.
+  const own = ownNamesIn(ast);
   const add = (literal: unknown, kind: Import["kind"]) => {
     const specifier = textOf(literal);
     if (specifier === null) source.hidden.push("an import whose target is computed");
     else source.imports.push({ file, specifier, kind });
     if (specifier === "process" || specifier === "node:process") source.readsEnvironment = true;
   };
-  walk(parseAst(text, { lang: "ts", astType: "ts" }), (node) => {
+  walk(ast, (node) => {
+    source.reachesOut.push(...waysOutOf(node, own));
     switch (node.type) {
       case "ImportDeclaration":
         return add(node.source, isTypeOnly(node, "importKind") ? "type" : "value");
@@ -359,6 +477,81 @@ function read(file: string, text: string): Source {
     }
   });
   return source;
+}
+
+/** Names that the file gives to parameters, variables, functions and imports of its own. */
+function ownNamesIn(ast: unknown): Set<string> {
+  const names = new Set<string>();
+  const add = (pattern: unknown) => {
+    const { type, name, properties, elements, left, argument, value } = asNode(pattern);
+    if (type === "Identifier" && typeof name === "string") names.add(name);
+    for (const each of [properties, elements].flatMap((list) => (Array.isArray(list) ? list : []))) add(each);
+    for (const each of [left, argument, type === "Property" ? value : null]) if (each) add(each);
+  };
+  walk(ast, (node) => {
+    if (Array.isArray(node.params)) for (const param of node.params) add(param);
+    // What is taken out of the global object is the global still.
+    if (node.type === "VariableDeclarator" && !isNamed(node.init, "globalThis")) add(node.id);
+    if (node.type === "FunctionDeclaration") add(node.id);
+    if (/^Import(Default|Namespace)?Specifier$/.test(String(node.type))) add(node.local);
+  });
+  return names;
+}
+
+function waysOutOf(node: Node, own: ReadonlySet<string>): string[] {
+  const isGlobal = (value: unknown) =>
+    CONNECTING_GLOBALS.find((name) => isNamed(value, name) && !own.has(name));
+  switch (node.type) {
+    case "ImportDeclaration":
+    case "ExportNamedDeclaration":
+    case "ExportAllDeclaration": {
+      if (isTypeOnly(node, node.type === "ImportDeclaration" ? "importKind" : "exportKind")) return [];
+      const specifiers = Array.isArray(node.specifiers) ? node.specifiers.map(asNode) : [];
+      const values = specifiers.filter((each) => each.importKind !== "type" && each.exportKind !== "type");
+      return waysOutOfModule(
+        textOf(node.source),
+        node.type === "ExportAllDeclaration"
+          ? ["*"]
+          : values.map(({ type, imported, local }) =>
+              /Default|Namespace/.test(String(type)) ? "*" : String(asNode(imported ?? local).name),
+            ),
+      );
+    }
+    case "ImportExpression":
+      return waysOutOfModule(textOf(node.source), ["*"]);
+    case "CallExpression": {
+      const callee = asNode(node.callee);
+      if (isNamed(callee.property, "getBuiltinModule")) return ["getBuiltinModule"];
+      // A socket that was not accepted but made.
+      const of = asNode(callee.object);
+      if (isNamed(callee.property, "connect") && of.type === "NewExpression") return ["connect"];
+      return [isGlobal(callee) ?? []].flat();
+    }
+    case "NewExpression":
+      return [isGlobal(node.callee) ?? []].flat();
+    case "VariableDeclarator": {
+      const taken = isNamed(node.init, "globalThis") ? JSON.stringify(node.id) : "";
+      return [
+        isGlobal(node.init) ?? [],
+        CONNECTING_GLOBALS.filter((name) => taken.includes(`"name":"${name}"`)),
+      ].flat();
+    }
+    case "MemberExpression": {
+      if (!isNamed(node.object, "globalThis")) return [];
+      return CONNECTING_GLOBALS.filter(
+        (name) => isNamed(node.property, name) || textOf(node.property) === name,
+      );
+    }
+  }
+  return [];
+}
+
+function waysOutOfModule(specifier: string | null, names: readonly string[]): string[] {
+  const module = packageOf(specifier?.replace(/^node:/, "") ?? "");
+  if (ALL_CONNECTING.includes(module)) return [module];
+  return (CONNECTING[module] ?? []).some((name) => names.includes(name) || names.includes("*"))
+    ? [module]
+    : [];
 }
 
 function isTypeOnly(node: Node, key: "importKind" | "exportKind"): boolean {

@@ -12,6 +12,7 @@ import type { Adapter } from "../src/adapters/adapter.ts";
 import { basic, sharedKey } from "../src/adapters/auth.ts";
 import { owntracks } from "../src/adapters/owntracks.ts";
 import { CannotKeep, type Source } from "../src/intake.ts";
+import { createDispatcher } from "../src/network.ts";
 import { speaksForOf } from "../src/speaks-for.ts";
 import {
   createWebhookApp,
@@ -26,6 +27,8 @@ import { door, memoryKeep } from "./parts/memory-keep.ts";
 import { intakeOver, KEY, plainSource, pointText } from "./parts/plain-vendor.ts";
 import { until } from "./parts/wait.ts";
 
+/** As the gateway makes it where no proxy is set. */
+const wayOut = createDispatcher({ httpProxy: null, httpsProxy: null, noProxy: "" });
 const closers: (() => Promise<void> | void)[] = [];
 afterEach(async () => {
   for (const close of closers.splice(0).reverse()) await close();
@@ -57,6 +60,7 @@ async function start({ sources = [plainSource("vans")], limits, parts, serve }: 
     limits: { bodyLimitBytes: 100_000, answerWithinMs: 10_000, ...limits },
     trustedProxies: [],
     events: record,
+    confirmVia: wayOut,
     ...parts,
   });
   const server = await serveWebhooks({ app, host: "127.0.0.1", port: 0, ...serve });

@@ -50,7 +50,8 @@ export function scopePrefix(prefix: string, scope: string): string {
  * Afterwards
  * - `ledger`, `dead`, `quarantine`  streams; each entry's field `n` says what it counts towards the budget
  * - `li:<destination>:<hour>`  hash: unit → its ledger entry ids of that hour, six bytes each; `lihours` the set of these
- * - `sizes`              hash: bytes held in the streams
+ * - `sizes`              hash: bytes held in the streams; \`quarantine:shares\` of them have a share
+ * - `share:<path>`       sorted sets: the tree of who holds how much of the quarantine (see quarantine-shares.ts)
  *
  * - `born`               string: when the first of these keys was written; another time means that Redis was emptied
  */

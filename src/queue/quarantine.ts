@@ -4,29 +4,22 @@ import type { Redis } from "ioredis";
 import type { KeepEntry } from "../intake.ts";
 import { keys } from "./keys.ts";
 import { run, script } from "./lua.ts";
+import { SHARES, shareOf } from "./quarantine-shares.ts";
 
 /**
- * ARGV: source, reason, receivedAt, problems, envelope, body, byte budget. Counted and stored in one step. The sweep
- * keeps the budget too, but only once a second, in which one sender could write gigabytes. Returns how many of the
- * oldest made room.
+ * ARGV: source, reason, receivedAt, problems, envelope, body, byte budget, share. Counted and stored in one step. The sweep
+ * keeps the budget too, but only once a second, in which one sender could write gigabytes. Returns how many made room.
  */
-const QUARANTINE = script(`
-local source, reason = ARGV[1], ARGV[2]
-local size = #ARGV[4] + #ARGV[5] + #ARGV[6] + 100
-local held, gone, budget = tonumber(redis.call('HGET', p .. ':sizes', 'quarantine')) or 0, 0, tonumber(ARGV[7])
--- A bound per call, for a large message among small ones: Redis serves nobody else meanwhile.
-while held + size > budget and gone < 1000 do
-  local entry = redis.call('XRANGE', p .. ':quarantine', '-', '+', 'COUNT', 1)[1]
-  if not entry then break end
-  for f = 1, #entry[2], 2 do
-    if entry[2][f] == 'n' then held = held - tonumber(entry[2][f + 1]) end
-  end
-  redis.call('XDEL', p .. ':quarantine', entry[1])
-  gone = gone + 1
-end
-redis.call('XADD', p .. ':quarantine', '*', 'source', source, 'reason', reason, 'receivedAt', ARGV[3],
-  'problems', ARGV[4], 'envelope', ARGV[5], 'body', ARGV[6], 'n', size)
-redis.call('HSET', p .. ':sizes', 'quarantine', held + size)
+const QUARANTINE = script(`${SHARES}
+local source, reason, share = ARGV[1], ARGV[2], ARGV[8]
+local levels = levelsOf(share)
+-- Beside the texts, the entry and its place in the tree take memory too.
+local size = #ARGV[4] + #ARGV[5] + #ARGV[6] + #share + 100 + 60 * #levels
+-- A bound for a large message among small ones.
+local gone = makeRoom(tonumber(ARGV[7]), levels, size, 1000)
+local id = redis.call('XADD', p .. ':quarantine', '*', 'source', source, 'reason', reason, 'receivedAt', ARGV[3],
+  'problems', ARGV[4], 'envelope', ARGV[5], 'body', ARGV[6], 'n', size, 'share', share)
+putIn(levels, id, size)
 count(source, 'messages', 1)
 count(source, 'malformed', 1)
 count(source, 'malformed:' .. reason, 1)
@@ -58,7 +51,7 @@ export interface QuarantineOptions {
   redis: Redis;
   /** What may lie in one scope's quarantine. */
   bytes: number;
-  /** The oldest messages made room for a new one. */
+  /** The oldest messages of the sender that holds most made room for a new one. */
   trimmed(event: { scope: string; count: number }): void;
 }
 
@@ -82,6 +75,7 @@ export function createQuarantine({ redis, bytes, trimmed }: QuarantineOptions) {
       Buffer.from(message.body),
       // Lua reads no infinity.
       Number.isFinite(bytes) ? bytes : Number.MAX_SAFE_INTEGER,
+      shareOf(source, message),
     ]);
     const count = Number(gone);
     if (count > 0) trimmed({ scope, count });

@@ -7,6 +7,7 @@ import type { QueueDestination } from "./destination.ts";
 import { keys } from "./keys.ts";
 import { run, script } from "./lua.ts";
 import { type QuarantinedMessage, toQuarantined } from "./quarantine.ts";
+import { SHARES } from "./quarantine-shares.ts";
 import { decodeRecord } from "./record.ts";
 
 /** Everything given has to fit; nothing given fits everything. */
@@ -74,13 +75,12 @@ return { answer }
 export type Revival = "waiting" | "expired" | "superseded" | "gone";
 
 /** ARGV: entry id. The message is counted anew when it is taken in again, so its old count goes with it. */
-const RELEASE = script(`
+const RELEASE = script(`${SHARES}
 local entry = redis.call('XRANGE', p .. ':quarantine', ARGV[1], ARGV[1])[1]
 if not entry then return { 0 } end
 local field = {}
 for i = 1, #entry[2], 2 do field[entry[2][i]] = entry[2][i + 1] end
-redis.call('XDEL', p .. ':quarantine', ARGV[1])
-redis.call('HINCRBY', p .. ':sizes', 'quarantine', -(tonumber(field.n) or 0))
+takeOut(entry)
 count(field.source, 'messages', -1)
 count(field.source, 'malformed', -1)
 count(field.source, 'malformed:' .. field.reason, -1)

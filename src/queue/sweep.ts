@@ -3,6 +3,7 @@
 import type { Redis } from "ioredis";
 import type { QueueDestination } from "./destination.ts";
 import { run, script } from "./lua.ts";
+import { SHARES } from "./quarantine-shares.ts";
 
 /**
  * ARGV: silence after which a batch is taken to have lost its job, then per destination of the scope its name and
@@ -101,10 +102,10 @@ return out
 
 /**
  * ARGV: how many entries may go per stream, then per stream its name, byte budget and maxAgeMs. Oldest first until within
- * both. Every entry carries in its field `n` the bytes it was counted with. Returns how many entries of each went for
- * lack of room and for age.
+ * both; of the quarantine, the oldest of the sender that holds most. Every entry carries in its field `n` the bytes it was
+ * counted with. Returns how many entries of each went for lack of room and for age.
  */
-const TRIM = script(`
+const TRIM = script(`${SHARES}
 local out = {}
 -- The ledger's index goes by the hour, with the last entry of it.
 local function trimIndex(first)
@@ -119,6 +120,7 @@ end
 for i = 2, #ARGV, 3 do
   local name, budget, maxAge = ARGV[i], tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2])
   local key = p .. ':' .. name
+  local isQuarantine = name == 'quarantine'
   local size = tonumber(redis.call('HGET', p .. ':sizes', name)) or 0
   local noRoom, tooOld = 0, 0
   for _ = 1, tonumber(ARGV[1]) do
@@ -126,14 +128,18 @@ for i = 2, #ARGV, 3 do
     local entry = redis.call('XRANGE', key, '-', '+', 'COUNT', 1)[1]
     if not entry then break end
     local old = tonumber(string.match(entry[1], '^%d+')) < now - maxAge
-    if not old and size <= budget then break end
-    for f = 1, #entry[2], 2 do
-      if entry[2][f] == 'n' then size = size - tonumber(entry[2][f + 1]) end
+    if not old and (isQuarantine or size <= budget) then break end
+    if isQuarantine then takeOut(entry)
+    else
+      for f = 1, #entry[2], 2 do
+        if entry[2][f] == 'n' then size = size - tonumber(entry[2][f + 1]) end
+      end
+      redis.call('XDEL', key, entry[1])
     end
-    redis.call('XDEL', key, entry[1])
     if old then tooOld = tooOld + 1 else noRoom = noRoom + 1 end
   end
-  if noRoom + tooOld > 0 then
+  if isQuarantine then noRoom = makeRoom(budget, {}, 0, tonumber(ARGV[1]) - tooOld)
+  elseif noRoom + tooOld > 0 then
     redis.call('HSET', p .. ':sizes', name, size)
     if name == 'ledger' then trimIndex(redis.call('XRANGE', key, '-', '+', 'COUNT', 1)[1]) end
   end

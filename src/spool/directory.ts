@@ -1,9 +1,10 @@
 /** The files of a spool: which there are, what waits in each, what they weigh together, and where each ends up. */
 
-import { mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
-import { dirname, join, resolve } from "node:path";
+import { open, readdir, rename, rm, stat } from "node:fs/promises";
+import { join } from "node:path";
 import {
   dropDone,
+  FILE_MODE,
   MARKER_BYTES,
   newSpoolName,
   openSpoolWriter,
@@ -13,6 +14,7 @@ import {
   syncDirectory,
   UNFINISHED,
 } from "./file.ts";
+import { checkFile } from "./permissions.ts";
 import { encodeSpooled, type SpooledMessage, type SpoolRecord } from "./record.ts";
 
 export interface SpoolFile {
@@ -55,14 +57,6 @@ const FILE_BYTES = 8_000_000;
 const REST_MS = 1000;
 const ORPHANS = "orphans.kept";
 const DAMAGED = ".damaged";
-
-/** Makes the directory if there is none, so that it outlives a loss of power. */
-export async function makeDirectory(dir: string): Promise<void> {
-  const first = await mkdir(dir, { recursive: true });
-  if (first === undefined) return;
-  for (let made = resolve(dir); made.length >= resolve(first).length; made = dirname(made))
-    await syncDirectory(dirname(made));
-}
 
 /** `begun`: a message was set aside when none waited. */
 export async function openSpoolDirectory(options: {
@@ -173,8 +167,9 @@ export async function openSpoolDirectory(options: {
 
   async function keepOrphan(spooled: SpooledMessage): Promise<string> {
     const record = encodeSpooled(spooled);
-    const file = await open(orphans, "a");
+    const file = await open(orphans, "a", FILE_MODE);
     try {
+      await file.chmod(FILE_MODE);
       const { size } = await file.stat();
       // Nothing could be read behind a record that is cut short.
       await file.appendFile(record).catch(async (error: unknown) => {
@@ -216,10 +211,14 @@ async function look(dir: string): Promise<{ files: SpoolFile[]; bytes: number; l
     const number = spoolNumberOf(name);
     if (name.endsWith(UNFINISHED)) await rm(path, { force: true });
     else if (number !== null) {
+      await checkFile(path);
       const file = await found(path);
       files.push({ ...file, number });
       total += file.bytes;
-    } else if (name === ORPHANS || name.endsWith(DAMAGED)) total += (await stat(path)).size;
+    } else if (name === ORPHANS || name.endsWith(DAMAGED)) {
+      await checkFile(path);
+      total += (await stat(path)).size;
+    }
   }
   files.sort((a, b) => a.number - b.number);
   return { files, bytes: total, lastNumber: files.at(-1)?.number ?? 0 };

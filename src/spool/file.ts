@@ -8,6 +8,8 @@ import { doneByte, recordsIn, type SpoolContents, type SpoolRecord } from "./rec
 /** Its number, by which files are replayed in order, and its marker; what is put back by hand has none. */
 const NAME = /^(\d{10})(?:-([0-9a-f]{16}))?\.spool$/;
 export const MARKER_BYTES = 8;
+/** Positions of people at work: for the gateway's own user. Said again after opening, since a umask may take bits away. */
+export const FILE_MODE = 0o600;
 
 export function newSpoolName(number: number): string {
   return `${String(number).padStart(10, "0")}-${randomBytes(MARKER_BYTES).toString("hex")}.spool`;
@@ -48,8 +50,9 @@ export interface SpoolWriter {
 }
 
 async function begin(path: string): Promise<FileHandle> {
-  const file = await open(path, "ax");
+  const file = await open(path, "ax", FILE_MODE);
   try {
+    await file.chmod(FILE_MODE);
     await syncDirectory(dirname(path));
     return file;
   } catch (error) {
@@ -161,8 +164,9 @@ export async function dropDone(path: string, isDone: (record: SpoolRecord) => bo
   const shortened = Buffer.concat(kept);
   const unfinished = `${path}${UNFINISHED}`;
   try {
-    const file = await open(unfinished, "w");
+    const file = await open(unfinished, "w", FILE_MODE);
     try {
+      await file.chmod(FILE_MODE);
       await file.writeFile(shortened);
       await file.sync();
     } finally {

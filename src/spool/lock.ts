@@ -5,6 +5,7 @@ import { open, readFile, readlink, rm, stat, utimes } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
+import { FILE_MODE } from "./file.ts";
 
 export interface SpoolLock {
   /** False from when another process has taken it over, for this one had stood still for too long. */
@@ -146,8 +147,9 @@ function isAlive(pid: number): boolean {
 
 async function create(path: string, text: string): Promise<boolean> {
   try {
-    const file = await open(path, "wx");
+    const file = await open(path, "wx", FILE_MODE);
     try {
+      await file.chmod(FILE_MODE);
       await file.writeFile(text);
     } catch (error) {
       await rm(path, { force: true });

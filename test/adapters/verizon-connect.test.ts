@@ -1,10 +1,13 @@
 /** Verizon's handshake makes us fetch an address out of a message: only Amazon's SNS, whatever the message says. */
 
+import { MockAgent } from "undici";
 import { describe, expect, it } from "vitest";
 import { type Message, read } from "../../src/adapters/adapter.ts";
 import { verizonConnect } from "../../src/adapters/verizon-connect.ts";
 import { confirm } from "../../src/confirm.ts";
 
+const nowhere = new MockAgent();
+nowhere.disableNetConnect();
 const credentials = { username: "reveal", secrets: ["correct-horse-7"] };
 
 function asking(SubscribeURL: unknown) {
@@ -62,7 +65,10 @@ describe("the subscription", () => {
     "https://169.254.169.254/latest/meta-data/",
     "https://localhost/",
   ])("is not confirmed at %s", async (url) => {
-    expect(await confirm(confirmationOf(url))).toMatchObject({ ok: false, detail: "address_not_allowed" });
+    expect(await confirm(confirmationOf(url), nowhere)).toMatchObject({
+      ok: false,
+      detail: "address_not_allowed",
+    });
   });
 
   it.each([undefined, null, 5, ["https://sns.us-east-2.amazonaws.com/"], {}])(

@@ -16,7 +16,7 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import type { Message } from "../../src/adapters/adapter.ts";
-import { makeDirectory, openSpoolDirectory } from "../../src/spool/directory.ts";
+import { openSpoolDirectory } from "../../src/spool/directory.ts";
 import {
   dropDone,
   newSpoolName,
@@ -24,6 +24,7 @@ import {
   openSpoolWriter,
   readSpoolFile,
 } from "../../src/spool/file.ts";
+import { makeDirectory } from "../../src/spool/permissions.ts";
 import { encodeSpooled } from "../../src/spool/record.ts";
 import { because } from "../parts/because.ts";
 
