@@ -16,7 +16,8 @@ import { publishTo } from "./publisher.ts";
 import { SPEED_UNITS } from "./reading.ts";
 import { redriveCommand } from "./redrive-command.ts";
 import { replayCommand } from "./replay-command.ts";
-import { startGateway, VERSION } from "./server.ts";
+import { startGateway } from "./server.ts";
+import { VERSION } from "./version.ts";
 
 /** Closing keeps to its time by itself, but for its last steps. */
 const CLOSING_GRACE_MS = 1000;

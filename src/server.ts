@@ -30,9 +30,8 @@ import { createRedriver } from "./redrive.ts";
 import { type Client, createClient } from "./servicetitan/client.ts";
 import { openSpool, type Spool } from "./spool.ts";
 import type { BrokerState, QueueStatus, SpoolStatus } from "./status.ts";
+import { VERSION } from "./version.ts";
 import { createWebhookApp, serveWebhooks, type WebhookServer } from "./webhook.ts";
-
-export const VERSION = "0.1.0";
 
 export interface Gateway {
   webhookPort: number;

@@ -11,6 +11,7 @@ import { afterEach, describe, expect, test } from "vitest";
 import type { Adapter } from "../src/adapters/adapter.ts";
 import { sharedKey } from "../src/adapters/auth.ts";
 import { CannotKeep, type Source } from "../src/intake.ts";
+import { USER_AGENT } from "../src/version.ts";
 import {
   createWebhookApp,
   type ServeOptions,
@@ -614,8 +615,10 @@ describe.skipIf(whyNotCertificates() !== null)("the confirmation fetch", () => {
   ) {
     const authority = createAuthority();
     const asked: string[] = [];
+    const agents: (string | undefined)[] = [];
     const server = createServer(authority.sign("sns.example.com"), (request, response) => {
       asked.push(request.url ?? "");
+      agents.push(request.headers["user-agent"]);
       const { status, headers, body } = respond(request.url ?? "");
       response.writeHead(status, headers).end(body);
     });
@@ -629,7 +632,7 @@ describe.skipIf(whyNotCertificates() !== null)("the confirmation fetch", () => {
       () => void server.close(),
       authority.remove,
     );
-    return { asked, via };
+    return { asked, agents, via };
   }
 
   function asking(url: string): Source {
@@ -639,7 +642,7 @@ describe.skipIf(whyNotCertificates() !== null)("the confirmation fetch", () => {
   }
 
   test("is made once, after the answer", async () => {
-    const { asked, via } = await vendor(() => ({ status: 200 }));
+    const { asked, agents, via } = await vendor(() => ({ status: 200 }));
     const { post, events } = await start({
       sources: [asking("https://sns.example.com/confirm?Token=s3cret")],
       parts: { confirmVia: via },
@@ -654,6 +657,7 @@ describe.skipIf(whyNotCertificates() !== null)("the confirmation fetch", () => {
       detail: "http_200",
     });
     expect(asked).toEqual(["/confirm?Token=s3cret"]);
+    expect(agents).toEqual([USER_AGENT]);
   });
 
   test.each([
