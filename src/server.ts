@@ -75,6 +75,7 @@ interface Opened {
   watch?: { stop(): void };
   spool?: Spool;
   audit?: { stop(): void };
+  announcement?: { stop(): void };
 }
 
 async function openAll(config: Config, logger: Logger, opened: Opened): Promise<Gateway> {
@@ -137,10 +138,14 @@ async function openAll(config: Config, logger: Logger, opened: Opened): Promise<
     : null;
   if (spool) opened.spool = spool;
 
+  const webhookSources = new Map([...sources].filter(([, source]) => source.proof !== null));
+  const announcement = queue.announce(webhookSources.keys());
+  opened.announcement = announcement;
   const webhooks = await orCannotStart("http", config.http, () =>
     serveWebhooks({
       app: createWebhookApp({
-        sources: new Map([...sources].filter(([, source]) => source.proof !== null)),
+        sources: webhookSources,
+        isKnownElsewhere: announcement.isKnownElsewhere,
         intake: spool?.intake ?? intake,
         limits: config.http,
         trustedProxies: config.http.trustedProxies,
@@ -247,6 +252,7 @@ async function closeAll(opened: Opened, withinMs: number): Promise<void> {
   await opened.spool?.close();
   opened.watch?.stop();
   opened.audit?.stop();
+  opened.announcement?.stop();
   const deliveries = async () => {
     await opened.queue?.close();
     await opened.client?.close();

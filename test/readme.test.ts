@@ -90,6 +90,7 @@ describe("closed lists", () => {
     credentials_refused: 0,
     redirect: 0,
     refused_everything: 0,
+    unreadable_answers: 0,
   } satisfies Record<Exclude<BlockedReason, `http_${number}`>, 0>;
 
   const asking = {

@@ -224,6 +224,18 @@ describe("the answer table", () => {
     expect(events).toContainEqual({ event: "sourceUnknown", name: "who", remoteAddress: "127.0.0.1" });
   });
 
+  test("a source that another process knows: 503, for 404 would be final", async () => {
+    const parts = { isKnownElsewhere: async (source: string) => source === "added" };
+    const { post, events } = await start({ parts });
+    const response = await post("{}", {}, "/webhooks/added?token=s3cret");
+    expect([response.status, await response.text()]).toEqual([503, '{"error":"unknown_here_yet"}']);
+    expect(response.headers.get("retry-after")).toBe("5");
+    expect((await post("{}", {}, "/webhooks/who")).status).toBe(404);
+    expect((await post("{}")).status).toBe(200);
+    expect(events).toContainEqual({ event: "sourceUnknown", name: "added", remoteAddress: "127.0.0.1" });
+    expect(JSON.stringify(events)).not.toContain("s3cret");
+  });
+
   test("wrong method: 405 with Allow, counted", async () => {
     const { url, keep } = await start();
     for (const method of ["GET", "PUT", "DELETE", "OPTIONS", "HEAD"]) {

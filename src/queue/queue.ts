@@ -16,6 +16,7 @@ import { createKeep } from "./keep.ts";
 import { createLanes } from "./lanes.ts";
 import { holdLease, type Lease, type LeaseEvents } from "./lease.ts";
 import { type FoundPing, findPings } from "./ledger.ts";
+import { type Announcement, announce } from "./processes.ts";
 import { createQuarantine, type QuarantinedMessage } from "./quarantine.ts";
 import { connectRedis, type RedisSettings, readRedis } from "./redis-health.ts";
 import { createRedrive, type Redrive } from "./redrive.ts";
@@ -76,6 +77,8 @@ export interface Queue {
   lease(name: string, events: LeaseEvents): Lease;
   /** Where pull sources go on reading. */
   cursors: CursorStore;
+  /** Tells the other processes which sources this one knows, and asks them. */
+  announce(sources: Iterable<string>): Announcement;
   /** Stops cutting, lets deliveries under way end, writes what is still to be counted. */
   close(): Promise<void>;
 }
@@ -232,6 +235,7 @@ export function createQueue(options: QueueOptions): Queue {
     lease: (name, leaseEvents) =>
       holdLease(intakeRedis, `${options.redis.prefix}:lease:${name}`, leaseEvents),
     cursors: createCursorStore(intakeRedis, options.redis.prefix),
+    announce: (names) => announce(intakeRedis, options.redis.prefix, names),
     async close() {
       lanes.stop();
       sweep.stop();

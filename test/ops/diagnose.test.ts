@@ -35,7 +35,7 @@ describe("diagnose", () => {
     reason,
     untilMs: Date.parse(AT) + 4_000,
   });
-  const letters = (at: string) => ({
+  const letters = (at: string, reason = "failed") => ({
     count: 1,
     bytes: 300,
     recent: [
@@ -45,7 +45,7 @@ describe("diagnose", () => {
         destination: "acme",
         unit: "Van 7",
         externalId: "x",
-        reason: "failed",
+        reason,
         message: "Unknown unit",
       },
     ],
@@ -245,6 +245,44 @@ describe("diagnose", () => {
       "dead letters",
       /Van 7.*Unknown unit/,
       /Devices/,
+    ],
+    ...(
+      [
+        ["unconfirmed", /never said/, /Dispatch Map/],
+        ["oversize", /too large/, /limit of its own/],
+        ["refused", /refused the requests/, /name the field/],
+      ] as const
+    ).map(
+      ([reason, what, doNext]) =>
+        [
+          `dead letter: ${reason}`,
+          healthy({ deadLetters: letters(before(5_000), reason) }),
+          "warning",
+          "dead letters",
+          what,
+          doNext,
+        ] as const,
+    ),
+    [
+      "answers that confirm nothing",
+      to({ gate: gate("paused", "unreadable_answers") }),
+      "error",
+      "destination acme-austin",
+      /confirm no ping/,
+      /Nothing is lost/,
+    ],
+    [
+      "no answer",
+      to({
+        lanes: [
+          { lane: 0, waiting: 0, inFlight: 9, batchId: "b", batchAgeMs: 6000, unansweredMs: 5900 },
+          { lane: 1, waiting: 0, inFlight: 0, batchId: null, batchAgeMs: null, unansweredMs: null },
+        ],
+      }),
+      "warning",
+      "destination acme-austin",
+      /no answer for/,
+      /requestTimeoutMs/,
     ],
     [
       "held device",
