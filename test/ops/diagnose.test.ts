@@ -23,6 +23,13 @@ const BROKER: BrokerState = {
   clients: null,
 };
 
+/** What each reason says beside `failed`, whose advice would be wrong for them. */
+const DEAD_LETTERS: [string, RegExp, RegExp][] = [
+  ["unconfirmed", /never said/, /Dispatch Map/],
+  ["oversize", /too large/, /limit of its own/],
+  ["refused", /refused the requests/, /name the field/],
+];
+
 describe("diagnose", () => {
   it("finds nothing in a healthy gateway", () => {
     expect(find(healthy(), [BROKER, { ...BROKER, name: "spare", state: "standby" }])).toEqual([]);
@@ -246,23 +253,6 @@ describe("diagnose", () => {
       /Van 7.*Unknown unit/,
       /Devices/,
     ],
-    ...(
-      [
-        ["unconfirmed", /never said/, /Dispatch Map/],
-        ["oversize", /too large/, /limit of its own/],
-        ["refused", /refused the requests/, /name the field/],
-      ] as const
-    ).map(
-      ([reason, what, doNext]) =>
-        [
-          `dead letter: ${reason}`,
-          healthy({ deadLetters: letters(before(5_000), reason) }),
-          "warning",
-          "dead letters",
-          what,
-          doNext,
-        ] as const,
-    ),
     [
       "answers that confirm nothing",
       to({ gate: gate("paused", "unreadable_answers") }),
@@ -292,6 +282,16 @@ describe("diagnose", () => {
       /352 of vans/,
       /row/,
     ],
+    ...DEAD_LETTERS.map(
+      ([reason, what, doNext]): [string, QueueStatus, "warning", string, RegExp, RegExp] => [
+        `dead letter: ${reason}`,
+        healthy({ deadLetters: letters(before(5_000), reason) }),
+        "warning",
+        "dead letters",
+        what,
+        doNext,
+      ],
+    ),
   ])("finds: %s", (_, queue, severity, where, what, doNext) => {
     const problems = find(queue);
     expect(problems).toHaveLength(1);
