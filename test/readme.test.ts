@@ -115,7 +115,7 @@ describe("closed lists", () => {
     ["rejection", REJECTION_REASONS],
     ["field defect", FIELD_DEFECTS],
     ["refusal", Object.keys(refusals)],
-    ["503", [...Object.keys(unkept), "late", "no_room"]],
+    ["503", [...Object.keys(unkept), "late", "no_room", "unknown_here_yet"]],
     ["dead letter", Object.keys(deadLetters)],
     ["passes by itself", [...Object.keys(passing), "throttled", "http_408", "http_5xx"]],
     ["needs a person", [...Object.keys(blocking), "http_…"]],
