@@ -4,7 +4,8 @@ import { randomUUID } from "node:crypto";
 import type { Redis } from "ioredis";
 import type { QueueDestination } from "./destination.ts";
 import { run, script } from "./lua.ts";
-import { type DeadLetterReason, type GateChange, type Settlement, UNCONFIRMED } from "./settlement.ts";
+import type { DeadLetterReason, GateChange, Settlement } from "./settlement.ts";
+import { JUDGE_UNSAID } from "./unsaid-script.ts";
 
 /**
  * ARGV: destination, lane number, batch id, token, fates, accepted (1/0), what a 2xx answer said ("something", "nothing"
@@ -20,10 +21,7 @@ import { type DeadLetterReason, type GateChange, type Settlement, UNCONFIRMED } 
  * last piece is through, or three suspects have met no acceptance, it is the destination that refuses everything: all of
  * it goes back to the buffer and the destination's gate is shut.
  *
- * An answer that says nothing of any ping is the pings' fault only where the destination was well in between: where a
- * request that left after the first such answer had been confirmed before the second one left. Otherwise two in a row,
- * whosever, are a condition of the destination: its gate is shut, and the batch waits. In the buffer, so that newer
- * positions take its place or travel with it; but alone in its lane it stays together and is remembered as asked.
+ * What an answer that says nothing of any ping means is judged by unsaid-script.ts.
  *
  * Returns {"fenced"} or {"settled", pings dead-lettered, why the gate of the destination was shut or "", reason and
  * message of those dead letters}.
@@ -53,37 +51,7 @@ local triedKey = p .. ':tried:' .. destination
 local heldToken, newFlags, ownRoot, left, ownErrors, ownAsked, askedAt, seen = unpack(
   redis.call('HMGET', metaKey, 'token', 'new', 'root', 'left', 'serverErrors', 'asked', 'askedAt', 'seen'))
 if heldToken ~= token then return { 'fenced' } end
-local convicted, shutAs, why, reason = 0, '', '', 'refused'
-local unsaid = 0
-if said == 'nothing' then
-  unsaid = redis.call('HINCRBY', destKey, 'unsaid', 1)
-  if ownAsked == '1' and tonumber(seen or 0) > tonumber(askedAt or 0) then
-    local n
-    fates, n = string.gsub(fates, '1', 'x')
-    redis.call('HDEL', destKey, 'unsaid')
-    convicted, reason, why = n, 'unconfirmed', '${UNCONFIRMED}'
-  elseif unsaid >= 2 then
-    local others = redis.call('LLEN', p .. ':pieces:' .. lane)
-    for _, source in ipairs(redis.call('SMEMBERS', p .. ':lines:' .. lane)) do
-      local line = lane .. '|' .. source
-      others = others + redis.call('LLEN', p .. ':q:' .. line) + redis.call('HLEN', p .. ':live:' .. line)
-        + redis.call('ZCARD', p .. ':old:' .. line)
-    end
-    if others > 0 then fates = string.gsub(fates, '1', 'b') end
-    shutAs = 'unreadable_answers'
-    -- Two may both be about one odd ping: then the gate's own short backoff, and others are tried soon.
-    changes[2] = { 'shut', shutAs, unsaid > 2 and 15000 or nil }
-  end
-  askedAt = now
-elseif said == 'something' then
-  redis.call('HDEL', destKey, 'unsaid')
-  askedAt = 0
-end
-if accepted == '1' then
-  local before = tonumber(redis.call('HGET', destKey, 'confirmedLeft')) or 0
-  redis.call('HSET', destKey, 'confirmedLeft', math.max(before, tonumber(left) or now))
-end
-
+${JUDGE_UNSAID}
 -- A probe that taught nothing about this gate is handed on, or everybody else would wait until it is given up.
 local function handOn(gate)
   local state, probe = unpack(redis.call('HMGET', gate, 'state', 'probe'))
