@@ -97,7 +97,8 @@ program
       redisUrl: givenRedisUrl(),
       say: options.json ? () => {} : say,
       interrupted: signalled(),
-      startGateway,
+      // A fault that is being tried is told in a line of the demo's own, and on the page.
+      startGateway: (config) => startGateway(config, createLogger({ level: "fatal" })),
       publishTo,
     });
     if (options.json) process.stdout.write(`${JSON.stringify(result)}\n`);

@@ -52,7 +52,7 @@ describe("the demo's Redis", () => {
   }
   async function start(): Promise<void> {
     demo = await startCli(["demo", "--vehicles", "40"]);
-    await until(() => delivered() > 0, { withinMs: 90_000, what: "the demo to deliver" });
+    await until(() => delivered() > 0, { withinMs: 120_000, what: "the demo to deliver" });
   }
   async function goesOn(): Promise<void> {
     const before = delivered();
