@@ -20,7 +20,8 @@ import { publishTo } from "./publisher.ts";
 import { SPEED_UNITS } from "./reading.ts";
 import { redriveCommand } from "./redrive-command.ts";
 import { replayCommand } from "./replay-command.ts";
-import { startGateway, VERSION } from "./server.ts";
+import { startGateway } from "./server.ts";
+import { VERSION } from "./version.ts";
 
 /** Closing keeps to its time by itself, but for its last steps. */
 const CLOSING_GRACE_MS = 1000;
@@ -113,7 +114,8 @@ program
       redisUrl: givenRedisUrl(),
       say: options.json ? () => {} : sayLines,
       interrupted: signalled(),
-      startGateway,
+      // A fault that is being tried is told in a line of the demo's own, and on the page.
+      startGateway: (config) => startGateway(config, createLogger({ level: "fatal" })),
       publishTo,
     });
     if (options.json) sayJson(result);

@@ -3,6 +3,7 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { type Dispatcher, request } from "undici";
 import type { Handshake } from "./adapters/adapter.ts";
+import { USER_AGENT } from "./version.ts";
 
 export interface ConfirmationOutcome {
   host: string;
@@ -46,7 +47,8 @@ export async function confirm(
 
 async function fetchOnce(target: URL, via: Dispatcher): Promise<number> {
   const signal = AbortSignal.timeout(FETCH_WITHIN_MS);
-  const { statusCode, body } = await request(target, { signal, dispatcher: via });
+  const headers = { "user-agent": USER_AGENT };
+  const { statusCode, body } = await request(target, { signal, headers, dispatcher: via });
   let bytes = 0;
   for await (const chunk of body) {
     bytes += chunk.length;

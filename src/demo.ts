@@ -17,10 +17,10 @@ import {
   startFleet,
 } from "./sandbox/fleet.ts";
 import { portOrFree } from "./sandbox/owned-process.ts";
-import { startPrivateRedis } from "./sandbox/redis.ts";
+import { type PrivateRedis, startPrivateRedis } from "./sandbox/redis.ts";
 import type { FleetSecrets } from "./sandbox/traffic.ts";
 import type { Gateway } from "./server.ts";
-import { type Accounting, sumAccounting } from "./status.ts";
+import { type Accounting, type QueueStatus, sumAccounting } from "./status.ts";
 
 export interface DemoOptions {
   /** Null: until stopped. */
@@ -46,7 +46,10 @@ export interface DemoResult extends Accounting {
 const PORTS = { webhooks: 8080, ops: 9090, mqtt: 1883, sandbox: 8090 };
 /** How long after the fleet's last message the line may take to empty. */
 const DRAIN_MS = 60_000;
+/** A line that stood still for as long as this will not empty: a fault is set, or Redis is away. */
+const STUCK_MS = 2000;
 const REPORT_EVERY_MS = 5000;
+const WATCH_EVERY_MS = 500;
 
 export async function runDemo(options: DemoOptions): Promise<DemoResult> {
   const dir = await mkdtemp(join(tmpdir(), "waypost-demo-"));
@@ -67,11 +70,16 @@ export async function runDemo(options: DemoOptions): Promise<DemoResult> {
       ports: await freePorts(),
     });
     const gateway = await options.startGateway(config);
+    const watch = watchRedis(redis, gateway, options);
     try {
       introduce(options, { gateway, sandbox, opsToken, secrets });
       await drive(options, gateway, secrets);
+      await watch.stop();
       return await drained(gateway, options);
     } finally {
+      await watch.stop();
+      // What hangs there now would be waited for until its request times out.
+      await sandbox.stop();
       await gateway.close();
     }
   } finally {
@@ -102,14 +110,64 @@ async function drive(options: DemoOptions, gateway: Gateway, secrets: FleetSecre
     },
   });
   const stop = new AbortController();
-  const report = setInterval(() => void tell(gateway, options), REPORT_EVERY_MS);
+  const report = setInterval(() => {
+    // Without an answer there are no figures; that Redis is away is told by the watch.
+    tell(gateway, options).catch(() => {});
+  }, REPORT_EVERY_MS);
   const time = options.forMs === null ? [] : [sleep(options.forMs, undefined, { signal: stop.signal })];
   await Promise.race([options.interrupted, ...time]);
   stop.abort();
   clearInterval(report);
-  options.say("The fleet stops; what is on its way is delivered.");
+  options.say("The fleet stops; what is on its way is delivered. Ctrl-C once more ends at once.");
   await fleet.stop();
-  await Promise.all(publishers.map(({ publisher }) => publisher.close()));
+  // The fleet has waited for what can be acknowledged.
+  await Promise.all(publishers.map(({ publisher }) => publisher.close({ atOnce: true })));
+}
+
+/** The demo outlives its Redis: says when it is away and when it is back, and starts its own again where that has ended. */
+function watchRedis(
+  redis: PrivateRedis | null,
+  gateway: Gateway,
+  { say }: DemoOptions,
+): { stop(): Promise<void> } {
+  const stopping = new AbortController();
+  let away = false;
+
+  async function watch(): Promise<void> {
+    while (!stopping.signal.aborted) {
+      const ended = redis?.ended() ?? null;
+      if (redis && ended !== null) {
+        away = true;
+        say(`Redis has ended (${ended}). It is started again on the same port, with what was in it.`);
+        await redis.restart().catch((error: unknown) => say(`It did not start: ${String(error)}`));
+      }
+      const status = await statusOf(gateway);
+      if (!status && !away) {
+        say("Redis does not answer. Senders are told to come again, and keep their messages until it does.");
+      }
+      if (status && away) say("Redis answers again; what waited goes on.");
+      away = !status;
+      await sleep(WATCH_EVERY_MS, undefined, { signal: stopping.signal }).catch(() => {});
+    }
+  }
+
+  const watching = watch();
+  return {
+    stop() {
+      stopping.abort();
+      return watching;
+    },
+  };
+}
+
+/** Null while Redis is away. */
+async function statusOf(gateway: Gateway): Promise<QueueStatus | null> {
+  try {
+    const status = await gateway.status();
+    return status.redis.reachable ? status : null;
+  } catch {
+    return null;
+  }
 }
 
 async function tell(gateway: Gateway, { say }: DemoOptions): Promise<void> {
@@ -121,15 +179,40 @@ async function tell(gateway: Gateway, { say }: DemoOptions): Promise<void> {
 
 async function drained(gateway: Gateway, { say }: DemoOptions): Promise<DemoResult> {
   const until = performance.now() + DRAIN_MS;
+  let found = sumAccounting([]);
+  let movedAt = performance.now();
   for (;;) {
-    const found = await totals(gateway);
-    const empty = found.waiting === 0 && found.inFlight === 0;
-    if (empty || performance.now() > until) {
-      if (!empty) say(`After ${DRAIN_MS / 1000} s something is still on its way: see the numbers.`);
+    const status = await statusOf(gateway);
+    const now = performance.now();
+    const before = found;
+    if (status) found = sumAccounting(status.sources);
+    const left = found.waiting + found.inFlight;
+    if (status && left === 0) return { ...found, ...gateway.latency() };
+    if (left !== before.waiting + before.inFlight) movedAt = now;
+    const cause = status ? whyStuck(status) : "Redis does not answer";
+    if (cause !== null && now - movedAt > STUCK_MS) {
+      say(
+        `${cause}, so ${left} pings stay where they are; a gateway would go on with them when it starts again.`,
+      );
+      return { ...found, ...gateway.latency() };
+    }
+    if (now > until) {
+      say(`After ${DRAIN_MS / 1000} s something is still on its way: see the numbers.`);
       return { ...found, ...gateway.latency() };
     }
     await sleep(100);
   }
+}
+
+/** Why what waits is not sent; null while it is. */
+function whyStuck({ destinations }: QueueStatus): string | null {
+  for (const { gate, scopeGate, lanes } of destinations) {
+    const shut = [gate, scopeGate].find(({ state }) => state === "paused" || state === "probing");
+    if (shut) return `ServiceTitan takes nothing now (${shut.reason})`;
+    if (lanes.some(({ unansweredMs }) => unansweredMs !== null && unansweredMs > STUCK_MS))
+      return "ServiceTitan does not answer";
+  }
+  return null;
 }
 
 async function totals(gateway: Gateway): Promise<Accounting> {

@@ -9,7 +9,8 @@ const RECONNECT_EVERY_MS = 1000;
 export interface Publisher {
   /** Resolves when the broker has acknowledged it; with QoS 0 when it is written. */
   publish(topic: string, payload: string | Uint8Array, qos: 0 | 1 | 2): Promise<void>;
-  close(): Promise<void>;
+  /** In good order; `atOnce` does not wait for what was not acknowledged. */
+  close(how?: { atOnce: boolean }): Promise<void>;
 }
 
 export interface PublisherOptions extends Partial<PeerCredentials> {
@@ -40,6 +41,6 @@ export async function publishTo(url: string, options: PublisherOptions = {}): Pr
       const bytes = typeof payload === "string" ? payload : Buffer.from(payload);
       await client.publishAsync(topic, bytes, { qos });
     },
-    close: () => client.endAsync(),
+    close: ({ atOnce } = { atOnce: false }) => client.endAsync(atOnce),
   };
 }

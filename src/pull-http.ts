@@ -3,6 +3,7 @@
 import { request as send } from "undici";
 import type { PullAnswer, PullRequest } from "./adapters/pull.ts";
 import { codeOf, createDispatcher, type NetworkReason, type ProxySettings, reasonOf } from "./network.ts";
+import { USER_AGENT } from "./version.ts";
 
 export type PullExchange =
   | { kind: "answered"; answer: PullAnswer }
@@ -29,7 +30,8 @@ export function createPullHttp(proxy: ProxySettings, answerWithinMs = ANSWER_WIT
       const late = AbortSignal.timeout(answerWithinMs);
       try {
         const signal = AbortSignal.any([late, stop]);
-        const answered = await send(url, { method, headers, body, signal, dispatcher });
+        const named = { "user-agent": USER_AGENT, ...headers };
+        const answered = await send(url, { method, headers: named, body, signal, dispatcher });
         const bytes = await wholeBody(answered.body);
         if (bytes === null) return { kind: "failed", reason: "answer_too_large", code: "" };
         const { statusCode: status, headers: given } = answered;

@@ -41,14 +41,14 @@ export interface Candidate {
   /** Of a fragment: what the vendor says it does not know now. What else is null there, the message is not about. */
   unknown?: readonly ("speedMps" | "headingDeg")[];
   /** What the vendor says beside the position. */
-  details?: Details;
+  details?: SaidDetails;
   /** Where in the message this candidate stands, for example `data[2]`; empty for the whole message. */
   path: string;
 }
 
 /**
  * What vendors say beside the position and operators want to see. Nothing here can reject a candidate, but for the
- * accuracy where a source sets a limit. `null` and `undefined` both mean "did not say"; NaN means unreadable.
+ * accuracy where a source sets a limit. `null` and `undefined` both mean "did not say".
  */
 export interface Details {
   /** The device as the vendor's customer calls it: "Van 12". */
@@ -71,6 +71,9 @@ export interface Details {
   /** The vendor's word for why it reported: `ignition_on`, `Moving`, … */
   vendorEvent?: string | null | undefined;
 }
+
+/** Details as an adapter hands them over: in any of them NaN means that something is there, but cannot be read. */
+export type SaidDetails = { [Name in keyof Details]: Details[Name] | number };
 
 /** A judged candidate: one device, one place, one instant. */
 export interface Reading {
@@ -255,17 +258,23 @@ function judgeHeading(headingDeg: number | null, defects: FieldDefect[]): number
 }
 
 /** A vendor that does not say how accurate a fix is has said nothing against it. */
-function isInaccurate(details: Details | undefined, { maxAccuracyM }: AdmitContext): boolean {
+function isInaccurate(details: SaidDetails | undefined, { maxAccuracyM }: AdmitContext): boolean {
   return maxAccuracyM !== undefined && (details?.accuracyM ?? 0) > maxAccuracyM;
 }
 
-function judgeDetails(said: Details, defects: FieldDefect[]): Details | undefined {
+function judgeDetails(said: SaidDetails, defects: FieldDefect[]): Details | undefined {
   const kept: Details = {};
   for (const name of DETAIL_TEXTS) {
-    const text = oneLine(said[name]);
+    const value = said[name];
+    if (typeof value === "number") {
+      defects.push("detail_unreadable");
+      continue;
+    }
+    const text = oneLine(value);
     if (text !== "") kept[name] = text;
   }
   if (typeof said.ignition === "boolean") kept.ignition = said.ignition;
+  if (typeof said.ignition === "number") defects.push("detail_unreadable");
   for (const [name, lowest, highest] of DETAIL_NUMBERS) {
     const value = said[name];
     if (value === null || value === undefined) continue;

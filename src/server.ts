@@ -34,9 +34,8 @@ import { createRedriver } from "./redrive.ts";
 import { type Client, createClient } from "./servicetitan/client.ts";
 import { openSpool, type Spool } from "./spool.ts";
 import type { BrokerState, OperatorEvent, QueueStatus, SpoolStatus } from "./status.ts";
+import { VERSION } from "./version.ts";
 import { createWebhookApp, serveWebhooks, type WebhookServer } from "./webhook.ts";
-
-export const VERSION = "0.1.0";
 
 export interface Gateway {
   webhookPort: number;
@@ -82,6 +81,7 @@ interface Opened {
   spool?: Spool;
   audit?: { stop(): void };
   trail?: Trail;
+  announcement?: { stop(): void };
 }
 
 async function openAll(config: Config, logger: Logger, opened: Opened): Promise<Gateway> {
@@ -149,10 +149,14 @@ async function openAll(config: Config, logger: Logger, opened: Opened): Promise<
   if (spool) opened.spool = spool;
 
   const shares = shareConnections(config, events);
+  const webhookSources = new Map([...sources].filter(([, source]) => source.proof !== null));
+  const announcement = queue.announce(webhookSources.keys());
+  opened.announcement = announcement;
   const webhooks = await orCannotStart("http", config.http, () =>
     serveWebhooks({
       app: createWebhookApp({
-        sources: new Map([...sources].filter(([, source]) => source.proof !== null)),
+        sources: webhookSources,
+        isKnownElsewhere: announcement.isKnownElsewhere,
         intake: spool?.intake ?? intake,
         limits: config.http,
         trustedProxies: config.http.trustedProxies,
@@ -279,6 +283,7 @@ async function closeAll(opened: Opened, withinMs: number): Promise<void> {
   opened.watch?.stop();
   opened.audit?.stop();
   opened.trail?.stop();
+  opened.announcement?.stop();
   const deliveries = async () => {
     await opened.queue?.close();
     // Confirmations nobody waits for: one that hangs is cut.

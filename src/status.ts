@@ -51,6 +51,8 @@ export interface LaneStatus {
   inFlight: number;
   batchId: string | null;
   batchAgeMs: number | null;
+  /** For how long the request of the batch has had no answer, while later ones had none either; null without a request. */
+  unansweredMs: number | null;
 }
 
 export interface GateStatus {

@@ -34,6 +34,8 @@ export interface WebhookParts {
     unfinishedBytes?: number;
   };
   trustedProxies: readonly string[];
+  /** Whether another process knows a source that is unknown here; left out, there are no others. */
+  isKnownElsewhere?: (source: string) => Promise<boolean>;
   events: WebhookEvents;
   /** Told whose connections are of proven senders. */
   connections?: Pick<ConnectionCap, "prove"> | undefined;
@@ -45,6 +47,9 @@ export interface WebhookParts {
 const LATE_RETRY_AFTER_S = 2;
 /** Unfinished bodies end within the request timeout; most sooner. */
 const NO_ROOM_RETRY_AFTER_S = 5;
+
+/** A change of configuration goes from process to process within seconds or minutes; another process may be asked next. */
+const UNKNOWN_RETRY_AFTER_S = 5;
 
 const JSON_TYPE = { "content-type": "application/json" };
 const LATE = { kind: "late" } as const;
@@ -60,7 +65,9 @@ export function createWebhookApp(parts: WebhookParts): WebhookApp {
     const source = sources.get(name);
     if (source === undefined) {
       events.sourceUnknown({ name, remoteAddress: addressOf(incoming) ?? null });
-      return notFound();
+      // 404 is final for many vendors; while a new configuration is rolled out it would cost the new source its messages.
+      const comes = await parts.isKnownElsewhere?.(name);
+      return comes ? comeAgain("unknown_here_yet", UNKNOWN_RETRY_AFTER_S) : notFound();
     }
     const methods: readonly string[] = source.adapter.methods ?? ["POST"];
     const method = incoming.method ?? "";

@@ -45,9 +45,10 @@ const PARTS: Record<string, Part> = {
       ...["broker.ts", "broker-caps.ts", "packet-ids.ts", "mqtt-frames.ts", "connection-caps.ts"],
       ...["poll.ts", "poll-cursor.ts", "pull-http.ts"],
     ],
-    from: ["intake", "adapters", "events", "network", "addresses", "guessing"],
+    from: ["intake", "adapters", "events", "network", "addresses", "guessing", "version"],
   },
   network: { files: ["network.ts"], from: [] },
+  version: { files: ["version.ts"], from: [] },
   print: { files: ["print.ts", "visible.ts"], from: [] },
   addresses: { files: ["address-share.ts"], from: [] },
   // One budget for all doors: the ways in, and the ops endpoint.
@@ -56,7 +57,7 @@ const PARTS: Record<string, Part> = {
     from: ["addresses"],
     typesFrom: ["incidents"],
   },
-  servicetitan: { files: ["servicetitan/"], from: ["reading", "events", "network"] },
+  servicetitan: { files: ["servicetitan/"], from: ["reading", "events", "network", "version"] },
   // What the queue tells and the ops endpoint shows: belongs to neither.
   status: { files: ["status.ts"], from: [] },
   incidents: { files: ["incidents.ts"], from: ["status"] },
@@ -121,6 +122,7 @@ const PARTS: Record<string, Part> = {
       "reading",
       "status",
       "incidents",
+      "version",
     ],
   },
   cli: {
@@ -128,6 +130,7 @@ const PARTS: Record<string, Part> = {
     from: [
       ...["server", "demo", "replay", "decode", "config", "adapters", "reading", "ways in", "events"],
       "print",
+      "version",
     ],
     typesFrom: ["status", "redrive"],
   },

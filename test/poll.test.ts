@@ -6,6 +6,7 @@ import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { CannotKeep } from "../src/intake.ts";
 import type { CursorStore } from "../src/poll-cursor.ts";
 import { createPullHttp } from "../src/pull-http.ts";
+import { USER_AGENT } from "../src/version.ts";
 import { door, memoryKeep } from "./parts/memory-keep.ts";
 import { distinctReadings, NO_PROXY, type PollingOptions, startPollings } from "./parts/polling.ts";
 import { SAMSARA_TOKEN, type Samsara, type SamsaraFix, startSamsara } from "./parts/samsara.ts";
@@ -60,6 +61,13 @@ test("reads page after page without waiting, then everything that is new", async
   vendor.report(fix("1", 10), fix("6", 9));
   await until(() => soon.keep.kept().length === 7, { what: "what is new" });
   expect(soon.keep.entries.at(-1)).toMatchObject({ kind: "read", candidates: 2 });
+});
+
+test("names itself to the vendor", async () => {
+  const vendor = await samsara();
+  poll(vendor);
+  await until(() => vendor.asked.length > 0, { what: "a request" });
+  expect(vendor.asked[0]?.headers).toMatchObject({ "user-agent": USER_AGENT });
 });
 
 test("an empty page is no message, and its cursor counts", async () => {

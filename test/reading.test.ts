@@ -204,6 +204,8 @@ describe("admit", () => {
     { batteryPct: 100.1 },
     { batteryPct: -1 },
     { batteryPct: Number.NaN },
+    { postalCode: Number.NaN },
+    { ignition: Number.NaN },
   ])("drops and counts the detail %o, and keeps the position", (details) => {
     const { reading, defects } = readingOf({ details });
     expect(reading).not.toHaveProperty("details");

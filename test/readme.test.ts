@@ -90,6 +90,7 @@ describe("closed lists", () => {
     credentials_refused: 0,
     redirect: 0,
     refused_everything: 0,
+    unreadable_answers: 0,
   } satisfies Record<Exclude<BlockedReason, `http_${number}`>, 0>;
 
   const asking = {
@@ -114,7 +115,7 @@ describe("closed lists", () => {
     ["rejection", REJECTION_REASONS],
     ["field defect", FIELD_DEFECTS],
     ["refusal", Object.keys(refusals)],
-    ["503", [...Object.keys(unkept), "late", "no_room", "guessing"]],
+    ["503", [...Object.keys(unkept), "late", "no_room", "guessing", "unknown_here_yet"]],
     ["dead letter", Object.keys(deadLetters)],
     ["passes by itself", [...Object.keys(passing), "throttled", "http_408", "http_5xx"]],
     ["needs a person", [...Object.keys(blocking), "http_…"]],

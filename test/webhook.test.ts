@@ -14,6 +14,7 @@ import { owntracks } from "../src/adapters/owntracks.ts";
 import { CannotKeep, type Source } from "../src/intake.ts";
 import { createDispatcher } from "../src/network.ts";
 import { speaksForOf } from "../src/speaks-for.ts";
+import { USER_AGENT } from "../src/version.ts";
 import {
   createWebhookApp,
   type ServeOptions,
@@ -300,6 +301,18 @@ describe("the answer table", () => {
     expect((await fetch(`${url}/webhooks/who`, { method: "DELETE" })).status).toBe(404);
     expect(JSON.stringify(events)).not.toContain("s3cret");
     expect(events).toContainEqual({ event: "sourceUnknown", name: "who", remoteAddress: "127.0.0.1" });
+  });
+
+  test("a source that another process knows: 503, for 404 would be final", async () => {
+    const parts = { isKnownElsewhere: async (source: string) => source === "added" };
+    const { post, events } = await start({ parts });
+    const response = await post("{}", {}, "/webhooks/added?token=s3cret");
+    expect([response.status, await response.text()]).toEqual([503, '{"error":"unknown_here_yet"}']);
+    expect(response.headers.get("retry-after")).toBe("5");
+    expect((await post("{}", {}, "/webhooks/who")).status).toBe(404);
+    expect((await post("{}")).status).toBe(200);
+    expect(events).toContainEqual({ event: "sourceUnknown", name: "added", remoteAddress: "127.0.0.1" });
+    expect(JSON.stringify(events)).not.toContain("s3cret");
   });
 
   test("wrong method: 405 with Allow, counted", async () => {
@@ -695,8 +708,10 @@ describe.skipIf(whyNotCertificates() !== null)(
     ) {
       const authority = createAuthority();
       const asked: string[] = [];
+      const agents: (string | undefined)[] = [];
       const server = createServer(authority.sign("sns.example.com"), (request, response) => {
         asked.push(request.url ?? "");
+        agents.push(request.headers["user-agent"]);
         const { status, headers, body } = respond(request.url ?? "");
         response.writeHead(status, headers).end(body);
       });
@@ -710,7 +725,7 @@ describe.skipIf(whyNotCertificates() !== null)(
         () => void server.close(),
         authority.remove,
       );
-      return { asked, via };
+      return { asked, agents, via };
     }
 
     function asking(url: string): Source {
@@ -720,7 +735,7 @@ describe.skipIf(whyNotCertificates() !== null)(
     }
 
     test("is made once, after the answer", async () => {
-      const { asked, via } = await vendor(() => ({ status: 200 }));
+      const { asked, agents, via } = await vendor(() => ({ status: 200 }));
       const { post, events } = await start({
         sources: [asking("https://sns.example.com/confirm?Token=s3cret")],
         parts: { confirmVia: via },
@@ -735,6 +750,7 @@ describe.skipIf(whyNotCertificates() !== null)(
         detail: "http_200",
       });
       expect(asked).toEqual(["/confirm?Token=s3cret"]);
+      expect(agents).toEqual([USER_AGENT]);
     });
 
     test.each([

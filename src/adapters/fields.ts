@@ -110,6 +110,11 @@ export const packedUtcTime = reader((value) => {
 /** A truth value, also written as 0 and 1 or in words; null when it is none of these. */
 export const flag = reader(toFlag);
 
+/** A truth value that is shown and not acted upon: what is there but none is unreadable. */
+export const labelFlag = reader(
+  (value): boolean | number | null => toFlag(value) ?? (isUnsaid(value) ? null : Number.NaN),
+);
+
 /** For `noFix`: whether a flag says anything but `isFix`. Left out it says nothing against the fix; null is no answer. */
 export function noFixUnless(isFix: boolean) {
   return reader((value) => value !== undefined && toFlag(value) !== isFix);
@@ -124,6 +129,13 @@ export function noFixBelow(least: number) {
 export const text = reader((value): string | null =>
   typeof value === "string" && !isUnsaid(value) ? value.trim() : null,
 );
+
+/** A text that is shown and not acted upon: numbers, as postal codes and drivers' ids are often sent, are their digits. */
+export const label = reader((value): string | number | null => {
+  if (isUnsaid(value)) return null;
+  if (typeof value === "string") return value.trim();
+  return typeof value === "number" && Number.isSafeInteger(value) ? String(value) : Number.NaN;
+});
 
 /** A device's id, as text exactly; numbers only where JSON has not already rounded them (2^53). */
 export const id = reader((value): string | null => {

@@ -3,7 +3,7 @@
 import { z } from "zod";
 import { defineAdapter } from "./adapter.ts";
 import { customHeader, urlToken } from "./auth.ts";
-import { compass, degrees, flag, id, isoTimeAssumedUtc, isWithout, mph, text } from "./fields.ts";
+import { compass, degrees, flag, id, isoTimeAssumedUtc, isWithout, label, mph } from "./fields.ts";
 import { jsonOrForm } from "./form.ts";
 
 const POSITION = ["latitude", "longitude", "fix_time_gmt"] as const;
@@ -32,7 +32,7 @@ export const gpsInsight = defineAdapter({
     inst_speed: mph,
     heading: compass,
     ignition: flag,
-    address: text,
+    address: label,
   }),
   decode: (fix) => [
     {

@@ -1,7 +1,7 @@
 /** Where in somebody's JSON the fields of a position stand: one set of the json adapter's options, and its decoding. */
 
 import { z } from "zod";
-import { AT_RECEIPT, type Candidate, DETAIL_NUMBERS, DETAIL_TEXTS, type Details } from "../reading.ts";
+import { AT_RECEIPT, type Candidate, DETAIL_NUMBERS, DETAIL_TEXTS, type SaidDetails } from "../reading.ts";
 import type { DecodeContext, Problems } from "./adapter.ts";
 import { type Find, path } from "./expression.ts";
 import {
@@ -9,13 +9,13 @@ import {
   degrees,
   epochMillis,
   epochSeconds,
-  flag,
   id,
   isoTime,
   isoTimeAssumedUtc,
   isRecord,
+  label,
+  labelFlag,
   number,
-  text,
   toMps,
   UNREADABLE,
 } from "./fields.ts";
@@ -52,9 +52,9 @@ const deviceId = z.unknown().transform((given, context): z.output<typeof path | 
 });
 
 const READERS: Readonly<Record<string, z.ZodType<string | number | boolean | null>>> = {
-  ...Object.fromEntries(DETAIL_TEXTS.map((name) => [name, text])),
+  ...Object.fromEntries(DETAIL_TEXTS.map((name) => [name, label])),
   ...Object.fromEntries(DETAIL_NUMBERS.map(([name]) => [name, number])),
-  ignition: flag,
+  ignition: labelFlag,
 };
 const DETAIL_NAMES = [...DETAIL_TEXTS, ...DETAIL_NUMBERS.map(([name]) => name), "ignition"] as const;
 
@@ -206,7 +206,7 @@ function partOf(
   });
 }
 
-function detailsOf(value: unknown, finds: NonNullable<Given["details"]>): Details {
+function detailsOf(value: unknown, finds: NonNullable<Given["details"]>): SaidDetails {
   return Object.fromEntries(
     Object.entries(finds).map(([name, find]) => [name, READERS[name]?.parse(find?.(value)) ?? null]),
   );

@@ -3,7 +3,7 @@
 import { z } from "zod";
 import { defineAdapter, eventName, otherThan } from "./adapter.ts";
 import { hmac } from "./auth.ts";
-import { degrees, id, isoTime, isRecord, number, text, toMps } from "./fields.ts";
+import { degrees, id, isoTime, isRecord, label, number, toMps } from "./fields.ts";
 
 const ACTIONS = ["vehicle_location_updated", "vehicle_location_received"] as const;
 
@@ -30,8 +30,8 @@ export const motive = defineAdapter({
     lon: degrees,
     speed: number,
     bearing: degrees,
-    type: text,
-    description: text,
+    type: label,
+    description: label,
   }),
   decode: ({ vehicle_id, located_at, lat, lon, speed, bearing, type, description }, { speedUnit }) => [
     {

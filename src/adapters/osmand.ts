@@ -7,7 +7,7 @@ import { addressList, basic, bearer, urlToken } from "./auth.ts";
 import * as fields from "./fields.ts";
 import { jsonOrForm } from "./form.ts";
 
-const { degrees, id, isRecord, knots, metres, mps, number, part, text } = fields;
+const { degrees, id, isRecord, knots, label, metres, mps, number, part, text } = fields;
 
 /** In a query or form, where every value is text. */
 const report = z.object({
@@ -23,13 +23,13 @@ const report = z.object({
   accuracy: metres,
   altitude: metres,
   batt: number,
-  driverUniqueId: text,
+  driverUniqueId: label,
 });
 
 /** In JSON, as apps with Transistorsoft's library send it. */
 const located = {
   timestamp: fields.isoTime,
-  event: text,
+  event: label,
   odometer: metres,
   coords: part({
     latitude: degrees,

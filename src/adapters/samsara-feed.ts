@@ -3,7 +3,7 @@
 import { z } from "zod";
 import type { Candidate } from "../reading.ts";
 import { defineAdapter } from "./adapter.ts";
-import { degrees, id, isoTime, isRecord, text as line, listOf, metres, mph, mps, part } from "./fields.ts";
+import { degrees, id, isoTime, isRecord, label, listOf, metres, mph, mps, part } from "./fields.ts";
 import { definePull, type PullResult, parsed, troubleOf } from "./pull.ts";
 
 const gps = part({
@@ -12,12 +12,12 @@ const gps = part({
   longitude: degrees,
   headingDegrees: degrees,
   speedMilesPerHour: mph,
-  reverseGeo: part({ formattedLocation: line }),
+  reverseGeo: part({ formattedLocation: label }),
 });
 
 const vehicle = part({
   id,
-  name: line,
+  name: label,
   // A list in the feed, where the snapshot has one object; a vehicle that never had a fix has none.
   gps: listOf(gps),
 });

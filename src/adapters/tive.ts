@@ -3,7 +3,7 @@
 import { z } from "zod";
 import { defineAdapter } from "./adapter.ts";
 import { customHeader } from "./auth.ts";
-import { degrees, epochMillis, id, isoTimeAssumedUtc, metres, number, part, text } from "./fields.ts";
+import { degrees, epochMillis, id, isoTimeAssumedUtc, label, metres, number, part, text } from "./fields.ts";
 
 export const tive = defineAdapter({
   vendor: "tive",
@@ -19,7 +19,7 @@ export const tive = defineAdapter({
     Location: part({
       Latitude: degrees,
       Longitude: degrees,
-      FormattedAddress: text,
+      FormattedAddress: label,
       LocationMethod: text,
       Accuracy: part({ Meters: metres }),
     }),

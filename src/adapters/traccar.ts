@@ -10,11 +10,11 @@ import {
   isoTime,
   isRecord,
   knots,
+  label,
   metres,
   noFixUnless,
   number,
   part,
-  text,
 } from "./fields.ts";
 
 export const traccar = defineAdapter({
@@ -42,13 +42,13 @@ export const traccar = defineAdapter({
       course: degrees,
       altitude: metres,
       accuracy: metres,
-      address: text,
+      address: label,
       attributes: part({
         ignition: flag,
         odometer: metres,
         batteryLevel: number,
-        driverUniqueId: text,
-        alarm: text,
+        driverUniqueId: label,
+        alarm: label,
       }),
     }),
     device: z.object({ uniqueId: id }),

@@ -13,6 +13,7 @@ import {
   isRecord,
   kilometres,
   kph,
+  label,
   part,
   text,
 } from "./fields.ts";
@@ -33,7 +34,7 @@ const event = z.object({
     isPrivate: flag,
     displayState: text,
     odometerKm: kilometres,
-    address: part({ addressLine1: text, locality: text, administrativeArea: text, postalCode: text }),
+    address: part({ addressLine1: label, locality: label, administrativeArea: label, postalCode: label }),
     driver: part({ driverFirstName: text, driverLastName: text }),
   }),
 });

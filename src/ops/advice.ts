@@ -39,6 +39,12 @@ const ADVICE: Record<string, Advice> = {
     meaning: "every ping of a batch was refused when tried one by one, so the cause is not one ping",
     doNext: "Read the messages of the last attempts below; check provider and speedUnit of the destination.",
   },
+  unreadable_answers: {
+    meaning:
+      "ServiceTitan answers as if all were well (2xx), but its answers cannot be read or confirm no ping at all",
+    doNext:
+      "Nothing is lost: one request goes out every 15 s, and sending starts again when its answer can be read. If it lasts, see that apiUrl leads to ServiceTitan's API and that no proxy answers in its place; the log's attemptMade says what came back.",
+  },
   // Conditions that pass.
   throttled: {
     meaning: "ServiceTitan says we send too often (429)",
@@ -90,6 +96,7 @@ const BLOCKED = new Set([
   "not_found",
   "redirect",
   "refused_everything",
+  "unreadable_answers",
 ]);
 
 /** Whether the reason waits for a person; `http_5xx`, `http_408` and the network pass by themselves. */
@@ -108,4 +115,36 @@ export function adviceFor(reason: string | null): Advice {
   if (needsAPerson(reason))
     return { meaning, doNext: "Look for attemptMade in the log: it has the answer's detail." };
   return { meaning, doNext: `${NOTHING_NEEDED} If it lasts, see status.servicetitan.com.` };
+}
+
+const REDRIVE = "waypost redrive dead-letters sends them again";
+
+/** By the reasons of dead letters (queue/settlement.ts). */
+const DEAD_LETTERS: Record<string, { what: string; doNext: string }> = {
+  failed: {
+    what: "ServiceTitan refused positions for good",
+    doNext:
+      "Check that the unit is listed under Devices of the GPS provider in ServiceTitan and that the mapping names it so.",
+  },
+  unconfirmed: {
+    what: "ServiceTitan took requests twice and never said what became of some positions",
+    doNext: `It may have them: look for the unit on the Dispatch Map before anything else. It confirmed others meanwhile, so give its support the externalId; ${REDRIVE}.`,
+  },
+  oversize: {
+    what: "Single positions are too large for ServiceTitan (413) while others are taken",
+    doNext: `Look at the details in the dead letter: a very long address or name makes it large. Otherwise a proxy has a limit of its own on request bodies; with that raised, ${REDRIVE}.`,
+  },
+  refused: {
+    what: "ServiceTitan refused the requests of single positions while it accepts others (400, 422 or 500)",
+    doNext: `The words at the end are ServiceTitan's: they name the field. Correct what the vendor or the mapping says there; then ${REDRIVE}.`,
+  },
+};
+
+export function adviceForDeadLetter(reason: string): { what: string; doNext: string } {
+  return (
+    DEAD_LETTERS[reason] ?? {
+      what: "Positions were given up",
+      doNext: "Look for pingsDeadLettered in the log.",
+    }
+  );
 }

@@ -10,6 +10,8 @@ const WAITING_WARN_MS = 30_000;
 /** Half of the default time after which a ping expires. */
 const WAITING_ERROR_MS = 5 * 60_000;
 const BUFFER_WARN_SHARE = 0.8;
+/** ServiceTitan answers well within a second; a request is given up only after `requestTimeoutMs`. */
+const UNANSWERED_WARN_MS = 5000;
 
 /** A scope's gate is told once, however many destinations share it. */
 export function diagnoseScopes(destinations: readonly DestinationStatus[], nowMs: number): Problem[] {
@@ -43,6 +45,16 @@ export function diagnoseDestination(destination: DestinationStatus, nowMs: numbe
       ? ""
       : ` ${positions(destination.waiting)} waiting, the oldest for ${durationText(oldest)}.`;
   found.push(...diagnoseGate(where, destination.gate, nowMs, backlog));
+  const unanswered = Math.max(0, ...destination.lanes.map((lane) => lane.unansweredMs ?? 0));
+  if (unanswered > UNANSWERED_WARN_MS) {
+    found.push(
+      warning(
+        where,
+        `ServiceTitan has given no answer for ${durationText(unanswered)}; ${positions(destination.inFlight)} in flight.${backlog}`,
+        "Nothing yet: the request is given up after requestTimeoutMs and sent again. If it lasts, see status.servicetitan.com and whether the network or a proxy holds connections without an answer.",
+      ),
+    );
+  }
   if (found.length === 0 && oldest !== null && oldest > WAITING_WARN_MS) {
     const severity = oldest > WAITING_ERROR_MS ? "error" : "warning";
     const doNext =

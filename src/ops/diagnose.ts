@@ -1,6 +1,7 @@
 /** Turns the status into problems in words: what is wrong, where, and what to do next. */
 
 import type { BrokerState, PollerState, QueueStatus, SourceStatus } from "../status.ts";
+import { adviceForDeadLetter } from "./advice.ts";
 import type { ClockOffender } from "./clocks.ts";
 import { diagnoseDestination, diagnoseScopes } from "./diagnose-destination.ts";
 import { diagnoseBroker, diagnoseRedis } from "./diagnose-outside.ts";
@@ -119,13 +120,16 @@ function diagnoseSetAside({ quarantine, deadLetters }: QueueStatus, nowMs: numbe
       ),
     );
   }
-  const letter = deadLetters.recent.find(isRecent);
-  if (letter) {
+  const letters = deadLetters.recent.filter(isRecent);
+  for (const reason of new Set(letters.map((letter) => letter.reason))) {
+    const letter = letters.find((each) => each.reason === reason);
+    if (!letter) continue;
+    const { what, doNext } = adviceForDeadLetter(reason);
     found.push(
       warning(
         "dead letters",
-        `ServiceTitan refused positions for good, ${deadLetters.count} are kept; the last for unit ${letter.unit} of ${letter.destination} (${letter.reason}): ${letter.message}`,
-        "Check that the unit is listed under Devices of the GPS provider in ServiceTitan and that the mapping names it so.",
+        `${what}, ${deadLetters.count} are kept; the last for unit ${letter.unit} of ${letter.destination} (${reason}): ${letter.message}`,
+        doNext,
       ),
     );
   }

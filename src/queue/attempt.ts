@@ -24,7 +24,9 @@ local wait, slot = takeSlot(math.min(rateOf(scopeGate, rate), rateOf(gate, rate)
 if slot then
   maySend(scopeGate, lane, probeMs)
   maySend(gate, lane, probeMs)
-  redis.call('HSET', p .. ':bm:' .. id, 'left', slot)
+  -- Which answer was the last to confirm a ping by then: whether the destination was well is told by it (settle.ts).
+  redis.call('HSET', p .. ':bm:' .. id, 'left', slot,
+    'seen', redis.call('HGET', p .. ':dest:' .. destination, 'confirmedLeft') or 0)
   local state, reason, fails = unpack(redis.call('HMGET', scopeGate, 'state', 'reason', 'fails'))
   local out = answer('send', wait)
   out[#out + 1] = slot

@@ -25,6 +25,7 @@ local function inFlightOf(lane)
   for _, batch in ipairs(batches) do n = n + countAll(redis.call('LRANGE', p .. ':b:' .. batch, 0, -1)) end
   return n + countAll(redis.call('LRANGE', p .. ':suspects:' .. lane, 0, -1))
 end
+local well = tonumber(redis.call('GET', p .. ':well')) or 0
 local lanes, configured = redis.call('SMEMBERS', p .. ':lanes'), {}
 for i = 2 + tonumber(ARGV[1]), #ARGV do configured[ARGV[i]] = true end
 for _, lane in ipairs(lanes) do
@@ -66,7 +67,10 @@ for i = 2 + tonumber(ARGV[1]), #ARGV do
       local batch = redis.call('HGET', p .. ':lane:' .. lane, 'batch')
       if batch then
         l.batchId = batch
-        l.cutAt = tonumber(redis.call('HGET', p .. ':bm:' .. batch, 'cutAt'))
+        local cutAt, left = unpack(redis.call('HMGET', p .. ':bm:' .. batch, 'cutAt', 'left'))
+        l.cutAt, left = tonumber(cutAt), tonumber(left)
+        -- One that left later was answered: this one was forgotten, and will be sent again.
+        if left and left > well then l.leftAt = left end
       end
       l.inFlight = inFlightOf(lane)
       dest.lanes[#dest.lanes + 1] = l
@@ -97,6 +101,7 @@ export interface AuditLane {
   oldest?: number;
   batchId?: string;
   cutAt?: number;
+  leftAt?: number;
 }
 
 export interface SourceAudit {

@@ -17,7 +17,7 @@ import {
   tellSettlement,
 } from "./delivery-events.ts";
 import type { QueueDestination } from "./destination.ts";
-import type { BatchName } from "./jobs.ts";
+import type { BatchName, DeliveryEnd } from "./jobs.ts";
 import { keys } from "./keys.ts";
 import { encodeEntry } from "./ledger.ts";
 import { type BufferRecord, decodeRecord } from "./record.ts";
@@ -75,16 +75,17 @@ export function createDelivery(options: DeliveryOptions) {
     }
   }
 
-  async function deliver(name: BatchName): Promise<void> {
+  async function deliver(name: BatchName): Promise<DeliveryEnd> {
     const destination = destinations.get(name.destination);
-    // Taken out of the configuration while pings waited: they stay, and the ops page says so.
-    if (!destination) return;
+    // New in the configuration of another process, or taken out of it while pings waited: they stay where they are.
+    if (!destination) return "unknown_destination";
     try {
       const load = await loadOf(destination, name.batchId);
       if (load) await send(destination, name, load);
     } finally {
       options.freed(name);
     }
+    return "done";
   }
 
   async function loadOf(destination: QueueDestination, id: string): Promise<Load | null> {
@@ -245,12 +246,12 @@ export function createDelivery(options: DeliveryOptions) {
     if (attempt) tellGates(events, destination, settlement);
     tellSettlement(events, destination, name, records, fates, settlement);
     if (result.convicted.pings > 0) events.pingsDeadLettered({ ...named(name), ...result.convicted });
-    if (result.refusedEverything) {
+    if (result.shutAs) {
       events.gateChanged({
         scope: destination.scope,
         destination: destination.name,
         state: "blocked",
-        reason: "refused_everything",
+        reason: result.shutAs,
         untilMs: null,
       });
     }

@@ -1,7 +1,7 @@
 /** The one BullMQ queue: a job is a wake-up for a batch and carries nothing but its name. */
 
 import { setTimeout as pause } from "node:timers/promises";
-import { Queue, Worker } from "bullmq";
+import { DelayedError, type Job, Queue, Worker } from "bullmq";
 import type { Redis } from "ioredis";
 
 /** Which batch to deliver. The pings are in the batch's own key (see keys.ts); that key is the truth. */
@@ -11,6 +11,9 @@ export interface BatchName {
   batchId: string;
 }
 
+/** `unknown_destination`: the job is another process's, whose configuration names the destination. */
+export type DeliveryEnd = "done" | "unknown_destination";
+
 export interface JobsOptions {
   /** For commands; the worker makes a blocking connection of its own from it. */
   redis: Redis;
@@ -18,7 +21,7 @@ export interface JobsOptions {
   concurrency: number;
   lockMs: number;
   stalledCheckMs: number;
-  deliver(batch: BatchName): Promise<void>;
+  deliver(batch: BatchName): Promise<DeliveryEnd>;
   failed(error: unknown): void;
 }
 
@@ -36,6 +39,21 @@ const BLOCKING_READ_S = 2;
  */
 const FINISH_WITHIN_MS = 2000;
 
+/**
+ * A job whose destination is unknown here goes back for another process: soon, for the batch's pings grow old meanwhile.
+ * Redis serves the worker that has waited longest, so that it seldom comes to the same process again.
+ */
+const PASS_ON_MS = 50;
+/** Later and later from here on: more processes than this seldom share one Redis, so that perhaps none knows it. */
+const SOON_PASSES = 20;
+const MAX_PASS_ON_MS = 2000;
+/** After about two minutes nobody who runs knows it. The batch stays, and the sweep of a process that does wakes it. */
+const MAX_PASSES = 80;
+
+function passOnMs(times: number): number {
+  return Math.min(MAX_PASS_ON_MS, PASS_ON_MS * 2 ** Math.max(0, times - SOON_PASSES));
+}
+
 export function createJobs(options: JobsOptions) {
   const { redis, prefix } = options;
   const queue = new Queue(QUEUE_NAME, {
@@ -44,34 +62,36 @@ export function createJobs(options: JobsOptions) {
     streams: { events: { maxLen: MAX_EVENTS } },
     defaultJobOptions: { removeOnComplete: true, removeOnFail: true, attempts: 1 },
   });
-  const deliveries = new Set<Promise<void>>();
-  async function deliver(batch: BatchName): Promise<void> {
+  const deliveries = new Set<Promise<DeliveryEnd>>();
+  async function deliver(batch: BatchName): Promise<DeliveryEnd> {
     const delivery = options.deliver(batch);
     deliveries.add(delivery);
     try {
-      await delivery;
+      return await delivery;
     } finally {
       deliveries.delete(delivery);
     }
   }
-  const worker = new Worker(
-    QUEUE_NAME,
-    (job) => deliver({ destination: job.data.d, lane: job.data.l, batchId: String(job.id) }),
-    {
-      connection: redis,
-      prefix,
-      concurrency: options.concurrency,
-      lockDuration: options.lockMs,
-      stalledInterval: options.stalledCheckMs,
-      // Never: a batch that met two crashes must not be lost. Its age ends it, nothing else.
-      maxStalledCount: Number.MAX_SAFE_INTEGER,
-      removeOnComplete: { count: 0 },
-      removeOnFail: { count: 0 },
-      drainDelay: BLOCKING_READ_S,
-      // A failed wake-up needs no delay of ours: the sweep wakes the batch again.
-      runRetryDelay: 1000,
-    },
-  );
+  async function handle(job: Job, token: string | undefined): Promise<void> {
+    const end = await deliver({ destination: job.data.d, lane: job.data.l, batchId: String(job.id) });
+    if (end === "done" || job.attemptsStarted >= MAX_PASSES) return;
+    await job.moveToDelayed(Date.now() + passOnMs(job.attemptsStarted), token);
+    throw new DelayedError();
+  }
+  const worker = new Worker(QUEUE_NAME, handle, {
+    connection: redis,
+    prefix,
+    concurrency: options.concurrency,
+    lockDuration: options.lockMs,
+    stalledInterval: options.stalledCheckMs,
+    // Never: a batch that met two crashes must not be lost. Its age ends it, nothing else.
+    maxStalledCount: Number.MAX_SAFE_INTEGER,
+    removeOnComplete: { count: 0 },
+    removeOnFail: { count: 0 },
+    drainDelay: BLOCKING_READ_S,
+    // A failed wake-up needs no delay of ours: the sweep wakes the batch again.
+    runRetryDelay: 1000,
+  });
   queue.on("error", options.failed);
   worker.on("error", options.failed);
   worker.on("failed", (_job, error) => options.failed(error));

@@ -14,8 +14,8 @@ export function scopePrefix(prefix: string, scope: string): string {
 
 /**
  * Every key of a scope, after its prefix. A *lane* is `destination|number`; a *line*, `destination|number|source`, is
- * what waits in a lane from one source. BullMQ's keys, leases, the cursors of pull sources, the operators' trail and their
- * ended sessions are apart; no ping is there.
+ * what waits in a lane from one source. BullMQ's keys, leases, the cursors of pull sources, the operators' trail, their
+ * ended sessions and what processes tell each other are apart; no ping is there.
  *
  * Intake
  * - `n:<source>`         hash: every counter of the accounting identity
@@ -66,3 +66,14 @@ export const keys = {
   deadLetters: (p: string) => `${p}:dead`,
   quarantine: (p: string) => `${p}:quarantine`,
 } as const;
+
+/**
+ * What processes tell each other, apart from every scope; one hash tag, so that one script may touch them.
+ *
+ * - `live`         sorted set: fingerprint of the names of the sources that processes know → when one last said so
+ * - `names:<fingerprint>`  string: these names as JSON
+ */
+export function processKeys(prefix: string) {
+  const p = `{${prefix}-processes}`;
+  return { live: `${p}:live`, names: (fingerprint: string) => `${p}:names:${fingerprint}` } as const;
+}

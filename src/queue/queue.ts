@@ -17,6 +17,7 @@ import { createKeep } from "./keep.ts";
 import { createLanes } from "./lanes.ts";
 import { holdLease, type Lease, type LeaseEvents } from "./lease.ts";
 import { type FoundPing, findPings } from "./ledger.ts";
+import { type Announcement, announce } from "./processes.ts";
 import { createQuarantine, type QuarantinedMessage } from "./quarantine.ts";
 import { connectRedis, type RedisSettings, readRedis } from "./redis-health.ts";
 import { createRedrive, type Redrive } from "./redrive.ts";
@@ -89,6 +90,8 @@ export interface Queue {
   /** What operators did. */
   trail: TrailStore;
   endedSessions: EndedSessions;
+  /** Tells the other processes which sources this one knows, and asks them. */
+  announce(sources: Iterable<string>): Announcement;
   /** Stops cutting, lets deliveries under way end, writes what is still to be counted. */
   close(): Promise<void>;
 }
@@ -248,6 +251,7 @@ export function createQueue(options: QueueOptions): Queue {
     cursors: createCursorStore(intakeRedis, options.redis.prefix),
     trail: createTrailStore(intakeRedis, options.redis.prefix),
     endedSessions: createEndedSessions(intakeRedis, options.redis.prefix),
+    announce: (names) => announce(intakeRedis, options.redis.prefix, names),
     async close() {
       lanes.stop();
       sweep.stop();

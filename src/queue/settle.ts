@@ -5,9 +5,11 @@ import type { Redis } from "ioredis";
 import type { QueueDestination } from "./destination.ts";
 import { run, script } from "./lua.ts";
 import type { DeadLetterReason, GateChange, Settlement } from "./settlement.ts";
+import { JUDGE_UNSAID } from "./unsaid-script.ts";
 
 /**
- * ARGV: destination, lane number, batch id, token, fates, accepted (1/0), per gate (scope, destination) the change,
+ * ARGV: destination, lane number, batch id, token, fates, accepted (1/0), what a 2xx answer said ("something", "nothing"
+ * or ""), per gate (scope, destination) the change,
  * reason and waitMs or "", then random in [0,1), ratePerSecond, byteCap or "", maxBatchBytes, outcome label, ids of the two pieces,
  * what they carry (asked, serverErrors, root), refusal and what it makes of a suspect, ledger entry or "", ledger index lifetime in ms, number of
  * dead letters and, for each, its position in the batch (from 1), reason and message.
@@ -19,13 +21,16 @@ import type { DeadLetterReason, GateChange, Settlement } from "./settlement.ts";
  * last piece is through, or three suspects have met no acceptance, it is the destination that refuses everything: all of
  * it goes back to the buffer and the destination's gate is shut.
  *
- * Returns {"fenced"} or {"settled", suspects dead-lettered, gate of the destination shut as refused_everything (1/0),
- * reason and message of those dead letters}.
+ * What an answer that says nothing of any ping means is judged by unsaid-script.ts.
+ *
+ * Returns {"fenced"} or {"settled", pings dead-lettered, why the gate of the destination was shut or "", reason and
+ * message of those dead letters}.
  */
 const SETTLE = script(`
 local at = 0
 local function take() at = at + 1; return ARGV[at] end
 local destination, laneNumber, id, token, fates, accepted = take(), take(), take(), take(), take(), take()
+local said = take()
 local changes = {}
 for i = 1, 2 do changes[i] = { take(), take(), tonumber(take()) } end
 local random, rate, byteCap, maxBytes, label = tonumber(take()), tonumber(take()), take(), tonumber(take()), take()
@@ -43,10 +48,10 @@ local batchKey, metaKey, laneKey = p .. ':b:' .. id, p .. ':bm:' .. id, p .. ':l
 local destKey, suspectsKey = p .. ':dest:' .. destination, p .. ':suspects:' .. lane
 local suspicionKey = p .. ':suspicion:' .. lane
 local triedKey = p .. ':tried:' .. destination
-local heldToken, newFlags, ownRoot, left, ownErrors =
-  unpack(redis.call('HMGET', metaKey, 'token', 'new', 'root', 'left', 'serverErrors'))
+local heldToken, newFlags, ownRoot, left, ownErrors, ownAsked, askedAt, seen = unpack(
+  redis.call('HMGET', metaKey, 'token', 'new', 'root', 'left', 'serverErrors', 'asked', 'askedAt', 'seen'))
 if heldToken ~= token then return { 'fenced' } end
-
+${JUDGE_UNSAID}
 -- A probe that taught nothing about this gate is handed on, or everybody else would wait until it is given up.
 local function handOn(gate)
   local state, probe = unpack(redis.call('HMGET', gate, 'state', 'probe'))
@@ -75,7 +80,7 @@ for i, r in ipairs(records) do
     local unit, order = unitOf(r), math.min(orderOf(r), now)
     if not newest[unit] or newest[unit] < order then newest[unit] = order end
   elseif fate == 'x' then
-    giveUp(r, letters[i][1], letters[i][2])
+    if letters[i] then giveUp(r, letters[i][1], letters[i][2]) else giveUp(r, reason, why) end
   elseif fate == 'e' then
     count(sourceOf(r), 'expired', 1)
   elseif fate == 'q' then
@@ -129,7 +134,7 @@ for n = 2, 1, -1 do
   if #pieces[n] > 0 then
     pushAll('RPUSH', p .. ':b:' .. pieceIds[n], pieces[n])
     redis.call('HSET', p .. ':bm:' .. pieceIds[n], 'lane', lane, 'new', table.concat(flags[n]), 'cutAt', now,
-      'asked', asked, 'serverErrors', serverErrors)
+      'asked', asked, 'askedAt', askedAt or 0, 'serverErrors', serverErrors)
     if root ~= '' then redis.call('HSET', p .. ':bm:' .. pieceIds[n], 'root', root) end
     redis.call('LPUSH', p .. ':pieces:' .. lane, pieceIds[n])
   end
@@ -160,12 +165,11 @@ elseif known and accepted == '1' and now - (tonumber(redis.call('HGET', destKey,
 end
 if label ~= '' then redis.call('HSET', destKey, 'lastOutcome', label, 'lastOutcomeAt', now) end
 
-local convicted, everything, why, reason = 0, 0, '', 'refused'
 local piecesKey = p .. ':pieces:' .. lane
 local suspects = redis.call('LRANGE', suspectsKey, 0, -1)
 if #suspects > 0 then
-  local knownRoot
-  knownRoot, why, reason = unpack(redis.call('HMGET', suspicionKey, 'root', 'refusal', 'reason'))
+  local knownRoot, refusedWhy, refusedAs
+  knownRoot, refusedWhy, refusedAs = unpack(redis.call('HMGET', suspicionKey, 'root', 'refusal', 'reason'))
   local started = tonumber(knownRoot) or tonumber(ownRoot) or acceptedSeq
   -- How much the destination had accepted when it was refused alone, and how often it was by then.
   local function remember(r, seq, times)
@@ -174,7 +178,7 @@ if #suspects > 0 then
     redis.call('HSET', triedKey, r, seq .. ':' .. times)
     redis.call('PEXPIRE', triedKey, 600000)
   end
-  local is500 = why == 'http_500'
+  local is500 = refusedWhy == 'http_500'
   local enough = is500 and 2 or 1
   local flapping = is500 and math.abs(now - tonumber(redis.call('HGET', destKey, 'flappedAt') or 0)) < 15000
   local unsure, patient = {}, {}
@@ -183,7 +187,8 @@ if #suspects > 0 then
     local seq, times = string.match(tried or '', '^(%d+):(%d+)$')
     local others = seq and acceptedSeq > tonumber(seq)
     if others and not flapping and tonumber(times) >= enough and (refusedNow[r] or not is500) then
-      giveUp(r, reason or 'refused', why)
+      reason, why = refusedAs or 'refused', refusedWhy or ''
+      giveUp(r, reason, why)
       redis.call('HDEL', triedKey, r)
       freed = freed + #r
       convicted = convicted + 1
@@ -209,9 +214,9 @@ if #suspects > 0 then
   if #unsure + #patient == 0 then redis.call('DEL', suspicionKey)
   else redis.call('HSET', suspicionKey, 'root', #patient > 0 and acceptedSeq or started) end
   if #unsure >= 3 or #unsure > 0 and redis.call('LLEN', piecesKey) == 0 then
-    everything = 1
+    shutAs = 'refused_everything'
     -- One or two pings are thin evidence, and a 500 passes by itself: then the gate's own backoff, 4 s at most.
-    shut(gateKeys[2], 'refused_everything', #unsure >= 3 and why ~= 'http_500' and 15000 or nil, random)
+    shut(gateKeys[2], 'refused_everything', #unsure >= 3 and refusedWhy ~= 'http_500' and 15000 or nil, random)
     for _, piece in ipairs(redis.call('LRANGE', piecesKey, 0, -1)) do
       toBuffer(redis.call('LRANGE', p .. ':b:' .. piece, 0, -1))
       redis.call('DEL', p .. ':b:' .. piece, p .. ':bm:' .. piece)
@@ -258,7 +263,7 @@ if ledger ~= '' then
   end
   redis.call('HINCRBY', p .. ':sizes', 'ledger', size)
 end
-return { 'settled', convicted, everything, reason or 'refused', why or '' }
+return { 'settled', convicted, shutAs, reason, why }
 `);
 
 export interface SettleRequest {
@@ -279,7 +284,8 @@ export type SettleResult =
   | {
       kind: "settled";
       convicted: { pings: number; reason: DeadLetterReason; message: string };
-      refusedEverything: boolean;
+      /** Why Redis has shut the destination's gate; null where it has not. */
+      shutAs: "refused_everything" | "unreadable_answers" | null;
     };
 
 /** Throws when Redis does not answer; the batch then stays as it is and is sent again by whoever finds it. */
@@ -296,6 +302,7 @@ export async function settle(
     token,
     settlement.fates.join(""),
     settlement.accepted ? 1 : 0,
+    settlement.said ?? "",
     ...gateArgs(settlement.scope),
     ...gateArgs(settlement.destination),
     Math.random(),
@@ -316,16 +323,16 @@ export async function settle(
     settlement.deadLetters.length,
     ...settlement.deadLetters.flatMap(({ at, reason, message }) => [at + 1, reason, message]),
   ];
-  const [kind, pings, everything, reason, message] = await run(redis, SETTLE, destination.scope, args);
+  const [kind, pings, shutAs, reason, message] = await run(redis, SETTLE, destination.scope, args);
   if (kind === "fenced") return { kind: "fenced" };
   return {
     kind: "settled",
     convicted: {
       pings: Number(pings),
-      reason: reason === "oversize" ? reason : "refused",
+      reason: reason === "oversize" || reason === "unconfirmed" ? reason : "refused",
       message: String(message),
     },
-    refusedEverything: Number(everything) === 1,
+    shutAs: shutAs === "refused_everything" || shutAs === "unreadable_answers" ? shutAs : null,
   };
 }
 

@@ -43,6 +43,8 @@ export interface Settlement {
   destination: GateChange;
   /** The request was accepted: evidence that the destination itself is well. */
   accepted: boolean;
+  /** What a 2xx answer said: `nothing` of any ping, because it cannot be read or names none; null without such an answer. */
+  said: "something" | "nothing" | null;
   /** A lower bound on what the destination takes, learned from a 413. */
   byteCap: number | null;
 }
@@ -64,6 +66,9 @@ export interface BatchFacts {
   bytes: number;
 }
 
+/** ServiceTitan's words are what a dead letter usually carries; here it had none. */
+export const UNCONFIRMED = "answered 2xx twice, but never confirmed";
+
 /** The table of design §7. */
 export function settlementOf(outcome: Outcome, { externalIds, past, bytes }: BatchFacts): Settlement {
   const all = (fate: Fate): Fate[] => externalIds.map(() => fate);
@@ -71,10 +76,23 @@ export function settlementOf(outcome: Outcome, { externalIds, past, bytes }: Bat
   const opened = { kind: "opened" } as const;
   switch (outcome.kind) {
     case "delivered":
-      return { ...base, fates: all("d"), scope: opened, destination: opened, accepted: true };
+      return {
+        ...base,
+        fates: all("d"),
+        scope: opened,
+        destination: opened,
+        accepted: true,
+        said: "something",
+      };
     case "partial": {
       const failed = new Map(outcome.failed.map((each) => [each.externalId, each.message]));
       const missing = new Set(outcome.missing);
+      const again = { asked: true, serverErrors: 0, root: null };
+      // Whether it is these pings or the destination is for Redis to say, which knows what became of the others.
+      if (externalIds.every((id) => missing.has(id))) {
+        const unsaid = { fates: all("1"), pieces: again, said: "nothing" } as const;
+        return { ...base, decision: "ask_again", ...unsaid, scope: opened };
+      }
       const deadLetters: Settlement["deadLetters"] = [];
       const fates = externalIds.map((id, at): Fate => {
         const message = failed.get(id);
@@ -84,7 +102,7 @@ export function settlementOf(outcome: Outcome, { externalIds, past, bytes }: Bat
         }
         if (!missing.has(id)) return "d";
         if (!past.asked) return "1";
-        deadLetters.push({ at, reason: "unconfirmed", message: "answered 2xx twice, but never confirmed" });
+        deadLetters.push({ at, reason: "unconfirmed", message: UNCONFIRMED });
         return "x";
       });
       return {
@@ -92,9 +110,10 @@ export function settlementOf(outcome: Outcome, { externalIds, past, bytes }: Bat
         decision: fates.includes("1") ? "ask_again" : "done",
         fates,
         deadLetters,
-        pieces: { asked: true, serverErrors: 0, root: null },
+        pieces: again,
         scope: opened,
         destination: opened,
+        said: "something",
         accepted: fates.includes("d"),
       };
     }
@@ -141,6 +160,7 @@ function unchanged(past: BatchPast): Settlement {
     scope: { kind: "none" },
     destination: { kind: "none" },
     accepted: false,
+    said: null,
     byteCap: null,
   };
 }

@@ -153,6 +153,7 @@ export function createStatus(options: StatusOptions): (within?: ReadonlySet<stri
           waiting: lane.waiting,
           inFlight: lane.inFlight,
           batchId: lane.batchId ?? null,
+          unansweredMs: lane.leftAt === undefined ? null : Math.max(0, now - lane.leftAt),
           batchAgeMs: lane.cutAt === undefined ? null : Math.max(0, now - lane.cutAt),
         }),
       ),

@@ -24,6 +24,8 @@ export interface PrivateRedis {
   dir: string;
   /** Changes with every restart. */
   readonly pid: number;
+  /** Null while the server runs; afterwards how it ended. */
+  ended(): string | null;
   stop(): Promise<void>;
   kill(signal: NodeJS.Signals): void;
   /** Ends the server if it runs, and starts it again on the same port and data. */
@@ -88,6 +90,7 @@ export async function startPrivateRedis(options: PrivateRedisOptions = {}): Prom
     get pid() {
       return server.pid;
     },
+    ended: () => server.ended(),
     async stop() {
       // Nobody reads these data again, so they need not be flushed.
       if (isOurs) server.kill("SIGKILL");

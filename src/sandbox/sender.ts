@@ -1,5 +1,6 @@
 /** Sends the fleet's messages as vendors send them: kept-alive connections, deadlines, and again where they are told to. */
 
+import { setMaxListeners } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Agent } from "undici";
 import { FLAWS, type Flaw } from "./receiver.ts";
@@ -54,6 +55,8 @@ export function createSender({ webhookUrl, publishMqtt }: SenderOptions): Sender
   const sources = new Map<FleetSource, SourceStats>();
   const underWay = new Set<Promise<void>>();
   const stopping = new AbortController();
+  // Every message that waits for another try listens: no leak, however many they are.
+  setMaxListeners(0, stopping.signal);
   const base = webhookUrl.replace(/\/$/, "");
 
   function send(message: FleetMessage): void {

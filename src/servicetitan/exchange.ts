@@ -2,6 +2,7 @@
 
 import type { Dispatcher } from "undici";
 import { codeOf, createDispatcher, type ProxySettings, reasonOf } from "../network.ts";
+import { USER_AGENT } from "../version.ts";
 import type { UnavailableReason } from "./outcome.ts";
 
 export interface HttpRequest {
@@ -78,7 +79,8 @@ function exchange(dispatcher: Dispatcher, request: HttpRequest): Promise<Exchang
       controller?.abort(new Error("The exchange took too long."));
     }, request.timeoutMs);
 
-    const { origin, path, headers: requestHeaders, body } = request;
+    const { origin, path, body } = request;
+    const requestHeaders = { "user-agent": USER_AGENT, ...request.headers };
     const handler: Dispatcher.DispatchHandler = {
       onRequestStart(given) {
         controller = given;

@@ -30,6 +30,7 @@ export type BlockedReason =
   | "credentials_refused"
   | "redirect"
   | "refused_everything"
+  | "unreadable_answers"
   | `http_${number}`;
 
 export type Outcome =

@@ -8,7 +8,7 @@ import * as fields from "../../src/adapters/fields.ts";
 const { id, flag, isoTime, isoTimeAssumedUtc, epochSeconds, epochMillis, hexEpochSeconds } = fields;
 const { number, degrees, mph, kph, mps, knots, cmPerSecond, compass, multipliedBy, speedIn, toMps, part } =
   fields;
-const { metres, kilometres, miles, text } = fields;
+const { metres, kilometres, miles, text, label, labelFlag } = fields;
 
 const distances = { metres, kilometres, miles };
 const speeds = { mph, kph, mps, knots, cmPerSecond };
@@ -378,6 +378,43 @@ describe("text", () => {
 
   it.each([...UNSAID, 0, 5, true, {}, ["a"], Number.NaN])("is not there: %j", (value) => {
     expect(text.parse(value)).toBeNull();
+  });
+});
+
+describe("label", () => {
+  it.each([
+    [" Ana Ortiz ", "Ana Ortiz"],
+    ["0", "0"],
+    [0, "0"],
+    [78_701, "78701"],
+    [-5, "-5"],
+  ])("is its text: %j", (value, expected) => {
+    expect(label.parse(value)).toBe(expected);
+  });
+
+  it.each(UNSAID)("was not said: %j", (value) => {
+    expect(label.parse(value)).toBeNull();
+  });
+
+  it.each([true, false, {}, ["a"], 1.5, 2 ** 53, Number.NaN, fields.UNREADABLE])(
+    "is unreadable: %j",
+    (value) => {
+      expect(label.parse(value)).toBeNaN();
+    },
+  );
+});
+
+describe("labelFlag", () => {
+  it.each([
+    [true, true],
+    ["off", false],
+    [null, null],
+    ["", null],
+    ["yes", Number.NaN],
+    [2, Number.NaN],
+    [{}, Number.NaN],
+  ])("reads %j as %j", (value, expected) => {
+    expect(labelFlag.parse(value)).toEqual(expected);
   });
 });
 

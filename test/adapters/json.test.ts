@@ -9,7 +9,7 @@ import { json } from "../../src/adapters/json.ts";
 import { homeAssistant, homeMade, thingsboard, victron } from "../../src/adapters/json-presets.ts";
 import { createAssembler } from "../../src/assembler.ts";
 import { examine } from "../../src/decode.ts";
-import type { SpeedUnit } from "../../src/reading.ts";
+import { DETAIL_TEXTS, type SpeedUnit } from "../../src/reading.ts";
 
 function message(body: unknown, parts: Partial<Message> = {}): Message {
   const bytes = Buffer.from(JSON.stringify(body));
@@ -257,7 +257,24 @@ describe("details", () => {
       who: 7,
     };
     const [reading] = readings(body, { ...least, details });
-    expect(reading?.details).toEqual({ accuracyM: 4.5, ignition: true, city: "Lodz" });
+    expect(reading?.details).toEqual({ accuracyM: 4.5, ignition: true, city: "Lodz", driver: "7" });
+  });
+
+  it.each(DETAIL_TEXTS)("%s as a number is its digits, and as anything else a counted defect", (name) => {
+    const place = { id: "a", y: 1, x: 2, t: "2026-10-14T15:04:05Z" };
+    const details = { [name]: "said" };
+    const of = (said: unknown) => {
+      const { readings, defects } = examine(json, message({ ...place, said }), {
+        speedUnit: undefined,
+        options: optionsOf({ ...least, details }),
+      });
+      return { details: readings[0]?.details, defects };
+    };
+    expect(of(78_701)).toEqual({ details: { [name]: "78701" }, defects: [] });
+    for (const said of [true, false, { a: 1 }, ["b"], 1.5]) {
+      expect(of(said)).toEqual({ details: undefined, defects: ["detail_unreadable"] });
+    }
+    for (const said of [null, "", "unknown"]) expect(of(said)).toEqual({ details: undefined, defects: [] });
   });
 
   it("have names", () => {

@@ -1,7 +1,9 @@
 /** The demo as a stranger meets it: the numbers it ends with, and its pages in a real browser. */
 
+import { execFileSync } from "node:child_process";
 import type { Browser, Page } from "playwright-core";
-import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
+import type { Summary } from "../../src/sandbox/recorder.ts";
 import { ACCOUNTING_TERMS, type Accounting, identityOf } from "../../src/status.ts";
 import { because } from "../parts/because.ts";
 import { launchChromium, whyNotChromium } from "../parts/chromium.ts";
@@ -27,6 +29,81 @@ test("demo --for --json ends with one line in which every term adds up", async (
   expect(accounting.duplicates).toBeGreaterThan(0);
   expect(p50Ms).toBeGreaterThan(0);
   expect(p99Ms).toBeGreaterThanOrEqual(p50Ms);
+});
+
+describe("the demo's Redis", () => {
+  let demo: CliProcess;
+  afterEach(() => demo?.stop());
+
+  const delivered = () => Number([...demo.stdout().matchAll(/ (\d+) pings delivered/g)].at(-1)?.[1] ?? 0);
+  const redisPid = () =>
+    Number(
+      execFileSync(
+        "sh",
+        ["-c", `ps -eo pid,ppid,comm | awk '$2 == ${demo.pid} && /redis|valkey/ { print $1 }'`],
+        {
+          encoding: "utf8",
+        },
+      ).trim(),
+    );
+  async function said(line: string | RegExp, withinMs = 60_000): Promise<void> {
+    const matches = () =>
+      typeof line === "string" ? demo.stdout().includes(line) : line.test(demo.stdout());
+    await until(() => demo.ended() !== null || matches(), { withinMs, what: `the demo to say ${line}` });
+    expect({ ended: demo.ended(), stderr: demo.stderr() }).toEqual({ ended: null, stderr: "" });
+  }
+  async function start(): Promise<void> {
+    demo = await startCli(["demo", "--vehicles", "40"]);
+    await until(() => delivered() > 0, { withinMs: 120_000, what: "the demo to deliver" });
+  }
+  async function goesOn(): Promise<void> {
+    const before = delivered();
+    await until(() => delivered() > before, { withinMs: 60_000, what: "deliveries to go on" });
+    expect({ ended: demo.ended(), stderr: demo.stderr() }).toEqual({ ended: null, stderr: "" });
+  }
+
+  test("may be frozen: it is told in one line, and all goes on", async () => {
+    await start();
+    const pid = redisPid();
+    process.kill(pid, "SIGSTOP");
+    await said("Redis does not answer.");
+    process.kill(pid, "SIGCONT");
+    await said("Redis answers again");
+    await goesOn();
+    expect(demo.stdout().match(/Redis does not answer/g)).toHaveLength(1);
+  });
+
+  test("may be killed: it is started again with what it had, and all goes on", async () => {
+    await start();
+    const pid = redisPid();
+    process.kill(pid, "SIGKILL");
+    await said("Redis has ended (SIGKILL). It is started again");
+    await said("Redis answers again");
+    expect(redisPid()).not.toBe(pid);
+    await goesOn();
+  });
+
+  test("Ctrl-C ends soon where ServiceTitan takes nothing, and says why pings are left", async () => {
+    await start();
+    const [, map] = /Dispatch map +(http\S+)/.exec(demo.stdout()) ?? [];
+    await fetch(`${map}_sandbox/faults`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ kind: "status", status: 503 }),
+    });
+    const refused = async () => {
+      const summary: Summary = JSON.parse(await (await fetch(`${map}_sandbox/summary`)).text());
+      return (summary.statuses["503"] ?? 0) > 0;
+    };
+    await until(refused, { what: "a refusal" });
+    demo.kill("SIGINT");
+    await said("Ctrl-C once more ends at once");
+    const since = performance.now();
+    expect(await demo.end(60_000)).toBe("exit code 0");
+    expect(performance.now() - since).toBeLessThan(scaled(5000));
+    expect(demo.stdout()).toMatch(/ServiceTitan takes nothing now \(http_503\), so \d+ pings stay/);
+    expect(demo.stderr()).toBe("");
+  });
 });
 
 describe.skipIf(whyNotChromium() !== null)(`the running demo${because(whyNotChromium())}`, () => {

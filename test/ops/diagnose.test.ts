@@ -23,6 +23,13 @@ const BROKER: BrokerState = {
   clients: null,
 };
 
+/** What each reason says beside `failed`, whose advice would be wrong for them. */
+const DEAD_LETTERS: [string, RegExp, RegExp][] = [
+  ["unconfirmed", /never said/, /Dispatch Map/],
+  ["oversize", /too large/, /limit of its own/],
+  ["refused", /refused the requests/, /name the field/],
+];
+
 describe("diagnose", () => {
   it("finds nothing in a healthy gateway", () => {
     expect(find(healthy(), [BROKER, { ...BROKER, name: "spare", state: "standby" }])).toEqual([]);
@@ -35,7 +42,7 @@ describe("diagnose", () => {
     reason,
     untilMs: Date.parse(AT) + 4_000,
   });
-  const letters = (at: string) => ({
+  const letters = (at: string, reason = "failed") => ({
     count: 1,
     bytes: 300,
     recent: [
@@ -45,7 +52,7 @@ describe("diagnose", () => {
         destination: "acme",
         unit: "Van 7",
         externalId: "x",
-        reason: "failed",
+        reason,
         message: "Unknown unit",
       },
     ],
@@ -247,6 +254,27 @@ describe("diagnose", () => {
       /Devices/,
     ],
     [
+      "answers that confirm nothing",
+      to({ gate: gate("paused", "unreadable_answers") }),
+      "error",
+      "destination acme-austin",
+      /confirm no ping/,
+      /Nothing is lost/,
+    ],
+    [
+      "no answer",
+      to({
+        lanes: [
+          { lane: 0, waiting: 0, inFlight: 9, batchId: "b", batchAgeMs: 6000, unansweredMs: 5900 },
+          { lane: 1, waiting: 0, inFlight: 0, batchId: null, batchAgeMs: null, unansweredMs: null },
+        ],
+      }),
+      "warning",
+      "destination acme-austin",
+      /no answer for/,
+      /requestTimeoutMs/,
+    ],
+    [
       "held device",
       healthy({ unmapped: [{ source: "vans", device: "352", lastFixAt: null, policy: "hold" }] }),
       "warning",
@@ -254,6 +282,16 @@ describe("diagnose", () => {
       /352 of vans/,
       /row/,
     ],
+    ...DEAD_LETTERS.map(
+      ([reason, what, doNext]): [string, QueueStatus, "warning", string, RegExp, RegExp] => [
+        `dead letter: ${reason}`,
+        healthy({ deadLetters: letters(before(5_000), reason) }),
+        "warning",
+        "dead letters",
+        what,
+        doNext,
+      ],
+    ),
   ])("finds: %s", (_, queue, severity, where, what, doNext) => {
     const problems = find(queue);
     expect(problems).toHaveLength(1);

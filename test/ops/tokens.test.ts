@@ -91,7 +91,9 @@ function bothTenants(): QueueStatus {
         provider: `${name}-gps`,
         scopeGate: paused,
         silentUnits: [{ unit: `${name}-silent`, lastFixAt: AT, ageMs: 9e6 }],
-        lanes: [{ lane: 0, waiting: 1, inFlight: 1, batchId: `${name}-batch`, batchAgeMs: 1 }],
+        lanes: [
+          { lane: 0, waiting: 1, inFlight: 1, batchId: `${name}-batch`, batchAgeMs: 1, unansweredMs: null },
+        ],
       }),
     ),
     jobs: { waiting: 5, active: 7, delayed: 3, failed: 2 },

@@ -22,7 +22,7 @@ export interface Api {
   /** Pings of requests answered 2xx. */
   accepted(): SentPing[];
   /** Changes what is answered from now on. */
-  answers(decide: (pings: SentPing[]) => Answer): void;
+  answers(decide: (pings: SentPing[]) => Answer | Promise<Answer>): void;
   stop(): Promise<void>;
 }
 
@@ -33,12 +33,14 @@ export function everySuccess(pings: readonly SentPing[]): Answer {
   };
 }
 
-export async function startApi(first: (pings: SentPing[]) => Answer = everySuccess): Promise<Api> {
+export async function startApi(
+  first: (pings: SentPing[]) => Answer | Promise<Answer> = everySuccess,
+): Promise<Api> {
   let decide = first;
   const requests: Api["requests"] = [];
   const server = createServer((request, response) => {
-    void pingsOf(request).then((pings) => {
-      const { status, body } = decide(pings);
+    void pingsOf(request).then(async (pings) => {
+      const { status, body } = await decide(pings);
       requests.push({ pings, status });
       response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(body ?? ""));
     });

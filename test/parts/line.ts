@@ -39,6 +39,7 @@ export interface Line {
   /** The first destination. */
   destination: QueueDestination;
   destinations: ReadonlyMap<string, QueueDestination>;
+  sources: ReadonlyMap<string, QueueSource>;
   /** Keeps one message with these readings. */
   keep(readings: readonly Reading[], source?: string): ReturnType<Queue["keep"]["keep"]>;
   /** The accounting, summed over all sources. */
@@ -50,8 +51,8 @@ export interface Line {
   emptyInHaste(withinMs?: number): Promise<Accounting>;
   /** Everything that does not add up, in words; empty when all is well. */
   parted(): Promise<string[]>;
-  /** Another queue on the same Redis, as another process would have. */
-  another(): Queue;
+  /** Another queue on the same Redis, as another process would have, perhaps with another configuration. */
+  another(changes?: Partial<Pick<QueueOptions, "sources" | "destinations">>): Queue;
   close(): Promise<void>;
 }
 
@@ -147,7 +148,7 @@ export async function startLine(options: LineOptions = {}): Promise<Line> {
   const told: Told[] = [];
   const made: Queue[] = [];
 
-  function another(): Queue {
+  function another(changes: Partial<QueueOptions> = {}): Queue {
     const queue = createQueue({
       redis: { url: redis.url, commandTimeoutMs: 2000, prefix: PREFIX },
       sources,
@@ -161,6 +162,7 @@ export async function startLine(options: LineOptions = {}): Promise<Line> {
       ledgerMaxAgeMs: 86_400_000,
       budgets: options.budgets ?? WIDE_BUDGETS,
       events: listener(told),
+      ...changes,
     });
     made.push(queue);
     return queue;
@@ -195,6 +197,7 @@ export async function startLine(options: LineOptions = {}): Promise<Line> {
     told,
     destination: first,
     destinations,
+    sources,
     keep: (readings, name = source.name) => queue.keep.keep(messageOf(readings, name)),
     account,
     async statusOf(name = first.name) {

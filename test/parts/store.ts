@@ -91,7 +91,7 @@ export async function startStores(): Promise<{
       concurrency: 1,
       lockMs: 30_000,
       stalledCheckMs: 30_000,
-      deliver: async () => {},
+      deliver: async () => "done",
       failed: () => {},
     });
     const keep = createKeep({

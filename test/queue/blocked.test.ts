@@ -1,6 +1,7 @@
 /** A destination that does not let us in: one fresh token, then stop, keep what waits, probe, and go on when it is put right. */
 
 import { afterEach, describe, expect, it, vi } from "vitest";
+import { diagnose } from "../../src/ops/diagnose.ts";
 import { type Api, everySuccess, startApi } from "../parts/api.ts";
 import { type Line, OTHER_TENANT, readingOf, startLine } from "../parts/line.ts";
 import { scaled } from "../parts/speed.ts";
@@ -66,6 +67,57 @@ describe("a token endpoint that is down", () => {
     expect(await line.empty(40_000)).toMatchObject({ delivered: 20 });
     expect(await line.parted()).toEqual([]);
   });
+});
+
+describe("a destination that does not answer", () => {
+  it("is told within seconds, long before a request is given up, and no longer once others are answered", async () => {
+    let hangs = true;
+    const never: (() => void)[] = [];
+    const to = await startApi(async (pings) => {
+      if (hangs) await new Promise<void>((resolve) => never.push(resolve));
+      return everySuccess(pings);
+    });
+    api = to;
+    // Several lanes: a request that hangs holds up its own.
+    line = await startLine({ apiUrl: to.url, requestTimeoutMs: 60_000, destination: { lanes: 8 } });
+    const told = async () => {
+      const queue = await line.queue.queryStatus();
+      return diagnose({ queue, brokers: [], pollers: [], clocks: [] }).find(({ what }) =>
+        what.includes("has given no answer"),
+      );
+    };
+    await line.keep(fleet(1));
+    await until(() => never.length === 1, { what: "a request" });
+    const since = performance.now();
+    expect(await told()).toBe(undefined);
+    const problem = await until(told, { what: "the problem" });
+    expect(performance.now() - since).toBeGreaterThan(4000);
+    expect(problem).toMatchObject({ severity: "warning", where: "destination acme" });
+    // Cured for the others, though this one still hangs.
+    hangs = false;
+    await line.keep(fleet(30, "w"));
+    await until(async () => (await told()) === undefined, { what: "the end of it" });
+    for (const answer of never) answer();
+    expect(await line.empty()).toMatchObject({ delivered: 31 });
+  }, 60_000);
+
+  it("is not said of batches that wait for a gate or the throttle", async () => {
+    line = await startLine({ destination: { lanes: 2, ratePerSecond: 1, maxBatchPings: 1 } });
+    line.sandbox.faults.set({ kind: "status", status: 503 });
+    await line.keep(fleet(12));
+    await until(async () => (await line.statusOf()).scopeGate.reason === "http_503", { what: "the gate" });
+    line.sandbox.faults.clear();
+    let most = 0;
+    await until(
+      async () => {
+        const { lanes, waiting, inFlight } = await line.statusOf();
+        most = Math.max(most, ...lanes.map(({ unansweredMs }) => unansweredMs ?? 0));
+        return waiting + inFlight === 0;
+      },
+      { withinMs: 40_000, what: "an empty line" },
+    );
+    expect(most).toBeLessThan(5000);
+  }, 60_000);
 });
 
 describe("a destination that says no", () => {

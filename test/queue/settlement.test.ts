@@ -57,7 +57,19 @@ const TABLE: [what: string, outcome: Outcome, past: BatchPast, expected: Expecte
     CUT,
     { text: "1111", decision: "ask_again", accepted: false, pieces: ASKED },
   ],
-  ["unreadable again", missing("a", "b", "c", "d"), ASKED, { text: "xxxx", accepted: false }],
+  [
+    "unreadable again",
+    missing("a", "b", "c", "d"),
+    ASKED,
+    {
+      text: "1111",
+      decision: "ask_again",
+      accepted: false,
+      pieces: ASKED,
+      said: "nothing",
+      destination: NONE,
+    },
+  ],
   [
     "429 with a hint",
     { kind: "throttled", afterMs: 2500 },

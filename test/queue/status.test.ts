@@ -30,7 +30,14 @@ describe("the status", () => {
     const status = await line.statusOf();
     expect(status).toMatchObject({ waiting: 25, held: 3, inFlight: 10, unitsKnown: 0, lastOutcome: null });
     expect(status.lanes).toEqual([
-      { lane: 0, waiting: 25, inFlight: 10, batchId: expect.any(String), batchAgeMs: expect.any(Number) },
+      {
+        lane: 0,
+        waiting: 25,
+        inFlight: 10,
+        batchId: expect.any(String),
+        batchAgeMs: expect.any(Number),
+        unansweredMs: expect.any(Number),
+      },
     ]);
     expect(status.oldestWaitingAgeMs).toBeGreaterThanOrEqual(0);
     expect(await line.account()).toMatchObject({

@@ -11,6 +11,7 @@ import {
   type Target,
 } from "../../src/servicetitan/client.ts";
 import type { Attempt } from "../../src/servicetitan/outcome.ts";
+import { USER_AGENT } from "../../src/version.ts";
 import { because } from "../parts/because.ts";
 import { createAuthority, whyNotCertificates } from "../parts/certificates.ts";
 import { type Api, acceptAll, json, plain, startApi, startServer } from "./api.ts";
@@ -59,7 +60,7 @@ describe("a request", () => {
     expect(api.tokenRequests[0]).toMatchObject({
       method: "POST",
       path: "/connect/token",
-      headers: { "content-type": "application/x-www-form-urlencoded" },
+      headers: { "content-type": "application/x-www-form-urlencoded", "user-agent": USER_AGENT },
     });
     expect(Object.fromEntries(new URLSearchParams(api.tokenRequests[0]?.body))).toEqual({
       grant_type: "client_credentials",
@@ -75,6 +76,7 @@ describe("a request", () => {
         authorization: "Bearer token-1",
         "st-app-key": "ak1.app-key-of-the-test",
         "content-type": "application/json",
+        "user-agent": USER_AGENT,
       },
     });
   });

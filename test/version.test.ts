@@ -1,0 +1,11 @@
+/** The version stands in the code and in package.json, and is the same in both. */
+
+import { readFileSync } from "node:fs";
+import { expect, test } from "vitest";
+import { USER_AGENT, VERSION } from "../src/version.ts";
+
+test("the version is package.json's, and requests carry it", () => {
+  const { version } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8"));
+  expect(VERSION).toBe(version);
+  expect(USER_AGENT).toBe(`waypost/${version}`);
+});
