@@ -4,7 +4,11 @@
 const MAX_LENGTH_FACTOR = 128 ** 3;
 
 /** Takes each chunk of the stream in turn; false once a packet announces more than `limitBytes()` or a length nobody can. */
-export function createFrameGuard(limitBytes: () => number): (chunk: Uint8Array) => boolean {
+export function createFrameGuard(
+  limitBytes: () => number,
+  /** Called where a packet begins; false: the chunk is looked at no further. */
+  begins: (at: number) => boolean = () => true,
+): (chunk: Uint8Array) => boolean {
   let skip = 0;
   let inLength = false;
   let length = 0;
@@ -23,6 +27,7 @@ export function createFrameGuard(limitBytes: () => number): (chunk: Uint8Array) 
       at += 1;
       if (!inLength) {
         // The type of the packet; its length follows.
+        if (!begins(at - 1)) return true;
         inLength = true;
         length = 0;
         factor = 1;

@@ -28,6 +28,7 @@ import { createQuestions } from "./questions.ts";
 import { createQueue, type Queue } from "./queue/queue.ts";
 import { createRedriver } from "./redrive.ts";
 import { type Client, createClient } from "./servicetitan/client.ts";
+import { createShares, type Shares } from "./shares.ts";
 import { openSpool, type Spool } from "./spool.ts";
 import type { BrokerState, QueueStatus, SpoolStatus } from "./status.ts";
 import { createWebhookApp, serveWebhooks, type WebhookServer } from "./webhook.ts";
@@ -120,7 +121,11 @@ async function openAll(config: Config, logger: Logger, opened: Opened): Promise<
   });
   opened.queue = queue;
   const sources = intakeSourcesOf(config, adapters);
-  const intake = createIntake({ keep: queue.keep, events: { ...events, fixSeen: clocks.observe } });
+  const shares = createShares({
+    usedUp: (source) =>
+      events.incident({ kind: "share_used_up", where: `source ${source}`, subject: source }),
+  });
+  const intake = createIntake({ keep: queue.keep, shares, events: { ...events, fixSeen: clocks.observe } });
 
   const spool = config.spool
     ? await openSpool({
@@ -153,7 +158,7 @@ async function openAll(config: Config, logger: Logger, opened: Opened): Promise<
     }),
   );
   opened.webhooks = webhooks;
-  const embedded = await embeddedBroker(config, sources, intake, events);
+  const embedded = await embeddedBroker(config, { sources, intake, shares, events });
   if (embedded) opened.embedded = embedded;
 
   const redriver = createRedriver({
@@ -293,14 +298,12 @@ async function mappingOf(config: Config, events: Events, changed: () => void): P
 
 async function embeddedBroker(
   config: Config,
-  sources: ReadonlyMap<string, Source>,
-  intake: Intake,
-  events: Events,
+  parts: { sources: ReadonlyMap<string, Source>; intake: Intake; shares: Shares; events: Events },
 ): Promise<EmbeddedBroker | null> {
   const { listen: settings } = config.mqtt;
   if (!settings) return null;
   return orCannotStart("mqtt.listen", settings, () =>
-    startBroker({ ...settings, tls: tlsOf(settings.tls), sources, intake, events }),
+    startBroker({ ...settings, tls: tlsOf(settings.tls), ...parts }),
   );
 }
 

@@ -208,7 +208,7 @@ export interface PollerState {
 }
 
 /** What goes wrong at our own doors. Closed: each is a metric label and has its words in ops/diagnose-incidents.ts. */
-export const INCIDENT_KINDS = ["foreign_device"] as const;
+export const INCIDENT_KINDS = ["foreign_device", "share_used_up"] as const;
 export type IncidentKind = (typeof INCIDENT_KINDS)[number];
 
 /** One kind of trouble at one place, as this process saw it within the last hour. */

@@ -24,7 +24,7 @@ interface Part {
 const PARTS: Record<string, Part> = {
   reading: { files: ["reading.ts"], from: [] },
   adapters: { files: ["adapters/"], from: ["reading"] },
-  intake: { files: ["intake.ts", "assembler.ts"], from: ["adapters", "reading"] },
+  intake: { files: ["intake.ts", "judge.ts", "shares.ts", "assembler.ts"], from: ["adapters", "reading"] },
   "ways in": {
     files: [
       ...["webhook.ts", "http-body.ts", "body-room.ts", "remote-address.ts", "confirm.ts"],
