@@ -8,21 +8,14 @@ import {
   type Message,
   type MessageHead,
   type Proof,
-  read,
+  type ReadResult,
+  readInSteps,
 } from "./adapters/adapter.ts";
 import { createAssembler } from "./assembler.ts";
 import type { Incident } from "./incidents.ts";
-import {
-  AT_RECEIPT,
-  admit,
-  type Candidate,
-  type FieldDefect,
-  MAX_AHEAD_MS,
-  type Reading,
-  type Rejection,
-  type RejectionReason,
-  type SpeedUnit,
-} from "./reading.ts";
+import { type Judged, judge } from "./judge.ts";
+import type { Candidate, FieldDefect, Reading, Rejection, RejectionReason, SpeedUnit } from "./reading.ts";
+import { createShares, type Shares } from "./shares.ts";
 import { type Logins, partForeign } from "./speaks-for.ts";
 
 /** One configured sender, ready to work. */
@@ -40,6 +33,8 @@ export interface Source {
   maxAgeMs: number;
   /** Fixes less accurate than this are turned down, metres; absent: no limit. */
   maxAccuracyM?: number | undefined;
+  /** A message with more is malformed. */
+  maxReadings?: number | undefined;
 }
 
 /** Why a message was not believed. Closed: every one is a metric label. */
@@ -78,7 +73,7 @@ export interface KeepVerdict {
 
 /** Thrown by keep: nothing of the message was stored; the sender must send it again. */
 export class CannotKeep extends Error {
-  readonly reason: "storage_unavailable" | "buffer_full";
+  readonly reason: "storage_unavailable" | "buffer_full" | "share_used_up";
   readonly retryAfterS: number;
   constructor(reason: CannotKeep["reason"], retryAfterS: number, cause?: unknown) {
     super(`Cannot keep messages now (${reason}).`, { cause });
@@ -120,8 +115,13 @@ export type IntakeResult =
   | { kind: "spooled" }
   | { kind: "failed"; requestId: string; quarantined: boolean };
 
-/** At most this many rejections are named to the sender; all are counted. */
-const MAX_NAMED_REJECTIONS = 20;
+/** A source that has used up its share gets through most of what waits in this time. */
+const SHARE_RETRY_AFTER_S = 2;
+/** Charged for what is done for a message outside of its steps: its answer, and its way to storage by the byte. */
+const MESSAGE_MS = 0.05;
+const STORED_BYTE_MS = 1e-5;
+/** Of a reading, as it goes to storage. */
+const READING_BYTES = 200;
 
 export interface Intake {
   accept(source: Source, message: Message): Promise<IntakeResult>;
@@ -133,7 +133,16 @@ export interface Intake {
   refuse(source: Source, reason: RefusalReason): void;
 }
 
-export function createIntake({ keep, events }: { keep: Keep; events: IntakeEvents }): Intake {
+export function createIntake({
+  keep,
+  events,
+  shares = createShares({ usedUp() {} }),
+}: {
+  keep: Keep;
+  events: IntakeEvents;
+  /** Given where a way in asks it, too, before it reads. */
+  shares?: Shares;
+}): Intake {
   const assembler = createAssembler();
 
   async function accept(source: Source, message: Message): Promise<IntakeResult> {
@@ -181,9 +190,38 @@ export function createIntake({ keep, events }: { keep: Keep; events: IntakeEvent
   }
 
   async function take(source: Source, message: Message): Promise<IntakeResult> {
+    const running = shares.run(source.name, message.body.length, understand(source, message));
+    if (running === null) throw new CannotKeep("share_used_up", SHARE_RETRY_AFTER_S);
+    const { result, stored } = running instanceof Promise ? await running : running;
+    try {
+      return await keepResult(source, message, result);
+    } finally {
+      stored();
+    }
+  }
+
+  /** All that is computed of a message, with pauses where it is long. */
+  function* understand(source: Source, message: Message): Generator<undefined, Understood> {
+    const read = yield* readInSteps(source.adapter, message, source);
+    const result = read.kind === "decoded" ? yield* judgeOwn(source, message, read.candidates) : read;
+    const bytes = bytesToStore(result, message);
+    shares.charge(source.name, MESSAGE_MS + bytes * STORED_BYTE_MS);
+    return { result, stored: shares.storing(source.name, bytes) };
+  }
+
+  function judgeOwn(source: Source, message: Message, candidates: Candidate[]) {
+    // Before the assembler: a part that is foreign must not be put together with one that is not.
+    const { own, foreign } = partForeign(candidates, message.login, source.logins);
+    return judge(source, message, assembler.assemble(source.name, own, message), foreign, events.fixSeen);
+  }
+
+  async function keepResult(
+    source: Source,
+    message: Message,
+    result: Understood["result"],
+  ): Promise<IntakeResult> {
     const { name } = source;
     const { receivedAt, body } = message;
-    const result = read(source.adapter, message, source);
     switch (result.kind) {
       case "ignored":
         await keep.keep({ source: name, receivedAt, kind: "ignored" });
@@ -203,24 +241,19 @@ export function createIntake({ keep, events }: { keep: Keep; events: IntakeEvent
         // Told once it is kept: until then the message is offered again and again.
         events.messageMalformed({ source: name, problems: result.problems });
         return { kind: "malformed", problems: result.problems };
-      case "decoded": {
-        // Before the assembler: a part that is foreign must not be put together with one that is not.
-        const { own, foreign } = partForeign(result.candidates, message.login, source.logins);
-        const candidates = assembler.assemble(name, own, message);
-        const judged = judge(source, message, candidates, foreign, events);
-        const { readings, rejections, defects, named } = judged;
-        const total = candidates.length + foreign.length;
+      case "judged": {
+        const { candidates, foreign, readings, rejections, defects, named } = result;
         const verdict = await keepOrRemember(name, message, {
           source: name,
           receivedAt,
           kind: "read",
-          candidates: total,
+          candidates,
           readings,
           rejections,
           defects,
           body,
           // Over MQTT only a login can send it again, and a parked device sends the same for hours.
-          ...(judged.isTimeless && message.method !== undefined && { timeless: true }),
+          ...(result.isTimeless && message.method !== undefined && { timeless: true }),
         });
         if (named.length > 0) events.candidateRejected({ source: name, rejections: named });
         for (const { deviceId } of foreign) {
@@ -228,7 +261,7 @@ export function createIntake({ keep, events }: { keep: Keep; events: IntakeEvent
           events.incident({ kind: "foreign_device", where: `source ${name}`, subject });
         }
         const { kept, duplicates } = verdict;
-        return { kind: "kept", candidates: total, kept, duplicates, rejections: named };
+        return { kind: "kept", candidates, kept, duplicates, rejections: named };
       }
       default:
         return result satisfies never;
@@ -289,6 +322,16 @@ export function withLogin<Proven extends MessageHead>(
   return login === null ? proven : { ...proven, login };
 }
 
+interface Understood {
+  result: Exclude<ReadResult, { kind: "decoded" }> | Judged;
+  stored(): void;
+}
+
+function bytesToStore(result: Understood["result"], { body }: Message): number {
+  if (result.kind === "judged") return READING_BYTES * result.readings.length;
+  return result.kind === "malformed" ? body.length : 0;
+}
+
 /** Where proofs travel encoded, so that the secret's own text does not show: Basic, signatures, session cookies. */
 const PROOF_NAME = /authorization|cookie|token|secret|signature|password/i;
 
@@ -302,58 +345,4 @@ export function withoutProof(message: Message, { secrets, header, users = [] }: 
   const rest = (fields: Message["headers"]) =>
     Object.fromEntries(Object.entries(fields).filter((field) => !isProof(field)));
   return { ...message, headers: rest(message.headers), query: rest(message.query) };
-}
-
-const NO_REJECTIONS: ReadonlyMap<RejectionReason, number> = new Map();
-const NO_DEFECTS: ReadonlyMap<FieldDefect, number> = new Map();
-
-function judge(
-  source: Source,
-  message: Message,
-  candidates: readonly Candidate[],
-  foreign: readonly Candidate[],
-  events: IntakeEvents,
-) {
-  const context = {
-    receivedAt: message.receivedAt,
-    maxAgeMs: source.maxAgeMs,
-    maxAheadMs: MAX_AHEAD_MS,
-    retained: message.retained,
-    resent: message.resent,
-    maxAccuracyM: source.maxAccuracyM,
-  };
-  const readings: Reading[] = [];
-  const named: Rejection[] = [];
-  // Made when first needed: most messages have neither, and this is the hottest path of all.
-  let rejections: Map<RejectionReason, number> | undefined;
-  let defects: Map<FieldDefect, number> | undefined;
-  const reject = (rejection: Rejection) => {
-    rejections ??= new Map();
-    rejections.set(rejection.reason, (rejections.get(rejection.reason) ?? 0) + 1);
-    if (named.length < MAX_NAMED_REJECTIONS) named.push(rejection);
-  };
-  let isTimeless = false;
-  for (const { path } of foreign) reject({ reason: "foreign_device", path });
-  for (const candidate of candidates) {
-    const { deviceId, fixTime } = candidate;
-    if (deviceId !== null && Number.isFinite(fixTime) && !message.retained && !message.resent) {
-      events.fixSeen(source.name, deviceId, message.receivedAt - Number(fixTime));
-    }
-    const verdict = admit(candidate, context);
-    if (verdict.kind === "rejected") {
-      reject(verdict.rejection);
-      continue;
-    }
-    readings.push(verdict.reading);
-    if (fixTime === AT_RECEIPT) isTimeless = true;
-    for (const defect of verdict.defects) {
-      defects ??= new Map();
-      defects.set(defect, (defects.get(defect) ?? 0) + 1);
-    }
-  }
-  return {
-    ...{ readings, named, isTimeless },
-    rejections: rejections ?? NO_REJECTIONS,
-    defects: defects ?? NO_DEFECTS,
-  };
 }

@@ -10,7 +10,11 @@ const PUBLISH = 3;
  * Takes each chunk of the stream in turn; false once a packet announces more than `limitBytes(isPublish)` or a length
  * nobody can.
  */
-export function createFrameGuard(limitBytes: (isPublish: boolean) => number): (chunk: Uint8Array) => boolean {
+export function createFrameGuard(
+  limitBytes: (isPublish: boolean) => number,
+  /** Called where a packet begins; false: the chunk is looked at no further. */
+  begins: (at: number) => boolean = () => true,
+): (chunk: Uint8Array) => boolean {
   let isPublish = false;
   let skip = 0;
   let inLength = false;
@@ -30,6 +34,7 @@ export function createFrameGuard(limitBytes: (isPublish: boolean) => number): (c
       at += 1;
       if (!inLength) {
         // The type of the packet; its length follows.
+        if (!begins(at - 1)) return true;
         isPublish = byte >> 4 === PUBLISH;
         inLength = true;
         length = 0;

@@ -83,6 +83,7 @@ export function intakeSourcesOf(config: Config, adapters: readonly Adapter[]): M
           speedUnit: settings.speedUnit,
           options: settings.options,
           maxAccuracyM: settings.maxAccuracyM,
+          maxReadings: config.limits.maxReadingsPerMessage,
           maxAgeMs: config.mapping
             ? patience
             : unlimited(config.destinations[settings.destination]?.maxAgeMs ?? 0),

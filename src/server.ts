@@ -32,6 +32,7 @@ import { createQuestions } from "./questions.ts";
 import { createQueue, type Queue } from "./queue/queue.ts";
 import { createRedriver } from "./redrive.ts";
 import { type Client, createClient } from "./servicetitan/client.ts";
+import { createShares, type Shares } from "./shares.ts";
 import { openSpool, type Spool } from "./spool.ts";
 import type { BrokerState, OperatorEvent, QueueStatus, SpoolStatus } from "./status.ts";
 import { VERSION } from "./version.ts";
@@ -130,7 +131,11 @@ async function openAll(config: Config, logger: Logger, opened: Opened): Promise<
   });
   opened.queue = queue;
   const sources = intakeSourcesOf(config, adapters);
-  const intake = createIntake({ keep: queue.keep, events: { ...events, fixSeen: clocks.observe } });
+  const shares = createShares({
+    usedUp: (source) =>
+      events.incident({ kind: "share_used_up", where: `source ${source}`, subject: source }),
+  });
+  const intake = createIntake({ keep: queue.keep, shares, events: { ...events, fixSeen: clocks.observe } });
 
   const spool = config.spool
     ? await openSpool({
@@ -148,7 +153,7 @@ async function openAll(config: Config, logger: Logger, opened: Opened): Promise<
     : null;
   if (spool) opened.spool = spool;
 
-  const shares = shareConnections(config, events);
+  const connections = shareConnections(config, events);
   const webhookSources = new Map([...sources].filter(([, source]) => source.proof !== null));
   const announcement = queue.announce(webhookSources.keys());
   opened.announcement = announcement;
@@ -160,19 +165,19 @@ async function openAll(config: Config, logger: Logger, opened: Opened): Promise<
         intake: spool?.intake ?? intake,
         limits: config.http,
         trustedProxies: config.http.trustedProxies,
-        connections: shares.webhook,
+        connections: connections.webhook,
         events,
         confirmVia,
       }),
       host: config.http.host,
       port: config.http.port,
       tls: tlsOf(config.http.tls),
-      connections: shares.webhook,
+      connections: connections.webhook,
       onError: (error) => events.failed({ where: "webhook port", error }),
     }),
   );
   opened.webhooks = webhooks;
-  const embedded = await embeddedBroker(config, shares, { sources, intake, events });
+  const embedded = await embeddedBroker(config, connections, { sources, intake, shares, events });
   if (embedded) opened.embedded = embedded;
 
   const trail = createTrail({ store: queue.trail, events });
@@ -217,7 +222,7 @@ async function openAll(config: Config, logger: Logger, opened: Opened): Promise<
       fetch: ops.fetch,
       host: config.ops.host,
       port: config.ops.port,
-      connections: shares.ops,
+      connections: connections.ops,
       onError: (error) => events.failed({ where: "ops port", error }),
     }),
   );
@@ -342,7 +347,7 @@ async function mappingOf(
 async function embeddedBroker(
   config: Config,
   { mqtt, isProxy }: Pick<ConnectionShares, "mqtt" | "isProxy">,
-  parts: { sources: ReadonlyMap<string, Source>; intake: Intake; events: Events },
+  parts: { sources: ReadonlyMap<string, Source>; intake: Intake; shares: Shares; events: Events },
 ): Promise<EmbeddedBroker | null> {
   const { listen: settings } = config.mqtt;
   if (!settings) return null;

@@ -215,6 +215,7 @@ export const INCIDENT_KINDS = [
   "guessing",
   "connections_refused",
   "device_cut_off",
+  "share_used_up",
 ] as const;
 export type IncidentKind = (typeof INCIDENT_KINDS)[number];
 

@@ -25,7 +25,7 @@ const PARTS: Record<string, Part> = {
   reading: { files: ["reading.ts"], from: [] },
   adapters: { files: ["adapters/"], from: ["reading"] },
   intake: {
-    files: ["intake.ts", "assembler.ts", "speaks-for.ts"],
+    files: ["intake.ts", "judge.ts", "shares.ts", "assembler.ts", "speaks-for.ts"],
     from: ["adapters", "reading"],
     typesFrom: ["incidents"],
   },

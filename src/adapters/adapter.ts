@@ -2,6 +2,8 @@
 
 import type { core, output as ZodOutput, ZodType } from "zod";
 import type { Candidate, SpeedUnit } from "../reading.ts";
+import { MAX_READINGS, type Parsed, parseForm, parseJson, parseLines, tooMany } from "./bounds.ts";
+import type { Each } from "./each.ts";
 import { isRecord } from "./fields.ts";
 import type { Pull } from "./pull.ts";
 
@@ -77,6 +79,8 @@ export interface DecodeContext<Options = unknown> {
   speedUnit: SpeedUnit | undefined;
   /** The source's `options`, as parsed by the adapter's `options` schema. */
   options: Options;
+  /** For `parseJson`, of what lies within. */
+  maxReadings: number;
 }
 
 /** The body a vendor needs to see. Never carries an Authorization header: Bouncie would adopt it as its new key. */
@@ -174,8 +178,11 @@ export interface Adapter<Payload = unknown, Options = unknown> {
   handshake?: (raw: unknown, message: Message, credentials: Credentials) => Handshake | null;
   /** Envelope strict, values lenient (see fields.ts). */
   payload: ZodType<Payload>;
-  /** Renames only; admit judges for everyone. Only an adapter whose schema is configured may find problems here. */
-  decode: (payload: Payload, context: DecodeContext<Options>) => Candidate[] | Problems;
+  /**
+   * Renames only; admit judges for everyone. A list of positions comes as `each`, its items parsed there and not by
+   * `payload`. Only an adapter whose schema is configured may find problems here.
+   */
+  decode: (payload: Payload, context: DecodeContext<Options>) => Candidate[] | Each | Problems;
   /** How long the vendor waits for an answer, where it says so; milliseconds. */
   deadlineMs?: number;
   /** Answer to an accepted message; default `200 {}` with counts. */
@@ -208,21 +215,44 @@ export interface ReadSettings {
   speedUnit?: SpeedUnit | undefined;
   options?: unknown;
   credentials: Credentials;
+  /** A message with more is malformed. */
+  maxReadings?: number | undefined;
 }
 
 /** At most this many problems are listed for one malformed message; a page of them helps nobody. */
-const MAX_PROBLEMS = 20;
+export const MAX_PROBLEMS = 20;
+/** Messages of fewer bytes are decoded in one go, within a millisecond. */
+const SLICED_FROM_BYTES = 16_384;
+/** Of a list between two pauses: some tenths of a millisecond. */
+const ITEMS_BETWEEN_PAUSES = 32;
 
 /** Runs an adapter over one proven message. Pure. Throws only if the adapter has a bug; intake catches that. */
 export function read(adapter: Adapter, message: Message, settings: ReadSettings): ReadResult {
-  const parsed = parse(adapter, message);
+  const steps = readInSteps(adapter, message, settings);
+  for (;;) {
+    const step = steps.next();
+    if (step.done) return step.value;
+  }
+}
+
+/** The same with pauses in a large message, in each of which the caller may let others through. */
+export function* readInSteps(
+  adapter: Adapter,
+  message: Message,
+  settings: ReadSettings,
+): Generator<undefined, ReadResult> {
+  const { maxReadings = MAX_READINGS } = settings;
+  const isLarge = message.body.length >= SLICED_FROM_BYTES;
+  const parsed = parse(adapter, message, maxReadings);
   if ("problem" in parsed) return { kind: "malformed", problems: [parsed.problem] };
+  if (isLarge) yield;
   const context: DecodeContext = {
     topic: message.topic === undefined ? [] : message.topic.split("/"),
     headers: message.headers,
     query: message.query,
     speedUnit: settings.speedUnit,
     options: settings.options,
+    maxReadings,
   };
   const opened = adapter.unseal?.(parsed.value, context) ?? parsed;
   if ("problems" in opened) return { kind: "malformed", problems: opened.problems };
@@ -231,11 +261,31 @@ export function read(adapter: Adapter, message: Message, settings: ReadSettings)
   if (handshake) return { kind: "handshake", handshake };
   const what = adapter.ignore?.(raw, context);
   if (typeof what === "string") return { kind: "ignored", what };
+  if (isLarge) yield;
   const payload = adapter.payload.safeParse(raw);
   if (!payload.success) return { kind: "malformed", problems: problemsOf(payload.error.issues) };
+  if (isLarge) yield;
   const decoded = adapter.decode(payload.data, context);
-  if ("problems" in decoded) return { kind: "malformed", problems: decoded.problems.slice(0, MAX_PROBLEMS) };
-  return { kind: "decoded", candidates: decoded };
+  const candidates = "count" in decoded ? yield* decodeEach(decoded, maxReadings) : decoded;
+  if ("problems" in candidates)
+    return { kind: "malformed", problems: candidates.problems.slice(0, MAX_PROBLEMS) };
+  if (candidates.length > maxReadings)
+    return { kind: "malformed", problems: [tooMany("readings", maxReadings)] };
+  return { kind: "decoded", candidates };
+}
+
+function* decodeEach(
+  { count, decodeItem, judge }: Each,
+  maxReadings: number,
+): Generator<undefined, Candidate[] | Problems> {
+  const candidates: Candidate[] = [];
+  for (let index = 0; index < count && candidates.length <= maxReadings; index++) {
+    if (index > 0 && index % ITEMS_BETWEEN_PAUSES === 0) yield;
+    const decoded = decodeItem(index);
+    if (!("length" in decoded)) candidates.push(decoded);
+    else for (const candidate of decoded) candidates.push(candidate);
+  }
+  return judge?.(candidates) ?? candidates;
 }
 
 /**
@@ -244,7 +294,7 @@ export function read(adapter: Adapter, message: Message, settings: ReadSettings)
  */
 const UTF8 = new TextDecoder("utf-8", { fatal: true });
 
-function parse(adapter: Adapter, message: Message): { value: unknown } | { problem: string } {
+function parse(adapter: Adapter, message: Message, maxReadings: number): Parsed {
   const format = typeof adapter.format === "function" ? adapter.format(message) : (adapter.format ?? "json");
   if (format === "bytes") return { value: message.body };
   if (message.method === "GET") return { value: { ...message.query } };
@@ -254,13 +304,9 @@ function parse(adapter: Adapter, message: Message): { value: unknown } | { probl
   } catch {
     return { problem: "message: not UTF-8 text" };
   }
-  if (format === "text") return { value: text };
-  if (format === "form") return { value: Object.fromEntries(new URLSearchParams(text)) };
-  try {
-    return { value: JSON.parse(text) };
-  } catch (error) {
-    return { problem: `message: not JSON (${error instanceof Error ? error.message : "unreadable"})` };
-  }
+  if (format === "text") return parseLines(text, maxReadings);
+  if (format === "form") return parseForm(text, maxReadings);
+  return parseJson(text, maxReadings);
 }
 
 function problemsOf(issues: readonly core.$ZodIssue[]): string[] {

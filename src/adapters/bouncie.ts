@@ -1,11 +1,14 @@
 /** Bouncie: OBD dongles in very small fleets; batches of trip points, and single points when plugged in or at a fence. */
 
 import { z } from "zod";
+import type { Candidate } from "../reading.ts";
 import { defineAdapter, otherThan } from "./adapter.ts";
 import { sharedKey } from "./auth.ts";
-import { degrees, id, isoTime, mph, part } from "./fields.ts";
+import { each } from "./each.ts";
+import { degrees, id, isoTime, items, mph, part } from "./fields.ts";
 
 const gps = part({ lat: degrees, lon: degrees, heading: degrees });
+const trip = part({ timestamp: isoTime, speed: mph, gps });
 const plug = part({ timestamp: isoTime, latitude: degrees, longitude: degrees });
 const geozone = part({ timestamp: isoTime, location: gps });
 
@@ -13,14 +16,18 @@ const payload = z.discriminatedUnion("eventType", [
   z.object({
     eventType: z.literal("tripData"),
     imei: id,
-    data: z.array(part({ timestamp: isoTime, speed: mph, gps })),
+    data: items,
   }),
   z.object({ eventType: z.literal("connect"), imei: id, connect: plug }),
   z.object({ eventType: z.literal("disconnect"), imei: id, disconnect: plug }),
   z.object({ eventType: z.enum(["userGeozone", "applicationGeozone"]), imei: id, geozone }),
 ]);
 
-type Point = { path: string; timestamp: number | null; speed?: number | null; gps: z.output<typeof gps> };
+interface Point {
+  timestamp: number | null;
+  speed?: number | null;
+  gps: z.output<typeof gps>;
+}
 
 export const bouncie = defineAdapter({
   vendor: "bouncie",
@@ -33,33 +40,47 @@ export const bouncie = defineAdapter({
   ignores: "trip start, end and metrics, battery, engine light, change of VIN",
   payload,
   decode: (event) =>
-    points(event).map(({ path, timestamp, speed = null, gps }) => ({
-      path,
-      deviceId: event.imei,
-      fixTime: timestamp,
-      latitude: gps.lat,
-      longitude: gps.lon,
-      speedMps: speed,
-      headingDeg: gps.heading,
-    })),
+    event.eventType === "tripData"
+      ? each(event.data, (point, index) => candidate(event.imei, `data[${index}]`, trip.parse(point)))
+      : [placed(event)],
   // A reply that is not JSON counts as a failure and in time switches the webhook off.
   reply: { status: 200, contentType: "application/json", body: "{}" },
 });
 
-function points(event: z.output<typeof payload>): Point[] {
+function placed(event: Exclude<z.output<typeof payload>, { eventType: "tripData" }>): Candidate {
   switch (event.eventType) {
-    case "tripData":
-      return event.data.map((point, index) => ({ ...point, path: `data[${index}]` }));
     case "connect":
-      return [plugged("connect", event.connect)];
+      return plugged(event.imei, "connect", event.connect);
     case "disconnect":
-      return [plugged("disconnect", event.disconnect)];
-    default:
+      return plugged(event.imei, "disconnect", event.disconnect);
+    default: {
       // The vehicle's own place when it crossed the fence, not the fence's.
-      return [{ path: "geozone", timestamp: event.geozone.timestamp, gps: event.geozone.location }];
+      const { timestamp, location } = event.geozone;
+      return candidate(event.imei, "geozone", { timestamp, gps: location });
+    }
   }
 }
 
-function plugged(path: string, { timestamp, latitude, longitude }: z.output<typeof plug>): Point {
-  return { path, timestamp, gps: { lat: latitude, lon: longitude, heading: null } };
+function plugged(
+  imei: string | null,
+  path: string,
+  { timestamp, latitude, longitude }: z.output<typeof plug>,
+): Candidate {
+  return candidate(imei, path, { timestamp, gps: { lat: latitude, lon: longitude, heading: null } });
+}
+
+function candidate(
+  deviceId: string | null,
+  path: string,
+  { timestamp, speed = null, gps }: Point,
+): Candidate {
+  return {
+    path,
+    deviceId,
+    fixTime: timestamp,
+    latitude: gps.lat,
+    longitude: gps.lon,
+    speedMps: speed,
+    headingDeg: gps.heading,
+  };
 }

@@ -3,12 +3,14 @@
 import { z } from "zod";
 import { defineAdapter } from "./adapter.ts";
 import { basic, bearer, customHeader } from "./auth.ts";
+import { each } from "./each.ts";
 import {
   cmPerSecond,
   degrees,
   id,
   isoTime,
   isoTimeAssumedUtc,
+  items,
   listOf,
   metres,
   noFixBelow,
@@ -31,7 +33,8 @@ const field = part({
   DIn: number,
 });
 
-const oem = z.object({ IMEI: id, SerNo: id, Records: z.array(part({ Fields: listOf(field) })) });
+const record = part({ Fields: listOf(field) });
+const oem = z.object({ IMEI: id, SerNo: id, Records: items });
 
 const edge = z.object({
   date: isoTime,
@@ -54,7 +57,8 @@ export const digitalMatter = defineAdapter({
 });
 
 function records({ IMEI, SerNo, Records }: z.output<typeof oem>) {
-  return Records.map(({ Fields }, index) => {
+  return each(Records, (sent, index) => {
+    const { Fields } = record.parse(sent);
     const gps = Fields.find(({ FType }) => FType === 0);
     const inputs = Fields.find(({ FType }) => FType === 2)?.DIn ?? null;
     return {

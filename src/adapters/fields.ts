@@ -158,8 +158,33 @@ export function part<const Shape extends z.ZodRawShape>(shape: Shape) {
 
 /** A list inside a message of several devices: something else in its place stands for one item, rejected in its turn. */
 export function listOf<Item extends z.ZodType>(item: Item) {
-  return reader((value): unknown[] => (Array.isArray(value) ? value : [value])).pipe(z.array(item));
+  return reader((value): unknown[] => (Array.isArray(value) ? value : [value])).pipe(list(item));
 }
+
+/** More of one list than this are not even looked for: they are not listed, and a million would take seconds to build. */
+const MAX_LIST_PROBLEMS = 20;
+
+/** `z.array` that gives up early. Every list in a payload is one of these, or is left to `each`. */
+export function list<Item extends z.ZodType>(item: Item) {
+  return z.array(z.unknown()).transform((values, context) => {
+    const items: z.output<Item>[] = [];
+    let problems = 0;
+    for (const [index, value] of values.entries()) {
+      const parsed = item.safeParse(value);
+      if (parsed.success) {
+        items.push(parsed.data);
+        continue;
+      }
+      for (const issue of parsed.error.issues) context.addIssue({ ...issue, path: [index, ...issue.path] });
+      problems += parsed.error.issues.length;
+      if (problems >= MAX_LIST_PROBLEMS) break;
+    }
+    return items;
+  });
+}
+
+/** The items of a list, unread: for `each`. */
+export const items = z.array(z.unknown());
 
 export function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);

@@ -3,12 +3,14 @@
 import { z } from "zod";
 import { defineAdapter, eventName } from "./adapter.ts";
 import { basic, bearer, customHeader } from "./auth.ts";
+import { each } from "./each.ts";
 import {
   degrees,
   epochSeconds,
   flag,
   id,
   isWithout,
+  items,
   kilometres,
   kph,
   metres,
@@ -52,7 +54,7 @@ export const flespi = defineAdapter({
   },
   ignores: "messages without any `position` field, and topics other than `message`",
   payload: z.union([
-    z.array(z.unknown()),
+    items,
     z
       .record(z.string(), z.unknown())
       .refine((one) => Object.hasOwn(one, "ident") || Object.hasOwn(one, "timestamp"), "must have an ident")
@@ -60,7 +62,7 @@ export const flespi = defineAdapter({
   ]),
   decode: (messages, { topic }) => {
     const [, , , origin, , identInTopic = null] = topic;
-    return messages.flatMap((sent, index) => {
+    return each(messages, (sent, index) => {
       if (isTelemetry(sent)) return [];
       const each = message.parse(sent);
       return {

@@ -2,7 +2,8 @@
 
 import { z } from "zod";
 import { defineAdapter } from "./adapter.ts";
-import { degrees, id, isoTime, isRecord, kph, text as line, part } from "./fields.ts";
+import { each } from "./each.ts";
+import { degrees, id, isoTime, isRecord, items, kph, text as line, part } from "./fields.ts";
 import { definePull, type PullAnswer, type PullContext, type PullResult, parsed, troubleOf } from "./pull.ts";
 
 /** Rows asked for at once, of 50,000 at most: an answer of about a megabyte, and 300,000 fixes a minute. */
@@ -37,7 +38,7 @@ export const geotab = defineAdapter({
   auth: [],
   speedUnit: "kph",
   payload: z.object({
-    result: z.object({ data: z.array(record), toVersion: z.string() }),
+    result: z.object({ data: items, toVersion: z.string() }),
     /** A record has only its device's id; `understand` puts the names beside the page. */
     names: z
       .unknown()
@@ -45,19 +46,22 @@ export const geotab = defineAdapter({
       .transform((value) => (isRecord(value) ? value : {})),
   }),
   decode: ({ result, names }) =>
-    result.data.map(({ device, dateTime, latitude, longitude, speed }, index) => ({
-      path: `result.data[${index}]`,
-      deviceId: device,
-      fixTime: dateTime,
-      latitude,
-      longitude,
-      speedMps: speed,
-      // Records have none; what DeviceStatusInfo calls bearing may belong to another moment.
-      headingDeg: null,
-      ...(device !== null && Object.hasOwn(names, device)
-        ? { details: { deviceName: line.parse(names[device]) } }
-        : {}),
-    })),
+    each(result.data, (sent, index) => {
+      const { device, dateTime, latitude, longitude, speed } = record.parse(sent);
+      return {
+        path: `result.data[${index}]`,
+        deviceId: device,
+        fixTime: dateTime,
+        latitude,
+        longitude,
+        speedMps: speed,
+        // Records have none; what DeviceStatusInfo calls bearing may belong to another moment.
+        headingDeg: null,
+        ...(device !== null && Object.hasOwn(names, device)
+          ? { details: { deviceName: line.parse(names[device]) } }
+          : {}),
+      };
+    }),
   pull: definePull<Session>({
     baseUrl: "https://my.geotab.com",
     hosts: HOSTS,

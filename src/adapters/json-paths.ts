@@ -2,7 +2,8 @@
 
 import { z } from "zod";
 import { AT_RECEIPT, type Candidate, DETAIL_NUMBERS, DETAIL_TEXTS, type SaidDetails } from "../reading.ts";
-import type { DecodeContext, Problems } from "./adapter.ts";
+import { type DecodeContext, MAX_PROBLEMS, type Problems } from "./adapter.ts";
+import { type Each, each } from "./each.ts";
 import { type Find, path } from "./expression.ts";
 import {
   compass,
@@ -136,15 +137,19 @@ interface Found {
   key?: string;
 }
 
-function decode(raw: unknown, given: Given, context: DecodeContext): Candidate[] | Problems {
+function decode(raw: unknown, given: Given, context: DecodeContext): Each | Problems {
   const found = readingsIn(raw, given);
   if ("problems" in found) return found;
-  const candidates = found.map((one) => candidateOf(one, raw, given, context));
-  // Wrong paths, or another kind of message: set aside whole, so that it can be decoded once the paths are right.
-  if (candidates.length > 0 && candidates.every(isEmpty)) {
-    return { problems: ["message: nothing at the paths of deviceId, latitude and longitude"] };
-  }
-  return candidates;
+  const { deviceId } = given;
+  // Once for the message and not for each reading: an expression may go through all of it.
+  const ofMessage = typeof deviceId === "function" ? undefined : deviceId.message?.(raw);
+  return each(found, (one) => candidateOf(one, ofMessage, given, context), someFound);
+}
+
+/** Wrong paths, or another kind of message: set aside whole, so that it can be decoded once the paths are right. */
+function someFound(candidates: readonly Candidate[]): Problems | null {
+  if (candidates.length === 0 || !candidates.every(isEmpty)) return null;
+  return { problems: ["message: nothing at the paths of deviceId, latitude and longitude"] };
 }
 
 function readingsIn(raw: unknown, { readings, deviceId, fragment }: Given): Found[] | Problems {
@@ -153,7 +158,10 @@ function readingsIn(raw: unknown, { readings, deviceId, fragment }: Given): Foun
   if (typeof deviceId !== "function" && deviceId.key) {
     const lists = isRecord(found) ? Object.entries(found) : [];
     if (lists.length === 0) return { problems: [`${name || "message"}: must be an object of lists`] };
-    const odd = lists.filter(([, list]) => !Array.isArray(list)).map(([key]) => `${key}: must be a list`);
+    const odd = lists
+      .filter(([, list]) => !Array.isArray(list))
+      .slice(0, MAX_PROBLEMS)
+      .map(([key]) => `${key}: must be a list`);
     if (odd.length > 0) return { problems: odd };
     return lists.flatMap(([key, list]) =>
       [list].flat().map((value, index) => ({ path: `${key}[${index}]`, value, key })),
@@ -168,14 +176,14 @@ function readingsIn(raw: unknown, { readings, deviceId, fragment }: Given): Foun
     : { problems: ["message: must be an object that holds something, or a list"] };
 }
 
-function candidateOf(found: Found, raw: unknown, given: Given, context: DecodeContext): Candidate {
+function candidateOf(found: Found, ofMessage: unknown, given: Given, context: DecodeContext): Candidate {
   const { value, path } = found;
   const [longitude, latitude] = given.coordinates
     ? pair(given.coordinates(value))
     : [given.longitude?.(value), given.latitude?.(value)];
   const whole: Candidate = {
     path,
-    deviceId: id.parse(deviceOf(given.deviceId, found, raw, context)),
+    deviceId: id.parse(deviceOf(given.deviceId, found, ofMessage, context)),
     fixTime:
       given.timeFormat === "received"
         ? AT_RECEIPT
@@ -221,13 +229,18 @@ function isEmpty({ deviceId, latitude, longitude }: Candidate): boolean {
   return deviceId === null && latitude === null && longitude === null;
 }
 
-function deviceOf(from: Given["deviceId"], { value, key }: Found, raw: unknown, context: DecodeContext) {
+function deviceOf(
+  from: Given["deviceId"],
+  { value, key }: Found,
+  ofMessage: unknown,
+  context: DecodeContext,
+) {
   if (typeof from === "function") return from(value);
   if (from.topicLevel !== undefined) return context.topic[from.topicLevel - 1];
   if (from.topicLevels !== undefined) return joined(from.topicLevels.map((at) => context.topic[at - 1]));
   if (from.header !== undefined) return context.headers[from.header.toLowerCase()];
   if (from.query !== undefined) return context.query[from.query];
-  return from.key ? key : from.message?.(raw);
+  return from.key ? key : ofMessage;
 }
 
 function outsideBody(from: Given["deviceId"]): "header" | "query" | null {

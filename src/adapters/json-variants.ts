@@ -2,6 +2,7 @@
 
 import { z } from "zod";
 import type { DecodeContext } from "./adapter.ts";
+import { each } from "./each.ts";
 import { path } from "./expression.ts";
 import { isRecord } from "./fields.ts";
 import { paths } from "./json-paths.ts";
@@ -77,7 +78,8 @@ function optionsOf(variants: readonly Variant[]) {
       if (!variant) return "other-message";
       return variant.ignores(raw) ? "ignore-when" : null;
     },
-    decode: (raw: unknown, context: DecodeContext) => fitting(raw, context)?.decode(raw, context) ?? [],
+    decode: (raw: unknown, context: DecodeContext) =>
+      fitting(raw, context)?.decode(raw, context) ?? each([], () => []),
   };
 }
 

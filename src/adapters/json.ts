@@ -1,9 +1,10 @@
 /** The configurable adapter: our own documented format out of the box, and any other JSON by configured paths. */
 
 import { z } from "zod";
-import { type Candidate, SPEED_UNITS, type SpeedUnit } from "../reading.ts";
-import { type DecodeContext, defineAdapter, type Message, type Problems } from "./adapter.ts";
+import { SPEED_UNITS, type SpeedUnit } from "../reading.ts";
+import { type DecodeContext, defineAdapter, MAX_PROBLEMS, type Message, type Problems } from "./adapter.ts";
 import { addressList, basic, bearer, customHeader, hmac, urlToken } from "./auth.ts";
+import { type Each, each } from "./each.ts";
 import { compass, degrees, id, isoTime, isRecord, number, part, toMps } from "./fields.ts";
 import { jsonOptions } from "./json-variants.ts";
 
@@ -50,14 +51,15 @@ export const json = defineAdapter({
   malformedStatus: 400,
 });
 
-function decodeOwn(raw: unknown, { speedUnit }: DecodeContext): Candidate[] | Problems {
+function decodeOwn(raw: unknown, { speedUnit }: DecodeContext): Each | Problems {
   const list = Array.isArray(raw) ? raw : [raw];
   const pathOf = (index: number) => (Array.isArray(raw) ? `[${index}]` : "");
   // One vehicle without a fix among a hundred is a candidate to reject; if nobody has the fields, it is not our format.
-  const problems = list.map((value, index) => problemsOf(value, pathOf(index)));
-  if (problems.length > 0 && problems.every((found) => found.length > 0))
-    return { problems: problems.flat() };
-  return list.map((value, index) => {
+  if (list.length > 0 && !list.some(isOurs)) {
+    const first = list.slice(0, MAX_PROBLEMS);
+    return { problems: first.flatMap((value, index) => problemsOf(value, pathOf(index))) };
+  }
+  return each(list, (value, index) => {
     const { deviceId, time, latitude, longitude, speed, heading, ...rest } = item.parse(value);
     return {
       path: pathOf(index),
@@ -69,6 +71,10 @@ function decodeOwn(raw: unknown, { speedUnit }: DecodeContext): Candidate[] | Pr
       headingDeg: heading,
     };
   });
+}
+
+function isOurs(value: unknown): boolean {
+  return isRecord(value) && REQUIRED.every((key) => Object.hasOwn(value, key));
 }
 
 function problemsOf(value: unknown, path: string): string[] {

@@ -1,9 +1,23 @@
 /** Linxup's push API: one position a message, to an address of its own; trips, stops and alerts go to others. */
 
 import { z } from "zod";
+import type { Candidate } from "../reading.ts";
 import { defineAdapter } from "./adapter.ts";
 import { bearer } from "./auth.ts";
-import { compass, degrees, epochMillis, flag, id, isRecord, isWithout, mph, part, text } from "./fields.ts";
+import { each } from "./each.ts";
+import {
+  compass,
+  degrees,
+  epochMillis,
+  flag,
+  id,
+  isRecord,
+  isWithout,
+  items,
+  mph,
+  part,
+  text,
+} from "./fields.ts";
 
 const position = {
   date: epochMillis,
@@ -20,7 +34,7 @@ const position = {
 const tracker = { trackerId: id };
 
 const one = z.object({ ...position, tracker: z.object(tracker) });
-const many = z.array(part({ ...position, tracker: part(tracker) }));
+const oneOfMany = part({ ...position, tracker: part(tracker) });
 
 export const linxup = defineAdapter({
   vendor: "linxup",
@@ -32,31 +46,34 @@ export const linxup = defineAdapter({
   ignore: (raw) => (isRecord(raw) ? otherKind(raw) : null),
   ignores: "trips, stops, fences, alerts, and usage: all that has no place or time of a position",
   payload: z.union([
-    one.transform((position) => [{ ...position, path: "" }]),
-    many.transform((positions) => positions.map((position, at) => ({ ...position, path: `[${at}]` }))),
-    z
-      .object({ messages: many })
-      .transform(({ messages }) =>
-        messages.map((position, at) => ({ ...position, path: `messages[${at}]` })),
-      ),
+    one,
+    items.transform((messages) => ({ messages, path: "" })),
+    z.object({ messages: items }).transform(({ messages }) => ({ messages, path: "messages" })),
   ]),
-  decode: (positions) =>
-    positions.map(({ path, tracker, date, positionDate, direction, heading, address, ...point }) => ({
-      path,
-      deviceId: tracker.trackerId,
-      fixTime: date ?? positionDate,
-      latitude: point.latitude,
-      longitude: point.longitude,
-      speedMps: point.speed,
-      headingDeg: direction ?? heading,
-      details: {
-        street: address.street,
-        city: address.city,
-        region: address.stateCode,
-        ignition: point.engineOn,
-      },
-    })),
+  decode: (sent) =>
+    "messages" in sent
+      ? each(sent.messages, (each, at) => candidate(`${sent.path}[${at}]`, oneOfMany.parse(each)))
+      : [candidate("", sent)],
 });
+
+function candidate(path: string, sent: z.output<typeof oneOfMany>): Candidate {
+  const { tracker, date, positionDate, direction, heading, address, ...point } = sent;
+  return {
+    path,
+    deviceId: tracker.trackerId,
+    fixTime: date ?? positionDate,
+    latitude: point.latitude,
+    longitude: point.longitude,
+    speedMps: point.speed,
+    headingDeg: direction ?? heading,
+    details: {
+      street: address.street,
+      city: address.city,
+      region: address.stateCode,
+      ignition: point.engineOn,
+    },
+  };
+}
 
 const POSITION = ["latitude", "longitude", "date", "positionDate"] as const;
 

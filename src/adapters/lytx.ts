@@ -1,9 +1,9 @@
 /** Lytx: event recorders in service fleets; every five seconds a list of vehicles with up to 500 positions. */
 
-import { z } from "zod";
 import { defineAdapter } from "./adapter.ts";
 import { basic, bearer, customHeader, sharedKey } from "./auth.ts";
-import { degrees, id, isoTimeAssumedUtc, listOf, metres, mps, part } from "./fields.ts";
+import { each } from "./each.ts";
+import { degrees, id, isoTimeAssumedUtc, items, listOf, metres, mps, part } from "./fields.ts";
 
 const position = part({
   timeInUtc: isoTimeAssumedUtc,
@@ -14,6 +14,8 @@ const position = part({
   hAccuracyM: metres,
 });
 
+const row = part({ vehicleId: id, gpsPositions: listOf(position) });
+
 export const lytx = defineAdapter({
   vendor: "lytx",
   docs: "https://lytxdeveloperportal.redoc.ly/docs/webhook_gps",
@@ -21,10 +23,11 @@ export const lytx = defineAdapter({
   transports: ["webhook"],
   auth: [sharedKey("apikey"), basic(), bearer(), customHeader()],
   speedUnit: "mps",
-  payload: z.array(part({ vehicleId: id, gpsPositions: listOf(position) })),
+  payload: items,
   decode: (vehicles) =>
-    vehicles.flatMap(({ vehicleId, gpsPositions }, vehicle) =>
-      gpsPositions.map((fix, index) => ({
+    each(vehicles, (sent, vehicle) => {
+      const { vehicleId, gpsPositions } = row.parse(sent);
+      return gpsPositions.map((fix, index) => ({
         path: `[${vehicle}].gpsPositions[${index}]`,
         deviceId: vehicleId,
         fixTime: fix.timeInUtc,
@@ -33,6 +36,6 @@ export const lytx = defineAdapter({
         speedMps: fix.speedms,
         headingDeg: fix.heading,
         details: { accuracyM: fix.hAccuracyM },
-      })),
-    ),
+      }));
+    }),
 });

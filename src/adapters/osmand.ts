@@ -4,6 +4,7 @@ import { z } from "zod";
 import { AT_RECEIPT, type Candidate } from "../reading.ts";
 import { defineAdapter, type Problems } from "./adapter.ts";
 import { addressList, basic, bearer, urlToken } from "./auth.ts";
+import { each } from "./each.ts";
 import * as fields from "./fields.ts";
 import { jsonOrForm } from "./form.ts";
 
@@ -42,7 +43,8 @@ const located = {
   battery: part({ level: number }),
 };
 const single = z.object(located).refine(({ timestamp }) => timestamp !== null, "must have a timestamp");
-const batch = z.array(part(located)).min(1);
+const oneOfBatch = part(located);
+const batch = fields.items.min(1);
 
 export const osmand = defineAdapter({
   vendor: "osmand",
@@ -66,7 +68,7 @@ export const osmand = defineAdapter({
     if (typeof location !== "object") return fromForm({ ...query, ...message });
     const device = id.parse(device_id);
     return Array.isArray(location)
-      ? location.map((fix, index) => fromJson(device, fix, `location[${index}]`))
+      ? each(location, (fix, index) => fromJson(device, oneOfBatch.parse(fix), `location[${index}]`))
       : [fromJson(device, location, "location")];
   },
 });

@@ -3,7 +3,8 @@
 import { z } from "zod";
 import { defineAdapter, eventName } from "./adapter.ts";
 import { bearer, customHeader, urlToken } from "./auth.ts";
-import { degrees, id, isoTime, isRecord, metres, mps, number, part } from "./fields.ts";
+import { each } from "./each.ts";
+import { degrees, id, isoTime, isRecord, items, metres, mps, number, part } from "./fields.ts";
 
 /** Longitude first, in GeoJSON sometimes with the height behind both. */
 const coordinates = z.array(degrees).min(2).max(3).catch([Number.NaN, Number.NaN]);
@@ -34,11 +35,12 @@ export const overland = defineAdapter({
   },
   ignores: "visits, trips and events of the app, alone or between points",
   payload: z.object({
-    locations: z.array(z.unknown().transform((raw) => ({ name: nameOf(raw), ...feature.parse(raw) }))),
+    locations: items,
   }),
   decode: ({ locations }) =>
-    locations.flatMap(({ name, geometry, properties }, index) => {
-      if (name !== null) return [];
+    each(locations, (sent, index) => {
+      if (nameOf(sent) !== null) return [];
+      const { geometry, properties } = feature.parse(sent);
       return {
         path: `locations[${index}]`,
         deviceId: properties.device_id,

@@ -4,6 +4,7 @@ import nacl from "tweetnacl";
 import { z } from "zod";
 import { type DecodeContext, defineAdapter, type Message, otherThan } from "./adapter.ts";
 import { addressList, basic, urlToken } from "./auth.ts";
+import { parseJson } from "./bounds.ts";
 import {
   degrees,
   epochSeconds,
@@ -87,7 +88,11 @@ export const owntracks = defineAdapter({
     const own = context.options?.keys.find((each) => each.device === device) ?? context.options;
     if (!own?.key)
       return { problems: ["message: is encrypted, and no key in the options is for its device"] };
-    return open(raw.data, own.key) ?? { problems: ["data: cannot be opened with the key of its device"] };
+    return (
+      open(raw.data, own.key, context.maxReadings) ?? {
+        problems: ["data: cannot be opened with the key of its device"],
+      }
+    );
   },
   // Nothing at all: a cleared retained message, or a phone that only asks for what is waiting for it.
   ignore: otherThan("_type", ["location", "encrypted"], (raw) => (raw === "" ? "empty" : null)),
@@ -110,18 +115,15 @@ export const owntracks = defineAdapter({
 });
 
 /** Secretbox (XSalsa20 and Poly1305): 24 bytes of nonce, then the sealed JSON, all in base64. */
-function open(data: unknown, key: Uint8Array): { value: unknown } | null {
+function open(data: unknown, key: Uint8Array, maxReadings: number): { value: unknown } | null {
   if (typeof data !== "string") return null;
   const bytes = new Uint8Array(Buffer.from(data, "base64"));
   const { nonceLength } = nacl.secretbox;
   if (bytes.length < nonceLength) return null;
   const inside = nacl.secretbox.open(bytes.subarray(nonceLength), bytes.subarray(0, nonceLength), key);
   if (inside === null) return null;
-  try {
-    return { value: JSON.parse(Buffer.from(inside).toString("utf8")) };
-  } catch {
-    return null;
-  }
+  const parsed = parseJson(Buffer.from(inside).toString("utf8"), maxReadings);
+  return "value" in parsed ? parsed : null;
 }
 
 function beginsWithBrace({ body, method }: Message): boolean {

@@ -3,7 +3,8 @@
 import { z } from "zod";
 import type { Candidate } from "../reading.ts";
 import { defineAdapter } from "./adapter.ts";
-import { degrees, id, isoTime, isRecord, label, listOf, metres, mph, mps, part } from "./fields.ts";
+import { each } from "./each.ts";
+import { degrees, id, isoTime, isRecord, items, label, listOf, metres, mph, mps, part } from "./fields.ts";
 import { definePull, type PullResult, parsed, troubleOf } from "./pull.ts";
 
 const gps = part({
@@ -52,9 +53,9 @@ export const samsaraFeed = defineAdapter({
   auth: [],
   speedUnit: "mph",
   options,
-  payload: z.object({ data: z.array(z.unknown()) }),
+  payload: z.object({ data: items }),
   decode: ({ data }) =>
-    data.flatMap((row, index) =>
+    each(data, (row, index) =>
       isOfAsset(row) ? positionOf(asset.parse(row), index) : fixesOf(vehicle.parse(row), index),
     ),
   pull: definePull<never, z.output<typeof options>>({
@@ -97,7 +98,7 @@ export const samsaraFeed = defineAdapter({
 
 /** What is needed to go on; of the rows it knows only whether there are any. A sibling feed says null for none. */
 const pageSchema = z.object({
-  data: z.array(z.unknown()).nullable(),
+  data: items.nullable(),
   pagination: z.object({ endCursor: z.string().nullish(), hasNextPage: z.boolean() }),
 });
 

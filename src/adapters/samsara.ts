@@ -3,7 +3,7 @@
 import { z } from "zod";
 import { defineAdapter, eventName, otherThan } from "./adapter.ts";
 import { hmacWithTime } from "./auth.ts";
-import { degrees, id, isoTime, isRecord, part } from "./fields.ts";
+import { degrees, id, isoTime, isRecord, list, part } from "./fields.ts";
 
 /** The alerts that carry the vehicle's own place. Fences carry theirs, and forms that of whoever filled them in. */
 const PLACED: ReadonlySet<string> = new Set([
@@ -31,7 +31,7 @@ export const samsara = defineAdapter({
     eventType: z.literal("AlertIncident"),
     data: z.object({
       happenedAtTime: isoTime,
-      conditions: z.array(
+      conditions: list(
         z.object({
           details: z
             .record(

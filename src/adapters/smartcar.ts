@@ -5,6 +5,7 @@ import { z } from "zod";
 import type { Candidate } from "../reading.ts";
 import { defineAdapter, otherThan, type Proof } from "./adapter.ts";
 import { hmac } from "./auth.ts";
+import { each } from "./each.ts";
 import {
   compass,
   degrees,
@@ -12,6 +13,7 @@ import {
   id,
   isoTime,
   isRecord,
+  items,
   listOf,
   number,
   part,
@@ -34,7 +36,7 @@ const state = z
   .object({
     eventType: z.literal("VEHICLE_STATE"),
     vehicleId: id,
-    data: z.object({ vehicle: part({ id }), signals: z.array(z.unknown()) }),
+    data: z.object({ vehicle: part({ id }), signals: items }),
   })
   .transform(({ vehicleId, data: { vehicle, signals } }): Candidate[] => {
     const named = (code: string) =>
@@ -59,32 +61,26 @@ const state = z
   });
 
 /** Version 2: answers of the API, one for each path asked. */
-const answers = z
-  .object({
-    eventName: z.enum(["schedule", "scheduled", "dynamic"]),
-    payload: z.object({
-      vehicles: z.array(
-        part({
-          vehicleId: id,
-          data: listOf(part({ path: text, body: part(place), headers: part({ "sc-data-age": isoTime }) })),
-        }),
-      ),
-    }),
-  })
-  .transform(({ payload: { vehicles } }): Candidate[] =>
-    vehicles.map(({ vehicleId, data }, index) => {
-      const location = data.find(({ path }) => path === "/location");
-      return {
-        path: `payload.vehicles[${index}]`,
-        deviceId: vehicleId,
-        fixTime: location?.headers["sc-data-age"] ?? null,
-        latitude: location?.body.latitude ?? null,
-        longitude: location?.body.longitude ?? null,
-        speedMps: null,
-        headingDeg: location?.body.heading ?? location?.body.direction ?? null,
-      };
-    }),
-  );
+const answers = z.object({
+  eventName: z.enum(["schedule", "scheduled", "dynamic"]),
+  payload: z.object({ vehicles: items }),
+});
+const answer = part({ path: text, body: part(place), headers: part({ "sc-data-age": isoTime }) });
+const answersOfOne = part({ vehicleId: id, data: listOf(answer) });
+
+function located(vehicle: unknown, index: number): Candidate {
+  const { vehicleId, data } = answersOfOne.parse(vehicle);
+  const location = data.find(({ path }) => path === "/location");
+  return {
+    path: `payload.vehicles[${index}]`,
+    deviceId: vehicleId,
+    fixTime: location?.headers["sc-data-age"] ?? null,
+    latitude: location?.body.latitude ?? null,
+    longitude: location?.body.longitude ?? null,
+    speedMps: null,
+    headingDeg: location?.body.heading ?? location?.body.direction ?? null,
+  };
+}
 
 /**
  * What we sign when asked, and what we never take for a message: an answered challenge is a signature in the hands of
@@ -130,7 +126,7 @@ export const smartcar = defineAdapter({
   ignore: otherThan("eventType", ["VEHICLE_STATE", "VERIFY"]),
   ignores: "errors, and every other `eventType` than `VEHICLE_STATE`",
   payload: z.union([state, answers]),
-  decode: (candidates) => candidates,
+  decode: (sent) => (Array.isArray(sent) ? sent : each(sent.payload.vehicles, located)),
 });
 
 function challengeIn(body: Uint8Array): string | null {

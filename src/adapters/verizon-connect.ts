@@ -4,6 +4,7 @@ import { z } from "zod";
 import type { Candidate } from "../reading.ts";
 import { defineAdapter, otherThan } from "./adapter.ts";
 import { basic } from "./auth.ts";
+import { parseJson } from "./bounds.ts";
 import {
   degrees,
   epochMillis,
@@ -17,7 +18,6 @@ import {
   part,
   text,
 } from "./fields.ts";
-import { parsed } from "./pull.ts";
 
 const POSITION = "com.verizonconnect.integrations.vehicle.position.updated";
 
@@ -64,11 +64,11 @@ export const verizonConnect = defineAdapter({
   challenge: "Basic",
   speedUnit: "kph",
   // SNS puts its own envelope around events unless it was told to deliver them raw.
-  unseal: (raw) => {
+  unseal: (raw, { maxReadings }) => {
     if (!isRecord(raw) || raw.Type !== "Notification" || typeof raw.Message !== "string")
       return { value: raw };
-    const value = parsed(raw.Message);
-    return value === undefined ? { problems: ["Message: not JSON"] } : { value };
+    const inside = parseJson(raw.Message, maxReadings);
+    return "problem" in inside ? { problems: [inside.problem.replace("message", "Message")] } : inside;
   },
   handshake: (raw) =>
     isRecord(raw) && raw.Type === "SubscriptionConfirmation" && typeof raw.SubscribeURL === "string"

@@ -319,6 +319,12 @@ export const configSchema = z.strictObject({
       deadLetterMaxAgeMs: ageMs.default(14 * 86_400_000),
     })
     .prefault({}),
+  limits: z
+    .strictObject({
+      /** A message with more readings is set aside unread: it would hold up the messages of others. */
+      maxReadingsPerMessage: z.int().min(1).max(100_000).default(5000),
+    })
+    .prefault({}),
   /** Where proven webhook messages wait while Redis is away; left out, senders get 503 instead. */
   spool: z
     .strictObject({

@@ -48,6 +48,14 @@ const WORDS: Record<IncidentKind, Words> = {
     doNext:
       "unreleased: the device sends with QoS 2 and no PUBREL; use QoS 1, or update its firmware. reads_nothing: it does not read our answers. If it is no device of yours, change its password.",
   },
+  share_used_up: {
+    severity: "warning",
+    lastsMs: 5 * MINUTE_MS,
+    what: ({ count }) =>
+      `it sends more than its share of the machine can decode: ${count} of its messages had to wait, or to be sent again. Other sources are served before it.`,
+    doNext:
+      "If its vendor sends that much, give the source a process of its own, or ask for fewer and smaller messages. If not, somebody floods it: change its secret.",
+  },
 };
 
 /** `where` of an incident is what the problem is about: `source vans`, `webhook port`. */

@@ -1,0 +1,26 @@
+/** A list whose items are decoded one by one, so that a long one can be decoded in slices that let others through. */
+
+import type { Candidate } from "../reading.ts";
+import type { Problems } from "./adapter.ts";
+
+/** What a `decode` may give back in place of its candidates. */
+export interface Each {
+  count: number;
+  /** Of one item; what stands in it is parsed only here. */
+  decodeItem(index: number): Candidate | readonly Candidate[];
+  /** What is wrong with all of them together. */
+  judge?: (candidates: readonly Candidate[]) => Problems | null;
+}
+
+export function each<Item>(
+  items: readonly Item[],
+  decodeItem: (item: Item, index: number) => Candidate | readonly Candidate[],
+  judge?: Each["judge"],
+): Each {
+  return {
+    count: items.length,
+    // The list holds what its type says, undefined included.
+    decodeItem: (index) => decodeItem(items[index] as Item, index),
+    ...(judge && { judge }),
+  };
+}

@@ -1,0 +1,93 @@
+/** Admits the candidates of one message, and counts why the others are not admitted. */
+
+import type { Message } from "./adapters/adapter.ts";
+import {
+  AT_RECEIPT,
+  admit,
+  type Candidate,
+  type FieldDefect,
+  MAX_AHEAD_MS,
+  type Reading,
+  type Rejection,
+  type RejectionReason,
+} from "./reading.ts";
+
+/** At most this many rejections are named to the sender; all are counted. */
+const MAX_NAMED_REJECTIONS = 20;
+/** Of candidates between two pauses. */
+const CANDIDATES_BETWEEN_PAUSES = 128;
+
+const NO_REJECTIONS: ReadonlyMap<RejectionReason, number> = new Map();
+const NO_DEFECTS: ReadonlyMap<FieldDefect, number> = new Map();
+
+export interface Judged {
+  kind: "judged";
+  /** Foreign ones included. */
+  candidates: number;
+  /** Of devices that the message's login may not speak for; among the rejected. */
+  foreign: readonly Candidate[];
+  /** One of the readings has the time of receipt for its own. */
+  isTimeless: boolean;
+  readings: Reading[];
+  named: Rejection[];
+  rejections: ReadonlyMap<RejectionReason, number>;
+  defects: ReadonlyMap<FieldDefect, number>;
+}
+
+/** With pauses where there are many. */
+export function* judge(
+  source: { name: string; maxAgeMs: number; maxAccuracyM?: number | undefined },
+  message: Message,
+  candidates: readonly Candidate[],
+  foreign: readonly Candidate[],
+  fixSeen: (source: string, deviceId: string, offsetMs: number) => void,
+): Generator<undefined, Judged> {
+  const context = {
+    receivedAt: message.receivedAt,
+    maxAgeMs: source.maxAgeMs,
+    maxAheadMs: MAX_AHEAD_MS,
+    retained: message.retained,
+    resent: message.resent,
+    maxAccuracyM: source.maxAccuracyM,
+  };
+  const readings: Reading[] = [];
+  const named: Rejection[] = [];
+  // Made when first needed: most messages have neither, and this is the hottest path of all.
+  let rejections: Map<RejectionReason, number> | undefined;
+  let defects: Map<FieldDefect, number> | undefined;
+  const reject = (rejection: Rejection): void => {
+    rejections ??= new Map();
+    rejections.set(rejection.reason, (rejections.get(rejection.reason) ?? 0) + 1);
+    if (named.length < MAX_NAMED_REJECTIONS) named.push(rejection);
+  };
+  let isTimeless = false;
+  for (const { path } of foreign) reject({ reason: "foreign_device", path });
+  for (const [index, candidate] of candidates.entries()) {
+    if (index % CANDIDATES_BETWEEN_PAUSES === CANDIDATES_BETWEEN_PAUSES - 1) yield;
+    const { deviceId, fixTime } = candidate;
+    if (deviceId !== null && Number.isFinite(fixTime) && !message.retained && !message.resent) {
+      fixSeen(source.name, deviceId, message.receivedAt - Number(fixTime));
+    }
+    const verdict = admit(candidate, context);
+    if (verdict.kind === "rejected") {
+      reject(verdict.rejection);
+      continue;
+    }
+    readings.push(verdict.reading);
+    if (fixTime === AT_RECEIPT) isTimeless = true;
+    for (const defect of verdict.defects) {
+      defects ??= new Map();
+      defects.set(defect, (defects.get(defect) ?? 0) + 1);
+    }
+  }
+  return {
+    kind: "judged",
+    candidates: candidates.length + foreign.length,
+    foreign,
+    isTimeless,
+    readings,
+    named,
+    rejections: rejections ?? NO_REJECTIONS,
+    defects: defects ?? NO_DEFECTS,
+  };
+}

@@ -1,0 +1,201 @@
+/** Shares the event loop out among the sources: what one of them sends is decoded in its own share of the time. */
+
+/** A quarter of the time; what nobody else wants comes on top. */
+const SHARE = 0.25;
+/** What a source may use at once before it counts as over its share. */
+const BURST_MS = 50;
+/** Whoever has used less than this has the first word: in a flood the usual small message need not wait for a turn. */
+const LIGHT_MS = 1;
+/** Decoding in one turn of the event loop, of all together who are as far in their shares. */
+const TURN_MS = { light: 20, within: 20, over: 8 };
+type Standing = keyof typeof TURN_MS;
+/** Bodies of one source that wait for their turn: sixteen of the largest, or as many small ones as a large fleet sends at once. */
+const MAX_WAITING_BYTES = 32_000_000;
+/** Of all sources together. */
+const MAX_ALL_WAITING_BYTES = 256_000_000;
+/** What a waiting message takes beside its body. */
+const MESSAGE_BYTES = 2000;
+/** Of one source on its way to storage, where nothing more of it is begun: Redis and the connection to it are shared, too. */
+const MAX_UNSTORED_BYTES = 250_000;
+/** A message that waited this long is worth telling: the source wants more than its share, and does not get it. */
+const TELL_AFTER_MS = 500;
+
+export interface Shares {
+  /**
+   * Takes the steps at once where the source may, and its result is given back as it is; otherwise when its turn comes.
+   * In order for each source. Null: too much of the source waits already.
+   */
+  run<Result>(source: string, bytes: number, steps: Steps<Result>): Result | Promise<Result> | null;
+  /** Charges work that was done for the source elsewhere. */
+  charge(source: string, ms: number): void;
+  /** A message is on its way to storage; the function given back says that it has arrived, or has not. */
+  storing(source: string, bytes: number): () => void;
+  /** False while the source has used up its share, or this turn of the event loop: nothing more of it should be read. */
+  mayRead(source: string): boolean;
+}
+
+/** Pauses with each `yield`. */
+export type Steps<Result> = Iterator<undefined, Result, undefined>;
+
+interface Task {
+  bytes: number;
+  since: number;
+  /** One step; true when it was the last. */
+  step(): boolean;
+}
+
+interface Share {
+  name: string;
+  /** Time used and not forgotten yet, milliseconds, at `at`. */
+  usedMs: number;
+  at: number;
+  waiting: Task[];
+  waitingBytes: number;
+  unstoredBytes: number;
+}
+
+export function createShares({
+  usedUp,
+  now = () => performance.now(),
+  /** Called back in the next turn of the event loop. */
+  nextTurn = (turn) => void setImmediate(turn),
+}: {
+  usedUp(source: string): void;
+  now?: () => number;
+  nextTurn?: (turn: () => void) => void;
+}): Shares {
+  const shares = new Map<string, Share>();
+  /** Those with something waiting, the next one first. */
+  let line: Share[] = [];
+  let allWaitingBytes = 0;
+  let isTurnArmed = false;
+  let spentMs: Record<Standing, number> = { light: 0, within: 0, over: 0 };
+
+  function shareOf(name: string): Share {
+    let share = shares.get(name);
+    if (!share) {
+      share = { name, usedMs: 0, at: now(), waiting: [], waitingBytes: 0, unstoredBytes: 0 };
+      shares.set(name, share);
+    }
+    return share;
+  }
+
+  function hasTime(share: Share, at: number): boolean {
+    share.usedMs = Math.max(0, share.usedMs - (at - share.at) * SHARE);
+    share.at = at;
+    const standing = standingOf(share);
+    return spentMs[standing] < TURN_MS[standing];
+  }
+
+  function spend(share: Share, ms: number): void {
+    spentMs[standingOf(share)] += ms;
+    share.usedMs += ms;
+    armTurn();
+  }
+
+  function armTurn(): void {
+    if (isTurnArmed) return;
+    isTurnArmed = true;
+    nextTurn(turn);
+  }
+
+  /** Steps while there is time in this turn; true when there is nothing left to do. */
+  function proceed(share: Share, step: () => boolean): boolean {
+    let at = now();
+    while (hasTime(share, at)) {
+      const isDone = step();
+      const after = now();
+      spend(share, after - at);
+      if (isDone) return true;
+      at = after;
+    }
+    return false;
+  }
+
+  function turn(): void {
+    isTurnArmed = false;
+    spentMs = { light: 0, within: 0, over: 0 };
+    // Each once a turn, and whoever was served stands behind the others in the next one.
+    const [served, unserved]: [Share[], Share[]] = [[], []];
+    for (const share of line) (serve(share) ? served : unserved).push(share);
+    line = [...unserved, ...served].filter(({ waiting }) => waiting.length > 0);
+    if (line.some(({ unstoredBytes }) => unstoredBytes < MAX_UNSTORED_BYTES)) armTurn();
+  }
+
+  function serve(share: Share): boolean {
+    let isServed = false;
+    for (;;) {
+      const [task] = share.waiting;
+      if (!task || share.unstoredBytes >= MAX_UNSTORED_BYTES || !hasTime(share, now())) return isServed;
+      isServed = true;
+      if (!proceed(share, task.step)) return true;
+      share.waiting.shift();
+      share.waitingBytes -= task.bytes;
+      allWaitingBytes -= task.bytes;
+      if (now() - task.since > TELL_AFTER_MS) usedUp(share.name);
+    }
+  }
+
+  function run<Result>(source: string, bodyBytes: number, steps: Steps<Result>) {
+    const share = shareOf(source);
+    let outcome: { result: Result } | undefined;
+    const step = (): boolean => {
+      const next = steps.next();
+      if (!next.done) return false;
+      outcome = { result: next.value };
+      return true;
+    };
+    if (share.waiting.length === 0 && share.unstoredBytes < MAX_UNSTORED_BYTES && proceed(share, step)) {
+      if (outcome) return outcome.result;
+    }
+    const bytes = bodyBytes + MESSAGE_BYTES;
+    const isFull =
+      share.waitingBytes > 0 &&
+      (share.waitingBytes + bytes > MAX_WAITING_BYTES || allWaitingBytes + bytes > MAX_ALL_WAITING_BYTES);
+    if (isFull) {
+      usedUp(source);
+      return null;
+    }
+    return new Promise<Result>((resolve, reject) => {
+      share.waiting.push({
+        bytes,
+        since: now(),
+        step() {
+          try {
+            if (!step()) return false;
+            if (outcome) resolve(outcome.result);
+          } catch (error) {
+            reject(error);
+          }
+          return true;
+        },
+      });
+      share.waitingBytes += bytes;
+      allWaitingBytes += bytes;
+      if (share.waiting.length === 1) line.push(share);
+      armTurn();
+    });
+  }
+
+  return {
+    run,
+    charge: (source, ms) => spend(shareOf(source), ms),
+    storing(source, bytes) {
+      const share = shareOf(source);
+      share.unstoredBytes += bytes;
+      return () => {
+        share.unstoredBytes -= bytes;
+        if (share.waiting.length > 0) armTurn();
+      };
+    },
+    mayRead: (source) => {
+      const share = shareOf(source);
+      return share.waiting.length === 0 && hasTime(share, now());
+    },
+  };
+}
+
+function standingOf({ usedMs }: Share): Standing {
+  if (usedMs < LIGHT_MS) return "light";
+  return usedMs > BURST_MS ? "over" : "within";
+}

@@ -1,0 +1,101 @@
+/** One sender that means harm, proven and at full speed: what it sends waits, and its neighbours are answered. */
+
+import { type ChildProcess, spawn } from "node:child_process";
+import { setTimeout as pause } from "node:timers/promises";
+import { afterAll, beforeAll, expect, test, vi } from "vitest";
+import { type SandboxApi, startSandboxApi } from "../../src/sandbox/api.ts";
+import { type PrivateRedis, startPrivateRedis } from "../../src/sandbox/redis.ts";
+import {
+  BEARER,
+  type GatewayProcess,
+  quietPort,
+  startGatewayProcess,
+  TOKEN,
+} from "../parts/gateway-process.ts";
+
+vi.setConfig({ testTimeout: 240_000, hookTimeout: 120_000 });
+
+/** What is promised on the machine of the README's figures. */
+const ANSWERED_WITHIN_MS = 500;
+/** What the loop below takes there, alone. */
+const REFERENCE_MS = 100;
+const NEIGHBOURS = 150;
+const EVERY_MS = 30;
+
+let redis: PrivateRedis;
+let sandbox: SandboxApi;
+let gateway: GatewayProcess;
+let mqttPort: number;
+let mole: ChildProcess | undefined;
+
+beforeAll(async () => {
+  redis = await startPrivateRedis();
+  sandbox = await startSandboxApi({ record: "all", ratePerSecond: 10_000 });
+  mqttPort = await quietPort();
+  const webhook = { vendor: "json", destination: "acme", auth: { proof: "bearer", secret: TOKEN } };
+  gateway = await startGatewayProcess({
+    redisUrl: redis.url,
+    sandbox,
+    sources: {
+      mole: webhook,
+      vans: webhook,
+      moles: { vendor: "json", destination: "acme", mqtt: { broker: "listen" } },
+    },
+    sections: {
+      mqtt: {
+        listen: {
+          host: "127.0.0.1",
+          port: mqttPort,
+          devices: [{ username: "mole", password: TOKEN, source: "moles" }],
+        },
+      },
+    },
+  });
+});
+afterAll(async () => {
+  mole?.kill("SIGKILL");
+  await gateway?.stop();
+  await sandbox?.stop();
+  await redis?.stop();
+});
+
+/** How much slower than the reference this machine is at this moment, with all that runs beside the test. */
+function slowness(): number {
+  const startedMs = performance.now();
+  let sum = 0;
+  for (let n = 0; n < 80_000_000; n++) sum = (sum + n) | 0;
+  expect(sum).toBeTypeOf("number");
+  return Math.max(1, (performance.now() - startedMs) / REFERENCE_MS);
+}
+
+async function askedMs(n: number): Promise<number> {
+  const startedMs = performance.now();
+  const point = { deviceId: `van-${n % 50}`, latitude: 32.78, longitude: -96.8, speed: 10 };
+  const body = JSON.stringify({ ...point, time: new Date().toISOString() });
+  const headers = { ...BEARER, "content-type": "application/json" };
+  const answer = await fetch(gateway.webhook("vans"), { method: "POST", headers, body });
+  await answer.arrayBuffer();
+  expect(answer.status).toBe(200);
+  return performance.now() - startedMs;
+}
+
+test.each(["bomb of empty objects", "5,000 readings", "QoS 0 flood"])(
+  "%s: the neighbour is answered",
+  async (shape) => {
+    const before = slowness();
+    const told = JSON.stringify({ shape, webhook: gateway.webhook("mole"), mqttPort, token: TOKEN });
+    mole = spawn(process.execPath, ["test/parts/hostile.mjs", told], { stdio: "inherit" });
+    // Until it is at full speed.
+    await pause(2000);
+    const asked: Promise<number>[] = [];
+    for (let n = 0; n < NEIGHBOURS; n++) {
+      asked.push(askedMs(n));
+      await pause(EVERY_MS);
+    }
+    const took = (await Promise.all(asked)).sort((a, b) => a - b);
+    mole.kill("SIGKILL");
+    const p99 = took[Math.floor(0.99 * took.length)] ?? Number.POSITIVE_INFINITY;
+    // Beside it run its sender, Redis and the stand-in, where the reference loop ran alone.
+    expect(p99).toBeLessThan(ANSWERED_WITHIN_MS * Math.max(before, slowness()) * 2);
+  },
+);
