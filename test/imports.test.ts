@@ -159,6 +159,7 @@ const REACHING_OUT: Record<string, string> = {
   "network.ts": "makes the one guarded way out",
   "confirm.ts": "sends through the dispatcher it is given",
   "pull-http.ts": "sends through network.ts's dispatcher",
+  "descriptors.ts": "asks the shell for the process's limits where /proc has none",
   "redrive-command.ts": "asks the ops endpoint of the gateway whose configuration it was given",
   "replay-command.ts": "asks the ops endpoint of the gateway whose configuration it was given",
   "replay-webhook.ts": "sends a capture to the webhook of the gateway whose configuration it was given",

@@ -76,7 +76,7 @@ function heldMb(): number {
   return (heapUsed + arrayBuffers) / 1e6;
 }
 
-const position = (n: number) => pointText("van", n);
+const position = (n: number, van = 0) => pointText(`van-${van}`, n);
 
 test("no payload is held of QoS 2 messages that are never released", { timeout: 240_000 }, async () => {
   const { keep, device } = await start();
@@ -88,9 +88,13 @@ test("no payload is held of QoS 2 messages that are never released", { timeout: 
     const raw = await device(`van-${c % 10}`, `c${c}`);
     for (let n = 1; n <= each; n += 50) {
       const packets = Array.from({ length: 50 }, (_, i) =>
-        publish(`van-${c % 10}/pos`, JSON.stringify({ ...JSON.parse(position(c * each + n + i)), filler }), {
-          messageId: n + i,
-        }),
+        publish(
+          `van-${c % 10}/pos`,
+          JSON.stringify({ ...JSON.parse(position(c * each + n + i, c % 10)), filler }),
+          {
+            messageId: n + i,
+          },
+        ),
       );
       await raw.send(...packets);
     }
