@@ -9,12 +9,12 @@ import { Aedes, type Client, type PublishPacket } from "aedes";
 import type { Message } from "./adapters/adapter.ts";
 import { createLeaveOrder } from "./arrivals.ts";
 import { createUnkept } from "./broker-caps.ts";
+import { readInTurns } from "./broker-reading.ts";
 import { createConnectionCap, createLoginCap, guardConnections } from "./connection-caps.ts";
 import type { Events } from "./events.ts";
 import { createFirstArrivals } from "./first-arrivals.ts";
 import { createGuessing } from "./guessing.ts";
 import type { Intake, Source } from "./intake.ts";
-import { createFrameGuard } from "./mqtt-frames.ts";
 import { createOfferOrder, offer } from "./offer.ts";
 import { createIdStore, createUnreleased } from "./packet-ids.ts";
 import type { Shares } from "./shares.ts";
@@ -106,10 +106,6 @@ const NO_PAYLOAD = Buffer.alloc(0);
 const TCP_KEEPALIVE_MS = 60_000;
 /** Messages whose first arrival is remembered, some 200 bytes each; a device comes again within seconds. */
 const MAX_FIRST_ARRIVALS = 10_000;
-/** Of one socket: aedes takes all that it reads in one turn of the event loop, and 64 kB hold 9,000 of the smallest. */
-const MAX_PACKETS_AT_ONCE = 256;
-/** What aedes and this file do for a packet, charged to its source. */
-const PACKET_MS = 0.02;
 /** MQTT 3.1.1 §3.2.2.3. The former says that nobody looked at the password: the device may come again. */
 const SERVER_UNAVAILABLE = 3;
 const BAD_USERNAME_OR_PASSWORD = 4;
@@ -375,46 +371,18 @@ export async function startBroker(options: EmbeddedBrokerOptions): Promise<Embed
     });
     socket.setKeepAlive(true, TCP_KEEPALIVE_MS);
     socket.setTimeout(limits.idleMs, () => socket.destroy());
-    // aedes takes bytes with `read`, on `readable`; its own `pause` loses count of packets under way and can stall.
-    const read = socket.read.bind(socket);
-    const limitBytes = (isPublish: boolean): number =>
-      isPublish && loggedIn.has(socket) ? READ_LIMIT_FACTOR * maximumPacketBytes : CONTROL_LIMIT_BYTES;
-    let packets = 0;
-    let restAt: number | null = null;
-    const fits = createFrameGuard(limitBytes, (at) => {
-      if (packets === MAX_PACKETS_AT_ONCE) restAt = at;
-      else packets += 1;
-      return restAt === null;
+    readInTurns(socket, {
+      isHeld: () => isHeld(socket),
+      held: () => unread.add(socket),
+      limitBytes: (isPublish) =>
+        isPublish && loggedIn.has(socket) ? READ_LIMIT_FACTOR * maximumPacketBytes : CONTROL_LIMIT_BYTES,
+      source: () => loggedIn.get(socket)?.device.source.name,
+      shares,
+      tooLarge() {
+        events.deviceRefused({ client: socket.remoteAddress ?? "", reason: "too_large" });
+        socket.destroy();
+      },
     });
-    const readLater = inNextTurn(socket);
-    socket.read = (size) => {
-      if (isHeld(socket)) {
-        unread.add(socket);
-        return null;
-      }
-      // Node's own way of asking for more from the network; takes nothing.
-      if (size === 0) return read(0);
-      const source = loggedIn.get(socket)?.device.source.name;
-      if (source !== undefined && shares?.mayRead(source) === false) {
-        readLater();
-        return null;
-      }
-      const chunk: Buffer | null = read(size);
-      if (chunk === null) return null;
-      packets = 0;
-      restAt = null;
-      const isFit = fits(chunk);
-      if (source !== undefined) shares?.charge(source, packets * PACKET_MS);
-      if (isFit && restAt !== null) {
-        socket.unshift(chunk.subarray(restAt));
-        readLater();
-        return chunk.subarray(0, restAt);
-      }
-      if (isFit) return chunk;
-      events.deviceRefused({ client: socket.remoteAddress ?? "", reason: "too_large" });
-      socket.destroy();
-      return null;
-    };
     aedes.handle(socket);
   }
 
@@ -469,19 +437,6 @@ export async function startBroker(options: EmbeddedBrokerOptions): Promise<Embed
 /** A TLS socket knows its peer as well as a plain one. */
 function addressOf({ conn }: Client): string {
   return conn instanceof Socket ? (conn.remoteAddress ?? "") : "";
-}
-
-/** Says once in the next turn of the event loop that there is something to read. */
-function inNextTurn(socket: Socket): () => void {
-  let isArmed = false;
-  return () => {
-    if (isArmed) return;
-    isArmed = true;
-    setImmediate(() => {
-      isArmed = false;
-      socket.emit("readable");
-    });
-  };
 }
 
 interface Session {
