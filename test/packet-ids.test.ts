@@ -1,6 +1,5 @@
 /** What an embedded broker holds of devices that never end what they begin: ids, never payloads, and a bounded number. */
 
-import { once } from "node:events";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { afterEach, expect, test } from "vitest";
@@ -182,8 +181,12 @@ test("who does not read our answers is not read, and cut off", { timeout: 240_00
   const before = heldMb();
   let sent = 0;
   // Until the system's buffers, some MB, are full in both directions.
-  for (; !raw.closed() && sent < 20_000_000; sent += PINGS.length / 2) {
-    if (!raw.socket.write(PINGS)) await Promise.race([once(raw.socket, "drain"), once(raw.socket, "close")]);
+  for (; !raw.closed() && refused.length === 0 && sent < 20_000_000; sent += PINGS.length / 2) {
+    raw.socket.write(PINGS);
+    await until(() => raw.closed() || !raw.socket.writableNeedDrain || refused.length > 0, {
+      what: "the pings to be taken, or not any more",
+      withinMs: 60_000,
+    });
   }
   await until(() => refused.some((line) => line.endsWith("reads_nothing")), {
     what: "the connection to be cut off",
