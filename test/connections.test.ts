@@ -9,6 +9,7 @@ import { descriptorLimit, divideDescriptors } from "../src/descriptors.ts";
 import { createDispatcher } from "../src/network.ts";
 import { createProxyTest } from "../src/remote-address.ts";
 import { createWebhookApp, serveWebhooks } from "../src/webhook.ts";
+import { because } from "./parts/because.ts";
 import { createAuthority, whyNotCertificates } from "./parts/certificates.ts";
 import { memoryKeep } from "./parts/memory-keep.ts";
 import { intakeOver, KEY, plainSource, pointText } from "./parts/plain-vendor.ts";
@@ -151,7 +152,7 @@ test("one source's senders leave room for others: its oldest connection is close
 });
 
 test.skipIf(whyNotCertificates() !== null)(
-  "TLS handshakes that never end are refused before they begin",
+  `TLS handshakes that never end are refused before they begin${because(whyNotCertificates())}`,
   async () => {
     const { server, refused, cap } = await webhooks({ perAddress: 2 }, true);
     for (let i = 0; i < 2; i += 1) await halfOpen(server.port);

@@ -66,6 +66,8 @@ it("of three, all differ, and each knows of both others", async () => {
 it("a process that is gone counts for as long as it takes to start again, and no longer", async () => {
   const old = start("vans");
   const added = start("vans", "added");
+  // While it is not sure, it says so too.
+  await until(async () => (await db.zcard("{waypost-processes}:live")) === 2, { what: "both to be heard" });
   await knows(old, "added", true);
   added.stop();
   expect(await old.isKnownElsewhere("added")).toBe(true);

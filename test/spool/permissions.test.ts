@@ -19,7 +19,11 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { Intake } from "../../src/intake.ts";
 import { openSpool, type Spool } from "../../src/spool.ts";
+import { because } from "../parts/because.ts";
 import { plainSource } from "../parts/plain-vendor.ts";
+
+const notRoot =
+  process.getuid?.() === 0 ? null : "no file can be given to another user: run the tests as root";
 
 let parent: string;
 let dir: string;
@@ -109,13 +113,13 @@ describe("a directory is refused", () => {
     await expect(open(`${link}/`)).rejects.toThrow("can be written by other users");
   });
 
-  test.skipIf(process.getuid?.() !== 0)("that belongs to another user (needs root)", async () => {
+  test.skipIf(notRoot !== null)(`that belongs to another user${because(notRoot)}`, async () => {
     mkdirSync(dir, { mode: 0o700 });
     chownSync(dir, 12_345, 12_345);
     await expect(open()).rejects.toThrow(/belongs to another user \(uid 12345\).*: chown 0 \//);
   });
 
-  test.skipIf(process.getuid?.() !== 0)("that another user's link leads to (needs root)", async () => {
+  test.skipIf(notRoot !== null)(`that another user's link leads to${because(notRoot)}`, async () => {
     mkdirSync(dir, { mode: 0o700 });
     const link = join(parent, "link");
     symlinkSync(dir, link);
