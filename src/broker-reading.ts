@@ -4,8 +4,10 @@ import type { Socket } from "node:net";
 import { createFrameGuard } from "./mqtt-frames.ts";
 import type { Shares } from "./shares.ts";
 
-/** Of one socket: aedes takes all that it reads in one turn of the event loop, and 64 kB hold 9,000 of the smallest. */
-const MAX_PACKETS_AT_ONCE = 256;
+/** Of one socket in one turn of the event loop, and the rest of a packet that has begun: at most 2,000 of the smallest. */
+const AT_ONCE_BYTES = 4096;
+/** More than a connection may have under way (2,000, see broker.ts). */
+const MAX_UNDER_WAY = 5000;
 /** What aedes and this file do for a packet, charged to its source. */
 const PACKET_MS = 0.02;
 
@@ -31,53 +33,45 @@ export function readInTurns(
   { isHeld, held, limitBytes, source, shares, tooLarge }: Holding,
 ): void {
   const read = socket.read.bind(socket);
-  let packets = 0;
-  let restAt: number | null = null;
-  const fits = createFrameGuard(limitBytes, (at) => {
-    if (packets === MAX_PACKETS_AT_ONCE) restAt = at;
-    else packets += 1;
-    return restAt === null;
-  });
-  const readLater = inNextTurn(socket);
+  const frames = createFrameGuard(limitBytes);
+  let isResting = false;
+  let wasAsked = false;
+
+  /** Reads nothing until the next turn of the event loop, and goes on there. */
+  function rest(): void {
+    isResting = true;
+    setImmediate(() => {
+      isResting = false;
+      wasAsked = false;
+      // Aedes asks once it has been told as often as it has packets under way, as it is by each piece of the network's.
+      for (let told = 0; !wasAsked && told < MAX_UNDER_WAY; told += 1) socket.emit("readable");
+    });
+  }
 
   socket.read = (size) => {
+    wasAsked ||= size !== 0;
     if (isHeld()) {
       held();
       return null;
     }
     // Node's own way of asking for more from the network; takes nothing.
     if (size === 0) return read(0);
+    if (isResting) return null;
     const name = source();
     if (name !== undefined && shares?.mayRead(name) === false) {
-      readLater();
+      rest();
       return null;
     }
-    const chunk: Buffer | null = read(size);
+    // What is left stays with the stream, which then asks the network for no more.
+    const left = socket.readableLength - (AT_ONCE_BYTES + frames.inPacket());
+    const chunk: Buffer | null = left > 0 ? read(socket.readableLength - left) : read();
     if (chunk === null) return null;
-    packets = 0;
-    restAt = null;
-    const isFit = fits(chunk);
-    if (name !== undefined) shares?.charge(name, packets * PACKET_MS);
-    if (!isFit) {
+    if (!frames.fits(chunk)) {
       tooLarge();
       return null;
     }
-    if (restAt === null) return chunk;
-    socket.unshift(chunk.subarray(restAt));
-    readLater();
-    return chunk.subarray(0, restAt);
-  };
-}
-
-/** Says once in the next turn of the event loop that there is something to read. */
-function inNextTurn(socket: Socket): () => void {
-  let isArmed = false;
-  return () => {
-    if (isArmed) return;
-    isArmed = true;
-    setImmediate(() => {
-      isArmed = false;
-      socket.emit("readable");
-    });
+    if (name !== undefined) shares?.charge(name, frames.begun() * PACKET_MS);
+    if (left > 0) rest();
+    return chunk;
   };
 }

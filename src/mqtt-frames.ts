@@ -2,26 +2,28 @@
 
 /** MQTT 3.1.1 §2.2.3: the length is written in at most four bytes, seven bits each. */
 const MAX_LENGTH_FACTOR = 128 ** 3;
-
 /** MQTT 3.1.1 §2.2.1, table 2.1. */
 const PUBLISH = 3;
 
-/**
- * Takes each chunk of the stream in turn; false once a packet announces more than `limitBytes(isPublish)` or a length
- * nobody can.
- */
-export function createFrameGuard(
-  limitBytes: (isPublish: boolean) => number,
-  /** Called where a packet begins; false: the chunk is looked at no further. */
-  begins: (at: number) => boolean = () => true,
-): (chunk: Uint8Array) => boolean {
+export interface FrameGuard {
+  /** Takes each chunk of the stream in turn; false once a packet announces more than its limit, or a length nobody can. */
+  fits(chunk: Uint8Array): boolean;
+  /** Packets that began in the last chunk. */
+  begun(): number;
+  /** Bytes that are still to come of the packet the stream is in. */
+  inPacket(): number;
+}
+
+export function createFrameGuard(limitBytes: (isPublish: boolean) => number): FrameGuard {
   let isPublish = false;
   let skip = 0;
   let inLength = false;
   let length = 0;
   let factor = 1;
+  let begun = 0;
 
-  return (chunk) => {
+  function fits(chunk: Uint8Array): boolean {
+    begun = 0;
     let at = 0;
     while (at < chunk.length) {
       if (skip > 0) {
@@ -34,7 +36,7 @@ export function createFrameGuard(
       at += 1;
       if (!inLength) {
         // The type of the packet; its length follows.
-        if (!begins(at - 1)) return true;
+        begun += 1;
         isPublish = byte >> 4 === PUBLISH;
         inLength = true;
         length = 0;
@@ -49,5 +51,7 @@ export function createFrameGuard(
       skip = length;
     }
     return true;
-  };
+  }
+
+  return { fits, begun: () => begun, inPacket: () => skip };
 }

@@ -63,7 +63,7 @@ export async function rawDevice(
 export function publish(
   topic: string,
   payload: string | Buffer,
-  { messageId, qos = 2, dup = false }: { messageId: number; qos?: 1 | 2; dup?: boolean },
+  { messageId, qos = 2, dup = false }: { messageId: number; qos?: 0 | 1 | 2; dup?: boolean },
 ): Packet {
   return { cmd: "publish", topic, payload, qos, messageId, dup, retain: false };
 }
