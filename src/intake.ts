@@ -120,6 +120,13 @@ const SHARE_RETRY_AFTER_S = 2;
 /** Charged for what is done for a message outside of its steps: its answer, and its way to storage by the byte. */
 const MESSAGE_MS = 0.05;
 const STORED_BYTE_MS = 1e-5;
+/**
+ * What one source may send to quarantine: 4 MB a second, at which the usual 64 MB of it are new in a quarter of a minute.
+ * Redis writes all of it to its log, and falls behind for everybody where a disk takes no more.
+ */
+const QUARANTINE_BYTES_PER_MS = 4000;
+/** Less is not worth a timer; small messages cost their sender its share of the event loop instead. */
+const SHORTEST_REST_MS = 5;
 /** Of a reading, as it goes to storage. */
 const READING_BYTES = 200;
 
@@ -206,7 +213,10 @@ export function createIntake({
     const result = read.kind === "decoded" ? yield* judgeOwn(source, message, read.candidates) : read;
     const bytes = bytesToStore(result, message);
     shares.charge(source.name, MESSAGE_MS + bytes * STORED_BYTE_MS);
-    return { result, stored: shares.storing(source.name, bytes) };
+    const stored = shares.storing(source.name, bytes);
+    const restMs = result.kind === "malformed" ? message.body.length / QUARANTINE_BYTES_PER_MS : 0;
+    if (restMs < SHORTEST_REST_MS) return { result, stored };
+    return { result, stored: () => void setTimeout(stored, restMs).unref() };
   }
 
   function judgeOwn(source: Source, message: Message, candidates: Candidate[]) {
