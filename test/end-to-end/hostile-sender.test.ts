@@ -81,29 +81,33 @@ async function askedMs(n: number): Promise<number> {
   return performance.now() - startedMs;
 }
 
-test.each(["bomb of empty objects", "5,000 readings", "20,000 broken elements", "not JSON", "QoS 0 flood"])(
-  "%s: the neighbour is answered",
-  async (shape) => {
-    const before = slowness();
-    const told = JSON.stringify({ shape, webhook: gateway.webhook("mole"), mqttPort, token: TOKEN });
-    mole = spawn(process.execPath, ["test/parts/hostile.mjs", told], { stdio: "inherit" });
-    // Until it is at full speed.
-    await pause(2000);
-    const asked: Promise<number>[] = [];
-    for (let n = 0; n < NEIGHBOURS; n++) {
-      asked.push(askedMs(n));
-      await pause(EVERY_MS);
-    }
-    const took = (await Promise.all(asked)).sort((a, b) => a - b);
-    const stallMs = 1000 * (await gateway.metric("waypost_event_loop_delay_max_seconds"));
-    mole.kill("SIGKILL");
-    const p99 = took[Math.floor(0.99 * took.length)] ?? Number.POSITIVE_INFINITY;
-    // Beside it run its sender, Redis and the stand-in, where the reference loop ran alone.
-    const slow = Math.max(before, slowness()) * 2;
-    console.log(
-      `${shape}: answered within ${p99.toFixed(0)} ms (p99), longest stall ${stallMs.toFixed(0)} ms`,
-    );
-    expect(p99).toBeLessThan(ANSWERED_WITHIN_MS * slow);
-    expect(stallMs).toBeLessThan(STALLS_AT_MOST_MS * slow);
-  },
-);
+/**
+ * How many times slower than the reference a shape may be: its sender, Redis, the stand-in and another test run beside it,
+ * and shapes of 2 MB keep all of them busy. Without shares each took more than 10 s, the flood 1.6 s.
+ */
+test.each([
+  ["bomb of empty objects", 4],
+  ["5,000 readings", 4],
+  ["20,000 broken elements", 4],
+  ["not JSON", 4],
+  ["QoS 0 flood", 2],
+] as const)("%s: the neighbour is answered", async (shape, allowance) => {
+  const before = slowness();
+  const told = JSON.stringify({ shape, webhook: gateway.webhook("mole"), mqttPort, token: TOKEN });
+  mole = spawn(process.execPath, ["test/parts/hostile.mjs", told], { stdio: "inherit" });
+  // Until it is at full speed.
+  await pause(2000);
+  const asked: Promise<number>[] = [];
+  for (let n = 0; n < NEIGHBOURS; n++) {
+    asked.push(askedMs(n));
+    await pause(EVERY_MS);
+  }
+  const took = (await Promise.all(asked)).sort((a, b) => a - b);
+  const stallMs = 1000 * (await gateway.metric("waypost_event_loop_delay_max_seconds"));
+  mole.kill("SIGKILL");
+  const p99 = took[Math.floor(0.99 * took.length)] ?? Number.POSITIVE_INFINITY;
+  const slow = Math.max(before, slowness()) * allowance;
+  console.log(`${shape}: answered within ${p99.toFixed(0)} ms (p99), longest stall ${stallMs.toFixed(0)} ms`);
+  expect(p99).toBeLessThan(ANSWERED_WITHIN_MS * slow);
+  expect(stallMs).toBeLessThan(STALLS_AT_MOST_MS * slow);
+});
