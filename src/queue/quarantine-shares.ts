@@ -99,7 +99,12 @@ const MAX_LEVELS = 8;
 const MAX_LEVEL_LENGTH = 64;
 
 /** The path of the message's share, its levels joined by slashes. */
-export function shareOf(source: string, { topic = "" }: { topic?: string | undefined }): string {
-  const levels = topic.split("/", MAX_LEVELS).filter((level) => level !== "");
+export function shareOf(
+  source: string,
+  { login = "", topic = "" }: { login?: string | undefined; topic?: string | undefined },
+): string {
+  const levels = [login.replaceAll("/", "_"), ...topic.split("/", MAX_LEVELS)].filter(
+    (level) => level !== "",
+  );
   return [source, ...levels.map((level) => level.slice(0, MAX_LEVEL_LENGTH))].join("/");
 }

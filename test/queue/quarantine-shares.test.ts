@@ -24,10 +24,14 @@ const open = (quarantineBytes = BUDGET) =>
 interface Sent {
   source?: string;
   topic?: string;
+  login?: string;
   bytes?: number;
 }
 
-async function malformed(store: Store, { source = "vans", topic, bytes = 500 }: Sent = {}): Promise<void> {
+async function malformed(
+  store: Store,
+  { source = "vans", topic, login, bytes = 500 }: Sent = {},
+): Promise<void> {
   const receivedAt = Date.now();
   const way = topic === undefined ? { method: "POST" as const } : { topic };
   await store.keep.keep({
@@ -36,7 +40,15 @@ async function malformed(store: Store, { source = "vans", topic, bytes = 500 }: 
     receivedAt,
     reason: "malformed",
     problems: ["no list"],
-    message: { ...way, retained: false, headers: {}, query: {}, receivedAt, body: Buffer.alloc(bytes, "x") },
+    message: {
+      ...way,
+      ...(login && { login }),
+      retained: false,
+      headers: {},
+      query: {},
+      receivedAt,
+      body: Buffer.alloc(bytes, "x"),
+    },
   });
 }
 
@@ -104,6 +116,16 @@ describe("a full quarantine", () => {
     expect(await countOf(store, ({ source }) => source === "vans")).toBeGreaterThan(20);
     expect((await store.status()).quarantine.bytes).toBeLessThanOrEqual(BUDGET);
     expect(store.quarantineTrimmed() + (await entriesOf(store)).length).toBe(1020);
+    await expectRightSums(store);
+  });
+
+  it("takes the room from the login that floods it, whatever topics it makes up", async () => {
+    const store = open();
+    await flood(store, 20, (i) => ({ login: "van-2", topic: `van-2/pos/${i % 3}` }));
+    await flood(store, 10, () => ({ login: "office/roof" }));
+    await flood(store, 1000, (i) => ({ login: "van-1", topic: `van-1/made/up/${i}` }));
+    expect(await countOf(store, ({ share }) => share.startsWith("vans/van-2/"))).toBe(20);
+    expect(await countOf(store, ({ share }) => share === "vans/office_roof")).toBe(10);
     await expectRightSums(store);
   });
 
