@@ -62,8 +62,13 @@ export function* judge(
   };
   let isTimeless = false;
   for (const { path } of foreign) reject({ reason: "foreign_device", path });
-  for (const [index, candidate] of candidates.entries()) {
-    if (index % CANDIDATES_BETWEEN_PAUSES === CANDIDATES_BETWEEN_PAUSES - 1) yield;
+  let untilPause = CANDIDATES_BETWEEN_PAUSES;
+  for (const candidate of candidates) {
+    untilPause -= 1;
+    if (untilPause === 0) {
+      untilPause = CANDIDATES_BETWEEN_PAUSES;
+      yield;
+    }
     const { deviceId, fixTime } = candidate;
     if (deviceId !== null && Number.isFinite(fixTime) && !message.retained && !message.resent) {
       fixSeen(source.name, deviceId, message.receivedAt - Number(fixTime));
