@@ -43,7 +43,7 @@ const ADVICE: Record<string, Advice> = {
     meaning:
       "ServiceTitan answers as if all were well (2xx), but its answers cannot be read or confirm no ping at all",
     doNext:
-      "Nothing is lost: one request goes out every 15 s, and sending starts again when its answer can be read. If it lasts, see that apiUrl leads to ServiceTitan's API and that no proxy answers in its place; the log's attemptMade says what came back.",
+      "Nothing is lost: one request goes out every few seconds, and sending starts again when its answer can be read. If it lasts, see that apiUrl leads to ServiceTitan's API and that no proxy answers in its place; the log's attemptMade says what came back.",
   },
   // Conditions that pass.
   throttled: {

@@ -30,8 +30,8 @@ if said == 'nothing' then
     end
     if others > 0 then fates = string.gsub(fates, '1', 'b') end
     shutAs = 'unreadable_answers'
-    -- Two may both be about one odd ping: then the gate's own short backoff, and others are tried soon.
-    changes[2] = { 'shut', shutAs, unsaid > 2 and 15000 or nil }
+    -- With the gate's own backoff, of 4 s at most: two may both be about one odd ping, and nobody has to act.
+    changes[2] = { 'shut', shutAs }
   end
   askedAt = now
 elseif said == 'something' then
