@@ -12,6 +12,7 @@ import {
   startGatewayProcess,
   TOKEN,
 } from "../parts/gateway-process.ts";
+import { slownessNow } from "../parts/speed.ts";
 
 vi.setConfig({ testTimeout: 240_000, hookTimeout: 120_000 });
 
@@ -19,8 +20,6 @@ vi.setConfig({ testTimeout: 240_000, hookTimeout: 120_000 });
 const ANSWERED_WITHIN_MS = 500;
 /** For any other work in between; the gateway tells the longest stall of every ten seconds. */
 const STALLS_AT_MOST_MS = 200;
-/** What the loop below takes there, alone. */
-const REFERENCE_MS = 100;
 const NEIGHBOURS = 150;
 const EVERY_MS = 30;
 
@@ -61,15 +60,6 @@ afterAll(async () => {
   await redis?.stop();
 });
 
-/** How much slower than the reference this machine is at this moment, with all that runs beside the test. */
-function slowness(): number {
-  const startedMs = performance.now();
-  let sum = 0;
-  for (let n = 0; n < 80_000_000; n++) sum = (sum + n) | 0;
-  expect(sum).toBeTypeOf("number");
-  return Math.max(1, (performance.now() - startedMs) / REFERENCE_MS);
-}
-
 async function askedMs(n: number): Promise<number> {
   const startedMs = performance.now();
   const point = { deviceId: `van-${n % 50}`, latitude: 32.78, longitude: -96.8, speed: 10 };
@@ -92,7 +82,7 @@ test.each([
   ["not JSON", 4],
   ["QoS 0 flood", 2],
 ] as const)("%s: the neighbour is answered", async (shape, allowance) => {
-  const before = slowness();
+  const before = slownessNow();
   const told = JSON.stringify({ shape, webhook: gateway.webhook("mole"), mqttPort, token: TOKEN });
   mole = spawn(process.execPath, ["test/parts/hostile.mjs", told], { stdio: "inherit" });
   // Until it is at full speed.
@@ -106,7 +96,7 @@ test.each([
   const stallMs = 1000 * (await gateway.metric("waypost_event_loop_delay_max_seconds"));
   mole.kill("SIGKILL");
   const p99 = took[Math.floor(0.99 * took.length)] ?? Number.POSITIVE_INFINITY;
-  const slow = Math.max(before, slowness()) * allowance;
+  const slow = Math.max(before, slownessNow()) * allowance;
   console.log(`${shape}: answered within ${p99.toFixed(0)} ms (p99), longest stall ${stallMs.toFixed(0)} ms`);
   expect(p99).toBeLessThan(ANSWERED_WITHIN_MS * slow);
   expect(stallMs).toBeLessThan(STALLS_AT_MOST_MS * slow);

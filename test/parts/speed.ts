@@ -20,7 +20,11 @@ export function scaled(ms: number): number {
 
 /** Measures for a fraction of a second, once for a whole run: before the tests compete for the processors. */
 export function measureSpeed(): void {
-  if (process.env[VARIABLE] !== undefined) return;
+  if (process.env[VARIABLE] === undefined) process.env[VARIABLE] = String(slownessNow());
+}
+
+/** How many times slower than the reference this machine is at this moment, with all that runs on it; 1 or more. */
+export function slownessNow(): number {
   for (let i = 0; i < WARM_UP_ROUNDS; i++) work();
   const took = Array.from({ length: ROUNDS }, () => {
     const began = performance.now();
@@ -28,7 +32,7 @@ export function measureSpeed(): void {
     return performance.now() - began;
   }).sort((a, b) => a - b);
   const median = took[Math.floor(ROUNDS / 2)] ?? REFERENCE_MS;
-  process.env[VARIABLE] = String(Math.min(MAX_SLOWNESS, Math.max(1, median / REFERENCE_MS)));
+  return Math.min(MAX_SLOWNESS, Math.max(1, median / REFERENCE_MS));
 }
 
 /** A mixture of what the gateway spends its time on: JSON, maps, and hashes. */
