@@ -32,10 +32,13 @@ export interface SteadyOptions {
 }
 
 const UNITS = 20;
+/** Of this process: each has devices of its own, so that no two send the same fix of the same device. */
+let fleets = 0;
 const WEBHOOK_EVERY_MS = 20;
 const PUBLISH_EVERY_MS = 50;
 
 export async function startSteadySenders(options: SteadyOptions): Promise<SteadySenders> {
+  const fleet = ++fleets;
   const answers: Answer[] = [];
   const owed = new Map<string, number>();
   const sent = new Set<string>();
@@ -46,7 +49,7 @@ export async function startSteadySenders(options: SteadyOptions): Promise<Steady
   function next(source: string): { id: string; body: string } {
     // One clock for all units, so that no two fixes are alike.
     lastFixTime = Math.max(Date.now(), lastFixTime + 1);
-    const deviceId = `van-${lastFixTime % UNITS}`;
+    const deviceId = `van-${fleet}-${lastFixTime % UNITS}`;
     const id = `${source}:${deviceId}:${lastFixTime}`;
     const time = new Date(lastFixTime).toISOString();
     sent.add(id);
