@@ -4,17 +4,10 @@ import { readdirSync, readlinkSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import mqtt from "mqtt";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
-import { type SandboxApi, startSandboxApi } from "../../src/sandbox/api.ts";
-import { type PrivateRedis, startPrivateRedis } from "../../src/sandbox/redis.ts";
 import { because } from "../parts/because.ts";
-import {
-  BEARER,
-  type GatewayProcess,
-  quietPort,
-  startGatewayProcess,
-  TOKEN,
-} from "../parts/gateway-process.ts";
+import { BEARER, type GatewayProcess, TOKEN } from "../parts/gateway-process.ts";
 import { until } from "../parts/wait.ts";
+import { startWholeGateway, type WholeGateway } from "../parts/whole-gateway.ts";
 
 vi.setConfig({ testTimeout: 240_000, hookTimeout: 240_000 });
 
@@ -22,34 +15,26 @@ const MAX_OPEN_FILES = 256;
 /** Of each port, from forty addresses. */
 const FLOOD = 150;
 
-let redis: PrivateRedis;
-let sandbox: SandboxApi;
+let whole: WholeGateway | undefined;
 let gateway: GatewayProcess;
 let mqttPort: number;
 const flood = new Set<Socket>();
 let flooding = true;
 
 beforeAll(async () => {
-  redis = await startPrivateRedis();
-  sandbox = await startSandboxApi({ record: "all", ratePerSecond: 10_000 });
-  mqttPort = await quietPort();
   const vans = { vendor: "json", destination: "acme", auth: { proof: "bearer", secret: TOKEN } };
   const trackers = { vendor: "json", destination: "acme", mqtt: { broker: "listen" } };
-  const login = { username: "van", password: "a password of the van", source: "trackers" };
-  gateway = await startGatewayProcess({
-    redisUrl: redis.url,
-    sandbox,
+  whole = await startWholeGateway({
     maxOpenFiles: MAX_OPEN_FILES,
     sources: { vans, trackers },
-    sections: { mqtt: { listen: { host: "127.0.0.1", port: mqttPort, devices: [login] } } },
+    devices: [{ username: "van", password: "a password of the van", source: "trackers" }],
   });
+  ({ gateway, mqttPort } = whole);
 });
 afterAll(async () => {
   flooding = false;
   for (const socket of flood) socket.destroy();
-  await gateway?.stop();
-  await sandbox?.stop();
-  await redis?.stop();
+  await whole?.stop();
 });
 
 /** Says nothing, and comes again a moment after it is shown out. */

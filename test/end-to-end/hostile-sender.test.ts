@@ -3,16 +3,9 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { setTimeout as pause } from "node:timers/promises";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
-import { type SandboxApi, startSandboxApi } from "../../src/sandbox/api.ts";
-import { type PrivateRedis, startPrivateRedis } from "../../src/sandbox/redis.ts";
-import {
-  BEARER,
-  type GatewayProcess,
-  quietPort,
-  startGatewayProcess,
-  TOKEN,
-} from "../parts/gateway-process.ts";
+import { BEARER, type GatewayProcess, TOKEN } from "../parts/gateway-process.ts";
 import { slownessNow } from "../parts/speed.ts";
+import { startWholeGateway, type WholeGateway } from "../parts/whole-gateway.ts";
 
 vi.setConfig({ testTimeout: 240_000, hookTimeout: 120_000 });
 
@@ -23,41 +16,26 @@ const STALLS_AT_MOST_MS = 200;
 const NEIGHBOURS = 150;
 const EVERY_MS = 30;
 
-let redis: PrivateRedis;
-let sandbox: SandboxApi;
+let whole: WholeGateway | undefined;
 let gateway: GatewayProcess;
 let mqttPort: number;
 let mole: ChildProcess | undefined;
 
 beforeAll(async () => {
-  redis = await startPrivateRedis();
-  sandbox = await startSandboxApi({ record: "all", ratePerSecond: 10_000 });
-  mqttPort = await quietPort();
   const webhook = { vendor: "json", destination: "acme", auth: { proof: "bearer", secret: TOKEN } };
-  gateway = await startGatewayProcess({
-    redisUrl: redis.url,
-    sandbox,
+  whole = await startWholeGateway({
     sources: {
       mole: webhook,
       vans: webhook,
       moles: { vendor: "json", destination: "acme", mqtt: { broker: "listen" } },
     },
-    sections: {
-      mqtt: {
-        listen: {
-          host: "127.0.0.1",
-          port: mqttPort,
-          devices: [{ username: "mole", password: TOKEN, source: "moles" }],
-        },
-      },
-    },
+    devices: [{ username: "mole", password: TOKEN, source: "moles" }],
   });
+  ({ gateway, mqttPort } = whole);
 });
 afterAll(async () => {
   mole?.kill("SIGKILL");
-  await gateway?.stop();
-  await sandbox?.stop();
-  await redis?.stop();
+  await whole?.stop();
 });
 
 async function askedMs(n: number): Promise<number> {
