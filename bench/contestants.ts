@@ -4,7 +4,7 @@ import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync }
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { stringify } from "yaml";
-import { freePort, type OwnedProcess, startOwned } from "../src/sandbox/owned-process.ts";
+import { freePort, type OwnedProcess, startOwned } from "../sandbox/owned-process.ts";
 import { until } from "../test/parts/wait.ts";
 import type { Floor, FloorSettings } from "./floor.ts";
 import type { Naive, NaiveSettings } from "./naive.ts";

@@ -2,10 +2,10 @@
 
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { setTimeout as pause } from "node:timers/promises";
-import { startSandboxApi } from "../src/sandbox/api.ts";
-import type { FaultInput } from "../src/sandbox/faults.ts";
-import type { AcceptedPing } from "../src/sandbox/recorder.ts";
-import { startPrivateRedis } from "../src/sandbox/redis.ts";
+import { startSandboxApi } from "../sandbox/api.ts";
+import type { FaultInput } from "../sandbox/faults.ts";
+import type { AcceptedPing } from "../sandbox/recorder.ts";
+import { startPrivateRedis } from "../sandbox/redis.ts";
 import type { DestinationStatus } from "../src/status.ts";
 import { type GatewayProcess, startGatewayProcess, TOKEN } from "../test/parts/gateway-process.ts";
 import { until } from "../test/parts/wait.ts";

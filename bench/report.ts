@@ -2,7 +2,7 @@
 
 import { execFileSync } from "node:child_process";
 import { availableParallelism, cpus, totalmem } from "node:os";
-import { findRedisServer } from "../src/sandbox/redis.ts";
+import { findRedisServer } from "../sandbox/redis.ts";
 import type { ContestantName } from "./contestants.ts";
 import type { Figures, ScenarioName } from "./scenarios.ts";
 

@@ -2,7 +2,7 @@
 
 import { setTimeout as pause } from "node:timers/promises";
 import { Redis } from "ioredis";
-import type { PrivateRedis } from "../src/sandbox/redis.ts";
+import type { PrivateRedis } from "../sandbox/redis.ts";
 import type { Mosquitto } from "../test/parts/mosquitto.ts";
 import { watchBroker } from "./broker-counts.ts";
 import { type Contestant, TOKEN, TOPIC } from "./contestants.ts";

@@ -1,6 +1,6 @@
 /** What a fault is: data with a way to bring it about and a way to undo it. */
 
-import type { Random } from "../src/sandbox/random.ts";
+import type { Random } from "../sandbox/random.ts";
 import type { Gateway, Stage } from "./stage.ts";
 
 /** One occurrence of a fault. */

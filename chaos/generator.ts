@@ -2,7 +2,7 @@
 
 import { setTimeout as pause } from "node:timers/promises";
 import mqtt from "mqtt";
-import type { Random } from "../src/sandbox/random.ts";
+import type { Random } from "../sandbox/random.ts";
 import type { Issued } from "./history.ts";
 
 export interface GeneratorOptions {

@@ -1,8 +1,8 @@
 /** One run: traffic without end, one fault after the other, and at last the whole story for the judge. */
 
 import { setTimeout as pause } from "node:timers/promises";
-import type { Random } from "../src/sandbox/random.ts";
-import { createRandom } from "../src/sandbox/random.ts";
+import type { Random } from "../sandbox/random.ts";
+import { createRandom } from "../sandbox/random.ts";
 import { until } from "../test/parts/wait.ts";
 import type { Fault } from "./fault.ts";
 import type { Episode, History } from "./history.ts";

@@ -1,6 +1,6 @@
 /** Follows what the sandbox accepts and when requests come to its door. */
 
-import type { SandboxApi } from "../src/sandbox/api.ts";
+import type { SandboxApi } from "../sandbox/api.ts";
 import type { Accepted, Arrival } from "./history.ts";
 
 export interface Takings {

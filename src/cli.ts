@@ -12,7 +12,7 @@ import { CannotStart } from "./cannot-start.ts";
 import type { ConfigProblem } from "./config/problems.ts";
 import { type Config, describeConfig, givenRedisUrl, loadConfig } from "./config.ts";
 import { decodeCommand } from "./decode.ts";
-import { runDemo } from "./demo.ts";
+import { runDemo } from "../sandbox/demo.ts";
 import { firstFault } from "./last-resort.ts";
 import { createLogger } from "./log.ts";
 import { complain, complainLines, say, sayJson, sayLines } from "./print.ts";

@@ -10,7 +10,7 @@ import type { Sink } from "../bench/sink.ts";
 import type { Webhooks } from "../bench/webhooks.ts";
 import { adapters } from "../src/adapters/index.ts";
 import { loadConfig } from "../src/config.ts";
-import { type PrivateRedis, startPrivateRedis } from "../src/sandbox/redis.ts";
+import { type PrivateRedis, startPrivateRedis } from "../sandbox/redis.ts";
 import { because } from "./parts/because.ts";
 import { startMosquitto, whyNotMosquitto } from "./parts/mosquitto.ts";
 import { scaled } from "./parts/speed.ts";

@@ -7,7 +7,7 @@ import { leasedBroker } from "../src/leased-broker.ts";
 import type { MqttEvents } from "../src/mqtt.ts";
 import { type Publisher, publishTo } from "../src/publisher.ts";
 import { holdLease } from "../src/queue/lease.ts";
-import { type PrivateRedis, startPrivateRedis } from "../src/sandbox/redis.ts";
+import { type PrivateRedis, startPrivateRedis } from "../sandbox/redis.ts";
 import { because } from "./parts/because.ts";
 import { memoryKeep } from "./parts/memory-keep.ts";
 import { type Mosquitto, startMosquitto, whyNotMosquitto } from "./parts/mosquitto.ts";

@@ -16,7 +16,7 @@ import { type BrokerSettings, whyNotReliable } from "../src/mqtt-library.ts";
 import { type Publisher, publishTo } from "../src/publisher.ts";
 import { AT_RECEIPT } from "../src/reading.ts";
 import type { Subscription } from "../src/receivers.ts";
-import { freePort } from "../src/sandbox/owned-process.ts";
+import { freePort } from "../sandbox/owned-process.ts";
 import { startGateway } from "../src/server.ts";
 import { topicMatcher, withoutCovered } from "../src/topic.ts";
 import { because } from "./parts/because.ts";

@@ -1,7 +1,7 @@
 /** Faults of ServiceTitan: refusals of every kind, silence, and answers that say nothing. */
 
 import { setTimeout as pause } from "node:timers/promises";
-import type { FaultInput } from "../../src/sandbox/faults.ts";
+import type { FaultInput } from "../../sandbox/faults.ts";
 import type { Fault } from "../fault.ts";
 import { REQUEST_TIMEOUT_MS } from "../stage.ts";
 

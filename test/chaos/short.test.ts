@@ -5,7 +5,7 @@ import { FAULTS } from "../../chaos/faults/all.ts";
 import { judge } from "../../chaos/judge.ts";
 import { table } from "../../chaos/report.ts";
 import { run } from "../../chaos/run.ts";
-import { findRedisServer } from "../../src/sandbox/redis.ts";
+import { findRedisServer } from "../../sandbox/redis.ts";
 import { because } from "../parts/because.ts";
 import { whyNotMosquitto } from "../parts/mosquitto.ts";
 import { scaled } from "../parts/speed.ts";

@@ -4,8 +4,8 @@ import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test, vi } from "vitest";
-import { startSandboxApi } from "../../src/sandbox/api.ts";
-import { startPrivateRedis } from "../../src/sandbox/redis.ts";
+import { startSandboxApi } from "../../sandbox/api.ts";
+import { startPrivateRedis } from "../../sandbox/redis.ts";
 import { because } from "../parts/because.ts";
 import { BEARER, startGatewayProcess } from "../parts/gateway-process.ts";
 import { scaled } from "../parts/speed.ts";

@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { createServer as createHttpsServer } from "node:https";
 import { type AddressInfo, connect, createServer } from "node:net";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import { type PrivateRedis, startPrivateRedis } from "../../src/sandbox/redis.ts";
+import { type PrivateRedis, startPrivateRedis } from "../../sandbox/redis.ts";
 import { because } from "../parts/because.ts";
 import { type Authority, createAuthority, whyNotCertificates } from "../parts/certificates.ts";
 import { type GatewayProcess, startGatewayProcess } from "../parts/gateway-process.ts";

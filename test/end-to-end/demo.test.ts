@@ -3,7 +3,7 @@
 import { execFileSync } from "node:child_process";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
-import type { Summary } from "../../src/sandbox/recorder.ts";
+import type { Summary } from "../../sandbox/recorder.ts";
 import { ACCOUNTING_TERMS, type Accounting, identityOf } from "../../src/status.ts";
 import { because } from "../parts/because.ts";
 import { launchChromium, whyNotChromium } from "../parts/chromium.ts";

@@ -2,9 +2,9 @@
 
 import { setTimeout as pause } from "node:timers/promises";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { type SandboxApi, startSandboxApi } from "../../src/sandbox/api.ts";
-import { createRandom } from "../../src/sandbox/random.ts";
-import { type PrivateRedis, startPrivateRedis } from "../../src/sandbox/redis.ts";
+import { type SandboxApi, startSandboxApi } from "../../sandbox/api.ts";
+import { createRandom } from "../../sandbox/random.ts";
+import { type PrivateRedis, startPrivateRedis } from "../../sandbox/redis.ts";
 import { BEARER, type GatewayProcess, startGatewayProcess } from "../parts/gateway-process.ts";
 import { scaled } from "../parts/speed.ts";
 import { until } from "../parts/wait.ts";

@@ -1,8 +1,8 @@
 /** Two gateways and one vendor to ask: one of them asks, and the other goes on where it was killed. */
 
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
-import { type SandboxApi, startSandboxApi } from "../../src/sandbox/api.ts";
-import { type PrivateRedis, startPrivateRedis } from "../../src/sandbox/redis.ts";
+import { type SandboxApi, startSandboxApi } from "../../sandbox/api.ts";
+import { type PrivateRedis, startPrivateRedis } from "../../sandbox/redis.ts";
 import type { PollerState } from "../../src/status.ts";
 import { type GatewayProcess, startGatewayProcess } from "../parts/gateway-process.ts";
 import { SAMSARA_TOKEN, type Samsara, startSamsara } from "../parts/samsara.ts";

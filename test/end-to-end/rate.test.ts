@@ -1,8 +1,8 @@
 /** Three gateways on one Redis: ServiceTitan sees no more than the rate in any second, and nearly as much as that. */
 
 import { afterEach, expect, test, vi } from "vitest";
-import { type SandboxApi, startSandboxApi } from "../../src/sandbox/api.ts";
-import { type PrivateRedis, startPrivateRedis } from "../../src/sandbox/redis.ts";
+import { type SandboxApi, startSandboxApi } from "../../sandbox/api.ts";
+import { type PrivateRedis, startPrivateRedis } from "../../sandbox/redis.ts";
 import { BEARER, type GatewayProcess, startGatewayProcess } from "../parts/gateway-process.ts";
 import { scaled } from "../parts/speed.ts";
 

@@ -1,8 +1,8 @@
 /** What an operator does after a refusal: look, correct the cause, ask what would happen, and send it on its way. */
 
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
-import { type SandboxApi, startSandboxApi } from "../../src/sandbox/api.ts";
-import { type PrivateRedis, startPrivateRedis } from "../../src/sandbox/redis.ts";
+import { type SandboxApi, startSandboxApi } from "../../sandbox/api.ts";
+import { type PrivateRedis, startPrivateRedis } from "../../sandbox/redis.ts";
 import { startCli } from "../parts/cli-process.ts";
 import { BEARER, type GatewayProcess, startGatewayProcess } from "../parts/gateway-process.ts";
 import { scaled } from "../parts/speed.ts";

@@ -2,8 +2,8 @@
 
 import { setTimeout as pause } from "node:timers/promises";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { type SandboxApi, startSandboxApi } from "../../src/sandbox/api.ts";
-import { type PrivateRedis, startPrivateRedis } from "../../src/sandbox/redis.ts";
+import { type SandboxApi, startSandboxApi } from "../../sandbox/api.ts";
+import { type PrivateRedis, startPrivateRedis } from "../../sandbox/redis.ts";
 import { because } from "../parts/because.ts";
 import { type GatewayProcess, startGatewayProcess, TOKEN } from "../parts/gateway-process.ts";
 import { startMosquitto, whyNotMosquitto } from "../parts/mosquitto.ts";

@@ -7,7 +7,7 @@ import { createTrail } from "../../src/ops/trail.ts";
 import { createEndedSessions } from "../../src/queue/ended-sessions.ts";
 import { connectRedis } from "../../src/queue/redis-health.ts";
 import { createTrailStore } from "../../src/queue/trail.ts";
-import { type PrivateRedis, startPrivateRedis } from "../../src/sandbox/redis.ts";
+import { type PrivateRedis, startPrivateRedis } from "../../sandbox/redis.ts";
 import type { OperatorEvent } from "../../src/status.ts";
 import { until } from "../parts/wait.ts";
 

@@ -4,7 +4,7 @@ import { execFileSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { findProgram } from "../../src/sandbox/owned-process.ts";
+import { findProgram } from "../../sandbox/owned-process.ts";
 
 export interface Certificate {
   cert: string;

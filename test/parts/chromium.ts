@@ -1,7 +1,7 @@
 /** Starts the Chromium installed on this machine for a test that needs a real browser. */
 
 import { type Browser, chromium } from "playwright-core";
-import { findProgram } from "../../src/sandbox/owned-process.ts";
+import { findProgram } from "../../sandbox/owned-process.ts";
 
 function findChromium(): string | null {
   return findProgram(["chromium", "chromium-browser", "google-chrome"]);

@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { stringify } from "yaml";
 import type { StatusDocument } from "../../src/ops/document.ts";
-import { SANDBOX_CLIENT, type SandboxApi } from "../../src/sandbox/api.ts";
+import { SANDBOX_CLIENT, type SandboxApi } from "../../sandbox/api.ts";
 import { type Accounting, sumAccounting } from "../../src/status.ts";
 import { type CliProcess, startCli } from "./cli-process.ts";
 import { until } from "./wait.ts";

@@ -12,8 +12,8 @@ import {
   type QueueSource,
 } from "../../src/queue/queue.ts";
 import type { Reading } from "../../src/reading.ts";
-import { SANDBOX_CLIENT, type SandboxApi, startSandboxApi } from "../../src/sandbox/api.ts";
-import { type PrivateRedis, startPrivateRedis } from "../../src/sandbox/redis.ts";
+import { SANDBOX_CLIENT, type SandboxApi, startSandboxApi } from "../../sandbox/api.ts";
+import { type PrivateRedis, startPrivateRedis } from "../../sandbox/redis.ts";
 import { createClient } from "../../src/servicetitan/client.ts";
 import {
   type Accounting,

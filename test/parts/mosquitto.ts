@@ -3,7 +3,7 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { findProgram, freePort, type OwnedProcess, startOwned } from "../../src/sandbox/owned-process.ts";
+import { findProgram, freePort, type OwnedProcess, startOwned } from "../../sandbox/owned-process.ts";
 import { until } from "./wait.ts";
 
 export interface Mosquitto {

@@ -8,7 +8,7 @@ import { type PollEvents, type Poller, startPoller } from "../../src/poll.ts";
 import type { CursorStore } from "../../src/poll-cursor.ts";
 import { createPullHttp, type PullHttp } from "../../src/pull-http.ts";
 import { createCursorStore } from "../../src/queue/cursors.ts";
-import { startPrivateRedis } from "../../src/sandbox/redis.ts";
+import { startPrivateRedis } from "../../sandbox/redis.ts";
 import { type MemoryKeep, memoryKeep } from "./memory-keep.ts";
 import { intakeOver, type Told } from "./plain-vendor.ts";
 

@@ -12,7 +12,7 @@ import { type BufferRecord, decodeRecord } from "../../src/queue/record.ts";
 import { createRoutes, type RoutesOptions } from "../../src/queue/routes.ts";
 import { createStatus } from "../../src/queue/status.ts";
 import type { Reading } from "../../src/reading.ts";
-import { type PrivateRedis, startPrivateRedis } from "../../src/sandbox/redis.ts";
+import { type PrivateRedis, startPrivateRedis } from "../../sandbox/redis.ts";
 import { type Accounting, type QueueStatus, sumAccounting } from "../../src/status.ts";
 import { destinationOf, messageOf, sourceOf, whatParted } from "./line.ts";
 

@@ -1,7 +1,7 @@
 /** A gateway with its webhook, its embedded broker, its own Redis and a sandbox that is never the slow one: for tests that flood it. */
 
-import { startSandboxApi } from "../../src/sandbox/api.ts";
-import { startPrivateRedis } from "../../src/sandbox/redis.ts";
+import { startSandboxApi } from "../../sandbox/api.ts";
+import { startPrivateRedis } from "../../sandbox/redis.ts";
 import {
   type GatewayOptions,
   type GatewayProcess,

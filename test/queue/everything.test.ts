@@ -2,7 +2,7 @@
 
 import { setTimeout as pause } from "node:timers/promises";
 import { afterEach, describe, expect, it, vi } from "vitest";
-import type { FaultInput } from "../../src/sandbox/faults.ts";
+import type { FaultInput } from "../../sandbox/faults.ts";
 import { type Line, readingOf, startLine } from "../parts/line.ts";
 import { scaled } from "../parts/speed.ts";
 

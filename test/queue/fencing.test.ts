@@ -6,7 +6,7 @@ import { createDelivery } from "../../src/queue/deliver.ts";
 import type { DeliveryEvents } from "../../src/queue/delivery-events.ts";
 import { settle } from "../../src/queue/settle.ts";
 import { settlementOf } from "../../src/queue/settlement.ts";
-import { type SandboxApi, startSandboxApi } from "../../src/sandbox/api.ts";
+import { type SandboxApi, startSandboxApi } from "../../sandbox/api.ts";
 import { createClient } from "../../src/servicetitan/client.ts";
 import { readingOf } from "../parts/line.ts";
 import { type Store, startStores } from "../parts/store.ts";

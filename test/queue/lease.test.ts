@@ -3,7 +3,7 @@
 import { Redis } from "ioredis";
 import { afterAll, afterEach, beforeAll, expect, test, vi } from "vitest";
 import { holdLease, type Lease, type LeaseEvents } from "../../src/queue/lease.ts";
-import { type PrivateRedis, startPrivateRedis } from "../../src/sandbox/redis.ts";
+import { type PrivateRedis, startPrivateRedis } from "../../sandbox/redis.ts";
 import { scaled } from "../parts/speed.ts";
 import { until } from "../parts/wait.ts";
 

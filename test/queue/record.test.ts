@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { run, script } from "../../src/queue/lua.ts";
 import { decodeRecord, recordEncoder } from "../../src/queue/record.ts";
 import type { Details, Reading } from "../../src/reading.ts";
-import { type PrivateRedis, startPrivateRedis } from "../../src/sandbox/redis.ts";
+import { type PrivateRedis, startPrivateRedis } from "../../sandbox/redis.ts";
 import { toPing, type Unit } from "../../src/servicetitan/ping.ts";
 
 const YEAR_2000_MS = 946_684_800_000;

@@ -2,8 +2,8 @@
 
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { z } from "zod";
-import { SANDBOX_CLIENT, type SandboxApi, startSandboxApi } from "../../src/sandbox/api.ts";
-import type { FaultInput } from "../../src/sandbox/faults.ts";
+import { SANDBOX_CLIENT, type SandboxApi, startSandboxApi } from "../../sandbox/api.ts";
+import type { FaultInput } from "../../sandbox/faults.ts";
 import { scaled } from "../parts/speed.ts";
 
 const TENANT = SANDBOX_CLIENT.tenants[0];

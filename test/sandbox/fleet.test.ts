@@ -9,10 +9,10 @@ import {
   fleetMapping,
   fleetSources,
   startFleet,
-} from "../../src/sandbox/fleet.ts";
-import { createSender } from "../../src/sandbox/sender.ts";
-import { createTraffic, type FleetMessage } from "../../src/sandbox/traffic.ts";
-import { FLEET_SOURCES } from "../../src/sandbox/vendor.ts";
+} from "../../sandbox/fleet.ts";
+import { createSender } from "../../sandbox/sender.ts";
+import { createTraffic, type FleetMessage } from "../../sandbox/traffic.ts";
+import { FLEET_SOURCES } from "../../sandbox/vendor.ts";
 import { scaled } from "../parts/speed.ts";
 
 interface Received {

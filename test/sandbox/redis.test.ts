@@ -7,7 +7,7 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { Redis } from "ioredis";
 import { afterEach, expect, test } from "vitest";
-import { type PrivateRedis, startPrivateRedis } from "../../src/sandbox/redis.ts";
+import { type PrivateRedis, startPrivateRedis } from "../../sandbox/redis.ts";
 import { until } from "../parts/wait.ts";
 
 let server: PrivateRedis | undefined;
@@ -49,7 +49,7 @@ test("two at a time do not meet", async () => {
 });
 
 test("dies with its parent, by SIGKILL too", async () => {
-  const module = fileURLToPath(new URL("../../src/sandbox/redis.ts", import.meta.url));
+  const module = fileURLToPath(new URL("../../sandbox/redis.ts", import.meta.url));
   const script = `
     const { startPrivateRedis } = await import(${JSON.stringify(module)});
     const { pid, dir } = await startPrivateRedis();

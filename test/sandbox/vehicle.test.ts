@@ -1,9 +1,9 @@
 /** Drives vehicles through the made-up city and checks that both could exist. */
 
 import { describe, expect, test } from "vitest";
-import { createCity, lengthM } from "../../src/sandbox/city.ts";
-import { createRandom } from "../../src/sandbox/random.ts";
-import { createVehicle, TICK_MS } from "../../src/sandbox/vehicle.ts";
+import { createCity, lengthM } from "../../sandbox/city.ts";
+import { createRandom } from "../../sandbox/random.ts";
+import { createVehicle, TICK_MS } from "../../sandbox/vehicle.ts";
 
 const START_MS = Date.parse("2026-11-20T15:00:00.000Z");
 const MPS_PER_MPH = 0.44704;

@@ -5,22 +5,22 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { adapters } from "./adapters/index.ts";
-import { type Config, loadConfig } from "./config.ts";
-import type { publishTo } from "./publisher.ts";
-import { SANDBOX_CLIENT, type SandboxApi, startSandboxApi } from "./sandbox/api.ts";
+import { adapters } from "../src/adapters/index.ts";
+import { type Config, loadConfig } from "../src/config.ts";
+import type { publishTo } from "../src/publisher.ts";
+import { SANDBOX_CLIENT, type SandboxApi, startSandboxApi } from "./api.ts";
 import {
   createFleetSecrets,
   fleetBrokerDevices,
   fleetMapping,
   fleetSources,
   startFleet,
-} from "./sandbox/fleet.ts";
-import { portOrFree } from "./sandbox/owned-process.ts";
-import { type PrivateRedis, startPrivateRedis } from "./sandbox/redis.ts";
-import type { FleetSecrets } from "./sandbox/traffic.ts";
-import type { Gateway } from "./server.ts";
-import { type Accounting, type QueueStatus, sumAccounting } from "./status.ts";
+} from "./fleet.ts";
+import { portOrFree } from "./owned-process.ts";
+import { type PrivateRedis, startPrivateRedis } from "./redis.ts";
+import type { FleetSecrets } from "./traffic.ts";
+import type { Gateway } from "../src/server.ts";
+import { type Accounting, type QueueStatus, sumAccounting } from "../src/status.ts";
 
 export interface DemoOptions {
   /** Null: until stopped. */
