@@ -5,7 +5,7 @@ import { dirname, resolve } from "node:path";
 import { CannotStart } from "./cannot-start.ts";
 import type { Config } from "./config.ts";
 import { loadMapping } from "./mapping.ts";
-import { whyNotReliable } from "./mqtt-library.ts";
+import { whyNotReliable } from "./inputs/mqtt/library.ts";
 
 /** Throws CannotStart with everything that keeps a right configuration from being started here. */
 export async function checkBeforeStart(config: Config): Promise<{ mappingRows: number | null }> {

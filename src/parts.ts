@@ -6,14 +6,14 @@ import type { Pull } from "./adapters/pull.ts";
 import { EMBEDDED } from "./config/sources.ts";
 import type { BrokerConfig, Config, SourceConfig } from "./config.ts";
 import type { Source } from "./intake.ts";
-import type { BrokerSettings } from "./mqtt-library.ts";
+import type { BrokerSettings } from "./inputs/mqtt/library.ts";
 import type { Topology } from "./ops/sight.ts";
-import type { PollSettings } from "./poll.ts";
+import type { PollSettings } from "./inputs/poll/poller.ts";
 import type { QueueDestination } from "./queue/destination.ts";
 import { scopeOf, scopePrefix } from "./queue/keys.ts";
 import type { QueueSource } from "./queue/queue.ts";
 import type { StreamBudget } from "./queue/sweep.ts";
-import type { Subscription } from "./receivers.ts";
+import type { Subscription } from "./inputs/mqtt/routing.ts";
 import { servicetitanUrls } from "./servicetitan/client.ts";
 import { type Logins, speaksForOf } from "./speaks-for.ts";
 

@@ -4,7 +4,7 @@ import type { Config } from "./config.ts";
 import { type ConnectionCap, createConnectionCap } from "./connection-caps.ts";
 import { descriptorLimit, divideDescriptors, type PortShare } from "./descriptors.ts";
 import type { Events } from "./events.ts";
-import { createProxyTest } from "./remote-address.ts";
+import { createProxyTest } from "./inputs/webhook/remote-address.ts";
 
 export interface ConnectionShares {
   webhook: ConnectionCap;

@@ -8,7 +8,7 @@ import type { Dispatcher } from "undici";
 import { adapters } from "./adapters/index.ts";
 import { startAudit } from "./audit.ts";
 import { libraryProblems, mappingProblems } from "./before-start.ts";
-import { type EmbeddedBroker, startBroker } from "./broker.ts";
+import { type EmbeddedBroker, startBroker } from "./inputs/mqtt/broker.ts";
 import { CannotStart, orCannotStart } from "./cannot-start.ts";
 import { opsTokensOf } from "./config/ops-tokens.ts";
 import { EMBEDDED } from "./config/sources.ts";
@@ -16,8 +16,8 @@ import type { Config } from "./config.ts";
 import { createEvents, type Events } from "./events.ts";
 import { createIncidents } from "./incidents.ts";
 import { createIntake, type Intake, type Source } from "./intake.ts";
-import { type LeasedBroker, leasedBroker } from "./leased-broker.ts";
-import { type LeasedPollers, leasedPollers } from "./leased-poller.ts";
+import { type LeasedBroker, leasedBroker } from "./inputs/mqtt/leased-broker.ts";
+import { type LeasedPollers, leasedPollers } from "./inputs/poll/leased-poller.ts";
 import { createLogger } from "./log.ts";
 import { type WatchedMapping, watchMapping } from "./mapping.ts";
 import { createDispatcher } from "./network.ts";
@@ -36,7 +36,7 @@ import { createShares, type Shares } from "./shares.ts";
 import { openSpool, type Spool } from "./spool.ts";
 import type { BrokerState, OperatorEvent, QueueStatus, SpoolStatus } from "./status.ts";
 import { VERSION } from "./version.ts";
-import { createWebhookApp, serveWebhooks, type WebhookServer } from "./webhook.ts";
+import { createWebhookApp, serveWebhooks, type WebhookServer } from "./inputs/webhook/app.ts";
 
 export interface Gateway {
   webhookPort: number;

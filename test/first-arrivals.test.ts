@@ -1,7 +1,7 @@
 /** When a message that is sent again came first. */
 
 import { expect, test } from "vitest";
-import { createFirstArrivals } from "../src/first-arrivals.ts";
+import { createFirstArrivals } from "../src/inputs/mqtt/redelivery.ts";
 
 const said = (text: string, dup = false) => ({ topic: "fleet/van", body: Buffer.from(text), dup });
 

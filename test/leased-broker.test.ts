@@ -3,8 +3,8 @@
 import { Redis } from "ioredis";
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
 import { CannotKeep } from "../src/intake.ts";
-import { leasedBroker } from "../src/leased-broker.ts";
-import type { MqttEvents } from "../src/mqtt.ts";
+import { leasedBroker } from "../src/inputs/mqtt/leased-broker.ts";
+import type { MqttEvents } from "../src/inputs/mqtt/client.ts";
 import { type Publisher, publishTo } from "../src/publisher.ts";
 import { holdLease } from "../src/queue/lease.ts";
 import { type PrivateRedis, startPrivateRedis } from "../sandbox/redis.ts";

@@ -16,7 +16,7 @@ import type { CannotKeep, RefusalReason } from "../src/intake.ts";
 import type { NetworkReason } from "../src/network.ts";
 import { processStatus, statusDocument } from "../src/ops/document.ts";
 import { statusMetrics } from "../src/ops/metrics.ts";
-import type { PollReason } from "../src/poll.ts";
+import type { PollReason } from "../src/inputs/poll/poller.ts";
 import type { DeadLetterReason } from "../src/queue/settlement.ts";
 import { FIELD_DEFECTS, REJECTION_REASONS } from "../src/reading.ts";
 import type { BlockedReason, UnavailableReason } from "../src/servicetitan/outcome.ts";

@@ -21,7 +21,7 @@ import {
   serveWebhooks,
   type WebhookEvents,
   type WebhookParts,
-} from "../src/webhook.ts";
+} from "../src/inputs/webhook/app.ts";
 import { because } from "./parts/because.ts";
 import { createAuthority, whyNotCertificates } from "./parts/certificates.ts";
 import { door, memoryKeep } from "./parts/memory-keep.ts";

@@ -1,6 +1,6 @@
 /** A gateway process that takes MQTT messages and never keeps one: made to be killed. */
 
-import { connectBroker } from "../../src/mqtt.ts";
+import { connectBroker } from "../../src/inputs/mqtt/client.ts";
 import { memoryKeep } from "./memory-keep.ts";
 import { intakeOver, mqttSource } from "./plain-vendor.ts";
 

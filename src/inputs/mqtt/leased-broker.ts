@@ -1,18 +1,18 @@
 /** A broker session has one user: of all gateway processes the one that holds the lease connects, the others stand by. */
 
-import type { Config } from "./config.ts";
-import { createFirstArrivals } from "./first-arrivals.ts";
-import type { Intake, Source } from "./intake.ts";
+import type { Config } from "../../config.ts";
+import { createFirstArrivals } from "./redelivery.ts";
+import type { Intake, Source } from "../../intake.ts";
 import {
   type BrokerConnection,
   type BrokerState as ConnectionState,
   connectBroker,
   type MqttEvents,
-} from "./mqtt.ts";
-import { brokerSettingsOf, subscriptionsOf } from "./parts.ts";
-import type { Standing } from "./queue/lease.ts";
-import type { Queue } from "./queue/queue.ts";
-import type { BrokerState } from "./status.ts";
+} from "./client.ts";
+import { brokerSettingsOf, subscriptionsOf } from "../../parts.ts";
+import type { Standing } from "../../queue/lease.ts";
+import type { Queue } from "../../queue/queue.ts";
+import type { BrokerState } from "../../status.ts";
 
 export interface LeasedBroker {
   state(): BrokerState;

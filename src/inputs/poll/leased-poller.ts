@@ -1,15 +1,15 @@
 /** A pull source is asked by one process: the one that holds its lease; the others stand by. */
 
-import type { Config } from "./config.ts";
-import type { Events } from "./events.ts";
-import type { Intake, Source } from "./intake.ts";
-import type { ProxySettings } from "./network.ts";
-import { pollSettingsOf } from "./parts.ts";
-import { type Poller, startPoller } from "./poll.ts";
-import { createPullHttp, type PullHttp } from "./pull-http.ts";
-import type { Standing } from "./queue/lease.ts";
-import type { Queue } from "./queue/queue.ts";
-import type { PollerState } from "./status.ts";
+import type { Config } from "../../config.ts";
+import type { Events } from "../../events.ts";
+import type { Intake, Source } from "../../intake.ts";
+import type { ProxySettings } from "../../network.ts";
+import { pollSettingsOf } from "../../parts.ts";
+import { type Poller, startPoller } from "./poller.ts";
+import { createPullHttp, type PullHttp } from "./http.ts";
+import type { Standing } from "../../queue/lease.ts";
+import type { Queue } from "../../queue/queue.ts";
+import type { PollerState } from "../../status.ts";
 
 export interface LeasedPollers {
   states(): PollerState[];

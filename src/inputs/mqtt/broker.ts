@@ -6,18 +6,18 @@ import { type AddressInfo, createServer, Socket } from "node:net";
 import { setTimeout as pause } from "node:timers/promises";
 import { createServer as createTlsServer } from "node:tls";
 import { Aedes, type Client, type PublishPacket } from "aedes";
-import type { Message } from "./adapters/adapter.ts";
-import { createLeaveOrder } from "./arrivals.ts";
-import { createUnkept } from "./broker-caps.ts";
+import type { Message } from "../../adapters/adapter.ts";
+import { createLeaveOrder } from "./inflight.ts";
+import { createUnkept } from "./broker-limits.ts";
 import { readInTurns } from "./broker-reading.ts";
-import { createConnectionCap, createLoginCap, guardConnections } from "./connection-caps.ts";
-import type { Events } from "./events.ts";
-import { createFirstArrivals } from "./first-arrivals.ts";
-import { createGuessing } from "./guessing.ts";
-import type { Intake, Source } from "./intake.ts";
-import { createOfferOrder, offer } from "./offer.ts";
+import { createConnectionCap, createLoginCap, guardConnections } from "../../connection-caps.ts";
+import type { Events } from "../../events.ts";
+import { createFirstArrivals } from "./redelivery.ts";
+import { createGuessing } from "../../guessing.ts";
+import type { Intake, Source } from "../../intake.ts";
+import { createOfferOrder, offer } from "../../offer.ts";
 import { createIdStore, createUnreleased } from "./packet-ids.ts";
-import type { Shares } from "./shares.ts";
+import type { Shares } from "../../shares.ts";
 import { topicMatcher } from "./topic.ts";
 
 export interface DeviceLogin {

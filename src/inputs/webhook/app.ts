@@ -7,14 +7,14 @@ import type { AddressInfo } from "node:net";
 import { getRequestListener, type HttpBindings } from "@hono/node-server";
 import { Hono } from "hono";
 import type { Dispatcher } from "undici";
-import type { Handshake, Message, MessageHead, Reply } from "./adapters/adapter.ts";
+import type { Handshake, Message, MessageHead, Reply } from "../../adapters/adapter.ts";
 import { createBodyRoom } from "./body-room.ts";
 import { confirm } from "./confirm.ts";
-import { type ConnectionCap, guardConnections } from "./connection-caps.ts";
-import type { Events } from "./events.ts";
-import { createGuessing, type Verdict } from "./guessing.ts";
-import { createBodyReader, readRest } from "./http-body.ts";
-import { type Intake, type IntakeResult, type Source, withLogin } from "./intake.ts";
+import { type ConnectionCap, guardConnections } from "../../connection-caps.ts";
+import type { Events } from "../../events.ts";
+import { createGuessing, type Verdict } from "../../guessing.ts";
+import { createBodyReader, readRest } from "./body.ts";
+import { type Intake, type IntakeResult, type Source, withLogin } from "../../intake.ts";
 import { createAddressReader } from "./remote-address.ts";
 
 export type WebhookEvents = Pick<

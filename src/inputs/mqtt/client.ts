@@ -2,14 +2,14 @@
 
 import { setTimeout as pause } from "node:timers/promises";
 import mqtt, { type IPublishPacket, type MqttClient } from "mqtt";
-import type { Message } from "./adapters/adapter.ts";
-import { createArrivals } from "./arrivals.ts";
-import type { Events } from "./events.ts";
-import { createFirstArrivals, type FirstArrivals } from "./first-arrivals.ts";
-import type { Intake } from "./intake.ts";
-import { ACK_LATER, type BrokerSettings, clientOptions } from "./mqtt-library.ts";
-import { createOfferOrder, offer } from "./offer.ts";
-import { createReceivers, type Receiver, type Subscription } from "./receivers.ts";
+import type { Message } from "../../adapters/adapter.ts";
+import { createArrivals } from "./inflight.ts";
+import type { Events } from "../../events.ts";
+import { createFirstArrivals, type FirstArrivals } from "./redelivery.ts";
+import type { Intake } from "../../intake.ts";
+import { ACK_LATER, type BrokerSettings, clientOptions } from "./library.ts";
+import { createOfferOrder, offer } from "../../offer.ts";
+import { createReceivers, type Receiver, type Subscription } from "./routing.ts";
 
 export type MqttEvents = Pick<
   Events,

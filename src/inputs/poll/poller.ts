@@ -2,14 +2,14 @@
 
 import { createHash } from "node:crypto";
 import { setTimeout as pause } from "node:timers/promises";
-import type { Message } from "./adapters/adapter.ts";
-import type { Pull, PullAccount, PullRefusal, PullResult, PullTrouble } from "./adapters/pull.ts";
-import type { Events } from "./events.ts";
-import type { Intake, Source } from "./intake.ts";
-import { type NetworkReason, retryAfterHeaderMs } from "./network.ts";
-import { offer } from "./offer.ts";
-import { type CursorStore, createPollCursor, type Gap } from "./poll-cursor.ts";
-import type { PullExchange, PullHttp } from "./pull-http.ts";
+import type { Message } from "../../adapters/adapter.ts";
+import type { Pull, PullAccount, PullRefusal, PullResult, PullTrouble } from "../../adapters/pull.ts";
+import type { Events } from "../../events.ts";
+import type { Intake, Source } from "../../intake.ts";
+import { type NetworkReason, retryAfterHeaderMs } from "../../network.ts";
+import { offer } from "../../offer.ts";
+import { type CursorStore, createPollCursor, type Gap } from "./cursor.ts";
+import type { PullExchange, PullHttp } from "./http.ts";
 
 /** Why fixes do not come in. Closed: every one is shown and explained in the README. */
 export type PollReason =

@@ -2,8 +2,8 @@
 
 import { setTimeout as pause } from "node:timers/promises";
 import { type Dispatcher, request } from "undici";
-import type { Handshake } from "./adapters/adapter.ts";
-import { USER_AGENT } from "./version.ts";
+import type { Handshake } from "../../adapters/adapter.ts";
+import { USER_AGENT } from "../../version.ts";
 
 export interface ConfirmationOutcome {
   host: string;
