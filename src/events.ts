@@ -2,7 +2,7 @@
 
 import type { Logger } from "pino";
 import { Counter, Gauge, Histogram, type Registry } from "prom-client";
-import { DOORS, type GuessingEvents } from "./guessing.ts";
+import { DOORS, type GuessingEvents } from "./limits/guessing.ts";
 import type { Incident } from "./incidents.ts";
 import type { IntakeEvents } from "./intake.ts";
 import { createFloodGate } from "./log.ts";

@@ -27,7 +27,7 @@ import { policiesOf } from "./ops/policies.ts";
 import { createTrail, type Trail } from "./ops/trail.ts";
 import { openOpsPort } from "./ops-port.ts";
 import { budgetsOf, destinationsOf, intakeSourcesOf, queueSourcesOf, tlsOf, topologyOf } from "./parts.ts";
-import { type ConnectionShares, shareConnections } from "./port-shares.ts";
+import { type ConnectionShares, shareConnections } from "./limits/ports.ts";
 import { createQuestions } from "./questions.ts";
 import { createQueue, type Queue } from "./queue/queue.ts";
 import { createRedriver } from "./redrive.ts";

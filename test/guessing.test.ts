@@ -3,7 +3,7 @@
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { describe, expect, test } from "vitest";
-import { createGuessing, DOORS, type Door } from "../src/guessing.ts";
+import { createGuessing, DOORS, type Door } from "../src/limits/guessing.ts";
 import type { Incident } from "../src/incidents.ts";
 
 setFlagsFromString("--expose-gc");

@@ -1,7 +1,7 @@
 /** What goes wrong at the doors is remembered within bounds and put into words while it lasts. */
 
 import { describe, expect, test } from "vitest";
-import { addressShare } from "../src/address-share.ts";
+import { addressShare } from "../src/limits/address-share.ts";
 import { createIncidents } from "../src/incidents.ts";
 import { diagnoseIncidents } from "../src/ops/diagnose-incidents.ts";
 

@@ -5,7 +5,7 @@ import { bodyLimit } from "hono/body-limit";
 import { getCookie, setCookie } from "hono/cookie";
 import type { OpsToken } from "../config/ops-tokens.ts";
 import type { Events } from "../events.ts";
-import { createGuessing } from "../guessing.ts";
+import { createGuessing } from "../limits/guessing.ts";
 import type { EndedSessions } from "../queue/ended-sessions.ts";
 import type { OpsRefusal } from "../status.ts";
 import { createEndings } from "./endings.ts";

@@ -2,7 +2,7 @@
 
 import type { Server, Socket } from "node:net";
 import { addressShare } from "./address-share.ts";
-import type { ConnectionRefusal } from "./events.ts";
+import type { ConnectionRefusal } from "../events.ts";
 
 /** By address and port, since a connection's TLS has another socket than the connection. */
 type Peer = Pick<Socket, "remoteAddress" | "remotePort">;

@@ -13,7 +13,7 @@ import {
   waitOf,
   wrong,
 } from "./guess-accounts.ts";
-import type { Incident } from "./incidents.ts";
+import type { Incident } from "../incidents.ts";
 
 /** Closed: each is a metric label. */
 export const DOORS = ["ops", "webhook", "mqtt"] as const;
