@@ -2,7 +2,7 @@
 
 import { read } from "../src/adapters/adapter.ts";
 import { adapters } from "../src/adapters/index.ts";
-import { createAssembler } from "../src/assembler.ts";
+import { createAssembler } from "../src/ingest/assembler.ts";
 import { admit } from "../src/reading.ts";
 import { type Fixture, fixturesOf } from "../test/parts/fixtures.ts";
 

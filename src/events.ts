@@ -4,7 +4,7 @@ import type { Logger } from "pino";
 import { Counter, Gauge, Histogram, type Registry } from "prom-client";
 import { DOORS, type GuessingEvents } from "./limits/guessing.ts";
 import type { Incident } from "./incidents.ts";
-import type { IntakeEvents } from "./intake.ts";
+import type { IntakeEvents } from "./ingest/ingest.ts";
 import { createFloodGate } from "./log.ts";
 import type { Attempt, Outcome } from "./servicetitan/outcome.ts";
 import type { SpoolEvents, SpoolProblem } from "./spool.ts";

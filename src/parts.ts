@@ -5,7 +5,7 @@ import type { Adapter, Proof, User } from "./adapters/adapter.ts";
 import type { Pull } from "./adapters/pull.ts";
 import { EMBEDDED } from "./config/sources.ts";
 import type { BrokerConfig, Config, SourceConfig } from "./config.ts";
-import type { Source } from "./intake.ts";
+import type { Source } from "./ingest/ingest.ts";
 import type { BrokerSettings } from "./inputs/mqtt/library.ts";
 import type { Topology } from "./ops/sight.ts";
 import type { PollSettings } from "./inputs/poll/poller.ts";
@@ -15,7 +15,7 @@ import type { QueueSource } from "./queue/queue.ts";
 import type { StreamBudget } from "./queue/sweep.ts";
 import type { Subscription } from "./inputs/mqtt/routing.ts";
 import { servicetitanUrls } from "./servicetitan/client.ts";
-import { type Logins, speaksForOf } from "./speaks-for.ts";
+import { type Logins, speaksForOf } from "./ingest/speaks-for.ts";
 
 export function destinationsOf({ destinations, redis }: Config): Map<string, QueueDestination> {
   return new Map(

@@ -2,7 +2,7 @@
 
 import { describe, expect, it } from "vitest";
 import { fragment } from "../src/adapters/fragment.ts";
-import { type Assembler, createAssembler } from "../src/assembler.ts";
+import { type Assembler, createAssembler } from "../src/ingest/assembler.ts";
 import { AT_RECEIPT, admit, type Candidate } from "../src/reading.ts";
 
 type Said = Partial<Parameters<typeof fragment>[0]>;

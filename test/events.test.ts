@@ -2,7 +2,7 @@ import { Writable } from "node:stream";
 import { Registry } from "prom-client";
 import { describe, expect, it } from "vitest";
 import { type AttemptEvent, createEvents } from "../src/events.ts";
-import { CannotKeep, createIntake } from "../src/intake.ts";
+import { CannotKeep, createIntake } from "../src/ingest/ingest.ts";
 import { createLogger } from "../src/log.ts";
 
 function setUp() {

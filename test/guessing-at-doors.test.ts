@@ -12,7 +12,7 @@ import { addressList, basic, bearer, customHeader, hmac, sharedKey, urlToken } f
 import { startBroker } from "../src/inputs/mqtt/broker.ts";
 import type { Incident } from "../src/incidents.ts";
 import { createIncidents } from "../src/incidents.ts";
-import type { Source } from "../src/intake.ts";
+import type { Source } from "../src/ingest/ingest.ts";
 import { createDispatcher } from "../src/network.ts";
 import { diagnoseIncidents } from "../src/ops/diagnose-incidents.ts";
 import { createWebhookApp, serveWebhooks } from "../src/inputs/webhook/app.ts";

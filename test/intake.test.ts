@@ -3,9 +3,9 @@
 import { expect, test } from "vitest";
 import type { Message, Proof } from "../src/adapters/adapter.ts";
 import { ovms } from "../src/adapters/ovms.ts";
-import { CannotKeep, type KeepEntry } from "../src/intake.ts";
+import { CannotKeep, type KeepEntry } from "../src/ingest/ingest.ts";
 import { AT_RECEIPT } from "../src/reading.ts";
-import { speaksForOf } from "../src/speaks-for.ts";
+import { speaksForOf } from "../src/ingest/speaks-for.ts";
 import { memoryKeep } from "./parts/memory-keep.ts";
 import { intakeOver, KEY, plainSource, pointText } from "./parts/plain-vendor.ts";
 

@@ -2,7 +2,7 @@
 
 import { Redis } from "ioredis";
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
-import { CannotKeep } from "../src/intake.ts";
+import { CannotKeep } from "../src/ingest/ingest.ts";
 import { leasedBroker } from "../src/inputs/mqtt/leased-broker.ts";
 import type { MqttEvents } from "../src/inputs/mqtt/client.ts";
 import { type Publisher, publishTo } from "../src/publisher.ts";

@@ -9,7 +9,7 @@ import mqttPacket, { type Packet } from "mqtt-packet";
 import { afterEach, describe, expect, test } from "vitest";
 import { withDefaults } from "../src/config/defaults.ts";
 import { configSchema } from "../src/config/schema.ts";
-import { CannotKeep } from "../src/intake.ts";
+import { CannotKeep } from "../src/ingest/ingest.ts";
 import { clientState } from "../src/inputs/mqtt/leased-broker.ts";
 import { type BrokerConnection, connectBroker, type MqttEvents } from "../src/inputs/mqtt/client.ts";
 import { type BrokerSettings, whyNotReliable } from "../src/inputs/mqtt/library.ts";

@@ -2,8 +2,8 @@
 
 import { expect, test } from "vitest";
 import type { Message } from "../src/adapters/adapter.ts";
-import { CannotKeep } from "../src/intake.ts";
-import { createOfferOrder, offer } from "../src/offer.ts";
+import { CannotKeep } from "../src/ingest/ingest.ts";
+import { createOfferOrder, offer } from "../src/ingest/retry.ts";
 import { memoryKeep } from "./parts/memory-keep.ts";
 import { intakeOver, mqttSource } from "./parts/plain-vendor.ts";
 

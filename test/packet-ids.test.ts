@@ -9,7 +9,7 @@ import mqttPacket from "mqtt-packet";
 import { afterEach, expect, test } from "vitest";
 import { type EmbeddedBrokerOptions, startBroker } from "../src/inputs/mqtt/broker.ts";
 import type { Incident } from "../src/incidents.ts";
-import type { Keep } from "../src/intake.ts";
+import type { Keep } from "../src/ingest/ingest.ts";
 import { createUnreleased } from "../src/inputs/mqtt/packet-ids.ts";
 import { intakeOver, mqttSource, pointText } from "./parts/plain-vendor.ts";
 import { publish, rawDevice } from "./parts/raw-device.ts";

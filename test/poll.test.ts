@@ -3,7 +3,7 @@
 import { once } from "node:events";
 import { createServer } from "node:net";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
-import { CannotKeep } from "../src/intake.ts";
+import { CannotKeep } from "../src/ingest/ingest.ts";
 import type { CursorStore } from "../src/inputs/poll/cursor.ts";
 import { createPullHttp } from "../src/inputs/poll/http.ts";
 import { USER_AGENT } from "../src/version.ts";

@@ -12,7 +12,7 @@ import { variableNames } from "../src/config/environment.ts";
 import { configSchema } from "../src/config/schema.ts";
 import { marks } from "../src/config/values.ts";
 import { createEvents } from "../src/events.ts";
-import type { CannotKeep, RefusalReason } from "../src/intake.ts";
+import type { CannotKeep, RefusalReason } from "../src/ingest/ingest.ts";
 import type { NetworkReason } from "../src/network.ts";
 import { processStatus, statusDocument } from "../src/ops/document.ts";
 import { statusMetrics } from "../src/ops/metrics.ts";

@@ -1,7 +1,7 @@
 /** What one source sends is decoded in its own share of the event loop; a clock of the test's own says how long each step takes. */
 
 import { expect, test } from "vitest";
-import { createShares } from "../src/shares.ts";
+import { createShares } from "../src/ingest/decode-shares.ts";
 
 function loop() {
   let nowMs = 0;

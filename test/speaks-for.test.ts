@@ -1,7 +1,7 @@
 /** Which devices a login may speak for: its own by default, those of its patterns otherwise, and to the letter. */
 
 import { describe, expect, test } from "vitest";
-import { speaksForOf } from "../src/speaks-for.ts";
+import { speaksForOf } from "../src/ingest/speaks-for.ts";
 
 describe("by default", () => {
   test.each(["van-41", "van-41/phone", "x/van-41", "x/van-41/y", "/van-41", "van-41/"])(

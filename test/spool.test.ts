@@ -12,7 +12,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { Message } from "../src/adapters/adapter.ts";
-import { CannotKeep, type Intake, type IntakeResult } from "../src/intake.ts";
+import { CannotKeep, type Intake, type IntakeResult } from "../src/ingest/ingest.ts";
 import { readSpoolFile } from "../src/spool/file.ts";
 import { openSpool, type Spool } from "../src/spool.ts";
 import { memoryKeep } from "./parts/memory-keep.ts";

@@ -11,9 +11,9 @@ import { afterEach, describe, expect, test } from "vitest";
 import type { Adapter } from "../src/adapters/adapter.ts";
 import { basic, sharedKey } from "../src/adapters/auth.ts";
 import { owntracks } from "../src/adapters/owntracks.ts";
-import { CannotKeep, type Source } from "../src/intake.ts";
+import { CannotKeep, type Source } from "../src/ingest/ingest.ts";
 import { createDispatcher } from "../src/network.ts";
-import { speaksForOf } from "../src/speaks-for.ts";
+import { speaksForOf } from "../src/ingest/speaks-for.ts";
 import { USER_AGENT } from "../src/version.ts";
 import {
   createWebhookApp,

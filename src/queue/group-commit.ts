@@ -1,7 +1,7 @@
 /** Writes messages into one scope's Redis together: what arrives while a call is under way goes with the next one. */
 
 import { type Redis, ReplyError } from "ioredis";
-import { CannotKeep, type KeepVerdict } from "../intake.ts";
+import { CannotKeep, type KeepVerdict } from "../ingest/ingest.ts";
 import type { RejectionReason } from "../reading.ts";
 import { KEEP } from "./keep-script.ts";
 import { run } from "./lua.ts";

@@ -1,7 +1,7 @@
 /** Keeps what intake hands over: sorts a message's readings by scope, and says to each scope's Redis what is to be kept. */
 
 import { createHash } from "node:crypto";
-import { CannotKeep, type Keep, type KeepEntry, type KeepVerdict, type RefusalReason } from "../intake.ts";
+import { CannotKeep, type Keep, type KeepEntry, type KeepVerdict, type RefusalReason } from "../ingest/ingest.ts";
 import type { Reading, RejectionReason } from "../reading.ts";
 import {
   type Args,

@@ -1,6 +1,6 @@
 /** Takes what waits in the spool through intake: each source in order, none behind another, nothing twice. */
 
-import type { Intake, Source } from "../intake.ts";
+import type { Intake, Source } from "../ingest/ingest.ts";
 import type { SpoolEvents } from "../spool.ts";
 import type { SpoolDirectory, SpoolFile } from "./directory.ts";
 import { openSpoolMarks, readSpoolFile } from "./file.ts";

@@ -7,7 +7,7 @@ import { type Message, read } from "../../src/adapters/adapter.ts";
 import { findAdapter } from "../../src/adapters/index.ts";
 import { json } from "../../src/adapters/json.ts";
 import { homeAssistant, homeMade, thingsboard, victron } from "../../src/adapters/json-presets.ts";
-import { createAssembler } from "../../src/assembler.ts";
+import { createAssembler } from "../../src/ingest/assembler.ts";
 import { examine } from "../../src/decode.ts";
 import { DETAIL_TEXTS, type SpeedUnit } from "../../src/reading.ts";
 

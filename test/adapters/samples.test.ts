@@ -5,7 +5,7 @@ import { gunzipSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
 import { type Adapter, type Credentials, type Message, read } from "../../src/adapters/adapter.ts";
 import { adapters } from "../../src/adapters/index.ts";
-import { createAssembler } from "../../src/assembler.ts";
+import { createAssembler } from "../../src/ingest/assembler.ts";
 import { examine } from "../../src/decode.ts";
 import { admit } from "../../src/reading.ts";
 import { because, howToGet } from "../parts/because.ts";

@@ -2,7 +2,7 @@
 
 import { read } from "../../src/adapters/adapter.ts";
 import { adapters } from "../../src/adapters/index.ts";
-import { createAssembler } from "../../src/assembler.ts";
+import { createAssembler } from "../../src/ingest/assembler.ts";
 import { admit, MAX_AHEAD_MS, type Reading } from "../../src/reading.ts";
 import { createRandom } from "../../sandbox/random.ts";
 import { fixturesOf } from "../parts/fixtures.ts";

@@ -1,7 +1,7 @@
 /** The queue on a private Redis in front of the sandbox: what the queue's tests work with. */
 
 import { Redis } from "ioredis";
-import type { KeepEntry } from "../../src/intake.ts";
+import type { KeepEntry } from "../../src/ingest/ingest.ts";
 import type { QueueDestination } from "../../src/queue/destination.ts";
 import { scopeOf, scopePrefix } from "../../src/queue/keys.ts";
 import {

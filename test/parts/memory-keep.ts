@@ -1,6 +1,6 @@
 /** A keep in memory for tests of the ways in: it can be slow, refuse, or break on request. */
 
-import type { Keep, KeepEntry, KeepVerdict, RefusalReason } from "../../src/intake.ts";
+import type { Keep, KeepEntry, KeepVerdict, RefusalReason } from "../../src/ingest/ingest.ts";
 
 export interface MemoryKeep extends Keep {
   entries: KeepEntry[];

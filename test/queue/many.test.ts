@@ -1,7 +1,7 @@
 /** Many messages at once and messages of many readings: everybody gets the right answer, and Redis is not kept from others. */
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { CannotKeep } from "../../src/intake.ts";
+import { CannotKeep } from "../../src/ingest/ingest.ts";
 import { messageOf, readingOf } from "../parts/line.ts";
 import { startStores } from "../parts/store.ts";
 

@@ -2,7 +2,7 @@
 
 import { setTimeout as pause } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { CannotKeep } from "../../src/intake.ts";
+import { CannotKeep } from "../../src/ingest/ingest.ts";
 import { messageOf, readingOf, startLine } from "../parts/line.ts";
 import { scaled } from "../parts/speed.ts";
 import { startStores } from "../parts/store.ts";

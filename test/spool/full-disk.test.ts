@@ -5,7 +5,7 @@ import { mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
-import type { Intake } from "../../src/intake.ts";
+import type { Intake } from "../../src/ingest/ingest.ts";
 import { openSpool } from "../../src/spool.ts";
 import { because } from "../parts/because.ts";
 import { plainSource } from "../parts/plain-vendor.ts";

@@ -2,7 +2,7 @@
 
 import type { Socket } from "node:net";
 import { createFrameGuard } from "./frames.ts";
-import type { Shares } from "../../shares.ts";
+import type { Shares } from "../../ingest/decode-shares.ts";
 
 /** Of one socket in one turn of the event loop, and the rest of a packet that has begun: at most 2,000 of the smallest. */
 const AT_ONCE_BYTES = 4096;

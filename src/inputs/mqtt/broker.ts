@@ -14,10 +14,10 @@ import { createConnectionCap, createLoginCap, guardConnections } from "../../lim
 import type { Events } from "../../events.ts";
 import { createFirstArrivals } from "./redelivery.ts";
 import { createGuessing } from "../../limits/guessing.ts";
-import type { Intake, Source } from "../../intake.ts";
-import { createOfferOrder, offer } from "../../offer.ts";
+import type { Intake, Source } from "../../ingest/ingest.ts";
+import { createOfferOrder, offer } from "../../ingest/retry.ts";
 import { createIdStore, createUnreleased } from "./packet-ids.ts";
-import type { Shares } from "../../shares.ts";
+import type { Shares } from "../../ingest/decode-shares.ts";
 import { topicMatcher } from "./topic.ts";
 
 export interface DeviceLogin {

@@ -6,9 +6,9 @@ import type { Message } from "../../adapters/adapter.ts";
 import { createArrivals } from "./inflight.ts";
 import type { Events } from "../../events.ts";
 import { createFirstArrivals, type FirstArrivals } from "./redelivery.ts";
-import type { Intake } from "../../intake.ts";
+import type { Intake } from "../../ingest/ingest.ts";
 import { ACK_LATER, type BrokerSettings, clientOptions } from "./library.ts";
-import { createOfferOrder, offer } from "../../offer.ts";
+import { createOfferOrder, offer } from "../../ingest/retry.ts";
 import { createReceivers, type Receiver, type Subscription } from "./routing.ts";
 
 export type MqttEvents = Pick<

@@ -2,7 +2,7 @@
 
 import type { Config } from "../../config.ts";
 import { createFirstArrivals } from "./redelivery.ts";
-import type { Intake, Source } from "../../intake.ts";
+import type { Intake, Source } from "../../ingest/ingest.ts";
 import {
   type BrokerConnection,
   type BrokerState as ConnectionState,

@@ -1,6 +1,6 @@
 /** Says which sources a topic's messages are for. */
 
-import type { Source } from "../../intake.ts";
+import type { Source } from "../../ingest/ingest.ts";
 import { topicMatcher, withoutCovered } from "./topic.ts";
 
 export interface Subscription {

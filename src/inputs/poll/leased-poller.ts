@@ -2,7 +2,7 @@
 
 import type { Config } from "../../config.ts";
 import type { Events } from "../../events.ts";
-import type { Intake, Source } from "../../intake.ts";
+import type { Intake, Source } from "../../ingest/ingest.ts";
 import type { ProxySettings } from "../../network.ts";
 import { pollSettingsOf } from "../../parts.ts";
 import { type Poller, startPoller } from "./poller.ts";

@@ -5,9 +5,9 @@ import { setTimeout as pause } from "node:timers/promises";
 import type { Message } from "../../adapters/adapter.ts";
 import type { Pull, PullAccount, PullRefusal, PullResult, PullTrouble } from "../../adapters/pull.ts";
 import type { Events } from "../../events.ts";
-import type { Intake, Source } from "../../intake.ts";
+import type { Intake, Source } from "../../ingest/ingest.ts";
 import { type NetworkReason, retryAfterHeaderMs } from "../../network.ts";
-import { offer } from "../../offer.ts";
+import { offer } from "../../ingest/retry.ts";
 import { type CursorStore, createPollCursor, type Gap } from "./cursor.ts";
 import type { PullExchange, PullHttp } from "./http.ts";
 

@@ -14,7 +14,7 @@ import { type ConnectionCap, guardConnections } from "../../limits/connections.t
 import type { Events } from "../../events.ts";
 import { createGuessing, type Verdict } from "../../limits/guessing.ts";
 import { createBodyReader, readRest } from "./body.ts";
-import { type Intake, type IntakeResult, type Source, withLogin } from "../../intake.ts";
+import { type Intake, type IntakeResult, type Source, withLogin } from "../../ingest/ingest.ts";
 import { createAddressReader } from "./remote-address.ts";
 
 export type WebhookEvents = Pick<

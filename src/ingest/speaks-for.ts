@@ -1,6 +1,6 @@
 /** Says which devices a login may speak for, and parts what it says of these from what it says of others. */
 
-import type { Candidate } from "./reading.ts";
+import type { Candidate } from "../reading.ts";
 
 /** Takes a device's id as the adapter gives it, and compares it to the letter. */
 export type SpeaksFor = (deviceId: string) => boolean;

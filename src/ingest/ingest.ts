@@ -10,12 +10,12 @@ import {
   type Proof,
   type ReadResult,
   readInSteps,
-} from "./adapters/adapter.ts";
+} from "../adapters/adapter.ts";
 import { createAssembler } from "./assembler.ts";
-import type { Incident } from "./incidents.ts";
-import { type Judged, judge } from "./judge.ts";
-import type { Candidate, FieldDefect, Reading, Rejection, RejectionReason, SpeedUnit } from "./reading.ts";
-import { createShares, type Shares } from "./shares.ts";
+import type { Incident } from "../incidents.ts";
+import { type Judged, judge } from "./validate.ts";
+import type { Candidate, FieldDefect, Reading, Rejection, RejectionReason, SpeedUnit } from "../reading.ts";
+import { createShares, type Shares } from "./decode-shares.ts";
 import { type Logins, partForeign } from "./speaks-for.ts";
 
 /** One configured sender, ready to work. */

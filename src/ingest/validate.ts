@@ -1,6 +1,6 @@
 /** Admits the candidates of one message, and counts why the others are not admitted. */
 
-import type { Message } from "./adapters/adapter.ts";
+import type { Message } from "../adapters/adapter.ts";
 import {
   AT_RECEIPT,
   admit,
@@ -10,7 +10,7 @@ import {
   type Reading,
   type Rejection,
   type RejectionReason,
-} from "./reading.ts";
+} from "../reading.ts";
 
 /** At most this many rejections are named to the sender; all are counted. */
 const MAX_NAMED_REJECTIONS = 20;

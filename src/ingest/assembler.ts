@@ -1,7 +1,7 @@
 /** Puts positions together that vendors spread over several messages; stands between read and admit, per device. */
 
 import { createHash } from "node:crypto";
-import { AT_RECEIPT, type Candidate } from "./reading.ts";
+import { AT_RECEIPT, type Candidate } from "../reading.ts";
 
 /** Parts further apart than this are not of one position. */
 const WINDOW_MS = 5000;

@@ -1,8 +1,8 @@
 /** Offers a message to intake until it is kept, where its sender cannot be told "not now": MQTT, and pages we asked for. */
 
 import { setTimeout as pause } from "node:timers/promises";
-import type { Message } from "./adapters/adapter.ts";
-import type { Intake, IntakeResult, Source } from "./intake.ts";
+import type { Message } from "../adapters/adapter.ts";
+import type { Intake, IntakeResult, Source } from "./ingest.ts";
 
 /** First wait; doubled each time. */
 const FIRST_RETRY_MS = 100;
