@@ -7,7 +7,7 @@ import type { Incident } from "./incidents.ts";
 import type { IntakeEvents } from "./ingest/ingest.ts";
 import { createFloodGate } from "./log.ts";
 import type { Attempt, Outcome } from "./servicetitan/outcome.ts";
-import type { SpoolEvents, SpoolProblem } from "./spool.ts";
+import type { SpoolEvents, SpoolProblem } from "./spool/spool.ts";
 import { INCIDENT_KINDS, OPS_REFUSALS, type OperatorEvent, type OpsRefusal } from "./status.ts";
 
 /** One POST, told in one line: everything somebody asking about a batch wants to know. */

@@ -33,7 +33,7 @@ import { createQueue, type Queue } from "./queue/queue.ts";
 import { createRedriver } from "./redrive.ts";
 import { type Client, createClient } from "./servicetitan/client.ts";
 import { createShares, type Shares } from "./ingest/decode-shares.ts";
-import { openSpool, type Spool } from "./spool.ts";
+import { openSpool, type Spool } from "./spool/spool.ts";
 import type { BrokerState, OperatorEvent, QueueStatus, SpoolStatus } from "./status.ts";
 import { VERSION } from "./version.ts";
 import { createWebhookApp, serveWebhooks, type WebhookServer } from "./inputs/webhook/app.ts";

@@ -20,7 +20,7 @@ import type { PollReason } from "../src/inputs/poll/poller.ts";
 import type { DeadLetterReason } from "../src/queue/settlement.ts";
 import { FIELD_DEFECTS, REJECTION_REASONS } from "../src/reading.ts";
 import type { BlockedReason, UnavailableReason } from "../src/servicetitan/outcome.ts";
-import { SPOOL_PROBLEMS } from "../src/spool.ts";
+import { SPOOL_PROBLEMS } from "../src/spool/spool.ts";
 import { ACCOUNTING_TERMS } from "../src/status.ts";
 import { healthy } from "./ops/sample.ts";
 

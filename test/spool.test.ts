@@ -14,7 +14,7 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { Message } from "../src/adapters/adapter.ts";
 import { CannotKeep, type Intake, type IntakeResult } from "../src/ingest/ingest.ts";
 import { readSpoolFile } from "../src/spool/file.ts";
-import { openSpool, type Spool } from "../src/spool.ts";
+import { openSpool, type Spool } from "../src/spool/spool.ts";
 import { memoryKeep } from "./parts/memory-keep.ts";
 import { intakeOver, KEY, plainSource, pointText } from "./parts/plain-vendor.ts";
 import { until } from "./parts/wait.ts";

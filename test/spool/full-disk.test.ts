@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
 import type { Intake } from "../../src/ingest/ingest.ts";
-import { openSpool } from "../../src/spool.ts";
+import { openSpool } from "../../src/spool/spool.ts";
 import { because } from "../parts/because.ts";
 import { plainSource } from "../parts/plain-vendor.ts";
 import { until } from "../parts/wait.ts";

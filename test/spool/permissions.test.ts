@@ -18,7 +18,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { Intake } from "../../src/ingest/ingest.ts";
-import { openSpool, type Spool } from "../../src/spool.ts";
+import { openSpool, type Spool } from "../../src/spool/spool.ts";
 import { because } from "../parts/because.ts";
 import { plainSource } from "../parts/plain-vendor.ts";
 

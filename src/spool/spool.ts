@@ -1,11 +1,11 @@
 /** Keeps proven webhook messages on the local disk while Redis is away, and takes them through intake when it is back. */
 
-import { type Message, read } from "./adapters/adapter.ts";
-import { type Intake, type IntakeResult, type Source, withoutProof } from "./ingest/ingest.ts";
-import { openSpoolDirectory } from "./spool/directory.ts";
-import { lockSpool, type SpoolAwaited } from "./spool/lock.ts";
-import { makeDirectory } from "./spool/permissions.ts";
-import { startReplay } from "./spool/replay.ts";
+import { type Message, read } from "../adapters/adapter.ts";
+import { type Intake, type IntakeResult, type Source, withoutProof } from "../ingest/ingest.ts";
+import { openSpoolDirectory } from "./directory.ts";
+import { lockSpool, type SpoolAwaited } from "./lock.ts";
+import { makeDirectory } from "./permissions.ts";
+import { startReplay } from "./replay.ts";
 
 export interface SpoolSettings {
   dir: string;
