@@ -4,7 +4,7 @@ import { accessSync, constants, statSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { CannotStart } from "./cannot-start.ts";
 import type { Config } from "./config.ts";
-import { loadMapping } from "./mapping.ts";
+import { loadMapping } from "./mapping/mapping.ts";
 import { whyNotReliable } from "./inputs/mqtt/library.ts";
 
 /** Throws CannotStart with everything that keeps a right configuration from being started here. */

@@ -2,7 +2,7 @@
 
 import { isUtf8 } from "node:buffer";
 import type { Config } from "./config.ts";
-import type { WatchedMapping } from "./mapping.ts";
+import type { WatchedMapping } from "./mapping/mapping.ts";
 import type { PingQuery, Questions, SentPing, UnitAnswer } from "./ops/questions.ts";
 import type { FoundPing } from "./queue/ledger.ts";
 import type { Queue } from "./queue/queue.ts";

@@ -19,7 +19,7 @@ import { createIntake, type Intake, type Source } from "./ingest/ingest.ts";
 import { type LeasedBroker, leasedBroker } from "./inputs/mqtt/leased-broker.ts";
 import { type LeasedPollers, leasedPollers } from "./inputs/poll/leased-poller.ts";
 import { createLogger } from "./log.ts";
-import { type WatchedMapping, watchMapping } from "./mapping.ts";
+import { type WatchedMapping, watchMapping } from "./mapping/mapping.ts";
 import { createDispatcher } from "./network.ts";
 import { createOpsApp } from "./ops/app.ts";
 import { createClockWatch } from "./ops/clocks.ts";

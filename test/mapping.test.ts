@@ -3,8 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { loadMapping, type Mapping, watchMapping } from "../src/mapping.ts";
-import type { Known } from "../src/mapping-scope.ts";
+import { loadMapping, type Mapping, watchMapping } from "../src/mapping/mapping.ts";
+import type { Known } from "../src/mapping/scope.ts";
 import { scaled } from "./parts/speed.ts";
 
 /** Two destinations of one tenant. */

@@ -1,6 +1,6 @@
 /** Judges the secrets that open our own doors; those we show at other people's doors are theirs to judge. */
 
-import { tenantOf } from "../tenant.ts";
+import { tenantOf } from "../mapping/tenant.ts";
 import { isGuessable, withoutRepetition } from "./guessable.ts";
 import type { Parts } from "./parts.ts";
 import { isMap, pathText, type SettingPath } from "./problems.ts";
