@@ -3,7 +3,7 @@
 import { accessSync, constants, statSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { CannotStart } from "./cannot-start.ts";
-import type { Config } from "./config.ts";
+import type { Config } from "./config/load.ts";
 import { loadMapping } from "./mapping/mapping.ts";
 import { whyNotReliable } from "./inputs/mqtt/library.ts";
 

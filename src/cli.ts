@@ -10,7 +10,7 @@ import { adapters } from "./adapters/index.ts";
 import { checkBeforeStart } from "./before-start.ts";
 import { CannotStart } from "./cannot-start.ts";
 import type { ConfigProblem } from "./config/problems.ts";
-import { type Config, describeConfig, givenRedisUrl, loadConfig } from "./config.ts";
+import { type Config, describeConfig, givenRedisUrl, loadConfig } from "./config/load.ts";
 import { decodeCommand } from "./decode.ts";
 import { runDemo } from "../sandbox/demo.ts";
 import { firstFault } from "./last-resort.ts";

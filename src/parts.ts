@@ -3,8 +3,8 @@
 import { readFileSync } from "node:fs";
 import type { Adapter, Proof, User } from "./adapters/adapter.ts";
 import type { Pull } from "./adapters/pull.ts";
-import { EMBEDDED } from "./config/sources.ts";
-import type { BrokerConfig, Config, SourceConfig } from "./config.ts";
+import { EMBEDDED } from "./config/check-sources.ts";
+import type { BrokerConfig, Config, SourceConfig } from "./config/load.ts";
 import type { Source } from "./ingest/ingest.ts";
 import type { BrokerSettings } from "./inputs/mqtt/library.ts";
 import type { Topology } from "./ops/sight.ts";

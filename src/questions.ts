@@ -1,7 +1,7 @@
 /** Answers what operators ask of single pings and messages, from the queue, in the destination's words and units. */
 
 import { isUtf8 } from "node:buffer";
-import type { Config } from "./config.ts";
+import type { Config } from "./config/load.ts";
 import type { WatchedMapping } from "./mapping/mapping.ts";
 import type { PingQuery, Questions, SentPing, UnitAnswer } from "./ops/questions.ts";
 import type { FoundPing } from "./queue/ledger.ts";

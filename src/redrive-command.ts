@@ -3,7 +3,7 @@
 import { Command, Option } from "commander";
 import { fetch } from "undici";
 import { opsTokenFor } from "./config/ops-tokens.ts";
-import type { Config } from "./config.ts";
+import type { Config } from "./config/load.ts";
 import { say, sayJson } from "./print.ts";
 import type { DeadLettersRedriven, QuarantineRedriven } from "./redrive.ts";
 

@@ -9,7 +9,7 @@ import { createReadings, DEVICES } from "../bench/readings.ts";
 import type { Sink } from "../bench/sink.ts";
 import type { Webhooks } from "../bench/webhooks.ts";
 import { adapters } from "../src/adapters/index.ts";
-import { loadConfig } from "../src/config.ts";
+import { loadConfig } from "../src/config/load.ts";
 import { type PrivateRedis, startPrivateRedis } from "../sandbox/redis.ts";
 import { because } from "./parts/because.ts";
 import { startMosquitto, whyNotMosquitto } from "./parts/mosquitto.ts";

@@ -10,7 +10,7 @@ import { afterAll, describe, expect, test } from "vitest";
 import { stringify } from "yaml";
 import { adapters } from "../src/adapters/index.ts";
 import { weaknessOf } from "../src/config/secrets.ts";
-import { loadConfig } from "../src/config.ts";
+import { loadConfig } from "../src/config/load.ts";
 
 const dir = mkdtempSync(join(tmpdir(), "waypost-secrets-"));
 afterAll(() => rmSync(dir, { recursive: true, force: true }));

@@ -12,8 +12,8 @@ import { afterAll, describe, expect, test } from "vitest";
 import { parse, stringify } from "yaml";
 import { z } from "zod";
 import { opsTokenFor, opsTokensOf } from "../src/config/ops-tokens.ts";
-import type { AdapterFacts } from "../src/config/sources.ts";
-import { type Config, describeConfig, type LoadedConfig, loadConfig } from "../src/config.ts";
+import type { AdapterFacts } from "../src/config/check-sources.ts";
+import { type Config, describeConfig, type LoadedConfig, loadConfig } from "../src/config/load.ts";
 
 const dir = mkdtempSync(join(tmpdir(), "waypost-config-"));
 afterAll(() => rmSync(dir, { recursive: true, force: true }));

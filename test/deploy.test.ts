@@ -11,7 +11,7 @@ import { afterAll, describe, expect, test } from "vitest";
 import { parse } from "yaml";
 import { z } from "zod";
 import { adapters } from "../src/adapters/index.ts";
-import { loadConfig } from "../src/config.ts";
+import { loadConfig } from "../src/config/load.ts";
 import { because } from "./parts/because.ts";
 import { startMosquitto, whyNotMosquitto } from "./parts/mosquitto.ts";
 import { until } from "./parts/wait.ts";

@@ -2,7 +2,7 @@
 
 import { expect, test } from "vitest";
 import { adapters } from "../src/adapters/index.ts";
-import { loadConfig } from "../src/config.ts";
+import { loadConfig } from "../src/config/load.ts";
 import { policiesOf } from "../src/ops/policies.ts";
 import { intakeSourcesOf } from "../src/parts.ts";
 

@@ -1,7 +1,7 @@
 /** Defaults that follow from other settings. */
 
 import type { z } from "zod";
-import type { DestinationConfig } from "../config.ts";
+import type { DestinationConfig } from "./load.ts";
 import type { configSchema } from "./schema.ts";
 
 /** Fewer would save nothing: an idle slot costs nothing. */

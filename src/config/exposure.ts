@@ -2,10 +2,10 @@
 
 import ipaddr from "ipaddr.js";
 import { isConfidential, isPrivateHost } from "./address.ts";
-import type { Parts } from "./parts.ts";
+import type { Parts } from "./valid-parts.ts";
 import type { SettingPath } from "./problems.ts";
 import type { ProxySettings } from "./proxy.ts";
-import type { Report } from "./sources.ts";
+import type { Report } from "./check-sources.ts";
 
 /** What must be allowed on purpose. */
 export function checkExposure(parts: Parts, report: Report): void {

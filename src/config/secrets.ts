@@ -2,10 +2,10 @@
 
 import { tenantOf } from "../mapping/tenant.ts";
 import { isGuessable, withoutRepetition } from "./guessable.ts";
-import type { Parts } from "./parts.ts";
+import type { Parts } from "./valid-parts.ts";
 import { isMap, pathText, type SettingPath } from "./problems.ts";
 import { configSchema } from "./schema.ts";
-import { type AdapterFacts, EMBEDDED, type Report } from "./sources.ts";
+import { type AdapterFacts, EMBEDDED, type Report } from "./check-sources.ts";
 import { secretsIn } from "./values.ts";
 
 /** What a secret must have to be hard to guess through our doors, which answer some hundred guesses a second at most. */

@@ -1,6 +1,6 @@
 /** The caps of the three ports, each with its share of the process's descriptors, and what they tell. */
 
-import type { Config } from "../config.ts";
+import type { Config } from "../config/load.ts";
 import { type ConnectionCap, createConnectionCap } from "./connections.ts";
 import { descriptorLimit, divideDescriptors, type PortShare } from "./descriptors.ts";
 import type { Events } from "../events.ts";

@@ -1,6 +1,6 @@
 /** A broker session has one user: of all gateway processes the one that holds the lease connects, the others stand by. */
 
-import type { Config } from "../../config.ts";
+import type { Config } from "../../config/load.ts";
 import { createFirstArrivals } from "./redelivery.ts";
 import type { Intake, Source } from "../../ingest/ingest.ts";
 import {

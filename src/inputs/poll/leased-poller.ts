@@ -1,6 +1,6 @@
 /** A pull source is asked by one process: the one that holds its lease; the others stand by. */
 
-import type { Config } from "../../config.ts";
+import type { Config } from "../../config/load.ts";
 import type { Events } from "../../events.ts";
 import type { Intake, Source } from "../../ingest/ingest.ts";
 import type { ProxySettings } from "../../network.ts";

@@ -3,17 +3,17 @@
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { stringify } from "yaml";
-import { withDefaults } from "./config/defaults.ts";
-import { settingsFromEnvironment } from "./config/environment.ts";
-import { checkExposure, findOpenPorts } from "./config/exposure.ts";
-import { readSettingsFile } from "./config/file.ts";
-import { partsOf } from "./config/parts.ts";
-import { type ConfigProblem, type Finding, isMap, pathText, validate } from "./config/problems.ts";
-import { hideProxySecrets, type ProxySettings, readProxySettings } from "./config/proxy.ts";
-import { checkRelations } from "./config/relations.ts";
-import { configSchema } from "./config/schema.ts";
-import { checkSecrets } from "./config/secrets.ts";
-import { type AdapterFacts, parseOptions } from "./config/sources.ts";
+import { withDefaults } from "./defaults.ts";
+import { settingsFromEnvironment } from "./environment.ts";
+import { checkExposure, findOpenPorts } from "./exposure.ts";
+import { readSettingsFile } from "./file.ts";
+import { partsOf } from "./valid-parts.ts";
+import { type ConfigProblem, type Finding, isMap, pathText, validate } from "./problems.ts";
+import { hideProxySecrets, type ProxySettings, readProxySettings } from "./proxy.ts";
+import { checkRelations } from "./check.ts";
+import { configSchema } from "./schema.ts";
+import { checkSecrets } from "./secrets.ts";
+import { type AdapterFacts, parseOptions } from "./check-sources.ts";
 import {
   type Environment,
   type FillContext,
@@ -21,7 +21,7 @@ import {
   hideSecrets,
   resolveReferences,
   settingsAt,
-} from "./config/values.ts";
+} from "./values.ts";
 
 export type Config = ReturnType<typeof withDefaults> & {
   /** From the environment, never from the file. */

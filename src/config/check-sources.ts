@@ -1,9 +1,9 @@
 /** Checks each source against the adapter of its vendor. */
 
 import { z } from "zod";
-import type { SourceConfig } from "../config.ts";
+import type { SourceConfig } from "./load.ts";
 import { isConfidential } from "./address.ts";
-import type { Parts } from "./parts.ts";
+import type { Parts } from "./valid-parts.ts";
 import { type Finding, type SettingPath, validate } from "./problems.ts";
 import { settingsAt } from "./values.ts";
 
