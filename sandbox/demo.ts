@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { adapters } from "../src/adapters/index.ts";
 import { type Config, loadConfig } from "../src/config/load.ts";
-import type { publishTo } from "../src/publisher.ts";
+import type { publishTo } from "../src/commands/publisher.ts";
 import { SANDBOX_CLIENT, type SandboxApi, startSandboxApi } from "./api.ts";
 import {
   createFleetSecrets,

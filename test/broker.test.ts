@@ -11,7 +11,7 @@ import { type EmbeddedBrokerEvents, type EmbeddedBrokerOptions, startBroker } fr
 import { createUnkept } from "../src/inputs/mqtt/broker-limits.ts";
 import { CannotKeep, type Source } from "../src/ingest/ingest.ts";
 import { createFrameGuard } from "../src/inputs/mqtt/frames.ts";
-import { publishTo } from "../src/publisher.ts";
+import { publishTo } from "../src/commands/publisher.ts";
 import { AT_RECEIPT } from "../src/reading.ts";
 import { speaksForOf } from "../src/ingest/speaks-for.ts";
 import { because } from "./parts/because.ts";

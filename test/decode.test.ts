@@ -4,7 +4,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type DecodeRequest, decodeCommand } from "../src/decode.ts";
+import { type DecodeRequest, decodeCommand } from "../src/commands/decode.ts";
 
 let folder = "";
 beforeAll(async () => {

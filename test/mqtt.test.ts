@@ -13,7 +13,7 @@ import { CannotKeep } from "../src/ingest/ingest.ts";
 import { clientState } from "../src/inputs/mqtt/leased-broker.ts";
 import { type BrokerConnection, connectBroker, type MqttEvents } from "../src/inputs/mqtt/client.ts";
 import { type BrokerSettings, whyNotReliable } from "../src/inputs/mqtt/library.ts";
-import { type Publisher, publishTo } from "../src/publisher.ts";
+import { type Publisher, publishTo } from "../src/commands/publisher.ts";
 import { AT_RECEIPT } from "../src/reading.ts";
 import type { Subscription } from "../src/inputs/mqtt/routing.ts";
 import { freePort } from "../sandbox/owned-process.ts";

@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { type ReplayOptions, replay } from "../src/replay.ts";
+import { type ReplayOptions, replay } from "../src/commands/capture-replay.ts";
 import { because, howToGet } from "./parts/because.ts";
 import { scaled } from "./parts/speed.ts";
 

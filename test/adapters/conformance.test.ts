@@ -6,7 +6,7 @@ import { describe, expect, it } from "vitest";
 import { type Adapter, type Message, type Proof, read } from "../../src/adapters/adapter.ts";
 import { adapters, findAdapter } from "../../src/adapters/index.ts";
 import * as presets from "../../src/adapters/json-presets.ts";
-import { examine } from "../../src/decode.ts";
+import { examine } from "../../src/commands/decode.ts";
 import { admit, type Candidate } from "../../src/reading.ts";
 import { type Breakage, breakagesOfForm, breakagesOfJson, breakagesOfLine } from "../parts/breakage.ts";
 import {

@@ -8,7 +8,7 @@ import { findAdapter } from "../../src/adapters/index.ts";
 import { json } from "../../src/adapters/json.ts";
 import { homeAssistant, homeMade, thingsboard, victron } from "../../src/adapters/json-presets.ts";
 import { createAssembler } from "../../src/ingest/assembler.ts";
-import { examine } from "../../src/decode.ts";
+import { examine } from "../../src/commands/decode.ts";
 import { DETAIL_TEXTS, type SpeedUnit } from "../../src/reading.ts";
 
 function message(body: unknown, parts: Partial<Message> = {}): Message {

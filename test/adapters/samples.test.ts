@@ -6,7 +6,7 @@ import { describe, expect, it } from "vitest";
 import { type Adapter, type Credentials, type Message, read } from "../../src/adapters/adapter.ts";
 import { adapters } from "../../src/adapters/index.ts";
 import { createAssembler } from "../../src/ingest/assembler.ts";
-import { examine } from "../../src/decode.ts";
+import { examine } from "../../src/commands/decode.ts";
 import { admit } from "../../src/reading.ts";
 import { because, howToGet } from "../parts/because.ts";
 import { lowerCased } from "../parts/fixtures.ts";

@@ -4,14 +4,14 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { fetch } from "undici";
 import { z } from "zod";
-import { opsTokenFor } from "./config/ops-tokens.ts";
-import { EMBEDDED } from "./config/check-sources.ts";
-import type { Config, SourceConfig } from "./config/load.ts";
-import { brokerSettingsOf } from "./parts.ts";
-import { complain, say, sayJson } from "./print.ts";
+import { opsTokenFor } from "../config/ops-tokens.ts";
+import { EMBEDDED } from "../config/check-sources.ts";
+import type { Config, SourceConfig } from "../config/load.ts";
+import { brokerSettingsOf } from "../parts.ts";
+import { complain, say, sayJson } from "../print.ts";
 import type { publishTo } from "./publisher.ts";
-import { type Pace, type ReplayOptions, type ReplayResult, replay } from "./replay.ts";
-import type { Accounting } from "./status.ts";
+import { type Pace, type ReplayOptions, type ReplayResult, replay } from "./capture-replay.ts";
+import type { Accounting } from "../status.ts";
 
 export interface ReplayParts {
   configOrExit(file: string | undefined): Config;

@@ -3,7 +3,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { Agent } from "undici";
 import type { CaptureLine } from "./capture.ts";
-import type { ReplayOptions, Tally, Way, WebhookSink } from "./replay.ts";
+import type { ReplayOptions, Tally, Way, WebhookSink } from "./capture-replay.ts";
 
 type Position = Extract<CaptureLine, { kind: "position" }>;
 
