@@ -7,7 +7,7 @@ import { EMBEDDED } from "./config/check-sources.ts";
 import type { BrokerConfig, Config, SourceConfig } from "./config/load.ts";
 import type { Source } from "./ingest/ingest.ts";
 import type { BrokerSettings } from "./inputs/mqtt/library.ts";
-import type { Topology } from "./ops/sight.ts";
+import type { Topology } from "./ops/access/sight.ts";
 import type { PollSettings } from "./inputs/poll/poller.ts";
 import type { QueueDestination } from "./queue/destination.ts";
 import { scopeOf, scopePrefix } from "./queue/keys.ts";

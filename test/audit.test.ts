@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { startAudit } from "../src/audit.ts";
+import { startAudit } from "../src/ops/accounting-check.ts";
 import { healthy, source } from "./ops/sample.ts";
 
 beforeEach(() => {

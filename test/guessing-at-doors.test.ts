@@ -14,7 +14,7 @@ import type { Incident } from "../src/incidents.ts";
 import { createIncidents } from "../src/incidents.ts";
 import type { Source } from "../src/ingest/ingest.ts";
 import { createDispatcher } from "../src/network.ts";
-import { diagnoseIncidents } from "../src/ops/diagnose-incidents.ts";
+import { diagnoseIncidents } from "../src/ops/diagnose/incidents.ts";
 import { createWebhookApp, serveWebhooks } from "../src/inputs/webhook/app.ts";
 import { opsApp, TOKEN } from "./ops/parts.ts";
 import { memoryKeep } from "./parts/memory-keep.ts";

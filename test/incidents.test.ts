@@ -3,7 +3,7 @@
 import { describe, expect, test } from "vitest";
 import { addressShare } from "../src/limits/address-share.ts";
 import { createIncidents } from "../src/incidents.ts";
-import { diagnoseIncidents } from "../src/ops/diagnose-incidents.ts";
+import { diagnoseIncidents } from "../src/ops/diagnose/incidents.ts";
 
 const START = Date.parse("2026-11-29T12:00:00Z");
 const foreign = (subject: string) => ({ kind: "foreign_device", where: "source vans", subject }) as const;

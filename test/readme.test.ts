@@ -14,7 +14,7 @@ import { marks } from "../src/config/values.ts";
 import { createEvents } from "../src/events.ts";
 import type { CannotKeep, RefusalReason } from "../src/ingest/ingest.ts";
 import type { NetworkReason } from "../src/network.ts";
-import { processStatus, statusDocument } from "../src/ops/document.ts";
+import { processStatus, statusDocument } from "../src/ops/status-document.ts";
 import { statusMetrics } from "../src/ops/metrics.ts";
 import type { PollReason } from "../src/inputs/poll/poller.ts";
 import type { DeadLetterReason } from "../src/queue/settlement.ts";

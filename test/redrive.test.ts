@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { Adapter } from "../src/adapters/adapter.ts";
 import type { Source } from "../src/ingest/ingest.ts";
-import { createRedriver } from "../src/redrive.ts";
+import { createRedriver } from "../src/ops/redrive.ts";
 import { type Logins, speaksForOf } from "../src/ingest/speaks-for.ts";
 import { type Line, readingOf, startLine } from "./parts/line.ts";
 import { intakeOver, plainSource } from "./parts/plain-vendor.ts";

@@ -5,7 +5,7 @@ import { fetch } from "undici";
 import { opsTokenFor } from "../config/ops-tokens.ts";
 import type { Config } from "../config/load.ts";
 import { say, sayJson } from "../print.ts";
-import type { DeadLettersRedriven, QuarantineRedriven } from "../redrive.ts";
+import type { DeadLettersRedriven, QuarantineRedriven } from "../ops/redrive.ts";
 
 export interface RedriveCommandParts {
   configOrExit(file: string | undefined): Config;

@@ -8,7 +8,7 @@ import {
   type GateStatus,
   type SourceStatus,
 } from "../status.ts";
-import type { NoStatus, StatusDocument } from "./document.ts";
+import type { NoStatus, StatusDocument } from "./status-document.ts";
 
 /** Terms that only grow are counters; the last three say where positions are now. */
 const TERMS: Record<keyof Accounting, { name: string; help: string }> = {

@@ -4,9 +4,9 @@ import type { Hono } from "hono";
 import { stream } from "hono/streaming";
 import { z } from "zod";
 import type { OperatorOutcome } from "../status.ts";
-import type { Guards } from "./door.ts";
-import type { OpsEnv, Sight } from "./sight.ts";
-import { deedOf } from "./trail.ts";
+import type { Guards } from "./access/door.ts";
+import type { OpsEnv, Sight } from "./access/sight.ts";
+import { deedOf } from "./access/trail.ts";
 
 const time = z.iso.datetime({ offset: true }).transform((text) => Date.parse(text));
 const filter = z.strictObject({

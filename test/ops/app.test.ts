@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { NoStatus, StatusDocument } from "../../src/ops/document.ts";
+import type { NoStatus, StatusDocument } from "../../src/ops/status-document.ts";
 import { ACCOUNTING_TERMS } from "../../src/status.ts";
 import { BEARER, OURS, opsApp, TOKEN } from "./parts.ts";
 import { destination, healthy, source, troubled, unitAnswer, wholeMessage } from "./sample.ts";

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { createClockWatch } from "../../src/ops/clocks.ts";
+import { createClockWatch } from "../../src/ops/diagnose/clocks.ts";
 
 /** Offsets as arrivals bring them: the clock's error plus a network delay that varies. */
 function observe(watch: ReturnType<typeof createClockWatch>, deviceId: string, offsets: number[]): void {

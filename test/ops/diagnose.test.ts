@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { diagnose } from "../../src/ops/diagnose.ts";
+import { diagnose } from "../../src/ops/diagnose/index.ts";
 import type { BrokerState, PollerState, QueueStatus, RedisStatus } from "../../src/status.ts";
 import { identityOf, sumAccounting } from "../../src/status.ts";
 import { AT, before, destination, healthy, OPEN, source, troubled } from "./sample.ts";

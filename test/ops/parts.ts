@@ -3,9 +3,9 @@
 import { Counter, Registry } from "prom-client";
 import type { Incident } from "../../src/incidents.ts";
 import { createOpsApp, type OpsParts } from "../../src/ops/app.ts";
-import { createClockWatch } from "../../src/ops/clocks.ts";
-import type { PingQuery, UnitQuery } from "../../src/ops/questions.ts";
-import { createTrail } from "../../src/ops/trail.ts";
+import { createClockWatch } from "../../src/ops/diagnose/clocks.ts";
+import type { PingQuery, UnitQuery } from "../../src/ops/lookup-routes.ts";
+import { createTrail } from "../../src/ops/access/trail.ts";
 import type { OperatorEvent, OpsRefusal, QueueStatus } from "../../src/status.ts";
 import { AT, healthy, unitAnswer, wholeMessage } from "./sample.ts";
 

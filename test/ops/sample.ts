@@ -1,6 +1,6 @@
 /** A gateway at work, as the queue would describe it, for tests of what ops makes of it. */
 
-import type { UnitAnswer, WholeMessage } from "../../src/ops/questions.ts";
+import type { UnitAnswer, WholeMessage } from "../../src/ops/lookup-routes.ts";
 import type {
   Accounting,
   DestinationStatus,

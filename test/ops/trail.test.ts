@@ -2,8 +2,8 @@
 
 import { Redis } from "ioredis";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
-import { createEndings } from "../../src/ops/endings.ts";
-import { createTrail } from "../../src/ops/trail.ts";
+import { createEndings } from "../../src/ops/access/endings.ts";
+import { createTrail } from "../../src/ops/access/trail.ts";
 import { createEndedSessions } from "../../src/queue/ended-sessions.ts";
 import { connectRedis } from "../../src/queue/redis-health.ts";
 import { createTrailStore } from "../../src/queue/trail.ts";

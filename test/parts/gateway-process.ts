@@ -6,7 +6,7 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { stringify } from "yaml";
-import type { StatusDocument } from "../../src/ops/document.ts";
+import type { StatusDocument } from "../../src/ops/status-document.ts";
 import { SANDBOX_CLIENT, type SandboxApi } from "../../sandbox/api.ts";
 import { type Accounting, sumAccounting } from "../../src/status.ts";
 import { type CliProcess, startCli } from "./cli-process.ts";

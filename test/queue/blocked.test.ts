@@ -1,7 +1,7 @@
 /** A destination that does not let us in: one fresh token, then stop, keep what waits, probe, and go on when it is put right. */
 
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { diagnose } from "../../src/ops/diagnose.ts";
+import { diagnose } from "../../src/ops/diagnose/index.ts";
 import { type Api, everySuccess, startApi } from "../parts/api.ts";
 import { type Line, OTHER_TENANT, readingOf, startLine } from "../parts/line.ts";
 import { scaled } from "../parts/speed.ts";

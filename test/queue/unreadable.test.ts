@@ -1,7 +1,7 @@
 /** 2xx answers that say nothing of any ping: a condition of the destination where all do, a ping's fault where one does. */
 
 import { afterEach, describe, expect, it } from "vitest";
-import { diagnose } from "../../src/ops/diagnose.ts";
+import { diagnose } from "../../src/ops/diagnose/index.ts";
 import { type Api, everySuccess, type SentPing, startApi } from "../parts/api.ts";
 import { type Line, readingOf, startLine } from "../parts/line.ts";
 import { until } from "../parts/wait.ts";

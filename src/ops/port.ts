@@ -2,7 +2,7 @@
 
 import type { AddressInfo } from "node:net";
 import { type HttpBindings, serve } from "@hono/node-server";
-import { type ConnectionCap, guardConnections } from "./limits/connections.ts";
+import { type ConnectionCap, guardConnections } from "../limits/connections.ts";
 
 export interface OpsPort {
   port: number;

@@ -1,11 +1,11 @@
 /** Turns the status into problems in words: what is wrong, where, and what to do next. */
 
-import type { BrokerState, PollerState, QueueStatus, SourceStatus } from "../status.ts";
+import type { BrokerState, PollerState, QueueStatus, SourceStatus } from "../../status.ts";
 import { adviceForDeadLetter } from "./advice.ts";
 import type { ClockOffender } from "./clocks.ts";
-import { diagnoseDestination, diagnoseScopes } from "./diagnose-destination.ts";
-import { diagnoseBroker, diagnoseRedis } from "./diagnose-outside.ts";
-import { diagnosePoller } from "./diagnose-poller.ts";
+import { diagnoseDestination, diagnoseScopes } from "./destination.ts";
+import { diagnoseBroker, diagnoseRedis } from "./outside.ts";
+import { diagnosePoller } from "./poller.ts";
 import { error, listed, type Problem, warning } from "./problem.ts";
 
 /** What was set aside longer ago than this is shown in its list, not as a problem of now. */

@@ -2,8 +2,8 @@
 
 import type { Hono } from "hono";
 import { z } from "zod";
-import type { OpsEnv } from "./sight.ts";
-import { deedOf, type Trail } from "./trail.ts";
+import type { OpsEnv } from "./access/sight.ts";
+import { deedOf, type Trail } from "./access/trail.ts";
 
 /** One position as it was sent, for the read-back. */
 export interface SentPing {

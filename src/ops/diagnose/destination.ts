@@ -1,6 +1,6 @@
 /** Finds problems of sending: gates that are not open, backlogs, full buffers, units gone silent. */
 
-import type { DestinationStatus, GateStatus } from "../status.ts";
+import type { DestinationStatus, GateStatus } from "../../status.ts";
 import { adviceFor, needsAPerson } from "./advice.ts";
 import { durationText } from "./duration.ts";
 import { error, listed, type Problem, warning } from "./problem.ts";

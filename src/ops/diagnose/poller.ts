@@ -1,6 +1,6 @@
 /** Finds problems of pull sources: what keeps their fixes from coming in, and what was lost. */
 
-import type { PollerState } from "../status.ts";
+import type { PollerState } from "../../status.ts";
 import { durationText } from "./duration.ts";
 import { error, type Problem, warning } from "./problem.ts";
 

@@ -1,7 +1,7 @@
 /** Ends sessions for every process: what was ended is in Redis, and here for as long as Redis does not answer. */
 
-import type { EndedSessions } from "../queue/ended-sessions.ts";
-import { inTime } from "./deadline.ts";
+import type { EndedSessions } from "../../queue/ended-sessions.ts";
+import { inTime } from "../deadline.ts";
 import type { Session } from "./session.ts";
 
 /** The page asks every 2 s and is drawn even while Redis hangs. */

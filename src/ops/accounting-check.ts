@@ -1,7 +1,7 @@
 /** Adds up every source's accounting again and again, and raises its voice when the sums part. */
 
-import type { Events } from "./events.ts";
-import type { QueueStatus } from "./status.ts";
+import type { Events } from "../events.ts";
+import type { QueueStatus } from "../status.ts";
 
 /** Often enough to be near the cause, seldom enough to cost nothing. */
 const EVERY_MS = 30_000;

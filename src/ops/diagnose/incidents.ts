@@ -1,6 +1,6 @@
 /** Puts what went wrong at our own doors into words: one entry for each kind of incident. */
 
-import type { IncidentKind, IncidentState } from "../status.ts";
+import type { IncidentKind, IncidentState } from "../../status.ts";
 import { listed, type Problem } from "./problem.ts";
 
 interface Words {

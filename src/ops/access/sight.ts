@@ -1,6 +1,6 @@
 /** What a token may see: the one place where everything of another tenant is left out. */
 
-import type { OpsToken } from "../config/ops-tokens.ts";
+import type { OpsToken } from "../../config/ops-tokens.ts";
 import type {
   BrokerState,
   DestinationStatus,
@@ -8,9 +8,9 @@ import type {
   PollerState,
   QueueStatus,
   SpoolStatus,
-} from "../status.ts";
-import type { ClockOffender } from "./clocks.ts";
-import type { Policy } from "./policies.ts";
+} from "../../status.ts";
+import type { ClockOffender } from "../diagnose/clocks.ts";
+import type { Policy } from "../policies.ts";
 
 /** Which sources and destinations there are, and what belongs to what. */
 export interface Topology {

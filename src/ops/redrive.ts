@@ -1,8 +1,8 @@
 /** Redrives what was set aside: dead letters go back to waiting, quarantined messages through intake again. */
 
-import { examine } from "./commands/decode.ts";
-import type { Intake, Source } from "./ingest/ingest.ts";
-import type { Redrive, RedriveFilter } from "./queue/redrive.ts";
+import { examine } from "../commands/decode.ts";
+import type { Intake, Source } from "../ingest/ingest.ts";
+import type { Redrive, RedriveFilter } from "../queue/redrive.ts";
 
 /** `dry_run` changes nothing and says what would happen. */
 export type RedriveMode = "dry_run" | "do";

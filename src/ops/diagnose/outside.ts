@@ -1,6 +1,6 @@
 /** Finds problems of what the gateway stands on: Redis and the brokers. */
 
-import type { BrokerState, RedisStatus, SpoolStatus } from "../status.ts";
+import type { BrokerState, RedisStatus, SpoolStatus } from "../../status.ts";
 import { durationText } from "./duration.ts";
 import { error, type Problem, warning } from "./problem.ts";
 

@@ -1,9 +1,9 @@
 /** Writes down what operators did: in the log, and in Redis for all processes to show. */
 
 import type { Context } from "hono";
-import type { Events } from "../events.ts";
-import type { TrailStore } from "../queue/trail.ts";
-import type { OperatorAction, OperatorEvent } from "../status.ts";
+import type { Events } from "../../events.ts";
+import type { TrailStore } from "../../queue/trail.ts";
+import type { OperatorAction, OperatorEvent } from "../../status.ts";
 import { addressOf } from "./origin.ts";
 import type { OpsEnv } from "./sight.ts";
 

@@ -1,7 +1,7 @@
 /** Says who asks: which token a bearer shows, or which session of a token a browser has. */
 
 import { createHash, createHmac, randomBytes, timingSafeEqual } from "node:crypto";
-import type { OpsToken } from "../config/ops-tokens.ts";
+import type { OpsToken } from "../../config/ops-tokens.ts";
 
 /** One shift; then the token is asked for again. */
 const SESSION_S = 12 * 60 * 60;
