@@ -1,6 +1,6 @@
 /** How fast each vendor's messages are read and judged on one processor: no network, no Redis, only decode and admit. */
 
-import { read } from "../src/adapters/adapter.ts";
+import { read } from "../src/adapters/kit/adapter.ts";
 import { adapters } from "../src/adapters/index.ts";
 import { createAssembler } from "../src/ingest/assembler.ts";
 import { admit } from "../src/reading.ts";

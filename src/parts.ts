@@ -1,8 +1,8 @@
 /** Turns the configuration into what the parts of the line work with: sources, destinations, subscriptions. */
 
 import { readFileSync } from "node:fs";
-import type { Adapter, Proof, User } from "./adapters/adapter.ts";
-import type { Pull } from "./adapters/pull.ts";
+import type { Adapter, Proof, User } from "./adapters/kit/adapter.ts";
+import type { Pull } from "./adapters/kit/pull.ts";
 import { EMBEDDED } from "./config/check-sources.ts";
 import type { BrokerConfig, Config, SourceConfig } from "./config/load.ts";
 import type { Source } from "./ingest/ingest.ts";

@@ -1,7 +1,7 @@
 /** Positions in several messages: what is put together, what never is, and that nothing is lost on the way. */
 
 import { describe, expect, it } from "vitest";
-import { fragment } from "../src/adapters/fragment.ts";
+import { fragment } from "../src/adapters/kit/fragment.ts";
 import { type Assembler, createAssembler } from "../src/ingest/assembler.ts";
 import { AT_RECEIPT, admit, type Candidate } from "../src/reading.ts";
 

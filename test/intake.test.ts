@@ -1,7 +1,7 @@
 /** Intake: what it keeps, what it counts, what it tells, and in which order. */
 
 import { expect, test } from "vitest";
-import type { Message, Proof } from "../src/adapters/adapter.ts";
+import type { Message, Proof } from "../src/adapters/kit/adapter.ts";
 import { ovms } from "../src/adapters/ovms.ts";
 import { CannotKeep, type KeepEntry } from "../src/ingest/ingest.ts";
 import { AT_RECEIPT } from "../src/reading.ts";

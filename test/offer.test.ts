@@ -1,7 +1,7 @@
 /** Messages that cannot be kept at once are offered again, and each device's stay in the order they came. */
 
 import { expect, test } from "vitest";
-import type { Message } from "../src/adapters/adapter.ts";
+import type { Message } from "../src/adapters/kit/adapter.ts";
 import { CannotKeep } from "../src/ingest/ingest.ts";
 import { createOfferOrder, offer } from "../src/ingest/retry.ts";
 import { memoryKeep } from "./parts/memory-keep.ts";

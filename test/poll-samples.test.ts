@@ -4,7 +4,7 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { isDeepStrictEqual } from "node:util";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { findAdapter } from "../src/adapters/index.ts";
-import type { PullResult } from "../src/adapters/pull.ts";
+import type { PullResult } from "../src/adapters/kit/pull.ts";
 import { type Asked, type AskedVendor, startAskedVendor, type VendorAnswer } from "./parts/asked-vendor.ts";
 import { because, howToGet } from "./parts/because.ts";
 import { distinctReadings, startPollings, viaHosts } from "./parts/polling.ts";

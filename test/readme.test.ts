@@ -6,7 +6,7 @@ import pino from "pino";
 import { Registry } from "prom-client";
 import { describe, expect, test } from "vitest";
 import { z } from "zod";
-import type { Adapter } from "../src/adapters/adapter.ts";
+import type { Adapter } from "../src/adapters/kit/adapter.ts";
 import { adapters } from "../src/adapters/index.ts";
 import { variableNames } from "../src/config/environment.ts";
 import { configSchema } from "../src/config/schema.ts";

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import type { Adapter } from "../src/adapters/adapter.ts";
+import type { Adapter } from "../src/adapters/kit/adapter.ts";
 import type { Source } from "../src/ingest/ingest.ts";
 import { createRedriver } from "../src/ops/redrive.ts";
 import { type Logins, speaksForOf } from "../src/ingest/speaks-for.ts";

@@ -11,7 +11,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import type { Message } from "../src/adapters/adapter.ts";
+import type { Message } from "../src/adapters/kit/adapter.ts";
 import { CannotKeep, type Intake, type IntakeResult } from "../src/ingest/ingest.ts";
 import { readSpoolFile } from "../src/spool/file.ts";
 import { openSpool, type Spool } from "../src/spool/spool.ts";

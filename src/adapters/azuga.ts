@@ -1,9 +1,9 @@
 /** Azuga: one flat message for each position of an OBD device; the unit of its speed is not documented. */
 
 import { z } from "zod";
-import { defineAdapter, otherThan } from "./adapter.ts";
-import { basic, customHeader } from "./auth.ts";
-import { degrees, epochMillis, flag, id, number, part, text, toMps } from "./fields.ts";
+import { defineAdapter, otherThan } from "./kit/adapter.ts";
+import { basic, customHeader } from "./kit/auth.ts";
+import { degrees, epochMillis, flag, id, number, part, text, toMps } from "./kit/fields.ts";
 
 /** The name of the event is under both, or one of them. */
 const NAMES = ["messageType", "type"] as const;

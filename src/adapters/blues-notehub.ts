@@ -1,9 +1,9 @@
 /** Blues Notehub: routed events of Notecards; each carries the last GPS fix with the time of that fix. */
 
 import { z } from "zod";
-import { defineAdapter } from "./adapter.ts";
-import { bearer, customHeader } from "./auth.ts";
-import { degrees, epochSeconds, id, text } from "./fields.ts";
+import { defineAdapter } from "./kit/adapter.ts";
+import { bearer, customHeader } from "./kit/auth.ts";
+import { degrees, epochSeconds, id, text } from "./kit/fields.ts";
 
 export const bluesNotehub = defineAdapter({
   vendor: "blues-notehub",

@@ -1,9 +1,9 @@
 /** BMW CarData's stream: data points each with a time of its own, in messages that carry any part of them. */
 
 import { z } from "zod";
-import { defineAdapter } from "./adapter.ts";
-import { degrees, id, isoTime, isRecord, part } from "./fields.ts";
-import { fragment } from "./fragment.ts";
+import { defineAdapter } from "./kit/adapter.ts";
+import { degrees, id, isoTime, isRecord, part } from "./kit/fields.ts";
+import { fragment } from "./kit/fragment.ts";
 
 const LOCATION = "vehicle.cabin.infotainment.navigation.currentLocation";
 /** Heading first, in case its time is its own: a position takes what came before it. */

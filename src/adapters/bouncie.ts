@@ -2,10 +2,10 @@
 
 import { z } from "zod";
 import type { Candidate } from "../reading.ts";
-import { defineAdapter, otherThan } from "./adapter.ts";
-import { sharedKey } from "./auth.ts";
-import { each } from "./each.ts";
-import { degrees, id, isoTime, items, mph, part } from "./fields.ts";
+import { defineAdapter, otherThan } from "./kit/adapter.ts";
+import { sharedKey } from "./kit/auth.ts";
+import { each } from "./kit/each.ts";
+import { degrees, id, isoTime, items, mph, part } from "./kit/fields.ts";
 
 const gps = part({ lat: degrees, lon: degrees, heading: degrees });
 const trip = part({ timestamp: isoTime, speed: mph, gps });

@@ -1,10 +1,10 @@
 /** ChirpStack version 4 (LoRaWAN): uplinks decoded by the customer's codec, and solved locations, by webhook or MQTT. */
 
 import { z } from "zod";
-import { type DecodeContext, defineAdapter } from "./adapter.ts";
-import { customHeader } from "./auth.ts";
-import { positionIn, positionPaths } from "./codec-paths.ts";
-import { degrees, id, isoTime, metres, part, text } from "./fields.ts";
+import { type DecodeContext, defineAdapter } from "./kit/adapter.ts";
+import { customHeader } from "./kit/auth.ts";
+import { positionIn, positionPaths } from "./kit/codec-paths.ts";
+import { degrees, id, isoTime, metres, part, text } from "./kit/fields.ts";
 
 const OTHERS = ["join", "status", "ack", "txack", "log", "integration"];
 /** Said by nobody in particular, or by the device's own receivers; the rest is guessed from gateways, or configured. */

@@ -1,9 +1,9 @@
 /** Digital Matter: trackers on trailers and assets, in the records of the OEM connector or one by one from Edge. */
 
 import { z } from "zod";
-import { defineAdapter } from "./adapter.ts";
-import { basic, bearer, customHeader } from "./auth.ts";
-import { each } from "./each.ts";
+import { defineAdapter } from "./kit/adapter.ts";
+import { basic, bearer, customHeader } from "./kit/auth.ts";
+import { each } from "./kit/each.ts";
 import {
   cmPerSecond,
   degrees,
@@ -16,7 +16,7 @@ import {
   noFixBelow,
   number,
   part,
-} from "./fields.ts";
+} from "./kit/fields.ts";
 
 /** `FType` tells kinds of fields apart: 0 is the position, 2 the inputs. */
 const field = part({

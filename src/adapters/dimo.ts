@@ -1,9 +1,9 @@
 /** DIMO vehicle triggers: one signal in each message; only the one that is a place can be a position. */
 
 import { z } from "zod";
-import { defineAdapter, eventName } from "./adapter.ts";
-import { urlToken } from "./auth.ts";
-import { degrees, id, isoTime, isRecord, part } from "./fields.ts";
+import { defineAdapter, eventName } from "./kit/adapter.ts";
+import { urlToken } from "./kit/auth.ts";
+import { degrees, id, isoTime, isRecord, part } from "./kit/fields.ts";
 
 export const dimo = defineAdapter({
   vendor: "dimo",

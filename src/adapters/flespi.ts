@@ -1,9 +1,9 @@
 /** flespi: a bridge for some thousand kinds of hardware, as a list by HTTP stream or message by message by MQTT. */
 
 import { z } from "zod";
-import { defineAdapter, eventName } from "./adapter.ts";
-import { basic, bearer, customHeader } from "./auth.ts";
-import { each } from "./each.ts";
+import { defineAdapter, eventName } from "./kit/adapter.ts";
+import { basic, bearer, customHeader } from "./kit/auth.ts";
+import { each } from "./kit/each.ts";
 import {
   degrees,
   epochSeconds,
@@ -16,7 +16,7 @@ import {
   metres,
   number,
   part,
-} from "./fields.ts";
+} from "./kit/fields.ts";
 
 const message = part({
   ident: id,

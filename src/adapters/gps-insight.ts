@@ -1,10 +1,10 @@
 /** GPS Insight, now WEX Telematics: one position a request, as JSON or as a form, whichever the webhook was given. */
 
 import { z } from "zod";
-import { defineAdapter } from "./adapter.ts";
-import { customHeader, urlToken } from "./auth.ts";
-import { compass, degrees, flag, id, isoTimeAssumedUtc, isWithout, label, mph } from "./fields.ts";
-import { jsonOrForm } from "./form.ts";
+import { defineAdapter } from "./kit/adapter.ts";
+import { customHeader, urlToken } from "./kit/auth.ts";
+import { compass, degrees, flag, id, isoTimeAssumedUtc, isWithout, label, mph } from "./kit/fields.ts";
+import { jsonOrForm } from "./kit/form.ts";
 
 const POSITION = ["latitude", "longitude", "fix_time_gmt"] as const;
 

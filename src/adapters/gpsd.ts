@@ -1,9 +1,9 @@
 /** The reports of gpsd, bridged to a broker as they are: one JSON object in each message. */
 
 import { z } from "zod";
-import { defineAdapter, otherThan } from "./adapter.ts";
-import { degrees, isoTime, metres, mps, noFixBelow } from "./fields.ts";
-import { deviceInTopic, topicDevice } from "./topic-device.ts";
+import { defineAdapter, otherThan } from "./kit/adapter.ts";
+import { degrees, isoTime, metres, mps, noFixBelow } from "./kit/fields.ts";
+import { deviceInTopic, topicDevice } from "./kit/topic-device.ts";
 
 export const gpsd = defineAdapter({
   vendor: "gpsd",

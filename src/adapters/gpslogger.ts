@@ -1,10 +1,10 @@
 /** GPSLogger for Android: one position in a URL, form or JSON that the customer lays out. */
 
 import { z } from "zod";
-import { defineAdapter } from "./adapter.ts";
-import { basic, customHeader, urlToken } from "./auth.ts";
-import { degrees, epochSeconds, id, isoTime, kph, metres, mps, number } from "./fields.ts";
-import { jsonOrForm } from "./form.ts";
+import { defineAdapter } from "./kit/adapter.ts";
+import { basic, customHeader, urlToken } from "./kit/auth.ts";
+import { degrees, epochSeconds, id, isoTime, kph, metres, mps, number } from "./kit/fields.ts";
+import { jsonOrForm } from "./kit/form.ts";
 
 const name = z.string().min(1);
 

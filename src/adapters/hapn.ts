@@ -1,9 +1,9 @@
 /** Hapn (Spytec): battery and wired trackers; one Queclink report for each message, no heading, no unit of speed. */
 
 import { z } from "zod";
-import { defineAdapter, otherThan } from "./adapter.ts";
-import { addressList, urlToken } from "./auth.ts";
-import { degrees, flag, id, number, packedUtcTime, toMps } from "./fields.ts";
+import { defineAdapter, otherThan } from "./kit/adapter.ts";
+import { addressList, urlToken } from "./kit/auth.ts";
+import { degrees, flag, id, number, packedUtcTime, toMps } from "./kit/fields.ts";
 
 /** Queclink's codes are many, and any of its reports may carry a position. */
 const QUECLINK = /^gt/i;

@@ -1,8 +1,8 @@
 /** Helsinki's public transport feed (HFP version 2): every bus, tram and train once a second, by MQTT. */
 
 import { z } from "zod";
-import { defineAdapter } from "./adapter.ts";
-import { degrees, epochSeconds, isoTime, mps, part } from "./fields.ts";
+import { defineAdapter } from "./kit/adapter.ts";
+import { degrees, epochSeconds, isoTime, mps, part } from "./kit/fields.ts";
 
 const event = part({
   tst: z.unknown().optional(),

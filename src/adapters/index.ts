@@ -1,6 +1,6 @@
 /** The list of adapters: two lines for each vendor. */
 
-import type { Adapter } from "./adapter.ts";
+import type { Adapter } from "./kit/adapter.ts";
 import { azuga } from "./azuga.ts";
 import { bluesNotehub } from "./blues-notehub.ts";
 import { bmwCardata } from "./bmw-cardata.ts";
@@ -15,7 +15,7 @@ import { gpsd } from "./gpsd.ts";
 import { gpslogger } from "./gpslogger.ts";
 import { hapn } from "./hapn.ts";
 import { hslHfp } from "./hsl-hfp.ts";
-import { json } from "./json.ts";
+import { json } from "./json/json.ts";
 import {
   awsIotShadow,
   digitrafficRail,
@@ -24,7 +24,7 @@ import {
   roataway,
   thingsboard,
   victron,
-} from "./json-presets.ts";
+} from "./json/presets.ts";
 import { linxup } from "./linxup.ts";
 import { lytx } from "./lytx.ts";
 import { meshtastic } from "./meshtastic.ts";

@@ -2,9 +2,9 @@
 
 import { z } from "zod";
 import type { Candidate } from "../reading.ts";
-import { defineAdapter } from "./adapter.ts";
-import { bearer } from "./auth.ts";
-import { each } from "./each.ts";
+import { defineAdapter } from "./kit/adapter.ts";
+import { bearer } from "./kit/auth.ts";
+import { each } from "./kit/each.ts";
 import {
   compass,
   degrees,
@@ -17,7 +17,7 @@ import {
   mph,
   part,
   text,
-} from "./fields.ts";
+} from "./kit/fields.ts";
 
 const position = {
   date: epochMillis,

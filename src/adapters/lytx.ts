@@ -1,9 +1,9 @@
 /** Lytx: event recorders in service fleets; every five seconds a list of vehicles with up to 500 positions. */
 
-import { defineAdapter } from "./adapter.ts";
-import { basic, bearer, customHeader, sharedKey } from "./auth.ts";
-import { each } from "./each.ts";
-import { degrees, id, isoTimeAssumedUtc, items, listOf, metres, mps, part } from "./fields.ts";
+import { defineAdapter } from "./kit/adapter.ts";
+import { basic, bearer, customHeader, sharedKey } from "./kit/auth.ts";
+import { each } from "./kit/each.ts";
+import { degrees, id, isoTimeAssumedUtc, items, listOf, metres, mps, part } from "./kit/fields.ts";
 
 const position = part({
   timeInUtc: isoTimeAssumedUtc,

@@ -1,8 +1,8 @@
 /** Meshtastic radios, as their gateways report positions in JSON (firmware before 2.8). */
 
 import { z } from "zod";
-import { defineAdapter, otherThan } from "./adapter.ts";
-import { epochSeconds, kph, metres, multipliedBy, noFixBelow, number, part } from "./fields.ts";
+import { defineAdapter, otherThan } from "./kit/adapter.ts";
+import { epochSeconds, kph, metres, multipliedBy, noFixBelow, number, part } from "./kit/fields.ts";
 
 const position = part({
   time: z.unknown().optional(),

@@ -1,9 +1,9 @@
 /** Motive (formerly KeepTruckin): one signed event for each position; the unit of its speed is not documented. */
 
 import { z } from "zod";
-import { defineAdapter, eventName, otherThan } from "./adapter.ts";
-import { hmac } from "./auth.ts";
-import { degrees, id, isoTime, isRecord, label, number, toMps } from "./fields.ts";
+import { defineAdapter, eventName, otherThan } from "./kit/adapter.ts";
+import { hmac } from "./kit/auth.ts";
+import { degrees, id, isoTime, isRecord, label, number, toMps } from "./kit/fields.ts";
 
 const ACTIONS = ["vehicle_location_updated", "vehicle_location_received"] as const;
 

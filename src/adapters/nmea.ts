@@ -2,9 +2,9 @@
 
 import { z } from "zod";
 import type { Candidate } from "../reading.ts";
-import { defineAdapter } from "./adapter.ts";
-import { degrees, isoTime, knots } from "./fields.ts";
-import { deviceInTopic, topicDevice } from "./topic-device.ts";
+import { defineAdapter } from "./kit/adapter.ts";
+import { degrees, isoTime, knots } from "./kit/fields.ts";
+import { deviceInTopic, topicDevice } from "./kit/topic-device.ts";
 
 /** Those of one receiver in one second; a message of more is not ours. */
 const MAX_LINES = 1000;

@@ -1,9 +1,9 @@
 /** OneStepGPS: alerts, most of which say where the vehicle is. */
 
 import { z } from "zod";
-import { defineAdapter } from "./adapter.ts";
-import { addressList, urlToken } from "./auth.ts";
-import { degrees, flag, id, isoTime, mph, part, text } from "./fields.ts";
+import { defineAdapter } from "./kit/adapter.ts";
+import { addressList, urlToken } from "./kit/auth.ts";
+import { degrees, flag, id, isoTime, mph, part, text } from "./kit/fields.ts";
 
 export const onestepgps = defineAdapter({
   vendor: "onestepgps",

@@ -2,11 +2,11 @@
 
 import { z } from "zod";
 import { AT_RECEIPT, type Candidate } from "../reading.ts";
-import { defineAdapter, type Problems } from "./adapter.ts";
-import { addressList, basic, bearer, urlToken } from "./auth.ts";
-import { each } from "./each.ts";
-import * as fields from "./fields.ts";
-import { jsonOrForm } from "./form.ts";
+import { defineAdapter, type Problems } from "./kit/adapter.ts";
+import { addressList, basic, bearer, urlToken } from "./kit/auth.ts";
+import { each } from "./kit/each.ts";
+import * as fields from "./kit/fields.ts";
+import { jsonOrForm } from "./kit/form.ts";
 
 const { degrees, id, isRecord, knots, label, metres, mps, number, part, text } = fields;
 

@@ -1,10 +1,10 @@
 /** Overland: iPhones that send batches of GeoJSON points, with visits and events of the app between them. */
 
 import { z } from "zod";
-import { defineAdapter, eventName } from "./adapter.ts";
-import { bearer, customHeader, urlToken } from "./auth.ts";
-import { each } from "./each.ts";
-import { degrees, id, isoTime, isRecord, items, metres, mps, number, part } from "./fields.ts";
+import { defineAdapter, eventName } from "./kit/adapter.ts";
+import { bearer, customHeader, urlToken } from "./kit/auth.ts";
+import { each } from "./kit/each.ts";
+import { degrees, id, isoTime, isRecord, items, metres, mps, number, part } from "./kit/fields.ts";
 
 /** Longitude first, in GeoJSON sometimes with the height behind both. */
 const coordinates = z.array(degrees).min(2).max(3).catch([Number.NaN, Number.NaN]);

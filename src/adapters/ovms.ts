@@ -2,9 +2,9 @@
 
 import { z } from "zod";
 import { AT_RECEIPT } from "../reading.ts";
-import { type DecodeContext, defineAdapter } from "./adapter.ts";
-import { degrees, number, toMps } from "./fields.ts";
-import { fragment } from "./fragment.ts";
+import { type DecodeContext, defineAdapter } from "./kit/adapter.ts";
+import { degrees, number, toMps } from "./kit/fields.ts";
+import { fragment } from "./kit/fragment.ts";
 
 const METRICS = ["latitude", "longitude", "gpsspeed", "direction", "gpslock"].map((name) => `v/p/${name}`);
 

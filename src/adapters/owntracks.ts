@@ -2,9 +2,9 @@
 
 import nacl from "tweetnacl";
 import { z } from "zod";
-import { type DecodeContext, defineAdapter, type Message, otherThan } from "./adapter.ts";
-import { addressList, basic, urlToken } from "./auth.ts";
-import { parseJson } from "./bounds.ts";
+import { type DecodeContext, defineAdapter, type Message, otherThan } from "./kit/adapter.ts";
+import { addressList, basic, urlToken } from "./kit/auth.ts";
+import { parseJson } from "./kit/bounds.ts";
 import {
   degrees,
   epochSeconds,
@@ -16,7 +16,7 @@ import {
   multipliedBy,
   number,
   text,
-} from "./fields.ts";
+} from "./kit/fields.ts";
 
 const location = z.object({
   _type: z.literal("location", {

@@ -1,10 +1,10 @@
 /** Particle Tracker: location events by webhook, as JSON in a string within a wrapper of JSON or a form. */
 
 import { z } from "zod";
-import { defineAdapter, otherThan } from "./adapter.ts";
-import { basic, customHeader, urlToken } from "./auth.ts";
-import { degrees, epochSeconds, id, metres, mps, noFixUnless, number, part, text } from "./fields.ts";
-import { jsonOrForm, unquoted } from "./form.ts";
+import { defineAdapter, otherThan } from "./kit/adapter.ts";
+import { basic, customHeader, urlToken } from "./kit/auth.ts";
+import { degrees, epochSeconds, id, metres, mps, noFixUnless, number, part, text } from "./kit/fields.ts";
+import { jsonOrForm, unquoted } from "./kit/form.ts";
 
 const published = z.object({
   loc: part({

@@ -1,8 +1,8 @@
 /** Ruptela's trackers with MQTT in JSON. */
 
 import { z } from "zod";
-import { defineAdapter } from "./adapter.ts";
-import { epochSeconds, id, kph, multipliedBy, noFixBelow } from "./fields.ts";
+import { defineAdapter } from "./kit/adapter.ts";
+import { epochSeconds, id, kph, multipliedBy, noFixBelow } from "./kit/fields.ts";
 
 export const ruptela = defineAdapter({
   vendor: "ruptela",

@@ -1,9 +1,9 @@
 /** Samsara: signed events, few of which say where the vehicle is; its positions have to be polled. */
 
 import { z } from "zod";
-import { defineAdapter, eventName, otherThan } from "./adapter.ts";
-import { hmacWithTime } from "./auth.ts";
-import { degrees, id, isoTime, isRecord, list, part } from "./fields.ts";
+import { defineAdapter, eventName, otherThan } from "./kit/adapter.ts";
+import { hmacWithTime } from "./kit/auth.ts";
+import { degrees, id, isoTime, isRecord, list, part } from "./kit/fields.ts";
 
 /** The alerts that carry the vehicle's own place. Fences carry theirs, and forms that of whoever filled them in. */
 const PLACED: ReadonlySet<string> = new Set([

@@ -1,11 +1,11 @@
 /** Sigfox callbacks: a form or JSON that the customer lays out, with what their payload decoder found. */
 
 import { z } from "zod";
-import { defineAdapter } from "./adapter.ts";
-import { addressList, customHeader, urlToken } from "./auth.ts";
-import { pathOr, positionIn, positionPaths } from "./codec-paths.ts";
-import { epochSeconds, id } from "./fields.ts";
-import { jsonOrForm } from "./form.ts";
+import { defineAdapter } from "./kit/adapter.ts";
+import { addressList, customHeader, urlToken } from "./kit/auth.ts";
+import { pathOr, positionIn, positionPaths } from "./kit/codec-paths.ts";
+import { epochSeconds, id } from "./kit/fields.ts";
+import { jsonOrForm } from "./kit/form.ts";
 
 export const sigfox = defineAdapter({
   vendor: "sigfox",

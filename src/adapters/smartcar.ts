@@ -3,9 +3,9 @@
 import { createHmac } from "node:crypto";
 import { z } from "zod";
 import type { Candidate } from "../reading.ts";
-import { defineAdapter, otherThan, type Proof } from "./adapter.ts";
-import { hmac } from "./auth.ts";
-import { each } from "./each.ts";
+import { defineAdapter, otherThan, type Proof } from "./kit/adapter.ts";
+import { hmac } from "./kit/auth.ts";
+import { each } from "./kit/each.ts";
 import {
   compass,
   degrees,
@@ -18,7 +18,7 @@ import {
   number,
   part,
   text,
-} from "./fields.ts";
+} from "./kit/fields.ts";
 
 const LOCATION = "location-preciselocation";
 const ODOMETER = "odometer-traveleddistance";

@@ -1,9 +1,9 @@
 /** Surfsight (Lytx): dash cameras; one event for each incident or position, its unit of speed not documented. */
 
 import { z } from "zod";
-import { defineAdapter, otherThan } from "./adapter.ts";
-import { basic, bearer, customHeader, urlToken } from "./auth.ts";
-import { degrees, epochSeconds, id, metres, number, text, toMps } from "./fields.ts";
+import { defineAdapter, otherThan } from "./kit/adapter.ts";
+import { basic, bearer, customHeader, urlToken } from "./kit/auth.ts";
+import { degrees, epochSeconds, id, metres, number, text, toMps } from "./kit/fields.ts";
 
 const TYPES = ["event", "gps"] as const;
 

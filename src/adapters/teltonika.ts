@@ -1,7 +1,7 @@
 /** Teltonika's FMB and FMC trackers with their JSON codec, to a broker of one's own or as the shadow of an AWS thing. */
 
 import { z } from "zod";
-import { type DecodeContext, defineAdapter } from "./adapter.ts";
+import { type DecodeContext, defineAdapter } from "./kit/adapter.ts";
 import {
   degrees,
   epochMillis,
@@ -12,7 +12,7 @@ import {
   noFixBelow,
   number,
   UNREADABLE,
-} from "./fields.ts";
+} from "./kit/fields.ts";
 
 /** Beside the named elements the keys are AVL ids: 16 total odometer, 24 speed, 113 battery level, 239 ignition. */
 const record = {

@@ -2,9 +2,9 @@
 
 import { z } from "zod";
 import { AT_RECEIPT } from "../reading.ts";
-import { type DecodeContext, defineAdapter } from "./adapter.ts";
-import { degrees, flag, mph, part } from "./fields.ts";
-import { fragment } from "./fragment.ts";
+import { type DecodeContext, defineAdapter } from "./kit/adapter.ts";
+import { degrees, flag, mph, part } from "./kit/fields.ts";
+import { fragment } from "./kit/fragment.ts";
 
 /** Of the vehicle: `OriginLocation` and `DestinationLocation` are places of its navigation. */
 const SIGNALS = ["Location", "VehicleSpeed", "GpsHeading", "GpsState"];

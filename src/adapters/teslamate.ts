@@ -2,9 +2,9 @@
 
 import { z } from "zod";
 import { AT_RECEIPT } from "../reading.ts";
-import { type DecodeContext, defineAdapter, type Message } from "./adapter.ts";
-import { degrees, kph, part } from "./fields.ts";
-import { fragment } from "./fragment.ts";
+import { type DecodeContext, defineAdapter, type Message } from "./kit/adapter.ts";
+import { degrees, kph, part } from "./kit/fields.ts";
+import { fragment } from "./kit/fragment.ts";
 
 /** `latitude` and `longitude` repeat halves of `location` and are deprecated. */
 const VALUES = ["location", "speed", "heading"];

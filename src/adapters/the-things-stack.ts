@@ -1,10 +1,10 @@
 /** The Things Stack (LoRaWAN): uplinks decoded by the customer's formatter, by webhook or MQTT. */
 
 import { z } from "zod";
-import { defineAdapter } from "./adapter.ts";
-import { basic, customHeader } from "./auth.ts";
-import { positionIn, positionPaths } from "./codec-paths.ts";
-import { degrees, id, isoTime, isRecord, metres, part, text } from "./fields.ts";
+import { defineAdapter } from "./kit/adapter.ts";
+import { basic, customHeader } from "./kit/auth.ts";
+import { positionIn, positionPaths } from "./kit/codec-paths.ts";
+import { degrees, id, isoTime, isRecord, metres, part, text } from "./kit/fields.ts";
 
 /** Where one coordinate is there, the other is left out when it is zero. */
 const location = part({

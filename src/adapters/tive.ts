@@ -1,9 +1,9 @@
 /** Tive: trackers on shipments and trailers; a place without speed or heading. */
 
 import { z } from "zod";
-import { defineAdapter } from "./adapter.ts";
-import { customHeader } from "./auth.ts";
-import { degrees, epochMillis, id, isoTimeAssumedUtc, label, metres, number, part, text } from "./fields.ts";
+import { defineAdapter } from "./kit/adapter.ts";
+import { customHeader } from "./kit/auth.ts";
+import { degrees, epochMillis, id, isoTimeAssumedUtc, label, metres, number, part, text } from "./kit/fields.ts";
 
 export const tive = defineAdapter({
   vendor: "tive",

@@ -1,8 +1,8 @@
 /** Traccar's position forwarding (`forward.type=json`), a bridge for some two hundred kinds of hardware. */
 
 import { z } from "zod";
-import { defineAdapter, eventName } from "./adapter.ts";
-import { addressList, basic, bearer, customHeader, urlToken } from "./auth.ts";
+import { defineAdapter, eventName } from "./kit/adapter.ts";
+import { addressList, basic, bearer, customHeader, urlToken } from "./kit/auth.ts";
 import {
   degrees,
   flag,
@@ -15,7 +15,7 @@ import {
   noFixUnless,
   number,
   part,
-} from "./fields.ts";
+} from "./kit/fields.ts";
 
 export const traccar = defineAdapter({
   vendor: "traccar",

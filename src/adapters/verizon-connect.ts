@@ -2,9 +2,9 @@
 
 import { z } from "zod";
 import type { Candidate } from "../reading.ts";
-import { defineAdapter, otherThan } from "./adapter.ts";
-import { basic } from "./auth.ts";
-import { parseJson } from "./bounds.ts";
+import { defineAdapter, otherThan } from "./kit/adapter.ts";
+import { basic } from "./kit/auth.ts";
+import { parseJson } from "./kit/bounds.ts";
 import {
   degrees,
   epochMillis,
@@ -17,7 +17,7 @@ import {
   label,
   part,
   text,
-} from "./fields.ts";
+} from "./kit/fields.ts";
 
 const POSITION = "com.verizonconnect.integrations.vehicle.position.updated";
 

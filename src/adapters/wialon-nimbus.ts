@@ -1,10 +1,10 @@
 /** Wialon NimBus: a bus or van at a stop, with where it was. */
 
 import { z } from "zod";
-import { defineAdapter } from "./adapter.ts";
-import { addressList, urlToken } from "./auth.ts";
-import { degrees, epochSeconds, id, kph, part } from "./fields.ts";
-import { jsonOrForm, unquoted } from "./form.ts";
+import { defineAdapter } from "./kit/adapter.ts";
+import { addressList, urlToken } from "./kit/auth.ts";
+import { degrees, epochSeconds, id, kph, part } from "./kit/fields.ts";
+import { jsonOrForm, unquoted } from "./kit/form.ts";
 
 const EVENTS: ReadonlyMap<string | null, string> = new Map([
   ["1", "ride started"],

@@ -1,9 +1,9 @@
 /** Zubie: OBD dongles in small fleets; signed events of trips, with the place where the vehicle was. */
 
 import { z } from "zod";
-import { defineAdapter, otherThan } from "./adapter.ts";
-import { hmac } from "./auth.ts";
-import { degrees, id, isoTime, isRecord, part } from "./fields.ts";
+import { defineAdapter, otherThan } from "./kit/adapter.ts";
+import { hmac } from "./kit/auth.ts";
+import { degrees, id, isoTime, isRecord, part } from "./kit/fields.ts";
 
 /** Those that a moving vehicle causes: in others the place is the last one known, under the time of the event. */
 const EVENTS = [

@@ -2,8 +2,8 @@
 
 import { readFile } from "node:fs/promises";
 import { z } from "zod";
-import { type Adapter, type Message, read } from "../adapters/adapter.ts";
-import { isoTime } from "../adapters/fields.ts";
+import { type Adapter, type Message, read } from "../adapters/kit/adapter.ts";
+import { isoTime } from "../adapters/kit/fields.ts";
 import { adapters, findAdapter } from "../adapters/index.ts";
 import { type Assembler, createAssembler } from "../ingest/assembler.ts";
 import { complain } from "../print.ts";

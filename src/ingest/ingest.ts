@@ -10,7 +10,7 @@ import {
   type Proof,
   type ReadResult,
   readInSteps,
-} from "../adapters/adapter.ts";
+} from "../adapters/kit/adapter.ts";
 import { createAssembler } from "./assembler.ts";
 import type { Incident } from "../incidents.ts";
 import { type Judged, judge } from "./validate.ts";

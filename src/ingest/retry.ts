@@ -1,7 +1,7 @@
 /** Offers a message to intake until it is kept, where its sender cannot be told "not now": MQTT, and pages we asked for. */
 
 import { setTimeout as pause } from "node:timers/promises";
-import type { Message } from "../adapters/adapter.ts";
+import type { Message } from "../adapters/kit/adapter.ts";
 import type { Intake, IntakeResult, Source } from "./ingest.ts";
 
 /** First wait; doubled each time. */

@@ -1,6 +1,6 @@
 /** Admits the candidates of one message, and counts why the others are not admitted. */
 
-import type { Message } from "../adapters/adapter.ts";
+import type { Message } from "../adapters/kit/adapter.ts";
 import {
   AT_RECEIPT,
   admit,

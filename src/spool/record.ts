@@ -1,7 +1,7 @@
 /** The bytes of a spool file: records one after the other, each with its length and checksum, and how to read on behind a damaged one. */
 
 import { crc32 } from "node:zlib";
-import type { Message } from "../adapters/adapter.ts";
+import type { Message } from "../adapters/kit/adapter.ts";
 
 /** A proven message as it was received, and of which source. */
 export interface SpooledMessage {

@@ -1,6 +1,6 @@
 /** Keeps proven webhook messages on the local disk while Redis is away, and takes them through intake when it is back. */
 
-import { type Message, read } from "../adapters/adapter.ts";
+import { type Message, read } from "../adapters/kit/adapter.ts";
 import { type Intake, type IntakeResult, type Source, withoutProof } from "../ingest/ingest.ts";
 import { openSpoolDirectory } from "./directory.ts";
 import { lockSpool, type SpoolAwaited } from "./lock.ts";

@@ -3,8 +3,8 @@
 import { createHmac } from "node:crypto";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import type { Credentials, Message } from "../../src/adapters/adapter.ts";
-import * as auth from "../../src/adapters/auth.ts";
+import type { Credentials, Message } from "../../src/adapters/kit/adapter.ts";
+import * as auth from "../../src/adapters/kit/auth.ts";
 
 const { addressList, addressRange, basic, bearer, customHeader, hmac, hmacWithTime, sharedKey, urlToken } =
   auth;

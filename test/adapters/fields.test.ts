@@ -3,7 +3,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { z } from "zod";
-import * as fields from "../../src/adapters/fields.ts";
+import * as fields from "../../src/adapters/kit/fields.ts";
 
 const { id, flag, isoTime, isoTimeAssumedUtc, epochSeconds, epochMillis, hexEpochSeconds } = fields;
 const { number, degrees, mph, kph, mps, knots, cmPerSecond, compass, multipliedBy, speedIn, toMps, part } =

@@ -3,10 +3,10 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { parse } from "yaml";
-import { type Message, read } from "../../src/adapters/adapter.ts";
+import { type Message, read } from "../../src/adapters/kit/adapter.ts";
 import { findAdapter } from "../../src/adapters/index.ts";
-import { json } from "../../src/adapters/json.ts";
-import { homeAssistant, homeMade, thingsboard, victron } from "../../src/adapters/json-presets.ts";
+import { json } from "../../src/adapters/json/json.ts";
+import { homeAssistant, homeMade, thingsboard, victron } from "../../src/adapters/json/presets.ts";
 import { createAssembler } from "../../src/ingest/assembler.ts";
 import { examine } from "../../src/commands/decode.ts";
 import { DETAIL_TEXTS, type SpeedUnit } from "../../src/reading.ts";

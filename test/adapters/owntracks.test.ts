@@ -2,7 +2,7 @@
 
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { type Message, read } from "../../src/adapters/adapter.ts";
+import { type Message, read } from "../../src/adapters/kit/adapter.ts";
 import { owntracks } from "../../src/adapters/owntracks.ts";
 
 /** Sealed by libsodium with "correct horse". */

@@ -3,7 +3,7 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { gunzipSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
-import { type Adapter, type Credentials, type Message, read } from "../../src/adapters/adapter.ts";
+import { type Adapter, type Credentials, type Message, read } from "../../src/adapters/kit/adapter.ts";
 import { adapters } from "../../src/adapters/index.ts";
 import { createAssembler } from "../../src/ingest/assembler.ts";
 import { examine } from "../../src/commands/decode.ts";

@@ -2,7 +2,7 @@
 
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { type Message, read } from "../../src/adapters/adapter.ts";
+import { type Message, read } from "../../src/adapters/kit/adapter.ts";
 import { smartcar } from "../../src/adapters/smartcar.ts";
 
 const SECRET = "correct-horse-7";

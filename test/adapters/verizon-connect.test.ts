@@ -2,7 +2,7 @@
 
 import { MockAgent } from "undici";
 import { describe, expect, it } from "vitest";
-import { type Message, read } from "../../src/adapters/adapter.ts";
+import { type Message, read } from "../../src/adapters/kit/adapter.ts";
 import { verizonConnect } from "../../src/adapters/verizon-connect.ts";
 import { confirm } from "../../src/inputs/webhook/confirm.ts";
 

@@ -1,6 +1,6 @@
 /** One fuzz case: a mutated fixture goes through read, assemble and admit, and what comes out is held to physics. */
 
-import { read } from "../../src/adapters/adapter.ts";
+import { read } from "../../src/adapters/kit/adapter.ts";
 import { adapters } from "../../src/adapters/index.ts";
 import { createAssembler } from "../../src/ingest/assembler.ts";
 import { admit, MAX_AHEAD_MS, type Reading } from "../../src/reading.ts";

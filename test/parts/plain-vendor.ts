@@ -1,7 +1,7 @@
 /** A made-up vendor for tests of the ways in: one point or many, with every answer an adapter may ask for. */
 
 import { z } from "zod";
-import { type Adapter, defineAdapter, type Proof } from "../../src/adapters/adapter.ts";
+import { type Adapter, defineAdapter, type Proof } from "../../src/adapters/kit/adapter.ts";
 import { createIntake, type Intake, type IntakeEvents, type Keep, type Source } from "../../src/ingest/ingest.ts";
 
 /** Proves by a header or, for senders that can set none, by `?token=`. */

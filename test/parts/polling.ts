@@ -2,7 +2,7 @@
 
 import { Redis } from "ioredis";
 import { findAdapter } from "../../src/adapters/index.ts";
-import type { Pull, PullAccount, PullRequest } from "../../src/adapters/pull.ts";
+import type { Pull, PullAccount, PullRequest } from "../../src/adapters/kit/pull.ts";
 import type { Source } from "../../src/ingest/ingest.ts";
 import { type PollEvents, type Poller, startPoller } from "../../src/inputs/poll/poller.ts";
 import type { CursorStore } from "../../src/inputs/poll/cursor.ts";

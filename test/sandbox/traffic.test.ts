@@ -3,7 +3,7 @@
 import { createHmac } from "node:crypto";
 import { describe, expect, test } from "vitest";
 import { z } from "zod";
-import { read } from "../../src/adapters/adapter.ts";
+import { read } from "../../src/adapters/kit/adapter.ts";
 import { findAdapter } from "../../src/adapters/index.ts";
 import { fleetSources } from "../../sandbox/fleet.ts";
 import { createTraffic, type FleetMessage, type MessageKind, planFleet } from "../../sandbox/traffic.ts";

@@ -15,7 +15,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import type { Message } from "../../src/adapters/adapter.ts";
+import type { Message } from "../../src/adapters/kit/adapter.ts";
 import { openSpoolDirectory } from "../../src/spool/directory.ts";
 import {
   dropDone,

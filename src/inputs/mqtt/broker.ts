@@ -6,7 +6,7 @@ import { type AddressInfo, createServer, Socket } from "node:net";
 import { setTimeout as pause } from "node:timers/promises";
 import { createServer as createTlsServer } from "node:tls";
 import { Aedes, type Client, type PublishPacket } from "aedes";
-import type { Message } from "../../adapters/adapter.ts";
+import type { Message } from "../../adapters/kit/adapter.ts";
 import { createLeaveOrder } from "./inflight.ts";
 import { createUnkept } from "./broker-limits.ts";
 import { readInTurns } from "./broker-reading.ts";

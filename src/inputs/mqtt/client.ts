@@ -2,7 +2,7 @@
 
 import { setTimeout as pause } from "node:timers/promises";
 import mqtt, { type IPublishPacket, type MqttClient } from "mqtt";
-import type { Message } from "../../adapters/adapter.ts";
+import type { Message } from "../../adapters/kit/adapter.ts";
 import { createArrivals } from "./inflight.ts";
 import type { Events } from "../../events.ts";
 import { createFirstArrivals, type FirstArrivals } from "./redelivery.ts";

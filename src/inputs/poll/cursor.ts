@@ -1,7 +1,7 @@
 /** Where a pull source goes on reading: stored after each page is kept, given up once the vendor has forgotten it. */
 
 import { z } from "zod";
-import { parsed } from "../../adapters/pull.ts";
+import { parsed } from "../../adapters/kit/pull.ts";
 
 /** Between processes; `queue/` has it. */
 export interface CursorStore {

@@ -1,7 +1,7 @@
 /** Asks a vendor once: one request, and the whole bounded answer or the reason why there is none. */
 
 import { request as send } from "undici";
-import type { PullAnswer, PullRequest } from "../../adapters/pull.ts";
+import type { PullAnswer, PullRequest } from "../../adapters/kit/pull.ts";
 import { codeOf, createDispatcher, type NetworkReason, type ProxySettings, reasonOf } from "../../network.ts";
 import { USER_AGENT } from "../../version.ts";
 

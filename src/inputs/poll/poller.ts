@@ -2,8 +2,8 @@
 
 import { createHash } from "node:crypto";
 import { setTimeout as pause } from "node:timers/promises";
-import type { Message } from "../../adapters/adapter.ts";
-import type { Pull, PullAccount, PullRefusal, PullResult, PullTrouble } from "../../adapters/pull.ts";
+import type { Message } from "../../adapters/kit/adapter.ts";
+import type { Pull, PullAccount, PullRefusal, PullResult, PullTrouble } from "../../adapters/kit/pull.ts";
 import type { Events } from "../../events.ts";
 import type { Intake, Source } from "../../ingest/ingest.ts";
 import { type NetworkReason, retryAfterHeaderMs } from "../../network.ts";

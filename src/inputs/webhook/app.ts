@@ -7,7 +7,7 @@ import type { AddressInfo } from "node:net";
 import { getRequestListener, type HttpBindings } from "@hono/node-server";
 import { Hono } from "hono";
 import type { Dispatcher } from "undici";
-import type { Handshake, Message, MessageHead, Reply } from "../../adapters/adapter.ts";
+import type { Handshake, Message, MessageHead, Reply } from "../../adapters/kit/adapter.ts";
 import { createBodyRoom } from "./body-room.ts";
 import { confirm } from "./confirm.ts";
 import { type ConnectionCap, guardConnections } from "../../limits/connections.ts";

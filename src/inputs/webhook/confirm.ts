@@ -2,7 +2,7 @@
 
 import { setTimeout as pause } from "node:timers/promises";
 import { type Dispatcher, request } from "undici";
-import type { Handshake } from "../../adapters/adapter.ts";
+import type { Handshake } from "../../adapters/kit/adapter.ts";
 import { USER_AGENT } from "../../version.ts";
 
 export interface ConfirmationOutcome {

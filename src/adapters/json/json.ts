@@ -1,12 +1,12 @@
 /** The configurable adapter: our own documented format out of the box, and any other JSON by configured paths. */
 
 import { z } from "zod";
-import { SPEED_UNITS, type SpeedUnit } from "../reading.ts";
-import { type DecodeContext, defineAdapter, MAX_PROBLEMS, type Message, type Problems } from "./adapter.ts";
-import { addressList, basic, bearer, customHeader, hmac, urlToken } from "./auth.ts";
-import { type Each, each } from "./each.ts";
-import { compass, degrees, id, isoTime, isRecord, number, part, toMps } from "./fields.ts";
-import { jsonOptions } from "./json-variants.ts";
+import { SPEED_UNITS, type SpeedUnit } from "../../reading.ts";
+import { type DecodeContext, defineAdapter, MAX_PROBLEMS, type Message, type Problems } from "../kit/adapter.ts";
+import { addressList, basic, bearer, customHeader, hmac, urlToken } from "../kit/auth.ts";
+import { type Each, each } from "../kit/each.ts";
+import { compass, degrees, id, isoTime, isRecord, number, part, toMps } from "../kit/fields.ts";
+import { jsonOptions } from "./variants.ts";
 
 /** One object, or a list of them: `{deviceId, latitude, longitude, time, speed?, speedUnit?, heading?}`. */
 const item = part({

@@ -1,6 +1,6 @@
 /** A list whose items are decoded one by one, so that a long one can be decoded in slices that let others through. */
 
-import type { Candidate } from "../reading.ts";
+import type { Candidate } from "../../reading.ts";
 import type { Problems } from "./adapter.ts";
 
 /** What a `decode` may give back in place of its candidates. */

@@ -6,7 +6,7 @@
  */
 
 import { z } from "zod";
-import { MPS_PER, type SpeedUnit } from "../reading.ts";
+import { MPS_PER, type SpeedUnit } from "../../reading.ts";
 
 /** Stands where something was said that nobody can read: not said, but not absent either. */
 export const UNREADABLE = Symbol("unreadable");

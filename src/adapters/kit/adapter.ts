@@ -1,7 +1,7 @@
 /** The contract between the gateway and a vendor's adapter, and the one function that runs an adapter over a message. */
 
 import type { core, output as ZodOutput, ZodType } from "zod";
-import type { Candidate, SpeedUnit } from "../reading.ts";
+import type { Candidate, SpeedUnit } from "../../reading.ts";
 import { MAX_READINGS, type Parsed, parseForm, parseJson, parseLines, tooMany } from "./bounds.ts";
 import type { Each } from "./each.ts";
 import { isRecord } from "./fields.ts";

@@ -1,11 +1,11 @@
 /** The json adapter's options as a whole: one set of paths, or several for messages of different topics and shapes. */
 
 import { z } from "zod";
-import type { DecodeContext } from "./adapter.ts";
-import { each } from "./each.ts";
-import { path } from "./expression.ts";
-import { isRecord } from "./fields.ts";
-import { paths } from "./json-paths.ts";
+import type { DecodeContext } from "../kit/adapter.ts";
+import { each } from "../kit/each.ts";
+import { path } from "../kit/expression.ts";
+import { isRecord } from "../kit/fields.ts";
+import { paths } from "./paths.ts";
 
 const filter = z
   .string()

@@ -1,10 +1,10 @@
 /** Formats of other systems that need no adapter of their own: the json adapter under their names, its options given. */
 
 import { z } from "zod";
-import type { SpeedUnit } from "../reading.ts";
-import { type Adapter, defineAdapter, type Message } from "./adapter.ts";
-import { isRecord } from "./fields.ts";
-import { jsonOptions } from "./json-variants.ts";
+import type { SpeedUnit } from "../../reading.ts";
+import { type Adapter, defineAdapter, type Message } from "../kit/adapter.ts";
+import { isRecord } from "../kit/fields.ts";
+import { jsonOptions } from "./variants.ts";
 
 interface Preset extends Pick<Adapter, "vendor" | "docs" | "evidence" | "speedUnit" | "ignores"> {
   topics: readonly string[];

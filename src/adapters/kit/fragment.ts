@@ -1,6 +1,6 @@
 /** A candidate that tells a part of a position, for vendors who spread one over several messages (assembler.ts joins them). */
 
-import type { Candidate } from "../reading.ts";
+import type { Candidate } from "../../reading.ts";
 
 type Said = Pick<Candidate, "deviceId" | "fixTime" | "path"> &
   Partial<Omit<Candidate, "fragment" | "unknown">>;

@@ -1,10 +1,10 @@
 /** Where in somebody's JSON the fields of a position stand: one set of the json adapter's options, and its decoding. */
 
 import { z } from "zod";
-import { AT_RECEIPT, type Candidate, DETAIL_NUMBERS, DETAIL_TEXTS, type SaidDetails } from "../reading.ts";
-import { type DecodeContext, MAX_PROBLEMS, type Problems } from "./adapter.ts";
-import { type Each, each } from "./each.ts";
-import { type Find, path } from "./expression.ts";
+import { AT_RECEIPT, type Candidate, DETAIL_NUMBERS, DETAIL_TEXTS, type SaidDetails } from "../../reading.ts";
+import { type DecodeContext, MAX_PROBLEMS, type Problems } from "../kit/adapter.ts";
+import { type Each, each } from "../kit/each.ts";
+import { type Find, path } from "../kit/expression.ts";
 import {
   compass,
   degrees,
@@ -19,8 +19,8 @@ import {
   number,
   toMps,
   UNREADABLE,
-} from "./fields.ts";
-import { fragment } from "./fragment.ts";
+} from "../kit/fields.ts";
+import { fragment } from "../kit/fragment.ts";
 
 const TIME_FORMATS = { iso: isoTime, isoUtc: isoTimeAssumedUtc, epochSeconds, epochMillis };
 

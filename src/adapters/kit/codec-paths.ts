@@ -1,6 +1,6 @@
 /** Where a customer's codec or template puts the fields of a position: paths in the options, else the usual names. */
 
-import { MPS_PER, type SpeedUnit } from "../reading.ts";
+import { MPS_PER, type SpeedUnit } from "../../reading.ts";
 import { type Find, path } from "./expression.ts";
 import { degrees, flag, isRecord, number } from "./fields.ts";
 
