@@ -2,7 +2,7 @@
 
 import { accessSync, constants, statSync } from "node:fs";
 import { dirname, resolve } from "node:path";
-import { CannotStart } from "./cannot-start.ts";
+import { CannotStart } from "./startup-error.ts";
 import type { Config } from "./config/load.ts";
 import { loadMapping } from "./mapping/mapping.ts";
 import { whyNotReliable } from "./inputs/mqtt/library.ts";

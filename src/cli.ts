@@ -8,7 +8,7 @@ import { Command, InvalidArgumentError, Option } from "commander";
 import { z } from "zod";
 import { adapters } from "./adapters/index.ts";
 import { checkBeforeStart } from "./before-start.ts";
-import { CannotStart } from "./cannot-start.ts";
+import { CannotStart } from "./startup-error.ts";
 import type { ConfigProblem } from "./config/problems.ts";
 import { type Config, describeConfig, givenRedisUrl, loadConfig } from "./config/load.ts";
 import { decodeCommand } from "./commands/decode.ts";

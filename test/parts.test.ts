@@ -4,7 +4,7 @@ import { expect, test } from "vitest";
 import { adapters } from "../src/adapters/index.ts";
 import { loadConfig } from "../src/config/load.ts";
 import { policiesOf } from "../src/ops/policies.ts";
-import { intakeSourcesOf } from "../src/parts.ts";
+import { intakeSourcesOf } from "../src/wiring.ts";
 
 const ENV = {
   WAYPOST_SOURCE_VENDOR: "bouncie",

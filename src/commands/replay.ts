@@ -7,7 +7,7 @@ import { z } from "zod";
 import { opsTokenFor } from "../config/ops-tokens.ts";
 import { EMBEDDED } from "../config/check-sources.ts";
 import type { Config, SourceConfig } from "../config/load.ts";
-import { brokerSettingsOf } from "../parts.ts";
+import { brokerSettingsOf } from "../wiring.ts";
 import { complain, say, sayJson } from "../print.ts";
 import type { publishTo } from "./publisher.ts";
 import { type Pace, type ReplayOptions, type ReplayResult, replay } from "./capture-replay.ts";

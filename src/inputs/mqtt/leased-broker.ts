@@ -9,7 +9,7 @@ import {
   connectBroker,
   type MqttEvents,
 } from "./client.ts";
-import { brokerSettingsOf, subscriptionsOf } from "../../parts.ts";
+import { brokerSettingsOf, subscriptionsOf } from "../../wiring.ts";
 import type { Standing } from "../../queue/lease.ts";
 import type { Queue } from "../../queue/queue.ts";
 import type { BrokerState } from "../../status.ts";

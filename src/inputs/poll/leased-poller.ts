@@ -4,7 +4,7 @@ import type { Config } from "../../config/load.ts";
 import type { Events } from "../../events.ts";
 import type { Intake, Source } from "../../ingest/ingest.ts";
 import type { ProxySettings } from "../../network.ts";
-import { pollSettingsOf } from "../../parts.ts";
+import { pollSettingsOf } from "../../wiring.ts";
 import { type Poller, startPoller } from "./poller.ts";
 import { createPullHttp, type PullHttp } from "./http.ts";
 import type { Standing } from "../../queue/lease.ts";
