@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { Redis } from "ioredis";
-import { decodeRecord } from "../src/queue/record.ts";
+import { decodeRecord } from "../src/queue/store/record.ts";
 import { type SandboxApi, startSandboxApi } from "../sandbox/api.ts";
 import type { FaultInput } from "../sandbox/faults.ts";
 import { findProgram } from "../sandbox/owned-process.ts";

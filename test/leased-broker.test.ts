@@ -6,7 +6,7 @@ import { CannotKeep } from "../src/ingest/ingest.ts";
 import { leasedBroker } from "../src/inputs/mqtt/leased-broker.ts";
 import type { MqttEvents } from "../src/inputs/mqtt/client.ts";
 import { type Publisher, publishTo } from "../src/commands/publisher.ts";
-import { holdLease } from "../src/queue/lease.ts";
+import { holdLease } from "../src/queue/redis/lease.ts";
 import { type PrivateRedis, startPrivateRedis } from "../sandbox/redis.ts";
 import { because } from "./parts/because.ts";
 import { memoryKeep } from "./parts/memory-keep.ts";

@@ -17,7 +17,7 @@ import type { NetworkReason } from "../src/network.ts";
 import { processStatus, statusDocument } from "../src/ops/status-document.ts";
 import { statusMetrics } from "../src/ops/metrics.ts";
 import type { PollReason } from "../src/inputs/poll/poller.ts";
-import type { DeadLetterReason } from "../src/queue/settlement.ts";
+import type { DeadLetterReason } from "../src/queue/deliver/settlement.ts";
 import { FIELD_DEFECTS, REJECTION_REASONS } from "../src/reading.ts";
 import type { BlockedReason, UnavailableReason } from "../src/servicetitan/outcome.ts";
 import { SPOOL_PROBLEMS } from "../src/spool/spool.ts";

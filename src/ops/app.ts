@@ -6,7 +6,7 @@ import type { Registry } from "prom-client";
 import { z } from "zod";
 import type { OpsToken } from "../config/ops-tokens.ts";
 import type { Events } from "../events.ts";
-import type { EndedSessions } from "../queue/ended-sessions.ts";
+import type { EndedSessions } from "../queue/redis/ended-sessions.ts";
 import type { BrokerState, IncidentState, PollerState, QueueStatus, SpoolStatus } from "../status.ts";
 import type { ClockWatch } from "./diagnose/clocks.ts";
 import { inTime } from "./deadline.ts";

@@ -4,7 +4,7 @@ import { isUtf8 } from "node:buffer";
 import type { Config } from "../config/load.ts";
 import type { WatchedMapping } from "../mapping/mapping.ts";
 import type { PingQuery, Questions, SentPing, UnitAnswer } from "./lookup-routes.ts";
-import type { FoundPing } from "../queue/ledger.ts";
+import type { FoundPing } from "../queue/ledger/ledger.ts";
 import type { Queue } from "../queue/queue.ts";
 import { MPS_PER, type SpeedUnit } from "../reading.ts";
 

@@ -2,7 +2,7 @@
 
 import { examine } from "../commands/decode.ts";
 import type { Intake, Source } from "../ingest/ingest.ts";
-import type { Redrive, RedriveFilter } from "../queue/redrive.ts";
+import type { Redrive, RedriveFilter } from "../queue/ledger/redrive.ts";
 
 /** `dry_run` changes nothing and says what would happen. */
 export type RedriveMode = "dry_run" | "do";

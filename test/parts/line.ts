@@ -2,8 +2,8 @@
 
 import { Redis } from "ioredis";
 import type { KeepEntry } from "../../src/ingest/ingest.ts";
-import type { QueueDestination } from "../../src/queue/destination.ts";
-import { scopeOf, scopePrefix } from "../../src/queue/keys.ts";
+import type { QueueDestination } from "../../src/queue/redis/destination.ts";
+import { scopeOf, scopePrefix } from "../../src/queue/redis/keys.ts";
 import {
   createQueue,
   type Queue,

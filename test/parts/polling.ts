@@ -7,7 +7,7 @@ import type { Source } from "../../src/ingest/ingest.ts";
 import { type PollEvents, type Poller, startPoller } from "../../src/inputs/poll/poller.ts";
 import type { CursorStore } from "../../src/inputs/poll/cursor.ts";
 import { createPullHttp, type PullHttp } from "../../src/inputs/poll/http.ts";
-import { createCursorStore } from "../../src/queue/cursors.ts";
+import { createCursorStore } from "../../src/queue/redis/cursors.ts";
 import { startPrivateRedis } from "../../sandbox/redis.ts";
 import { type MemoryKeep, memoryKeep } from "./memory-keep.ts";
 import { intakeOver, type Told } from "./plain-vendor.ts";

@@ -1,7 +1,7 @@
 /** What goes first while we are behind: every unit's newest; its history afterwards, or never. */
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { decodeRecord } from "../../src/queue/record.ts";
+import { decodeRecord } from "../../src/queue/store/record.ts";
 import type { Reading } from "../../src/reading.ts";
 import { readingOf } from "../parts/line.ts";
 import { type Store, startStores } from "../parts/store.ts";

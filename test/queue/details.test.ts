@@ -1,8 +1,8 @@
 /** Details of pings in the ledger: those that were said, and no bytes for those that were not. */
 
 import { describe, expect, it } from "vitest";
-import { decodeEntry, encodeEntry, type LedgerBatch } from "../../src/queue/ledger.ts";
-import type { BufferRecord } from "../../src/queue/record.ts";
+import { decodeEntry, encodeEntry, type LedgerBatch } from "../../src/queue/ledger/ledger.ts";
+import type { BufferRecord } from "../../src/queue/store/record.ts";
 import type { Details } from "../../src/reading.ts";
 
 const AT = Date.UTC(2026, 10, 20, 18, 30);

@@ -1,11 +1,11 @@
 /** A process that lost its batch to another settles nothing, whatever it was told meanwhile. */
 
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { askLeave } from "../../src/queue/attempt.ts";
-import { createDelivery } from "../../src/queue/deliver.ts";
-import type { DeliveryEvents } from "../../src/queue/delivery-events.ts";
-import { settle } from "../../src/queue/settle.ts";
-import { settlementOf } from "../../src/queue/settlement.ts";
+import { askLeave } from "../../src/queue/deliver/slot.ts";
+import { createDelivery } from "../../src/queue/deliver/deliver.ts";
+import type { DeliveryEvents } from "../../src/queue/deliver/delivery-events.ts";
+import { settle } from "../../src/queue/deliver/settle.ts";
+import { settlementOf } from "../../src/queue/deliver/settlement.ts";
 import { type SandboxApi, startSandboxApi } from "../../sandbox/api.ts";
 import { createClient } from "../../src/servicetitan/client.ts";
 import { readingOf } from "../parts/line.ts";

@@ -1,7 +1,7 @@
 /** What is remembered of devices and units: it goes when they have not been heard of for long, and has a bound. */
 
 import { afterAll, afterEach, beforeAll, expect, it } from "vitest";
-import { startForgetting } from "../../src/queue/forget.ts";
+import { startForgetting } from "../../src/queue/upkeep/evict.ts";
 import { readingOf } from "../parts/line.ts";
 import { type Store, startStores } from "../parts/store.ts";
 import { until } from "../parts/wait.ts";

@@ -1,7 +1,7 @@
 /** What lies in Redis for a destination that is no longer configured: it stays counted, wherever it lies. */
 
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { auditScope } from "../../src/queue/audit-script.ts";
+import { auditScope } from "../../src/queue/upkeep/count-script.ts";
 import { readingOf } from "../parts/line.ts";
 import { startStores } from "../parts/store.ts";
 

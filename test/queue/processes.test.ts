@@ -2,8 +2,8 @@
 
 import { Redis } from "ioredis";
 import { afterEach, beforeEach, expect, it } from "vitest";
-import { type Announcement, announce } from "../../src/queue/processes.ts";
-import { connectRedis } from "../../src/queue/redis-health.ts";
+import { type Announcement, announce } from "../../src/queue/store/processes.ts";
+import { connectRedis } from "../../src/queue/redis/redis.ts";
 import { type PrivateRedis, startPrivateRedis } from "../../sandbox/redis.ts";
 import { until } from "../parts/wait.ts";
 

@@ -1,8 +1,8 @@
 /** One sender's junk in the quarantine takes the room of that sender, and of nobody else. */
 
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { createRedrive } from "../../src/queue/redrive.ts";
-import { startSweep } from "../../src/queue/sweep.ts";
+import { createRedrive } from "../../src/queue/ledger/redrive.ts";
+import { startSweep } from "../../src/queue/upkeep/sweep.ts";
 import { type Store, startStores } from "../parts/store.ts";
 import { until } from "../parts/wait.ts";
 

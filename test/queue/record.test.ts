@@ -3,8 +3,8 @@
 import fc from "fast-check";
 import { Redis } from "ioredis";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { run, script } from "../../src/queue/lua.ts";
-import { decodeRecord, recordEncoder } from "../../src/queue/record.ts";
+import { run, script } from "../../src/queue/redis/lua.ts";
+import { decodeRecord, recordEncoder } from "../../src/queue/store/record.ts";
 import type { Details, Reading } from "../../src/reading.ts";
 import { type PrivateRedis, startPrivateRedis } from "../../sandbox/redis.ts";
 import { toPing, type Unit } from "../../src/servicetitan/ping.ts";

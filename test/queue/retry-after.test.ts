@@ -1,7 +1,7 @@
 /** When senders that are turned away are asked to come again. */
 
 import { beforeEach, expect, it } from "vitest";
-import { createRetryAfter, type RetryAfter } from "../../src/queue/retry-after.ts";
+import { createRetryAfter, type RetryAfter } from "../../src/queue/store/retry-after.ts";
 import { readingOf } from "../parts/line.ts";
 import { startStores } from "../parts/store.ts";
 

@@ -1,8 +1,8 @@
 /** Where readings go: to one destination or several, in one throttle scope or two, and what becomes of unmapped devices. */
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { reviewHeld } from "../../src/queue/held.ts";
-import type { MappingRow } from "../../src/queue/routes.ts";
+import { reviewHeld } from "../../src/queue/store/held.ts";
+import type { MappingRow } from "../../src/queue/store/routes.ts";
 import { readingOf } from "../parts/line.ts";
 import { type Store, startStores } from "../parts/store.ts";
 

@@ -3,7 +3,7 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { Redis } from "ioredis";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { run, script } from "../../src/queue/lua.ts";
+import { run, script } from "../../src/queue/redis/lua.ts";
 import { type PrivateRedis, startPrivateRedis } from "../../sandbox/redis.ts";
 
 const TAKE = script(`

@@ -2,7 +2,7 @@
 
 import { Redis } from "ioredis";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { slotUsedLate } from "../../src/queue/attempt.ts";
+import { slotUsedLate } from "../../src/queue/deliver/slot.ts";
 import { type Line, startLine } from "../parts/line.ts";
 
 let line: Line;

@@ -1,7 +1,7 @@
 /** What the sweep puts right: lost jobs, expired pings nobody comes for, and streams beyond their budgets. */
 
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { type StreamBudget, startSweep } from "../../src/queue/sweep.ts";
+import { type StreamBudget, startSweep } from "../../src/queue/upkeep/sweep.ts";
 import { messageOf, readingOf, startLine } from "../parts/line.ts";
 import { type Store, startStores } from "../parts/store.ts";
 import { until } from "../parts/wait.ts";

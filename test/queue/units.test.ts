@@ -1,7 +1,7 @@
 /** Freshness: whose positions count, and what their ages come to. */
 
 import { afterEach, describe, expect, it } from "vitest";
-import { freshnessOf } from "../../src/queue/units.ts";
+import { freshnessOf } from "../../src/queue/lookup/freshness.ts";
 import { type Line, readingOf, startLine } from "../parts/line.ts";
 import { until } from "../parts/wait.ts";
 

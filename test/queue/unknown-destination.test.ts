@@ -1,8 +1,8 @@
 /** A rolling change of configuration: only some of the processes know a destination, and its pings wait for none of the others. */
 
 import { afterEach, expect, it } from "vitest";
-import { createJobs } from "../../src/queue/jobs.ts";
-import { connectRedis } from "../../src/queue/redis-health.ts";
+import { createJobs } from "../../src/queue/batch/jobs.ts";
+import { connectRedis } from "../../src/queue/redis/redis.ts";
 import { type Line, readingOf, startLine } from "../parts/line.ts";
 import { until } from "../parts/wait.ts";
 

@@ -10,7 +10,7 @@ import {
   type MqttEvents,
 } from "./client.ts";
 import { brokerSettingsOf, subscriptionsOf } from "../../wiring.ts";
-import type { Standing } from "../../queue/lease.ts";
+import type { Standing } from "../../queue/redis/lease.ts";
 import type { Queue } from "../../queue/queue.ts";
 import type { BrokerState } from "../../status.ts";
 

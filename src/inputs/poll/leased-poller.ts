@@ -7,7 +7,7 @@ import type { ProxySettings } from "../../network.ts";
 import { pollSettingsOf } from "../../wiring.ts";
 import { type Poller, startPoller } from "./poller.ts";
 import { createPullHttp, type PullHttp } from "./http.ts";
-import type { Standing } from "../../queue/lease.ts";
+import type { Standing } from "../../queue/redis/lease.ts";
 import type { Queue } from "../../queue/queue.ts";
 import type { PollerState } from "../../status.ts";
 

@@ -6,7 +6,7 @@ import { getCookie, setCookie } from "hono/cookie";
 import type { OpsToken } from "../../config/ops-tokens.ts";
 import type { Events } from "../../events.ts";
 import { createGuessing } from "../../limits/guessing.ts";
-import type { EndedSessions } from "../../queue/ended-sessions.ts";
+import type { EndedSessions } from "../../queue/redis/ended-sessions.ts";
 import type { OpsRefusal } from "../../status.ts";
 import { createEndings } from "./endings.ts";
 import { addressOf, isHttps, isOurHost, isSameOrigin, type OwnHosts } from "./origin.ts";

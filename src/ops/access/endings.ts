@@ -1,6 +1,6 @@
 /** Ends sessions for every process: what was ended is in Redis, and here for as long as Redis does not answer. */
 
-import type { EndedSessions } from "../../queue/ended-sessions.ts";
+import type { EndedSessions } from "../../queue/redis/ended-sessions.ts";
 import { inTime } from "../deadline.ts";
 import type { Session } from "./session.ts";
 

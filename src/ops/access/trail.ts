@@ -2,7 +2,7 @@
 
 import type { Context } from "hono";
 import type { Events } from "../../events.ts";
-import type { TrailStore } from "../../queue/trail.ts";
+import type { TrailStore } from "../../queue/ledger/trail.ts";
 import type { OperatorAction, OperatorEvent } from "../../status.ts";
 import { addressOf } from "./origin.ts";
 import type { OpsEnv } from "./sight.ts";

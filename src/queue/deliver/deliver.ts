@@ -3,11 +3,11 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Redis } from "ioredis";
-import type { Client, Prepared } from "../servicetitan/client.ts";
-import type { Attempt } from "../servicetitan/outcome.ts";
-import { externalIdOf, toPing } from "../servicetitan/ping.ts";
-import { askLeave, type BatchPast, slotUsedLate } from "./attempt.ts";
-import type { CutBatch } from "./cut.ts";
+import type { Client, Prepared } from "../../servicetitan/client.ts";
+import type { Attempt } from "../../servicetitan/outcome.ts";
+import { externalIdOf, toPing } from "../../servicetitan/ping.ts";
+import { askLeave, type BatchPast, slotUsedLate } from "./slot.ts";
+import type { CutBatch } from "../batch/batch.ts";
 import {
   type DeliveryEvents,
   fixTimeAt,
@@ -16,11 +16,11 @@ import {
   tellGates,
   tellSettlement,
 } from "./delivery-events.ts";
-import type { QueueDestination } from "./destination.ts";
-import type { BatchName, DeliveryEnd } from "./jobs.ts";
-import { keys } from "./keys.ts";
-import { encodeEntry } from "./ledger.ts";
-import { type BufferRecord, decodeRecord } from "./record.ts";
+import type { QueueDestination } from "../redis/destination.ts";
+import type { BatchName, DeliveryEnd } from "../batch/jobs.ts";
+import { keys } from "../redis/keys.ts";
+import { encodeEntry } from "../ledger/ledger.ts";
+import { type BufferRecord, decodeRecord } from "../store/record.ts";
 import { settle } from "./settle.ts";
 import { type Fate, notSent, type Settlement, settlementOf } from "./settlement.ts";
 

@@ -1,8 +1,8 @@
 /** Cuts a batch from what waits in one lane: in arrival order while we keep up, each unit's newest first while behind. */
 
 import type { Redis } from "ioredis";
-import type { QueueDestination } from "./destination.ts";
-import { run, script } from "./lua.ts";
+import type { QueueDestination } from "../redis/destination.ts";
+import { run, script } from "../redis/lua.ts";
 
 /**
  * ARGV: destination, lane number, batch id, maxBatchPings, maxBatchBytes, maxBatchAgeMs, maxAgeMs ("" = none),

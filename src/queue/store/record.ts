@@ -1,7 +1,7 @@
 /** The form in which a ping waits in Redis: a head that scripts read without parsing, then what the ping is made from. */
 
-import type { Reading } from "../reading.ts";
-import { detailBytes, pingBytesAtMost, type Unit } from "../servicetitan/ping.ts";
+import type { Reading } from "../../reading.ts";
+import { detailBytes, pingBytesAtMost, type Unit } from "../../servicetitan/ping.ts";
 import { type PackedDetails, packDetails, unpackDetails } from "./details.ts";
 
 /** Version of the layout, its first character. A newer gateway must still read what an older one left behind. */

@@ -1,6 +1,6 @@
 /** The script behind keep: for many messages at once the duplicate check, the filters, storage and counters. */
 
-import { script } from "./lua.ts";
+import { script } from "../redis/lua.ts";
 
 /**
  * ARGV: number of destinations and name/byte-limit pairs; number of messages; per message: source, receivedAt, counters

@@ -1,8 +1,8 @@
 /** Asks leave for one POST: fences out whoever held the batch before, asks the gates, and takes a throttle slot. */
 
 import type { Redis } from "ioredis";
-import type { QueueDestination } from "./destination.ts";
-import { run, script } from "./lua.ts";
+import type { QueueDestination } from "../redis/destination.ts";
+import { run, script } from "../redis/lua.ts";
 
 /** ARGV: destination, lane number, batch id, token, ratePerSecond, windowMs, horizonMs, probeMs. */
 const ATTEMPT = script(`

@@ -1,7 +1,7 @@
 /** Connects to Redis, and says whether the Redis that was found can be trusted with what it is given. */
 
 import { Redis } from "ioredis";
-import type { RedisStatus } from "../status.ts";
+import type { RedisStatus } from "../../status.ts";
 
 export interface RedisSettings {
   url: string;

@@ -1,6 +1,6 @@
 /** The short form in which details lie in Redis, in records and in the ledger: one letter for each that was said. */
 
-import { DETAIL_NUMBERS, DETAIL_TEXTS, type Details } from "../reading.ts";
+import { DETAIL_NUMBERS, DETAIL_TEXTS, type Details } from "../../reading.ts";
 
 /** Letters are for ever: what an older gateway wrote is read by them. */
 const LETTERS = {

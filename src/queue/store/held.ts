@@ -1,9 +1,9 @@
 /** Readings of devices nobody has mapped yet, under the policy `hold`: only the newest of each, until a row appears. */
 
 import type { Redis } from "ioredis";
-import { redisNow } from "./clock.ts";
-import { keys } from "./keys.ts";
-import { run, script } from "./lua.ts";
+import { redisNow } from "../redis/clock.ts";
+import { keys } from "../redis/keys.ts";
+import { run, script } from "../redis/lua.ts";
 import { decodeRecord } from "./record.ts";
 import type { Routes } from "./routes.ts";
 

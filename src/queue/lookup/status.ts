@@ -1,7 +1,7 @@
 /** Tells what is where: counters, and what waits, is held or in flight, counted from the structures in one step per scope. */
 
 import type { Redis } from "ioredis";
-import { externalIdOf } from "../servicetitan/ping.ts";
+import { externalIdOf } from "../../servicetitan/ping.ts";
 import {
   type Accounting,
   type DestinationStatus,
@@ -10,7 +10,7 @@ import {
   type LaneStatus,
   type QueueStatus,
   type SourceStatus,
-} from "../status.ts";
+} from "../../status.ts";
 import {
   type Audit,
   type AuditLane,
@@ -20,16 +20,16 @@ import {
   mapOf,
   numberOf,
   type SourceAudit,
-} from "./audit-script.ts";
-import type { QueueDestination } from "./destination.ts";
-import type { Jobs } from "./jobs.ts";
-import { keys } from "./keys.ts";
-import { recentEntries } from "./ledger.ts";
-import type { Quarantine } from "./quarantine.ts";
-import { decodeRecord } from "./record.ts";
-import { readRedis } from "./redis-health.ts";
-import type { Routes } from "./routes.ts";
-import { createUnits } from "./units.ts";
+} from "../upkeep/count-script.ts";
+import type { QueueDestination } from "../redis/destination.ts";
+import type { Jobs } from "../batch/jobs.ts";
+import { keys } from "../redis/keys.ts";
+import { recentEntries } from "../ledger/ledger.ts";
+import type { Quarantine } from "../ledger/quarantine.ts";
+import { decodeRecord } from "../store/record.ts";
+import { readRedis } from "../redis/redis.ts";
+import type { Routes } from "../store/routes.ts";
+import { createUnits } from "./freshness.ts";
 
 export interface StatusOptions {
   redis: Redis;

@@ -1,9 +1,9 @@
 /** Looks for a unit among what has not come to an end yet: waiting, in flight, or held until a mapping row names it. */
 
 import type { Redis } from "ioredis";
-import type { QueueDestination } from "./destination.ts";
-import { run, script } from "./lua.ts";
-import { laneOf } from "./routes.ts";
+import type { QueueDestination } from "../redis/destination.ts";
+import { run, script } from "../redis/lua.ts";
+import { laneOf } from "../store/routes.ts";
 
 /**
  * ARGV: destination, lane number, unit, how many records may be looked at per list, then the sources whose own

@@ -1,9 +1,9 @@
 /** Keeps raw messages that were proven but could not be decoded, so that they can be decoded again after a fix. */
 
 import type { Redis } from "ioredis";
-import type { KeepEntry } from "../ingest/ingest.ts";
-import { keys } from "./keys.ts";
-import { run, script } from "./lua.ts";
+import type { KeepEntry } from "../../ingest/ingest.ts";
+import { keys } from "../redis/keys.ts";
+import { run, script } from "../redis/lua.ts";
 import { SHARES, shareOf } from "./quarantine-shares.ts";
 
 /**

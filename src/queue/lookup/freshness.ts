@@ -1,9 +1,9 @@
 /** Says how fresh a destination's units are: the age of what was last accepted of each, and who has gone silent. */
 
 import type { Redis } from "ioredis";
-import type { Freshness, SilentUnit } from "../status.ts";
-import type { QueueDestination } from "./destination.ts";
-import { keys } from "./keys.ts";
+import type { Freshness, SilentUnit } from "../../status.ts";
+import type { QueueDestination } from "../redis/destination.ts";
+import { keys } from "../redis/keys.ts";
 
 export interface UnitsLook {
   freshness: Freshness | null;

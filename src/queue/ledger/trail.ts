@@ -1,7 +1,7 @@
 /** Keeps what operators did, bounded by number and age, so that it outlives restarts and every process shows the same. */
 
 import type { Redis } from "ioredis";
-import { redisNow } from "./clock.ts";
+import { redisNow } from "../redis/clock.ts";
 
 /** An entry is a few hundred bytes: 3 MB at most. */
 const MAX_ENTRIES = 10_000;

@@ -1,10 +1,10 @@
 /** What delivery tells of itself: each attempt in one line, each gate that shuts, and where the pings of a batch went. */
 
-import type { Events } from "../events.ts";
-import type { Attempt } from "../servicetitan/outcome.ts";
-import type { QueueDestination } from "./destination.ts";
-import type { BatchName } from "./jobs.ts";
-import type { BufferRecord } from "./record.ts";
+import type { Events } from "../../events.ts";
+import type { Attempt } from "../../servicetitan/outcome.ts";
+import type { QueueDestination } from "../redis/destination.ts";
+import type { BatchName } from "../batch/jobs.ts";
+import type { BufferRecord } from "../store/record.ts";
 import type { Fate, Settlement } from "./settlement.ts";
 
 export type DeliveryEvents = Pick<

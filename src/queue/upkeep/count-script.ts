@@ -1,7 +1,7 @@
 /** Counts everything of one scope in one atomic step: counters, what waits, is held, is in flight, and the gates. */
 
 import type { Redis } from "ioredis";
-import { run, script } from "./lua.ts";
+import { run, script } from "../redis/lua.ts";
 
 /** ARGV: number of sources, their names, then the destinations' names. Answers as JSON. */
 const AUDIT = script(`

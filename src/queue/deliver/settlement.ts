@@ -1,7 +1,7 @@
 /** Decides what an outcome means for each ping of a batch and for the gates. Pure; the one switch over outcomes. */
 
-import type { Outcome } from "../servicetitan/outcome.ts";
-import type { BatchPast } from "./attempt.ts";
+import type { Outcome } from "../../servicetitan/outcome.ts";
+import type { BatchPast } from "./slot.ts";
 
 /**
  * What becomes of one ping, as one character, so that a settlement is a string as long as the batch:

@@ -1,8 +1,8 @@
 /** Where a reading goes: which destination and lane, under which unit, and in which form it waits there. */
 
-import type { Reading } from "../reading.ts";
-import type { Unit } from "../servicetitan/ping.ts";
-import type { QueueDestination } from "./destination.ts";
+import type { Reading } from "../../reading.ts";
+import type { Unit } from "../../servicetitan/ping.ts";
+import type { QueueDestination } from "../redis/destination.ts";
 import { recordEncoder } from "./record.ts";
 
 /** One way a device's readings take. */

@@ -1,7 +1,7 @@
 /** A destination as the queue sees it: where its keys are, and how it wants to be served. */
 
-import type { SpeedUnit } from "../reading.ts";
-import type { Target } from "../servicetitan/client.ts";
+import type { SpeedUnit } from "../../reading.ts";
+import type { Target } from "../../servicetitan/client.ts";
 
 export interface QueueDestination {
   name: string;

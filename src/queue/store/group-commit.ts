@@ -1,10 +1,10 @@
 /** Writes messages into one scope's Redis together: what arrives while a call is under way goes with the next one. */
 
 import { type Redis, ReplyError } from "ioredis";
-import { CannotKeep, type KeepVerdict } from "../ingest/ingest.ts";
-import type { RejectionReason } from "../reading.ts";
-import { KEEP } from "./keep-script.ts";
-import { run } from "./lua.ts";
+import { CannotKeep, type KeepVerdict } from "../../ingest/ingest.ts";
+import type { RejectionReason } from "../../reading.ts";
+import { KEEP } from "./store-script.ts";
+import { run } from "../redis/lua.ts";
 import type { RetryAfter } from "./retry-after.ts";
 import type { Routes } from "./routes.ts";
 

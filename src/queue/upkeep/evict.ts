@@ -1,7 +1,7 @@
 /** Forgets devices and units nobody has heard of for long, so that what is remembered of each does not grow for ever. */
 
 import type { Redis } from "ioredis";
-import { run, script } from "./lua.ts";
+import { run, script } from "../redis/lua.ts";
 
 /**
  * ARGV: key without prefix, "prints" or "time" (how its values tell when the device was last heard of), cursor, most

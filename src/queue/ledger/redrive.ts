@@ -1,14 +1,14 @@
 /** Finds dead letters and quarantined messages by what an operator knows of them, and sends them on their way again. */
 
 import type { Redis } from "ioredis";
-import { externalIdOf } from "../servicetitan/ping.ts";
-import { redisNow } from "./clock.ts";
-import type { QueueDestination } from "./destination.ts";
-import { keys } from "./keys.ts";
-import { run, script } from "./lua.ts";
+import { externalIdOf } from "../../servicetitan/ping.ts";
+import { redisNow } from "../redis/clock.ts";
+import type { QueueDestination } from "../redis/destination.ts";
+import { keys } from "../redis/keys.ts";
+import { run, script } from "../redis/lua.ts";
 import { type QuarantinedMessage, toQuarantined } from "./quarantine.ts";
 import { SHARES } from "./quarantine-shares.ts";
-import { decodeRecord } from "./record.ts";
+import { decodeRecord } from "../store/record.ts";
 
 /** Everything given has to fit; nothing given fits everything. */
 export interface RedriveFilter {

@@ -2,8 +2,8 @@
 
 import { randomUUID } from "node:crypto";
 import type { Redis } from "ioredis";
-import type { QueueDestination } from "./destination.ts";
-import { run, script } from "./lua.ts";
+import type { QueueDestination } from "../redis/destination.ts";
+import { run, script } from "../redis/lua.ts";
 import type { DeadLetterReason, GateChange, Settlement } from "./settlement.ts";
 import { JUDGE_UNSAID } from "./unsaid-script.ts";
 
