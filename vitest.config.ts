@@ -1,8 +1,8 @@
 /** How tests are run: real processes, few at a time, in a time zone that shows every place where local time slips in. */
 
 import { defineConfig } from "vitest/config";
-import { measureSpeed, scaled } from "./test/parts/speed.ts";
-import { summary } from "./test/parts/summary.ts";
+import { measureSpeed, scaled } from "./test/support/speed.ts";
+import { summary } from "./test/support/summary.ts";
 
 // Offset +12:45, +13:45 in summer: no machine's own zone, and wrong by more than half a day when taken for UTC.
 process.env.TZ = "Pacific/Chatham";

@@ -3,7 +3,7 @@
 import { mkdirSync } from "node:fs";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { startPrivateRedis } from "../sandbox/redis.ts";
-import { startMosquitto, whyNotMosquitto } from "../test/parts/mosquitto.ts";
+import { startMosquitto, whyNotMosquitto } from "../test/support/mosquitto.ts";
 import { BROKER_SETTINGS } from "./broker-counts.ts";
 import { CONTESTANTS, type ContestantName, startContestant } from "./contestants.ts";
 import { decodeRates, decodeTable } from "./decode.ts";

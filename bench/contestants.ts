@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { stringify } from "yaml";
 import { freePort, type OwnedProcess, startOwned } from "../sandbox/owned-process.ts";
-import { until } from "../test/parts/wait.ts";
+import { until } from "../test/support/wait.ts";
 import type { Floor, FloorSettings } from "./floor.ts";
 import type { Naive, NaiveSettings } from "./naive.ts";
 import { NODE_ARGS, type Part, programPath, startPart } from "./parts.ts";

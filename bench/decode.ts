@@ -4,7 +4,7 @@ import { read } from "../src/adapters/kit/adapter.ts";
 import { adapters } from "../src/adapters/index.ts";
 import { createAssembler } from "../src/ingest/assembler.ts";
 import { admit } from "../src/reading.ts";
-import { type Fixture, fixturesOf } from "../test/parts/fixtures.ts";
+import { type Fixture, fixturesOf } from "../test/support/fixtures.ts";
 
 export interface DecodeResult {
   scenario: "decode";

@@ -7,8 +7,8 @@ import type { FaultInput } from "../sandbox/faults.ts";
 import type { AcceptedPing } from "../sandbox/recorder.ts";
 import { startPrivateRedis } from "../sandbox/redis.ts";
 import type { DestinationStatus } from "../src/status.ts";
-import { type GatewayProcess, startGatewayProcess, TOKEN } from "../test/parts/gateway-process.ts";
-import { until } from "../test/parts/wait.ts";
+import { type GatewayProcess, startGatewayProcess, TOKEN } from "../test/support/gateway-process.ts";
+import { until } from "../test/support/wait.ts";
 import type { Fleet } from "./fleet.ts";
 import { type Part, startPart } from "./parts.ts";
 

@@ -3,7 +3,7 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { Redis } from "ioredis";
 import type { PrivateRedis } from "../sandbox/redis.ts";
-import type { Mosquitto } from "../test/parts/mosquitto.ts";
+import type { Mosquitto } from "../test/support/mosquitto.ts";
 import { watchBroker } from "./broker-counts.ts";
 import { type Contestant, TOKEN, TOPIC } from "./contestants.ts";
 import type { FloorSettings } from "./floor.ts";

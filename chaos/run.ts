@@ -3,7 +3,7 @@
 import { setTimeout as pause } from "node:timers/promises";
 import type { Random } from "../sandbox/random.ts";
 import { createRandom } from "../sandbox/random.ts";
-import { until } from "../test/parts/wait.ts";
+import { until } from "../test/support/wait.ts";
 import type { Fault } from "./fault.ts";
 import type { Episode, History } from "./history.ts";
 import { type Gateway, RATE_PER_SECOND, REQUEST_TIMEOUT_MS, type Stage, startStage } from "./stage.ts";

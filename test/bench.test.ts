@@ -11,10 +11,10 @@ import type { Webhooks } from "../bench/webhooks.ts";
 import { adapters } from "../src/adapters/index.ts";
 import { loadConfig } from "../src/config/load.ts";
 import { type PrivateRedis, startPrivateRedis } from "../sandbox/redis.ts";
-import { because } from "./parts/because.ts";
-import { startMosquitto, whyNotMosquitto } from "./parts/mosquitto.ts";
-import { scaled } from "./parts/speed.ts";
-import { until } from "./parts/wait.ts";
+import { because } from "./support/because.ts";
+import { startMosquitto, whyNotMosquitto } from "./support/mosquitto.ts";
+import { scaled } from "./support/speed.ts";
+import { until } from "./support/wait.ts";
 
 vi.setConfig({ testTimeout: scaled(60_000), hookTimeout: scaled(60_000) });
 

@@ -14,11 +14,11 @@ import { createFrameGuard } from "../src/inputs/mqtt/frames.ts";
 import { publishTo } from "../src/commands/publisher.ts";
 import { AT_RECEIPT } from "../src/reading.ts";
 import { speaksForOf } from "../src/ingest/speaks-for.ts";
-import { because } from "./parts/because.ts";
-import { createAuthority, whyNotCertificates } from "./parts/certificates.ts";
-import { door, memoryKeep } from "./parts/memory-keep.ts";
-import { intakeOver, mqttSource, pointText } from "./parts/plain-vendor.ts";
-import { until } from "./parts/wait.ts";
+import { because } from "./support/because.ts";
+import { createAuthority, whyNotCertificates } from "./support/certificates.ts";
+import { door, memoryKeep } from "./support/memory-keep.ts";
+import { intakeOver, mqttSource, pointText } from "./support/plain-vendor.ts";
+import { until } from "./support/wait.ts";
 
 const closers: (() => Promise<unknown> | unknown)[] = [];
 afterEach(async () => {

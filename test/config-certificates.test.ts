@@ -5,13 +5,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { loadConfig } from "../src/config/load.ts";
-import { because } from "./parts/because.ts";
+import { because } from "./support/because.ts";
 import {
   type Authority,
   type Certificate,
   createAuthority,
   whyNotCertificates,
-} from "./parts/certificates.ts";
+} from "./support/certificates.ts";
 
 describe.skipIf(whyNotCertificates() !== null)(`certificates${because(whyNotCertificates())}`, () => {
   let authority: Authority;

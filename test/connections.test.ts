@@ -9,11 +9,11 @@ import { descriptorLimit, divideDescriptors } from "../src/limits/descriptors.ts
 import { createDispatcher } from "../src/network.ts";
 import { createProxyTest } from "../src/inputs/webhook/remote-address.ts";
 import { createWebhookApp, serveWebhooks } from "../src/inputs/webhook/app.ts";
-import { because } from "./parts/because.ts";
-import { createAuthority, whyNotCertificates } from "./parts/certificates.ts";
-import { memoryKeep } from "./parts/memory-keep.ts";
-import { intakeOver, KEY, plainSource, pointText } from "./parts/plain-vendor.ts";
-import { until } from "./parts/wait.ts";
+import { because } from "./support/because.ts";
+import { createAuthority, whyNotCertificates } from "./support/certificates.ts";
+import { memoryKeep } from "./support/memory-keep.ts";
+import { intakeOver, KEY, plainSource, pointText } from "./support/plain-vendor.ts";
+import { until } from "./support/wait.ts";
 
 /** No source here asks for a confirmation. */
 const nowhere = createDispatcher({ httpProxy: null, httpsProxy: null, noProxy: "" });

@@ -12,9 +12,9 @@ import { parse } from "yaml";
 import { z } from "zod";
 import { adapters } from "../src/adapters/index.ts";
 import { loadConfig } from "../src/config/load.ts";
-import { because } from "./parts/because.ts";
-import { startMosquitto, whyNotMosquitto } from "./parts/mosquitto.ts";
-import { until } from "./parts/wait.ts";
+import { because } from "./support/because.ts";
+import { startMosquitto, whyNotMosquitto } from "./support/mosquitto.ts";
+import { until } from "./support/wait.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const deploy = join(root, "deploy");

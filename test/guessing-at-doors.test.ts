@@ -17,9 +17,9 @@ import { createDispatcher } from "../src/network.ts";
 import { diagnoseIncidents } from "../src/ops/diagnose/incidents.ts";
 import { createWebhookApp, serveWebhooks } from "../src/inputs/webhook/app.ts";
 import { opsApp, TOKEN } from "./ops/parts.ts";
-import { memoryKeep } from "./parts/memory-keep.ts";
-import { intakeOver, KEY, mqttSource, plainSource, pointText } from "./parts/plain-vendor.ts";
-import { until } from "./parts/wait.ts";
+import { memoryKeep } from "./support/memory-keep.ts";
+import { intakeOver, KEY, mqttSource, plainSource, pointText } from "./support/plain-vendor.ts";
+import { until } from "./support/wait.ts";
 
 /** No source here asks for a confirmation. */
 const nowhere = createDispatcher({ httpProxy: null, httpsProxy: null, noProxy: "" });

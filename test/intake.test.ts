@@ -6,8 +6,8 @@ import { ovms } from "../src/adapters/ovms.ts";
 import { CannotKeep, type KeepEntry } from "../src/ingest/ingest.ts";
 import { AT_RECEIPT } from "../src/reading.ts";
 import { speaksForOf } from "../src/ingest/speaks-for.ts";
-import { memoryKeep } from "./parts/memory-keep.ts";
-import { intakeOver, KEY, plainSource, pointText } from "./parts/plain-vendor.ts";
+import { memoryKeep } from "./support/memory-keep.ts";
+import { intakeOver, KEY, plainSource, pointText } from "./support/plain-vendor.ts";
 
 const RECEIVED_AT = 1_700_000_100_000;
 

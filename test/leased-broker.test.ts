@@ -8,13 +8,13 @@ import type { MqttEvents } from "../src/inputs/mqtt/client.ts";
 import { type Publisher, publishTo } from "../src/commands/publisher.ts";
 import { holdLease } from "../src/queue/redis/lease.ts";
 import { type PrivateRedis, startPrivateRedis } from "../sandbox/redis.ts";
-import { because } from "./parts/because.ts";
-import { memoryKeep } from "./parts/memory-keep.ts";
-import { type Mosquitto, startMosquitto, whyNotMosquitto } from "./parts/mosquitto.ts";
-import { startMovingAddress } from "./parts/moving-address.ts";
-import { intakeOver, mqttSource, pointText } from "./parts/plain-vendor.ts";
-import { scaled } from "./parts/speed.ts";
-import { until } from "./parts/wait.ts";
+import { because } from "./support/because.ts";
+import { memoryKeep } from "./support/memory-keep.ts";
+import { type Mosquitto, startMosquitto, whyNotMosquitto } from "./support/mosquitto.ts";
+import { startMovingAddress } from "./support/moving-address.ts";
+import { intakeOver, mqttSource, pointText } from "./support/plain-vendor.ts";
+import { scaled } from "./support/speed.ts";
+import { until } from "./support/wait.ts";
 
 vi.setConfig({ testTimeout: scaled(60_000) });
 

@@ -4,7 +4,7 @@ import { closeSync, existsSync, openSync } from "node:fs";
 import { Writable } from "node:stream";
 import { describe, expect, it } from "vitest";
 import { createFloodGate, createLogger } from "../src/log.ts";
-import { because } from "./parts/because.ts";
+import { because } from "./support/because.ts";
 
 function capture() {
   const lines: string[] = [];

@@ -5,7 +5,7 @@ import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { loadMapping, type Mapping, watchMapping } from "../src/mapping/mapping.ts";
 import type { Known } from "../src/mapping/scope.ts";
-import { scaled } from "./parts/speed.ts";
+import { scaled } from "./support/speed.ts";
 
 /** Two destinations of one tenant. */
 const KNOWN = {

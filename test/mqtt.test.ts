@@ -19,13 +19,13 @@ import type { Subscription } from "../src/inputs/mqtt/routing.ts";
 import { freePort } from "../sandbox/owned-process.ts";
 import { startGateway } from "../src/server.ts";
 import { topicMatcher, withoutCovered } from "../src/inputs/mqtt/topic.ts";
-import { because } from "./parts/because.ts";
-import { createAuthority, whyNotCertificates } from "./parts/certificates.ts";
-import { door, type MemoryKeep, memoryKeep } from "./parts/memory-keep.ts";
-import { startMosquitto, whyNotMosquitto } from "./parts/mosquitto.ts";
-import { startMovingAddress } from "./parts/moving-address.ts";
-import { intakeOver, mqttSource, pointText } from "./parts/plain-vendor.ts";
-import { until } from "./parts/wait.ts";
+import { because } from "./support/because.ts";
+import { createAuthority, whyNotCertificates } from "./support/certificates.ts";
+import { door, type MemoryKeep, memoryKeep } from "./support/memory-keep.ts";
+import { startMosquitto, whyNotMosquitto } from "./support/mosquitto.ts";
+import { startMovingAddress } from "./support/moving-address.ts";
+import { intakeOver, mqttSource, pointText } from "./support/plain-vendor.ts";
+import { until } from "./support/wait.ts";
 
 const closers: (() => Promise<unknown> | unknown)[] = [];
 afterEach(async () => {

@@ -4,8 +4,8 @@ import { expect, test } from "vitest";
 import type { Message } from "../src/adapters/kit/adapter.ts";
 import { CannotKeep } from "../src/ingest/ingest.ts";
 import { createOfferOrder, offer } from "../src/ingest/retry.ts";
-import { memoryKeep } from "./parts/memory-keep.ts";
-import { intakeOver, mqttSource } from "./parts/plain-vendor.ts";
+import { memoryKeep } from "./support/memory-keep.ts";
+import { intakeOver, mqttSource } from "./support/plain-vendor.ts";
 
 const DEVICES = ["a", "b", "c"];
 const MESSAGES = 12;

@@ -11,9 +11,9 @@ import { type EmbeddedBrokerOptions, startBroker } from "../src/inputs/mqtt/brok
 import type { Incident } from "../src/incidents.ts";
 import type { Keep } from "../src/ingest/ingest.ts";
 import { createUnreleased } from "../src/inputs/mqtt/packet-ids.ts";
-import { intakeOver, mqttSource, pointText } from "./parts/plain-vendor.ts";
-import { publish, rawDevice } from "./parts/raw-device.ts";
-import { until } from "./parts/wait.ts";
+import { intakeOver, mqttSource, pointText } from "./support/plain-vendor.ts";
+import { publish, rawDevice } from "./support/raw-device.ts";
+import { until } from "./support/wait.ts";
 
 const closers: (() => Promise<unknown> | unknown)[] = [];
 afterEach(async () => {

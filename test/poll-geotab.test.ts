@@ -1,11 +1,11 @@
 /** Pollers against a stand-in for Geotab: sessions, the host it names, device names, and errors that come with 200. */
 
 import { afterAll, afterEach, beforeAll, expect, test, vi } from "vitest";
-import type { LogRecord } from "./parts/geotab.ts";
-import { GEOTAB_ACCOUNT, type Geotab, geotabError, startGeotab } from "./parts/geotab.ts";
-import { distinctReadings, type PollingOptions, startPollings, viaHosts } from "./parts/polling.ts";
-import { scaled } from "./parts/speed.ts";
-import { until } from "./parts/wait.ts";
+import type { LogRecord } from "./support/geotab.ts";
+import { GEOTAB_ACCOUNT, type Geotab, geotabError, startGeotab } from "./support/geotab.ts";
+import { distinctReadings, type PollingOptions, startPollings, viaHosts } from "./support/polling.ts";
+import { scaled } from "./support/speed.ts";
+import { until } from "./support/wait.ts";
 
 vi.setConfig({ testTimeout: scaled(130_000), hookTimeout: scaled(130_000) });
 

@@ -5,10 +5,10 @@ import { isDeepStrictEqual } from "node:util";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { findAdapter } from "../src/adapters/index.ts";
 import type { PullResult } from "../src/adapters/kit/pull.ts";
-import { type Asked, type AskedVendor, startAskedVendor, type VendorAnswer } from "./parts/asked-vendor.ts";
-import { because, howToGet } from "./parts/because.ts";
-import { distinctReadings, startPollings, viaHosts } from "./parts/polling.ts";
-import { until } from "./parts/wait.ts";
+import { type Asked, type AskedVendor, startAskedVendor, type VendorAnswer } from "./support/asked-vendor.ts";
+import { because, howToGet } from "./support/because.ts";
+import { distinctReadings, startPollings, viaHosts } from "./support/polling.ts";
+import { until } from "./support/wait.ts";
 
 const SAMPLES = new URL("../../shared/samples/pull/", import.meta.url);
 const noSamples = existsSync(SAMPLES) ? null : howToGet("samples");

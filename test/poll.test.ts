@@ -7,10 +7,10 @@ import { CannotKeep } from "../src/ingest/ingest.ts";
 import type { CursorStore } from "../src/inputs/poll/cursor.ts";
 import { createPullHttp } from "../src/inputs/poll/http.ts";
 import { USER_AGENT } from "../src/version.ts";
-import { door, memoryKeep } from "./parts/memory-keep.ts";
-import { distinctReadings, NO_PROXY, type PollingOptions, startPollings } from "./parts/polling.ts";
-import { SAMSARA_TOKEN, type Samsara, type SamsaraFix, startSamsara } from "./parts/samsara.ts";
-import { until } from "./parts/wait.ts";
+import { door, memoryKeep } from "./support/memory-keep.ts";
+import { distinctReadings, NO_PROXY, type PollingOptions, startPollings } from "./support/polling.ts";
+import { SAMSARA_TOKEN, type Samsara, type SamsaraFix, startSamsara } from "./support/samsara.ts";
+import { until } from "./support/wait.ts";
 
 let pollings: Awaited<ReturnType<typeof startPollings>>;
 const vendors: Samsara[] = [];

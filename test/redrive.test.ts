@@ -3,8 +3,8 @@ import type { Adapter } from "../src/adapters/kit/adapter.ts";
 import type { Source } from "../src/ingest/ingest.ts";
 import { createRedriver } from "../src/ops/redrive.ts";
 import { type Logins, speaksForOf } from "../src/ingest/speaks-for.ts";
-import { type Line, readingOf, startLine } from "./parts/line.ts";
-import { intakeOver, plainSource } from "./parts/plain-vendor.ts";
+import { type Line, readingOf, startLine } from "./support/line.ts";
+import { intakeOver, plainSource } from "./support/plain-vendor.ts";
 
 let line: Line;
 beforeEach(async () => {

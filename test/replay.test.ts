@@ -7,8 +7,8 @@ import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { type ReplayOptions, replay } from "../src/commands/capture-replay.ts";
-import { because, howToGet } from "./parts/because.ts";
-import { scaled } from "./parts/speed.ts";
+import { because, howToGet } from "./support/because.ts";
+import { scaled } from "./support/speed.ts";
 
 interface Sent {
   deviceId: string;

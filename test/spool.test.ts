@@ -15,9 +15,9 @@ import type { Message } from "../src/adapters/kit/adapter.ts";
 import { CannotKeep, type Intake, type IntakeResult } from "../src/ingest/ingest.ts";
 import { readSpoolFile } from "../src/spool/file.ts";
 import { openSpool, type Spool } from "../src/spool/spool.ts";
-import { memoryKeep } from "./parts/memory-keep.ts";
-import { intakeOver, KEY, plainSource, pointText } from "./parts/plain-vendor.ts";
-import { until } from "./parts/wait.ts";
+import { memoryKeep } from "./support/memory-keep.ts";
+import { intakeOver, KEY, plainSource, pointText } from "./support/plain-vendor.ts";
+import { until } from "./support/wait.ts";
 
 let dir: string;
 let open: Spool[] = [];

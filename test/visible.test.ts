@@ -10,7 +10,7 @@ import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { stringify } from "yaml";
 import { createLogger } from "../src/log.ts";
 import { visible, visibleJson } from "../src/visible.ts";
-import { runCli } from "./parts/cli-process.ts";
+import { runCli } from "./support/cli-process.ts";
 
 // Each command is a process that loads TypeScript first, and the machine may be busy.
 vi.setConfig({ testTimeout: 240_000 });

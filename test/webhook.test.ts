@@ -22,11 +22,11 @@ import {
   type WebhookEvents,
   type WebhookParts,
 } from "../src/inputs/webhook/app.ts";
-import { because } from "./parts/because.ts";
-import { createAuthority, whyNotCertificates } from "./parts/certificates.ts";
-import { door, memoryKeep } from "./parts/memory-keep.ts";
-import { intakeOver, KEY, plainSource, pointText } from "./parts/plain-vendor.ts";
-import { until } from "./parts/wait.ts";
+import { because } from "./support/because.ts";
+import { createAuthority, whyNotCertificates } from "./support/certificates.ts";
+import { door, memoryKeep } from "./support/memory-keep.ts";
+import { intakeOver, KEY, plainSource, pointText } from "./support/plain-vendor.ts";
+import { until } from "./support/wait.ts";
 
 /** As the gateway makes it where no proxy is set. */
 const wayOut = createDispatcher({ httpProxy: null, httpsProxy: null, noProxy: "" });

@@ -1,7 +1,7 @@
 /** Faults of the gateway's own process: killed, stopped and ended, at random and at the worst moments. */
 
 import { setTimeout as pause } from "node:timers/promises";
-import { until } from "../../test/parts/wait.ts";
+import { until } from "../../test/support/wait.ts";
 import type { Fault, Turn } from "../fault.ts";
 import { findFaketime, type Gateway, PINGS_IN_FLIGHT, type Stage } from "../stage.ts";
 

@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 import { type Adapter, type Message, read, readInSteps } from "../../src/adapters/kit/adapter.ts";
 import { parseForm, parseJson, parseLines } from "../../src/adapters/kit/bounds.ts";
 import { adapters } from "../../src/adapters/index.ts";
-import { type Fixture, fixturesOf, isForm } from "../parts/fixtures.ts";
+import { type Fixture, fixturesOf, isForm } from "../support/fixtures.ts";
 
 const MOST = 5000;
 const TOO_MANY = /^message: more than 5,000 (readings|names|parameters|lines); send fewer/i;

@@ -8,7 +8,7 @@ import { adapters, findAdapter } from "../../src/adapters/index.ts";
 import * as presets from "../../src/adapters/json/presets.ts";
 import { examine } from "../../src/commands/decode.ts";
 import { admit, type Candidate } from "../../src/reading.ts";
-import { type Breakage, breakagesOfForm, breakagesOfJson, breakagesOfLine } from "../parts/breakage.ts";
+import { type Breakage, breakagesOfForm, breakagesOfJson, breakagesOfLine } from "../support/breakage.ts";
 import {
   assemblerBefore,
   type Fixture,
@@ -18,7 +18,7 @@ import {
   isForm,
   lowerCased,
   withBody,
-} from "../parts/fixtures.ts";
+} from "../support/fixtures.ts";
 
 const SOURCES = new URL("../../src/adapters/", import.meta.url);
 const fixtures = new Map(adapters.map((adapter) => [adapter, fixturesOf(adapter)]));

@@ -8,8 +8,8 @@ import { adapters } from "../../src/adapters/index.ts";
 import { createAssembler } from "../../src/ingest/assembler.ts";
 import { examine } from "../../src/commands/decode.ts";
 import { admit } from "../../src/reading.ts";
-import { because, howToGet } from "../parts/because.ts";
-import { lowerCased } from "../parts/fixtures.ts";
+import { because, howToGet } from "../support/because.ts";
+import { lowerCased } from "../support/fixtures.ts";
 
 const SAMPLES = new URL("../../../shared/samples/", import.meta.url);
 const noSamples = existsSync(SAMPLES) ? null : howToGet("samples");

@@ -6,7 +6,7 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 import { readAlong } from "../../chaos/exchanges.ts";
 import type { Exchange } from "../../chaos/history.ts";
 import { type BreakableLink, startProxy } from "../../chaos/proxy.ts";
-import { until } from "../parts/wait.ts";
+import { until } from "../support/wait.ts";
 
 const TIMEOUT_MS = 1000;
 

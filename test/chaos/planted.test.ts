@@ -8,8 +8,8 @@ import { judge, type Verdict, type ViolationKind } from "../../chaos/judge.ts";
 import { followTakings } from "../../chaos/takings.ts";
 import { SANDBOX_CLIENT, startSandboxApi } from "../../sandbox/api.ts";
 import { createRandom } from "../../sandbox/random.ts";
-import { scaled } from "../parts/speed.ts";
-import { until } from "../parts/wait.ts";
+import { scaled } from "../support/speed.ts";
+import { until } from "../support/wait.ts";
 import { BATCH_PINGS, type Flaw, startBrokenGateway } from "./broken-gateway.ts";
 
 vi.setConfig({ testTimeout: scaled(60_000) });

@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { type BreakableLink, startProxy } from "../../chaos/proxy.ts";
-import { until } from "../parts/wait.ts";
+import { until } from "../support/wait.ts";
 
 let echo: Server;
 let heard = "";

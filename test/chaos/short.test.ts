@@ -6,9 +6,9 @@ import { judge } from "../../chaos/judge.ts";
 import { table } from "../../chaos/report.ts";
 import { run } from "../../chaos/run.ts";
 import { findRedisServer } from "../../sandbox/redis.ts";
-import { because } from "../parts/because.ts";
-import { whyNotMosquitto } from "../parts/mosquitto.ts";
-import { scaled } from "../parts/speed.ts";
+import { because } from "../support/because.ts";
+import { whyNotMosquitto } from "../support/mosquitto.ts";
+import { scaled } from "../support/speed.ts";
 
 /** One of each kind; the others have their turn in `npm run chaos`. */
 const CHOSEN = [

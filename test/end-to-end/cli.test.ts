@@ -6,10 +6,10 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { SANDBOX_CLIENT, type SandboxApi, startSandboxApi } from "../../sandbox/api.ts";
 import { type PrivateRedis, startPrivateRedis } from "../../sandbox/redis.ts";
-import { runCli, startCli } from "../parts/cli-process.ts";
-import { BEARER, quietPort, startGatewayProcess, TOKEN } from "../parts/gateway-process.ts";
-import { scaled } from "../parts/speed.ts";
-import { until } from "../parts/wait.ts";
+import { runCli, startCli } from "../support/cli-process.ts";
+import { BEARER, quietPort, startGatewayProcess, TOKEN } from "../support/gateway-process.ts";
+import { scaled } from "../support/speed.ts";
+import { until } from "../support/wait.ts";
 
 // Each command is a process that loads TypeScript first, and the machine may be busy.
 vi.setConfig({ testTimeout: scaled(120_000) });

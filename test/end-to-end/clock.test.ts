@@ -6,10 +6,10 @@ import { join } from "node:path";
 import { expect, test, vi } from "vitest";
 import { startSandboxApi } from "../../sandbox/api.ts";
 import { startPrivateRedis } from "../../sandbox/redis.ts";
-import { because } from "../parts/because.ts";
-import { BEARER, startGatewayProcess } from "../parts/gateway-process.ts";
-import { scaled } from "../parts/speed.ts";
-import { until } from "../parts/wait.ts";
+import { because } from "../support/because.ts";
+import { BEARER, startGatewayProcess } from "../support/gateway-process.ts";
+import { scaled } from "../support/speed.ts";
+import { until } from "../support/wait.ts";
 
 vi.setConfig({ testTimeout: scaled(180_000) });
 

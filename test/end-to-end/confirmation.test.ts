@@ -5,10 +5,10 @@ import { createServer as createHttpsServer } from "node:https";
 import { type AddressInfo, connect, createServer } from "node:net";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { type PrivateRedis, startPrivateRedis } from "../../sandbox/redis.ts";
-import { because } from "../parts/because.ts";
-import { type Authority, createAuthority, whyNotCertificates } from "../parts/certificates.ts";
-import { type GatewayProcess, startGatewayProcess } from "../parts/gateway-process.ts";
-import { until } from "../parts/wait.ts";
+import { because } from "../support/because.ts";
+import { type Authority, createAuthority, whyNotCertificates } from "../support/certificates.ts";
+import { type GatewayProcess, startGatewayProcess } from "../support/gateway-process.ts";
+import { until } from "../support/wait.ts";
 
 const HOST = "sns.us-east-1.amazonaws.com";
 const LOGIN = { username: "fleet-7", secret: "kX9-tR2wq-77LmZ" };

@@ -5,11 +5,11 @@ import type { Browser, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
 import type { Summary } from "../../sandbox/recorder.ts";
 import { ACCOUNTING_TERMS, type Accounting, identityOf } from "../../src/status.ts";
-import { because } from "../parts/because.ts";
-import { launchChromium, whyNotChromium } from "../parts/chromium.ts";
-import { type CliProcess, runCli, startCli } from "../parts/cli-process.ts";
-import { scaled } from "../parts/speed.ts";
-import { until } from "../parts/wait.ts";
+import { because } from "../support/because.ts";
+import { launchChromium, whyNotChromium } from "../support/chromium.ts";
+import { type CliProcess, runCli, startCli } from "../support/cli-process.ts";
+import { scaled } from "../support/speed.ts";
+import { until } from "../support/wait.ts";
 
 vi.setConfig({ testTimeout: scaled(180_000), hookTimeout: scaled(120_000) });
 

@@ -2,7 +2,7 @@
 
 import { expect, test, vi } from "vitest";
 import { type OutageSettings, playOutage } from "../../bench/outage.ts";
-import { scaled } from "../parts/speed.ts";
+import { scaled } from "../support/speed.ts";
 
 vi.setConfig({ testTimeout: scaled(180_000) });
 

@@ -7,9 +7,9 @@ import { Redis } from "ioredis";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { type SandboxApi, startSandboxApi } from "../../sandbox/api.ts";
 import { type PrivateRedis, startPrivateRedis } from "../../sandbox/redis.ts";
-import { BEARER, startGatewayProcess, TOKEN } from "../parts/gateway-process.ts";
-import { scaled } from "../parts/speed.ts";
-import { until } from "../parts/wait.ts";
+import { BEARER, startGatewayProcess, TOKEN } from "../support/gateway-process.ts";
+import { scaled } from "../support/speed.ts";
+import { until } from "../support/wait.ts";
 
 vi.setConfig({ testTimeout: scaled(120_000) });
 

@@ -4,10 +4,10 @@ import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { type SandboxApi, startSandboxApi } from "../../sandbox/api.ts";
 import { type PrivateRedis, startPrivateRedis } from "../../sandbox/redis.ts";
 import type { PollerState } from "../../src/status.ts";
-import { type GatewayProcess, startGatewayProcess } from "../parts/gateway-process.ts";
-import { SAMSARA_TOKEN, type Samsara, startSamsara } from "../parts/samsara.ts";
-import { scaled } from "../parts/speed.ts";
-import { until } from "../parts/wait.ts";
+import { type GatewayProcess, startGatewayProcess } from "../support/gateway-process.ts";
+import { SAMSARA_TOKEN, type Samsara, startSamsara } from "../support/samsara.ts";
+import { scaled } from "../support/speed.ts";
+import { until } from "../support/wait.ts";
 
 vi.setConfig({ testTimeout: scaled(240_000), hookTimeout: scaled(240_000) });
 

@@ -3,8 +3,8 @@
 import { afterEach, expect, test, vi } from "vitest";
 import { type SandboxApi, startSandboxApi } from "../../sandbox/api.ts";
 import { type PrivateRedis, startPrivateRedis } from "../../sandbox/redis.ts";
-import { BEARER, type GatewayProcess, startGatewayProcess } from "../parts/gateway-process.ts";
-import { scaled } from "../parts/speed.ts";
+import { BEARER, type GatewayProcess, startGatewayProcess } from "../support/gateway-process.ts";
+import { scaled } from "../support/speed.ts";
 
 vi.setConfig({ testTimeout: scaled(180_000) });
 

@@ -8,13 +8,13 @@ import { Redis } from "ioredis";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { type SandboxApi, startSandboxApi } from "../../sandbox/api.ts";
 import { type PrivateRedis, startPrivateRedis } from "../../sandbox/redis.ts";
-import { because } from "../parts/because.ts";
-import { BEARER, startGatewayProcess, TOKEN } from "../parts/gateway-process.ts";
-import { startMosquitto, whyNotMosquitto } from "../parts/mosquitto.ts";
-import { startMovingAddress } from "../parts/moving-address.ts";
-import { scaled } from "../parts/speed.ts";
-import { type SteadySenders, startSteadySenders } from "../parts/steady-senders.ts";
-import { until } from "../parts/wait.ts";
+import { because } from "../support/because.ts";
+import { BEARER, startGatewayProcess, TOKEN } from "../support/gateway-process.ts";
+import { startMosquitto, whyNotMosquitto } from "../support/mosquitto.ts";
+import { startMovingAddress } from "../support/moving-address.ts";
+import { scaled } from "../support/speed.ts";
+import { type SteadySenders, startSteadySenders } from "../support/steady-senders.ts";
+import { until } from "../support/wait.ts";
 
 vi.setConfig({ testTimeout: scaled(180_000) });
 

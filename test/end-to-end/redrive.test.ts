@@ -3,10 +3,10 @@
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { type SandboxApi, startSandboxApi } from "../../sandbox/api.ts";
 import { type PrivateRedis, startPrivateRedis } from "../../sandbox/redis.ts";
-import { startCli } from "../parts/cli-process.ts";
-import { BEARER, type GatewayProcess, startGatewayProcess } from "../parts/gateway-process.ts";
-import { scaled } from "../parts/speed.ts";
-import { until } from "../parts/wait.ts";
+import { startCli } from "../support/cli-process.ts";
+import { BEARER, type GatewayProcess, startGatewayProcess } from "../support/gateway-process.ts";
+import { scaled } from "../support/speed.ts";
+import { until } from "../support/wait.ts";
 
 vi.setConfig({ testTimeout: scaled(60_000), hookTimeout: scaled(60_000) });
 

@@ -7,11 +7,11 @@ import { gunzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { type SandboxApi, startSandboxApi } from "../../sandbox/api.ts";
 import { type PrivateRedis, startPrivateRedis } from "../../sandbox/redis.ts";
-import { because, howToGet } from "../parts/because.ts";
-import { runCli } from "../parts/cli-process.ts";
-import { type GatewayProcess, startGatewayProcess, TOKEN } from "../parts/gateway-process.ts";
-import { type Mosquitto, startMosquitto, whyNotMosquitto } from "../parts/mosquitto.ts";
-import { scaled } from "../parts/speed.ts";
+import { because, howToGet } from "../support/because.ts";
+import { runCli } from "../support/cli-process.ts";
+import { type GatewayProcess, startGatewayProcess, TOKEN } from "../support/gateway-process.ts";
+import { type Mosquitto, startMosquitto, whyNotMosquitto } from "../support/mosquitto.ts";
+import { scaled } from "../support/speed.ts";
 
 vi.setConfig({ testTimeout: scaled(240_000), hookTimeout: scaled(120_000) });
 

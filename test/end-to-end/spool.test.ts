@@ -6,9 +6,9 @@ import { join } from "node:path";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { type SandboxApi, startSandboxApi } from "../../sandbox/api.ts";
 import { startPrivateRedis } from "../../sandbox/redis.ts";
-import { BEARER, startGatewayProcess } from "../parts/gateway-process.ts";
-import { scaled } from "../parts/speed.ts";
-import { until } from "../parts/wait.ts";
+import { BEARER, startGatewayProcess } from "../support/gateway-process.ts";
+import { scaled } from "../support/speed.ts";
+import { until } from "../support/wait.ts";
 
 vi.setConfig({ testTimeout: scaled(180_000) });
 

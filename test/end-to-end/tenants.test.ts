@@ -7,9 +7,9 @@ import { Redis } from "ioredis";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { SANDBOX_CLIENT, type SandboxApi, startSandboxApi } from "../../sandbox/api.ts";
 import { type PrivateRedis, startPrivateRedis } from "../../sandbox/redis.ts";
-import { startCli } from "../parts/cli-process.ts";
-import { type GatewayProcess, startGatewayProcess, TOKEN } from "../parts/gateway-process.ts";
-import { until } from "../parts/wait.ts";
+import { startCli } from "../support/cli-process.ts";
+import { type GatewayProcess, startGatewayProcess, TOKEN } from "../support/gateway-process.ts";
+import { until } from "../support/wait.ts";
 
 vi.setConfig({ testTimeout: 120_000, hookTimeout: 180_000 });
 

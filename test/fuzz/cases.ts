@@ -5,7 +5,7 @@ import { adapters } from "../../src/adapters/index.ts";
 import { createAssembler } from "../../src/ingest/assembler.ts";
 import { admit, MAX_AHEAD_MS, type Reading } from "../../src/reading.ts";
 import { createRandom } from "../../sandbox/random.ts";
-import { fixturesOf } from "../parts/fixtures.ts";
+import { fixturesOf } from "../support/fixtures.ts";
 import { mutate } from "./mutate.ts";
 
 /** Slower than this for a message of some kilobytes is a way to stop the gateway. */

@@ -1,6 +1,6 @@
 import { expect, test, vi } from "vitest";
 import { adapters } from "../../src/adapters/index.ts";
-import { scaled } from "../parts/speed.ts";
+import { scaled } from "../support/speed.ts";
 import { runCase } from "./cases.ts";
 import { fuzz } from "./fuzz.ts";
 

@@ -2,9 +2,9 @@ import type { Server } from "node:http";
 import { serve } from "@hono/node-server";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { because } from "../parts/because.ts";
-import { launchChromium, whyNotChromium } from "../parts/chromium.ts";
-import { until } from "../parts/wait.ts";
+import { because } from "../support/because.ts";
+import { launchChromium, whyNotChromium } from "../support/chromium.ts";
+import { until } from "../support/wait.ts";
 import { BEARER, opsApp, TOKEN } from "./parts.ts";
 import { before, destination, healthy, troubled, wholeMessage } from "./sample.ts";
 

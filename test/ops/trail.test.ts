@@ -9,7 +9,7 @@ import { connectRedis } from "../../src/queue/redis/redis.ts";
 import { createTrailStore } from "../../src/queue/ledger/trail.ts";
 import { type PrivateRedis, startPrivateRedis } from "../../sandbox/redis.ts";
 import type { OperatorEvent } from "../../src/status.ts";
-import { until } from "../parts/wait.ts";
+import { until } from "../support/wait.ts";
 
 vi.setConfig({ testTimeout: 60_000 });
 

@@ -4,9 +4,9 @@ import { setTimeout as pause } from "node:timers/promises";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { decodeRecord } from "../../src/queue/store/record.ts";
 import type { Reading } from "../../src/reading.ts";
-import { type Line, readingOf, startLine } from "../parts/line.ts";
-import { startStores } from "../parts/store.ts";
-import { until } from "../parts/wait.ts";
+import { type Line, readingOf, startLine } from "../support/line.ts";
+import { startStores } from "../support/store.ts";
+import { until } from "../support/wait.ts";
 
 /** Just below what is rejected as `in_future`. */
 const AHEAD_MS = 119_000;

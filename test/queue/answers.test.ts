@@ -1,9 +1,9 @@
 /** Answers that speak of single pings, or say too little: what was refused, left out, cannot be read, or was too large. */
 
 import { afterEach, describe, expect, it } from "vitest";
-import { type Api, everySuccess, startApi } from "../parts/api.ts";
-import { type Line, readingOf, startLine } from "../parts/line.ts";
-import { until } from "../parts/wait.ts";
+import { type Api, everySuccess, startApi } from "../support/api.ts";
+import { type Line, readingOf, startLine } from "../support/line.ts";
+import { until } from "../support/wait.ts";
 
 let line: Line;
 let api: Api | undefined;

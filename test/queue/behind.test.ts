@@ -3,8 +3,8 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { decodeRecord } from "../../src/queue/store/record.ts";
 import type { Reading } from "../../src/reading.ts";
-import { readingOf } from "../parts/line.ts";
-import { type Store, startStores } from "../parts/store.ts";
+import { readingOf } from "../support/line.ts";
+import { type Store, startStores } from "../support/store.ts";
 
 let stores: Awaited<ReturnType<typeof startStores>>;
 beforeAll(async () => {

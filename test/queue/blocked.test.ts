@@ -2,10 +2,10 @@
 
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { diagnose } from "../../src/ops/diagnose/index.ts";
-import { type Api, everySuccess, startApi } from "../parts/api.ts";
-import { type Line, OTHER_TENANT, readingOf, startLine } from "../parts/line.ts";
-import { scaled } from "../parts/speed.ts";
-import { until } from "../parts/wait.ts";
+import { type Api, everySuccess, startApi } from "../support/api.ts";
+import { type Line, OTHER_TENANT, readingOf, startLine } from "../support/line.ts";
+import { scaled } from "../support/speed.ts";
+import { until } from "../support/wait.ts";
 
 vi.setConfig({ testTimeout: scaled(60_000), hookTimeout: scaled(60_000) });
 

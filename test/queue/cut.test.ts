@@ -4,8 +4,8 @@ import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { BufferRecord } from "../../src/queue/store/record.ts";
 import { toPing } from "../../src/servicetitan/ping.ts";
-import { readingOf } from "../parts/line.ts";
-import { startStores } from "../parts/store.ts";
+import { readingOf } from "../support/line.ts";
+import { startStores } from "../support/store.ts";
 
 let stores: Awaited<ReturnType<typeof startStores>>;
 beforeAll(async () => {

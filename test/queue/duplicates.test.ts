@@ -4,8 +4,8 @@ import { setTimeout as pause } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { decodeRecord } from "../../src/queue/store/record.ts";
 import type { Reading } from "../../src/reading.ts";
-import { messageOf, readingOf } from "../parts/line.ts";
-import { startStores } from "../parts/store.ts";
+import { messageOf, readingOf } from "../support/line.ts";
+import { startStores } from "../support/store.ts";
 
 let stores: Awaited<ReturnType<typeof startStores>>;
 beforeAll(async () => {

@@ -3,8 +3,8 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import type { FaultInput } from "../../sandbox/faults.ts";
-import { type Line, readingOf, startLine } from "../parts/line.ts";
-import { scaled } from "../parts/speed.ts";
+import { type Line, readingOf, startLine } from "../support/line.ts";
+import { scaled } from "../support/speed.ts";
 
 vi.setConfig({ testTimeout: scaled(120_000), hookTimeout: scaled(120_000) });
 

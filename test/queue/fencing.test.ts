@@ -8,9 +8,9 @@ import { settle } from "../../src/queue/deliver/settle.ts";
 import { settlementOf } from "../../src/queue/deliver/settlement.ts";
 import { type SandboxApi, startSandboxApi } from "../../sandbox/api.ts";
 import { createClient } from "../../src/servicetitan/client.ts";
-import { readingOf } from "../parts/line.ts";
-import { type Store, startStores } from "../parts/store.ts";
-import { until } from "../parts/wait.ts";
+import { readingOf } from "../support/line.ts";
+import { type Store, startStores } from "../support/store.ts";
+import { until } from "../support/wait.ts";
 
 let stores: Awaited<ReturnType<typeof startStores>>;
 let sandbox: SandboxApi;

@@ -2,8 +2,8 @@
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Reading } from "../../src/reading.ts";
-import { readingOf } from "../parts/line.ts";
-import { startStores } from "../parts/store.ts";
+import { readingOf } from "../support/line.ts";
+import { startStores } from "../support/store.ts";
 
 let stores: Awaited<ReturnType<typeof startStores>>;
 beforeAll(async () => {

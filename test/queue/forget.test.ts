@@ -2,9 +2,9 @@
 
 import { afterAll, afterEach, beforeAll, expect, it } from "vitest";
 import { startForgetting } from "../../src/queue/upkeep/evict.ts";
-import { readingOf } from "../parts/line.ts";
-import { type Store, startStores } from "../parts/store.ts";
-import { until } from "../parts/wait.ts";
+import { readingOf } from "../support/line.ts";
+import { type Store, startStores } from "../support/store.ts";
+import { until } from "../support/wait.ts";
 
 let stores: Awaited<ReturnType<typeof startStores>>;
 beforeAll(async () => {

@@ -5,8 +5,8 @@ import { describe, expect, it } from "vitest";
 import { decodeEntry, encodeEntry, findPings, type LedgerBatch } from "../../src/queue/ledger/ledger.ts";
 import type { BufferRecord } from "../../src/queue/store/record.ts";
 import type { Fate } from "../../src/queue/deliver/settlement.ts";
-import { type Line, readingOf, startLine } from "../parts/line.ts";
-import { startStores } from "../parts/store.ts";
+import { type Line, readingOf, startLine } from "../support/line.ts";
+import { startStores } from "../support/store.ts";
 
 const BATCH: LedgerBatch = {
   batchId: "0b7e3f5c-6a9d-4f53-9f2c-0e6d3f1f7a10",

@@ -1,8 +1,8 @@
 /** The whole line: what is kept arrives, in order, with no trace left behind; also with two processes on one Redis. */
 
 import { describe, expect, it } from "vitest";
-import { type Line, readingOf, startLine } from "../parts/line.ts";
-import { until } from "../parts/wait.ts";
+import { type Line, readingOf, startLine } from "../support/line.ts";
+import { until } from "../support/wait.ts";
 
 async function withLine<T>(
   options: Parameters<typeof startLine>[0],

@@ -2,8 +2,8 @@
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { CannotKeep } from "../../src/ingest/ingest.ts";
-import { messageOf, readingOf } from "../parts/line.ts";
-import { startStores } from "../parts/store.ts";
+import { messageOf, readingOf } from "../support/line.ts";
+import { startStores } from "../support/store.ts";
 
 let stores: Awaited<ReturnType<typeof startStores>>;
 beforeAll(async () => {

@@ -2,8 +2,8 @@
 
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { auditScope } from "../../src/queue/upkeep/count-script.ts";
-import { readingOf } from "../parts/line.ts";
-import { startStores } from "../parts/store.ts";
+import { readingOf } from "../support/line.ts";
+import { startStores } from "../support/store.ts";
 
 let stores: Awaited<ReturnType<typeof startStores>>;
 beforeAll(async () => {

@@ -1,9 +1,9 @@
 /** An API that answers 5xx, cuts the connection, or does not answer: the line waits, tries soon enough, and loses nothing. */
 
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { type Line, readingOf, startLine } from "../parts/line.ts";
-import { scaled } from "../parts/speed.ts";
-import { until } from "../parts/wait.ts";
+import { type Line, readingOf, startLine } from "../support/line.ts";
+import { scaled } from "../support/speed.ts";
+import { until } from "../support/wait.ts";
 
 vi.setConfig({ testTimeout: scaled(60_000), hookTimeout: scaled(60_000) });
 

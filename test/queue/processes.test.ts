@@ -5,7 +5,7 @@ import { afterEach, beforeEach, expect, it } from "vitest";
 import { type Announcement, announce } from "../../src/queue/store/processes.ts";
 import { connectRedis } from "../../src/queue/redis/redis.ts";
 import { type PrivateRedis, startPrivateRedis } from "../../sandbox/redis.ts";
-import { until } from "../parts/wait.ts";
+import { until } from "../support/wait.ts";
 
 let server: PrivateRedis;
 let db: Redis;

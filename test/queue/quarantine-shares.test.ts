@@ -3,8 +3,8 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { createRedrive } from "../../src/queue/ledger/redrive.ts";
 import { startSweep } from "../../src/queue/upkeep/sweep.ts";
-import { type Store, startStores } from "../parts/store.ts";
-import { until } from "../parts/wait.ts";
+import { type Store, startStores } from "../support/store.ts";
+import { until } from "../support/wait.ts";
 
 let stores: Awaited<ReturnType<typeof startStores>>;
 beforeAll(async () => {

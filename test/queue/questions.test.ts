@@ -1,7 +1,7 @@
 /** What can be asked of one unit and of one message in quarantine, and that the answers are true. */
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type Line, messageOf, readingOf, startLine } from "../parts/line.ts";
+import { type Line, messageOf, readingOf, startLine } from "../support/line.ts";
 
 const HOUR_MS = 3_600_000;
 

@@ -1,10 +1,10 @@
 /** A batch that is refused: the poison ping is found and given up, everything else arrives; a destination that refuses everything loses nothing. */
 
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { type Answer, type Api, everySuccess, type SentPing, startApi } from "../parts/api.ts";
-import { type Line, readingOf, startLine } from "../parts/line.ts";
-import { scaled } from "../parts/speed.ts";
-import { until } from "../parts/wait.ts";
+import { type Answer, type Api, everySuccess, type SentPing, startApi } from "../support/api.ts";
+import { type Line, readingOf, startLine } from "../support/line.ts";
+import { scaled } from "../support/speed.ts";
+import { until } from "../support/wait.ts";
 
 vi.setConfig({ testTimeout: scaled(120_000), hookTimeout: scaled(120_000) });
 

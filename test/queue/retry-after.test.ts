@@ -2,8 +2,8 @@
 
 import { beforeEach, expect, it } from "vitest";
 import { createRetryAfter, type RetryAfter } from "../../src/queue/store/retry-after.ts";
-import { readingOf } from "../parts/line.ts";
-import { startStores } from "../parts/store.ts";
+import { readingOf } from "../support/line.ts";
+import { startStores } from "../support/store.ts";
 
 let nowMs = 0;
 let retryAfter: RetryAfter;

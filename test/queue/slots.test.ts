@@ -3,7 +3,7 @@
 import { Redis } from "ioredis";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { slotUsedLate } from "../../src/queue/deliver/slot.ts";
-import { type Line, startLine } from "../parts/line.ts";
+import { type Line, startLine } from "../support/line.ts";
 
 let line: Line;
 let redis: Redis;

@@ -1,9 +1,9 @@
 /** What the status tells is what lies in Redis: counted from the structures, at every moment. */
 
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { type Line, messageOf, readingOf, startLine } from "../parts/line.ts";
-import { scaled } from "../parts/speed.ts";
-import { until } from "../parts/wait.ts";
+import { type Line, messageOf, readingOf, startLine } from "../support/line.ts";
+import { scaled } from "../support/speed.ts";
+import { until } from "../support/wait.ts";
 
 vi.setConfig({ testTimeout: scaled(60_000), hookTimeout: scaled(60_000) });
 

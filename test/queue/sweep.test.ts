@@ -2,9 +2,9 @@
 
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { type StreamBudget, startSweep } from "../../src/queue/upkeep/sweep.ts";
-import { messageOf, readingOf, startLine } from "../parts/line.ts";
-import { type Store, startStores } from "../parts/store.ts";
-import { until } from "../parts/wait.ts";
+import { messageOf, readingOf, startLine } from "../support/line.ts";
+import { type Store, startStores } from "../support/store.ts";
+import { until } from "../support/wait.ts";
 
 let stores: Awaited<ReturnType<typeof startStores>>;
 beforeAll(async () => {

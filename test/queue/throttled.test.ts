@@ -1,9 +1,9 @@
 /** 429: the scope pauses in every process for as long as it was told, then one probe, then a ramp. */
 
 import { afterEach, describe, expect, it } from "vitest";
-import { type Line, readingOf, startLine } from "../parts/line.ts";
-import { scaled } from "../parts/speed.ts";
-import { until } from "../parts/wait.ts";
+import { type Line, readingOf, startLine } from "../support/line.ts";
+import { scaled } from "../support/speed.ts";
+import { until } from "../support/wait.ts";
 
 let line: Line;
 afterEach(() => line.close());

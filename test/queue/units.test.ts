@@ -2,8 +2,8 @@
 
 import { afterEach, describe, expect, it } from "vitest";
 import { freshnessOf } from "../../src/queue/lookup/freshness.ts";
-import { type Line, readingOf, startLine } from "../parts/line.ts";
-import { until } from "../parts/wait.ts";
+import { type Line, readingOf, startLine } from "../support/line.ts";
+import { until } from "../support/wait.ts";
 
 let line: Line | undefined;
 afterEach(async () => {

@@ -3,10 +3,10 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { CannotKeep } from "../../src/ingest/ingest.ts";
-import { messageOf, readingOf, startLine } from "../parts/line.ts";
-import { scaled } from "../parts/speed.ts";
-import { startStores } from "../parts/store.ts";
-import { until } from "../parts/wait.ts";
+import { messageOf, readingOf, startLine } from "../support/line.ts";
+import { scaled } from "../support/speed.ts";
+import { startStores } from "../support/store.ts";
+import { until } from "../support/wait.ts";
 
 let stores: Awaited<ReturnType<typeof startStores>>;
 beforeAll(async () => {

@@ -3,8 +3,8 @@
 import { afterEach, expect, it } from "vitest";
 import { createJobs } from "../../src/queue/batch/jobs.ts";
 import { connectRedis } from "../../src/queue/redis/redis.ts";
-import { type Line, readingOf, startLine } from "../parts/line.ts";
-import { until } from "../parts/wait.ts";
+import { type Line, readingOf, startLine } from "../support/line.ts";
+import { until } from "../support/wait.ts";
 
 let line: Line;
 afterEach(() => line.close());

@@ -2,9 +2,9 @@
 
 import { afterEach, describe, expect, it } from "vitest";
 import { diagnose } from "../../src/ops/diagnose/index.ts";
-import { type Api, everySuccess, type SentPing, startApi } from "../parts/api.ts";
-import { type Line, readingOf, startLine } from "../parts/line.ts";
-import { until } from "../parts/wait.ts";
+import { type Api, everySuccess, type SentPing, startApi } from "../support/api.ts";
+import { type Line, readingOf, startLine } from "../support/line.ts";
+import { until } from "../support/wait.ts";
 
 let line: Line;
 let api: Api | undefined;

@@ -1,8 +1,8 @@
 /** ServiceTitan has answered and Redis cannot hear it: the settlement waits, and the pings are not sent once more. */
 
 import { afterEach, expect, it } from "vitest";
-import { type Line, readingOf, startLine } from "../parts/line.ts";
-import { until } from "../parts/wait.ts";
+import { type Line, readingOf, startLine } from "../support/line.ts";
+import { until } from "../support/wait.ts";
 
 let line: Line;
 afterEach(() => line.close());

@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { z } from "zod";
 import { SANDBOX_CLIENT, type SandboxApi, startSandboxApi } from "../../sandbox/api.ts";
 import type { FaultInput } from "../../sandbox/faults.ts";
-import { scaled } from "../parts/speed.ts";
+import { scaled } from "../support/speed.ts";
 
 const TENANT = SANDBOX_CLIENT.tenants[0];
 const PROVIDER = SANDBOX_CLIENT.providers[0];

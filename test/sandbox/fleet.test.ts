@@ -13,7 +13,7 @@ import {
 import { createSender } from "../../sandbox/sender.ts";
 import { createTraffic, type FleetMessage } from "../../sandbox/traffic.ts";
 import { FLEET_SOURCES } from "../../sandbox/vendor.ts";
-import { scaled } from "../parts/speed.ts";
+import { scaled } from "../support/speed.ts";
 
 interface Received {
   url: string;

@@ -3,9 +3,9 @@
 import type { Browser } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { SANDBOX_CLIENT, type SandboxApi, startSandboxApi } from "../../sandbox/api.ts";
-import { because } from "../parts/because.ts";
-import { launchChromium, whyNotChromium } from "../parts/chromium.ts";
-import { scaled } from "../parts/speed.ts";
+import { because } from "../support/because.ts";
+import { launchChromium, whyNotChromium } from "../support/chromium.ts";
+import { scaled } from "../support/speed.ts";
 
 describe.skipIf(whyNotChromium() !== null)(`the map page${because(whyNotChromium())}`, () => {
   let api: SandboxApi;

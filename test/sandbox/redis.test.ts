@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 import { Redis } from "ioredis";
 import { afterEach, expect, test } from "vitest";
 import { type PrivateRedis, startPrivateRedis } from "../../sandbox/redis.ts";
-import { until } from "../parts/wait.ts";
+import { until } from "../support/wait.ts";
 
 let server: PrivateRedis | undefined;
 let client: Redis | undefined;

@@ -12,8 +12,8 @@ import {
 } from "../../src/servicetitan/client.ts";
 import type { Attempt } from "../../src/servicetitan/outcome.ts";
 import { USER_AGENT } from "../../src/version.ts";
-import { because } from "../parts/because.ts";
-import { createAuthority, whyNotCertificates } from "../parts/certificates.ts";
+import { because } from "../support/because.ts";
+import { createAuthority, whyNotCertificates } from "../support/certificates.ts";
 import { type Api, acceptAll, json, plain, startApi, startServer } from "./api.ts";
 
 const DIRECT = { httpProxy: null, httpsProxy: null, noProxy: "" };

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { createHttp, type Http } from "../../src/servicetitan/exchange.ts";
 import { createTokens, type TokenResult, type Tokens } from "../../src/servicetitan/token.ts";
-import { scaled } from "../parts/speed.ts";
+import { scaled } from "../support/speed.ts";
 import { type Api, json, plain, startApi, tokensOf } from "./api.ts";
 
 const TIMEOUT_MS = 15_000;

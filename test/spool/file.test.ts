@@ -26,7 +26,7 @@ import {
 } from "../../src/spool/file.ts";
 import { makeDirectory } from "../../src/spool/permissions.ts";
 import { encodeSpooled } from "../../src/spool/record.ts";
-import { because } from "../parts/because.ts";
+import { because } from "../support/because.ts";
 
 let dir: string;
 beforeEach(() => {

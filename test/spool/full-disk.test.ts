@@ -7,9 +7,9 @@ import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
 import type { Intake } from "../../src/ingest/ingest.ts";
 import { openSpool } from "../../src/spool/spool.ts";
-import { because } from "../parts/because.ts";
-import { plainSource } from "../parts/plain-vendor.ts";
-import { until } from "../parts/wait.ts";
+import { because } from "../support/because.ts";
+import { plainSource } from "../support/plain-vendor.ts";
+import { until } from "../support/wait.ts";
 
 const disk = mkdtempSync(join(tmpdir(), "waypost-disk-"));
 /** Small enough to be filled at once. */

@@ -7,11 +7,11 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, test } from "vitest";
 import { lockSpool } from "../../src/spool/lock.ts";
-import { because } from "../parts/because.ts";
-import { scaled } from "../parts/speed.ts";
-import { until } from "../parts/wait.ts";
+import { because } from "../support/because.ts";
+import { scaled } from "../support/speed.ts";
+import { until } from "../support/wait.ts";
 
-const HOLDER = fileURLToPath(new URL("../parts/spool-holder.ts", import.meta.url));
+const HOLDER = fileURLToPath(new URL("../support/spool-holder.ts", import.meta.url));
 /** Its processes count from 1, as a container's do. */
 const CONTAINER = ["unshare", "--pid", "--fork", "--kill-child"];
 const noContainers =

@@ -19,8 +19,8 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { Intake } from "../../src/ingest/ingest.ts";
 import { openSpool, type Spool } from "../../src/spool/spool.ts";
-import { because } from "../parts/because.ts";
-import { plainSource } from "../parts/plain-vendor.ts";
+import { because } from "../support/because.ts";
+import { plainSource } from "../support/plain-vendor.ts";
 
 const notRoot =
   process.getuid?.() === 0 ? null : "no file can be given to another user: run the tests as root";
