@@ -1,7 +1,7 @@
 /** How fast each vendor's messages are read and judged on one processor: no network, no Redis, only decode and admit. */
 
-import { read } from "../src/adapters/kit/adapter.ts";
 import { adapters } from "../src/adapters/index.ts";
+import { read } from "../src/adapters/kit/adapter.ts";
 import { createAssembler } from "../src/ingest/assembler.ts";
 import { admit } from "../src/reading.ts";
 import { type Fixture, fixturesOf } from "../test/support/fixtures.ts";

@@ -6,21 +6,16 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { adapters } from "../src/adapters/index.ts";
-import { type Config, loadConfig } from "../src/config/load.ts";
-import type { publishTo } from "../src/commands/publisher.ts";
+import type { publishTo } from "../src/commands/capture/publisher.ts";
+import type { Config } from "../src/config/config.ts";
+import { loadConfig } from "../src/config/load.ts";
+import type { Gateway } from "../src/server.ts";
+import { type Accounting, type QueueStatus, sumAccounting } from "../src/status.ts";
 import { SANDBOX_CLIENT, type SandboxApi, startSandboxApi } from "./api.ts";
-import {
-  createFleetSecrets,
-  fleetBrokerDevices,
-  fleetMapping,
-  fleetSources,
-  startFleet,
-} from "./fleet.ts";
+import { createFleetSecrets, fleetBrokerDevices, fleetMapping, fleetSources, startFleet } from "./fleet.ts";
 import { portOrFree } from "./owned-process.ts";
 import { type PrivateRedis, startPrivateRedis } from "./redis.ts";
 import type { FleetSecrets } from "./traffic.ts";
-import type { Gateway } from "../src/server.ts";
-import { type Accounting, type QueueStatus, sumAccounting } from "../src/status.ts";
 
 export interface DemoOptions {
   /** Null: until stopped. */

@@ -2,12 +2,12 @@
 
 import type { Logger } from "pino";
 import { Counter, Gauge, Histogram, type Registry } from "prom-client";
-import { DOORS, type GuessingEvents } from "./limits/guessing.ts";
-import type { Incident } from "./incidents.ts";
 import type { IntakeEvents } from "./ingest/ingest.ts";
+import { DOORS, type GuessingEvents } from "./limits/guessing.ts";
 import { createFloodGate } from "./log.ts";
 import type { Attempt, Outcome } from "./servicetitan/outcome.ts";
-import type { SpoolEvents, SpoolProblem } from "./spool/spool.ts";
+import type { SpoolEvents, SpoolProblem } from "./spool/events.ts";
+import type { Incident } from "./status.ts";
 import { INCIDENT_KINDS, OPS_REFUSALS, type OperatorEvent, type OpsRefusal } from "./status.ts";
 
 /** One POST, told in one line: everything somebody asking about a batch wants to know. */

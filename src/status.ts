@@ -219,6 +219,15 @@ export const INCIDENT_KINDS = [
 ] as const;
 export type IncidentKind = (typeof INCIDENT_KINDS)[number];
 
+/** One thing that went wrong, as whoever noticed it tells it. */
+export interface Incident {
+  kind: IncidentKind;
+  /** The door, source or login it happened at; with the kind it tells one incident from another. */
+  where: string;
+  /** Who or what caused it, in a few words: an address, a device id. The last few are shown. */
+  subject: string;
+}
+
 /** One kind of trouble at one place, as this process saw it within the last hour. */
 export interface IncidentState {
   kind: IncidentKind;

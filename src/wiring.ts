@@ -4,18 +4,18 @@ import { readFileSync } from "node:fs";
 import type { Adapter, Proof, User } from "./adapters/kit/adapter.ts";
 import type { Pull } from "./adapters/kit/pull.ts";
 import { EMBEDDED } from "./config/check-sources.ts";
-import type { BrokerConfig, Config, SourceConfig } from "./config/load.ts";
+import type { BrokerConfig, Config, SourceConfig } from "./config/config.ts";
 import type { Source } from "./ingest/ingest.ts";
+import { type Logins, speaksForOf } from "./ingest/speaks-for.ts";
 import type { BrokerSettings } from "./inputs/mqtt/library.ts";
-import type { Topology } from "./ops/access/sight.ts";
+import type { Subscription } from "./inputs/mqtt/routing.ts";
 import type { PollSettings } from "./inputs/poll/poller.ts";
+import type { Topology } from "./ops/access/sight.ts";
+import type { QueueSource } from "./queue/queue.ts";
 import type { QueueDestination } from "./queue/redis/destination.ts";
 import { scopeOf, scopePrefix } from "./queue/redis/keys.ts";
-import type { QueueSource } from "./queue/queue.ts";
 import type { StreamBudget } from "./queue/upkeep/sweep.ts";
-import type { Subscription } from "./inputs/mqtt/routing.ts";
 import { servicetitanUrls } from "./servicetitan/client.ts";
-import { type Logins, speaksForOf } from "./ingest/speaks-for.ts";
 
 export function destinationsOf({ destinations, redis }: Config): Map<string, QueueDestination> {
   return new Map(

@@ -7,13 +7,17 @@ import mqtt, { type IClientOptions, MqttClient } from "mqtt";
 import mqttPacket, { type Packet } from "mqtt-packet";
 import { afterEach, describe, expect, test } from "vitest";
 import { owntracks } from "../src/adapters/owntracks.ts";
-import { type EmbeddedBrokerEvents, type EmbeddedBrokerOptions, startBroker } from "../src/inputs/mqtt/broker.ts";
-import { createUnkept } from "../src/inputs/mqtt/broker-limits.ts";
+import { publishTo } from "../src/commands/capture/publisher.ts";
 import { CannotKeep, type Source } from "../src/ingest/ingest.ts";
-import { createFrameGuard } from "../src/inputs/mqtt/frames.ts";
-import { publishTo } from "../src/commands/publisher.ts";
-import { AT_RECEIPT } from "../src/reading.ts";
 import { speaksForOf } from "../src/ingest/speaks-for.ts";
+import {
+  type EmbeddedBrokerEvents,
+  type EmbeddedBrokerOptions,
+  startBroker,
+} from "../src/inputs/mqtt/broker.ts";
+import { createUnkept } from "../src/inputs/mqtt/broker-limits.ts";
+import { createFrameGuard } from "../src/inputs/mqtt/frames.ts";
+import { AT_RECEIPT } from "../src/reading.ts";
 import { because } from "./support/because.ts";
 import { createAuthority, whyNotCertificates } from "./support/certificates.ts";
 import { door, memoryKeep } from "./support/memory-keep.ts";

@@ -7,8 +7,8 @@ import { parse } from "yaml";
 import { z } from "zod";
 import { adapters, findAdapter } from "../src/adapters/index.ts";
 import { settingsFromEnvironment, variableNames } from "../src/config/environment.ts";
-import { configSchema } from "../src/config/schema.ts";
 import { describeConfig, loadConfig } from "../src/config/load.ts";
+import { configSchema } from "../src/config/schema.ts";
 
 const path = (name: string) => fileURLToPath(new URL(`../${name}`, import.meta.url));
 const yaml = readFileSync(path("waypost.example.yaml"), "utf8");

@@ -9,8 +9,8 @@ import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, test } from "vitest";
 import { stringify } from "yaml";
 import { adapters } from "../src/adapters/index.ts";
-import { weaknessOf } from "../src/config/secrets.ts";
 import { loadConfig } from "../src/config/load.ts";
+import { weaknessOf } from "../src/config/secrets.ts";
 
 const dir = mkdtempSync(join(tmpdir(), "waypost-secrets-"));
 afterAll(() => rmSync(dir, { recursive: true, force: true }));

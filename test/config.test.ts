@@ -11,9 +11,10 @@ import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import { parse, stringify } from "yaml";
 import { z } from "zod";
-import { opsTokenFor, opsTokensOf } from "../src/config/ops-tokens.ts";
 import type { AdapterFacts } from "../src/config/check-sources.ts";
-import { type Config, describeConfig, type LoadedConfig, loadConfig } from "../src/config/load.ts";
+import type { Config } from "../src/config/config.ts";
+import { describeConfig, type LoadedConfig, loadConfig } from "../src/config/load.ts";
+import { opsTokenFor, opsTokensOf } from "../src/config/ops-tokens.ts";
 
 const dir = mkdtempSync(join(tmpdir(), "waypost-config-"));
 afterAll(() => rmSync(dir, { recursive: true, force: true }));

@@ -4,11 +4,15 @@ import { once } from "node:events";
 import { Agent, request } from "node:http";
 import { connect, createServer, type Socket } from "node:net";
 import { afterEach, describe, expect, test } from "vitest";
-import { type ConnectionCapOptions, createConnectionCap, guardConnections } from "../src/limits/connections.ts";
-import { descriptorLimit, divideDescriptors } from "../src/limits/descriptors.ts";
-import { createDispatcher } from "../src/network.ts";
-import { createProxyTest } from "../src/inputs/webhook/remote-address.ts";
 import { createWebhookApp, serveWebhooks } from "../src/inputs/webhook/app.ts";
+import {
+  type ConnectionCapOptions,
+  createConnectionCap,
+  guardConnections,
+} from "../src/limits/connections.ts";
+import { descriptorLimit, divideDescriptors } from "../src/limits/descriptors.ts";
+import { createProxyTest } from "../src/limits/remote-address.ts";
+import { createDispatcher } from "../src/network.ts";
 import { because } from "./support/because.ts";
 import { createAuthority, whyNotCertificates } from "./support/certificates.ts";
 import { memoryKeep } from "./support/memory-keep.ts";

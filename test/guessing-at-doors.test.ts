@@ -8,14 +8,22 @@ import { serve } from "@hono/node-server";
 import mqttPacket from "mqtt-packet";
 import { afterEach, describe, expect, test } from "vitest";
 import type { Proof } from "../src/adapters/kit/adapter.ts";
-import { addressList, basic, bearer, customHeader, hmac, sharedKey, urlToken } from "../src/adapters/kit/auth.ts";
-import { startBroker } from "../src/inputs/mqtt/broker.ts";
-import type { Incident } from "../src/incidents.ts";
-import { createIncidents } from "../src/incidents.ts";
+import {
+  addressList,
+  basic,
+  bearer,
+  customHeader,
+  hmac,
+  sharedKey,
+  urlToken,
+} from "../src/adapters/kit/auth.ts";
 import type { Source } from "../src/ingest/ingest.ts";
+import { startBroker } from "../src/inputs/mqtt/broker.ts";
+import { createWebhookApp, serveWebhooks } from "../src/inputs/webhook/app.ts";
 import { createDispatcher } from "../src/network.ts";
 import { diagnoseIncidents } from "../src/ops/diagnose/incidents.ts";
-import { createWebhookApp, serveWebhooks } from "../src/inputs/webhook/app.ts";
+import { createIncidents } from "../src/ops/incidents.ts";
+import type { Incident } from "../src/status.ts";
 import { opsApp, TOKEN } from "./ops/parts.ts";
 import { memoryKeep } from "./support/memory-keep.ts";
 import { intakeOver, KEY, mqttSource, plainSource, pointText } from "./support/plain-vendor.ts";

@@ -4,7 +4,7 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { describe, expect, test } from "vitest";
 import { createGuessing, DOORS, type Door } from "../src/limits/guessing.ts";
-import type { Incident } from "../src/incidents.ts";
+import type { Incident } from "../src/status.ts";
 
 setFlagsFromString("--expose-gc");
 const collect: () => void = runInNewContext("gc");

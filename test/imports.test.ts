@@ -108,7 +108,7 @@ const PARTS: Record<string, Part> = {
       "leased-broker.ts",
       "leased-poller.ts",
       "cannot-start.ts",
-      "before-start.ts",
+      "startup.ts",
       "port-shares.ts",
       "descriptors.ts",
       "ops-port.ts",
@@ -133,7 +133,7 @@ const PARTS: Record<string, Part> = {
     ],
   },
   cli: {
-    files: ["cli.ts", "last-resort.ts", "replay-command.ts", "redrive-command.ts"],
+    files: ["cli.ts", "startup.ts", "replay-command.ts", "redrive-command.ts"],
     from: [
       ...["server", "demo", "replay", "decode", "config", "adapters", "reading", "ways in", "events"],
       "print",

@@ -1,9 +1,9 @@
 /** What goes wrong at the doors is remembered within bounds and put into words while it lasts. */
 
 import { describe, expect, test } from "vitest";
-import { addressShare } from "../src/limits/address-share.ts";
-import { createIncidents } from "../src/incidents.ts";
+import { addressShare } from "../src/addresses.ts";
 import { diagnoseIncidents } from "../src/ops/diagnose/incidents.ts";
+import { createIncidents } from "../src/ops/incidents.ts";
 
 const START = Date.parse("2026-11-29T12:00:00Z");
 const foreign = (subject: string) => ({ kind: "foreign_device", where: "source vans", subject }) as const;

@@ -4,8 +4,8 @@ import { expect, test } from "vitest";
 import type { Message, Proof } from "../src/adapters/kit/adapter.ts";
 import { ovms } from "../src/adapters/ovms.ts";
 import { CannotKeep, type KeepEntry } from "../src/ingest/ingest.ts";
-import { AT_RECEIPT } from "../src/reading.ts";
 import { speaksForOf } from "../src/ingest/speaks-for.ts";
+import { AT_RECEIPT } from "../src/reading.ts";
 import { memoryKeep } from "./support/memory-keep.ts";
 import { intakeOver, KEY, plainSource, pointText } from "./support/plain-vendor.ts";
 

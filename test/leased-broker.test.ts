@@ -2,12 +2,12 @@
 
 import { Redis } from "ioredis";
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
-import { CannotKeep } from "../src/ingest/ingest.ts";
-import { leasedBroker } from "../src/inputs/mqtt/leased-broker.ts";
-import type { MqttEvents } from "../src/inputs/mqtt/client.ts";
-import { type Publisher, publishTo } from "../src/commands/publisher.ts";
-import { holdLease } from "../src/queue/redis/lease.ts";
 import { type PrivateRedis, startPrivateRedis } from "../sandbox/redis.ts";
+import { type Publisher, publishTo } from "../src/commands/capture/publisher.ts";
+import { CannotKeep } from "../src/ingest/ingest.ts";
+import type { MqttEvents } from "../src/inputs/mqtt/client.ts";
+import { leasedBroker } from "../src/inputs/mqtt/leased-broker.ts";
+import { holdLease } from "../src/queue/redis/lease.ts";
 import { because } from "./support/because.ts";
 import { memoryKeep } from "./support/memory-keep.ts";
 import { type Mosquitto, startMosquitto, whyNotMosquitto } from "./support/mosquitto.ts";

@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { Adapter } from "../src/adapters/kit/adapter.ts";
 import type { Source } from "../src/ingest/ingest.ts";
-import { createRedriver } from "../src/ops/redrive.ts";
 import { type Logins, speaksForOf } from "../src/ingest/speaks-for.ts";
+import { createRedriver } from "../src/ops/redrive.ts";
 import { type Line, readingOf, startLine } from "./support/line.ts";
 import { intakeOver, plainSource } from "./support/plain-vendor.ts";
 

@@ -6,7 +6,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { type ReplayOptions, replay } from "../src/commands/capture-replay.ts";
+import { replay } from "../src/commands/capture/replay.ts";
+import type { ReplayOptions } from "../src/commands/capture/way.ts";
 import { because, howToGet } from "./support/because.ts";
 import { scaled } from "./support/speed.ts";
 

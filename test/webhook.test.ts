@@ -12,9 +12,7 @@ import type { Adapter } from "../src/adapters/kit/adapter.ts";
 import { basic, sharedKey } from "../src/adapters/kit/auth.ts";
 import { owntracks } from "../src/adapters/owntracks.ts";
 import { CannotKeep, type Source } from "../src/ingest/ingest.ts";
-import { createDispatcher } from "../src/network.ts";
 import { speaksForOf } from "../src/ingest/speaks-for.ts";
-import { USER_AGENT } from "../src/version.ts";
 import {
   createWebhookApp,
   type ServeOptions,
@@ -22,6 +20,8 @@ import {
   type WebhookEvents,
   type WebhookParts,
 } from "../src/inputs/webhook/app.ts";
+import { createDispatcher } from "../src/network.ts";
+import { USER_AGENT } from "../src/version.ts";
 import { because } from "./support/because.ts";
 import { createAuthority, whyNotCertificates } from "./support/certificates.ts";
 import { door, memoryKeep } from "./support/memory-keep.ts";

@@ -4,7 +4,14 @@ import { z } from "zod";
 import { defineAdapter } from "./kit/adapter.ts";
 import { each } from "./kit/each.ts";
 import { degrees, id, isoTime, isRecord, items, kph, text as line, part } from "./kit/fields.ts";
-import { definePull, type PullAnswer, type PullContext, type PullResult, parsed, troubleOf } from "./kit/pull.ts";
+import {
+  definePull,
+  type PullAnswer,
+  type PullContext,
+  type PullResult,
+  parsed,
+  troubleOf,
+} from "./kit/pull.ts";
 
 /** Rows asked for at once, of 50,000 at most: an answer of about a megabyte, and 300,000 fixes a minute. */
 const FEED_ROWS = 5000;

@@ -1,6 +1,5 @@
 /** The list of adapters: two lines for each vendor. */
 
-import type { Adapter } from "./kit/adapter.ts";
 import { azuga } from "./azuga.ts";
 import { bluesNotehub } from "./blues-notehub.ts";
 import { bmwCardata } from "./bmw-cardata.ts";
@@ -25,6 +24,7 @@ import {
   thingsboard,
   victron,
 } from "./json/presets.ts";
+import type { Adapter } from "./kit/adapter.ts";
 import { linxup } from "./linxup.ts";
 import { lytx } from "./lytx.ts";
 import { meshtastic } from "./meshtastic.ts";

@@ -2,8 +2,9 @@
 
 import { z } from "zod";
 import { AT_RECEIPT, type Candidate } from "../reading.ts";
-import { defineAdapter, type Problems } from "./kit/adapter.ts";
+import { defineAdapter } from "./kit/adapter.ts";
 import { addressList, basic, bearer, urlToken } from "./kit/auth.ts";
+import type { Problems } from "./kit/each.ts";
 import { each } from "./kit/each.ts";
 import * as fields from "./kit/fields.ts";
 import { jsonOrForm } from "./kit/form.ts";

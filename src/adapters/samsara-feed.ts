@@ -4,7 +4,19 @@ import { z } from "zod";
 import type { Candidate } from "../reading.ts";
 import { defineAdapter } from "./kit/adapter.ts";
 import { each } from "./kit/each.ts";
-import { degrees, id, isoTime, isRecord, items, label, listOf, metres, mph, mps, part } from "./kit/fields.ts";
+import {
+  degrees,
+  id,
+  isoTime,
+  isRecord,
+  items,
+  label,
+  listOf,
+  metres,
+  mph,
+  mps,
+  part,
+} from "./kit/fields.ts";
 import { definePull, type PullResult, parsed, troubleOf } from "./kit/pull.ts";
 
 const gps = part({

@@ -3,7 +3,17 @@
 import { z } from "zod";
 import { defineAdapter } from "./kit/adapter.ts";
 import { customHeader } from "./kit/auth.ts";
-import { degrees, epochMillis, id, isoTimeAssumedUtc, label, metres, number, part, text } from "./kit/fields.ts";
+import {
+  degrees,
+  epochMillis,
+  id,
+  isoTimeAssumedUtc,
+  label,
+  metres,
+  number,
+  part,
+  text,
+} from "./kit/fields.ts";
 
 export const tive = defineAdapter({
   vendor: "tive",

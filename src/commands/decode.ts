@@ -2,13 +2,13 @@
 
 import { readFile } from "node:fs/promises";
 import { z } from "zod";
+import { adapters, findAdapter } from "../adapters/index.ts";
 import { type Adapter, type Message, read } from "../adapters/kit/adapter.ts";
 import { isoTime } from "../adapters/kit/fields.ts";
-import { adapters, findAdapter } from "../adapters/index.ts";
 import { type Assembler, createAssembler } from "../ingest/assembler.ts";
+import { type Logins, partForeign } from "../ingest/speaks-for.ts";
 import { complain } from "../print.ts";
 import { admit, type Details, type FieldDefect, type Rejection, SPEED_UNITS } from "../reading.ts";
-import { type Logins, partForeign } from "../ingest/speaks-for.ts";
 
 /** What the command was told; texts as typed. */
 export interface DecodeRequest {

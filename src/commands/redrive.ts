@@ -2,10 +2,10 @@
 
 import { Command, Option } from "commander";
 import { fetch } from "undici";
+import type { Config } from "../config/config.ts";
 import { opsTokenFor } from "../config/ops-tokens.ts";
-import type { Config } from "../config/load.ts";
-import { say, sayJson } from "../print.ts";
 import type { DeadLettersRedriven, QuarantineRedriven } from "../ops/redrive.ts";
+import { say, sayJson } from "../print.ts";
 
 export interface RedriveCommandParts {
   configOrExit(file: string | undefined): Config;

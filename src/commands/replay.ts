@@ -4,14 +4,15 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { fetch } from "undici";
 import { z } from "zod";
-import { opsTokenFor } from "../config/ops-tokens.ts";
 import { EMBEDDED } from "../config/check-sources.ts";
-import type { Config, SourceConfig } from "../config/load.ts";
-import { brokerSettingsOf } from "../wiring.ts";
+import type { Config, SourceConfig } from "../config/config.ts";
+import { opsTokenFor } from "../config/ops-tokens.ts";
 import { complain, say, sayJson } from "../print.ts";
-import type { publishTo } from "./publisher.ts";
-import { type Pace, type ReplayOptions, type ReplayResult, replay } from "./capture-replay.ts";
 import type { Accounting } from "../status.ts";
+import { brokerSettingsOf } from "../wiring.ts";
+import type { publishTo } from "./capture/publisher.ts";
+import { replay } from "./capture/replay.ts";
+import type { Pace, ReplayOptions, ReplayResult } from "./capture/way.ts";
 
 export interface ReplayParts {
   configOrExit(file: string | undefined): Config;

@@ -1,6 +1,6 @@
 /** Says whether credentials may be sent to an address. */
 
-import ipaddr from "ipaddr.js";
+import { parseAddress } from "../addresses.ts";
 
 const ENCRYPTED = /^(https|mqtts|ssl|wss|rediss):$/;
 
@@ -13,9 +13,8 @@ export function isConfidential({ protocol, hostname }: URL): boolean {
 export function isPrivateHost(name: string): boolean {
   const host = canonical(name);
   if (host === null) return false;
-  if (ipaddr.isValid(host)) {
-    return ["loopback", "private", "uniqueLocal", "linkLocal"].includes(ipaddr.process(host).range());
-  }
+  const address = parseAddress(host);
+  if (address !== null) return ["loopback", "private", "uniqueLocal", "linkLocal"].includes(address.range());
   // A name without a dot is resolved by the local network or the container engine; the rest are reserved for them.
   return !host.includes(".") || /\.(localhost|local|internal|svc|test|home\.arpa)$/.test(host);
 }

@@ -1,10 +1,11 @@
 /** Checks each source against the adapter of its vendor. */
 
 import { z } from "zod";
-import type { SourceConfig } from "./load.ts";
+import { overlap } from "../adapters/kit/topic.ts";
 import { isConfidential } from "./address.ts";
-import type { Parts } from "./valid-parts.ts";
+import type { SourceConfig } from "./config.ts";
 import { type Finding, type SettingPath, validate } from "./problems.ts";
+import type { Parts } from "./valid-parts.ts";
 import { settingsAt } from "./values.ts";
 
 /** What must be known of an adapter to judge the sources that use it. */
@@ -242,7 +243,7 @@ function checkTopics(
   { vendor, topics: usual = [] }: AdapterFacts,
   report: Report,
 ): void {
-  const isRead = (filter: string) => read.some((one) => overlap(levelsOf(one), levelsOf(filter)));
+  const isRead = (filter: string) => read.some((one) => overlap(one, filter));
   const problem = (filter: string) =>
     `must meet what ${vendor} reads with these options (${listed(read)}), which ${filter} does not: give options.topic as well`;
   if (broker === EMBEDDED) {
@@ -258,19 +259,6 @@ function checkTopics(
       if (!isRead(filter)) report([...at, "mqtt", "topics", index], problem(filter));
     }
   } else if (!usual.some(isRead)) report([...at, "mqtt", "topics"], problem(listed(usual)));
-}
-
-/** Without the name of a shared subscription. */
-function levelsOf(filter: string): string[] {
-  return filter.replace(/^\$share\/[^/]+\//, "").split("/");
-}
-
-/** Whether some topic fits both filters. */
-function overlap([one, ...rest]: readonly string[], [other, ...more]: readonly string[]): boolean {
-  // Also where the other has ended: `a/#` takes `a` itself.
-  if (one === "#" || other === "#") return true;
-  if (one === undefined || other === undefined) return one === other;
-  return (one === other || one === "+" || other === "+") && overlap(rest, more);
 }
 
 /** The options of each source as its adapter's own schema gives them back. */

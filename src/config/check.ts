@@ -1,13 +1,13 @@
 /** Checks what no single setting can tell: that the settings fit each other and the adapters. */
 
-import type { BrokerConfig, DestinationConfig, ListenConfig } from "./load.ts";
 import { isConfidential } from "./address.ts";
 import { checkCertificates } from "./certificates.ts";
+import { type AdapterFacts, checkSource, EMBEDDED, type Report } from "./check-sources.ts";
+import type { BrokerConfig, DestinationConfig, ListenConfig } from "./config.ts";
 import { lanesOf } from "./defaults.ts";
 import { checkOpsTokens } from "./ops-tokens.ts";
-import type { Parts } from "./valid-parts.ts";
 import type { Finding, SettingPath } from "./problems.ts";
-import { type AdapterFacts, checkSource, EMBEDDED, type Report } from "./check-sources.ts";
+import type { Parts } from "./valid-parts.ts";
 
 /** A batch whose process died must be on its way again this soon, or it is too late for a dispatcher. */
 const TAKEOVER_WITHIN_MS = 5000;

@@ -1,8 +1,6 @@
 /** Defaults that follow from other settings. */
 
-import type { z } from "zod";
-import type { DestinationConfig } from "./load.ts";
-import type { configSchema } from "./schema.ts";
+import type { Config, DestinationConfig, Settings } from "./config.ts";
 
 /** Fewer would save nothing: an idle slot costs nothing. */
 const MIN_CONCURRENCY = 100;
@@ -11,9 +9,7 @@ const ENDING_MS = 5000;
 /** Whoever waits longer for one answer does not wait for it at an end; and setTimeout has a bound. */
 const MAX_SHUTDOWN_MS = 3_600_000;
 
-type Settings = z.output<typeof configSchema>;
-
-export function withDefaults(settings: Settings) {
+export function withDefaults(settings: Settings): Omit<Config, "proxy"> {
   const destinations = Object.values(settings.destinations);
   const slowestMs = Math.max(...destinations.map(({ requestTimeoutMs }) => requestTimeoutMs));
   const {

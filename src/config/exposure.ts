@@ -1,11 +1,11 @@
 /** Finds what a configuration lays open: passwords on public networks, proofs by address that everybody passes, plain ports. */
 
-import ipaddr from "ipaddr.js";
+import { parseRange } from "../addresses.ts";
 import { isConfidential, isPrivateHost } from "./address.ts";
-import type { Parts } from "./valid-parts.ts";
+import type { Report } from "./check-sources.ts";
 import type { SettingPath } from "./problems.ts";
 import type { ProxySettings } from "./proxy.ts";
-import type { Report } from "./check-sources.ts";
+import type { Parts } from "./valid-parts.ts";
 
 /** What must be allowed on purpose. */
 export function checkExposure(parts: Parts, report: Report): void {
@@ -42,12 +42,13 @@ function checkTransports({ brokers, redis }: Parts, report: Report): void {
 
 /** The largest block that one party has is a /8 of IPv4 and a /16 of IPv6; the private ranges are let pass. */
 function checkRange(path: SettingPath, text: string, report: Report): void {
-  const [address, bits] = text.includes("/") ? ipaddr.parseCIDR(text) : [ipaddr.parse(text), 128];
-  const isIpv6 = address instanceof ipaddr.IPv6;
-  // `::ffff:0:0/96` is all of IPv4.
-  const mapped = isIpv6 && address.isIPv4MappedAddress() && bits >= 96;
+  const range = parseRange(text);
+  // The schema has said that it is none.
+  if (range === null) return;
+  const [address, bits] = range;
+  const isIpv6 = address.kind() === "ipv6";
   const isPrivate = isIpv6 && ["uniqueLocal", "linkLocal"].includes(address.range()) && bits >= 7;
-  const tooWide = mapped ? bits - 96 < 8 : bits < (isIpv6 ? 16 : 8);
+  const tooWide = bits < (isIpv6 ? 16 : 8);
   if (tooWide && !isPrivate) report(path, "is so wide that it means everybody: name the sender's own range");
 }
 

@@ -3,17 +3,18 @@
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { stringify } from "yaml";
+import { checkRelations } from "./check.ts";
+import { type AdapterFacts, parseOptions } from "./check-sources.ts";
+import type { Config } from "./config.ts";
 import { withDefaults } from "./defaults.ts";
 import { settingsFromEnvironment } from "./environment.ts";
 import { checkExposure, findOpenPorts } from "./exposure.ts";
 import { readSettingsFile } from "./file.ts";
-import { partsOf } from "./valid-parts.ts";
 import { type ConfigProblem, type Finding, isMap, pathText, validate } from "./problems.ts";
-import { hideProxySecrets, type ProxySettings, readProxySettings } from "./proxy.ts";
-import { checkRelations } from "./check.ts";
+import { hideProxySecrets, readProxySettings } from "./proxy.ts";
 import { configSchema } from "./schema.ts";
 import { checkSecrets } from "./secrets.ts";
-import { type AdapterFacts, parseOptions } from "./check-sources.ts";
+import { partsOf } from "./valid-parts.ts";
 import {
   type Environment,
   type FillContext,
@@ -22,15 +23,6 @@ import {
   resolveReferences,
   settingsAt,
 } from "./values.ts";
-
-export type Config = ReturnType<typeof withDefaults> & {
-  /** From the environment, never from the file. */
-  proxy: ProxySettings;
-};
-export type SourceConfig = Config["sources"][string];
-export type DestinationConfig = Config["destinations"][string];
-export type BrokerConfig = Config["mqtt"]["brokers"][string];
-export type ListenConfig = NonNullable<Config["mqtt"]["listen"]>;
 
 export interface ConfigInput {
   /** YAML. Without it WAYPOST_CONFIG names the file; without that the environment alone is read. */

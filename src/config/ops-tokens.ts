@@ -1,8 +1,8 @@
 /** Who may use the ops endpoint: the tokens of `ops`, however they are written, and what must be true of them. */
 
-import type { Config } from "./load.ts";
-import type { Parts } from "./valid-parts.ts";
 import type { Report } from "./check-sources.ts";
+import type { Config } from "./config.ts";
+import type { Parts } from "./valid-parts.ts";
 
 export type OpsRole = "read" | "operate";
 

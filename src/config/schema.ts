@@ -1,7 +1,7 @@
 /** Every setting there is, with its bounds and its default. */
 
-import ipaddr from "ipaddr.js";
 import { z } from "zod";
+import { parseRange } from "../addresses.ts";
 import { SPEED_UNITS } from "../reading.ts";
 import { marks } from "./values.ts";
 
@@ -48,15 +48,12 @@ const url = (protocols: readonly string[]) =>
       ),
     })
     .register(marks, { is: "url" });
-const addressRange = z.string().refine(
-  // The parser would take "10" for 0.0.0.10.
-  (value) =>
-    ipaddr.IPv4.isValidFourPartDecimal(value) ||
-    ipaddr.IPv4.isValidCIDRFourPartDecimal(value) ||
-    ipaddr.IPv6.isValid(value) ||
-    ipaddr.IPv6.isValidCIDR(value),
-  "must be an address or a range, for example 203.0.113.7 or 10.0.0.0/8",
-);
+const addressRange = z
+  .string()
+  .refine(
+    (value) => parseRange(value) !== null,
+    "must be an address or a range, for example 203.0.113.7 or 10.0.0.0/8",
+  );
 /** MQTT 3.1.1 §4.7.1: `+` takes a whole level, `#` the last ones. */
 const topicFilter = text.refine(
   (value) =>

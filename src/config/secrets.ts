@@ -1,11 +1,11 @@
 /** Judges the secrets that open our own doors; those we show at other people's doors are theirs to judge. */
 
-import { tenantOf } from "../mapping/tenant.ts";
+import { type AdapterFacts, EMBEDDED, type Report } from "./check-sources.ts";
 import { isGuessable, withoutRepetition } from "./guessable.ts";
-import type { Parts } from "./valid-parts.ts";
 import { isMap, pathText, type SettingPath } from "./problems.ts";
 import { configSchema } from "./schema.ts";
-import { type AdapterFacts, EMBEDDED, type Report } from "./check-sources.ts";
+import { tenantOf } from "./tenant.ts";
+import type { Parts } from "./valid-parts.ts";
 import { secretsIn } from "./values.ts";
 
 /** What a secret must have to be hard to guess through our doors, which answer some hundred guesses a second at most. */

@@ -1,7 +1,7 @@
 /** Picks out what is valid by itself, so that relations are checked too while something else is still wrong. */
 
 import type { z } from "zod";
-import type { BrokerConfig, Config, DestinationConfig, ListenConfig, SourceConfig } from "./load.ts";
+import type { BrokerConfig, Config, DestinationConfig, ListenConfig, SourceConfig } from "./config.ts";
 import { isMap } from "./problems.ts";
 import {
   brokerSchema,

@@ -11,12 +11,12 @@ import {
   type ReadResult,
   readInSteps,
 } from "../adapters/kit/adapter.ts";
-import { createAssembler } from "./assembler.ts";
-import type { Incident } from "../incidents.ts";
-import { type Judged, judge } from "./validate.ts";
 import type { Candidate, FieldDefect, Reading, Rejection, RejectionReason, SpeedUnit } from "../reading.ts";
+import type { Incident } from "../status.ts";
+import { createAssembler } from "./assembler.ts";
 import { createShares, type Shares } from "./decode-shares.ts";
 import { type Logins, partForeign } from "./speaks-for.ts";
+import { type Judged, judge } from "./validate.ts";
 
 /** One configured sender, ready to work. */
 export interface Source {

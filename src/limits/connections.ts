@@ -1,7 +1,7 @@
 /** Bounds the connections of a port: how many it holds, and how many of one address whose sender is not proven yet. */
 
 import type { Server, Socket } from "node:net";
-import { addressShare } from "./address-share.ts";
+import { addressShare } from "../addresses.ts";
 import type { ConnectionRefusal } from "../events.ts";
 
 /** By address and port, since a connection's TLS has another socket than the connection. */

@@ -2,8 +2,8 @@
 
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
+import type { Config } from "../config/config.ts";
 import { lanesOf } from "../config/defaults.ts";
-import type { Config } from "../config/load.ts";
 
 /** Node's own (some 25), the log, the spool's and the mapping's files, and whatever a library opens for a moment. */
 const PROCESS_DESCRIPTORS = 64;

@@ -2,7 +2,8 @@
 
 import { createHash } from "node:crypto";
 import { setTimeout as pause } from "node:timers/promises";
-import { addressShare } from "./address-share.ts";
+import { addressShare } from "../addresses.ts";
+import type { Incident } from "../status.ts";
 import {
   type Account,
   createAccounts,
@@ -13,7 +14,6 @@ import {
   waitOf,
   wrong,
 } from "./guess-accounts.ts";
-import type { Incident } from "../incidents.ts";
 
 /** Closed: each is a metric label. */
 export const DOORS = ["ops", "webhook", "mqtt"] as const;

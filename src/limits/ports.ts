@@ -1,10 +1,10 @@
 /** The caps of the three ports, each with its share of the process's descriptors, and what they tell. */
 
-import type { Config } from "../config/load.ts";
+import type { Config } from "../config/config.ts";
+import type { Events } from "../events.ts";
 import { type ConnectionCap, createConnectionCap } from "./connections.ts";
 import { descriptorLimit, divideDescriptors, type PortShare } from "./descriptors.ts";
-import type { Events } from "../events.ts";
-import { createProxyTest } from "../inputs/webhook/remote-address.ts";
+import { createProxyTest } from "./remote-address.ts";
 
 export interface ConnectionShares {
   webhook: ConnectionCap;

@@ -2,9 +2,9 @@
 
 import { stat } from "node:fs/promises";
 import { z } from "zod";
+import type { Unit } from "../servicetitan/ping.ts";
 import { readRows } from "./rows.ts";
 import { createScopes, type Known, type Scope, type Scopes } from "./scope.ts";
-import type { Unit } from "../servicetitan/ping.ts";
 
 /** One way a device's readings take. */
 export interface Route {

@@ -1,6 +1,6 @@
 /** Decides to whose devices a mapping row applies, so that no row reaches a device of another tenant unasked. */
 
-import { type TenantSettings, tenantOf } from "./tenant.ts";
+import { type TenantSettings, tenantOf } from "../config/tenant.ts";
 
 /** What the file's names must fit: the configuration's own records will do. */
 export interface Known {

@@ -8,8 +8,16 @@ import type { OpsToken } from "../config/ops-tokens.ts";
 import type { Events } from "../events.ts";
 import type { EndedSessions } from "../queue/redis/ended-sessions.ts";
 import type { BrokerState, IncidentState, PollerState, QueueStatus, SpoolStatus } from "../status.ts";
-import type { ClockWatch } from "./diagnose/clocks.ts";
+import { shutDoor } from "./access/door.ts";
+import type { OwnHosts } from "./access/origin.ts";
+import { limited, type OpsEnv, type Sight, type Topology } from "./access/sight.ts";
+import type { Trail } from "./access/trail.ts";
 import { inTime } from "./deadline.ts";
+import type { ClockWatch } from "./diagnose/clocks.ts";
+import { type Questions, serveQuestions } from "./lookup-routes.ts";
+import { statusMetrics } from "./metrics.ts";
+import { type Asset, LOGIN_ASSETS, PAGE_ASSETS } from "./page/assets.ts";
+import { type RedriveRoutesParts, serveRedrives } from "./redrive-routes.ts";
 import {
   type NoStatus,
   noStatus,
@@ -18,14 +26,6 @@ import {
   type StatusDocument,
   statusDocument,
 } from "./status-document.ts";
-import { shutDoor } from "./access/door.ts";
-import { statusMetrics } from "./metrics.ts";
-import type { OwnHosts } from "./access/origin.ts";
-import { type Asset, LOGIN_ASSETS, PAGE_ASSETS } from "./page/assets.ts";
-import { type Questions, serveQuestions } from "./lookup-routes.ts";
-import { type RedriveRoutesParts, serveRedrives } from "./redrive-routes.ts";
-import { limited, type OpsEnv, type Sight, type Topology } from "./access/sight.ts";
-import type { Trail } from "./access/trail.ts";
 
 export interface OpsParts extends Questions {
   tokens: readonly OpsToken[];

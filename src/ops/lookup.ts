@@ -1,12 +1,12 @@
 /** Answers what operators ask of single pings and messages, from the queue, in the destination's words and units. */
 
 import { isUtf8 } from "node:buffer";
-import type { Config } from "../config/load.ts";
+import type { Config } from "../config/config.ts";
 import type { WatchedMapping } from "../mapping/mapping.ts";
-import type { PingQuery, Questions, SentPing, UnitAnswer } from "./lookup-routes.ts";
 import type { FoundPing } from "../queue/ledger/ledger.ts";
 import type { Queue } from "../queue/queue.ts";
 import { MPS_PER, type SpeedUnit } from "../reading.ts";
+import type { PingQuery, Questions, SentPing, UnitAnswer } from "./lookup-routes.ts";
 
 /** What one answer lists: more than a person reads. */
 const MAX_PINGS = 200;

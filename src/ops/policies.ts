@@ -1,6 +1,6 @@
 /** Lists the settings that decide what happens to a position, as the page shows them; never a secret. */
 
-import type { Config } from "../config/load.ts";
+import type { Config } from "../config/config.ts";
 import { durationText } from "./diagnose/duration.ts";
 
 /** One setting in force: of a source, of a destination, or of the gateway. */

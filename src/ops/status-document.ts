@@ -11,13 +11,13 @@ import {
   type SpoolStatus,
   sumAccounting,
 } from "../status.ts";
-import type { ClockOffender } from "./diagnose/clocks.ts";
-import { diagnose } from "./diagnose/index.ts";
-import { diagnoseIncidents } from "./diagnose/incidents.ts";
-import { diagnoseSpool, redisUnreachable } from "./diagnose/outside.ts";
-import type { Policy } from "./policies.ts";
-import type { Problem } from "./diagnose/problem.ts";
 import type { Facts } from "./access/sight.ts";
+import type { ClockOffender } from "./diagnose/clocks.ts";
+import { diagnoseIncidents } from "./diagnose/incidents.ts";
+import { diagnose } from "./diagnose/index.ts";
+import { diagnoseSpool, redisUnreachable } from "./diagnose/outside.ts";
+import type { Problem } from "./diagnose/problem.ts";
+import type { Policy } from "./policies.ts";
 
 /** What the composition root knows of this process. */
 export interface OpsInfo {

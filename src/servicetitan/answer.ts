@@ -2,7 +2,13 @@
 
 import { retryAfterHeaderMs } from "../network.ts";
 import type { Answer } from "./exchange.ts";
-import type { PingResult } from "./outcome.ts";
+
+/** What ServiceTitan said of one ping in a 2xx answer. */
+export interface PingResult {
+  externalId: string;
+  accepted: boolean;
+  message: string;
+}
 
 /** One line in a log or on the ops page. */
 const MAX_DETAIL_CHARS = 300;

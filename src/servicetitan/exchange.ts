@@ -1,9 +1,11 @@
 /** One HTTP exchange: a request goes out once, and the whole bounded answer or a named failure comes back. */
 
 import type { Dispatcher } from "undici";
-import { codeOf, createDispatcher, type ProxySettings, reasonOf } from "../network.ts";
+import { codeOf, createDispatcher, type NetworkReason, type ProxySettings, reasonOf } from "../network.ts";
 import { USER_AGENT } from "../version.ts";
-import type { UnavailableReason } from "./outcome.ts";
+
+/** Why a destination or its scope cannot take anything now. Short words, fit for metric labels. */
+export type UnavailableReason = NetworkReason | "token_unavailable" | `http_${number}`;
 
 export interface HttpRequest {
   origin: string;

@@ -1,27 +1,7 @@
 /** What one POST told us, as a closed union named by who has to act, and the one place where statuses become outcomes. */
 
-import { complaintOf, type Redact, resultsOf, retryAfterMs } from "./answer.ts";
-import type { Answer } from "./exchange.ts";
-
-/** What ServiceTitan said of one ping in a 2xx answer. */
-export interface PingResult {
-  externalId: string;
-  accepted: boolean;
-  message: string;
-}
-
-/** Why a destination or its scope cannot take anything now. Short words, fit for metric labels. */
-export type UnavailableReason =
-  | "timeout"
-  | "connection_refused"
-  | "connection_reset"
-  | "connect_timeout"
-  | "dns_error"
-  | "tls_error"
-  | "proxy_refused"
-  | "network_error"
-  | "token_unavailable"
-  | `http_${number}`;
+import { complaintOf, type PingResult, type Redact, resultsOf, retryAfterMs } from "./answer.ts";
+import type { Answer, UnavailableReason } from "./exchange.ts";
 
 export type BlockedReason =
   | "unauthorized"

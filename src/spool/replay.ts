@@ -1,8 +1,8 @@
 /** Takes what waits in the spool through intake: each source in order, none behind another, nothing twice. */
 
 import type { Intake, Source } from "../ingest/ingest.ts";
-import type { SpoolEvents } from "./spool.ts";
 import type { SpoolDirectory, SpoolFile } from "./directory.ts";
+import type { SpoolEvents } from "./events.ts";
 import { openSpoolMarks, readSpoolFile } from "./file.ts";
 import type { SpoolContents, SpoolRecord } from "./record.ts";
 

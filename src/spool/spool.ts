@@ -3,7 +3,8 @@
 import { type Message, read } from "../adapters/kit/adapter.ts";
 import { type Intake, type IntakeResult, type Source, withoutProof } from "../ingest/ingest.ts";
 import { openSpoolDirectory } from "./directory.ts";
-import { lockSpool, type SpoolAwaited } from "./lock.ts";
+import type { SpoolEvents } from "./events.ts";
+import { lockSpool } from "./lock.ts";
 import { makeDirectory } from "./permissions.ts";
 import { startReplay } from "./replay.ts";
 
@@ -11,20 +12,6 @@ export interface SpoolSettings {
   dir: string;
   /** Of all files together; above it senders are told to come back. */
   maxBytes: number;
-}
-
-/** Closed: every one is a metric label. */
-export const SPOOL_PROBLEMS = ["full", "write", "read", "damaged", "no_source", "lock_lost"] as const;
-export type SpoolProblem = (typeof SPOOL_PROBLEMS)[number];
-
-export interface SpoolEvents {
-  /** Another process has the directory; it is waited for. */
-  spoolAwaited(event: SpoolAwaited): void;
-  /** Redis is away and the first message was set aside. */
-  spoolOpened(event: { dir: string }): void;
-  /** What was set aside has been taken through intake. */
-  spoolReplayed(event: { messages: number; tornBytes: number }): void;
-  spoolProblem(event: { what: SpoolProblem; detail?: string; error?: unknown }): void;
 }
 
 export interface SpoolState {

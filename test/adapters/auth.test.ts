@@ -5,9 +5,9 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { Credentials, Message } from "../../src/adapters/kit/adapter.ts";
 import * as auth from "../../src/adapters/kit/auth.ts";
+import { parseRange } from "../../src/addresses.ts";
 
-const { addressList, addressRange, basic, bearer, customHeader, hmac, hmacWithTime, sharedKey, urlToken } =
-  auth;
+const { addressList, basic, bearer, customHeader, hmac, hmacWithTime, sharedKey, urlToken } = auth;
 
 function message(parts: Partial<Message> = {}): Message {
   return {
@@ -244,7 +244,7 @@ describe("address list", () => {
     "host",
     "",
   ])("does not take %j for a range", (text) => {
-    expect(addressRange(text)).toBeNull();
+    expect(parseRange(text)).toBeNull();
   });
 });
 

@@ -1,9 +1,9 @@
 /** What one message may ask for is bounded before it is parsed, for every adapter and every list in its fixtures. */
 
 import { describe, expect, it } from "vitest";
+import { adapters } from "../../src/adapters/index.ts";
 import { type Adapter, type Message, read, readInSteps } from "../../src/adapters/kit/adapter.ts";
 import { parseForm, parseJson, parseLines } from "../../src/adapters/kit/bounds.ts";
-import { adapters } from "../../src/adapters/index.ts";
 import { type Fixture, fixturesOf, isForm } from "../support/fixtures.ts";
 
 const MOST = 5000;

@@ -3,9 +3,9 @@
 import { readdirSync, readFileSync } from "node:fs";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { type Adapter, type Message, type Proof, read } from "../../src/adapters/kit/adapter.ts";
 import { adapters, findAdapter } from "../../src/adapters/index.ts";
 import * as presets from "../../src/adapters/json/presets.ts";
+import { type Adapter, type Message, type Proof, read } from "../../src/adapters/kit/adapter.ts";
 import { examine } from "../../src/commands/decode.ts";
 import { admit, type Candidate } from "../../src/reading.ts";
 import { type Breakage, breakagesOfForm, breakagesOfJson, breakagesOfLine } from "../support/breakage.ts";

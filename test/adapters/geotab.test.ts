@@ -1,8 +1,8 @@
 /** A page of Geotab's that is not quite JSON is read all the same, or its cursor could never be passed. */
 
 import { expect, it } from "vitest";
-import { type Message, read } from "../../src/adapters/kit/adapter.ts";
 import { geotab } from "../../src/adapters/geotab.ts";
+import { type Message, read } from "../../src/adapters/kit/adapter.ts";
 import type { PullContext, PullResult } from "../../src/adapters/kit/pull.ts";
 
 const session = {

@@ -3,12 +3,12 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { parse } from "yaml";
-import { type Message, read } from "../../src/adapters/kit/adapter.ts";
 import { findAdapter } from "../../src/adapters/index.ts";
 import { json } from "../../src/adapters/json/json.ts";
 import { homeAssistant, homeMade, thingsboard, victron } from "../../src/adapters/json/presets.ts";
-import { createAssembler } from "../../src/ingest/assembler.ts";
+import { type Message, read } from "../../src/adapters/kit/adapter.ts";
 import { examine } from "../../src/commands/decode.ts";
+import { createAssembler } from "../../src/ingest/assembler.ts";
 import { DETAIL_TEXTS, type SpeedUnit } from "../../src/reading.ts";
 
 function message(body: unknown, parts: Partial<Message> = {}): Message {

@@ -3,10 +3,10 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { gunzipSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
-import { type Adapter, type Credentials, type Message, read } from "../../src/adapters/kit/adapter.ts";
 import { adapters } from "../../src/adapters/index.ts";
-import { createAssembler } from "../../src/ingest/assembler.ts";
+import { type Adapter, type Credentials, type Message, read } from "../../src/adapters/kit/adapter.ts";
 import { examine } from "../../src/commands/decode.ts";
+import { createAssembler } from "../../src/ingest/assembler.ts";
 import { admit } from "../../src/reading.ts";
 import { because, howToGet } from "../support/because.ts";
 import { lowerCased } from "../support/fixtures.ts";

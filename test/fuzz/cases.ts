@@ -1,10 +1,10 @@
 /** One fuzz case: a mutated fixture goes through read, assemble and admit, and what comes out is held to physics. */
 
-import { read } from "../../src/adapters/kit/adapter.ts";
+import { createRandom } from "../../sandbox/random.ts";
 import { adapters } from "../../src/adapters/index.ts";
+import { read } from "../../src/adapters/kit/adapter.ts";
 import { createAssembler } from "../../src/ingest/assembler.ts";
 import { admit, MAX_AHEAD_MS, type Reading } from "../../src/reading.ts";
-import { createRandom } from "../../sandbox/random.ts";
 import { fixturesOf } from "../support/fixtures.ts";
 import { mutate } from "./mutate.ts";
 

@@ -1,7 +1,7 @@
 /** Damages a valid message in one to three places, the same way for the same stream of random numbers. */
 
-import type { Message } from "../../src/adapters/kit/adapter.ts";
 import type { Random } from "../../sandbox/random.ts";
+import type { Message } from "../../src/adapters/kit/adapter.ts";
 
 /** Stands for numbers that only JSON text can hold; put back when the text is made. */
 const RAW = "\u0001raw:";

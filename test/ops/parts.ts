@@ -1,12 +1,11 @@
 /** An ops app over a queue that says what the test wants it to say. */
 
 import { Counter, Registry } from "prom-client";
-import type { Incident } from "../../src/incidents.ts";
+import { createTrail } from "../../src/ops/access/trail.ts";
 import { createOpsApp, type OpsParts } from "../../src/ops/app.ts";
 import { createClockWatch } from "../../src/ops/diagnose/clocks.ts";
 import type { PingQuery, UnitQuery } from "../../src/ops/lookup-routes.ts";
-import { createTrail } from "../../src/ops/access/trail.ts";
-import type { OperatorEvent, OpsRefusal, QueueStatus } from "../../src/status.ts";
+import type { Incident, OperatorEvent, OpsRefusal, QueueStatus } from "../../src/status.ts";
 import { AT, healthy, unitAnswer, wholeMessage } from "./sample.ts";
 
 export const TOKEN = "correct horse battery staple";

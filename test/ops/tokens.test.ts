@@ -2,9 +2,9 @@
 
 import { describe, expect, it } from "vitest";
 import type { OpsToken } from "../../src/config/ops-tokens.ts";
+import { sightOf } from "../../src/ops/access/sight.ts";
 import type { ClockWatch } from "../../src/ops/diagnose/clocks.ts";
 import type { StatusDocument } from "../../src/ops/status-document.ts";
-import { sightOf } from "../../src/ops/access/sight.ts";
 import type { QueueStatus } from "../../src/status.ts";
 import { opsApp } from "./parts.ts";
 import { AT, destination, healthy, OPEN, source, unitAnswer, wholeMessage } from "./sample.ts";

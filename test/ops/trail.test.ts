@@ -2,12 +2,12 @@
 
 import { Redis } from "ioredis";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
+import { type PrivateRedis, startPrivateRedis } from "../../sandbox/redis.ts";
 import { createEndings } from "../../src/ops/access/endings.ts";
 import { createTrail } from "../../src/ops/access/trail.ts";
+import { createTrailStore } from "../../src/queue/ledger/trail.ts";
 import { createEndedSessions } from "../../src/queue/redis/ended-sessions.ts";
 import { connectRedis } from "../../src/queue/redis/redis.ts";
-import { createTrailStore } from "../../src/queue/ledger/trail.ts";
-import { type PrivateRedis, startPrivateRedis } from "../../sandbox/redis.ts";
 import type { OperatorEvent } from "../../src/status.ts";
 import { until } from "../support/wait.ts";
 

@@ -2,7 +2,7 @@
 
 import { setTimeout as pause } from "node:timers/promises";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { decodeRecord } from "../../src/queue/store/record.ts";
+import { decodeRecord } from "../../src/queue/redis/record.ts";
 import type { Reading } from "../../src/reading.ts";
 import { type Line, readingOf, startLine } from "../support/line.ts";
 import { startStores } from "../support/store.ts";

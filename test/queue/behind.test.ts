@@ -1,7 +1,7 @@
 /** What goes first while we are behind: every unit's newest; its history afterwards, or never. */
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { decodeRecord } from "../../src/queue/store/record.ts";
+import { decodeRecord } from "../../src/queue/redis/record.ts";
 import type { Reading } from "../../src/reading.ts";
 import { readingOf } from "../support/line.ts";
 import { type Store, startStores } from "../support/store.ts";

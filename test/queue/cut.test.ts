@@ -2,7 +2,7 @@
 
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { BufferRecord } from "../../src/queue/store/record.ts";
+import type { BufferRecord } from "../../src/queue/redis/record.ts";
 import { toPing } from "../../src/servicetitan/ping.ts";
 import { readingOf } from "../support/line.ts";
 import { startStores } from "../support/store.ts";

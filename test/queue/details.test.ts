@@ -2,7 +2,7 @@
 
 import { describe, expect, it } from "vitest";
 import { decodeEntry, encodeEntry, type LedgerBatch } from "../../src/queue/ledger/ledger.ts";
-import type { BufferRecord } from "../../src/queue/store/record.ts";
+import type { BufferRecord } from "../../src/queue/redis/record.ts";
 import type { Details } from "../../src/reading.ts";
 
 const AT = Date.UTC(2026, 10, 20, 18, 30);

@@ -1,12 +1,12 @@
 /** A process that lost its batch to another settles nothing, whatever it was told meanwhile. */
 
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { askLeave } from "../../src/queue/deliver/slot.ts";
+import { type SandboxApi, startSandboxApi } from "../../sandbox/api.ts";
 import { createDelivery } from "../../src/queue/deliver/deliver.ts";
 import type { DeliveryEvents } from "../../src/queue/deliver/delivery-events.ts";
 import { settle } from "../../src/queue/deliver/settle.ts";
 import { settlementOf } from "../../src/queue/deliver/settlement.ts";
-import { type SandboxApi, startSandboxApi } from "../../sandbox/api.ts";
+import { askLeave } from "../../src/queue/deliver/slot.ts";
 import { createClient } from "../../src/servicetitan/client.ts";
 import { readingOf } from "../support/line.ts";
 import { type Store, startStores } from "../support/store.ts";

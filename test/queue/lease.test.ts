@@ -2,8 +2,8 @@
 
 import { Redis } from "ioredis";
 import { afterAll, afterEach, beforeAll, expect, test, vi } from "vitest";
-import { holdLease, type Lease, type LeaseEvents } from "../../src/queue/redis/lease.ts";
 import { type PrivateRedis, startPrivateRedis } from "../../sandbox/redis.ts";
+import { holdLease, type Lease, type LeaseEvents } from "../../src/queue/redis/lease.ts";
 import { scaled } from "../support/speed.ts";
 import { until } from "../support/wait.ts";
 

@@ -2,9 +2,9 @@
 
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { decodeEntry, encodeEntry, findPings, type LedgerBatch } from "../../src/queue/ledger/ledger.ts";
-import type { BufferRecord } from "../../src/queue/store/record.ts";
 import type { Fate } from "../../src/queue/deliver/settlement.ts";
+import { decodeEntry, encodeEntry, findPings, type LedgerBatch } from "../../src/queue/ledger/ledger.ts";
+import type { BufferRecord } from "../../src/queue/redis/record.ts";
 import { type Line, readingOf, startLine } from "../support/line.ts";
 import { startStores } from "../support/store.ts";
 

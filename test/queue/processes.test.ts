@@ -2,9 +2,9 @@
 
 import { Redis } from "ioredis";
 import { afterEach, beforeEach, expect, it } from "vitest";
-import { type Announcement, announce } from "../../src/queue/store/processes.ts";
-import { connectRedis } from "../../src/queue/redis/redis.ts";
 import { type PrivateRedis, startPrivateRedis } from "../../sandbox/redis.ts";
+import { type Announcement, announce } from "../../src/queue/redis/processes.ts";
+import { connectRedis } from "../../src/queue/redis/redis.ts";
 import { until } from "../support/wait.ts";
 
 let server: PrivateRedis;

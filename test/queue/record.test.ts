@@ -3,10 +3,10 @@
 import fc from "fast-check";
 import { Redis } from "ioredis";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { run, script } from "../../src/queue/redis/lua.ts";
-import { decodeRecord, recordEncoder } from "../../src/queue/store/record.ts";
-import type { Details, Reading } from "../../src/reading.ts";
 import { type PrivateRedis, startPrivateRedis } from "../../sandbox/redis.ts";
+import { run, script } from "../../src/queue/redis/lua.ts";
+import { decodeRecord, recordEncoder } from "../../src/queue/redis/record.ts";
+import type { Details, Reading } from "../../src/reading.ts";
 import { toPing, type Unit } from "../../src/servicetitan/ping.ts";
 
 const YEAR_2000_MS = 946_684_800_000;

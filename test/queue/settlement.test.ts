@@ -2,9 +2,15 @@
 
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import {
+  type GateChange,
+  notSent,
+  type Settlement,
+  settlementOf,
+} from "../../src/queue/deliver/settlement.ts";
 import type { BatchPast } from "../../src/queue/deliver/slot.ts";
-import { type GateChange, notSent, type Settlement, settlementOf } from "../../src/queue/deliver/settlement.ts";
-import type { BlockedReason, Outcome, UnavailableReason } from "../../src/servicetitan/outcome.ts";
+import type { UnavailableReason } from "../../src/servicetitan/exchange.ts";
+import type { BlockedReason, Outcome } from "../../src/servicetitan/outcome.ts";
 
 const CUT: BatchPast = { asked: false, serverErrors: 0, root: null };
 const ASKED: BatchPast = { ...CUT, asked: true };

@@ -3,8 +3,8 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { Redis } from "ioredis";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { run, script } from "../../src/queue/redis/lua.ts";
 import { type PrivateRedis, startPrivateRedis } from "../../sandbox/redis.ts";
+import { run, script } from "../../src/queue/redis/lua.ts";
 
 const TAKE = script(`
 local _, slot = takeSlot(tonumber(ARGV[1]), 20, 1050, 250)

@@ -3,11 +3,11 @@
 import { createHmac } from "node:crypto";
 import { describe, expect, test } from "vitest";
 import { z } from "zod";
-import { read } from "../../src/adapters/kit/adapter.ts";
-import { findAdapter } from "../../src/adapters/index.ts";
 import { fleetSources } from "../../sandbox/fleet.ts";
 import { createTraffic, type FleetMessage, type MessageKind, planFleet } from "../../sandbox/traffic.ts";
 import { FLEET_SOURCES, type FleetSource } from "../../sandbox/vendor.ts";
+import { findAdapter } from "../../src/adapters/index.ts";
+import { read } from "../../src/adapters/kit/adapter.ts";
 
 const START_MS = Date.parse("2026-11-20T15:00:00.123Z");
 const SECRETS = {

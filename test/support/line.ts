@@ -1,9 +1,9 @@
 /** The queue on a private Redis in front of the sandbox: what the queue's tests work with. */
 
 import { Redis } from "ioredis";
+import { SANDBOX_CLIENT, type SandboxApi, startSandboxApi } from "../../sandbox/api.ts";
+import { type PrivateRedis, startPrivateRedis } from "../../sandbox/redis.ts";
 import type { KeepEntry } from "../../src/ingest/ingest.ts";
-import type { QueueDestination } from "../../src/queue/redis/destination.ts";
-import { scopeOf, scopePrefix } from "../../src/queue/redis/keys.ts";
 import {
   createQueue,
   type Queue,
@@ -11,9 +11,9 @@ import {
   type QueueOptions,
   type QueueSource,
 } from "../../src/queue/queue.ts";
+import type { QueueDestination } from "../../src/queue/redis/destination.ts";
+import { scopeOf, scopePrefix } from "../../src/queue/redis/keys.ts";
 import type { Reading } from "../../src/reading.ts";
-import { SANDBOX_CLIENT, type SandboxApi, startSandboxApi } from "../../sandbox/api.ts";
-import { type PrivateRedis, startPrivateRedis } from "../../sandbox/redis.ts";
 import { createClient } from "../../src/servicetitan/client.ts";
 import {
   type Accounting,

@@ -2,7 +2,13 @@
 
 import { z } from "zod";
 import { type Adapter, defineAdapter, type Proof } from "../../src/adapters/kit/adapter.ts";
-import { createIntake, type Intake, type IntakeEvents, type Keep, type Source } from "../../src/ingest/ingest.ts";
+import {
+  createIntake,
+  type Intake,
+  type IntakeEvents,
+  type Keep,
+  type Source,
+} from "../../src/ingest/ingest.ts";
 
 /** Proves by a header or, for senders that can set none, by `?token=`. */
 const keyProof: Proof = {

@@ -1,14 +1,14 @@
 /** A poller at work on a stand-in vendor: real HTTP, real cursors in Redis, a keep that can be made to fail. */
 
 import { Redis } from "ioredis";
+import { startPrivateRedis } from "../../sandbox/redis.ts";
 import { findAdapter } from "../../src/adapters/index.ts";
 import type { Pull, PullAccount, PullRequest } from "../../src/adapters/kit/pull.ts";
 import type { Source } from "../../src/ingest/ingest.ts";
-import { type PollEvents, type Poller, startPoller } from "../../src/inputs/poll/poller.ts";
 import type { CursorStore } from "../../src/inputs/poll/cursor.ts";
 import { createPullHttp, type PullHttp } from "../../src/inputs/poll/http.ts";
+import { type PollEvents, type Poller, startPoller } from "../../src/inputs/poll/poller.ts";
 import { createCursorStore } from "../../src/queue/redis/cursors.ts";
-import { startPrivateRedis } from "../../sandbox/redis.ts";
 import { type MemoryKeep, memoryKeep } from "./memory-keep.ts";
 import { intakeOver, type Told } from "./plain-vendor.ts";
 

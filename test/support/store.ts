@@ -1,18 +1,18 @@
 /** What lies in Redis with nobody delivering it: for tests of keeping and cutting that decide themselves what comes next. */
 
 import { Redis } from "ioredis";
-import { type CutAnswer, cut } from "../../src/queue/batch/batch.ts";
-import type { QueueDestination } from "../../src/queue/redis/destination.ts";
-import { createJobs } from "../../src/queue/batch/jobs.ts";
-import { createKeep } from "../../src/queue/store/store.ts";
-import { scopePrefix } from "../../src/queue/redis/keys.ts";
-import { createQuarantine } from "../../src/queue/ledger/quarantine.ts";
-import type { QueueSource } from "../../src/queue/queue.ts";
-import { type BufferRecord, decodeRecord } from "../../src/queue/store/record.ts";
-import { createRoutes, type RoutesOptions } from "../../src/queue/store/routes.ts";
-import { createStatus } from "../../src/queue/lookup/status.ts";
-import type { Reading } from "../../src/reading.ts";
 import { type PrivateRedis, startPrivateRedis } from "../../sandbox/redis.ts";
+import { type CutAnswer, cut } from "../../src/queue/batch/batch.ts";
+import { createJobs } from "../../src/queue/batch/jobs.ts";
+import { createQuarantine } from "../../src/queue/ledger/quarantine.ts";
+import { createStatus } from "../../src/queue/lookup/status.ts";
+import type { QueueSource } from "../../src/queue/queue.ts";
+import type { QueueDestination } from "../../src/queue/redis/destination.ts";
+import { scopePrefix } from "../../src/queue/redis/keys.ts";
+import { type BufferRecord, decodeRecord } from "../../src/queue/redis/record.ts";
+import { createRoutes, type RoutesOptions } from "../../src/queue/store/routes.ts";
+import { createKeep } from "../../src/queue/store/store.ts";
+import type { Reading } from "../../src/reading.ts";
 import { type Accounting, type QueueStatus, sumAccounting } from "../../src/status.ts";
 import { destinationOf, messageOf, sourceOf, whatParted } from "./line.ts";
 

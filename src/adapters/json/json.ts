@@ -2,8 +2,9 @@
 
 import { z } from "zod";
 import { SPEED_UNITS, type SpeedUnit } from "../../reading.ts";
-import { type DecodeContext, defineAdapter, MAX_PROBLEMS, type Message, type Problems } from "../kit/adapter.ts";
+import { type DecodeContext, defineAdapter, MAX_PROBLEMS, type Message } from "../kit/adapter.ts";
 import { addressList, basic, bearer, customHeader, hmac, urlToken } from "../kit/auth.ts";
+import type { Problems } from "../kit/each.ts";
 import { type Each, each } from "../kit/each.ts";
 import { compass, degrees, id, isoTime, isRecord, number, part, toMps } from "../kit/fields.ts";
 import { jsonOptions } from "./variants.ts";

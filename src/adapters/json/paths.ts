@@ -2,7 +2,8 @@
 
 import { z } from "zod";
 import { AT_RECEIPT, type Candidate, DETAIL_NUMBERS, DETAIL_TEXTS, type SaidDetails } from "../../reading.ts";
-import { type DecodeContext, MAX_PROBLEMS, type Problems } from "../kit/adapter.ts";
+import { type DecodeContext, MAX_PROBLEMS } from "../kit/adapter.ts";
+import type { Problems } from "../kit/each.ts";
 import { type Each, each } from "../kit/each.ts";
 import { type Find, path } from "../kit/expression.ts";
 import {

@@ -5,12 +5,13 @@ import type { DecodeContext } from "../kit/adapter.ts";
 import { each } from "../kit/each.ts";
 import { path } from "../kit/expression.ts";
 import { isRecord } from "../kit/fields.ts";
+import { levelsMatcher } from "../kit/topic.ts";
 import { paths } from "./paths.ts";
 
 const filter = z
   .string()
   .min(1)
-  .transform((text) => ({ text, matches: matcher(text) }));
+  .transform((text) => ({ text, matches: levelsMatcher(text) }));
 
 /** What a message must be for a set of paths to be used. */
 const condition = z.object({
@@ -90,14 +91,4 @@ function isTruthy(found: unknown): boolean {
   return (
     found !== null && found !== undefined && found !== false && found !== "" && typeof found !== "symbol"
   );
-}
-
-/** By the rules of MQTT 3.1.1 §4.7: `+` is one level, a last `#` any number of them. */
-function matcher(filter: string): (topic: readonly string[]) => boolean {
-  const levels = filter.split("/");
-  const isOpen = levels.at(-1) === "#";
-  const named = isOpen ? levels.slice(0, -1) : levels;
-  return (topic) =>
-    (isOpen ? topic.length >= named.length : topic.length === named.length) &&
-    named.every((level, index) => level === "+" || level === topic[index]);
 }

@@ -3,7 +3,7 @@
 import type { core, output as ZodOutput, ZodType } from "zod";
 import type { Candidate, SpeedUnit } from "../../reading.ts";
 import { MAX_READINGS, type Parsed, parseForm, parseJson, parseLines, tooMany } from "./bounds.ts";
-import type { Each } from "./each.ts";
+import type { Each, Problems } from "./each.ts";
 import { isRecord } from "./fields.ts";
 import type { Pull } from "./pull.ts";
 
@@ -98,11 +98,6 @@ export interface Handshake {
 
 /** How the bytes become the value that `ignore` and `payload` see. */
 export type Format = "json" | "text" | "form" | "bytes";
-
-/** Why a message cannot be decoded, one line each. */
-export interface Problems {
-  problems: string[];
-}
 
 /** Says what a message without a position is, or null. */
 export interface Ignore<Options = unknown> {

@@ -1,7 +1,7 @@
 /** The proofs by which vendors show that a message is theirs; all compare exact bytes in constant time. */
 
 import { createHmac, hash, randomBytes, timingSafeEqual } from "node:crypto";
-import ipaddr from "ipaddr.js";
+import { type Address, parseAddress, withinRanges } from "../../addresses.ts";
 import type { Credentials, Message, MessageHead, Proof, User } from "./adapter.ts";
 
 /** A proof to which the body adds nothing, so that it is the same before and after it. */
@@ -191,43 +191,22 @@ export function addressList(): Proof {
     name: "address-list",
     needs: ["allow"],
     prove: ({ remoteAddress }, { allow = [] }) => {
-      if (remoteAddress === undefined || !ipaddr.isValid(remoteAddress)) return "missing_proof";
-      const address = ipaddr.process(remoteAddress);
-      return rangesOf(allow).some((range) => isWithin(address, range)) ? null : "wrong_proof";
+      const address = parseAddress(remoteAddress ?? "");
+      if (address === null) return "missing_proof";
+      return testOf(allow)(address) ? null : "wrong_proof";
     },
   });
 }
 
-type Range = readonly [ipaddr.IPv4 | ipaddr.IPv6, number];
-
-/** An address or CIDR range as configured, or null when it is neither. */
-export function addressRange(text: string): Range | null {
-  const [address = "", bits, ...more] = text.split("/");
-  // Four decimal parts only: `10.1` and `0x0a.0.0.1` are addresses to some programs and typing errors to people.
-  const isPlain = address.includes(":")
-    ? ipaddr.IPv6.isValid(address)
-    : ipaddr.IPv4.isValidFourPartDecimal(address);
-  if (!isPlain || more.length > 0) return null;
-  const parsed = ipaddr.parse(address);
-  const widest = parsed.kind() === "ipv4" ? 32 : 128;
-  if (bits === undefined) return [parsed, widest];
-  return /^[0-9]{1,3}$/.test(bits) && Number(bits) <= widest ? [parsed, Number(bits)] : null;
-}
-
 /** Parsed once for each configured list, which lives as long as the process. */
-const parsedLists = new WeakMap<readonly string[], readonly Range[]>();
+const parsedLists = new WeakMap<readonly string[], (address: Address) => boolean>();
 
-function rangesOf(allow: readonly string[]): readonly Range[] {
+function testOf(allow: readonly string[]): (address: Address) => boolean {
   const known = parsedLists.get(allow);
   if (known) return known;
-  const ranges = allow.map(addressRange).filter((range) => range !== null);
-  parsedLists.set(allow, ranges);
-  return ranges;
-}
-
-function isWithin(address: ipaddr.IPv4 | ipaddr.IPv6, [base, bits]: Range): boolean {
-  // `match` throws when the kinds differ.
-  return address.kind() === base.kind() && address.match(base, bits);
+  const test = withinRanges(allow);
+  parsedLists.set(allow, test);
+  return test;
 }
 
 function afterScheme(headers: Message["headers"], scheme: string): string | undefined {

@@ -1,7 +1,11 @@
 /** A list whose items are decoded one by one, so that a long one can be decoded in slices that let others through. */
 
 import type { Candidate } from "../../reading.ts";
-import type { Problems } from "./adapter.ts";
+
+/** Why a message cannot be decoded, one line each. */
+export interface Problems {
+  problems: string[];
+}
 
 /** What a `decode` may give back in place of its candidates. */
 export interface Each {

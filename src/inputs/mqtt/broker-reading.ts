@@ -1,8 +1,8 @@
 /** Reads a device's socket: no packet that is too large, nothing faster than it is stored, and only some of it in one turn. */
 
 import type { Socket } from "node:net";
-import { createFrameGuard } from "./frames.ts";
 import type { Shares } from "../../ingest/decode-shares.ts";
+import { createFrameGuard } from "./frames.ts";
 
 /** Of one socket in one turn of the event loop, and the rest of a packet that has begun: at most 2,000 of the smallest. */
 const AT_ONCE_BYTES = 4096;

@@ -7,18 +7,18 @@ import { setTimeout as pause } from "node:timers/promises";
 import { createServer as createTlsServer } from "node:tls";
 import { Aedes, type Client, type PublishPacket } from "aedes";
 import type { Message } from "../../adapters/kit/adapter.ts";
-import { createLeaveOrder } from "./inflight.ts";
-import { createUnkept } from "./broker-limits.ts";
-import { readInTurns } from "./broker-reading.ts";
-import { createConnectionCap, createLoginCap, guardConnections } from "../../limits/connections.ts";
+import { topicMatcher } from "../../adapters/kit/topic.ts";
 import type { Events } from "../../events.ts";
-import { createFirstArrivals } from "./redelivery.ts";
-import { createGuessing } from "../../limits/guessing.ts";
+import type { Shares } from "../../ingest/decode-shares.ts";
 import type { Intake, Source } from "../../ingest/ingest.ts";
 import { createOfferOrder, offer } from "../../ingest/retry.ts";
+import { createConnectionCap, createLoginCap, guardConnections } from "../../limits/connections.ts";
+import { createGuessing } from "../../limits/guessing.ts";
+import { createUnkept } from "./broker-limits.ts";
+import { readInTurns } from "./broker-reading.ts";
+import { createLeaveOrder } from "./inflight.ts";
 import { createIdStore, createUnreleased } from "./packet-ids.ts";
-import type { Shares } from "../../ingest/decode-shares.ts";
-import { topicMatcher } from "./topic.ts";
+import { createFirstArrivals } from "./redelivery.ts";
 
 export interface DeviceLogin {
   username: string;

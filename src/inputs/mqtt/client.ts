@@ -3,12 +3,12 @@
 import { setTimeout as pause } from "node:timers/promises";
 import mqtt, { type IPublishPacket, type MqttClient } from "mqtt";
 import type { Message } from "../../adapters/kit/adapter.ts";
-import { createArrivals } from "./inflight.ts";
 import type { Events } from "../../events.ts";
-import { createFirstArrivals, type FirstArrivals } from "./redelivery.ts";
 import type { Intake } from "../../ingest/ingest.ts";
-import { ACK_LATER, type BrokerSettings, clientOptions } from "./library.ts";
 import { createOfferOrder, offer } from "../../ingest/retry.ts";
+import { createArrivals } from "./inflight.ts";
+import { ACK_LATER, type BrokerSettings, clientOptions } from "./library.ts";
+import { createFirstArrivals, type FirstArrivals } from "./redelivery.ts";
 import { createReceivers, type Receiver, type Subscription } from "./routing.ts";
 
 export type MqttEvents = Pick<

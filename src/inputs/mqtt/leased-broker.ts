@@ -1,18 +1,18 @@
 /** A broker session has one user: of all gateway processes the one that holds the lease connects, the others stand by. */
 
-import type { Config } from "../../config/load.ts";
-import { createFirstArrivals } from "./redelivery.ts";
+import type { Config } from "../../config/config.ts";
 import type { Intake, Source } from "../../ingest/ingest.ts";
+import type { Queue } from "../../queue/queue.ts";
+import type { Standing } from "../../queue/redis/lease.ts";
+import type { BrokerState } from "../../status.ts";
+import { brokerSettingsOf, subscriptionsOf } from "../../wiring.ts";
 import {
   type BrokerConnection,
   type BrokerState as ConnectionState,
   connectBroker,
   type MqttEvents,
 } from "./client.ts";
-import { brokerSettingsOf, subscriptionsOf } from "../../wiring.ts";
-import type { Standing } from "../../queue/redis/lease.ts";
-import type { Queue } from "../../queue/queue.ts";
-import type { BrokerState } from "../../status.ts";
+import { createFirstArrivals } from "./redelivery.ts";
 
 export interface LeasedBroker {
   state(): BrokerState;

@@ -1,15 +1,15 @@
 /** A pull source is asked by one process: the one that holds its lease; the others stand by. */
 
-import type { Config } from "../../config/load.ts";
+import type { Config } from "../../config/config.ts";
 import type { Events } from "../../events.ts";
 import type { Intake, Source } from "../../ingest/ingest.ts";
 import type { ProxySettings } from "../../network.ts";
-import { pollSettingsOf } from "../../wiring.ts";
-import { type Poller, startPoller } from "./poller.ts";
-import { createPullHttp, type PullHttp } from "./http.ts";
-import type { Standing } from "../../queue/redis/lease.ts";
 import type { Queue } from "../../queue/queue.ts";
+import type { Standing } from "../../queue/redis/lease.ts";
 import type { PollerState } from "../../status.ts";
+import { pollSettingsOf } from "../../wiring.ts";
+import { createPullHttp, type PullHttp } from "./http.ts";
+import { type Poller, startPoller } from "./poller.ts";
 
 export interface LeasedPollers {
   states(): PollerState[];

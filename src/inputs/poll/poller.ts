@@ -6,8 +6,8 @@ import type { Message } from "../../adapters/kit/adapter.ts";
 import type { Pull, PullAccount, PullRefusal, PullResult, PullTrouble } from "../../adapters/kit/pull.ts";
 import type { Events } from "../../events.ts";
 import type { Intake, Source } from "../../ingest/ingest.ts";
-import { type NetworkReason, retryAfterHeaderMs } from "../../network.ts";
 import { offer } from "../../ingest/retry.ts";
+import { type NetworkReason, retryAfterHeaderMs } from "../../network.ts";
 import { type CursorStore, createPollCursor, type Gap } from "./cursor.ts";
 import type { PullExchange, PullHttp } from "./http.ts";
 

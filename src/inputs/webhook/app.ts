@@ -8,14 +8,14 @@ import { getRequestListener, type HttpBindings } from "@hono/node-server";
 import { Hono } from "hono";
 import type { Dispatcher } from "undici";
 import type { Handshake, Message, MessageHead, Reply } from "../../adapters/kit/adapter.ts";
+import type { Events } from "../../events.ts";
+import { type Intake, type IntakeResult, type Source, withLogin } from "../../ingest/ingest.ts";
+import { type ConnectionCap, guardConnections } from "../../limits/connections.ts";
+import { createGuessing, type Verdict } from "../../limits/guessing.ts";
+import { createAddressReader } from "../../limits/remote-address.ts";
+import { createBodyReader, readRest } from "./body.ts";
 import { createBodyRoom } from "./body-room.ts";
 import { confirm } from "./confirm.ts";
-import { type ConnectionCap, guardConnections } from "../../limits/connections.ts";
-import type { Events } from "../../events.ts";
-import { createGuessing, type Verdict } from "../../limits/guessing.ts";
-import { createBodyReader, readRest } from "./body.ts";
-import { type Intake, type IntakeResult, type Source, withLogin } from "../../ingest/ingest.ts";
-import { createAddressReader } from "./remote-address.ts";
 
 export type WebhookEvents = Pick<
   Events,

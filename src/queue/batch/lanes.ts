@@ -2,8 +2,8 @@
 
 import { randomUUID } from "node:crypto";
 import type { Redis } from "ioredis";
-import { type CutBatch, cut } from "./batch.ts";
 import type { QueueDestination } from "../redis/destination.ts";
+import { type CutBatch, cut } from "./batch.ts";
 import type { BatchName } from "./jobs.ts";
 
 export interface LanesOptions {

@@ -6,8 +6,12 @@ import type { Redis } from "ioredis";
 import type { Client, Prepared } from "../../servicetitan/client.ts";
 import type { Attempt } from "../../servicetitan/outcome.ts";
 import { externalIdOf, toPing } from "../../servicetitan/ping.ts";
-import { askLeave, type BatchPast, slotUsedLate } from "./slot.ts";
 import type { CutBatch } from "../batch/batch.ts";
+import type { BatchName, DeliveryEnd } from "../batch/jobs.ts";
+import { encodeEntry } from "../ledger/ledger.ts";
+import type { QueueDestination } from "../redis/destination.ts";
+import { keys } from "../redis/keys.ts";
+import { type BufferRecord, decodeRecord } from "../redis/record.ts";
 import {
   type DeliveryEvents,
   fixTimeAt,
@@ -16,13 +20,9 @@ import {
   tellGates,
   tellSettlement,
 } from "./delivery-events.ts";
-import type { QueueDestination } from "../redis/destination.ts";
-import type { BatchName, DeliveryEnd } from "../batch/jobs.ts";
-import { keys } from "../redis/keys.ts";
-import { encodeEntry } from "../ledger/ledger.ts";
-import { type BufferRecord, decodeRecord } from "../store/record.ts";
 import { settle } from "./settle.ts";
 import { type Fate, notSent, type Settlement, settlementOf } from "./settlement.ts";
+import { askLeave, type BatchPast, slotUsedLate } from "./slot.ts";
 
 export interface DeliveryOptions {
   redis: Redis;

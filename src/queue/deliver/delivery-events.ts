@@ -2,9 +2,9 @@
 
 import type { Events } from "../../events.ts";
 import type { Attempt } from "../../servicetitan/outcome.ts";
-import type { QueueDestination } from "../redis/destination.ts";
 import type { BatchName } from "../batch/jobs.ts";
-import type { BufferRecord } from "../store/record.ts";
+import type { QueueDestination } from "../redis/destination.ts";
+import type { BufferRecord } from "../redis/record.ts";
 import type { Fate, Settlement } from "./settlement.ts";
 
 export type DeliveryEvents = Pick<

@@ -3,10 +3,10 @@
 import { deflateRawSync, inflateRawSync } from "node:zlib";
 import type { Redis } from "ioredis";
 import { type Details, MAX_AHEAD_MS } from "../../reading.ts";
-import { type PackedDetails, packDetails, unpackDetails } from "../store/details.ts";
-import { keys } from "../redis/keys.ts";
-import type { BufferRecord } from "../store/record.ts";
 import type { Fate } from "../deliver/settlement.ts";
+import { type PackedDetails, packDetails, unpackDetails } from "../redis/details.ts";
+import { keys } from "../redis/keys.ts";
+import type { BufferRecord } from "../redis/record.ts";
 
 /** What one POST came to, told once. */
 export interface LedgerBatch {

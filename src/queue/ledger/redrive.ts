@@ -6,9 +6,9 @@ import { redisNow } from "../redis/clock.ts";
 import type { QueueDestination } from "../redis/destination.ts";
 import { keys } from "../redis/keys.ts";
 import { run, script } from "../redis/lua.ts";
+import { decodeRecord } from "../redis/record.ts";
 import { type QuarantinedMessage, toQuarantined } from "./quarantine.ts";
 import { SHARES } from "./quarantine-shares.ts";
-import { decodeRecord } from "../store/record.ts";
 
 /** Everything given has to fit; nothing given fits everything. */
 export interface RedriveFilter {

@@ -11,6 +11,14 @@ import {
   type QueueStatus,
   type SourceStatus,
 } from "../../status.ts";
+import type { Jobs } from "../batch/jobs.ts";
+import { recentEntries } from "../ledger/ledger.ts";
+import type { Quarantine } from "../ledger/quarantine.ts";
+import type { QueueDestination } from "../redis/destination.ts";
+import { keys } from "../redis/keys.ts";
+import { decodeRecord } from "../redis/record.ts";
+import { readRedis } from "../redis/redis.ts";
+import type { Routes } from "../store/routes.ts";
 import {
   type Audit,
   type AuditLane,
@@ -21,14 +29,6 @@ import {
   numberOf,
   type SourceAudit,
 } from "../upkeep/count-script.ts";
-import type { QueueDestination } from "../redis/destination.ts";
-import type { Jobs } from "../batch/jobs.ts";
-import { keys } from "../redis/keys.ts";
-import { recentEntries } from "../ledger/ledger.ts";
-import type { Quarantine } from "../ledger/quarantine.ts";
-import { decodeRecord } from "../store/record.ts";
-import { readRedis } from "../redis/redis.ts";
-import type { Routes } from "../store/routes.ts";
 import { createUnits } from "./freshness.ts";
 
 export interface StatusOptions {

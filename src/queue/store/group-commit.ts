@@ -3,10 +3,10 @@
 import { type Redis, ReplyError } from "ioredis";
 import { CannotKeep, type KeepVerdict } from "../../ingest/ingest.ts";
 import type { RejectionReason } from "../../reading.ts";
-import { KEEP } from "./store-script.ts";
 import { run } from "../redis/lua.ts";
 import type { RetryAfter } from "./retry-after.ts";
 import type { Routes } from "./routes.ts";
+import { KEEP } from "./store-script.ts";
 
 /** Messages per script call: Redis serves nobody else meanwhile, and 64 single readings take it well under a millisecond. */
 const MAX_MESSAGES_PER_CALL = 64;

@@ -4,7 +4,7 @@ import type { Redis } from "ioredis";
 import { redisNow } from "../redis/clock.ts";
 import { keys } from "../redis/keys.ts";
 import { run, script } from "../redis/lua.ts";
-import { decodeRecord } from "./record.ts";
+import { decodeRecord } from "../redis/record.ts";
 import type { Routes } from "./routes.ts";
 
 const ENQUEUE = `

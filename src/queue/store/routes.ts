@@ -3,7 +3,7 @@
 import type { Reading } from "../../reading.ts";
 import type { Unit } from "../../servicetitan/ping.ts";
 import type { QueueDestination } from "../redis/destination.ts";
-import { recordEncoder } from "./record.ts";
+import { recordEncoder } from "../redis/record.ts";
 
 /** One way a device's readings take. */
 export interface Route {

@@ -1,8 +1,15 @@
 /** Keeps what intake hands over: sorts a message's readings by scope, and says to each scope's Redis what is to be kept. */
 
 import { createHash } from "node:crypto";
-import { CannotKeep, type Keep, type KeepEntry, type KeepVerdict, type RefusalReason } from "../../ingest/ingest.ts";
+import {
+  CannotKeep,
+  type Keep,
+  type KeepEntry,
+  type KeepVerdict,
+  type RefusalReason,
+} from "../../ingest/ingest.ts";
 import type { Reading, RejectionReason } from "../../reading.ts";
+import type { Quarantine } from "../ledger/quarantine.ts";
 import {
   type Args,
   createGroupCommit,
@@ -12,7 +19,6 @@ import {
   NO_REJECTIONS,
   type Write,
 } from "./group-commit.ts";
-import type { Quarantine } from "../ledger/quarantine.ts";
 import { createRetryAfter } from "./retry-after.ts";
 import type { Route, RoutedReading } from "./routes.ts";
 

@@ -1,9 +1,9 @@
 /** Once a second: wakes what a crash left behind, lets the expired go, and trims what has a budget. */
 
 import type { Redis } from "ioredis";
+import { SHARES } from "../ledger/quarantine-shares.ts";
 import type { QueueDestination } from "../redis/destination.ts";
 import { run, script } from "../redis/lua.ts";
-import { SHARES } from "../ledger/quarantine-shares.ts";
 
 /**
  * ARGV: silence after which a batch is taken to have lost its job, then per destination of the scope its name and

@@ -1,7 +1,7 @@
 /** Publishes to a broker as a device does: the simulated fleet and replays. */
 
 import mqtt from "mqtt";
-import { credentialsOf, type PeerCredentials } from "../inputs/mqtt/library.ts";
+import { credentialsOf, type PeerCredentials } from "../../inputs/mqtt/library.ts";
 
 /** As often as the gateway's own connections. */
 const RECONNECT_EVERY_MS = 1000;

@@ -1,4 +1,4 @@
-/** Matches MQTT topics against topic filters. */
+/** MQTT topic filters (MQTT 3.1.1 §4.7): which topics a filter takes, and which filters take the same ones. */
 
 const SHARED = /^\$share\/[^/]+\//;
 
@@ -10,6 +10,12 @@ export function topicMatcher(filter: string): (topic: string) => boolean {
   // A wildcard at the first level does not reach the broker's own topics ($SYS and the like).
   const reachesDollar = levels[0] !== "+" && levels[0] !== "#";
   return (topic) => (reachesDollar || !topic.startsWith("$")) && levelsMatch(levels, topic.split("/"));
+}
+
+/** The same for a topic that is split into its levels already, and for a filter that is no shared subscription. */
+export function levelsMatcher(filter: string): (topic: readonly string[]) => boolean {
+  const levels = filter.split("/");
+  return (topic) => levelsMatch(levels, topic);
 }
 
 function levelsMatch(filter: readonly string[], topic: readonly string[]): boolean {
@@ -40,4 +46,16 @@ function covers(wide: string, narrow: string): boolean {
     if (above[i] !== "+" && above[i] !== below[i]) return false;
   }
   return above.length === below.length;
+}
+
+/** Whether some topic fits both filters. */
+export function overlap(one: string, other: string): boolean {
+  return levelsOverlap(one.replace(SHARED, "").split("/"), other.replace(SHARED, "").split("/"));
+}
+
+function levelsOverlap([one, ...rest]: readonly string[], [other, ...more]: readonly string[]): boolean {
+  // Also where the other has ended: `a/#` takes `a` itself.
+  if (one === "#" || other === "#") return true;
+  if (one === undefined || other === undefined) return one === other;
+  return (one === other || one === "+" || other === "+") && levelsOverlap(rest, more);
 }

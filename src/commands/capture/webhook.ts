@@ -2,8 +2,8 @@
 
 import { setTimeout as delay } from "node:timers/promises";
 import { Agent } from "undici";
-import type { CaptureLine } from "./capture.ts";
-import type { ReplayOptions, Tally, Way, WebhookSink } from "./capture-replay.ts";
+import type { CaptureLine } from "./read.ts";
+import type { ReplayOptions, Tally, Way, WebhookSink } from "./way.ts";
 
 type Position = Extract<CaptureLine, { kind: "position" }>;
 

@@ -1,15 +1,6 @@
 /** Remembers what goes wrong at our own doors, so that the ops page can name it while it lasts. */
 
-import type { IncidentKind, IncidentState } from "./status.ts";
-
-/** One thing that went wrong, as whoever noticed it tells it. */
-export interface Incident {
-  kind: IncidentKind;
-  /** The door, source or login it happened at; with the kind it tells one incident from another. */
-  where: string;
-  /** Who or what caused it, in a few words: an address, a device id. The last few are shown. */
-  subject: string;
-}
+import type { Incident, IncidentState } from "../status.ts";
 
 export interface Incidents {
   /** Cheap and bounded: a flood calls it for every connection or message. */

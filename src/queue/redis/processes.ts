@@ -2,7 +2,7 @@
 
 import { createHash } from "node:crypto";
 import type { Redis } from "ioredis";
-import { processKeys } from "../redis/keys.ts";
+import { processKeys } from "./keys.ts";
 
 /**
  * ARGV: fingerprint, its names as JSON or "" where Redis has them, how long both count in ms. Processes with the same

@@ -1,66 +1,9 @@
 /** Sends a recorded capture through the running line, at the speed it was recorded or another, and counts every line. */
 
 import { setTimeout as delay } from "node:timers/promises";
-import { type CaptureLine, readCapture } from "./capture.ts";
-import { createWebhookWay } from "./replay-webhook.ts";
-
-/** Recorded speed is `{ kind: "recorded", times: 1 }`. */
-export type Pace = { kind: "recorded"; times: number } | { kind: "fastest" };
-
-export interface ReplayOptions {
-  /** `.jsonl` or `.jsonl.gz`, of positions or of MQTT messages. */
-  file: string;
-  pace: Pace;
-  /** Where positions go, in the format of our `json` adapter. */
-  webhook?: WebhookSink;
-  /** Where MQTT messages go; resolves when the broker has them, and resends by itself if it must. */
-  publish?: (topic: string, payload: Uint8Array) => Promise<void>;
-  /** `shifted`: by the same amount for all, so that the last line is due when it is sent. Positions only. */
-  times: "recorded" | "shifted";
-  /** Requests or publications under way at once. */
-  concurrency: number;
-  /** How long a message is sent again before it is given up. */
-  patienceMs: number;
-  /** Called after every answer, with counts that go on changing. */
-  onProgress?: (counts: Readonly<ReplayResult>) => void;
-  /** Ends the replay early; what was sent is still counted. */
-  signal?: AbortSignal;
-}
-
-export interface WebhookSink {
-  url: string;
-  headers: Readonly<Record<string, string>>;
-  linesPerMessage: number;
-}
-
-/** At the end lines = unreadable + sent + abandoned. */
-export interface ReplayResult {
-  lines: number;
-  unreadable: number;
-  /** Lines answered for good, by whatever status, or acknowledged by the broker. */
-  sent: number;
-  /** Lines given up: nobody took them in time, or the replay was ended. */
-  abandoned: number;
-  /** Messages answered for good. */
-  messages: number;
-  /** Every answer by its status; a broker's acknowledgement is `ack`, and no answer at all is `none`. */
-  answers: Record<string, number>;
-  resends: number;
-}
-
-/** Takes lines one after the other. `take` waits while enough are under way; neither rejects. */
-export interface Way {
-  take(line: CaptureLine): Promise<void>;
-  finish(): Promise<void>;
-}
-
-/** What both ways do with what they hear. */
-export interface Tally {
-  answered(answer: string): void;
-  settled(lines: number): void;
-  abandoned(lines: number): void;
-  resent(): void;
-}
+import { type CaptureLine, readCapture } from "./read.ts";
+import type { Pace, ReplayOptions, ReplayResult, Tally, Way } from "./way.ts";
+import { createWebhookWay } from "./webhook.ts";
 
 export async function replay(options: ReplayOptions): Promise<ReplayResult> {
   const { file, pace, signal } = options;

@@ -1,0 +1,58 @@
+/** IP addresses and their ranges: how each is written, which range holds which, and which addresses count as one sender. */
+
+import ipaddr from "ipaddr.js";
+
+export type Address = ipaddr.IPv4 | ipaddr.IPv6;
+/** The first address of a range, and how many leading bits all its addresses share. */
+export type AddressRange = readonly [base: Address, bits: number];
+
+/** IPv4 written as IPv6 (`::ffff:10.0.0.1`, as a dual-stack socket reports it) becomes IPv4. Null for anything else. */
+export function parseAddress(text: string): Address | null {
+  return ipaddr.isValid(text) ? ipaddr.process(text) : null;
+}
+
+/**
+ * An address or a CIDR range (RFC 4632) as people write it, or null when it is neither. IPv4 has four decimal parts:
+ * `10.1` and `0x0a.0.0.1` are addresses to some programs and typing errors to people.
+ */
+export function parseRange(text: string): AddressRange | null {
+  const [address = "", bits, ...more] = text.split("/");
+  const isPlain = address.includes(":")
+    ? ipaddr.IPv6.isValid(address)
+    : ipaddr.IPv4.isValidFourPartDecimal(address);
+  if (!isPlain || more.length > 0) return null;
+  const base = ipaddr.parse(address);
+  const widest = base.kind() === "ipv4" ? 32 : 128;
+  if (bits !== undefined && (!/^[0-9]{1,3}$/.test(bits) || Number(bits) > widest)) return null;
+  return asIpv4(base, bits === undefined ? widest : Number(bits));
+}
+
+/** A range within `::ffff:0:0/96` is one of IPv4. */
+function asIpv4(base: Address, bits: number): AddressRange {
+  return base instanceof ipaddr.IPv6 && base.isIPv4MappedAddress() && bits >= 96
+    ? [base.toIPv4Address(), bits - 96]
+    : [base, bits];
+}
+
+/** The ranges among `texts` as one test; a text that is no range holds no address. */
+export function withinRanges(texts: readonly string[]): (address: Address) => boolean {
+  const ranges = texts.map(parseRange).filter((range) => range !== null);
+  return (address) => ranges.some((range) => isWithin(address, range));
+}
+
+export function isWithin(address: Address, [base, bits]: AddressRange): boolean {
+  // `match` throws when the kinds differ.
+  return address.kind() === base.kind() && address.match(base, bits);
+}
+
+/**
+ * The address whose share a sender uses: the address itself, and for IPv6 its /64. One customer gets a whole /64, so a
+ * share of each single address would bound nothing. A text that is no address has a share of its own.
+ */
+export function addressShare(address: string): string {
+  if (!address.includes(":") || !ipaddr.isValid(address)) return address;
+  const parsed = ipaddr.process(address);
+  if (parsed.kind() === "ipv4") return parsed.toString();
+  const groups = parsed.toNormalizedString().split(":").slice(0, 4);
+  return `${groups.join(":")}::/64`;
+}

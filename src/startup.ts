@@ -1,0 +1,96 @@
+/** Why a right configuration cannot be started on this machine, found before anything is opened and while ports are; and what ends a process that runs. */
+
+import { accessSync, constants, statSync } from "node:fs";
+import { dirname, resolve } from "node:path";
+import type { Logger } from "pino";
+import type { Config } from "./config/config.ts";
+import { whyNotReliable } from "./inputs/mqtt/library.ts";
+import { loadMapping } from "./mapping/mapping.ts";
+
+/** A configuration that is right in itself, but not for this machine: a file, a port. */
+export class CannotStart extends Error {
+  readonly problems: string[];
+  constructor(problems: string[], cause?: unknown) {
+    super(`Cannot start: ${problems.join("; ")}`, { cause });
+    this.name = "CannotStart";
+    this.problems = problems;
+  }
+}
+
+/** A port that cannot be had is the operator's to change, and named as the setting it is. */
+export async function orCannotStart<T>(
+  setting: string,
+  { host, port }: { host: string; port: number },
+  open: () => Promise<T>,
+): Promise<T> {
+  try {
+    return await open();
+  } catch (error) {
+    const code = error instanceof Error && "code" in error ? error.code : null;
+    switch (code) {
+      case "EADDRINUSE":
+        throw new CannotStart([`${setting}.port ${port} is in use: something else listens there`], error);
+      case "EACCES":
+        throw new CannotStart([`${setting}.port ${port} is not allowed to this user`], error);
+      case "EADDRNOTAVAIL":
+      case "ENOTFOUND":
+        throw new CannotStart([`${setting}.host ${host} is no address of this machine`], error);
+      default:
+        throw error;
+    }
+  }
+}
+
+/** Throws CannotStart with everything that keeps a right configuration from being started here. */
+export async function checkBeforeStart(config: Config): Promise<{ mappingRows: number | null }> {
+  const mapping = config.mapping ? await loadMapping(config.mapping.file, config) : null;
+  const problems = [
+    ...libraryProblems(config),
+    ...spoolProblems(config),
+    ...(config.mapping && mapping?.kind === "broken"
+      ? mappingProblems(config.mapping.file, mapping.problems)
+      : []),
+  ];
+  if (problems.length > 0) throw new CannotStart(problems);
+  return { mappingRows: mapping?.kind === "loaded" ? mapping.mapping.rows : null };
+}
+
+export function libraryProblems({ mqtt }: Config): string[] {
+  const lacking = Object.keys(mqtt.brokers).length > 0 ? whyNotReliable() : null;
+  return lacking === null ? [] : [`mqtt.brokers: ${lacking}`];
+}
+
+export function mappingProblems(file: string, problems: readonly string[]): string[] {
+  return problems.map((problem) => `${file}: ${problem}`);
+}
+
+/** The directory is made at the start; it, or the nearest one above it that is there, must take files. */
+function spoolProblems({ spool }: Config): string[] {
+  if (!spool) return [];
+  const dir = resolve(spool.dir);
+  for (let at = dir; ; at = dirname(at)) {
+    try {
+      if (!statSync(at).isDirectory()) return [`spool.dir: ${at} is not a directory`];
+      accessSync(at, constants.W_OK | constants.X_OK);
+      return [];
+    } catch (error) {
+      const code = error instanceof Error && "code" in error ? String(error.code) : "unreadable";
+      if (code === "ENOENT" && at !== dirname(at)) continue;
+      return [`spool.dir: ${at} cannot be written to (${code})`];
+    }
+  }
+}
+
+/**
+ * What nobody caught is logged and ends the process in order, since nobody knows what it has left half done. Resolves with the first error that nobody caught; those that follow, while closing, are
+ * logged only.
+ */
+export function firstFault(logger: Logger): Promise<unknown> {
+  return new Promise((resolve) => {
+    // A rejection that nobody handles comes this way too.
+    process.on("uncaughtException", (error, origin) => {
+      logger.fatal({ event: "crashed", origin, err: error });
+      resolve(error);
+    });
+  });
+}
