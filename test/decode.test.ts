@@ -4,7 +4,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type DecodeRequest, decodeCommand } from "../src/commands/decode.ts";
+import { type DecodeRequest, decodeMessages } from "../src/commands/decode-messages.ts";
 
 let folder = "";
 beforeAll(async () => {
@@ -21,7 +21,7 @@ async function file(name: string, content: unknown): Promise<string> {
 async function decode(request: DecodeRequest, body: unknown = "") {
   const notes: string[] = [];
   const bytes = Buffer.from(typeof body === "string" ? body : JSON.stringify(body));
-  const answer = await decodeCommand({ note: (line) => notes.push(line), ...request }, bytes);
+  const answer = await decodeMessages({ note: (line) => notes.push(line), ...request }, bytes);
   return { answer, notes };
 }
 
@@ -34,7 +34,7 @@ const own = {
   heading: 360,
 };
 
-describe("decodeCommand", () => {
+describe("decodeMessages", () => {
   it("notes what the vendor says beside the position", async () => {
     const body = { _type: "location", lat: 39.7, lon: -105, tst: 1_793_026_800, acc: 7, batt: 81 };
     const { answer, notes } = await decode({ vendor: "owntracks", topic: "owntracks/ann/phone" }, body);

@@ -1,15 +1,9 @@
 /** The `redrive` command: asks the running gateway to send again what was set aside, or to say what would happen. */
 
 import { Command, Option } from "commander";
-import { fetch } from "undici";
 import type { Config } from "../config/config.ts";
-import { opsTokenFor } from "../config/ops-tokens.ts";
 import type { DeadLettersRedriven, QuarantineRedriven } from "../ops/redrive.ts";
 import { say, sayJson } from "../print.ts";
-
-export interface RedriveCommandParts {
-  configOrExit(file: string | undefined): Config;
-}
 
 interface Options {
   config?: string;
@@ -24,7 +18,7 @@ interface Options {
   token?: string;
 }
 
-export function redriveCommand({ configOrExit }: RedriveCommandParts): Command {
+export function redriveCommand(): Command {
   return new Command("redrive")
     .description("send dead letters or quarantined messages of the running gateway on their way again")
     .argument("<what>", "dead-letters or quarantine")
@@ -45,6 +39,8 @@ export function redriveCommand({ configOrExit }: RedriveCommandParts): Command {
       if (what !== "dead-letters" && what !== "quarantine") {
         throw new Error(`There is no ${what} to redrive: use dead-letters or quarantine.`);
       }
+      const { configOrExit } = await import("./configuration.ts");
+      const { opsTokenFor } = await import("../config/ops-tokens.ts");
       const { ops } = configOrExit(file);
       const asker = opsTokenFor(ops, dryRun ? "read" : "operate", token);
       const body = { ...filter, mode: dryRun ? "dry_run" : "do" };
@@ -64,6 +60,7 @@ function isOfQuarantine(answer: Answer): answer is QuarantineRedriven {
 async function ask(ops: Config["ops"], token: string, path: string, body: object): Promise<Answer> {
   const host = ops.host === "0.0.0.0" || ops.host === "::" ? "127.0.0.1" : ops.host;
   const url = `http://${host}:${ops.port}${path}`;
+  const { fetch } = await import("undici");
   const response = await fetch(url, {
     method: "POST",
     headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },

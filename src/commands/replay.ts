@@ -1,25 +1,10 @@
-/** The `replay` command: finds the running gateway by its configuration, sends a capture to it, and prints the accounting. */
+/** The `replay` command: sends a recorded capture to the running gateway. */
 
-import { setTimeout as sleep } from "node:timers/promises";
 import { Command, InvalidArgumentError, Option } from "commander";
-import { fetch } from "undici";
-import { z } from "zod";
-import { EMBEDDED } from "../config/check-sources.ts";
-import type { Config, SourceConfig } from "../config/config.ts";
-import { opsTokenFor } from "../config/ops-tokens.ts";
-import { complain, say, sayJson } from "../print.ts";
-import type { Accounting } from "../status.ts";
-import { brokerSettingsOf } from "../wiring.ts";
-import type { publishTo } from "./capture/publisher.ts";
-import { replay } from "./capture/replay.ts";
-import type { Pace, ReplayOptions, ReplayResult } from "./capture/way.ts";
+import type { Pace } from "./capture/way.ts";
+import { wholeNumber } from "./options.ts";
 
-export interface ReplayParts {
-  configOrExit(file: string | undefined): Config;
-  publishTo: typeof publishTo;
-}
-
-interface Options {
+export interface ReplayRequest {
   config?: string;
   source: string;
   speed: Pace;
@@ -29,12 +14,7 @@ interface Options {
   json?: boolean;
 }
 
-/** A message is offered again for this long: a gateway that was killed is back within seconds. */
-const PATIENCE_MS = 120_000;
-/** How long the line may take to empty after the last line was sent. */
-const DRAIN_MS = 300_000;
-
-export function replayCommand({ configOrExit, publishTo }: ReplayParts): Command {
+export function replayCommand(): Command {
   return new Command("replay")
     .description("send a recorded capture (.jsonl or .jsonl.gz) to the running gateway")
     .argument("<capture>")
@@ -52,137 +32,10 @@ export function replayCommand({ configOrExit, publishTo }: ReplayParts): Command
     .option("--lines <n>", "positions per message", wholeNumber, 50)
     .option("--concurrency <n>", "messages under way at once", wholeNumber, 16)
     .option("--json", "print the result as one line of JSON")
-    .action(async (capture: string, options: Options) => {
-      const config = configOrExit(options.config);
-      const source = config.sources[options.source];
-      if (!source) throw new Error(`Source "${options.source}" is not configured.`);
-      const before = await accountingOf(config, options.source);
-      if (before === null) throw new Error("The gateway cannot reach its Redis; nothing was sent.");
-      const way = await wayTo(config, source, options, publishTo);
-      const result = await replay({
-        file: capture,
-        pace: options.speed,
-        times: options.shift ? "shifted" : "recorded",
-        concurrency: options.concurrency,
-        patienceMs: PATIENCE_MS,
-        onProgress: progress(),
-        ...way.options,
-      });
-      await way.close();
-      const accounting = await settled(config, options.source, before, result);
-      if (options.json) sayJson({ ...result, accounting });
-      else sayReadable(result, accounting);
+    .action(async (capture: string, options: ReplayRequest) => {
+      const { replayCapture } = await import("./replay-capture.ts");
+      await replayCapture(capture, options);
     });
-}
-
-async function wayTo(
-  config: Config,
-  source: SourceConfig,
-  { source: name, lines: linesPerMessage }: Options,
-  connect: typeof publishTo,
-): Promise<{ options: Pick<ReplayOptions, "webhook" | "publish">; close(): Promise<void> }> {
-  if (source.mqtt) {
-    const publisher = await publisherFor(config, source.mqtt.broker, name, connect);
-    return {
-      options: { publish: (topic, payload) => publisher.publish(topic, payload, 1) },
-      close: () => publisher.close(),
-    };
-  }
-  const { proof = "bearer", secret = source.auth?.secrets?.[0] } = source.auth ?? {};
-  if (source.vendor !== "json" || proof !== "bearer") {
-    throw new Error(
-      `Positions are replayed through a source of vendor json with a bearer secret; ${name} is not one.`,
-    );
-  }
-  const scheme = config.http.tls ? "https" : "http";
-  const url = `${scheme}://${reachable(config.http.host)}:${config.http.port}/webhooks/${name}`;
-  const headers = { authorization: `Bearer ${secret}` };
-  return { options: { webhook: { url, headers, linesPerMessage } }, close: async () => {} };
-}
-
-async function publisherFor(config: Config, broker: string, name: string, connect: typeof publishTo) {
-  if (broker === EMBEDDED) {
-    const { listen } = config.mqtt;
-    const device = listen?.devices.find(({ source }) => source === name);
-    if (!listen || !device) throw new Error(`No device of mqtt.listen publishes for source "${name}".`);
-    const url = `${listen.tls ? "mqtts" : "mqtt"}://${reachable(listen.host)}:${listen.port}`;
-    return connect(url, { username: device.username, password: device.password });
-  }
-  const settings = config.mqtt.brokers[broker];
-  if (!settings) throw new Error(`Broker "${broker}" is not configured.`);
-  const { url, clientId, ...login } = brokerSettingsOf(settings);
-  // Under another name than the gateway's: the broker would throw one of the two out.
-  return connect(url, { ...login, clientId: `${clientId}-replay` });
-}
-
-const statusDocument = z.object({
-  sources: z.array(z.object({ name: z.string(), accounting: z.record(z.string(), z.number()) })),
-});
-
-/** Asks the ops endpoint; null: it cannot say now. The replay and the gateway share the configuration, its token included. */
-async function accountingOf({ ops }: Config, source: string): Promise<Record<string, number> | null> {
-  const url = `http://${reachable(ops.host)}:${ops.port}/status`;
-  const { token } = opsTokenFor(ops, "read", undefined);
-  let body: unknown;
-  try {
-    const response = await fetch(url, { headers: { authorization: `Bearer ${token}` } });
-    body = await response.json();
-  } catch (error) {
-    throw new Error(`The gateway does not answer at ${url}: is it running with this configuration?`, {
-      cause: error,
-    });
-  }
-  const parsed = statusDocument.safeParse(body);
-  // Without its Redis the gateway answers, but cannot count.
-  if (!parsed.success) return null;
-  const found = parsed.data.sources.find(({ name }) => name === source);
-  if (!found) throw new Error(`The running gateway has no source "${source}".`);
-  return found.accounting;
-}
-
-/** The accounting of this replay: what moved since before, once nothing is on its way any more. */
-async function settled(
-  config: Config,
-  source: string,
-  before: Record<string, number>,
-  { messages }: ReplayResult,
-): Promise<Partial<Accounting>> {
-  const until = performance.now() + DRAIN_MS;
-  for (;;) {
-    const now = (await accountingOf(config, source)) ?? {};
-    const { waiting = 0, inFlight = 0, messages: taken = 0 } = now;
-    const arrived = taken - (before.messages ?? 0) >= messages;
-    if ((arrived && waiting === 0 && inFlight === 0) || performance.now() > until) {
-      return Object.fromEntries(
-        Object.entries(now).map(([term, n]) => [term, isLevel(term) ? n : n - (before[term] ?? 0)]),
-      );
-    }
-    await sleep(250);
-  }
-}
-
-/** Levels are what is somewhere now; everything else only grows. */
-function isLevel(term: string): boolean {
-  return term === "waiting" || term === "inFlight" || term === "held";
-}
-
-function progress(): (counts: Readonly<ReplayResult>) => void {
-  let toldAt = performance.now();
-  return ({ lines, sent, resends }) => {
-    if (performance.now() - toldAt < 1000) return;
-    toldAt = performance.now();
-    complain(`${lines} lines read, ${sent} taken, ${resends} resent`);
-  };
-}
-
-function sayReadable(result: ReplayResult, accounting: Partial<Accounting>): void {
-  const rows = Object.entries({ ...result, answers: JSON.stringify(result.answers), ...accounting });
-  for (const [term, n] of rows) say(`  ${term.padEnd(14)}${n}`);
-}
-
-/** An address to listen on is not always one to connect to. */
-function reachable(host: string): string {
-  return host === "0.0.0.0" || host === "::" ? "127.0.0.1" : host;
 }
 
 function pace(text: string): Pace {
@@ -191,10 +44,4 @@ function pace(text: string): Pace {
   const times = Number(/^x(\d+(?:\.\d+)?)$/.exec(text)?.[1]);
   if (!(times > 0)) throw new InvalidArgumentError("use recorded, x<N> such as x10, or max");
   return { kind: "recorded", times };
-}
-
-function wholeNumber(text: string): number {
-  const n = Number(text);
-  if (!Number.isInteger(n) || n < 1) throw new InvalidArgumentError("must be a whole number above 0");
-  return n;
 }

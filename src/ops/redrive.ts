@@ -1,6 +1,6 @@
 /** Redrives what was set aside: dead letters go back to waiting, quarantined messages through intake again. */
 
-import { examine } from "../commands/decode.ts";
+import { examine } from "../ingest/examine.ts";
 import type { Intake, Source } from "../ingest/ingest.ts";
 import type { Redrive, RedriveFilter } from "../queue/ledger/redrive.ts";
 

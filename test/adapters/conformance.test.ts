@@ -1,12 +1,12 @@
 /** What every adapter must hold to, run over all of them and all their fixtures; nothing here knows a vendor. */
 
+import { examine } from "../../src/ingest/examine.ts";
 import { readdirSync, readFileSync } from "node:fs";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { adapters, findAdapter } from "../../src/adapters/index.ts";
 import * as presets from "../../src/adapters/json/presets.ts";
 import { type Adapter, type Message, type Proof, read } from "../../src/adapters/kit/adapter.ts";
-import { examine } from "../../src/commands/decode.ts";
 import { admit, type Candidate } from "../../src/reading.ts";
 import { type Breakage, breakagesOfForm, breakagesOfJson, breakagesOfLine } from "../support/breakage.ts";
 import {

@@ -1,5 +1,6 @@
 /** The configurable adapter: its own format's problems, and what its options take and refuse. */
 
+import { examine } from "../../src/ingest/examine.ts";
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { parse } from "yaml";
@@ -7,7 +8,6 @@ import { findAdapter } from "../../src/adapters/index.ts";
 import { json } from "../../src/adapters/json/json.ts";
 import { homeAssistant, homeMade, thingsboard, victron } from "../../src/adapters/json/presets.ts";
 import { type Message, read } from "../../src/adapters/kit/adapter.ts";
-import { examine } from "../../src/commands/decode.ts";
 import { createAssembler } from "../../src/ingest/assembler.ts";
 import { DETAIL_TEXTS, type SpeedUnit } from "../../src/reading.ts";
 

@@ -1,11 +1,11 @@
 /** Messages put together by others from the vendors' documentation, with the readings they expect; not in this repository. */
 
+import { examine } from "../../src/ingest/examine.ts";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { gunzipSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
 import { adapters } from "../../src/adapters/index.ts";
 import { type Adapter, type Credentials, type Message, read } from "../../src/adapters/kit/adapter.ts";
-import { examine } from "../../src/commands/decode.ts";
 import { createAssembler } from "../../src/ingest/assembler.ts";
 import { admit } from "../../src/reading.ts";
 import { because, howToGet } from "../support/because.ts";

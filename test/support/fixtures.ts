@@ -1,9 +1,9 @@
 /** Loads the fixtures of a vendor: a message as the vendor would send it, and what must come out of it. */
 
+import { examine } from "../../src/ingest/examine.ts";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { pathToFileURL } from "node:url";
 import type { Adapter, Credentials, Message } from "../../src/adapters/kit/adapter.ts";
-import { examine } from "../../src/commands/decode.ts";
 import { type Assembler, createAssembler } from "../../src/ingest/assembler.ts";
 import type { SpeedUnit } from "../../src/reading.ts";
 

@@ -1,0 +1,35 @@
+/** `npm run demo`: reads its options, runs the demo, and prints the accounting at the end. */
+
+import { once } from "node:events";
+import { Command } from "commander";
+import { publishTo } from "../src/commands/capture/publisher.ts";
+import { givenRedisUrl } from "../src/config/load.ts";
+import { createLogger } from "../src/log.ts";
+import { duration, runCommand, wholeNumber } from "../src/commands/options.ts";
+import { say, sayJson, sayLines } from "../src/print.ts";
+import { startGateway } from "../src/server.ts";
+import { runDemo } from "./demo.ts";
+
+const program = new Command("demo")
+  .description("run everything on this machine: sandbox, simulated fleet, gateway")
+  .option("--for <time>", "stop by itself, for example 20s or 2m", duration)
+  .option("--json", "print one line of JSON at the end and nothing else")
+  .option("--vehicles <n>", "size of the fleet", wholeNumber, 240)
+  .option("--seed <seed>", "another fleet", "waypost")
+  .action(async (options: { for?: number; json?: boolean; vehicles: number; seed: string }) => {
+    const result = await runDemo({
+      forMs: options.for ?? null,
+      vehicles: options.vehicles,
+      seed: options.seed,
+      redisUrl: givenRedisUrl(),
+      say: options.json ? () => {} : sayLines,
+      interrupted: Promise.race([once(process, "SIGTERM"), once(process, "SIGINT")]).then(() => {}),
+      // A fault that is being tried is told in a line of the demo's own, and on the page.
+      startGateway: (config) => startGateway(config, createLogger({ level: "fatal" })),
+      publishTo,
+    });
+    if (options.json) sayJson(result);
+    else for (const [term, n] of Object.entries(result)) say(`  ${term.padEnd(14)}${n}`);
+  });
+
+await runCommand(program);

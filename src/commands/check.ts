@@ -1,0 +1,33 @@
+/** The `check` command: names every problem of a configuration, and of this machine with it. */
+
+import { Command } from "commander";
+import { complain, say, sayLines } from "../print.ts";
+import { allowWeakOption, CONFIG_OPTION } from "./options.ts";
+
+interface Options {
+  config?: string;
+  allowWeak?: boolean;
+  show?: boolean;
+}
+
+export function checkCommand(): Command {
+  return new Command("check")
+    .description("check the configuration and name every problem in it")
+    .option(...CONFIG_OPTION)
+    .addOption(allowWeakOption())
+    .option("--show", "print the configuration as it is understood, without secrets")
+    .action(async ({ config: file, allowWeak, show }: Options) => {
+      const { count, inWords, loadedOrExit } = await import("./configuration.ts");
+      const { describeConfig } = await import("../config/load.ts");
+      const { checkBeforeStart } = await import("../startup.ts");
+      const { config, warnings } = loadedOrExit(file, allowWeak);
+      for (const warning of warnings) complain(`warning: ${inWords(warning)}`);
+      if (show) sayLines(describeConfig(config).trimEnd());
+      const { sources, destinations } = config;
+      const { mappingRows } = await checkBeforeStart(config);
+      const rows = mappingRows === null ? "" : `, ${count(mappingRows, "mapping row")}`;
+      say(
+        `The configuration is right: ${count(sources, "source")}, ${count(destinations, "destination")}${rows}.`,
+      );
+    });
+}

@@ -1,0 +1,32 @@
+/** Reads the configuration a command was given, or names every problem in it and ends the process. */
+
+import { adapters } from "../adapters/index.ts";
+import type { Config } from "../config/config.ts";
+import { type LoadedConfig, loadConfig } from "../config/load.ts";
+import type { ConfigProblem } from "../config/problems.ts";
+import { complain } from "../print.ts";
+
+/** For commands that start nothing: an operator of a gateway with weak secrets must be able to use them. */
+export function configOrExit(file: string | undefined): Config {
+  return loadedOrExit(file, true).config;
+}
+
+export function loadedOrExit(
+  file: string | undefined,
+  allowWeak = false,
+): Extract<LoadedConfig, { config: Config }> {
+  const loaded = loadConfig({ file, adapters, allowWeak });
+  if ("config" in loaded) return loaded;
+  for (const problem of loaded.problems) complain(inWords(problem));
+  complain(`${count(loaded.problems, "problem")}; nothing was started.`);
+  process.exit(1);
+}
+
+export function inWords({ path, message, line }: ConfigProblem): string {
+  return `${line === undefined ? "" : `line ${line}: `}${path} ${message}`;
+}
+
+export function count(of: object | number, word: string): string {
+  const n = typeof of === "number" ? of : Object.keys(of).length;
+  return `${n} ${word}${n === 1 ? "" : "s"}`;
+}

@@ -1,0 +1,197 @@
+/** Takes one message, or a sequence of them, through an adapter and says what came out; behind the `decode` command. */
+
+import { readFile } from "node:fs/promises";
+import { z } from "zod";
+import { adapters, findAdapter } from "../adapters/index.ts";
+import type { Adapter, Message } from "../adapters/kit/adapter.ts";
+import { isoTime } from "../adapters/kit/fields.ts";
+import { createAssembler } from "../ingest/assembler.ts";
+import { type Decoded, type Examined, examine } from "../ingest/examine.ts";
+import { complain } from "../print.ts";
+import { SPEED_UNITS } from "../reading.ts";
+
+/** What the command was told; texts as typed. */
+export interface DecodeRequest {
+  vendor: string;
+  topic?: string | undefined;
+  /** A JSON file of header names and values. */
+  headersFile?: string | undefined;
+  query?: string | undefined;
+  contentType?: string | undefined;
+  speedUnit?: string | undefined;
+  receivedAt?: string | undefined;
+  retained?: boolean | undefined;
+  /** What stands for the body is a whole message, as the ops endpoint gives one of the quarantine. */
+  quarantined?: boolean | undefined;
+  /** A JSON file of messages in order; then there is no body. */
+  sequenceFile?: string | undefined;
+  /** The source's `options`, as in the configuration. */
+  options?: unknown;
+  /** Takes what does not belong into the answer: problems, ignored events, field defects, details. Default: standard error. */
+  note?: (line: string) => void;
+}
+
+const headersFileSchema = z.union([
+  // A file that describes a whole request may be given as it is.
+  z.object({ headers: z.record(z.string(), z.string()) }).transform(({ headers }) => headers),
+  z.record(z.string(), z.string()),
+]);
+
+const sequenceSchema = z
+  .array(
+    z.object({
+      topic: z.string(),
+      payload: z.unknown(),
+      receivedAt: z.string(),
+      retain: z.boolean().default(false),
+    }),
+  )
+  .min(1);
+
+const quarantinedSchema = z.object({
+  receivedAt: z.iso.datetime(),
+  method: z.string().nullable(),
+  topic: z.string().nullable(),
+  retained: z.boolean(),
+  login: z.string().nullable().optional(),
+  headers: z.record(z.string(), z.string()),
+  query: z.record(z.string(), z.string()),
+  body: z.string().nullable(),
+  bodyBase64: z.string().nullable(),
+});
+
+export async function decodeMessages(request: DecodeRequest, stdin: Uint8Array): Promise<Decoded> {
+  const adapter = findAdapter(request.vendor);
+  if (!adapter) {
+    const known = adapters.map(({ vendor }) => vendor).join(", ");
+    throw new Error(`No adapter for ${request.vendor}. There are: ${known}.`);
+  }
+  const settings = settingsOf(adapter, request);
+  const note = request.note ?? complain;
+  const messages = request.sequenceFile
+    ? await sequenceOf(request.sequenceFile)
+    : [request.quarantined ? quarantinedMessage(stdin) : await messageOf(request, stdin)];
+
+  const assembler = createAssembler();
+  const examined = messages.map((message) => examine(adapter, message, settings, assembler));
+  const isUnitMissing = adapter.speedUnit === "required" && settings.speedUnit === undefined;
+  if (isUnitMissing && examined.some(({ defects }) => defects.includes("speed_unreadable"))) {
+    note(
+      `${adapter.vendor} does not document its unit of speed: what is not 0 is left out. Give it with --speed-unit (${SPEED_UNITS.join(", ")}).`,
+    );
+  }
+  for (const { login } of messages) {
+    if (login !== undefined) note(`sent by the login ${login}, which may speak for its own devices only`);
+  }
+  for (const [index, { what, problems, defects, readings }] of examined.entries()) {
+    const where = messages.length === 1 ? "" : `message ${index + 1}: `;
+    if (what !== null) note(`${where}ignored: ${what}`);
+    for (const line of [...problems, ...defects]) note(`${where}${line}`);
+    for (const { deviceId, fixTime, details } of readings) {
+      if (details) note(`${where}details of ${deviceId} at ${fixTime}: ${JSON.stringify(details)}`);
+    }
+  }
+  return joined(examined);
+}
+
+/** One answer for a sequence: what was decoded outweighs a message that could not be, and that one the ignored. */
+function joined(examined: readonly Examined[]): Decoded {
+  const kinds = ["decoded", "malformed", "handshake", "ignored"] as const;
+  const kind = kinds.find((candidate) => examined.some((one) => one.kind === candidate)) ?? "ignored";
+  const alone = examined.length === 1;
+  return {
+    kind,
+    readings: examined.flatMap(({ readings }) => readings.map(({ details: _, ...reading }) => reading)),
+    rejections: examined.flatMap(({ rejections }, index) =>
+      rejections.map(({ reason, path }) => ({
+        reason,
+        path: alone ? path : `[${index}]${/^[^[]/.test(path) ? "." : ""}${path}`,
+      })),
+    ),
+  };
+}
+
+function settingsOf(adapter: Adapter, request: DecodeRequest) {
+  const speedUnit = SPEED_UNITS.find((unit) => unit === request.speedUnit);
+  if (request.speedUnit !== undefined && speedUnit === undefined) {
+    throw new Error(`Unknown speed unit ${request.speedUnit}. There are: ${SPEED_UNITS.join(", ")}.`);
+  }
+  if (request.options !== undefined && !adapter.options)
+    throw new Error(`${adapter.vendor} takes no options.`);
+  const parsed = (adapter.options ?? z.undefined()).safeParse(request.options);
+  if (!parsed.success)
+    throw new Error(`The options are not right: ${oneLine(z.prettifyError(parsed.error))}`);
+  const settings = { speedUnit, options: parsed.data };
+  const problems = adapter.settingProblems?.(settings) ?? [];
+  if (problems.length > 0) throw new Error(problems.join("; "));
+  return settings;
+}
+
+function oneLine(text: string): string {
+  return text
+    .split("\n")
+    .map((line) => line.trim())
+    .join(" ");
+}
+
+async function messageOf(request: DecodeRequest, body: Uint8Array): Promise<Message> {
+  const receivedAt = request.receivedAt === undefined ? Date.now() : instant(request.receivedAt);
+  const retained = request.retained ?? false;
+  if (request.topic !== undefined) {
+    return { body, receivedAt, retained, topic: request.topic, headers: {}, query: {} };
+  }
+  const given = request.headersFile ? headersFileSchema.parse(await jsonFile(request.headersFile)) : {};
+  const headers = Object.fromEntries(
+    Object.entries(given).map(([name, value]) => [name.toLowerCase(), value]),
+  );
+  if (request.contentType !== undefined) headers["content-type"] = request.contentType;
+  const query = Object.fromEntries(new URLSearchParams(request.query ?? ""));
+  // Vendors that put the position into the URL send no body.
+  const method = body.length === 0 && request.query !== undefined ? "GET" : "POST";
+  return { body, receivedAt, retained, method, headers, query };
+}
+
+function quarantinedMessage(stdin: Uint8Array): Message {
+  const given = Buffer.from(stdin).toString();
+  let message: z.output<typeof quarantinedSchema>;
+  try {
+    message = quarantinedSchema.parse(JSON.parse(given));
+  } catch (cause) {
+    throw new Error(`Not a message of the quarantine, but ${JSON.stringify(given.slice(0, 60))}.`, { cause });
+  }
+  const { receivedAt, method, topic, body, bodyBase64, login, ...envelope } = message;
+  return {
+    ...envelope,
+    ...(typeof login === "string" && { login }),
+    receivedAt: Date.parse(receivedAt),
+    body: body === null ? Buffer.from(bodyBase64 ?? "", "base64") : Buffer.from(body),
+    ...(method !== null && { method }),
+    ...(topic !== null && { topic }),
+  };
+}
+
+async function sequenceOf(file: string): Promise<Message[]> {
+  const sequence = sequenceSchema.parse(await jsonFile(file));
+  return sequence.map(({ topic, payload, receivedAt, retain }) => ({
+    body: Buffer.from(typeof payload === "string" ? payload : JSON.stringify(payload)),
+    receivedAt: instant(receivedAt),
+    retained: retain,
+    topic,
+    headers: {},
+    query: {},
+  }));
+}
+
+async function jsonFile(file: string): Promise<unknown> {
+  try {
+    return JSON.parse(await readFile(file, "utf8"));
+  } catch (error) {
+    throw new Error(`Cannot read ${file} as JSON.`, { cause: error });
+  }
+}
+
+function instant(text: string): number {
+  const time = isoTime.parse(text);
+  if (time === null || Number.isNaN(time)) throw new Error(`Not a time with a zone: ${text}`);
+  return time;
+}

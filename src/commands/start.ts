@@ -1,0 +1,34 @@
+/** The `start` command: runs the gateway until SIGTERM or SIGINT. */
+
+import { once } from "node:events";
+import { setTimeout as sleep } from "node:timers/promises";
+import { Command } from "commander";
+import { allowWeakOption, CONFIG_OPTION } from "./options.ts";
+
+/** Closing keeps to its time by itself, but for its last steps. */
+const CLOSING_GRACE_MS = 1000;
+
+export function startCommand(): Command {
+  return new Command("start")
+    .description("run the gateway until SIGTERM or SIGINT")
+    .option(...CONFIG_OPTION)
+    .addOption(allowWeakOption())
+    .action(async ({ config: file, allowWeak }: { config?: string; allowWeak?: boolean }) => {
+      const { loadedOrExit } = await import("./configuration.ts");
+      const { config, warnings } = loadedOrExit(file, allowWeak);
+      const { createLogger } = await import("../log.ts");
+      const { firstFault } = await import("../startup.ts");
+      const logger = createLogger({ level: config.log.level });
+      for (const { path, message } of warnings) logger.warn({ setting: path }, `${path} ${message}`);
+      const crashed = firstFault(logger).then(() => "crashed" as const);
+      const { startGateway } = await import("../server.ts");
+      const gateway = await Promise.race([startGateway(config, logger), crashed]);
+      if (gateway === "crashed") process.exit(1);
+      const end = await Promise.race([once(process, "SIGTERM"), once(process, "SIGINT"), crashed]);
+      // After a fault it may be the closing itself that does not end.
+      const timeUp = sleep(config.shutdownMs + CLOSING_GRACE_MS, undefined, { ref: false });
+      await Promise.race([gateway.close(), timeUp]);
+      // A request to ServiceTitan that hangs would keep the process alive beyond the time it was given.
+      process.exit(end === "crashed" ? 1 : 0);
+    });
+}

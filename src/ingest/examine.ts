@@ -1,0 +1,72 @@
+/** Takes one message through decode and validate and says everything that came out: for a person, never for storage. */
+
+import { type Adapter, type Message, read } from "../adapters/kit/adapter.ts";
+import { admit, type Details, type FieldDefect, type Rejection } from "../reading.ts";
+import { type Assembler, createAssembler } from "./assembler.ts";
+import { type Logins, partForeign } from "./speaks-for.ts";
+
+export interface Decoded {
+  kind: "decoded" | "ignored" | "handshake" | "malformed";
+  readings: {
+    deviceId: string;
+    fixTime: string;
+    latitude: number;
+    longitude: number;
+    speedMps: number | null;
+    headingDeg: number | null;
+  }[];
+  rejections: Rejection[];
+}
+
+/** What an adapter made of one message, judged by ranges only: age belongs to destinations, duplicates to keep. */
+export interface Examined extends Decoded {
+  readings: (Decoded["readings"][number] & { details?: Details })[];
+  /** The event's name, when ignored. */
+  what: string | null;
+  problems: string[];
+  defects: FieldDefect[];
+}
+
+/** Runs one message through read and admit. */
+export function examine(
+  adapter: Adapter,
+  message: Message,
+  settings: Pick<Parameters<typeof read>[2], "speedUnit" | "options"> & { logins?: Logins },
+  /** The same for all messages of a sequence. */
+  assembler: Assembler = createAssembler(),
+): Examined {
+  const result = read(adapter, message, { ...settings, credentials: { secrets: [] } });
+  const examined: Examined = {
+    kind: result.kind,
+    what: result.kind === "ignored" ? result.what : null,
+    problems: result.kind === "malformed" ? result.problems : [],
+    readings: [],
+    rejections: [],
+    defects: [],
+  };
+  if (result.kind !== "decoded") return examined;
+  const { receivedAt, retained } = message;
+  const context = { receivedAt, retained, maxAgeMs: Infinity, maxAheadMs: Infinity };
+  // Only a configured source knows who may speak for what.
+  const { own, foreign } = partForeign(result.candidates, settings.logins && message.login, settings.logins);
+  for (const { path } of foreign) examined.rejections.push({ reason: "foreign_device", path });
+  for (const candidate of assembler.assemble(adapter.vendor, own, message)) {
+    const verdict = admit(candidate, context);
+    if (verdict.kind === "rejected") {
+      examined.rejections.push(verdict.rejection);
+      continue;
+    }
+    const { deviceId, fixTime, latitude, longitude, speedMps, headingDeg, details } = verdict.reading;
+    examined.readings.push({
+      deviceId,
+      fixTime: new Date(fixTime).toISOString(),
+      latitude,
+      longitude,
+      speedMps,
+      headingDeg,
+      ...(details && { details }),
+    });
+    examined.defects.push(...verdict.defects);
+  }
+  return examined;
+}
