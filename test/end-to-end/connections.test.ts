@@ -4,10 +4,10 @@ import { readdirSync, readlinkSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import mqtt from "mqtt";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
-import { because } from "../parts/because.ts";
-import { BEARER, type GatewayProcess, TOKEN } from "../parts/gateway-process.ts";
-import { until } from "../parts/wait.ts";
-import { startWholeGateway, type WholeGateway } from "../parts/whole-gateway.ts";
+import { because } from "../support/because.ts";
+import { BEARER, type GatewayProcess, TOKEN } from "../support/gateway-process.ts";
+import { until } from "../support/wait.ts";
+import { startWholeGateway, type WholeGateway } from "../support/whole-gateway.ts";
 
 vi.setConfig({ testTimeout: 240_000, hookTimeout: 240_000 });
 

@@ -40,7 +40,7 @@ test("an error that nobody caught is logged, and the gateway closes and ends wit
   const gateway = await startGatewayProcess({
     redisUrl: redis.url,
     sandbox,
-    nodeArgs: ["--import", "./test/parts/faults.mjs"],
+    nodeArgs: ["--import", "./test/support/faults.mjs"],
     sections: { log: { level: "info" } },
   });
   closers.push(() => gateway.stop());

@@ -3,9 +3,9 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { setTimeout as pause } from "node:timers/promises";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
-import { BEARER, type GatewayProcess, TOKEN } from "../parts/gateway-process.ts";
-import { slownessNow } from "../parts/speed.ts";
-import { startWholeGateway, type WholeGateway } from "../parts/whole-gateway.ts";
+import { BEARER, type GatewayProcess, TOKEN } from "../support/gateway-process.ts";
+import { slownessNow } from "../support/speed.ts";
+import { startWholeGateway, type WholeGateway } from "../support/whole-gateway.ts";
 
 vi.setConfig({ testTimeout: 240_000, hookTimeout: 120_000 });
 
@@ -62,7 +62,7 @@ test.each([
 ] as const)("%s: the neighbour is answered", async (shape, allowance) => {
   const before = slownessNow();
   const told = JSON.stringify({ shape, webhook: gateway.webhook("mole"), mqttPort, token: TOKEN });
-  mole = spawn(process.execPath, ["test/parts/hostile.mjs", told], { stdio: "inherit" });
+  mole = spawn(process.execPath, ["test/support/hostile.mjs", told], { stdio: "inherit" });
   // Until it is at full speed.
   await pause(2000);
   const asked: Promise<number>[] = [];

@@ -32,7 +32,7 @@ test("the rate is kept and used while nothing disturbs", async () => {
 });
 
 test("the rate is kept while event loops stall", async () => {
-  const { arrivals } = await drainBacklog(["--import", "./test/parts/stalls.mjs"]);
+  const { arrivals } = await drainBacklog(["--import", "./test/support/stalls.mjs"]);
   report("with stalls", arrivals, use(arrivals.map(({ latest }) => latest)));
   expect(crowded(arrivals)).toEqual([]);
 });
