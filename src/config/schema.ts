@@ -91,7 +91,7 @@ const user = z.strictObject({
 
 const auth = z.strictObject({
   /** Which of the adapter's proofs; may be left out where it offers only one. */
-  proof: text.optional(),
+  method: text.optional(),
   secret: secret.optional(),
   /** While rotating: both are accepted. */
   secrets: z.array(secret).min(1).max(2).optional(),
@@ -208,7 +208,7 @@ export const listenSchema = z.strictObject({
   port: port.default(1883),
   tls: tls.optional(),
   /** Un-kept messages of one source at which its devices' sockets are no longer read. */
-  maxUnkept: z.int().min(1).default(1000),
+  maxUnacked: z.int().min(1).default(1000),
   /** As with `http`; an address's are those that have not logged in. */
   maxConnections: z.int().min(1).optional(),
   maxConnectionsPerAddress: z.int().min(1).optional(),
