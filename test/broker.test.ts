@@ -50,6 +50,7 @@ async function start(changes: Partial<EmbeddedBrokerOptions> = {}) {
     incident: (event) => void incidents.push(event),
   };
   const broker = await startBroker({
+    name: "listen",
     host: "127.0.0.1",
     port: 0,
     devices,
@@ -459,7 +460,7 @@ test("QoS 0 is offered until it is kept; what is left at the end is counted", as
 
 test("memory has a bound beyond the sources' shares", () => {
   let room = 0;
-  const unacked = createUnacked<string>({ maxPerSource: 10, onRoom: () => void room++ });
+  const unacked = createUnacked<string>({ maxPerSource: 10, onSpace: () => void room++ });
   const names = Array.from({ length: 8 }, (_, i) => `source ${i}`);
   for (const name of names) {
     unacked.add(name, 15_000_000);
@@ -515,7 +516,7 @@ test.each([["plain TCP", false], ...TLS_TOO])(
     const authority = encrypted ? createAuthority() : null;
     if (authority) closers.push(authority.remove);
     const { broker, told } = await start({
-      limits: { strangersPerAddress: 3 },
+      limits: { unauthenticatedPerAddress: 3 },
       ...(authority ? { tls: authority.sign("broker") } : {}),
     });
     const login = async (localAddress: string, clientId: string): Promise<MqttClient> => {

@@ -10,7 +10,7 @@ import {
   createConnectionCap,
   guardConnections,
 } from "../src/limits/connections.ts";
-import { descriptorLimit, divideDescriptors } from "../src/limits/descriptors.ts";
+import { descriptorLimit, divideDescriptors, type PortSettings } from "../src/limits/descriptors.ts";
 import { createProxyTest } from "../src/limits/remote-address.ts";
 import { createDispatcher } from "../src/network.ts";
 import { because } from "./support/because.ts";
@@ -145,7 +145,7 @@ test("a wrong key proves nothing", async () => {
 });
 
 test("one source's senders leave room for others: its oldest connection is closed", async () => {
-  const { send, refused, cap } = await webhooks({ perHolder: 2 });
+  const { send, refused, cap } = await webhooks({ perOwner: 2 });
   const agents = Array.from({ length: 3 }, () => new Agent({ keepAlive: true }));
   closers.push(() => {
     for (const agent of agents) agent.destroy();
@@ -187,11 +187,8 @@ test("a trusted proxy has no share of its own, only the port's", async () => {
 });
 
 describe("descriptors", () => {
-  const destination = { lanes: 4 };
-  const settings = (http = {}, listen: object | undefined = {}) =>
-    ({
-      ...{ http, mqtt: { brokers: {}, listen }, sources: { vans: {} }, destinations: { acme: destination } },
-    }) as unknown as Parameters<typeof divideDescriptors>[0];
+  // Four lanes, one token, one vendor.
+  const settings = (http: PortSettings = {}, listen: PortSettings = {}) => ({ http, listen, outgoing: 6 });
 
   test("the process's limit is read", () => {
     expect(descriptorLimit()).toBeGreaterThan(100);
@@ -213,8 +210,8 @@ describe("descriptors", () => {
     expect(divideDescriptors(settings({ maxConnections: 50 }), 1024).webhook.total).toBe(50);
     expect(divideDescriptors(settings({ maxConnections: 50 }), 1024).mqtt.total).toBeGreaterThan(700);
     expect(divideDescriptors(settings({}, { maxConnections: 50 }), 1024).webhook.total).toBeGreaterThan(700);
-    const none = settings();
-    expect(divideDescriptors({ ...none, mqtt: { brokers: {} } }, 1024).webhook.total).toBeGreaterThan(800);
+    const none = { ...settings(), listen: undefined };
+    expect(divideDescriptors(none, 1024).webhook.total).toBeGreaterThan(800);
   });
 
   test("no limit is no more than a port can use, and settings hold", () => {

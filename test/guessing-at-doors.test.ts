@@ -241,6 +241,7 @@ describe("at the MQTT port", () => {
       topics: ["%u/#"],
     }));
     const broker = await startBroker({
+      name: "listen",
       host: "127.0.0.1",
       port: 0,
       devices,

@@ -46,36 +46,22 @@ function gateway(url: string, protocolVersion: 4 | 5) {
   };
   const source = mqttSource("fleet");
   let hasExpired = false;
-  const broker = leasedBroker("main", {
-    config: {
-      mqtt: {
-        brokers: {
-          main: {
-            ...{ url, clientId: "gateway", protocolVersion, rejectUnauthorized: true, keepaliveS: 30 },
-            ...{ receiveMaximum: 50, maximumPacketBytes: 262_144, sessionExpiryS: 3600 },
-          },
+  const broker = leasedBroker({
+    name: "main",
+    receiveMaximum: 50,
+    settings: () => ({
+      ...{ url, clientId: "gateway", protocolVersion, rejectUnauthorized: true, keepaliveS: 30 },
+      ...{ receiveMaximum: 50, maximumPacketBytes: 262_144, sessionExpiryS: 3600 },
+    }),
+    subscriptions: [{ source, topics: ["fleet/#"] }],
+    takeLease: (name, leaseEvents) =>
+      holdLease(redis, name, {
+        ...leaseEvents,
+        expired() {
+          leaseEvents.expired();
+          hasExpired = true;
         },
-      },
-      sources: {
-        fleet: {
-          vendor: "plain",
-          destination: "acme",
-          unmapped: "forward",
-          mqtt: { broker: "main", topics: ["fleet/#"] },
-        },
-      },
-    },
-    queue: {
-      lease: (name, leaseEvents) =>
-        holdLease(redis, name, {
-          ...leaseEvents,
-          expired() {
-            leaseEvents.expired();
-            hasExpired = true;
-          },
-        }),
-    },
-    sources: new Map([["fleet", source]]),
+      }),
     ingest: intakeOver(store).ingest,
     events,
   });

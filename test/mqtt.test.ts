@@ -14,7 +14,7 @@ import { withDefaults } from "../src/config/defaults.ts";
 import { configSchema } from "../src/config/schema.ts";
 import { StoreError } from "../src/ingest/ingest.ts";
 import { type BrokerConnection, connectBroker, type MqttEvents } from "../src/inputs/mqtt/client.ts";
-import { clientState } from "../src/inputs/mqtt/leased-broker.ts";
+import { brokerStateOf } from "../src/inputs/mqtt/connection-state.ts";
 import { type BrokerSettings, whyNotReliable } from "../src/inputs/mqtt/library.ts";
 import type { Subscription } from "../src/inputs/mqtt/routing.ts";
 import { AT_RECEIPT } from "../src/reading.ts";
@@ -239,7 +239,7 @@ describe.skipIf(whyNotMosquitto() !== null).each(VERSIONS)(
       gateway.store.before = () => slow.opened;
       await publishAll(publisher, 0, 1);
       await until(() => gateway.store.waiting() === 1, { what: "the message at keep" });
-      const arrivedAt = gateway.connection.state().oldestUnackedAt ?? 0;
+      const arrivedAt = gateway.connection.state().oldestUnackedAtMs ?? 0;
       way.cut();
       await until(() => !gateway.connection.state().connected, { what: "the loss" });
       slow.open();
@@ -305,7 +305,7 @@ describe.skipIf(whyNotMosquitto() !== null).each(VERSIONS)(
       const stuck = gateway.connection.state();
       expect(stuck.unacked).toBeGreaterThan(0);
       expect(stuck.unacked).toBeLessThanOrEqual(20);
-      expect(stuck.oldestUnackedAt).not.toBeNull();
+      expect(stuck.oldestUnackedAtMs).not.toBeNull();
       gateway.store.before = () => {};
       await until(() => indexes(gateway.store).length === 30, { what: "all messages", withinMs: 25_000 });
       expect(indexes(gateway.store)).toEqual(range(0, 30));
@@ -575,13 +575,13 @@ describe("against a broker that only this test speaks for", () => {
       await until(() => gateway.told.filter(({ event }) => event === "brokerRefused").length === 2, {
         what: "both refusals",
       });
-      expect(clientState(gateway.connection.state())).toMatchObject({
+      expect(brokerStateOf(gateway.connection.state())).toMatchObject({
         state: "refused",
         reason: expect.stringMatching(/^subscription refused: /),
       });
       allowed = true;
       await until(() => gateway.connection.state().subscribed, { what: "the subscription" });
-      expect(clientState(gateway.connection.state())).toMatchObject({ state: "connected", reason: null });
+      expect(brokerStateOf(gateway.connection.state())).toMatchObject({ state: "connected", reason: null });
       expect(gateway.connection.state()).toMatchObject({ refused: false, lastError: null });
     },
   );

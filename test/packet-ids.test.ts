@@ -39,6 +39,7 @@ async function start(limits: EmbeddedBrokerOptions["limits"] = {}) {
   const incidents: Incident[] = [];
   const usernames = Array.from({ length: 10 }, (_, i) => `van-${i}`);
   const broker = await startBroker({
+    name: "listen",
     host: "127.0.0.1",
     port: 0,
     devices: usernames.map((username) => ({

@@ -109,7 +109,7 @@ test("goes on after a restart where the last kept page ended", async () => {
   const vendor = await samsara();
   vendor.report(fix("1", 60));
   const first = poll(vendor, { name: "restarted" });
-  await until(() => first.poller.state().lastSuccessAt !== null, { what: "a page" });
+  await until(() => first.poller.state().lastSuccessAtMs !== null, { what: "a page" });
   await first.poller.close(1000);
   vendor.report(fix("1", 50), fix("1", 40));
   const second = poll(vendor, { name: "restarted" });
@@ -234,7 +234,7 @@ test.each([
   vendor.instead.push({ status, headers: { location: "/elsewhere" }, body: "" });
   const { poller, told } = poll(vendor);
   await until(() => poller.state().state === "refused", { what: "the refusal" });
-  expect(poller.state()).toMatchObject({ reason, lastSuccessAt: null });
+  expect(poller.state()).toMatchObject({ reason, lastSuccessAtMs: null });
   expect(told.pollMade).toHaveLength(1);
   // A redirect is not followed either.
   expect(vendor.asked).toHaveLength(1);
@@ -317,7 +317,7 @@ test("a cursor that the vendor refuses again and again is given up, and the gap 
   // Known once the cursor behind the page is stored, a moment after the page.
   const gap = await until(() => poller.state().gap, { what: "the gap" });
   expect(told.pollGap).toHaveLength(1);
-  expect(gap.to).toBeGreaterThan(gap.from);
+  expect(gap.toMs).toBeGreaterThan(gap.fromMs);
   // Whoever asks next still knows of it.
   await poller.close(1000);
   const next = poll(vendor, { name: source.name });
@@ -341,7 +341,7 @@ test("a cursor unused for longer than the vendor remembers it is not tried", asy
   const vendor = await samsara();
   vendor.report(fix("1", 60));
   const first = poll(vendor, { name: "long-ago" });
-  await until(() => first.poller.state().cursorAt !== null, { what: "a cursor" });
+  await until(() => first.poller.state().cursorAtMs !== null, { what: "a cursor" });
   await first.poller.close(1000);
   const text = (await pollings.cursors.load("long-ago")) ?? "";
   const at = Date.now() - 31 * DAY_MS;
@@ -350,7 +350,7 @@ test("a cursor unused for longer than the vendor remembers it is not tried", asy
   const second = poll(vendor, { name: "long-ago" });
   await until(() => second.store.stored().length === 1, { what: "a new beginning" });
   expect(afterOf(vendor.asked[asked]?.path ?? "")).toBeNull();
-  await until(() => second.poller.state().gap?.from === at, { what: "the gap" });
+  await until(() => second.poller.state().gap?.fromMs === at, { what: "the gap" });
   expect(second.told.pollGap).toMatchObject([{ from: new Date(at).toISOString() }]);
 });
 

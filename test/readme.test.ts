@@ -13,7 +13,7 @@ import { configSchema } from "../src/config/schema.ts";
 import { marks } from "../src/config/values.ts";
 import { createEvents } from "../src/events.ts";
 import type { RefusalReason, StoreError } from "../src/ingest/ingest.ts";
-import type { PollReason } from "../src/inputs/poll/poller.ts";
+import type { PollReason } from "../src/inputs/poll/state.ts";
 import type { NetworkReason } from "../src/network.ts";
 import { statusMetrics } from "../src/ops/metrics.ts";
 import { processStatus, statusDocument } from "../src/ops/status-document.ts";

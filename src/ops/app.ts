@@ -19,9 +19,11 @@ import { statusMetrics } from "./metrics.ts";
 import { type Asset, LOGIN_ASSETS, PAGE_ASSETS } from "./page/assets.ts";
 import { type RedriveRoutesParts, serveRedrives } from "./redrive-routes.ts";
 import {
+  brokerStatus,
   type NoStatus,
   noStatus,
   type OpsInfo,
+  pollerStatus,
   processStatus,
   type StatusDocument,
   statusDocument,
@@ -80,8 +82,8 @@ export function createOpsApp(parts: OpsParts): Hono<OpsEnv> {
     const process = processStatus(info, Date.now());
     const facts = (queue: QueueStatus | null) => ({
       queue,
-      brokers: parts.brokers(),
-      pollers: parts.pollers(),
+      brokers: parts.brokers().map(brokerStatus),
+      pollers: parts.pollers().map(pollerStatus),
       spool: parts.spool(),
       clocks: clocks.offenders(),
       incidents: parts.incidents(),
