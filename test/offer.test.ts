@@ -12,7 +12,14 @@ const MESSAGES = 12;
 
 function messageOf(id: string, t: number): Authenticated {
   const body = Buffer.from(JSON.stringify({ id, t, lat: 32.78, lon: -96.8 }));
-  const message = { body, receivedAt: Date.now(), headers: {}, query: {}, topic: `fleet/${id}`, retained: false };
+  const message = {
+    body,
+    receivedAt: Date.now(),
+    headers: {},
+    query: {},
+    topic: `fleet/${id}`,
+    retained: false,
+  };
   return asAuthenticated(message);
 }
 

@@ -156,7 +156,13 @@ describe("quarantined messages", () => {
     expect(await line.account()).toMatchObject({ malformed: 2, stored: 0 });
 
     expect(await quarantine({}, "do")).toMatchObject({ matched: 2, readable: 1, staying: 1 });
-    expect(await line.empty()).toMatchObject({ messages: 2, malformed: 1, decoded: 1, stored: 1, delivered: 1 });
+    expect(await line.empty()).toMatchObject({
+      messages: 2,
+      malformed: 1,
+      decoded: 1,
+      stored: 1,
+      delivered: 1,
+    });
     expect(await line.parted()).toEqual([]);
     expect(line.sandbox.pings({ unitId: "van-9" })).toHaveLength(1);
     expect((await line.queue.queryStatus()).sources[0]?.redriven).toEqual({ messages: 1, pings: 0 });
