@@ -12,7 +12,7 @@ import { variableNames } from "../src/config/environment.ts";
 import { configSchema } from "../src/config/schema.ts";
 import { marks } from "../src/config/values.ts";
 import { createEvents } from "../src/events.ts";
-import type { RefusalReason, StoreError } from "../src/ingest/ingest.ts";
+import type { RefusalReason, StoreError } from "../src/ingest/store.ts";
 import type { PollReason } from "../src/inputs/poll/state.ts";
 import type { NetworkReason } from "../src/network.ts";
 import { statusMetrics } from "../src/ops/metrics.ts";

@@ -1,10 +1,11 @@
 /** Hands what devices publish to ingest, each message until it is stored or given up. */
 
 import type { Client, PublishPacket } from "aedes";
-import type { Message } from "../../adapters/kit/adapter.ts";
+import { asAuthenticated, type Message } from "../../adapters/kit/adapter.ts";
 import type { Events } from "../../events.ts";
-import type { Ingest, Source } from "../../ingest/ingest.ts";
-import { createRetryOrder, offer } from "../../ingest/retry.ts";
+import type { Ingest } from "../../ingest/ingest.ts";
+import { createRetryOrder, ingestWithRetry } from "../../ingest/retry.ts";
+import type { Source } from "../../ingest/source.ts";
 import type { Unacked } from "./broker-limits.ts";
 import type { Device } from "./devices.ts";
 import { createRedelivery } from "./redelivery.ts";
@@ -97,10 +98,10 @@ export function createDevicePublishes({
       resent: receivedAt === null,
       login: username,
     };
-    const result = await offer({
+    const result = await ingestWithRetry({
       ingest,
       source,
-      message,
+      message: asAuthenticated(message),
       ended: retriesEnded.signal,
       // A QoS 0 message is not sent again: it is worth retrying for longer, and after its device has left.
       giveUp: () => retriesEnded.signal.aborted || (!isQos0 && (client.closed || Date.now() - now > holdMs)),

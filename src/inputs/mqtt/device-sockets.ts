@@ -4,7 +4,7 @@ import { Socket } from "node:net";
 import type { Aedes, Client } from "aedes";
 import type { Events } from "../../events.ts";
 import type { Shares } from "../../ingest/decode-shares.ts";
-import type { Source } from "../../ingest/ingest.ts";
+import type { Source } from "../../ingest/source.ts";
 import type { BrokerLimits, Unacked } from "./broker-limits.ts";
 import { readInTurns } from "./broker-reading.ts";
 import type { DeviceSessions } from "./device-sessions.ts";

@@ -2,7 +2,7 @@
 
 import { createHash, timingSafeEqual } from "node:crypto";
 import { topicMatcher } from "../../adapters/kit/topic.ts";
-import type { Source } from "../../ingest/ingest.ts";
+import type { Source } from "../../ingest/source.ts";
 
 export interface DeviceLogin {
   username: string;

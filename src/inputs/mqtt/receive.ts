@@ -1,9 +1,9 @@
 /** Hands each message of a broker to ingest, once for each source it is for, and has it acknowledged when it is stored. */
 
 import type { IPublishPacket, MqttClient } from "mqtt";
-import type { Message } from "../../adapters/kit/adapter.ts";
+import { asAuthenticated, type Message } from "../../adapters/kit/adapter.ts";
 import type { Ingest } from "../../ingest/ingest.ts";
-import { createRetryOrder, offer } from "../../ingest/retry.ts";
+import { createRetryOrder, ingestWithRetry } from "../../ingest/retry.ts";
 import type { Acknowledgements } from "./acknowledgements.ts";
 import type { Inflight } from "./inflight.ts";
 import type { Redelivery } from "./redelivery.ts";
@@ -97,10 +97,10 @@ export function createReceiver(deps: ReceiverDeps): Receiver {
       ingest.refuse(source, "too_large");
       return Promise.resolve();
     }
-    return offer({
+    return ingestWithRetry({
       ingest,
       source,
-      message,
+      message: asAuthenticated(message),
       giveUp,
       onError: deps.onError,
       inOrder: { order, key },

@@ -1,7 +1,8 @@
 /** Polls each pull source while this process holds its lease: one process asks a vendor, the others stand by. */
 
 import type { Pull } from "../../adapters/kit/pull.ts";
-import type { Ingest, Source } from "../../ingest/ingest.ts";
+import type { Ingest } from "../../ingest/ingest.ts";
+import type { Source } from "../../ingest/source.ts";
 import type { ProxySettings } from "../../network.ts";
 import type { PollerState } from "../../status.ts";
 import { type TakeLease, whileLeased } from "../while-leased.ts";

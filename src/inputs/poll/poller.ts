@@ -2,11 +2,12 @@
 
 import { createHash } from "node:crypto";
 import { setTimeout as pause } from "node:timers/promises";
-import type { Message } from "../../adapters/kit/adapter.ts";
+import { asAuthenticated, type Message } from "../../adapters/kit/adapter.ts";
 import type { Pull, PullAccount, PullContext, PullRefusal, PullResult } from "../../adapters/kit/pull.ts";
 import type { Events } from "../../events.ts";
-import type { Ingest, Source } from "../../ingest/ingest.ts";
-import { offer } from "../../ingest/retry.ts";
+import type { Ingest } from "../../ingest/ingest.ts";
+import { ingestWithRetry } from "../../ingest/retry.ts";
+import type { Source } from "../../ingest/source.ts";
 import { retryAfterHeaderMs } from "../../network.ts";
 import type { PollerState } from "../../status.ts";
 import { type CursorStore, createPollCursor } from "./cursor.ts";
@@ -142,10 +143,10 @@ export function startPoller(deps: PollerDeps): Poller {
       retained: false,
     };
     standing.storing(receivedAt);
-    const result = await offer({
+    const result = await ingestWithRetry({
       ingest,
       source: isCatchingUp ? lookBack : source,
-      message,
+      message: asAuthenticated(message),
       giveUp: () => hasEnded,
       onError: (error) => events.failed({ where: `poll ${name}`, error }),
     });
