@@ -3,7 +3,8 @@
 import type { Logger } from "pino";
 import { Counter, Gauge, Histogram, type Registry } from "prom-client";
 import type { IngestEvents } from "./ingest/ingest.ts";
-import { DOORS, type GuessingEvents } from "./limits/guessing.ts";
+import { DOORS } from "./limits/guess-policies.ts";
+import type { GuessingEvents } from "./limits/guessing.ts";
 import type { ConnectionEvents } from "./limits/ports.ts";
 import { createFloodGate } from "./log.ts";
 import type { Attempt, Outcome } from "./servicetitan/outcome.ts";

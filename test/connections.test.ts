@@ -4,7 +4,8 @@ import { once } from "node:events";
 import { Agent, request } from "node:http";
 import { connect, createServer, type Socket } from "node:net";
 import { afterEach, describe, expect, test } from "vitest";
-import { createWebhookApp, serveWebhooks } from "../src/inputs/webhook/app.ts";
+import { createWebhookApp } from "../src/inputs/webhook/app.ts";
+import { serveWebhooks } from "../src/inputs/webhook/server.ts";
 import {
   type ConnectionCapOptions,
   createConnectionCap,

@@ -19,7 +19,8 @@ import {
 } from "../src/adapters/kit/auth.ts";
 import type { Source } from "../src/ingest/source.ts";
 import { startBroker } from "../src/inputs/mqtt/broker.ts";
-import { createWebhookApp, serveWebhooks } from "../src/inputs/webhook/app.ts";
+import { createWebhookApp } from "../src/inputs/webhook/app.ts";
+import { serveWebhooks } from "../src/inputs/webhook/server.ts";
 import { createDispatcher } from "../src/network.ts";
 import { diagnoseIncidents } from "../src/ops/diagnose/incidents.ts";
 import { createIncidents } from "../src/ops/incidents.ts";
@@ -68,7 +69,7 @@ const together = <T>(one: (i: number) => Promise<T>): Promise<T[]> =>
 function watch() {
   const incidents = createIncidents();
   const told: Record<string, unknown>[] = [];
-  const failures: { door: string; judged: boolean }[] = [];
+  const failures: { door: string; checked: boolean }[] = [];
   return {
     told,
     failures,
@@ -81,7 +82,7 @@ function watch() {
       connectionRefused: () => {},
       failed: (event: { where: string; error: unknown }) => void told.push(event),
       deviceRefused: (event: object) => void told.push({ ...event }),
-      authFailed: (event: { door: string; judged: boolean }) => void failures.push(event),
+      authFailed: (event: { door: string; checked: boolean }) => void failures.push(event),
       incident: (event: Incident) => incidents.note(event),
     },
   };
@@ -109,10 +110,10 @@ describe("at the webhook port", () => {
   async function start(authMethod: AuthMethod, trustedProxies: string[] = []) {
     const store = memoryKeep();
     const seen = watch();
-    let judged = 0;
+    let checked = 0;
     const counted = <Args extends unknown[], Result>(judge: (...args: Args) => Result) => {
       return (...args: Args): Result => {
-        judged += 1;
+        checked += 1;
         return judge(...args);
       };
     };
@@ -135,13 +136,13 @@ describe("at the webhook port", () => {
     });
     const server = await serveWebhooks({ app, host: "127.0.0.1", port: 0 });
     closers.push(() => server.close(0));
-    return { ...seen, store, port: server.port, judged: () => judged };
+    return { ...seen, store, port: server.port, checked: () => checked };
   }
 
   test.each(PROOFS)(
     "$name: most of a flood is not looked at; the right one elsewhere works",
     async (authMethod, headers, query) => {
-      const { port, judged, store, problems, failures } = await start(authMethod);
+      const { port, checked, store, problems, failures } = await start(authMethod);
       const path = (secret: string) => `/webhooks/vans${query ? query + secret : ""}`;
       const send = (secret: string, from: string) =>
         ask({ port, path: path(secret), from, headers: headers(secret, body), body });
@@ -154,7 +155,7 @@ describe("at the webhook port", () => {
         new Set(['401 {"error":"refused"}']),
       );
       const seconds = (performance.now() - startedMs) / 1000;
-      expect(judged()).toBeLessThan(20 + CONNECTIONS + 6 * seconds);
+      expect(checked()).toBeLessThan(20 + CONNECTIONS + 6 * seconds);
       expect(store.refusals).toContainEqual({ source: "vans", reason: "guessing" });
       expect(store.refusals).toHaveLength(4 * CONNECTIONS);
       expect(failures).toHaveLength(4 * CONNECTIONS);
@@ -204,7 +205,7 @@ describe("at the webhook port", () => {
   });
 
   test("behind a trusted proxy it is the sender's address that counts, in any spelling", async () => {
-    const { port, judged } = await start(sharedKey("x-key"), ["127.0.0.1"]);
+    const { port, checked } = await start(sharedKey("x-key"), ["127.0.0.1"]);
     const send = (secret: string, forwarded: string) => {
       const headers = { "x-key": secret, "x-forwarded-for": forwarded };
       return ask({ port, path: "/webhooks/vans", headers, body });
@@ -213,7 +214,7 @@ describe("at the webhook port", () => {
     for (let round = 0; round < 3; round++) {
       await together((i) => send("guess", i % 2 ? "::ffff:203.0.113.7" : "203.0.113.7:4711"));
     }
-    expect(judged()).toBeLessThan(20 + CONNECTIONS + (6 * (performance.now() - startedMs)) / 1000);
+    expect(checked()).toBeLessThan(20 + CONNECTIONS + (6 * (performance.now() - startedMs)) / 1000);
     expect((await send(KEY, "203.0.113.8")).status).toBe(200);
   });
 
@@ -291,12 +292,12 @@ describe("at the MQTT port", () => {
     expect(await logIn(broker.port, "van-2", "secret of van-2")).toBe(0);
     const codes = await flood;
     expect(new Set(codes)).toEqual(new Set([3, 4]));
-    const judged = () => failures.filter((failure) => failure.judged).length;
-    const before = judged();
+    const checked = () => failures.filter((failure) => failure.checked).length;
+    const before = checked();
     expect(before).toBeLessThanOrEqual(5 + 6);
     // From now on about one a minute: one more where this machine is slow.
     expect(await together((i) => logIn(broker.port, "van-1", `more ${i}`))).toContain(3);
-    expect(judged()).toBeLessThanOrEqual(before + 1);
+    expect(checked()).toBeLessThanOrEqual(before + 1);
     expect(told).toContainEqual(expect.objectContaining({ username: "van-1", reason: "bad_login" }));
     expect(problems()).toHaveLength(1);
     expect(problems()[0]).toMatchObject({ where: "mqtt login" });
@@ -349,8 +350,8 @@ describe("at the ops port", () => {
       expect(of(401).length).toBeLessThanOrEqual(10);
       expect(of(401).length + of(429).length).toBe(2 * CONNECTIONS);
       for (const { headers } of of(429)) expect(Number(headers["retry-after"])).toBeGreaterThan(0);
-      const judged = state.authFailures.filter((failure) => failure.judged).length;
-      expect(judged).toBeLessThanOrEqual(10 + 6);
+      const checked = state.authFailures.filter((failure) => failure.checked).length;
+      expect(checked).toBeLessThanOrEqual(10 + 6);
       expect(state.authFailures).toHaveLength(2 * CONNECTIONS);
       // At this address not even the right one: nobody learns it by trying on. But sessions go on, and all other addresses.
       expect((await status(GUESSER, bearerOf(TOKEN))).status).toBe(429);

@@ -3,7 +3,8 @@
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { describe, expect, test } from "vitest";
-import { createGuessing, DOORS, type Door } from "../src/limits/guessing.ts";
+import { DOORS, type Door } from "../src/limits/guess-policies.ts";
+import { createGuessing } from "../src/limits/guessing.ts";
 import type { Incident } from "../src/status.ts";
 
 setFlagsFromString("--expose-gc");
@@ -21,14 +22,14 @@ const MINUTE = 60 * SECOND;
 function setUp(door: Door) {
   let time = 5000;
   const incidents: Incident[] = [];
-  const failures: { address: string; name: string; judged: boolean }[] = [];
+  const failures: { address: string; name: string; checked: boolean }[] = [];
   const guessing = createGuessing({
     door,
     events: { authFailed: (event) => failures.push(event), incident: (event) => incidents.push(event) },
     where: (name) => `${door} ${name}`,
     now: () => time,
   });
-  /** One attempt, without the waiting: what would be judged is judged at once. */
+  /** One attempt, without the waiting: what would be checked is checked at once. */
   function attempt(address: string, name: string, right = false): "right" | "wrong" | "refused" {
     const verdict = guessing.verdict(address, name);
     if (verdict.kind === "refused") return "refused";
@@ -36,20 +37,20 @@ function setUp(door: Door) {
     else guessing.failed(address, name);
     return right ? "right" : "wrong";
   }
-  /** How many guesses are judged of those who come without a pause, at a step of the clock each. */
+  /** How many guesses are checked of those who come without a pause, at a step of the clock each. */
   function hammer(
     forMs: number,
     everyMs: number,
     who: (i: number) => [address: string, name: string],
   ): number {
-    let judged = 0;
+    let checked = 0;
     let i = 0;
     for (const end = time + forMs; time < end; time += everyMs) {
       for (let together = 0; together < 8; together++) {
-        if (attempt(...who(i++)) === "wrong") judged++;
+        if (attempt(...who(i++)) === "wrong") checked++;
       }
     }
-    return judged;
+    return checked;
   }
   function pass(ms: number): void {
     time += ms;
@@ -66,7 +67,7 @@ describe.each(DOORS)("at %s", (door) => {
     }
     expect(incidents).toEqual([]);
     expect(failures).toHaveLength(5);
-    expect(failures[0]).toEqual({ door, address: "192.0.2.1", name: "vans", judged: true });
+    expect(failures[0]).toEqual({ door, address: "192.0.2.1", name: "vans", checked: true });
   });
 
   test("then each waits, one after the other, and at last nobody looks", () => {
@@ -81,39 +82,39 @@ describe.each(DOORS)("at %s", (door) => {
     expect(waits).toEqual([...waits].sort((a, b) => a - b));
     expect(new Set(waits).size).toBe(waits.length);
     const refused = guessing.verdict("192.0.2.1", "vans");
-    expect(refused).toMatchObject({ kind: "refused", known: false });
+    expect(refused).toMatchObject({ kind: "refused", isTrusted: false });
     expect(refused.kind === "refused" ? refused.retryAfterS : 0).toBeGreaterThanOrEqual(1);
     expect(incidents.at(-1)).toMatchObject({ kind: "guessing", where: `${door} vans` });
     expect(incidents.at(-1)?.subject).toContain("192.0.2.1");
   });
 
-  test("one address that guesses for ten minutes is judged seldom", () => {
+  test("one address that guesses for ten minutes is checked seldom", () => {
     const { hammer } = setUp(door);
-    const judged = hammer(10 * MINUTE, 100, () => ["192.0.2.1", "vans"]);
+    const checked = hammer(10 * MINUTE, 100, () => ["192.0.2.1", "vans"]);
     // Of 48,000.
-    expect(judged).toBeLessThan(door === "webhook" ? 5 * 600 + 50 : 40);
+    expect(checked).toBeLessThan(door === "webhook" ? 5 * 600 + 50 : 40);
   });
 
   test("spellings of one address are one, and an IPv6 network of /64 is", () => {
     const { hammer } = setUp(door);
-    const judged = hammer(10 * MINUTE, 100, (i) => [
+    const checked = hammer(10 * MINUTE, 100, (i) => [
       i % 2 ? `2001:db8:1:2:${(i % 60_000).toString(16)}::1` : `2001:0DB8:1:2::${(i % 60_000).toString(16)}`,
       "vans",
     ]);
-    expect(judged).toBeLessThan(door === "webhook" ? 5 * 600 + 50 : 40);
+    expect(checked).toBeLessThan(door === "webhook" ? 5 * 600 + 50 : 40);
     const v4 = setUp(door);
     const mapped = v4.hammer(MINUTE, 50, (i) => [i % 2 ? "::ffff:192.0.2.1" : "192.0.2.1", "vans"]);
     expect(mapped).toBeLessThan(door === "webhook" ? 5 * 60 + 50 : 25);
   });
 
-  test("many addresses that guess at one name are judged seldom together", () => {
+  test("many addresses that guess at one name are checked seldom together", () => {
     const { hammer } = setUp(door);
-    const judged = hammer(10 * SECOND, 20, (i) => [
+    const checked = hammer(10 * SECOND, 20, (i) => [
       `10.${(i >> 16) & 255}.${(i >> 8) & 255}.${i & 255}`,
       "vans",
     ]);
     // Of 4,000, each from another address.
-    expect(judged).toBeLessThan(door === "webhook" ? 50 * 10 + 200 : 10 * 10 + 200);
+    expect(checked).toBeLessThan(door === "webhook" ? 50 * 10 + 200 : 10 * 10 + 200);
   });
 
   test("a right one from another address works at once all the while", () => {
@@ -241,11 +242,11 @@ describe("devices", () => {
   test("that guess other names get nothing for being right with their own", () => {
     const { hammer, attempt } = setUp("mqtt");
     let round = 0;
-    const judged = hammer(MINUTE, 50, () => {
+    const checked = hammer(MINUTE, 50, () => {
       if (round++ % 4 === 0) attempt("192.0.2.1", "own", true);
       return ["192.0.2.1", "van-1"];
     });
-    expect(judged).toBeLessThan(25);
+    expect(checked).toBeLessThan(25);
   });
 
   test("are tried by one address with all names together at a bounded pace", () => {
@@ -258,8 +259,8 @@ describe("operators", () => {
   test("who were right before are heard behind the same proxy as a guesser", () => {
     const { guessing, attempt, hammer, pass } = setUp("ops");
     attempt("192.0.2.1", "", true);
-    const judged = hammer(MINUTE, 50, () => ["192.0.2.1", ""]);
-    expect(judged).toBeLessThan(20 * 60 + 100);
+    const checked = hammer(MINUTE, 50, () => ["192.0.2.1", ""]);
+    expect(checked).toBeLessThan(20 * 60 + 100);
     pass(2 * SECOND);
     const verdict = guessing.verdict("192.0.2.1", "");
     expect(verdict.kind).toBe("wait");

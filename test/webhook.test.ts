@@ -14,13 +14,8 @@ import { owntracks } from "../src/adapters/owntracks.ts";
 import type { Source } from "../src/ingest/source.ts";
 import { speaksForOf } from "../src/ingest/speaks-for.ts";
 import { StoreError } from "../src/ingest/store.ts";
-import {
-  createWebhookApp,
-  type ServeOptions,
-  serveWebhooks,
-  type WebhookEvents,
-  type WebhookParts,
-} from "../src/inputs/webhook/app.ts";
+import { createWebhookApp, type WebhookDeps, type WebhookEvents } from "../src/inputs/webhook/app.ts";
+import { type ServeOptions, serveWebhooks } from "../src/inputs/webhook/server.ts";
 import { createDispatcher } from "../src/network.ts";
 import { USER_AGENT } from "../src/version.ts";
 import { because } from "./support/because.ts";
@@ -38,8 +33,8 @@ afterEach(async () => {
 
 interface Setting {
   sources?: Source[];
-  limits?: Partial<WebhookParts["limits"]>;
-  parts?: Partial<WebhookParts>;
+  limits?: Partial<WebhookDeps["limits"]>;
+  parts?: Partial<WebhookDeps>;
   serve?: Partial<ServeOptions>;
 }
 

@@ -23,7 +23,7 @@ export function opsApp(changes: Partial<OpsParts> = {}) {
     failures: [] as string[],
     refusals: [] as OpsRefusal[],
     acted: [] as OperatorEvent[],
-    authFailures: [] as { address: string; judged: boolean }[],
+    authFailures: [] as { address: string; checked: boolean }[],
     incidents: [] as Incident[],
   };
   const trail = createTrail({
