@@ -38,7 +38,7 @@ export const GUESS_POLICIES: Record<Door, GuessPolicy> = {
     // Behind a proxy all have one address: its operators get through among the noise of others.
     trusted: { free: 10, firstMs: 50, longestMs: 50, forgetMs: 1000 },
     maxWaitMs: 2000,
-    // Without names, somebody else's right token would give a guesser behind the same proxy a new budget.
+    // Without names, another operator's right token would give a guesser behind the same proxy a new budget.
     forgives: false,
   },
   mqtt: {

@@ -147,7 +147,7 @@ export function createGuessing({
   return { verdict, wait, failed, succeeded, guard };
 }
 
-/** Keys of one attempt; the letter keeps an address from being taken for a name. */
+/** Keys of one attempt; the letter tells an address from a name. */
 function keysOf(address: string, name: string): { pair: string; address: string; name: string } {
   return { pair: pairKey(address, name), address: `a ${shareOf(address)}`, name: `n ${short(name)}` };
 }

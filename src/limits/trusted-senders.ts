@@ -20,7 +20,7 @@ export interface TrustedSenders {
   of(key: string): TrustedSender | undefined;
   /** Its account, opened by its first wrong guess. */
   accountOf(key: string, sender: TrustedSender): Account;
-  /** It was right. `closeAccount` takes away what was counted against it before it was trusted. Hot. */
+  /** The sender was right. `closeAccount` removes and gives what was counted against it before it was trusted. Hot. */
   trust(key: string, closeAccount: () => Account | null): void;
   /** True while no trusted sender was wrong lately. */
   areQuiet(): boolean;

@@ -1,4 +1,4 @@
-/** Bounds what devices, logins and sources may take of the embedded broker: connections, time, ids and memory. */
+/** Bounds what devices, logins and sources may use of the embedded broker: connections, time, ids and memory. */
 
 export interface BrokerLimits {
   connections: number;

@@ -86,8 +86,8 @@ export function connectBroker({
   // In the same turn as connect: with a later one, 1 of 200 waiting messages was acknowledged by the default handler.
   client.handleMessage = (packet, done) => {
     const { qos } = packet;
-    // What comes while leaving is not looked at: the broker sends it again at the next start, but for QoS 0, which is
-    // lost as if we had left already.
+    // Messages that come while leaving are ignored: the broker sends them again at the next start, but for QoS 0, which
+    // are lost as if we had left already.
     if (isLeaving) {
       if (hasFinished) parseOn(qos, done);
       else backpressure.hold(() => parseOn(qos, done));
@@ -160,7 +160,7 @@ export function connectBroker({
   };
 }
 
-/** Lets the library parse on; with QoS 1 it then takes the acknowledgement to be somebody else's business. */
+/** Lets the library parse on; with QoS 1 it then leaves the acknowledgement to us. */
 function parseOn(qos: number, done: (error?: Error) => void): void {
   if (qos === 0) done();
   else done(ACK_LATER);

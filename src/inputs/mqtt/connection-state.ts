@@ -1,4 +1,4 @@
-/** How one connection to a broker stands: what it is, what the broker says against it, and since when. */
+/** How one connection to a broker stands: whether it is up, why not, and since when. */
 
 import type { Events } from "../../events.ts";
 import type { BrokerState } from "../../status.ts";

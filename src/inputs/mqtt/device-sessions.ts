@@ -35,7 +35,7 @@ export interface DeviceSessions {
   refusedLogins(): number;
 }
 
-/** MQTT 3.1.1 §3.2.2.3. The first says that the password was not looked at: the device may come again. */
+/** MQTT 3.1.1 §3.2.2.3. The first says that the password was not checked: the device may come again. */
 const SERVER_UNAVAILABLE = 3;
 const BAD_USERNAME_OR_PASSWORD = 4;
 

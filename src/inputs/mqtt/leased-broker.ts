@@ -29,7 +29,7 @@ export function leasedBroker(options: LeasedBrokerOptions): LeasedBroker {
   const { name, receiveMaximum, settings, subscriptions, takeLease, ingest, events } = options;
   const redelivery = createRedelivery<number>(receiveMaximum);
   const onError = (error: unknown): void => events.failed({ where: `broker ${name}`, error });
-  /** The last connection that was left: it still retries the messages that nobody sends again. */
+  /** The last connection that was left: it still retries QoS 0 messages, which the broker does not send again. */
   let left: BrokerConnection | null = null;
 
   const leased = whileLeased<BrokerConnection>(takeLease, `broker:${name}`, {

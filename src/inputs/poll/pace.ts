@@ -1,6 +1,6 @@
 /** How long a poller waits before it asks again. */
 
-/** First wait after a failure, doubled each time; the wait taken is anything up to it, so that pollers spread. */
+/** First wait after a failure, doubled each time; the wait is a random time up to it, so that pollers spread. */
 const BACKOFF_MS = 1000;
 /** How late we may notice that a vendor is back. */
 const MAX_BACKOFF_MS = 60_000;

@@ -2,17 +2,16 @@
 
 import { createHash } from "node:crypto";
 import { setTimeout as pause } from "node:timers/promises";
-import { asAuthenticated, type Message } from "../../adapters/kit/adapter.ts";
 import type { Pull, PullAccount, PullContext, PullRefusal, PullResult } from "../../adapters/kit/pull.ts";
 import type { Events } from "../../events.ts";
 import type { Ingest } from "../../ingest/ingest.ts";
-import { ingestWithRetry } from "../../ingest/retry.ts";
 import type { Source } from "../../ingest/source.ts";
 import { retryAfterHeaderMs } from "../../network.ts";
 import type { PollerState } from "../../status.ts";
 import { type CursorStore, createPollCursor } from "./cursor.ts";
 import type { PullExchange, PullHttp } from "./http.ts";
 import { createPollPace } from "./pace.ts";
+import { createPageStore } from "./pages.ts";
 import { createPollSession } from "./session.ts";
 import { createPollStanding, type PollReason } from "./state.ts";
 
@@ -20,7 +19,7 @@ export interface PollSettings {
   baseUrl: string;
   account: PullAccount;
   intervalMs: number;
-  /** A start without a cursor takes nothing older, whatever the destination would still take. */
+  /** A start without a cursor ignores older fixes, even where the destination still wants them. */
   lookBackMs: number;
 }
 
@@ -49,9 +48,8 @@ const CURSOR_REFUSALS = 3;
 
 export function startPoller(deps: PollerDeps): Poller {
   const { source, pull, settings, ingest, cursors, events } = deps;
+  const { lookBackMs } = settings;
   const { name } = source;
-  /** The source as it is until a start without a cursor has caught up. */
-  const lookBack = { ...source, maxAgeMs: Math.min(source.maxAgeMs, settings.lookBackMs) };
   const cursor = createPollCursor({
     source: name,
     feed: feedOf(source, settings),
@@ -61,26 +59,24 @@ export function startPoller(deps: PollerDeps): Poller {
   const session = createPollSession();
   const pace = createPollPace(pull.minGapMs);
   const standing = createPollStanding(name, events);
+  const onError = (error: unknown): void => events.failed({ where: `poll ${name}`, error });
+  const pages = createPageStore({ source, lookBackMs, ingest, standing, onError });
   const stopping = new AbortController();
-  let hasEnded = false;
   let cursorRefusals = 0;
-  /** Began without a cursor, and the vendor has had more to say ever since. */
-  let isCatchingUp = false;
 
   /** Asks once; resolves with how long to wait before the next time. */
   async function step(): Promise<number> {
     const at = await cursor.get().catch(storeFailed);
     if (at === undefined) return failed("storage_unavailable", "");
     if (cursor.isExpired()) giveUpCursor();
-    const since = Date.now() - lookBack.maxAgeMs;
     const context: PullContext = {
       ...settings,
       options: source.options,
+      since: pages.since(),
       cursor: await cursor.get(),
-      since,
       session: session.get(),
     };
-    isCatchingUp ||= context.cursor === null;
+    if (context.cursor === null) pages.beginAnew();
     const asked = await ask(deps, context, stopping.signal);
     return asked === null ? 0 : await conclude(asked, context.cursor);
   }
@@ -117,7 +113,7 @@ export function startPoller(deps: PollerDeps): Poller {
   }
 
   async function storePage(page: Page, before: string | null): Promise<number> {
-    if (page.body !== null && !(await storeBody(page.body))) return 0;
+    if (page.body !== null && !(await pages.store(page.body))) return 0;
     const after = page.cursor === "" ? before : page.cursor;
     if (after !== null) {
       const moved = await cursor.moveTo(after).then(() => true, storeFailed);
@@ -125,33 +121,11 @@ export function startPoller(deps: PollerDeps): Poller {
       if (moved === undefined) return failed("storage_unavailable", "");
     }
     session.worked(page.session);
-    isCatchingUp &&= page.more;
+    pages.read(page.more);
     pace.succeeded();
     cursorRefusals = 0;
     standing.succeeded();
     return page.more && after !== before ? pull.minGapMs : settings.intervalMs;
-  }
-
-  /** False when it was given up: nothing of the page may count as read. */
-  async function storeBody(body: string): Promise<boolean> {
-    const receivedAt = Date.now();
-    const message: Message = {
-      body: Buffer.from(body),
-      receivedAt,
-      headers: {},
-      query: {},
-      retained: false,
-    };
-    standing.storing(receivedAt);
-    const result = await ingestWithRetry({
-      ingest,
-      source: isCatchingUp ? lookBack : source,
-      message: asAuthenticated(message),
-      giveUp: () => hasEnded,
-      onError: (error) => events.failed({ where: `poll ${name}`, error }),
-    });
-    standing.storingEnded();
-    return result !== null;
   }
 
   function storeFailed(error: unknown): undefined {
@@ -183,7 +157,7 @@ export function startPoller(deps: PollerDeps): Poller {
       try {
         waitMs = await step();
       } catch (error) {
-        events.failed({ where: `poll ${name}`, error });
+        onError(error);
         waitMs = failed("internal_error", "");
       }
       await pause(waitMs, undefined, { signal: stopping.signal }).catch(() => {});
@@ -196,7 +170,7 @@ export function startPoller(deps: PollerDeps): Poller {
     async close(withinMs) {
       stopping.abort();
       await Promise.race([running, pause(withinMs, undefined, { ref: false })]);
-      hasEnded = true;
+      pages.giveUp();
     },
   };
 }

@@ -1,6 +1,6 @@
 /** What a vendor's earlier answers have given us to ask with: a login, another host. It is lost when it no longer works. */
 
-/** The account may have moved to another host, which only a new login tells. */
+/** The account may have moved to another host, which only a new login shows. */
 const MAX_FAILURES = 3;
 
 export interface PollSession {

@@ -2,6 +2,7 @@
 
 import type { Adapter, Reply } from "../../adapters/kit/adapter.ts";
 import type { IngestResult } from "../../ingest/ingest.ts";
+import type { BodyResult } from "./body.ts";
 
 /** We could not wait for the result within the time that senders give us. */
 export const LATE = { kind: "late" } as const;
@@ -10,6 +11,8 @@ export type WebhookResult = IngestResult | typeof LATE;
 
 /** Asked of a sender whose message may still be stored although we could not wait for it; a resend is a duplicate. */
 const LATE_RETRY_AFTER_S = 2;
+/** Unfinished bodies end within the request timeout; most sooner. */
+const NO_ROOM_RETRY_AFTER_S = 5;
 
 /** The answer table. */
 export function answerTo(adapter: Adapter, result: WebhookResult): Response {
@@ -46,6 +49,22 @@ export function answerTo(adapter: Adapter, result: WebhookResult): Response {
         : answer(500, { error: "internal_error", requestId: result.requestId });
     default:
       return result satisfies never;
+  }
+}
+
+/** For a body that did not come whole, so that nothing of it is decoded. */
+export function answerToPart(body: Exclude<BodyResult, { kind: "whole" }>): Response {
+  switch (body.kind) {
+    case "too_large":
+      return answer(413, { error: "too_large" });
+    case "unsupported_encoding":
+      return answer(415, { error: "unsupported_encoding" }, { "accept-encoding": "gzip, deflate, br" });
+    case "no_room":
+      return comeAgain("no_room", NO_ROOM_RETRY_AFTER_S);
+    case "aborted":
+      return answer(400, { error: "incomplete" });
+    default:
+      return body satisfies never;
   }
 }
 

@@ -12,8 +12,8 @@ import type { Source } from "../../ingest/source.ts";
 import type { ConnectionCap } from "../../limits/connections.ts";
 import type { Verdict } from "../../limits/guessing.ts";
 import { createAddressReader } from "../../limits/remote-address.ts";
-import { answer, answerTo, comeAgain, LATE, notFound, type WebhookResult } from "./answers.ts";
-import { type BodyResult, createBodyReader, readRest } from "./body.ts";
+import { answer, answerTo, answerToPart, comeAgain, LATE, notFound, type WebhookResult } from "./answers.ts";
+import { createBodyReader, readRest } from "./body.ts";
 import { createBodyBudget } from "./body-budget.ts";
 import { confirm } from "./confirm.ts";
 import { headOf } from "./head.ts";
@@ -45,8 +45,6 @@ export interface WebhookDeps {
   confirmVia: Dispatcher;
 }
 
-/** Unfinished bodies end within the request timeout; most sooner. */
-const NO_ROOM_RETRY_AFTER_S = 5;
 /** A change of configuration goes from process to process within seconds or minutes; another process may be asked next. */
 const UNKNOWN_RETRY_AFTER_S = 5;
 
@@ -101,7 +99,10 @@ export function createWebhookApp(deps: WebhookDeps): WebhookApp {
     }
     const budgetOwner = early === null ? from : null;
     const body = method === "GET" ? EMPTY : await readBody(incoming, outgoing, budgetOwner);
-    if (body.kind !== "whole") return refuseBody(source, body);
+    if (body.kind !== "whole") {
+      if (body.kind === "too_large" || body.kind === "unsupported_encoding") ingest.refuse(source, body.kind);
+      return answerToPart(body);
+    }
     if (early !== null) {
       const message = { ...early.message, body: body.bytes };
       return conclude(source, await inTime(source, ingest.ingest(source, message), incoming));
@@ -119,23 +120,6 @@ export function createWebhookApp(deps: WebhookDeps): WebhookApp {
     if (verdict.kind === "refused" && verdict.isTrusted) return comeAgain("guessing", verdict.retryAfterS);
     ingest.refuse(source, "guessing");
     return answerTo(source.adapter, { kind: "refused", reason: "guessing" });
-  }
-
-  function refuseBody(source: Source, body: Exclude<BodyResult, { kind: "whole" }>): Response {
-    switch (body.kind) {
-      case "too_large":
-        ingest.refuse(source, "too_large");
-        return answer(413, { error: "too_large" });
-      case "unsupported_encoding":
-        ingest.refuse(source, "unsupported_encoding");
-        return answer(415, { error: "unsupported_encoding" }, { "accept-encoding": "gzip, deflate, br" });
-      case "no_room":
-        return comeAgain("no_room", NO_ROOM_RETRY_AFTER_S);
-      case "aborted":
-        return answer(400, { error: "incomplete" });
-      default:
-        return body satisfies never;
-    }
   }
 
   async function inTime(

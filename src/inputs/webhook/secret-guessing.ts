@@ -7,7 +7,7 @@ import { createGuessing, type GuessingEvents, type Verdict } from "../../limits/
 import type { WebhookResult } from "./answers.ts";
 
 export interface SecretGuessing {
-  /** Asked before the credentials of a sender at this address are looked at. */
+  /** Asked before the credentials of a sender at this address are checked. */
   verdict(source: Source, address: string): Verdict;
   wait(ms: number): Promise<void>;
   learn(source: Source, address: string, result: WebhookResult | Authentication<MessageHead>): void;
