@@ -29,9 +29,7 @@ export function createDeferredParts() {
   /** A message that is retried is the same object. */
   const byMessage = new WeakMap<object, Assembled>();
   /** A message that its sender sends again is another object: only what it says is the same. */
-  const byContent = new LRUCache<string, { receivedAt: number; assembled: RawReading[] }>({
-    max: MAX_MESSAGES,
-  });
+  let byContent: LRUCache<string, { receivedAt: number; assembled: RawReading[] }> | null = null;
 
   return {
     /** What came of the same message before; null when there is none. */
