@@ -1,15 +1,7 @@
 /** Reads along one connection to ServiceTitan's stand-in: which pings each request carried, and whether its answer came through. */
 
+import type { Listener } from "../sandbox/proxy.ts";
 import type { Exchange } from "./history.ts";
-
-/** Where a connection's bytes are told, in the order they were passed on. */
-export interface Listener {
-  sent(bytes: Buffer): void;
-  answered(bytes: Buffer): void;
-  /** The link is not open, or was not lately: whatever ends on it may be the link's doing. */
-  disturbed(): void;
-  ended(by: "client" | "server" | "link"): void;
-}
 
 /**
  * A client that closes earlier was not out of patience: it died, or is wrong. Half the time-out, for on a busy machine a

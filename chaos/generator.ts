@@ -1,7 +1,8 @@
 /** Makes up readings and sends them by webhook and MQTT, and remembers for which of them somebody took responsibility. */
 
 import { setTimeout as pause } from "node:timers/promises";
-import mqtt from "mqtt";
+import { createPoster, type PostResult } from "../sandbox/post.ts";
+import { startPublisher } from "../sandbox/publisher.ts";
 import type { Random } from "../sandbox/random.ts";
 import type { Issued } from "./history.ts";
 
@@ -42,7 +43,7 @@ export const UNITS = SENDERS * UNITS_PER_SENDER + MQTT_UNITS;
  */
 const EVERY_MS = 500;
 /** Longer than a keep takes while all is well; a vendor would wait longer, and we would see less. */
-const PATIENCE_MS = 1500;
+const SENDER_WAITS_MS = 1500;
 const TRY_AGAIN_MS = 100;
 /** The gateway's answer to what is safe on its disk. */
 const SPOOLED = JSON.stringify({ spooled: true });
@@ -57,6 +58,8 @@ type Answer = "taken" | "spooled" | "not_taken" | "none";
 
 export function startGenerator(options: GeneratorOptions): Generator {
   const { webhooks, random } = options;
+  const poster = createPoster(null);
+  const headers = { "content-type": "application/json", ...options.headers };
   const issued = new Map<string, Issued>();
   const units: string[] = [];
   const newestFix = new Map<string, number>();
@@ -95,26 +98,10 @@ export function startGenerator(options: GeneratorOptions): Generator {
   }
 
   async function post(url: string, body: string, readings: readonly Issued[]): Promise<Answer> {
-    const answer = await answerTo(url, body);
+    const result = await poster.post({ url, headers, body, withinMs: SENDER_WAITS_MS });
+    const answer = answerOf(result);
     if (answer !== "not_taken") for (const reading of readings) reading.handedOver++;
     return answer;
-  }
-
-  async function answerTo(url: string, body: string): Promise<Answer> {
-    try {
-      const answer = await fetch(url, {
-        method: "POST",
-        headers: { "content-type": "application/json", ...options.headers },
-        body,
-        signal: AbortSignal.timeout(PATIENCE_MS),
-      });
-      const text = await answer.text();
-      if (!answer.ok) return "not_taken";
-      return text === SPOOLED ? "spooled" : "taken";
-    } catch (error) {
-      // Nobody was there to take it; of any other end we cannot know.
-      return codeOf(error) === "ECONNREFUSED" ? "not_taken" : "none";
-    }
   }
 
   async function sendWebhooks(sender: number): Promise<void> {
@@ -160,23 +147,21 @@ export function startGenerator(options: GeneratorOptions): Generator {
   }
 
   async function sendByMqtt({ url, source, topic }: NonNullable<GeneratorOptions["mqtt"]>): Promise<void> {
-    const client = mqtt.connect(url, {
-      reconnectPeriod: 200,
-      // What was not acknowledged is published again after a reconnect.
-      clean: false,
+    const publisher = await startPublisher(url, {
       clientId: "chaos-devices",
-      reconnectOnConnackError: true,
+      keepsSession: true,
+      reconnectEveryMs: 200,
     });
-    let broken = 0;
-    client.on("close", () => broken++);
-    client.on("error", () => {});
     function publish(to: string, text: string): Promise<boolean> {
       return new Promise((resolve) => {
         waiting.add(resolve);
-        client.publish(to, text, { qos: 1 }, (error) => {
-          waiting.delete(resolve);
-          resolve(!error);
-        });
+        publisher
+          .publish(to, text, 1)
+          .then(
+            () => resolve(true),
+            () => resolve(false),
+          )
+          .finally(() => waiting.delete(resolve));
       });
     }
     async function device(unit: string): Promise<void> {
@@ -184,17 +169,17 @@ export function startGenerator(options: GeneratorOptions): Generator {
       await pause(draw.between(0, EVERY_MS));
       while (!stopping) {
         const reading = makeUp(source, unit, draw);
-        const before = broken;
+        const before = publisher.disconnects();
         reading.handedOver++;
         if (await publish(topic(unit), JSON.stringify(messageOf(reading)))) reading.owedAt = Date.now();
-        reading.unclear = broken !== before;
+        reading.unclear = publisher.disconnects() !== before;
         await pause(draw.between(EVERY_MS / 2, EVERY_MS));
       }
     }
     const own = Array.from({ length: MQTT_UNITS }, (_, i) => `tracker-${i}`);
     units.push(...own);
     await Promise.all(own.map(device));
-    await client.endAsync(true);
+    await publisher.close({ atOnce: true });
   }
 
   const running = Array.from({ length: SENDERS }, (_, i) => sendWebhooks(i));
@@ -217,6 +202,7 @@ export function startGenerator(options: GeneratorOptions): Generator {
       }, STOP_WITHIN_MS);
       await Promise.all(running);
       clearTimeout(timer);
+      await poster.close();
     },
   };
 }
@@ -232,7 +218,16 @@ function messageOf({ unit, fixTime, latitude, longitude, speedMps }: Issued) {
   };
 }
 
-function codeOf(error: unknown): unknown {
-  const cause = error instanceof Error ? error.cause : undefined;
-  return cause instanceof Error && "code" in cause ? cause.code : undefined;
+function answerOf(result: PostResult): Answer {
+  switch (result.kind) {
+    case "answered":
+      if (result.status < 200 || result.status > 299) return "not_taken";
+      return result.text === SPOOLED ? "spooled" : "taken";
+    case "unreachable":
+      return "not_taken";
+    case "unanswered":
+      return "none";
+    default:
+      return result satisfies never;
+  }
 }

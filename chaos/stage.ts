@@ -9,6 +9,7 @@ import { Redis } from "ioredis";
 import { type SandboxApi, startSandboxApi } from "../sandbox/api.ts";
 import type { FaultInput } from "../sandbox/faults.ts";
 import { findProgram } from "../sandbox/owned-process.ts";
+import { startProxy, type TcpProxy } from "../sandbox/proxy.ts";
 import type { Random } from "../sandbox/random.ts";
 import { type PrivateRedis, startPrivateRedis } from "../sandbox/redis.ts";
 import { decodeRecord } from "../src/queue/redis/record.ts";
@@ -19,13 +20,12 @@ import { until } from "../test/support/wait.ts";
 import { readAlong } from "./exchanges.ts";
 import { type Generator, startGenerator } from "./generator.ts";
 import type { Condemned, Exchange, Exemption, FoundDead } from "./history.ts";
-import { type BreakableLink, startProxy } from "./proxy.ts";
 import { followTakings, type Takings } from "./takings.ts";
 
 export interface Gateway {
   process: GatewayProcess;
-  toRedis: BreakableLink;
-  toSandbox: BreakableLink;
+  toRedis: TcpProxy;
+  toSandbox: TcpProxy;
   webhook: string;
   /** Null: its clock cannot be set (no libfaketime here). */
   setClock: ((offset: string) => void) | null;

@@ -1,7 +1,7 @@
 /** Faults of the network between the gateways and what they need. */
 
+import type { LinkState } from "../../sandbox/proxy.ts";
 import type { Fault } from "../fault.ts";
-import type { LinkState } from "../proxy.ts";
 import { type Gateway, LANES, PINGS_IN_FLIGHT, type Stage } from "../stage.ts";
 
 type Link = "toSandbox" | "toRedis";

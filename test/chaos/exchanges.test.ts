@@ -5,13 +5,13 @@ import { createServer, type Server, type ServerResponse } from "node:http";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { readAlong } from "../../chaos/exchanges.ts";
 import type { Exchange } from "../../chaos/history.ts";
-import { type BreakableLink, startProxy } from "../../chaos/proxy.ts";
+import { startProxy, type TcpProxy } from "../../sandbox/proxy.ts";
 import { until } from "../support/wait.ts";
 
 const TIMEOUT_MS = 1000;
 
 let server: Server;
-let proxy: BreakableLink;
+let proxy: TcpProxy;
 let ended: Exchange[] = [];
 let answer: (response: ServerResponse) => void;
 let heard = 0;

@@ -8,6 +8,7 @@ import mqtt from "mqtt";
 import mqttPacket, { type Packet } from "mqtt-packet";
 import { afterEach, describe, expect, test } from "vitest";
 import { freePort } from "../../../sandbox/owned-process.ts";
+import { startProxy } from "../../../sandbox/proxy.ts";
 import { topicMatcher, withoutCovered } from "../../../src/adapters/kit/topic.ts";
 import { type Publisher, publishTo } from "../../../src/commands/capture/publisher.ts";
 import { withDefaults } from "../../../src/config/defaults.ts";
@@ -23,7 +24,6 @@ import { because } from "../../support/because.ts";
 import { createAuthority, whyNotCertificates } from "../../support/certificates.ts";
 import { door, type MemoryKeep, memoryKeep } from "../../support/memory-keep.ts";
 import { startMosquitto, whyNotMosquitto } from "../../support/mosquitto.ts";
-import { startMovingAddress } from "../../support/moving-address.ts";
 import { intakeOver, mqttSource, pointText } from "../../support/plain-vendor.ts";
 import { until } from "../../support/wait.ts";
 
@@ -228,7 +228,7 @@ describe.skipIf(whyNotMosquitto() !== null).each(VERSIONS)(
 
     test("what comes again after a cut connection is as old as it was, not a new position", async () => {
       const broker = await mosquitto();
-      const way = await startMovingAddress(broker.port);
+      const way = await startProxy(broker.port);
       closers.push(() => way.stop());
       const subscriptions = timeless();
       const gateway = connect(`mqtt://127.0.0.1:${way.port}`, { protocolVersion, subscriptions });
@@ -240,7 +240,7 @@ describe.skipIf(whyNotMosquitto() !== null).each(VERSIONS)(
       await publishAll(publisher, 0, 1);
       await until(() => gateway.store.waiting() === 1, { what: "the message at keep" });
       const arrivedAt = gateway.connection.state().oldestUnackedAt ?? 0;
-      way.cut();
+      way.reset();
       await until(() => !gateway.connection.state().connected, { what: "the loss" });
       slow.open();
       await until(() => gateway.store.entries.length === 2, { what: "the message again" });

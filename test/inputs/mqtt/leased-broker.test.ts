@@ -2,6 +2,7 @@
 
 import { Redis } from "ioredis";
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
+import { startProxy } from "../../../sandbox/proxy.ts";
 import { type PrivateRedis, startPrivateRedis } from "../../../sandbox/redis.ts";
 import { type Publisher, publishTo } from "../../../src/commands/capture/publisher.ts";
 import { StoreError } from "../../../src/ingest/ingest.ts";
@@ -11,7 +12,6 @@ import { holdLease } from "../../../src/queue/redis/lease.ts";
 import { because } from "../../support/because.ts";
 import { memoryKeep } from "../../support/memory-keep.ts";
 import { type Mosquitto, startMosquitto, whyNotMosquitto } from "../../support/mosquitto.ts";
-import { startMovingAddress } from "../../support/moving-address.ts";
 import { intakeOver, mqttSource, pointText } from "../../support/plain-vendor.ts";
 import { scaled } from "../../support/speed.ts";
 import { until } from "../../support/wait.ts";
@@ -156,7 +156,7 @@ describe.skipIf(whyNotMosquitto() !== null).each([4, 5] as const)(
 
     test("a connection that ends meanwhile is made again when Redis is back, and what it held is kept", async () => {
       const { port, url } = await mosquitto();
-      const way = await startMovingAddress(port);
+      const way = await startProxy(port);
       closers.push(() => way.stop());
       const publisher = await publisherTo(url);
       const gate = gateway(`mqtt://127.0.0.1:${way.port}`, protocolVersion);
@@ -167,7 +167,7 @@ describe.skipIf(whyNotMosquitto() !== null).each([4, 5] as const)(
       await publish(publisher, 1, 1);
       await until(() => broker.state().unacked === 2, { what: "both to be held" });
       await expired();
-      way.cut();
+      way.reset();
       await until(() => broker.state().state === "standby", { what: "the connection to be left" });
       expect(broker.state()).toMatchObject({ reason: "storage is away", unacked: 1 });
       await back();

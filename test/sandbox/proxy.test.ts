@@ -3,12 +3,12 @@
 import { once } from "node:events";
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { type BreakableLink, startProxy } from "../../chaos/proxy.ts";
+import { startProxy, type TcpProxy } from "../../sandbox/proxy.ts";
 import { until } from "../support/wait.ts";
 
 let echo: Server;
 let heard = "";
-let proxy: BreakableLink;
+let proxy: TcpProxy;
 const clients: Socket[] = [];
 
 beforeEach(async () => {
@@ -102,4 +102,26 @@ test("drip: an answer comes a few bytes at a time, and whole", async () => {
   say("world");
   await until(() => /^hello w[orl]*$/.test(seen.text), { what: "its first bytes" });
   await until(() => seen.text === "hello world", { what: "its last" });
+});
+
+test("moved: new links lead elsewhere, open ones stay where they are", async () => {
+  const elsewhere = createServer((socket) => socket.end("elsewhere"));
+  elsewhere.listen(0, "127.0.0.1");
+  await once(elsewhere, "listening");
+  const address = elsewhere.address();
+  if (address === null || typeof address === "string") throw new Error("no port");
+  const { seen, say } = await talking();
+  proxy.moveTo(address.port);
+  const late = client();
+  await until(() => late.seen.text === "elsewhere", { what: "the answer of the other server" });
+  say("world");
+  await until(() => seen.text === "hello world", { what: "the echo" });
+  elsewhere.close();
+});
+
+test("reset: open links are reset, new ones pass", async () => {
+  const { seen } = await talking();
+  proxy.reset();
+  await until(() => seen.end === "ECONNRESET", { what: "the reset" });
+  await talking();
 });

@@ -1,8 +1,7 @@
-/** A TCP proxy whose link can be cut, frozen, slowed down or broken off in the middle of an answer. */
+/** A TCP proxy whose link can be cut, frozen, slowed down, broken off in the middle of an answer, or led elsewhere. */
 
 import { once } from "node:events";
 import { connect, createServer, type Socket } from "node:net";
-import type { Listener } from "./exchanges.ts";
 
 export type LinkState =
   | { kind: "open" }
@@ -17,9 +16,22 @@ export type LinkState =
   /** Every connection ends after so many bytes of answers. */
   | { kind: "torn"; afterBytes: number };
 
-export interface BreakableLink {
+/** Follows one connection's bytes in the order in which they are passed on. */
+export interface Listener {
+  sent(bytes: Buffer): void;
+  answered(bytes: Buffer): void;
+  /** The link is not open, or was not a moment ago: what ends on it may end because of the link. */
+  disturbed(): void;
+  ended(by: "client" | "server" | "link"): void;
+}
+
+export interface TcpProxy {
   port: number;
   set(state: LinkState): void;
+  /** New connections lead there, as after a failover; open ones stay where they are. */
+  moveTo(port: number): void;
+  /** Resets every open connection; new ones pass. */
+  reset(): void;
   /** Connections with answers that have not been passed on. */
   unanswered(): number;
   stop(): Promise<void>;
@@ -35,10 +47,11 @@ interface Link {
   listener: Listener | null;
 }
 
-/** `listen` makes a listener for each connection. */
-export async function startProxy(targetPort: number, listen?: () => Listener): Promise<BreakableLink> {
+/** `listen` creates a listener for each connection. */
+export async function startProxy(firstTarget: number, listen?: () => Listener): Promise<TcpProxy> {
   const links = new Set<Link>();
   let state: LinkState = { kind: "open" };
+  let target = firstTarget;
   let ticker: NodeJS.Timeout | undefined;
 
   function drop(link: Link): void {
@@ -69,11 +82,11 @@ export async function startProxy(targetPort: number, listen?: () => Listener): P
         if (bytes.length > state.bytes) link.held.push(bytes.subarray(state.bytes));
         return;
       case "torn": {
-        const room = state.afterBytes - link.answered;
+        const left = state.afterBytes - link.answered;
         link.answered += bytes.length;
-        if (bytes.length < room) pass(link, bytes);
-        // The part must have left before the end, or the other side would see only the end.
-        else link.client.write(bytes.subarray(0, Math.max(0, room)), () => setImmediate(drop, link));
+        if (bytes.length < left) pass(link, bytes);
+        // The part has to leave before the reset: otherwise the other side sees only the reset.
+        else link.client.write(bytes.subarray(0, Math.max(0, left)), () => setImmediate(drop, link));
         return;
       }
       case "cut":
@@ -84,13 +97,13 @@ export async function startProxy(targetPort: number, listen?: () => Listener): P
     }
   }
 
-  const door = createServer((client) => {
+  const listening = createServer((client) => {
     if (state.kind === "cut") {
       client.on("error", () => {});
       client.resetAndDestroy();
       return;
     }
-    const server = connect(targetPort, "127.0.0.1");
+    const server = connect(target, "127.0.0.1");
     const link: Link = { client, server, held: [], answered: 0, listener: listen?.() ?? null };
     links.add(link);
     if (state.kind !== "open") link.listener?.disturbed();
@@ -103,10 +116,10 @@ export async function startProxy(targetPort: number, listen?: () => Listener): P
     if (state.kind === "frozen") client.pause();
     server.on("data", (chunk) => {
       link.held.push(chunk);
-      // Dripping goes by the clock alone.
+      // The timer alone releases drips.
       if (state.kind !== "drip") release(link);
     });
-    // What the target said before it closed belongs to the client, unless the link does not pass anything.
+    // What the target sent before it closed belongs to the client, unless the link passes nothing.
     server.on("end", () => {
       if (state.kind === "open") client.end();
     });
@@ -123,9 +136,9 @@ export async function startProxy(targetPort: number, listen?: () => Listener): P
       });
     }
   });
-  door.listen(0, "127.0.0.1");
-  await once(door, "listening");
-  const address = door.address();
+  listening.listen(0, "127.0.0.1");
+  await once(listening, "listening");
+  const address = listening.address();
   if (address === null || typeof address === "string") throw new Error("the system gave no TCP port");
 
   function set(next: LinkState): void {
@@ -152,12 +165,18 @@ export async function startProxy(targetPort: number, listen?: () => Listener): P
   return {
     port: address.port,
     set,
+    moveTo(port) {
+      target = port;
+    },
+    reset() {
+      for (const link of links) drop(link);
+    },
     unanswered: () => [...links].filter(({ held }) => held.length > 0).length,
     async stop() {
       clearInterval(ticker);
-      door.close();
+      listening.close();
       for (const link of links) drop(link);
-      await once(door, "close");
+      await once(listening, "close");
     },
   };
 }
