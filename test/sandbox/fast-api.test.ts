@@ -56,7 +56,7 @@ test("answers requests that come in pieces, and two in one piece, in order", asy
   socket.write(request.slice(0, 30));
   socket.write(request.slice(30, -5));
   socket.write(request.slice(-5) + request + request.replace("gps-pings", "other"));
-  await until(() => /404 Not Found[^]*\{\}$/.test(text), { what: "the last answer" });
+  await until(() => /404 Not Found[\s\S]*\{\}$/.test(text), { what: "the last answer" });
   expect(text.match(/HTTP\/1\.1 \d+/g)).toEqual(["HTTP/1.1 200", "HTTP/1.1 200", "HTTP/1.1 404"]);
   expect(api.counts()).toMatchObject({ pings: 2, posts: 2 });
   socket.destroy();

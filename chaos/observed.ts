@@ -1,27 +1,27 @@
-/** Follows what the sandbox accepts and when requests come to its door. */
+/** Follows which pings the sandbox accepts, and when requests arrive there. */
 
 import type { SandboxApi } from "../sandbox/api.ts";
 import type { Accepted, Arrival } from "./history.ts";
 
-export interface Takings {
+export interface Observed {
   accepted: readonly Accepted[];
   arrivals: readonly Arrival[];
   /** Newest fix time accepted of a unit; 0 when none was. */
   newestOf(unit: string): number;
   has(id: string): boolean;
-  /** Takes note of everything up to now. */
-  look(): void;
+  /** Reads everything up to now. */
+  update(): void;
   stop(): void;
 }
 
-const LOOK_EVERY_MS = 100;
+const CHECK_EVERY_MS = 100;
 /**
- * Turns of the event loop from a request's coming to its being noticed: accepted by the proxy, connected on to the
- * sandbox, accepted there, passed on, read.
+ * Turns of the event loop from a request's arrival to its record: accepted by the proxy, connected to the sandbox, accepted
+ * there, passed on, read.
  */
 const TURNS_BACK = 5;
 
-export function followTakings(sandbox: SandboxApi): Takings {
+export function followSandbox(sandbox: SandboxApi): Observed {
   const accepted: Accepted[] = [];
   const arrivals: Arrival[] = [];
   const ids = new Set<string>();
@@ -31,9 +31,9 @@ export function followTakings(sandbox: SandboxApi): Takings {
   /** The sandbox lives in this process: it notices nothing while the event loop is busy, and then all at once. */
   let turns: number[] = [performance.now()];
   const ticker = setInterval(() => turns.push(performance.now()), 1);
-  const timer = setInterval(look, LOOK_EVERY_MS);
+  const timer = setInterval(update, CHECK_EVERY_MS);
 
-  function look(): void {
+  function update(): void {
     for (const { seq, acceptedAt, ping } of sandbox.pings({ from: nextPing })) {
       nextPing = seq + 1;
       const { externalId: id, unitId: unit, latitude, longitude, speed } = ping;
@@ -59,7 +59,7 @@ export function followTakings(sandbox: SandboxApi): Takings {
     arrivals,
     newestOf: (unit) => newest.get(unit) ?? 0,
     has: (id) => ids.has(id),
-    look,
+    update,
     stop() {
       clearInterval(ticker);
       clearInterval(timer);
