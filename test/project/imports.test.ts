@@ -359,7 +359,7 @@ test("only the start command imports server.ts", () => {
 
 // Written from the documentation alone: a stand-in that shares code with what it tests proves nothing.
 test("the sandbox imports nothing of ours, types neither, but where it starts the gateway", () => {
-  const folder = fileURLToPath(new URL("../sandbox", import.meta.url));
+  const folder = fileURLToPath(new URL("../../sandbox", import.meta.url));
   const wrong = readdirSync(folder, { recursive: true, encoding: "utf8" })
     .filter((file) => file.endsWith(".ts") && !STARTS_GATEWAY.includes(file))
     .flatMap((file) => read(file, readFileSync(join(folder, file), "utf8")).imports)
