@@ -11,7 +11,7 @@ import type { Adapter } from "../src/adapters/kit/adapter.ts";
 import { variableNames } from "../src/config/environment.ts";
 import { configSchema } from "../src/config/schema.ts";
 import { marks } from "../src/config/values.ts";
-import { createEvents } from "../src/events.ts";
+import { createEvents } from "../src/event-log.ts";
 import type { RefusalReason, StoreError } from "../src/ingest/store.ts";
 import type { PollReason } from "../src/inputs/poll/state.ts";
 import type { NetworkReason } from "../src/network.ts";

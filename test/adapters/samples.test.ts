@@ -48,7 +48,7 @@ const samples =
 describe.skipIf(noSamples !== null)(`samples${because(noSamples)}`, () => {
   it("are there for every vendor but those without", () => {
     const vendors = adapters
-      // Of vendors that have to be asked there are whole conversations, see test/poll-samples.test.ts.
+      // Of vendors that have to be asked there are whole conversations, see test/inputs/poll/samples.test.ts.
       .filter(({ transports }) => !transports.includes("pull"))
       .map(({ vendor }) => vendor)
       .filter((vendor) => !WITHOUT_SAMPLES.includes(vendor));
