@@ -1,7 +1,7 @@
 /** Writes the log: JSON lines without secrets, and no more of them than somebody can read. */
 
 import { type DestinationStream, type Logger, pino, stdSerializers, stdTimeFunctions } from "pino";
-import { visibleJson } from "./print.ts";
+import { visibleJson } from "./untrusted.ts";
 
 const SECRET_KEYS = new Set([
   "accesstoken",

@@ -34,6 +34,8 @@ import { type Client, createClient } from "./servicetitan/client.ts";
 import { openSpool, type Spool } from "./spool/spool.ts";
 import { explainListenError, libraryProblems, mappingProblems, StartupError } from "./startup.ts";
 import type { BrokerState, OperatorEvent, QueueStatus, SpoolStatus } from "./status.ts";
+import { iso } from "./time.ts";
+import { messageOf } from "./untrusted.ts";
 import { VERSION } from "./version.ts";
 import { budgetsOf, destinationsOf, ingestSourcesOf, queueSourcesOf, tlsOf, topologyOf } from "./wiring.ts";
 
@@ -144,10 +146,7 @@ async function openAll(config: Config, logger: Logger, opened: Opened): Promise<
         isStorageBack: async () => (await queue.readiness()).length === 0,
         events,
       }).catch((error: unknown) => {
-        throw new StartupError(
-          [`spool.dir: ${error instanceof Error ? error.message : String(error)}`],
-          error,
-        );
+        throw new StartupError([`spool.dir: ${messageOf(error)}`], error);
       })
     : null;
   if (spool) opened.spool = spool;
@@ -363,7 +362,7 @@ async function embeddedBroker(
 
 function spoolStatus(spool: Spool): SpoolStatus {
   const { oldestAt, ...state } = spool.state();
-  return { ...state, oldestAt: oldestAt === null ? null : new Date(oldestAt).toISOString() };
+  return { ...state, oldestAt: oldestAt === null ? null : iso(oldestAt) };
 }
 
 const startedAt = new Date().toISOString();

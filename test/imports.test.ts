@@ -369,7 +369,7 @@ test("only the files that are listed reach out, and all of them do", () => {
   expect(Object.keys(REACHING_OUT).filter((file) => !found.some((each) => each.file === file))).toEqual([]);
 });
 
-test("only print.ts writes to the terminal", () => {
+test("only commands/print.ts writes to the terminal", () => {
   // The log goes to standard output by a stream of its own, through the same function.
   const writers = files.filter((file) => {
     const text = readFileSync(join(src, file), "utf8");
@@ -377,7 +377,7 @@ test("only print.ts writes to the terminal", () => {
       text.replace(/^\s*(\/\/|\*|\/\*).*$/gm, ""),
     );
   });
-  expect(writers.filter((file) => !isIn(file, "ops/page/") && !isIn(file, "sandbox/"))).toEqual(["print.ts"]);
+  expect(writers.filter((file) => !isIn(file, "ops/page/") && !isIn(file, "sandbox/"))).toEqual(["commands/print.ts"]);
 });
 
 test("who sends by undici says through which dispatcher", () => {

@@ -2,6 +2,7 @@
 
 import { readFileSync } from "node:fs";
 import { type ErrorCode, isNode, LineCounter, parseDocument } from "yaml";
+import { errorCode } from "../untrusted.ts";
 import type { ConfigProblem, SettingPath } from "./problems.ts";
 
 export type SettingsFile =
@@ -13,7 +14,7 @@ export function readSettingsFile(file: string): SettingsFile {
   try {
     text = readFileSync(file, "utf8");
   } catch (error) {
-    const code = error instanceof Error && "code" in error ? String(error.code) : "unreadable";
+    const code = errorCode(error) ?? "unreadable";
     return { kind: "unreadable", problems: [{ path: file, message: `cannot be read (${code})` }] };
   }
   const lines = new LineCounter();

@@ -3,6 +3,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { stringify } from "yaml";
+import { isRecord } from "../untrusted.ts";
 import { checkRelations } from "./check.ts";
 import { type AdapterFacts, parseOptions } from "./check-sources.ts";
 import type { Config } from "./config.ts";
@@ -10,7 +11,7 @@ import { withDefaults } from "./defaults.ts";
 import { settingsFromEnvironment } from "./environment.ts";
 import { checkExposure, findOpenPorts } from "./exposure.ts";
 import { readSettingsFile } from "./file.ts";
-import { type ConfigProblem, type Finding, isMap, pathText, validate } from "./problems.ts";
+import { type ConfigProblem, type Finding, pathText, validate } from "./problems.ts";
 import { hideProxySecrets, readProxySettings } from "./proxy.ts";
 import { configSchema } from "./schema.ts";
 import { checkSecrets } from "./secrets.ts";
@@ -90,7 +91,7 @@ export function describeConfig({ proxy, sources, ...settings }: Config): string 
     options === undefined ? source : { ...source, options: asWritten(options) },
   ]);
   const shown = hideSecrets({ ...settings, sources: Object.fromEntries(written) }, configSchema);
-  return stringify({ ...(isMap(shown) ? shown : {}), proxy: hideProxySecrets(proxy) });
+  return stringify({ ...(isRecord(shown) ? shown : {}), proxy: hideProxySecrets(proxy) });
 }
 
 /** Where `scripts/setup.mjs` leaves the address of a container it had to start. */

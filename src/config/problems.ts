@@ -25,10 +25,6 @@ export function pathText(path: SettingPath): string {
     .replace(/^\./, "");
 }
 
-export function isMap(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
 /** What a schema finds; one finding for each unknown setting, so that every one has its place. */
 export function validate<Output>(
   schema: z.ZodType<Output>,

@@ -1,8 +1,9 @@
 /** Judges the secrets that open our own doors; those we show at other people's doors are theirs to judge. */
 
+import { isRecord } from "../untrusted.ts";
 import { type AdapterFacts, EMBEDDED, type Report } from "./check-sources.ts";
 import { isGuessable, withoutRepetition } from "./guessable.ts";
-import { isMap, pathText, type SettingPath } from "./problems.ts";
+import { pathText, type SettingPath } from "./problems.ts";
 import { configSchema } from "./schema.ts";
 import { tenantOf } from "./tenant.ts";
 import type { Parts } from "./valid-parts.ts";
@@ -130,7 +131,7 @@ function namesBeside(raw: unknown, path: SettingPath): string[] {
   let at = raw;
   for (const step of path) {
     if (Array.isArray(at)) at = at[Number(step)];
-    else if (isMap(at)) {
+    else if (isRecord(at)) {
       names.push(...[at.username, at.name].filter((name) => typeof name === "string"));
       at = at[step];
     }

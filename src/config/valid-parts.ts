@@ -1,8 +1,8 @@
 /** Picks out what is valid by itself, so that relations are checked too while something else is still wrong. */
 
 import type { z } from "zod";
+import { isRecord } from "../untrusted.ts";
 import type { BrokerConfig, Config, DestinationConfig, ListenConfig, SourceConfig } from "./config.ts";
-import { isMap } from "./problems.ts";
 import {
   brokerSchema,
   configSchema,
@@ -33,8 +33,8 @@ export interface Parts {
 
 export function partsOf(raw: unknown): Parts {
   const { shape } = configSchema;
-  const root = isMap(raw) ? raw : {};
-  const mqtt = isMap(root.mqtt) ? root.mqtt : {};
+  const root = isRecord(raw) ? raw : {};
+  const mqtt = isRecord(root.mqtt) ? root.mqtt : {};
   return {
     redis: shape.redis.safeParse(root.redis).data,
     http: shape.http.safeParse(root.http).data,
@@ -45,7 +45,7 @@ export function partsOf(raw: unknown): Parts {
     sources: validEntries(root.sources, sourceSchema),
     destinations: validEntries(root.destinations, destinationSchema),
     named: {
-      listen: isMap(mqtt.listen),
+      listen: isRecord(mqtt.listen),
       brokers: namesIn(mqtt.brokers),
       sources: namesIn(root.sources),
       destinations: namesIn(root.destinations),
@@ -55,7 +55,7 @@ export function partsOf(raw: unknown): Parts {
 
 function validEntries<Entry>(raw: unknown, entry: z.ZodType<Entry>): Map<string, Entry> {
   const valid = new Map<string, Entry>();
-  for (const [key, value] of Object.entries(isMap(raw) ? raw : {})) {
+  for (const [key, value] of Object.entries(isRecord(raw) ? raw : {})) {
     const parsed = entry.safeParse(value);
     if (nameSchema.safeParse(key).success && parsed.success) valid.set(key, parsed.data);
   }
@@ -63,5 +63,5 @@ function validEntries<Entry>(raw: unknown, entry: z.ZodType<Entry>): Map<string,
 }
 
 function namesIn(raw: unknown): Set<string> {
-  return new Set(Object.keys(isMap(raw) ? raw : {}));
+  return new Set(Object.keys(isRecord(raw) ? raw : {}));
 }

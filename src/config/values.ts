@@ -3,7 +3,8 @@
 import { accessSync, constants } from "node:fs";
 import { resolve } from "node:path";
 import { z } from "zod";
-import { type Finding, isMap, type SettingPath } from "./problems.ts";
+import { isRecord } from "../untrusted.ts";
+import type { Finding, SettingPath } from "./problems.ts";
 
 /** What the schema says of a text beyond its shape. */
 export const marks = z.registry<{ is: Mark }>();
@@ -44,7 +45,7 @@ export function fill(value: unknown, schema: Schema, path: SettingPath, context:
       ? items.filter((item, index) => !isUnset(item, index))
       : items;
   }
-  if (isMap(value)) {
+  if (isRecord(value)) {
     return Object.fromEntries(
       Object.entries(value).map(([key, item]) => [
         key,
@@ -151,7 +152,7 @@ export function* secretsIn(
   } else if (Array.isArray(value)) {
     for (const [index, item] of value.entries())
       yield* secretsIn(item, child(inside, index), [...path, index]);
-  } else if (isMap(value)) {
+  } else if (isRecord(value)) {
     for (const [key, item] of Object.entries(value))
       yield* secretsIn(item, child(inside, key), [...path, key]);
   }
@@ -175,7 +176,7 @@ export function hideSecrets(value: unknown, schema: Schema): unknown {
     return mark === "url" ? hideUrlSecrets(value) : value;
   }
   if (Array.isArray(value)) return value.map((item, index) => hideSecrets(item, child(inside, index)));
-  if (isMap(value)) {
+  if (isRecord(value)) {
     const isOpaque = !isSection(inside);
     return Object.fromEntries(
       Object.entries(value).map(([key, item]) => [

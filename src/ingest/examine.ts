@@ -2,6 +2,7 @@
 
 import { type Adapter, type Message, read } from "../adapters/kit/adapter.ts";
 import { type Details, type FieldDefect, type Rejection, validate } from "../reading.ts";
+import { iso } from "../time.ts";
 import { type Assembler, createAssembler } from "./assembler.ts";
 import { type Logins, partForeign } from "./speaks-for.ts";
 
@@ -59,7 +60,7 @@ export function examine(
     const { deviceId, fixTime, latitude, longitude, speedMps, headingDeg, details } = verdict.reading;
     examined.readings.push({
       deviceId,
-      fixTime: new Date(fixTime).toISOString(),
+      fixTime: iso(fixTime),
       latitude,
       longitude,
       speedMps,

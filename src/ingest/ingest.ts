@@ -13,6 +13,7 @@ import {
 } from "../adapters/kit/adapter.ts";
 import type { FieldDefect, RawReading, Reading, Rejection, RejectionReason, SpeedUnit } from "../reading.ts";
 import type { Incident } from "../status.ts";
+import { messageOf } from "../untrusted.ts";
 import { createAssembler } from "./assembler.ts";
 import { createShares, type Shares } from "./decode-shares.ts";
 import { type Logins, partForeign } from "./speaks-for.ts";
@@ -306,7 +307,7 @@ export function createIngest({
     let quarantined = true;
     let refusal: unknown;
     try {
-      const problems = [error instanceof Error ? error.message : String(error)];
+      const problems = [messageOf(error)];
       await store.add({
         source: source.name,
         receivedAt: message.receivedAt,

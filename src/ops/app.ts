@@ -8,11 +8,12 @@ import type { OpsToken } from "../config/ops-tokens.ts";
 import type { Events } from "../events.ts";
 import type { EndedSessions } from "../queue/redis/ended-sessions.ts";
 import type { BrokerState, IncidentState, PollerState, QueueStatus, SpoolStatus } from "../status.ts";
+import { withTimeout } from "../time.ts";
+import { messageOf } from "../untrusted.ts";
 import { shutDoor } from "./access/door.ts";
 import type { OwnHosts } from "./access/origin.ts";
 import { limited, type OpsEnv, type Sight, type Topology } from "./access/sight.ts";
 import type { Trail } from "./access/trail.ts";
-import { inTime } from "./deadline.ts";
 import type { ClockWatch } from "./diagnose/clocks.ts";
 import { type Questions, serveQuestions } from "./lookup-routes.ts";
 import { statusMetrics } from "./metrics.ts";
@@ -73,7 +74,7 @@ const trailQuery = z.strictObject({
 
 export function createOpsApp(parts: OpsParts): Hono<OpsEnv> {
   const { clocks, events, info, registry, trail } = parts;
-  const queryStatus = shared((within) => inTime(STATUS_WITHIN_MS, parts.queryStatus(within)));
+  const queryStatus = shared((within) => withTimeout(STATUS_WITHIN_MS, parts.queryStatus(within)));
   const app = new Hono<OpsEnv>();
 
   async function statusFor(sight: Sight): Promise<StatusDocument | NoStatus> {
@@ -92,7 +93,7 @@ export function createOpsApp(parts: OpsParts): Hono<OpsEnv> {
       return statusDocument({ ...limited({ ...facts(queue), queue }, sight), process });
     } catch (error) {
       events.failed({ where: "status", error });
-      const detail = error instanceof Error ? error.message : String(error);
+      const detail = messageOf(error);
       return noStatus(limited(facts(null), sight), process, detail);
     }
   }
@@ -107,7 +108,7 @@ export function createOpsApp(parts: OpsParts): Hono<OpsEnv> {
 
   app.get("/healthz", (c) => c.json({ status: "ok" }));
   app.get("/readyz", async (c) => {
-    const ready = await inTime(READY_WITHIN_MS, parts.ready()).then(
+    const ready = await withTimeout(READY_WITHIN_MS, parts.ready()).then(
       (answer) => answer.ready,
       () => false,
     );
@@ -144,7 +145,7 @@ export function createOpsApp(parts: OpsParts): Hono<OpsEnv> {
     // Whoever sees one tenant only is not told who else there is, and from where.
     const by = c.var.sight.within === null ? null : c.var.token.name;
     try {
-      return c.json({ entries: await inTime(STATUS_WITHIN_MS, trail.latest(query.data.limit, by)) });
+      return c.json({ entries: await withTimeout(STATUS_WITHIN_MS, trail.latest(query.data.limit, by)) });
     } catch (error) {
       events.failed({ where: "trail", error });
       return c.json({ error: "unavailable", detail: "Redis does not answer; the log has the trail." }, 503);

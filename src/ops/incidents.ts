@@ -1,6 +1,7 @@
 /** Remembers what goes wrong at our own doors, so that the ops page can name it while it lasts. */
 
 import type { Incident, IncidentState } from "../status.ts";
+import { iso } from "../time.ts";
 
 export interface Incidents {
   /** Cheap and bounded: a flood calls it for every connection or message. */
@@ -54,8 +55,8 @@ export function createIncidents(now: () => number = Date.now): Incidents {
         .map(({ incident: { kind, where }, since, last, count, subjects }) => ({
           kind,
           where,
-          since: new Date(since).toISOString(),
-          lastAt: new Date(last).toISOString(),
+          since: iso(since),
+          lastAt: iso(last),
           count,
           subjects: [...subjects].reverse(),
         }));

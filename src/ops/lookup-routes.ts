@@ -2,6 +2,7 @@
 
 import type { Hono } from "hono";
 import { z } from "zod";
+import { iso } from "../time.ts";
 import type { OpsEnv } from "./access/sight.ts";
 import { deedOf, type Trail } from "./access/trail.ts";
 
@@ -141,7 +142,7 @@ export function serveQuestions(app: Hono<OpsEnv>, questions: Questions, trail: T
     if (!query.success) return c.json({ error: "bad_query", problems: problemsOf(query.error) }, 400);
     const { destination, unit, from, to } = query.data;
     if (!c.var.sight.seesDestination(destination)) return c.json(UNKNOWN_DESTINATION, 404);
-    const asked = { destination, unit, fromUtc: utc(from), toUtc: utc(to) };
+    const asked = { destination, unit, fromUtc: iso(from), toUtc: iso(to) };
     const answer = await trail.during(
       deedOf(c, "unit_pings", asked),
       () => questions.queryUnit(asked),
@@ -165,8 +166,8 @@ export function serveQuestions(app: Hono<OpsEnv>, questions: Questions, trail: T
     const asked = {
       destination,
       technicianId,
-      fromUtc: utc(Date.parse(fromUtc)),
-      toUtc: utc(Date.parse(toUtc)),
+      fromUtc: iso(Date.parse(fromUtc)),
+      toUtc: iso(Date.parse(toUtc)),
     };
     const answer = await trail.during(
       deedOf(c, "gps_pings", asked),
@@ -194,8 +195,4 @@ const UNKNOWN_DESTINATION = { error: "unknown_destination" };
 
 function problemsOf({ issues }: z.ZodError): string[] {
   return issues.map(({ path, message }) => `${path.join(".") || "query"}: ${message}`);
-}
-
-function utc(ms: number): string {
-  return new Date(ms).toISOString();
 }

@@ -6,6 +6,7 @@ import type { WatchedMapping } from "../mapping/mapping.ts";
 import type { FoundPing } from "../queue/ledger/ledger.ts";
 import type { Queue } from "../queue/queue.ts";
 import { MPS_PER, type SpeedUnit } from "../reading.ts";
+import { iso } from "../time.ts";
 import type { PingQuery, Questions, SentPing, UnitAnswer } from "./lookup-routes.ts";
 
 /** What one answer lists: more than a person reads. */
@@ -126,8 +127,4 @@ function told(ping: FoundPing, speedUnit: SpeedUnit): UnitAnswer["pings"][number
 /** The ledger keeps 0.01 m/s, so the last decimal may differ from what was sent. */
 function speedIn(unit: SpeedUnit, speedMps: number | null): number | null {
   return speedMps === null ? null : Math.round((speedMps / MPS_PER[unit]) * 100) / 100;
-}
-
-function iso(ms: number): string {
-  return new Date(ms).toISOString();
 }

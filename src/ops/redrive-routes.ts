@@ -4,6 +4,7 @@ import type { Hono } from "hono";
 import { stream } from "hono/streaming";
 import { z } from "zod";
 import type { OperatorOutcome } from "../status.ts";
+import { iso } from "../time.ts";
 import type { Guards } from "./access/door.ts";
 import type { OpsEnv, Sight } from "./access/sight.ts";
 import { deedOf } from "./access/trail.ts";
@@ -100,7 +101,7 @@ function written(what: string, { from, to, ...given }: Filter & { mode?: Mode })
 }
 
 function isoOf(ms: number | undefined): string | undefined {
-  return ms === undefined ? undefined : new Date(ms).toISOString();
+  return ms === undefined ? undefined : iso(ms);
 }
 
 function matchedIn(answer: object): number | null {

@@ -3,6 +3,8 @@
 import { examine } from "../ingest/examine.ts";
 import type { Ingest, Source } from "../ingest/ingest.ts";
 import type { Redrive, RedriveFilter } from "../queue/ledger/redrive.ts";
+import { iso } from "../time.ts";
+import { messageOf } from "../untrusted.ts";
 
 /** `dry_run` changes nothing and says what would happen. */
 export type RedriveMode = "dry_run" | "do";
@@ -137,10 +139,6 @@ export function createRedriver({ redrive, ingest, sources }: RedriveParts) {
 
 const NOT_CONFIGURED = { after: "its source is not configured", readings: [] };
 
-function iso(ms: number): string {
-  return new Date(ms).toISOString();
-}
-
 /** Today's decoding of a message, by ranges only. */
 function look(source: Source, message: Parameters<Ingest["accept"]>[1]) {
   try {
@@ -156,6 +154,6 @@ function look(source: Source, message: Parameters<Ingest["accept"]>[1]) {
       kind === "decoded" ? `${readings.length} readings, ${rejections.length} rejections` : (what ?? kind);
     return { after, readings: found, readable: true as const };
   } catch (error) {
-    return { after: `still fails: ${error instanceof Error ? error.message : String(error)}`, readings: [] };
+    return { after: `still fails: ${messageOf(error)}`, readings: [] };
   }
 }

@@ -11,6 +11,7 @@ import {
   type SpoolStatus,
   sumAccounting,
 } from "../status.ts";
+import { iso } from "../time.ts";
 import type { Facts } from "./access/sight.ts";
 import type { ClockOffender } from "./diagnose/clocks.ts";
 import { diagnoseIncidents } from "./diagnose/incidents.ts";
@@ -111,7 +112,7 @@ export function processStatus(info: OpsInfo, nowMs: number): ProcessStatus {
     version: info.version,
     node: process.version,
     pid: process.pid,
-    startedAt: new Date(info.startedAtMs).toISOString(),
+    startedAt: iso(info.startedAtMs),
     uptimeS: Math.floor((nowMs - info.startedAtMs) / 1000),
   };
 }

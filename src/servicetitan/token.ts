@@ -1,7 +1,8 @@
 /** Access tokens by OAuth client credentials: one per credential and process, renewed before it is missed. */
 
 import { setTimeout as delay } from "node:timers/promises";
-import { isRecord, parseJson, retryAfterMs } from "./answer.ts";
+import { isRecord } from "../untrusted.ts";
+import { parseJson, retryAfterMs } from "./answer.ts";
 import type { Answer, Http } from "./exchange.ts";
 
 export interface Credential {

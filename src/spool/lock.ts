@@ -5,6 +5,7 @@ import { open, readFile, readlink, rm, stat, utimes } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
+import { errorCode } from "../untrusted.ts";
 import { FILE_MODE } from "./file.ts";
 
 export interface SpoolLock {
@@ -141,7 +142,7 @@ function isAlive(pid: number): boolean {
     return true;
   } catch (error) {
     // It is there, and another user's.
-    return error instanceof Error && "code" in error && error.code === "EPERM";
+    return errorCode(error) === "EPERM";
   }
 }
 
@@ -159,7 +160,7 @@ async function create(path: string, text: string): Promise<boolean> {
     }
     return true;
   } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "EEXIST") return false;
+    if (errorCode(error) === "EEXIST") return false;
     throw error;
   }
 }
@@ -170,7 +171,7 @@ async function look(path: string): Promise<{ text: string; mtimeMs: number } | n
     const [text, { mtimeMs }] = await Promise.all([readFile(path, "utf8"), stat(path)]);
     return { text, mtimeMs };
   } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") return null;
+    if (errorCode(error) === "ENOENT") return null;
     throw error;
   }
 }

@@ -2,6 +2,7 @@
 
 import { setTimeout as delay } from "node:timers/promises";
 import { Agent } from "undici";
+import { iso } from "../../time.ts";
 import type { CaptureLine } from "./read.ts";
 import type { ReplayOptions, Tally, Way, WebhookSink } from "./way.ts";
 
@@ -147,7 +148,7 @@ function toOwnFormat(
     // Missing fields become null: one damaged line must not make the whole message malformed.
     latitude: latitude ?? null,
     longitude: longitude ?? null,
-    time: shiftMs === 0 ? time : new Date(at + shiftMs).toISOString(),
+    time: shiftMs === 0 ? time : iso(at + shiftMs),
     speed: speedMps ?? null,
     speedUnit: "mps",
     heading: headingDeg ?? null,

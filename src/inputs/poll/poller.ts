@@ -8,6 +8,7 @@ import type { Events } from "../../events.ts";
 import type { Ingest, Source } from "../../ingest/ingest.ts";
 import { offer } from "../../ingest/retry.ts";
 import { type NetworkReason, retryAfterHeaderMs } from "../../network.ts";
+import { iso } from "../../time.ts";
 import { type CursorStore, createPollCursor, type Gap } from "./cursor.ts";
 import type { PullExchange, PullHttp } from "./http.ts";
 
@@ -213,7 +214,7 @@ export function startPoller(parts: {
   /** As at the first start; what lies between is not fetched any more, and somebody has to know. */
   function giveUp(): void {
     const { from, to } = cursor.giveUp();
-    events.pollGap({ source: name, from: new Date(from).toISOString(), to: new Date(to).toISOString() });
+    events.pollGap({ source: name, from: iso(from), to: iso(to) });
   }
 
   function failed(reason: PollReason, detail: string): number {

@@ -1,7 +1,7 @@
 /** Ends sessions for every process: what was ended is in Redis, and here for as long as Redis does not answer. */
 
 import type { EndedSessions } from "../../queue/redis/ended-sessions.ts";
-import { inTime } from "../deadline.ts";
+import { withTimeout } from "../../time.ts";
 import type { Session } from "./session.ts";
 
 /** The page asks every 2 s and is drawn even while Redis hangs. */
@@ -55,7 +55,7 @@ export function createEndings(store: EndedSessions, now: () => number): Endings 
       if (ended.has(session.id)) return true;
       if (now() < leaveAloneUntil) return false;
       try {
-        const isEnded = await inTime(ANSWER_WITHIN_MS, store.isEnded(session.id));
+        const isEnded = await withTimeout(ANSWER_WITHIN_MS, store.isEnded(session.id));
         if (isEnded) ended.set(session.id, session.endsAtMs);
         return isEnded;
       } catch {
