@@ -1,16 +1,17 @@
 /** Puts positions together that vendors spread over several messages; stands between read and validate, per device. */
 
 import { createHash } from "node:crypto";
+import { LRUCache } from "lru-cache";
 import { AT_RECEIPT, type RawReading } from "../reading.ts";
 
 /** Parts further apart than this are not of one position. */
 const WINDOW_MS = 5000;
-/** About 300 bytes each; beyond it the device longest unheard of begins anew. */
+/** About 300 bytes each; beyond it the device that was silent for longest begins anew. */
 const MAX_DEVICES = 20_000;
 /** How long after a refusal its sender may come again: vendors begin after a second or a few. */
 const RESEND_MS = 30_000;
-/** About 500 bytes each; beyond it the oldest is forgotten, and its position with it. */
-const MAX_UNKEPT = 10_000;
+/** About 500 bytes each; beyond it the one deferred first is dropped, and its position with it. */
+const MAX_DEFERRED = 10_000;
 
 /** A value and when its message came, UTC milliseconds since 1970. */
 interface Seen<T> {
@@ -54,16 +55,12 @@ interface Given {
 }
 
 export function createAssembler(): Assembler {
-  const devices = new Map<string, Assembly>();
+  const devices = new LRUCache<string, Assembly>({ max: MAX_DEVICES });
 
   function assemblyOf(source: string, device: string): Assembly {
     const key = `${source}\0${device}`;
     const known = devices.get(key);
-    if (known) {
-      devices.delete(key);
-      devices.set(key, known);
-      return known;
-    }
+    if (known) return known;
     const fresh: Assembly = {
       latitude: null,
       longitude: null,
@@ -72,8 +69,6 @@ export function createAssembler(): Assembler {
       noFix: false,
     };
     devices.set(key, fresh);
-    const oldest = devices.size > MAX_DEVICES ? devices.keys().next() : undefined;
-    if (oldest && !oldest.done) devices.delete(oldest.value);
     return fresh;
   }
 
@@ -121,14 +116,16 @@ export function createAssembler(): Assembler {
   /** A message that could not be kept is offered again: what it completed must not be lost with its parts used up. */
   const given = new WeakMap<object, Given>();
   /** The same for one that its sender sends again: only what it says is the same. */
-  const deferred = new Map<string, { receivedAt: number; assembled: RawReading[] }>();
+  const deferred = new LRUCache<string, { receivedAt: number; assembled: RawReading[] }>({
+    max: MAX_DEFERRED,
+  });
 
   function resent(source: string, said: RawReading[], receivedAt: number): RawReading[] | null {
-    const before = deferred.size > 0 ? deferred.get(keyOf(source, said)) : undefined;
+    const before = deferred.size > 0 ? deferred.peek(keyOf(source, said)) : undefined;
     if (!before || Math.abs(receivedAt - before.receivedAt) > RESEND_MS) return null;
     // Parts that still wait for their partner are as fresh as the message that brought them again.
     for (const { deviceId, latitude, longitude } of said) {
-      const assembly = deviceId === null ? undefined : devices.get(`${source}\0${deviceId}`);
+      const assembly = deviceId === null ? undefined : devices.peek(`${source}\0${deviceId}`);
       for (const [axis, value] of [
         ["latitude", latitude],
         ["longitude", longitude],
@@ -144,11 +141,8 @@ export function createAssembler(): Assembler {
     deferred(source, message) {
       const of = given.get(message);
       if (!of) return;
-      const key = keyOf(source, of.said);
-      deferred.delete(key);
-      deferred.set(key, { receivedAt: message.receivedAt, assembled: of.assembled });
-      const oldest = deferred.size > MAX_UNKEPT ? deferred.keys().next() : undefined;
-      if (oldest && !oldest.done) deferred.delete(oldest.value);
+      const { assembled, said } = of;
+      deferred.set(keyOf(source, said), { receivedAt: message.receivedAt, assembled });
     },
     stored(source, message) {
       const of = deferred.size > 0 ? given.get(message) : undefined;

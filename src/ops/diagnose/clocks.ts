@@ -1,5 +1,6 @@
 /** Finds devices whose clock is wrong by a constant, from the offset between each fix and its arrival. */
 
+import { LRUCache } from "lru-cache";
 import { durationText } from "./duration.ts";
 
 /** A device with a wrong clock, in numbers and in words. */
@@ -32,7 +33,7 @@ const STEADY_MS = 30_000;
 /** Time zones are multiples of 30 minutes (three are off by 15); the delay adds up to this much. */
 const ZONE_STEP_MS = 30 * 60_000;
 const ZONE_SLACK_MS = 2 * 60_000;
-/** About 200 bytes each: 4 MB. Above it the device longest unheard of is forgotten. */
+/** About 200 bytes each: 4 MB. Beyond it the device that was silent for longest is dropped. */
 const MAX_DEVICES = 20_000;
 
 interface Device {
@@ -46,19 +47,15 @@ interface Device {
 }
 
 export function createClockWatch(): ClockWatch {
-  const devices = new Map<string, Device>();
+  const devices = new LRUCache<string, Device>({ max: MAX_DEVICES });
 
   function observe(source: string, deviceId: string, offsetMs: number): void {
     const key = `${source}\0${deviceId}`;
-    const known = devices.get(key);
-    const device = known ?? {
-      source,
-      deviceId,
-      before: Infinity,
-      last: Infinity,
-      current: Infinity,
-      fixes: 0,
-    };
+    let device = devices.get(key);
+    if (device === undefined) {
+      device = { source, deviceId, before: Infinity, last: Infinity, current: Infinity, fixes: 0 };
+      devices.set(key, device);
+    }
     if (device.fixes === WINDOW_FIXES) {
       device.before = device.last;
       device.last = device.current;
@@ -67,23 +64,16 @@ export function createClockWatch(): ClockWatch {
     }
     device.current = Math.min(device.current, offsetMs);
     device.fixes += 1;
-    // Re-inserted, so that the map's order is the order in which devices were last heard of; while there is plenty of
-    // room nobody will be forgotten, and the order does not matter.
-    if (known && devices.size < MAX_DEVICES / 2) return;
-    if (known) devices.delete(key);
-    devices.set(key, device);
-    const oldest = devices.size > MAX_DEVICES ? devices.keys().next() : undefined;
-    if (oldest && !oldest.done) devices.delete(oldest.value);
   }
 
   function offenders(): ClockOffender[] {
     const found: ClockOffender[] = [];
-    for (const device of devices.values()) {
+    devices.forEach((device) => {
       const minima = [device.before, device.last, device.current];
       const least = Math.min(...minima);
-      if (Math.max(...minima) - least > STEADY_MS || !Number.isFinite(least)) continue;
+      if (Math.max(...minima) - least > STEADY_MS || !Number.isFinite(least)) return;
       if (least < -AHEAD_MS || least > BEHIND_MS) found.push(describe(device, least));
-    }
+    });
     return found.sort((a, b) => Math.abs(b.offsetMs) - Math.abs(a.offsetMs));
   }
 
