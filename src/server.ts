@@ -11,6 +11,7 @@ import type { Config } from "./config/config.ts";
 import { opsTokensOf } from "./config/ops-tokens.ts";
 import { createEvents, type Events } from "./events.ts";
 import { createShares, type Shares } from "./ingest/decode-shares.ts";
+import { examine } from "./ingest/examine.ts";
 import { createIngest, type Ingest, type Source } from "./ingest/ingest.ts";
 import { type EmbeddedBroker, startBroker } from "./inputs/mqtt/broker.ts";
 import { type LeasedBroker, leasedBroker } from "./inputs/mqtt/leased-broker.ts";
@@ -25,7 +26,7 @@ import { startAccountingCheck } from "./ops/accounting-check.ts";
 import { createOpsApp } from "./ops/app.ts";
 import { createClockWatch } from "./ops/diagnose/clocks.ts";
 import { createIncidents } from "./ops/incidents.ts";
-import { createQuestions } from "./ops/lookup.ts";
+import { createLookup } from "./ops/lookup.ts";
 import { policiesOf } from "./ops/policies.ts";
 import { openOpsPort } from "./ops/port.ts";
 import { createRedriver } from "./ops/redrive.ts";
@@ -180,11 +181,6 @@ async function openAll(config: Config, logger: Logger, opened: Opened): Promise<
 
   const trail = createTrail({ store: queue.trail, events });
   opened.trail = trail;
-  const redriver = createRedriver({
-    redrive: queue.redrive,
-    ingest,
-    sources,
-  });
   const ops = createOpsApp({
     tokens: opsTokensOf(config.ops),
     hosts: config.ops,
@@ -192,18 +188,13 @@ async function openAll(config: Config, logger: Logger, opened: Opened): Promise<
     queryStatus: queue.queryStatus,
     trail,
     endedSessions: queue.endedSessions,
-    ...createQuestions({ config, mapping, queue }),
+    ...createLookup({ config, mapping, queue }),
     brokers: () => [
       ...(embedded ? [embeddedState(embedded)] : []),
       ...opened.brokers.map((broker) => broker.state()),
     ],
     pollers: () => opened.pollers?.states() ?? [],
-    redrive: {
-      redriveDeadLetters: redriver.deadLetters,
-      redriveQuarantine: redriver.quarantine,
-      exportDeadLetters: redriver.exportDeadLetters,
-      exportQuarantine: redriver.exportQuarantine,
-    },
+    redrive: createRedriver({ redrive: queue.redrive, ingest, examine, sources }),
     spool: () => (spool ? spoolStatus(spool) : null),
     clocks,
     incidents: incidents.recent,
