@@ -1,4 +1,4 @@
-/** Checks that certificates and keys are what they are named as, so that `check` says so and not the first connection. */
+/** Checks that certificates and keys are what their settings say, so that `check` finds it and not the first connection. */
 
 import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";

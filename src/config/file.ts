@@ -1,4 +1,4 @@
-/** Reads the configuration file and remembers on which line each setting stands. */
+/** Reads the configuration file and remembers the line of each setting. */
 
 import { readFileSync } from "node:fs";
 import { type ErrorCode, isNode, LineCounter, parseDocument } from "yaml";
@@ -18,8 +18,8 @@ export function readSettingsFile(file: string): SettingsFile {
     return { kind: "unreadable", problems: [{ path: file, message: `cannot be read (${code})` }] };
   }
   const lines = new LineCounter();
-  // Pretty errors quote the line they are about, which may hold a secret. Merge keys (`<<`) spare the operator of a
-  // hundred destinations from repeating what they share.
+  // Pretty errors quote the line they are about, which may hold a secret. With merge keys (`<<`) the operator of a
+  // hundred destinations need not repeat what they share.
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, merge: true });
   const faults = [...document.errors, ...document.warnings];
   if (faults.length > 0) {
@@ -51,7 +51,7 @@ export function readSettingsFile(file: string): SettingsFile {
   }
 }
 
-/** In our words: the parser's own may quote the text they are about. */
+/** In our own words: the parser's may quote the text they are about. */
 const FAULT_WORDS: Partial<Record<ErrorCode, string>> = {
   BAD_ALIAS: "a value that begins with * or & must be in quotes",
   BAD_INDENT: "wrong indentation",

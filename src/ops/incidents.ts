@@ -1,23 +1,23 @@
-/** Remembers what goes wrong at our own doors, so that the ops page can name it while it lasts. */
+/** Remembers what goes wrong at our own ports, so that the ops page can show it while it lasts. */
 
 import { LRUCache } from "lru-cache";
 import type { Incident, IncidentState } from "../status.ts";
 import { iso } from "../time.ts";
 
 export interface Incidents {
-  /** Cheap and bounded: a flood calls it for every connection or message. */
+  /** Cheap and bounded: a flood calls this for every connection or message. */
   note(incident: Incident): void;
-  /** What happened within the last hour, in the order it began. */
+  /** The incidents of the last hour, in the order they began. */
   recent(): IncidentState[];
 }
 
 /** An incident that was quiet for this long has ended; the next one of its kind begins anew. */
 const ENDS_AFTER_MS = 3_600_000;
-/** Kinds times sources and doors; beyond it the one that was quiet for longest is dropped. */
+/** Kinds times sources and ports; beyond it the one that was quiet for longest is dropped. */
 const MAX_INCIDENTS = 2000;
 /** A person reads no more names than this in one problem; the last ones seen are kept. */
 const MAX_SUBJECTS = 8;
-/** What a sender calls itself is not stored at length. */
+/** A sender chooses its name freely, so only its beginning is stored. */
 const MAX_SUBJECT_CHARS = 120;
 
 interface Entry {

@@ -3,11 +3,11 @@
 import { LRUCache } from "lru-cache";
 import { durationText } from "./duration.ts";
 
-/** A device with a wrong clock, in numbers and in words. */
+/** A device with a wrong clock, in numbers and as text. */
 export interface ClockOffender {
   source: string;
   deviceId: string;
-  /** Arrival minus fix, the least of the last fixes: negative when the clock is ahead. */
+  /** The least arrival minus fix of the last fixes: negative when the clock is ahead. */
   offsetMs: number;
   /** `ahead by about 90 s`. */
   text: string;
@@ -16,17 +16,17 @@ export interface ClockOffender {
 }
 
 export interface ClockWatch {
-  /** `offsetMs` is receivedAt − fixTime. Cheap: called for every candidate that has a time, rejected ones too. */
+  /** `offsetMs` is receivedAt − fixTime. Cheap: called for every raw reading that has a time, rejected ones too. */
   observe(source: string, deviceId: string, offsetMs: number): void;
   /** The worst first. */
   offenders(): ClockOffender[];
 }
 
-/** A device is judged by the least offsets of its last two whole windows and the one under way: 20 to 29 fixes. */
+/** A verdict uses the least offsets of the last two whole windows and the current one: 20 to 29 fixes. */
 const WINDOW_FIXES = 10;
-/** A delay only ever adds: an arrival this long before its fix is the clock. NTP errors stay below it. */
+/** Delays only add, so an arrival this long before its fix means a wrong clock. NTP errors are smaller. */
 const AHEAD_MS = 5_000;
-/** Behind is told apart from late only by never being less; slow vendors deliver within a few minutes. */
+/** A clock behind looks like late delivery, but never arrives earlier; slow vendors deliver within a few minutes. */
 const BEHIND_MS = 5 * 60_000;
 /** The least offsets of the windows may differ by this much; a device catching up after a gap differs by more. */
 const STEADY_MS = 30_000;
@@ -39,7 +39,7 @@ const MAX_DEVICES = 20_000;
 interface Device {
   source: string;
   deviceId: string;
-  /** Least offsets of the two whole windows before; Infinity while there was none. */
+  /** Least offsets of the two whole windows before this one; Infinity while there is none. */
   before: number;
   last: number;
   current: number;
@@ -82,7 +82,7 @@ export function createClockWatch(): ClockWatch {
 
 function describe({ source, deviceId }: Device, offsetMs: number): ClockOffender {
   const direction = offsetMs < 0 ? "ahead" : "behind";
-  // Arrival jitter makes single seconds untrue.
+  // Arrival jitter makes single seconds meaningless.
   const rounded = Math.round(Math.abs(offsetMs) / 5000) * 5000;
   const fromStep = Math.abs(offsetMs - Math.round(offsetMs / ZONE_STEP_MS) * ZONE_STEP_MS);
   const looksLikeTimeZone = Math.abs(offsetMs) > ZONE_STEP_MS - ZONE_SLACK_MS && fromStep <= ZONE_SLACK_MS;

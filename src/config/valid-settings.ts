@@ -1,4 +1,4 @@
-/** Picks out what is valid by itself, so that relations are checked too while something else is still wrong. */
+/** Picks the settings that are valid by themselves, so that relations are checked even while other settings are wrong. */
 
 import type { z } from "zod";
 import { isRecord } from "../untrusted.ts";
@@ -12,8 +12,8 @@ import {
   sourceSchema,
 } from "./schema.ts";
 
-/** What is not valid is absent; the schema reports it. */
-export interface Parts {
+/** Invalid settings are absent; the schema reports them. */
+export interface ValidSettings {
   redis: Config["redis"] | undefined;
   http: Config["http"] | undefined;
   ops: Config["ops"] | undefined;
@@ -22,7 +22,7 @@ export interface Parts {
   brokers: ReadonlyMap<string, BrokerConfig>;
   sources: ReadonlyMap<string, SourceConfig>;
   destinations: ReadonlyMap<string, DestinationConfig>;
-  /** Names as written, of entries that are not valid too: naming one of those is no second mistake. */
+  /** All names as written, those of invalid entries included: to name one of those is no second mistake. */
   named: {
     listen: boolean;
     brokers: ReadonlySet<string>;
@@ -31,7 +31,7 @@ export interface Parts {
   };
 }
 
-export function partsOf(raw: unknown): Parts {
+export function validSettingsIn(raw: unknown): ValidSettings {
   const { shape } = configSchema;
   const root = isRecord(raw) ? raw : {};
   const mqtt = isRecord(root.mqtt) ? root.mqtt : {};
