@@ -1,7 +1,6 @@
 /** Geotab MyGeotab: asked for new position records (LogRecord) since a version, in a session that may end at any time. */
 
 import { z } from "zod";
-import { iso } from "../time.ts";
 import { defineAdapter } from "./kit/adapter.ts";
 import { each } from "./kit/each.ts";
 import { degrees, id, isoTime, isRecord, items, kph, text as line, part } from "./kit/fields.ts";
@@ -133,7 +132,8 @@ function ask({ baseUrl, account, cursor, since, session }: Context) {
     const params = { typeName: "Device", resultsLimit: DEVICE_ROWS, propertySelector, ...sort, credentials };
     return call(host, "Get", params);
   }
-  const from = cursor === null ? { search: { fromDate: iso(since) } } : { fromVersion: cursor };
+  const from =
+    cursor === null ? { search: { fromDate: new Date(since).toISOString() } } : { fromVersion: cursor };
   const params = { typeName: "LogRecord", resultsLimit: FEED_ROWS, ...from, credentials };
   return call(host, "GetFeed", params);
 }

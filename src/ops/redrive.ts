@@ -1,7 +1,9 @@
 /** Redrives what was set aside: dead letters wait again, quarantined messages go through ingest again. */
 
+import { asAuthenticated, type Message } from "../adapters/kit/adapter.ts";
 import type { examine } from "../ingest/examine.ts";
-import type { Ingest, IngestResult, Source } from "../ingest/ingest.ts";
+import type { Ingest, IngestResult } from "../ingest/ingest.ts";
+import type { Source } from "../ingest/source.ts";
 import type { Redrive, RedriveFilter } from "../queue/ledger/redrive.ts";
 import { iso } from "../time.ts";
 import { messageOf } from "../untrusted.ts";
@@ -80,7 +82,7 @@ export function createRedriver({ redrive, ingest, examine, sources }: RedriverDe
         result.examples.push({ id, source: name, before: problems[0] ?? entry.reason, after, readings });
       }
       if (readable && source && mode === "do") {
-        const ingested = await ingest.ingestAuthenticated(source, entry.message);
+        const ingested = await ingest.ingest(source, asAuthenticated(entry.message));
         if (leavesQuarantine(ingested)) await redrive.release(scope, entry.id);
         if (!isThrough(ingested)) {
           result.staying++;
@@ -148,9 +150,13 @@ function leavesQuarantine(result: IngestResult): boolean {
 }
 
 /** Today's decoding of a message, validated by ranges only. */
-function redecode(decode: typeof examine, source: Source, message: Parameters<Ingest["accept"]>[1]) {
+function redecode(examineMessage: typeof examine, source: Source, message: Message) {
   try {
-    const { kind, what, problems, readings, rejections } = decode(source.adapter, message, source);
+    const { kind, what, problems, readings, rejections } = examineMessage(
+      source.adapter,
+      asAuthenticated(message),
+      source,
+    );
     if (kind === "malformed") return { after: problems[0] ?? "malformed", readings: [] };
     const found = readings.map(({ deviceId, fixTime, latitude, longitude }) => ({
       deviceId,

@@ -1,6 +1,8 @@
 /** Replays what waits in the spool through ingest: each source in order, no source waits for another, nothing is sent twice. */
 
-import type { Ingest, Source } from "../ingest/ingest.ts";
+import { asAuthenticated } from "../adapters/kit/adapter.ts";
+import type { Ingest } from "../ingest/ingest.ts";
+import type { Source } from "../ingest/source.ts";
 import type { SpoolDirectory, SpoolFile } from "./directory.ts";
 import type { SpoolEvents } from "./events.ts";
 import { openSpoolMarks, readSpoolFile } from "./file.ts";
@@ -194,7 +196,7 @@ function createRecordReplay({
   return async (record) => {
     const source = sources.get(record.source);
     if (!source) return setOrphanAside(record);
-    const result = await ingest.ingestAuthenticated(source, record.message);
+    const result = await ingest.ingest(source, asAuthenticated(record.message));
     if (result.kind === "deferred" && result.reason === "storage_unavailable") {
       // While Redis answers, only this message cannot be stored, and other sources need not wait for it.
       return (await isStorageBack()) ? "stuck" : "away";
