@@ -6,6 +6,7 @@ import type { Source } from "../../ingest/source.ts";
 import type { Queue } from "../../queue/queue.ts";
 import type { Standing } from "../../queue/redis/lease.ts";
 import type { BrokerState } from "../../status.ts";
+import { iso } from "../../time.ts";
 import { brokerSettingsOf, subscriptionsOf } from "../../wiring.ts";
 import {
   type BrokerConnection,
@@ -104,7 +105,7 @@ export function clientState(connection: ConnectionState): BrokerState {
         : connected || lastError === null
           ? "connecting"
           : "disconnected",
-    since: new Date(since).toISOString(),
+    since: iso(since),
     reason: works ? null : (lastError ?? (connected ? "the broker has not answered the subscription" : null)),
     unacked,
     clients: null,
@@ -117,7 +118,7 @@ function waiting(name: string, sinceMs: number, { kind, reason }: Standing, unac
     name,
     kind: "client",
     state,
-    since: new Date(sinceMs).toISOString(),
+    since: iso(sinceMs),
     reason,
     unacked,
     clients: null,

@@ -8,6 +8,7 @@ import type { ProxySettings } from "../../network.ts";
 import type { Queue } from "../../queue/queue.ts";
 import type { Standing } from "../../queue/redis/lease.ts";
 import type { PollerState } from "../../status.ts";
+import { iso } from "../../time.ts";
 import { pollSettingsOf } from "../../wiring.ts";
 import { createPullHttp, type PullHttp } from "./http.ts";
 import { type Poller, startPoller } from "./poller.ts";
@@ -101,8 +102,4 @@ function waiting(name: string, sinceMs: number, { kind, reason }: Standing): Pol
     cursorAt: null,
     gap: null,
   };
-}
-
-function iso(ms: number): string {
-  return new Date(ms).toISOString();
 }
