@@ -12,6 +12,7 @@ import { opsTokensOf } from "./config/ops-tokens.ts";
 import { createEvents } from "./event-log.ts";
 import type { Events } from "./events.ts";
 import { createShares, type Shares } from "./ingest/decode-shares.ts";
+import { examine } from "./ingest/examine.ts";
 import { createIngest, type Ingest } from "./ingest/ingest.ts";
 import type { Source } from "./ingest/source.ts";
 import { type EmbeddedBroker, startBroker } from "./inputs/mqtt/broker.ts";
@@ -28,7 +29,7 @@ import { startAccountingCheck } from "./ops/accounting-check.ts";
 import { createOpsApp } from "./ops/app.ts";
 import { createClockWatch } from "./ops/diagnose/clocks.ts";
 import { createIncidents } from "./ops/incidents.ts";
-import { createQuestions } from "./ops/lookup.ts";
+import { createLookup } from "./ops/lookup.ts";
 import { policiesOf } from "./ops/policies.ts";
 import { openOpsPort } from "./ops/port.ts";
 import { createRedriver } from "./ops/redrive.ts";
@@ -37,6 +38,8 @@ import { type Client, createClient } from "./servicetitan/client.ts";
 import { openSpool, type Spool } from "./spool/spool.ts";
 import { explainListenError, libraryProblems, mappingProblems, StartupError } from "./startup.ts";
 import type { OperatorEvent, QueueStatus, SpoolStatus } from "./status.ts";
+import { iso } from "./time.ts";
+import { messageOf } from "./untrusted.ts";
 import { VERSION } from "./version.ts";
 import {
   brokerSettingsOf,
@@ -158,10 +161,7 @@ async function openAll(config: Config, logger: Logger, opened: Opened): Promise<
         isStorageBack: async () => (await queue.readiness()).length === 0,
         events,
       }).catch((error: unknown) => {
-        throw new StartupError(
-          [`spool.dir: ${error instanceof Error ? error.message : String(error)}`],
-          error,
-        );
+        throw new StartupError([`spool.dir: ${messageOf(error)}`], error);
       })
     : null;
   if (spool) opened.spool = spool;
@@ -198,11 +198,6 @@ async function openAll(config: Config, logger: Logger, opened: Opened): Promise<
 
   const trail = createTrail({ store: queue.trail, events });
   opened.trail = trail;
-  const redriver = createRedriver({
-    redrive: queue.redrive,
-    ingest,
-    sources,
-  });
   const ops = createOpsApp({
     tokens: opsTokensOf(config.ops),
     hosts: config.ops,
@@ -210,18 +205,13 @@ async function openAll(config: Config, logger: Logger, opened: Opened): Promise<
     queryStatus: queue.queryStatus,
     trail,
     endedSessions: queue.endedSessions,
-    ...createQuestions({ config, mapping, queue }),
+    ...createLookup({ config, mapping, queue }),
     brokers: () => [
       ...(embedded ? [embedded.state()] : []),
       ...opened.brokers.map((broker) => broker.state()),
     ],
     pollers: () => opened.pollers?.states() ?? [],
-    redrive: {
-      redriveDeadLetters: redriver.deadLetters,
-      redriveQuarantine: redriver.quarantine,
-      exportDeadLetters: redriver.exportDeadLetters,
-      exportQuarantine: redriver.exportQuarantine,
-    },
+    redrive: createRedriver({ redrive: queue.redrive, ingest, examine, sources }),
     spool: () => (spool ? spoolStatus(spool) : null),
     clocks,
     incidents: incidents.recent,
@@ -398,5 +388,5 @@ async function embeddedBroker(
 
 function spoolStatus(spool: Spool): SpoolStatus {
   const { oldestAt, ...state } = spool.state();
-  return { ...state, oldestAt: oldestAt === null ? null : new Date(oldestAt).toISOString() };
+  return { ...state, oldestAt: oldestAt === null ? null : iso(oldestAt) };
 }

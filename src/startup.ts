@@ -6,6 +6,7 @@ import type { Logger } from "pino";
 import type { Config } from "./config/config.ts";
 import { whyNotReliable } from "./inputs/mqtt/library.ts";
 import { loadMapping } from "./mapping/mapping.ts";
+import { errorCode } from "./untrusted.ts";
 
 /** A configuration that is valid in itself but not on this machine: a file, a port. */
 export class StartupError extends Error {
@@ -26,7 +27,7 @@ export async function explainListenError<T>(
   try {
     return await open();
   } catch (error) {
-    const code = error instanceof Error && "code" in error ? error.code : null;
+    const code = errorCode(error);
     switch (code) {
       case "EADDRINUSE":
         throw new StartupError([`${setting}.port ${port} is in use: something else listens there`], error);
@@ -74,7 +75,7 @@ function spoolProblems({ spool }: Config): string[] {
       accessSync(at, constants.W_OK | constants.X_OK);
       return [];
     } catch (error) {
-      const code = error instanceof Error && "code" in error ? String(error.code) : "unreadable";
+      const code = errorCode(error) ?? "unreadable";
       if (code === "ENOENT" && at !== dirname(at)) continue;
       return [`spool.dir: ${at} cannot be written to (${code})`];
     }

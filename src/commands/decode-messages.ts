@@ -7,8 +7,8 @@ import { type Adapter, asAuthenticated, type Message } from "../adapters/kit/ada
 import { isoTime } from "../adapters/kit/fields.ts";
 import { createAssembler } from "../ingest/assembler.ts";
 import { type Decoded, type Examined, examine } from "../ingest/examine.ts";
-import { complain } from "../print.ts";
 import { SPEED_UNITS } from "../reading.ts";
+import { printError } from "./print.ts";
 
 /** What the command was told; texts as typed. */
 export interface DecodeRequest {
@@ -67,7 +67,7 @@ export async function decodeMessages(request: DecodeRequest, stdin: Uint8Array):
     throw new Error(`No adapter for ${request.vendor}. There are: ${known}.`);
   }
   const settings = settingsOf(adapter, request);
-  const note = request.note ?? complain;
+  const note = request.note ?? printError;
   const messages = request.sequenceFile
     ? await sequenceOf(request.sequenceFile)
     : [request.quarantined ? quarantinedMessage(stdin) : await messageOf(request, stdin)];

@@ -2,6 +2,7 @@
 
 import { type Adapter, type Authenticated, decode } from "../adapters/kit/adapter.ts";
 import { type Details, type FieldDefect, type Rejection, validate } from "../reading.ts";
+import { iso } from "../time.ts";
 import { type Assembler, createAssembler } from "./assembler.ts";
 import { type Logins, partForeign } from "./speaks-for.ts";
 
@@ -58,7 +59,7 @@ export function examine(
     const { deviceId, fixTime, latitude, longitude, speedMps, headingDeg, details } = validation.reading;
     examined.readings.push({
       deviceId,
-      fixTime: new Date(fixTime).toISOString(),
+      fixTime: iso(fixTime),
       latitude,
       longitude,
       speedMps,

@@ -11,6 +11,7 @@ import {
 } from "../adapters/kit/adapter.ts";
 import type { RawReading, Rejection } from "../reading.ts";
 import type { Incident } from "../status.ts";
+import { messageOf } from "../untrusted.ts";
 import { createAssembler } from "./assembler.ts";
 import {
   type Authentication,
@@ -200,7 +201,7 @@ export function createIngest({
     let isQuarantined = true;
     let failure: unknown;
     try {
-      const problems = [error instanceof Error ? error.message : String(error)];
+      const problems = [messageOf(error)];
       await store.add(quarantined(source, message, "internal_error", problems));
     } catch (reason) {
       isQuarantined = false;

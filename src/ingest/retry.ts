@@ -2,13 +2,15 @@
 
 import { setTimeout as pause } from "node:timers/promises";
 import type { Authenticated } from "../adapters/kit/adapter.ts";
+import { type Backoff, backoffMs } from "../time.ts";
 import type { Ingest, IngestResult } from "./ingest.ts";
 import type { Source } from "./source.ts";
 
-/** First wait; doubled each time. */
-const FIRST_RETRY_MS = 100;
-/** Longest wait: how late a message may notice that storage is back, well within the 5 s that are promised. */
-const MAX_RETRY_MS = 2000;
+/**
+ * `maxMs`: how late a message may notice that storage is back, well within the 5 s that are promised. Half of each wait
+ * is drawn, or a whole window of messages would come back at the same moment.
+ */
+const BACKOFF: Backoff = { firstMs: 100, maxMs: 2000, jitter: 0.5 };
 
 /** A message that is retried holds up later ones of the same device: they are stored in the order in which they came. */
 export interface RetryOrder {
@@ -52,7 +54,7 @@ export async function ingestWithRetry(what: Retry): Promise<IngestResult | null>
       what.onError(error);
     }
   }
-  const result = inOrder ? await retryInTurn(what, inOrder, arrival) : await retryLoop(what, FIRST_RETRY_MS);
+  const result = inOrder ? await retryInTurn(what, inOrder, arrival) : await retryLoop(what, 1);
   if (result === null) what.onGivenUp?.();
   return result;
 }
@@ -64,17 +66,17 @@ async function retryInTurn(
 ): Promise<IngestResult | null> {
   const others = order.waiting.get(key);
   const behind = others ?? [];
-  let restMs = 0;
+  let failures = 0;
   if (others) {
     // Messages that were under way together fail together, and a later one may have begun to wait first.
     const at = others.findIndex((other) => other.arrival > arrival);
     await new Promise<void>((resume) => others.splice(at < 0 ? others.length : at, 0, { arrival, resume }));
   } else {
     order.waiting.set(key, behind);
-    restMs = FIRST_RETRY_MS;
+    failures = 1;
   }
   try {
-    return await retryLoop(what, restMs);
+    return await retryLoop(what, failures);
   } finally {
     const next = behind.shift();
     if (next) next.resume();
@@ -82,12 +84,11 @@ async function retryInTurn(
   }
 }
 
-/** Waits first, for as long as that, and twice as long each time. */
-async function retryLoop(what: Retry, firstRestMs: number): Promise<IngestResult | null> {
+/** Waits before each attempt but one that is the message's first. */
+async function retryLoop(what: Retry, failed: number): Promise<IngestResult | null> {
   const { ingest, source, message, giveUp, ended } = what;
-  let restMs = firstRestMs;
-  while (!giveUp()) {
-    if (restMs > 0) await restFor(restMs, ended);
+  for (let failures = failed; !giveUp(); failures++) {
+    if (failures > 0) await waitFor(backoffMs(failures - 1, BACKOFF), ended);
     if (giveUp()) return null;
     try {
       const result = await ingest.ingest(source, message);
@@ -95,7 +96,6 @@ async function retryLoop(what: Retry, firstRestMs: number): Promise<IngestResult
     } catch (error) {
       what.onError(error);
     }
-    restMs = Math.min(Math.max(2 * restMs, FIRST_RETRY_MS), MAX_RETRY_MS);
   }
   return null;
 }
@@ -105,8 +105,6 @@ function isEnd(result: IngestResult): boolean {
   return result.kind !== "deferred" && !(result.kind === "failed" && !result.quarantined);
 }
 
-/** Jitter, or a whole window of messages would be retried in one moment. */
-async function restFor(restMs: number, ended: AbortSignal | undefined): Promise<void> {
-  const jittered = restMs * (0.5 + Math.random() / 2);
-  await pause(jittered, undefined, ended ? { ref: false, signal: ended } : { ref: false }).catch(() => {});
+async function waitFor(ms: number, ended: AbortSignal | undefined): Promise<void> {
+  await pause(ms, undefined, ended ? { ref: false, signal: ended } : { ref: false }).catch(() => {});
 }

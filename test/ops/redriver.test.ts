@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { Adapter } from "../../src/adapters/kit/adapter.ts";
+import { examine } from "../../src/ingest/examine.ts";
 import type { Source } from "../../src/ingest/source.ts";
 import { type Logins, speaksForOf } from "../../src/ingest/speaks-for.ts";
 import { createRedriver } from "../../src/ops/redrive.ts";
@@ -21,6 +22,7 @@ function redriver(changes: Partial<Adapter> = {}, logins: Logins = new Map()) {
   const made = createRedriver({
     redrive: line.queue.redrive,
     ingest,
+    examine,
     sources: new Map([["vans", source]]),
   });
   const accept = (text: string, login?: string) =>

@@ -1,9 +1,9 @@
 /** How long a poller waits before it asks again. */
 
-/** First wait after a failure, doubled each time; the wait is a random time up to it, so that pollers spread. */
-const BACKOFF_MS = 1000;
-/** How late we may notice that a vendor is back. */
-const MAX_BACKOFF_MS = 60_000;
+import { type Backoff, backoffMs } from "../../time.ts";
+
+/** `maxMs`: how late we may notice that a vendor is back. The whole wait is random, so that pollers spread. */
+const BACKOFF: Backoff = { firstMs: 1000, maxMs: 60_000, jitter: 1 };
 /** A longer wait is asked for by mistake. */
 const MAX_RETRY_AFTER_MS = 3_600_000;
 
@@ -26,10 +26,7 @@ export function createPollPace(minGapMs: number): PollPace {
     failed() {
       failures += 1;
     },
-    backoffMs() {
-      const longest = Math.min(BACKOFF_MS * 2 ** Math.max(failures - 1, 0), MAX_BACKOFF_MS);
-      return Math.max(Math.random() * longest, minGapMs);
-    },
+    backoffMs: () => Math.max(backoffMs(Math.max(failures - 1, 0), BACKOFF), minGapMs),
     askedMs: (waitMs) => Math.min(Math.max(waitMs, minGapMs), MAX_RETRY_AFTER_MS),
   };
 }

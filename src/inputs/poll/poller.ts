@@ -8,6 +8,7 @@ import type { Ingest } from "../../ingest/ingest.ts";
 import type { Source } from "../../ingest/source.ts";
 import { retryAfterHeaderMs } from "../../network.ts";
 import type { PollerState } from "../../status.ts";
+import { iso } from "../../time.ts";
 import { type CursorStore, createPollCursor } from "./cursor.ts";
 import type { PullExchange, PullHttp } from "./http.ts";
 import { createPollPace } from "./pace.ts";
@@ -135,7 +136,7 @@ export function startPoller(deps: PollerDeps): Poller {
   /** Begins as at the first start; what lies between is not fetched any more, and the operator has to know. */
   function giveUpCursor(): void {
     const { fromMs, toMs } = cursor.giveUp();
-    events.pollGap({ source: name, from: new Date(fromMs).toISOString(), to: new Date(toMs).toISOString() });
+    events.pollGap({ source: name, from: iso(fromMs), to: iso(toMs) });
   }
 
   function failed(reason: PollReason, detail: string): number {
