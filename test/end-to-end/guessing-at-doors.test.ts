@@ -38,7 +38,7 @@ afterEach(async () => {
   for (const close of closers.splice(0).reverse()) await close();
 });
 
-/** As many as a guesser has under way at a time. */
+/** As many as a guesser has open at a time. */
 const CONNECTIONS = 64;
 const GUESSER = "127.0.0.1";
 const OTHER = "127.0.0.2";
@@ -89,8 +89,8 @@ function watch() {
 }
 
 describe("at the webhook port", () => {
-  /** A right message of each proof, and a wrong one. */
-  const PROOFS: [
+  /** A right message of each authentication method, and a wrong one. */
+  const METHODS: [
     authMethod: AuthMethod,
     headers: (secret: string, body: string) => Record<string, string>,
     path?: string,
@@ -111,10 +111,10 @@ describe("at the webhook port", () => {
     const store = memoryKeep();
     const seen = watch();
     let checked = 0;
-    const counted = <Args extends unknown[], Result>(judge: (...args: Args) => Result) => {
+    const counted = <Args extends unknown[], Result>(check: (...args: Args) => Result) => {
       return (...args: Args): Result => {
         checked += 1;
-        return judge(...args);
+        return check(...args);
       };
     };
     const source: Source = {
@@ -139,8 +139,8 @@ describe("at the webhook port", () => {
     return { ...seen, store, port: server.port, checked: () => checked };
   }
 
-  test.each(PROOFS)(
-    "$name: most of a flood is not looked at; the right one elsewhere works",
+  test.each(METHODS)(
+    "$name: most of a flood is not checked; the right credentials elsewhere work",
     async (authMethod, headers, query) => {
       const { port, checked, store, problems, failures } = await start(authMethod);
       const path = (secret: string) => `/webhooks/vans${query ? query + secret : ""}`;
@@ -150,7 +150,7 @@ describe("at the webhook port", () => {
       const answers = [];
       for (let round = 0; round < 4; round++)
         answers.push(...(await together((i) => send(`guess-${i}`, GUESSER))));
-      // The vendor's refusal for all: the same for what was looked at and what was not.
+      // The vendor's refusal for all: the same for what was checked and what was not.
       expect(new Set(answers.map(({ status, text }) => `${status} ${text}`))).toEqual(
         new Set(['401 {"error":"refused"}']),
       );
@@ -163,15 +163,15 @@ describe("at the webhook port", () => {
       expect(problems()).toHaveLength(1);
       expect(problems()[0]).toMatchObject({ where: "source vans" });
       expect(problems()[0]?.what).toContain(GUESSER);
-      // Put right at the sender that was wrong: heard again as soon as its turn comes.
+      // Put right at the sender that was wrong: let in as soon as its turn comes.
       await until(async () => (await send(KEY, GUESSER)).status === 200, {
-        what: "the sender to be heard again",
+        what: "the sender to be let in again",
       });
       expect((await send(KEY, GUESSER)).status).toBe(200);
     },
   );
 
-  test("what is not looked at is not read either", async () => {
+  test("a body whose credentials are not checked is not read either", async () => {
     const { port } = await start(hmac({ algorithm: "sha256", header: "x-signature", encoding: "hex" }));
     for (let round = 0; round < 2; round++) {
       await together(() => ask({ port, path: "/webhooks/vans", headers: { "x-signature": "00" }, body }));
@@ -190,7 +190,7 @@ describe("at the webhook port", () => {
     await flood;
   });
 
-  test("no proof at all, or none that could be guessed, costs nothing", async () => {
+  test("no credentials at all, or none that could be guessed, cost nothing", async () => {
     const { port, failures, store } = await start(sharedKey("x-key"));
     for (let round = 0; round < 2; round++) await together(() => ask({ port, path: "/webhooks/vans", body }));
     const listed = await start(addressList());
@@ -218,7 +218,7 @@ describe("at the webhook port", () => {
     expect((await send(KEY, "203.0.113.8")).status).toBe(200);
   });
 
-  test("a sender that was right before is heard among the guesses of its neighbour", async () => {
+  test("a sender that was right before gets in among the guesses of its neighbour", async () => {
     const { port, store } = await start(sharedKey("x-key"));
     const send = (secret: string) =>
       ask({ port, path: "/webhooks/vans", headers: { "x-key": secret }, body });
@@ -287,7 +287,9 @@ describe("at the MQTT port", () => {
     const { broker, told, failures, problems } = await start();
     // Some wait for their turn; those beyond are refused at once.
     const flood = together((i) => logIn(broker.port, "van-1", `guess ${i}`));
-    await until(() => told.some(({ reason }) => reason === "guessing"), { what: "a guess nobody looks at" });
+    await until(() => told.some(({ reason }) => reason === "guessing"), {
+      what: "a guess that is not checked",
+    });
     expect(await logIn(broker.port, "van-1", "secret of van-1", OTHER)).toBe(0);
     expect(await logIn(broker.port, "van-2", "secret of van-2")).toBe(0);
     const codes = await flood;
@@ -305,7 +307,7 @@ describe("at the MQTT port", () => {
     expect(await logIn(broker.port, "van-1", "secret of van-1", OTHER)).toBe(0);
   });
 
-  test("names that nobody has are treated like those somebody has", async () => {
+  test("unknown names are treated like known ones", async () => {
     const { broker, failures } = await start();
     const codes = await Promise.all([
       together(() => logIn(broker.port, "nobody", "guess")),
@@ -353,7 +355,7 @@ describe("at the ops port", () => {
       const checked = state.authFailures.filter((failure) => failure.checked).length;
       expect(checked).toBeLessThanOrEqual(10 + 6);
       expect(state.authFailures).toHaveLength(2 * CONNECTIONS);
-      // At this address not even the right one: nobody learns it by trying on. But sessions go on, and all other addresses.
+      // At this address not even the right one: no guesser learns it by trying on. But sessions go on, and all other addresses.
       expect((await status(GUESSER, bearerOf(TOKEN))).status).toBe(429);
       expect((await login(TOKEN, GUESSER)).status).toBe(429);
       expect((await status(GUESSER, { cookie: session })).status).toBe(200);

@@ -1,4 +1,4 @@
-/** The budget for guessing by a clock of the test's own: what is bounded, for whom, and who is never shut out. */
+/** The budget for guessing by a clock of the test's own: what is bounded, for whom, and which senders are never shut out. */
 
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
@@ -37,7 +37,7 @@ function setUp(door: Door) {
     else guessing.failed(address, name);
     return right ? "right" : "wrong";
   }
-  /** How many guesses are checked of those who come without a pause, at a step of the clock each. */
+  /** How many guesses are checked of guessers that come without a pause, at a step of the clock each. */
   function hammer(
     forMs: number,
     everyMs: number,
@@ -59,7 +59,7 @@ function setUp(door: Door) {
 }
 
 describe.each(DOORS)("at %s", (door) => {
-  test("a few wrong ones cost nothing, and are no problem on the page", () => {
+  test("a few wrong guesses cost nothing, and are no problem on the page", () => {
     const { guessing, incidents, failures } = setUp(door);
     for (let i = 0; i < 5; i++) {
       expect(guessing.verdict("192.0.2.1", "vans")).toEqual({ kind: "go" });
@@ -70,7 +70,7 @@ describe.each(DOORS)("at %s", (door) => {
     expect(failures[0]).toEqual({ door, address: "192.0.2.1", name: "vans", checked: true });
   });
 
-  test("then each waits, one after the other, and at last nobody looks", () => {
+  test("then each waits, one after the other, and at last none is checked", () => {
     const { guessing, incidents } = setUp(door);
     for (let i = 0; i < 25; i++) guessing.failed("192.0.2.1", "vans");
     const waits: number[] = [];
@@ -117,13 +117,13 @@ describe.each(DOORS)("at %s", (door) => {
     expect(checked).toBeLessThan(door === "webhook" ? 50 * 10 + 200 : 10 * 10 + 200);
   });
 
-  test("a right one from another address works at once all the while", () => {
+  test("the right credentials from another address work at once all the while", () => {
     const { attempt, hammer } = setUp(door);
     hammer(5 * MINUTE, 100, () => ["192.0.2.1", "vans"]);
     expect(attempt("198.51.100.7", "vans", true)).toBe("right");
   });
 
-  test("who was right before stays welcome while the name is guessed from everywhere", () => {
+  test("a trusted sender is let in at once while the name is guessed from everywhere", () => {
     const { guessing, hammer, attempt } = setUp(door);
     attempt("198.51.100.7", "vans", true);
     for (let minute = 0; minute < 5; minute++) {
@@ -132,7 +132,7 @@ describe.each(DOORS)("at %s", (door) => {
     }
   });
 
-  test("who never came is delayed by a name that is guessed from everywhere, and let in", () => {
+  test("an unknown sender is delayed while its name is guessed from everywhere, and let in", () => {
     const { guessing, hammer, pass } = setUp(door);
     hammer(30 * SECOND, 50, (i) => [`10.0.${(i >> 8) & 255}.${i & 255}`, "vans"]);
     const found: string[] = [];
@@ -143,7 +143,7 @@ describe.each(DOORS)("at %s", (door) => {
     expect(found).not.toContain("refused");
   });
 
-  test("it is forgotten", () => {
+  test("wrong guesses are forgotten", () => {
     const { guessing, hammer, pass, attempt } = setUp(door);
     hammer(10 * MINUTE, 100, () => ["192.0.2.1", "vans"]);
     pass(2 * MINUTE);
@@ -155,7 +155,7 @@ describe.each(DOORS)("at %s", (door) => {
     expect(guessing.verdict("192.0.2.1", "vans").kind).not.toBe("refused");
   });
 
-  test("whoever is refused stays so, and memory is bounded, however many come", () => {
+  test("a refused guesser stays refused, and memory is bounded, however many come", () => {
     const { guessing, attempt, hammer, failures, incidents } = setUp(door);
     hammer(MINUTE, 50, () => ["192.0.2.1", "vans"]);
     const refusedBefore = guessing.verdict("192.0.2.1", "vans").kind;
@@ -168,10 +168,8 @@ describe.each(DOORS)("at %s", (door) => {
     expect(heapBytes() - before).toBeLessThan(12_000_000);
     expect(guessing.verdict("192.0.2.1", "vans").kind).toBe(refusedBefore);
     // Those for whom there was no place share one budget.
-    const strangers = Array.from({ length: 2000 }, (_, i) =>
-      attempt(`172.16.${i >> 8}.${i & 255}`, "trucks"),
-    );
-    expect(strangers.filter((end) => end === "wrong").length).toBeLessThan(250);
+    const others = Array.from({ length: 2000 }, (_, i) => attempt(`172.16.${i >> 8}.${i & 255}`, "trucks"));
+    expect(others.filter((end) => end === "wrong").length).toBeLessThan(250);
   });
 
   test("requests that wait are bounded, and what would wait beyond is refused at once", async () => {
@@ -195,7 +193,7 @@ describe.each(DOORS)("at %s", (door) => {
 });
 
 describe("webhooks", () => {
-  test("whose secret was changed are heard within a second of being put right", () => {
+  test("whose secret was changed get in within a second of being put right", () => {
     const { guessing, attempt, pass } = setUp("webhook");
     for (let i = 0; i < 60_000; i++) {
       attempt("192.0.2.1", "vans");
@@ -256,7 +254,7 @@ describe("devices", () => {
 });
 
 describe("operators", () => {
-  test("who were right before are heard behind the same proxy as a guesser", () => {
+  test("who were right before get in behind the same proxy as a guesser", () => {
     const { guessing, attempt, hammer, pass } = setUp("ops");
     attempt("192.0.2.1", "", true);
     const checked = hammer(MINUTE, 50, () => ["192.0.2.1", ""]);
@@ -274,7 +272,7 @@ describe("operators", () => {
   });
 });
 
-test("what is right costs next to nothing while nobody was wrong", () => {
+test("the right credentials cost next to nothing while no sender was wrong", () => {
   const { guessing } = setUp("webhook");
   const started = performance.now();
   for (let i = 0; i < 100_000; i++) {
