@@ -23,6 +23,7 @@ interface Options {
   mqttPort: number;
   opsPort: number;
   for?: number;
+  env?: boolean;
 }
 
 /** What every method but the secret needs; a method ignores what it does not need. */
@@ -44,13 +45,17 @@ const program = new Command("sandbox")
   .option("--mqtt-port <n>", "of the gateway's embedded broker", wholeNumber, 1883)
   .option("--ops-port <n>", "of the gateway's ops endpoint", wholeNumber, 9090)
   .option("--for <time>", "stop by itself, for example 20s or 2m", duration)
+  .option("--env", "print what a configuration needs of the stand-in, as variables, and end")
   .action(async (options: Options) => {
+    if (options.env) {
+      sayLines(variables(options.port));
+      return;
+    }
     const interrupted = Promise.race([once(process, "SIGTERM"), once(process, "SIGINT")]);
     const sandbox = await startSandboxApi({ port: options.port, record: "all" });
     try {
       sayLines(`ServiceTitan's stand-in: ${sandbox.url}/ (what it accepted: ${sandbox.url}/_sandbox/pings)`);
       if (options.vendor === undefined) {
-        sayLines(destinationYaml(sandbox));
         await ended(options, interrupted);
       } else await runVendor(options.vendor, options, sandbox, () => ended(options, interrupted));
     } finally {
@@ -64,22 +69,16 @@ async function ended(options: Options, interrupted: Promise<unknown>): Promise<v
   await Promise.race(waits);
 }
 
-function destinationYaml({ url, authUrl }: SandboxApi): string {
+function variables(port: number): string {
   const { tenants, providers, appKey, clientId, clientSecret } = SANDBOX_CLIENT;
-  return `Its destination, for a configuration of your own:
-
-destinations:
-  sandbox:
-    environment: custom
-    apiUrl: ${url}
-    authUrl: ${authUrl}
-    tenant: "${tenants[0]}"
-    provider: ${providers[0]}
-    appKey: ${appKey}
-    clientId: ${clientId}
-    clientSecret: ${clientSecret}
-
-Stop with Ctrl-C.`;
+  return [
+    `SERVICETITAN_URL=http://127.0.0.1:${port}`,
+    `SERVICETITAN_TENANT=${tenants[0]}`,
+    `SERVICETITAN_PROVIDER=${providers[0]}`,
+    `SERVICETITAN_APP_KEY=${appKey}`,
+    `SERVICETITAN_CLIENT_ID=${clientId}`,
+    `SERVICETITAN_CLIENT_SECRET=${clientSecret}`,
+  ].join("\n");
 }
 
 async function runVendor(
@@ -89,9 +88,12 @@ async function runVendor(
   untilEnd: () => Promise<void>,
 ): Promise<void> {
   const adapter = findAdapter(vendor);
-  if (adapter === undefined) throw new Error(`There is no vendor ${vendor}; src/adapters/index.ts lists them.`);
+  if (adapter === undefined)
+    throw new Error(`There is no vendor ${vendor}; src/adapters/index.ts lists them.`);
   if (adapter.transports.includes("pull"))
-    throw new Error(`${vendor} is polled and sends nothing: give its account to a configuration of your own.`);
+    throw new Error(
+      `${vendor} is polled and sends nothing: give its account to a configuration of your own.`,
+    );
   const overMqtt = !adapter.transports.includes("webhook");
   const method = adapter.auth.find(({ name }) => options.auth === undefined || name === options.auth);
   if (!overMqtt && method === undefined)
@@ -155,7 +157,8 @@ async function runVendor(
       throw new Error(loaded.problems.map(({ path, message }) => `${path} ${message}`).join("; "));
     const gateway = await startGateway(loaded.config, createLogger({ level: "warn" }));
     try {
-      const needs = method?.needs.map((need) => (need === "secrets" ? `secret ${options.secret}` : need)) ?? [];
+      const needs =
+        method?.needs.map((need) => (need === "secrets" ? `secret ${options.secret}` : need)) ?? [];
       sayLines(
         overMqtt
           ? `Publish to mqtt://127.0.0.1:${gateway.brokerPort}, user sandbox, password ${options.secret}`

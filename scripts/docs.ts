@@ -29,7 +29,8 @@ const WIDTH = 110;
 export function withGeneratedPart(page: string, generated: string): string {
   const [before, rest] = page.split(BEGIN);
   const [, after] = rest?.split(END) ?? [];
-  if (before === undefined || after === undefined) throw new Error(`A page lacks the marks of its generated part.`);
+  if (before === undefined || after === undefined)
+    throw new Error(`A page lacks the marks of its generated part.`);
   return `${before}${BEGIN}\n${generated}\n${END}${after}`;
 }
 
@@ -129,10 +130,14 @@ const SECTIONS = [
 function settingsText(): string {
   const all = settings();
   return SECTIONS.map(([path, prefix]) => {
-    const own = all.filter(({ name }) => (prefix === "" ? !name.includes(".") : name.startsWith(`${prefix}.`)));
+    const own = all.filter(({ name }) =>
+      prefix === "" ? !name.includes(".") : name.startsWith(`${prefix}.`),
+    );
     const heading = prefix === "" ? "### The whole process" : `### \`${prefix}\``;
     const about = wrapped(descriptionAt(path), "");
-    const lines = own.map(({ name, ...setting }) => line(prefix === "" ? name : name.slice(prefix.length + 1), setting));
+    const lines = own.map(({ name, ...setting }) =>
+      line(prefix === "" ? name : name.slice(prefix.length + 1), setting),
+    );
     return [heading, about, lines.join("\n")].filter((text) => text !== "").join("\n\n");
   })
     .join("\n\n")
@@ -140,7 +145,8 @@ function settingsText(): string {
 }
 
 function line(name: string, { type, fallback, description }: Omit<Setting, "name">): string {
-  const what = fallback === "–" ? type : fallback === "required" ? `${type}; required` : `${type}; default ${fallback}`;
+  const what =
+    fallback === "–" ? type : fallback === "required" ? `${type}; required` : `${type}; default ${fallback}`;
   return wrapped(`- **\`${name}\`** (${what}): ${description}`, "  ");
 }
 
@@ -167,11 +173,15 @@ function wrapped(text: string, indent: string): string {
 
 function vendorsText(): string {
   const rows = adapters.map((adapter) => `| ${vendorRow(adapter).join(" | ")} |`);
-  const table = ["| vendor | comes by | authentication | speed unit |", "| - | - | - | - |", ...rows].join("\n");
+  const table = ["| vendor | comes by | authentication | speed unit |", "| - | - | - | - |", ...rows].join(
+    "\n",
+  );
   const ignored = adapters.flatMap(({ vendor, ignores }) =>
     ignores === undefined ? [] : wrapped(`- **${vendor}**: ${ignores}.`, "  "),
   );
-  const links = adapters.map(({ vendor, docs }) => `[${vendor}]: ${docs.startsWith("http") ? docs : `../${docs}`}`);
+  const links = adapters.map(
+    ({ vendor, docs }) => `[${vendor}]: ${docs.startsWith("http") ? docs : `../${docs}`}`,
+  );
   return [
     table,
     "### What is ignored",
