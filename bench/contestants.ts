@@ -161,7 +161,7 @@ async function untilReady(gateway: OwnedProcess, opsPort: number): Promise<void>
 /** Settings as a file would hold them; what is not named keeps its default. */
 export function gatewayConfig(surroundings: Surroundings, ports: { http: number; ops: number }) {
   const { brokerUrl, redisUrl, sinkUrl } = surroundings;
-  const webhook = { vendor: "json", destination: "sink", auth: { proof: "bearer", secret: TOKEN } };
+  const webhook = { vendor: "json", destination: "sink", auth: { method: "bearer", secret: TOKEN } };
   const mqtt = { vendor: "json", destination: "sink", mqtt: { broker: "bench", topics: [TOPIC] } };
   return {
     redis: { url: redisUrl },

@@ -1,9 +1,9 @@
-/** How fast each vendor's messages are read and judged on one processor: no network, no Redis, only decode and admit. */
+/** How fast each vendor's messages are read and judged on one processor: no network, no Redis, only decode and validate. */
 
 import { adapters } from "../src/adapters/index.ts";
 import { read } from "../src/adapters/kit/adapter.ts";
 import { createAssembler } from "../src/ingest/assembler.ts";
-import { admit } from "../src/reading.ts";
+import { validate } from "../src/reading.ts";
 import { type Fixture, fixturesOf } from "../test/support/fixtures.ts";
 
 export interface DecodeResult {
@@ -24,10 +24,10 @@ const WARM_UP_MS = 300;
 export function decodeRates(measureMs: number): DecodeResult[] {
   const results = adapters.flatMap((adapter): DecodeResult[] => {
     const best = fixturesOf(adapter)
-      .map((fixture) => ({ fixture, candidates: once(adapter, fixture) }))
-      .sort((a, b) => b.candidates - a.candidates)[0];
+      .map((fixture) => ({ fixture, rawReadings: once(adapter, fixture) }))
+      .sort((a, b) => b.rawReadings - a.rawReadings)[0];
     if (!best) return [];
-    const { fixture, candidates } = best;
+    const { fixture, rawReadings } = best;
     repeat(adapter, fixture, WARM_UP_MS);
     const { messages, cpuUs } = repeat(adapter, fixture, measureMs);
     return [
@@ -35,7 +35,7 @@ export function decodeRates(measureMs: number): DecodeResult[] {
         scenario: "decode",
         vendor: adapter.vendor,
         fixture: fixture.name,
-        readingsPerSecond: Math.round((messages * Math.max(1, candidates) * 1e6) / cpuUs),
+        readingsPerSecond: Math.round((messages * Math.max(1, rawReadings) * 1e6) / cpuUs),
         usPerKilobyte: Number(
           ((cpuUs * 1000) / (messages * Math.max(1, fixture.message.body.length))).toFixed(1),
         ),
@@ -80,8 +80,8 @@ function once(adapter: Adapter, { message, settings }: Fixture): number {
   const { receivedAt, retained } = message;
   const context = { receivedAt, retained, maxAgeMs: Infinity, maxAheadMs: Infinity };
   // A new object each time: the assembler knows a message that is offered again.
-  for (const candidate of assembler.assemble(adapter.vendor, result.candidates, { ...message })) {
-    admit(candidate, context);
+  for (const rawReading of assembler.assemble(adapter.vendor, result.rawReadings, { ...message })) {
+    validate(rawReading, context);
   }
-  return result.candidates.length;
+  return result.rawReadings.length;
 }

@@ -139,7 +139,7 @@ export async function playOutage(settings: OutageSettings): Promise<OutageFigure
     const accepted = sandbox.pings();
     const waits = waitsOf(newest, accepted, endedAt);
     const ages = accepted.map(({ ping, acceptedAt }) => acceptedAt - Date.parse(ping.eventTime));
-    const { superseded, expired, delivered, kept, deadLettered, dropped } = after.totals.accounting;
+    const { superseded, expired, delivered, stored, deadLettered, dropped } = after.totals.accounting;
     const ids = new Set(accepted.map(({ ping }) => ping.externalId));
     const gaveUp = superseded + expired + deadLettered + dropped;
     return {
@@ -158,7 +158,7 @@ export async function playOutage(settings: OutageSettings): Promise<OutageFigure
       maxRequestsPerSecond: sandbox.summary().maxPerSecond,
       receiverStallMs,
       redisBytes: { before: before.redisBytes, most },
-      lost: Math.max(0, owed.filter((id) => !ids.has(id)).length - gaveUp) + (kept - delivered - gaveUp),
+      lost: Math.max(0, owed.filter((id) => !ids.has(id)).length - gaveUp) + (stored - delivered - gaveUp),
       identityParted: Object.values(after.totals.identity).filter((difference) => difference !== 0).length,
     };
   } finally {

@@ -23,7 +23,7 @@ let isStopping = false;
 let allowed = 0;
 let published = 0;
 /** Publishes what may be published now. */
-let goOn = () => {};
+let resume = () => {};
 
 function flood({ port, topic, ...first }: Flood): Promise<{ published: number }> {
   isStopping = false;
@@ -69,7 +69,7 @@ function flood({ port, topic, ...first }: Flood): Promise<{ published: number }>
       }
     }
 
-    goOn = publish;
+    resume = publish;
     socket.setNoDelay(true);
     socket.on("error", reject);
     // We subscribe to nothing: what comes back is one CONNACK and then nothing but PUBACKs, so counting bytes will do.
@@ -87,14 +87,14 @@ const handlers = {
   flood,
   allow(messages: number): void {
     allowed = messages;
-    goOn();
+    resume();
   },
   published(): number {
     return published;
   },
   stop(): void {
     isStopping = true;
-    goOn();
+    resume();
   },
 };
 export type Publisher = typeof handlers;

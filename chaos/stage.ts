@@ -162,7 +162,7 @@ export async function startStage({ random, appendfsync = "everysec" }: StageOpti
             requestTimeoutMs: REQUEST_TIMEOUT_MS,
           },
           sources: {
-            vans: { vendor: "json", destination: "acme", auth: { proof: "bearer", secret: TOKEN } },
+            vans: { vendor: "json", destination: "acme", auth: { method: "bearer", secret: TOKEN } },
             [MQTT_SOURCE]: {
               vendor: "json",
               destination: "acme",

@@ -9,7 +9,7 @@ import type { FleetSource } from "./vendor.ts";
 /** A source as the gateway's configuration wants it; the destination is the caller's to add. */
 export interface FleetSourceSettings {
   vendor: string;
-  auth?: { proof: string; secret: string; username?: string };
+  auth?: { method: string; secret: string; username?: string };
   mqtt?: { broker: "listen"; topics: string[] };
   speedUnit?: "mph";
 }
@@ -17,17 +17,17 @@ export interface FleetSourceSettings {
 /** The sources the fleet feeds, by name, to be built into a configuration. */
 export function fleetSources(secrets: FleetSecrets): Record<FleetSource, FleetSourceSettings> {
   return {
-    bouncie: { vendor: "bouncie", auth: { proof: "shared-key", secret: secrets.bouncie } },
+    bouncie: { vendor: "bouncie", auth: { method: "shared-key", secret: secrets.bouncie } },
     // Motive does not document its unit; this fleet's vehicles report what an American customer would see.
-    motive: { vendor: "motive", auth: { proof: "hmac-sha1", secret: secrets.motive }, speedUnit: "mph" },
-    traccar: { vendor: "traccar", auth: { proof: "bearer", secret: secrets.traccar } },
+    motive: { vendor: "motive", auth: { method: "hmac-sha1", secret: secrets.motive }, speedUnit: "mph" },
+    traccar: { vendor: "traccar", auth: { method: "bearer", secret: secrets.traccar } },
     owntracks: { vendor: "owntracks", mqtt: { broker: "listen", topics: ["owntracks/#"] } },
     "owntracks-http": {
       vendor: "owntracks",
-      auth: { proof: "basic", username: OWNTRACKS_USER, secret: secrets["owntracks-http"] },
+      auth: { method: "basic", username: OWNTRACKS_USER, secret: secrets["owntracks-http"] },
     },
     hsl: { vendor: "hsl-hfp", mqtt: { broker: "listen", topics: ["/hfp/v2/#"] } },
-    json: { vendor: "json", auth: { proof: "bearer", secret: secrets.json } },
+    json: { vendor: "json", auth: { method: "bearer", secret: secrets.json } },
   };
 }
 

@@ -3,9 +3,9 @@
 import { once } from "node:events";
 import { Command } from "commander";
 import { publishTo } from "../src/commands/capture/publisher.ts";
+import { duration, runCommand, wholeNumber } from "../src/commands/options.ts";
 import { givenRedisUrl } from "../src/config/load.ts";
 import { createLogger } from "../src/log.ts";
-import { duration, runCommand, wholeNumber } from "../src/commands/options.ts";
 import { say, sayJson, sayLines } from "../src/print.ts";
 import { startGateway } from "../src/server.ts";
 import { runDemo } from "./demo.ts";

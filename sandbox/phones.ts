@@ -41,7 +41,7 @@ export const owntracksHttp: Vendor = {
   share: 0.04,
   way: {
     via: "webhook",
-    prove: (_body, secret, { id }) => {
+    authHeaders: (_body, secret, { id }) => {
       const [user = "", phone = ""] = id.split("/");
       const basic = Buffer.from(`${OWNTRACKS_USER}:${secret}`).toString("base64");
       return { authorization: `Basic ${basic}`, "x-limit-u": user, "x-limit-d": phone };

@@ -15,7 +15,7 @@ export const MESSAGE_KINDS = [
   "event",
   "test",
   "malformed",
-  "unproven",
+  "unauthenticated",
 ] as const;
 export type MessageKind = (typeof MESSAGE_KINDS)[number];
 
@@ -197,7 +197,7 @@ export function createTraffic({ secrets, startMs, speedup = 1, ...plan }: Traffi
     };
     if (falls(MALFORMED_SHARE)) outbox.push(post(device, "malformed", sendAt, cut));
     else if (falls(UNPROVEN_SHARE) && device.vendor.way.via === "webhook") {
-      outbox.push(post(device, "unproven", sendAt, { ...written, fixes: [] }));
+      outbox.push(post(device, "unauthenticated", sendAt, { ...written, fixes: [] }));
     } else if (falls(LATE_SHARE)) outbox.push(post(device, "late", sendAt + delayMs, written));
     else {
       outbox.push(post(device, "positions", sendAt, written));
@@ -214,8 +214,8 @@ export function createTraffic({ secrets, startMs, speedup = 1, ...plan }: Traffi
     const { source, way } = device.vendor;
     const message = { source, kind, deviceId: device.id, sendAt, body, fixes };
     if (way.via === "mqtt") return { ...message, way: { via: "mqtt", topic: topic ?? "", qos: way.qos } };
-    const secret = kind === "unproven" ? `not-${secrets[source]}` : secrets[source];
-    const headers = { "content-type": "application/json", ...way.prove(body, secret, device) };
+    const secret = kind === "unauthenticated" ? `not-${secrets[source]}` : secrets[source];
+    const headers = { "content-type": "application/json", ...way.authHeaders(body, secret, device) };
     return { ...message, way: { via: "webhook", headers } };
   }
 

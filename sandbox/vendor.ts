@@ -33,7 +33,7 @@ export interface Written {
 export interface WebhookWay {
   via: "webhook";
   /** The headers that prove this body. */
-  prove(body: string, secret: string, device: DeviceId): Record<string, string>;
+  authHeaders(body: string, secret: string, device: DeviceId): Record<string, string>;
   /** The vendor hangs up after so long. */
   answerWithinMs: number;
   /** What the vendor expects of an answer beside its status. */

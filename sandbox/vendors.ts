@@ -25,7 +25,7 @@ const bouncie: Vendor = {
   fixesPerMessage: 5,
   way: {
     via: "webhook",
-    prove: (_body, secret) => ({ authorization: secret, "x-bouncie-authorization": secret }),
+    authHeaders: (_body, secret) => ({ authorization: secret, "x-bouncie-authorization": secret }),
     // Undocumented; others give between 5 and 15 s.
     answerWithinMs: 10_000,
     reply: "json",
@@ -75,7 +75,7 @@ const motive: Vendor = {
   fixesPerMessage: 1,
   way: {
     via: "webhook",
-    prove: (body, secret) => ({
+    authHeaders: (body, secret) => ({
       "x-kt-webhook-signature": createHmac("sha1", secret).update(body).digest("hex"),
     }),
     answerWithinMs: 3000,
@@ -121,7 +121,7 @@ const traccar: Vendor = {
   fixesPerMessage: 1,
   way: {
     via: "webhook",
-    prove: (_body, secret) => ({ authorization: `Bearer ${secret}` }),
+    authHeaders: (_body, secret) => ({ authorization: `Bearer ${secret}` }),
     answerWithinMs: 5000,
     reply: "anything",
   },
@@ -178,7 +178,7 @@ const json: Vendor = {
   fixesPerMessage: 5,
   way: {
     via: "webhook",
-    prove: (_body, secret) => ({ authorization: `Bearer ${secret}` }),
+    authHeaders: (_body, secret) => ({ authorization: `Bearer ${secret}` }),
     answerWithinMs: 10_000,
     reply: "anything",
   },

@@ -2,7 +2,7 @@
 
 import type { Logger } from "pino";
 import { Counter, Gauge, Histogram, type Registry } from "prom-client";
-import type { IntakeEvents } from "./ingest/ingest.ts";
+import type { IngestEvents } from "./ingest/ingest.ts";
 import { DOORS, type GuessingEvents } from "./limits/guessing.ts";
 import { createFloodGate } from "./log.ts";
 import type { Attempt, Outcome } from "./servicetitan/outcome.ts";
@@ -59,7 +59,7 @@ export interface GateEvent {
 export type ConnectionRefusal = "address_full" | "port_full" | "made_room" | "holder_full";
 
 /** `fixSeen` is not among them: it feeds the clock watch and is neither logged nor counted. */
-export interface Events extends Omit<IntakeEvents, "fixSeen">, SpoolEvents, GuessingEvents {
+export interface Events extends Omit<IngestEvents, "fixSeen">, SpoolEvents, GuessingEvents {
   started(event: {
     version: string;
     ports: Record<string, number>;
@@ -76,7 +76,7 @@ export interface Events extends Omit<IntakeEvents, "fixSeen">, SpoolEvents, Gues
   sourceUnknown(event: { name: string; remoteAddress: string | null }): void;
   /** A vendor asked us to fetch an address of its own to show that the webhook is ours. */
   confirmationEnded(event: { source: string; host: string; ok: boolean; detail: string }): void;
-  keepTook(tookMs: number): void;
+  storeTook(tookMs: number): void;
 
   brokerConnected(event: { broker: string; sessionPresent: boolean }): void;
   brokerDisconnected(event: { broker: string; reason: string; error?: unknown }): void;
@@ -110,7 +110,13 @@ export interface Events extends Omit<IntakeEvents, "fixSeen">, SpoolEvents, Gues
   redisProblem(event: { problem: string; error?: unknown }): void;
   redisRecovered(event: { afterMs: number }): void;
 
-  batchCut(event: { destination: string; batchId: string; lane: number; pings: number; bytes: number }): void;
+  batchFormed(event: {
+    destination: string;
+    batchId: string;
+    lane: number;
+    pings: number;
+    bytes: number;
+  }): void;
   attemptMade(event: AttemptEvent): void;
   batchSettled(event: BatchSettledEvent): void;
   pingsDeadLettered(event: {
@@ -134,7 +140,7 @@ export interface Events extends Omit<IntakeEvents, "fixSeen">, SpoolEvents, Gues
   /** Only counted: the incident tells it. Hot in a flood. */
   connectionRefused(event: { port: "webhook" | "mqtt" | "ops"; reason: ConnectionRefusal }): void;
   /** The identity of a source no longer holds: left side minus right side of each line. */
-  auditParted(event: { source: string; messages: number; candidates: number; kept: number }): void;
+  accountingMismatch(event: { source: string; messages: number; readings: number; stored: number }): void;
 }
 
 /** Answers a vendor waits for; 2.5 s is the default deadline, 3 s is where Motive gives up. */
@@ -163,7 +169,7 @@ export function createEvents({ logger, registry }: { logger: Logger; registry: R
   const seen = counter("waypost_events_total", "Events by name, whether or not their line was suppressed.", [
     "event",
   ]);
-  const unkept = counter("waypost_unkept_messages_total", "Messages answered 503 or not acknowledged.", [
+  const deferred = counter("waypost_deferred_messages_total", "Messages answered 503 or not acknowledged.", [
     "source",
     "reason",
   ]);
@@ -173,9 +179,9 @@ export function createEvents({ logger, registry }: { logger: Logger; registry: R
     ANSWER_BUCKETS_S,
     ["status"],
   );
-  const keeps = histogram(
-    "waypost_keep_seconds",
-    "One keep: storing a message, duplicates checked.",
+  const stores = histogram(
+    "waypost_store_seconds",
+    "Storing one message, duplicates checked.",
     ANSWER_BUCKETS_S,
     [],
   );
@@ -184,7 +190,7 @@ export function createEvents({ logger, registry }: { logger: Logger; registry: R
   ]);
   // There from the start: the first one is to raise an alarm, and an increase is not seen without a value before it.
   for (const what of Object.keys(SPOOL_LEVELS)) spoolProblems.inc({ what }, 0);
-  const cuts = counter("waypost_batches_cut_total", "Batches cut.", ["destination"]);
+  const cuts = counter("waypost_batches_formed_total", "Batches cut.", ["destination"]);
   const batchPings = histogram(
     "waypost_batch_pings",
     "Pings in a batch when it is cut.",
@@ -281,20 +287,20 @@ export function createEvents({ logger, registry }: { logger: Logger; registry: R
 
     messageRefused: (event) => tellSometimes("warn", "messageRefused", event.source, event),
     messageMalformed: (event) => tellSometimes("warn", "messageMalformed", event.source, event),
-    candidateRejected: (event) => tellSometimes("info", "candidateRejected", event.source, event),
-    messageUnkept({ source, reason, error }) {
-      unkept.inc({ source, reason });
-      tellSometimes("error", "messageUnkept", source, { source, reason, err: error });
+    readingRejected: (event) => tellSometimes("info", "readingRejected", event.source, event),
+    messageDeferred({ source, reason, error }) {
+      deferred.inc({ source, reason });
+      tellSometimes("error", "messageDeferred", source, { source, reason, err: error });
     },
-    intakeFailed: ({ error, ...event }) =>
-      tellSometimes("error", "intakeFailed", event.source, { ...event, err: error }),
+    ingestFailed: ({ error, ...event }) =>
+      tellSometimes("error", "ingestFailed", event.source, { ...event, err: error }),
 
     webhookAnswered: (status, tookMs) => answers.observe({ status }, tookMs / 1000),
     sourceUnknown: ({ name, remoteAddress }) =>
       tellSometimes("warn", "sourceUnknown", "", { name: name.slice(0, MAX_STRANGER_CHARS), remoteAddress }),
     confirmationEnded: (event) =>
       tellSometimes(event.ok ? "info" : "error", "confirmationEnded", event.source, event),
-    keepTook: (tookMs) => keeps.observe(tookMs / 1000),
+    storeTook: (tookMs) => stores.observe(tookMs / 1000),
 
     brokerConnected: (event) => tell("info", "brokerConnected", event),
     brokerDisconnected: ({ error, ...event }) =>
@@ -361,11 +367,11 @@ export function createEvents({ logger, registry }: { logger: Logger; registry: R
     },
     redisRecovered: (event) => tell("info", "redisRecovered", event),
 
-    batchCut(event) {
+    batchFormed(event) {
       const { destination } = event;
       cuts.inc({ destination });
       batchPings.observe({ destination }, event.pings);
-      tell("debug", "batchCut", event);
+      tell("debug", "batchFormed", event);
     },
     attemptMade(event) {
       const { destination, outcome, status } = event;
@@ -421,7 +427,7 @@ export function createEvents({ logger, registry }: { logger: Logger; registry: R
       });
     },
     connectionRefused: (event) => refusedConnections.inc(event),
-    auditParted: (event) => tellSometimes("error", "auditParted", event.source, event),
+    accountingMismatch: (event) => tellSometimes("error", "accountingMismatch", event.source, event),
   };
 }
 

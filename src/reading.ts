@@ -19,7 +19,7 @@ export const AT_RECEIPT = "at_receipt";
  * What an adapter hands over, not yet judged. In every numeric field `null` means "the vendor did not say" and
  * `NaN` means "the vendor said something that cannot be read"; the two are counted apart.
  */
-export interface Candidate {
+export interface RawReading {
   /** The vendor's id of the device, always text. */
   deviceId: string | null;
   /** When the position was fixed: UTC milliseconds since 1970, or AT_RECEIPT. */
@@ -156,13 +156,13 @@ export interface Rejection {
   path: string;
 }
 
-/** What admit says of one candidate. */
+/** What validate says of one candidate. */
 export type Verdict =
   | { kind: "reading"; reading: Reading; defects: FieldDefect[] }
   | { kind: "rejected"; rejection: Rejection };
 
-/** What admit needs to know beside the candidate. */
-export interface AdmitContext {
+/** What validate needs to know beside the candidate. */
+export interface ValidationContext {
   /** UTC milliseconds since 1970. */
   receivedAt: number;
   /** Oldest fix to let in, milliseconds; Infinity switches the check off. */
@@ -198,15 +198,15 @@ const BREAKS = /[\s\p{Cc}\p{Cs}]+/gu;
 const MAX_SPEED_MPS = 100;
 
 /** Judges one candidate. Pure; never throws. Position and time can reject, speed and heading only become null. */
-export function admit(candidate: Candidate, context: AdmitContext): Verdict {
-  const { deviceId, latitude, longitude, path } = candidate;
+export function validate(rawReading: RawReading, context: ValidationContext): Verdict {
+  const { deviceId, latitude, longitude, path } = rawReading;
   if (deviceId === null || deviceId === "") return rejected("no_device", path);
   if (deviceId.length > MAX_DEVICE_ID_CHARS || UNSTORABLE.test(deviceId)) return rejected("bad_device", path);
-  const fixTime = candidate.fixTime === AT_RECEIPT ? context.receivedAt : candidate.fixTime;
-  if (candidate.fixTime === AT_RECEIPT && context.retained) return rejected("retained_without_time", path);
-  if (candidate.fixTime === AT_RECEIPT && context.resent) return rejected("resent_without_time", path);
-  if (candidate.fragment) return rejected("incomplete", path);
-  if (candidate.noFix || (latitude === null && longitude === null)) return rejected("no_fix", path);
+  const fixTime = rawReading.fixTime === AT_RECEIPT ? context.receivedAt : rawReading.fixTime;
+  if (rawReading.fixTime === AT_RECEIPT && context.retained) return rejected("retained_without_time", path);
+  if (rawReading.fixTime === AT_RECEIPT && context.resent) return rejected("resent_without_time", path);
+  if (rawReading.fragment) return rejected("incomplete", path);
+  if (rawReading.noFix || (latitude === null && longitude === null)) return rejected("no_fix", path);
   if (latitude === null || Number.isNaN(latitude)) return rejected("bad_latitude", path);
   if (longitude === null || Number.isNaN(longitude)) return rejected("bad_longitude", path);
   if (latitude < -90 || latitude > 90) return rejected("latitude_out_of_range", path);
@@ -217,12 +217,12 @@ export function admit(candidate: Candidate, context: AdmitContext): Verdict {
   if (fixTime < YEAR_2000_MS) return rejected("before_2000", path);
   if (fixTime > context.receivedAt + context.maxAheadMs) return rejected("in_future", path);
   if (fixTime < context.receivedAt - context.maxAgeMs) return rejected("too_old", path);
-  const { details } = candidate;
+  const { details } = rawReading;
   if (isInaccurate(details, context)) return rejected("inaccurate", path);
 
   const defects: FieldDefect[] = [];
-  const speedMps = judgeSpeed(candidate.speedMps, defects);
-  const headingDeg = judgeHeading(candidate.headingDeg, defects);
+  const speedMps = validateSpeed(rawReading.speedMps, defects);
+  const headingDeg = validateHeading(rawReading.headingDeg, defects);
   const reading: Reading = {
     deviceId,
     // Vendors send up to nine fraction digits; further than milliseconds they are cut, not rounded.
@@ -233,7 +233,7 @@ export function admit(candidate: Candidate, context: AdmitContext): Verdict {
     speedMps,
     headingDeg,
   };
-  const said = details && judgeDetails(details, defects);
+  const said = details && validateDetails(details, defects);
   if (said) reading.details = said;
   return { kind: "reading", reading, defects };
 }
@@ -242,7 +242,7 @@ function rejected(reason: RejectionReason, path: string): Verdict {
   return { kind: "rejected", rejection: { reason, path } };
 }
 
-function judgeSpeed(speedMps: number | null, defects: FieldDefect[]): number | null {
+function validateSpeed(speedMps: number | null, defects: FieldDefect[]): number | null {
   if (speedMps === null) return null;
   if (Number.isNaN(speedMps)) return defect(defects, "speed_unreadable");
   if (speedMps < 0) return defect(defects, "speed_negative");
@@ -250,7 +250,7 @@ function judgeSpeed(speedMps: number | null, defects: FieldDefect[]): number | n
   return speedMps;
 }
 
-function judgeHeading(headingDeg: number | null, defects: FieldDefect[]): number | null {
+function validateHeading(headingDeg: number | null, defects: FieldDefect[]): number | null {
   if (headingDeg === null) return null;
   if (Number.isNaN(headingDeg)) return defect(defects, "heading_unreadable");
   if (headingDeg < 0 || headingDeg > 360) return defect(defects, "heading_out_of_range");
@@ -258,12 +258,12 @@ function judgeHeading(headingDeg: number | null, defects: FieldDefect[]): number
 }
 
 /** A vendor that does not say how accurate a fix is has said nothing against it. */
-function isInaccurate(details: SaidDetails | undefined, { maxAccuracyM }: AdmitContext): boolean {
+function isInaccurate(details: SaidDetails | undefined, { maxAccuracyM }: ValidationContext): boolean {
   return maxAccuracyM !== undefined && (details?.accuracyM ?? 0) > maxAccuracyM;
 }
 
-function judgeDetails(said: SaidDetails, defects: FieldDefect[]): Details | undefined {
-  const kept: Details = {};
+function validateDetails(said: SaidDetails, defects: FieldDefect[]): Details | undefined {
+  const stored: Details = {};
   for (const name of DETAIL_TEXTS) {
     const value = said[name];
     if (typeof value === "number") {
@@ -271,18 +271,18 @@ function judgeDetails(said: SaidDetails, defects: FieldDefect[]): Details | unde
       continue;
     }
     const text = oneLine(value);
-    if (text !== "") kept[name] = text;
+    if (text !== "") stored[name] = text;
   }
-  if (typeof said.ignition === "boolean") kept.ignition = said.ignition;
+  if (typeof said.ignition === "boolean") stored.ignition = said.ignition;
   if (typeof said.ignition === "number") defects.push("detail_unreadable");
   for (const [name, lowest, highest] of DETAIL_NUMBERS) {
     const value = said[name];
     if (value === null || value === undefined) continue;
     // Written so that NaN fails it.
-    if (value >= lowest && value <= highest) kept[name] = value;
+    if (value >= lowest && value <= highest) stored[name] = value;
     else defects.push("detail_unreadable");
   }
-  return Object.keys(kept).length > 0 ? kept : undefined;
+  return Object.keys(stored).length > 0 ? stored : undefined;
 }
 
 function oneLine(text: string | null | undefined): string {

@@ -11,7 +11,7 @@ import type { Config } from "./config/config.ts";
 import { opsTokensOf } from "./config/ops-tokens.ts";
 import { createEvents, type Events } from "./events.ts";
 import { createShares, type Shares } from "./ingest/decode-shares.ts";
-import { createIntake, type Intake, type Source } from "./ingest/ingest.ts";
+import { createIngest, type Ingest, type Source } from "./ingest/ingest.ts";
 import { type EmbeddedBroker, startBroker } from "./inputs/mqtt/broker.ts";
 import { type LeasedBroker, leasedBroker } from "./inputs/mqtt/leased-broker.ts";
 import { type LeasedPollers, leasedPollers } from "./inputs/poll/leased-poller.ts";
@@ -21,7 +21,7 @@ import { createLogger } from "./log.ts";
 import { type WatchedMapping, watchMapping } from "./mapping/mapping.ts";
 import { createDispatcher } from "./network.ts";
 import { createTrail, type Trail } from "./ops/access/trail.ts";
-import { startAudit } from "./ops/accounting-check.ts";
+import { startAccountingCheck } from "./ops/accounting-check.ts";
 import { createOpsApp } from "./ops/app.ts";
 import { createClockWatch } from "./ops/diagnose/clocks.ts";
 import { createIncidents } from "./ops/incidents.ts";
@@ -32,10 +32,10 @@ import { createRedriver } from "./ops/redrive.ts";
 import { createQueue, type Queue } from "./queue/queue.ts";
 import { type Client, createClient } from "./servicetitan/client.ts";
 import { openSpool, type Spool } from "./spool/spool.ts";
-import { CannotStart, libraryProblems, mappingProblems, orCannotStart } from "./startup.ts";
+import { explainListenError, libraryProblems, mappingProblems, StartupError } from "./startup.ts";
 import type { BrokerState, OperatorEvent, QueueStatus, SpoolStatus } from "./status.ts";
 import { VERSION } from "./version.ts";
-import { budgetsOf, destinationsOf, intakeSourcesOf, queueSourcesOf, tlsOf, topologyOf } from "./wiring.ts";
+import { budgetsOf, destinationsOf, ingestSourcesOf, queueSourcesOf, tlsOf, topologyOf } from "./wiring.ts";
 
 export interface Gateway {
   webhookPort: number;
@@ -86,7 +86,7 @@ interface Opened {
 
 async function openAll(config: Config, logger: Logger, opened: Opened): Promise<Gateway> {
   const lacking = libraryProblems(config);
-  if (lacking.length > 0) throw new CannotStart(lacking);
+  if (lacking.length > 0) throw new StartupError(lacking);
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   const latency = createHistogram();
@@ -129,22 +129,22 @@ async function openAll(config: Config, logger: Logger, opened: Opened): Promise<
     events,
   });
   opened.queue = queue;
-  const sources = intakeSourcesOf(config, adapters);
+  const sources = ingestSourcesOf(config, adapters);
   const shares = createShares({
     usedUp: (source) =>
       events.incident({ kind: "share_used_up", where: `source ${source}`, subject: source }),
   });
-  const intake = createIntake({ keep: queue.keep, shares, events: { ...events, fixSeen: clocks.observe } });
+  const ingest = createIngest({ store: queue.store, shares, events: { ...events, fixSeen: clocks.observe } });
 
   const spool = config.spool
     ? await openSpool({
         settings: config.spool,
-        intake,
+        ingest,
         sources,
         isStorageBack: async () => (await queue.readiness()).length === 0,
         events,
       }).catch((error: unknown) => {
-        throw new CannotStart(
+        throw new StartupError(
           [`spool.dir: ${error instanceof Error ? error.message : String(error)}`],
           error,
         );
@@ -153,15 +153,15 @@ async function openAll(config: Config, logger: Logger, opened: Opened): Promise<
   if (spool) opened.spool = spool;
 
   const connections = shareConnections(config, events);
-  const webhookSources = new Map([...sources].filter(([, source]) => source.proof !== null));
+  const webhookSources = new Map([...sources].filter(([, source]) => source.authMethod !== null));
   const announcement = queue.announce(webhookSources.keys());
   opened.announcement = announcement;
-  const webhooks = await orCannotStart("http", config.http, () =>
+  const webhooks = await explainListenError("http", config.http, () =>
     serveWebhooks({
       app: createWebhookApp({
         sources: webhookSources,
         isKnownElsewhere: announcement.isKnownElsewhere,
-        intake: spool?.intake ?? intake,
+        ingest: spool?.ingest ?? ingest,
         limits: config.http,
         trustedProxies: config.http.trustedProxies,
         connections: connections.webhook,
@@ -176,14 +176,14 @@ async function openAll(config: Config, logger: Logger, opened: Opened): Promise<
     }),
   );
   opened.webhooks = webhooks;
-  const embedded = await embeddedBroker(config, connections, { sources, intake, shares, events });
+  const embedded = await embeddedBroker(config, connections, { sources, ingest, shares, events });
   if (embedded) opened.embedded = embedded;
 
   const trail = createTrail({ store: queue.trail, events });
   opened.trail = trail;
   const redriver = createRedriver({
     redrive: queue.redrive,
-    intake,
+    ingest,
     sources,
   });
   const ops = createOpsApp({
@@ -216,7 +216,7 @@ async function openAll(config: Config, logger: Logger, opened: Opened): Promise<
     info: { version: VERSION, startedAtMs: Date.now(), policies: policiesOf(config) },
     events,
   });
-  const opsServer = await orCannotStart("ops", config.ops, () =>
+  const opsServer = await explainListenError("ops", config.ops, () =>
     openOpsPort({
       fetch: ops.fetch,
       host: config.ops.host,
@@ -228,9 +228,9 @@ async function openAll(config: Config, logger: Logger, opened: Opened): Promise<
   opened.ops = opsServer;
   // Last: a process that cannot open its ports must take no broker's session and no vendor's feed from one that runs.
   opened.brokers = Object.keys(config.mqtt.brokers).map((name) =>
-    leasedBroker(name, { config, queue, sources, intake, events }),
+    leasedBroker(name, { config, queue, sources, ingest, events }),
   );
-  opened.pollers = leasedPollers({ config, queue, sources, intake, proxy, events });
+  opened.pollers = leasedPollers({ config, queue, sources, ingest, proxy, events });
   const ports = {
     webhooks: webhooks.port,
     ops: opsServer.port,
@@ -240,7 +240,7 @@ async function openAll(config: Config, logger: Logger, opened: Opened): Promise<
   events.started({ version: VERSION, ports, sources: sources.size, destinations: destinations.size });
 
   opened.watch = watchLoop(events);
-  opened.audit = startAudit({ queryStatus: queue.queryStatus, events });
+  opened.audit = startAccountingCheck({ queryStatus: queue.queryStatus, events });
 
   return {
     webhookPort: webhooks.port,
@@ -275,12 +275,12 @@ function watchLoop(events: Events): { stop(): void } {
 
 async function closeAll(opened: Opened, withinMs: number): Promise<void> {
   const deadline = performance.now() + withinMs;
-  const intakeMs = withinMs * INTAKE_SHARE;
+  const ingestMs = withinMs * INTAKE_SHARE;
   await Promise.all([
-    opened.webhooks?.close(intakeMs),
-    opened.embedded?.close(intakeMs),
-    ...opened.brokers.map((broker) => broker.close(intakeMs)),
-    opened.pollers?.close(intakeMs),
+    opened.webhooks?.close(ingestMs),
+    opened.embedded?.close(ingestMs),
+    ...opened.brokers.map((broker) => broker.close(ingestMs)),
+    opened.pollers?.close(ingestMs),
   ]);
   opened.mapping?.stop();
   await opened.spool?.close();
@@ -339,18 +339,18 @@ async function mappingOf(
       },
     },
   });
-  if (loaded.kind === "broken") throw new CannotStart(mappingProblems(file, loaded.problems));
+  if (loaded.kind === "broken") throw new StartupError(mappingProblems(file, loaded.problems));
   return loaded.mapping;
 }
 
 async function embeddedBroker(
   config: Config,
   { mqtt, isProxy }: Pick<ConnectionShares, "mqtt" | "isProxy">,
-  parts: { sources: ReadonlyMap<string, Source>; intake: Intake; shares: Shares; events: Events },
+  parts: { sources: ReadonlyMap<string, Source>; ingest: Ingest; shares: Shares; events: Events },
 ): Promise<EmbeddedBroker | null> {
   const { listen: settings } = config.mqtt;
   if (!settings) return null;
-  return orCannotStart("mqtt.listen", settings, () =>
+  return explainListenError("mqtt.listen", settings, () =>
     startBroker({
       ...settings,
       tls: tlsOf(settings.tls),
@@ -369,14 +369,14 @@ function spoolStatus(spool: Spool): SpoolStatus {
 const startedAt = new Date().toISOString();
 
 function embeddedState(broker: EmbeddedBroker): BrokerState {
-  const { connections, unkept } = broker.state();
+  const { connections, unacked } = broker.state();
   return {
     name: EMBEDDED,
     kind: "embedded",
     state: "connected",
     since: startedAt,
     reason: null,
-    unkept,
+    unacked,
     clients: connections,
   };
 }

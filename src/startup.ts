@@ -8,17 +8,17 @@ import { whyNotReliable } from "./inputs/mqtt/library.ts";
 import { loadMapping } from "./mapping/mapping.ts";
 
 /** A configuration that is right in itself, but not for this machine: a file, a port. */
-export class CannotStart extends Error {
+export class StartupError extends Error {
   readonly problems: string[];
   constructor(problems: string[], cause?: unknown) {
     super(`Cannot start: ${problems.join("; ")}`, { cause });
-    this.name = "CannotStart";
+    this.name = "StartupError";
     this.problems = problems;
   }
 }
 
 /** A port that cannot be had is the operator's to change, and named as the setting it is. */
-export async function orCannotStart<T>(
+export async function explainListenError<T>(
   setting: string,
   { host, port }: { host: string; port: number },
   open: () => Promise<T>,
@@ -29,19 +29,19 @@ export async function orCannotStart<T>(
     const code = error instanceof Error && "code" in error ? error.code : null;
     switch (code) {
       case "EADDRINUSE":
-        throw new CannotStart([`${setting}.port ${port} is in use: something else listens there`], error);
+        throw new StartupError([`${setting}.port ${port} is in use: something else listens there`], error);
       case "EACCES":
-        throw new CannotStart([`${setting}.port ${port} is not allowed to this user`], error);
+        throw new StartupError([`${setting}.port ${port} is not allowed to this user`], error);
       case "EADDRNOTAVAIL":
       case "ENOTFOUND":
-        throw new CannotStart([`${setting}.host ${host} is no address of this machine`], error);
+        throw new StartupError([`${setting}.host ${host} is no address of this machine`], error);
       default:
         throw error;
     }
   }
 }
 
-/** Throws CannotStart with everything that keeps a right configuration from being started here. */
+/** Throws StartupError with everything that keeps a right configuration from being started here. */
 export async function checkBeforeStart(config: Config): Promise<{ mappingRows: number | null }> {
   const mapping = config.mapping ? await loadMapping(config.mapping.file, config) : null;
   const problems = [
@@ -51,7 +51,7 @@ export async function checkBeforeStart(config: Config): Promise<{ mappingRows: n
       ? mappingProblems(config.mapping.file, mapping.problems)
       : []),
   ];
-  if (problems.length > 0) throw new CannotStart(problems);
+  if (problems.length > 0) throw new StartupError(problems);
   return { mappingRows: mapping?.kind === "loaded" ? mapping.mapping.rows : null };
 }
 
@@ -85,7 +85,7 @@ function spoolProblems({ spool }: Config): string[] {
  * What nobody caught is logged and ends the process in order, since nobody knows what it has left half done. Resolves with the first error that nobody caught; those that follow, while closing, are
  * logged only.
  */
-export function firstFault(logger: Logger): Promise<unknown> {
+export function onFatal(logger: Logger): Promise<unknown> {
   return new Promise((resolve) => {
     // A rejection that nobody handles comes this way too.
     process.on("uncaughtException", (error, origin) => {

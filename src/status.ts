@@ -7,11 +7,11 @@ export interface Accounting {
   ignored: number;
   handshakes: number;
   malformed: number;
-  read: number;
-  candidates: number;
+  decoded: number;
+  readings: number;
   rejected: number;
   duplicates: number;
-  kept: number;
+  stored: number;
   delivered: number;
   deadLettered: number;
   expired: number;
@@ -25,8 +25,8 @@ export interface Accounting {
 /** Left side minus right side of each line of the identity; 0 when it holds. */
 export interface Identity {
   messages: number;
-  candidates: number;
-  kept: number;
+  readings: number;
+  stored: number;
 }
 
 export interface SourceStatus {
@@ -184,7 +184,7 @@ export interface BrokerState {
   /** Why it is not connected, in words; null while connected. */
   reason: string | null;
   /** Messages received and not yet kept. */
-  unkept: number;
+  unacked: number;
   /** Embedded: devices connected now. */
   clients: number | null;
 }
@@ -283,10 +283,10 @@ export type OpsRefusal = (typeof OPS_REFUSALS)[number];
 export function identityOf(accounting: Accounting): Identity {
   const a = accounting;
   return {
-    messages: a.messages - (a.refused + a.ignored + a.handshakes + a.malformed + a.read),
-    candidates: a.candidates - (a.rejected + a.duplicates + a.kept),
-    kept:
-      a.kept -
+    messages: a.messages - (a.refused + a.ignored + a.handshakes + a.malformed + a.decoded),
+    readings: a.readings - (a.rejected + a.duplicates + a.stored),
+    stored:
+      a.stored -
       (a.delivered + a.deadLettered + a.expired + a.superseded + a.dropped + a.held + a.waiting + a.inFlight),
   };
 }
@@ -306,11 +306,11 @@ const NOTHING: Accounting = {
   ignored: 0,
   handshakes: 0,
   malformed: 0,
-  read: 0,
-  candidates: 0,
+  decoded: 0,
+  readings: 0,
   rejected: 0,
   duplicates: 0,
-  kept: 0,
+  stored: 0,
   delivered: 0,
   deadLettered: 0,
   expired: 0,

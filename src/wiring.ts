@@ -1,7 +1,7 @@
 /** Turns the configuration into what the parts of the line work with: sources, destinations, subscriptions. */
 
 import { readFileSync } from "node:fs";
-import type { Adapter, Proof, User } from "./adapters/kit/adapter.ts";
+import type { Adapter, AuthMethod, User } from "./adapters/kit/adapter.ts";
 import type { Pull } from "./adapters/kit/pull.ts";
 import { EMBEDDED } from "./config/check-sources.ts";
 import type { BrokerConfig, Config, SourceConfig } from "./config/config.ts";
@@ -57,8 +57,8 @@ export function destinationsOf({ destinations, redis }: Config): Map<string, Que
   );
 }
 
-/** Sources as intake sees them. The configuration has been checked: what is missing here is a bug. */
-export function intakeSourcesOf(config: Config, adapters: readonly Adapter[]): Map<string, Source> {
+/** Sources as ingest sees them. The configuration has been checked: what is missing here is a bug. */
+export function ingestSourcesOf(config: Config, adapters: readonly Adapter[]): Map<string, Source> {
   // A mapping row may send a device anywhere, so the most patient destination decides what is let in.
   const patience = Math.max(...Object.values(config.destinations).map(({ maxAgeMs }) => unlimited(maxAgeMs)));
   return new Map(
@@ -71,7 +71,7 @@ export function intakeSourcesOf(config: Config, adapters: readonly Adapter[]): M
         {
           name,
           adapter,
-          proof: settings.mqtt || adapter.pull ? null : proofOf(adapter, settings),
+          authMethod: settings.mqtt || adapter.pull ? null : authMethodOf(adapter, settings),
           credentials: {
             secrets: [...(auth?.secrets ?? []), ...(auth?.secret === undefined ? [] : [auth.secret])],
             ...(auth?.username === undefined ? {} : { username: auth.username }),
@@ -215,10 +215,10 @@ function transportOf({ mqtt, vendor }: SourceConfig, adapters: readonly Adapter[
   return adapters.some((adapter) => adapter.vendor === vendor && adapter.pull) ? "pull" : "webhook";
 }
 
-function proofOf(adapter: Adapter, { auth }: SourceConfig): Proof | null {
-  const proof = adapter.auth.find(({ name }) => name === auth?.proof) ?? adapter.auth[0];
-  if (!proof) throw new Error(`Adapter "${adapter.vendor}" offers no proof.`);
-  return proof;
+function authMethodOf(adapter: Adapter, { auth }: SourceConfig): AuthMethod | null {
+  const authMethod = adapter.auth.find(({ name }) => name === auth?.method) ?? adapter.auth[0];
+  if (!authMethod) throw new Error(`Adapter "${adapter.vendor}" offers no proof.`);
+  return authMethod;
 }
 
 function unlimited(maxAgeMs: number): number {

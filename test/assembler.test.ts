@@ -3,7 +3,7 @@
 import { describe, expect, it } from "vitest";
 import { fragment } from "../src/adapters/kit/fragment.ts";
 import { type Assembler, createAssembler } from "../src/ingest/assembler.ts";
-import { AT_RECEIPT, admit, type Candidate } from "../src/reading.ts";
+import { AT_RECEIPT, type RawReading, validate } from "../src/reading.ts";
 
 type Said = Partial<Parameters<typeof fragment>[0]>;
 
@@ -12,18 +12,24 @@ const HEARD = { deviceId: "car", fixTime: AT_RECEIPT, path: "" } as const;
 
 /** Offers parts of one source, each in a message of its own. */
 function listening(assembler: Assembler = createAssembler()) {
-  const offer = (said: Said, afterMs = 0, { source = "s", retained = false } = {}): Candidate[] =>
+  const offer = (said: Said, afterMs = 0, { source = "s", retained = false } = {}): RawReading[] =>
     assembler.assemble(source, [fragment({ ...HEARD, ...said })], { receivedAt: T0 + afterMs, retained });
   return { assembler, offer };
 }
 
-function verdictOf(candidate: Candidate | undefined, retained = false): string {
-  if (!candidate) return "nothing";
-  const verdict = admit(candidate, { receivedAt: T0, retained, maxAgeMs: Infinity, maxAheadMs: Infinity });
+function verdictOf(rawReading: RawReading | undefined, retained = false): string {
+  if (!rawReading) return "nothing";
+  const verdict = validate(rawReading, {
+    receivedAt: T0,
+    retained,
+    maxAgeMs: Infinity,
+    maxAheadMs: Infinity,
+  });
   return verdict.kind === "reading" ? "reading" : verdict.rejection.reason;
 }
 
-const verdicts = (candidates: readonly Candidate[]) => candidates.map((candidate) => verdictOf(candidate));
+const verdicts = (rawReadings: readonly RawReading[]) =>
+  rawReadings.map((rawReading) => verdictOf(rawReading));
 
 describe("parts of one position", () => {
   it("are joined, whichever coordinate comes first", () => {
@@ -86,7 +92,7 @@ describe("parts of one position", () => {
   it("stand beside whole candidates, which pass as they are", () => {
     const { assembler, offer } = listening();
     offer({ latitude: 1 });
-    const whole: Candidate = {
+    const whole: RawReading = {
       ...HEARD,
       ...{ deviceId: "other", latitude: 5, longitude: 6, speedMps: null, headingDeg: null },
     };
@@ -304,7 +310,7 @@ describe("nothing is lost in silence", () => {
 
   it("when many halves come and few wholes: every coordinate is in exactly one candidate, or waits", () => {
     const { offer } = listening();
-    const given: Candidate[] = [];
+    const given: RawReading[] = [];
     // A fixed walk that meets every order, gap and time: 7, 11 and 13 have no common factor.
     for (let step = 0; step < 2000; step++) {
       const axis = (step * 7) % 11 < 5 ? "latitude" : "longitude";
@@ -377,12 +383,12 @@ describe("a message that could not be kept", () => {
     };
     const turnedAway = (said: Said, afterMs: number) => {
       const heard = hear(said, afterMs);
-      assembler.unkept("s", heard.message);
+      assembler.deferred("s", heard.message);
       return heard.given;
     };
     const taken = (said: Said, afterMs: number) => {
       const heard = hear(said, afterMs);
-      assembler.kept("s", heard.message);
+      assembler.stored("s", heard.message);
       return heard.given;
     };
     return { turnedAway, taken };

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { startAudit } from "../src/ops/accounting-check.ts";
+import { startAccountingCheck } from "../src/ops/accounting-check.ts";
 import { healthy, source } from "./ops/sample.ts";
 
 beforeEach(() => {
@@ -9,18 +9,18 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-const HOLDS = { messages: 0, candidates: 0, kept: 0 };
+const HOLDS = { messages: 0, readings: 0, stored: 0 };
 
 /** What is told when the looks find these identities, one after the other. */
 async function told(identities: (typeof HOLDS)[]) {
   const heard: unknown[] = [];
   let look = 0;
-  const audit = startAudit({
+  const audit = startAccountingCheck({
     async queryStatus() {
       const identity = identities[look++] ?? HOLDS;
       return healthy({ sources: [source({ name: "vans", identity })] });
     },
-    events: { auditParted: (event) => void heard.push(event) },
+    events: { accountingMismatch: (event) => void heard.push(event) },
   });
   await vi.advanceTimersByTimeAsync(30_000 * identities.length);
   audit.stop();
@@ -32,10 +32,10 @@ test("says nothing while the sums hold", async () => {
 });
 
 test("says nothing of a difference that is gone at the next look", async () => {
-  expect(await told([{ ...HOLDS, kept: 3 }, HOLDS, { ...HOLDS, kept: 1 }])).toEqual([]);
+  expect(await told([{ ...HOLDS, stored: 3 }, HOLDS, { ...HOLDS, stored: 1 }])).toEqual([]);
 });
 
 test("tells a difference that stays, with the line and the amount", async () => {
-  const parted = { ...HOLDS, kept: 3 };
+  const parted = { ...HOLDS, stored: 3 };
   expect(await told([parted, parted])).toEqual([{ source: "vans", ...parted }]);
 });

@@ -8,14 +8,14 @@ import mqttPacket, { type Packet } from "mqtt-packet";
 import { afterEach, describe, expect, test } from "vitest";
 import { owntracks } from "../src/adapters/owntracks.ts";
 import { publishTo } from "../src/commands/capture/publisher.ts";
-import { CannotKeep, type Source } from "../src/ingest/ingest.ts";
+import { type Source, StoreError } from "../src/ingest/ingest.ts";
 import { speaksForOf } from "../src/ingest/speaks-for.ts";
 import {
   type EmbeddedBrokerEvents,
   type EmbeddedBrokerOptions,
   startBroker,
 } from "../src/inputs/mqtt/broker.ts";
-import { createUnkept } from "../src/inputs/mqtt/broker-limits.ts";
+import { createUnacked } from "../src/inputs/mqtt/broker-limits.ts";
 import { createFrameGuard } from "../src/inputs/mqtt/frames.ts";
 import { AT_RECEIPT } from "../src/reading.ts";
 import { because } from "./support/because.ts";
@@ -37,7 +37,7 @@ const devices = ["van-1", "van-2"].map((username) => ({
 }));
 
 async function start(changes: Partial<EmbeddedBrokerOptions> = {}) {
-  const keep = memoryKeep();
+  const store = memoryKeep();
   const told: Record<string, unknown>[] = [];
   const refused: string[] = [];
   const incidents: object[] = [];
@@ -53,10 +53,10 @@ async function start(changes: Partial<EmbeddedBrokerOptions> = {}) {
     host: "127.0.0.1",
     port: 0,
     devices,
-    maxUnkept: 1000,
+    maxUnacked: 1000,
     maximumPacketBytes: 262_144,
     sources: new Map([["fleet", mqttSource("fleet")]]),
-    intake: intakeOver(keep).intake,
+    ingest: intakeOver(store).ingest,
     events,
     ...changes,
   });
@@ -69,42 +69,42 @@ async function start(changes: Partial<EmbeddedBrokerOptions> = {}) {
     closers.push(() => client.endAsync(true));
     return client;
   };
-  return { broker, keep, told, refused, incidents, url, device };
+  return { broker, store, told, refused, incidents, url, device };
 }
 
 /** Resolves when the connection ends; how it ends, by an error or not, is the operating system's choice. */
 const closing = (client: MqttClient): Promise<void> =>
   new Promise((resolve) => void client.once("close", resolve));
 
-const indexes = (keep: ReturnType<typeof memoryKeep>): number[] =>
-  keep.kept().map(({ fixTime }) => (fixTime - 1_700_000_000_000) / 1000);
+const indexes = (store: ReturnType<typeof memoryKeep>): number[] =>
+  store.stored().map(({ fixTime }) => (fixTime - 1_700_000_000_000) / 1000);
 
 test("QoS 0, 1 and 2 are kept", async () => {
-  const { device, keep } = await start();
+  const { device, store } = await start();
   const client = await device();
   for (const qos of [0, 1, 2] as const)
     await client.publishAsync("van-1/pos", pointText("van-1", qos), { qos });
-  await until(() => indexes(keep).length === 3, { what: "three messages" });
-  expect(indexes(keep).sort()).toEqual([0, 1, 2]);
+  await until(() => indexes(store).length === 3, { what: "three messages" });
+  expect(indexes(store).sort()).toEqual([0, 1, 2]);
 });
 
 test.each([1, 2] as const)("QoS %i: acknowledged after keep and not before", async (qos) => {
-  const { device, keep } = await start();
+  const { device, store } = await start();
   const client = await device();
   const slow = door();
-  keep.before = () => slow.opened;
+  store.before = () => slow.opened;
   const acks: string[] = [];
   client.on("packetreceive", ({ cmd }) => {
     if (cmd.startsWith("pub")) acks.push(cmd);
   });
   const published = client.publishAsync("van-1/pos", pointText("van-1", 0), { qos });
-  await until(() => keep.waiting() === 1, { what: "the message at keep" });
+  await until(() => store.waiting() === 1, { what: "the message at keep" });
   // An answer to a later packet: had there been an acknowledgement, it would have come first.
   await expect(client.subscribeAsync("x")).rejects.toThrow();
   expect(acks).toEqual([]);
   slow.open();
   await published;
-  expect(indexes(keep)).toEqual([0]);
+  expect(indexes(store)).toEqual([0]);
 });
 
 test("a wrong password, an unknown name and no name are refused alike", async () => {
@@ -129,13 +129,13 @@ test("a wrong password, an unknown name and no name are refused alike", async ()
 test.each(["van-2/pos", "van-10/pos", "$SYS/x", "/van-1/pos"])(
   "publishing under %s ends the connection, counted",
   async (topic) => {
-    const { device, keep, broker } = await start();
+    const { device, store, broker } = await start();
     const client = await device();
     const closed = closing(client);
     client.publish(topic, pointText("van-1", 0), { qos: 1 });
     await closed;
-    expect(keep.entries).toEqual([]);
-    expect(keep.refusals).toEqual([{ source: "fleet", reason: "unproven" }]);
+    expect(store.entries).toEqual([]);
+    expect(store.refusals).toEqual([{ source: "fleet", reason: "unauthenticated" }]);
     expect(broker.state().refusedPublishes).toBe(1);
   },
 );
@@ -155,7 +155,7 @@ describe("a device speaks for itself only", () => {
     JSON.stringify({ _type: "location", tst: Math.floor(Date.now() / 1000), lat: 30.27, lon: -97.74 });
 
   test.each([0, 1, 2] as const)("by its payload, QoS %i", async (qos) => {
-    const { device, keep } = await start();
+    const { device, store } = await start();
     const client = await device();
     const foreign = ["van-2", "van-10", "VAN-1", "van-1x", "van-1\u200b"];
     const all = [...foreign, "van-1"].map((id, i) => JSON.parse(pointText(id, i)));
@@ -163,10 +163,10 @@ describe("a device speaks for itself only", () => {
     for (const [i, id] of foreign.entries())
       await client.publishAsync("van-1/pos", pointText(id, 10 + i), { qos });
     await client.publishAsync("van-1/pos", pointText("van-1", 20), { qos });
-    await until(() => keep.entries.length === 7, { what: "seven messages" });
-    expect(keep.kept().map(({ deviceId }) => deviceId)).toEqual(["van-1", "van-1"]);
-    const rejected = keep.entries.map((one) =>
-      one.kind === "read" ? one.rejections.get("foreign_device") : 0,
+    await until(() => store.entries.length === 7, { what: "seven messages" });
+    expect(store.stored().map(({ deviceId }) => deviceId)).toEqual(["van-1", "van-1"]);
+    const rejected = store.entries.map((one) =>
+      one.kind === "decoded" ? one.rejections.get("foreign_device") : 0,
     );
     expect(rejected.reduce<number>((sum, n = 0) => sum + n, 0)).toBe(10);
   });
@@ -177,29 +177,29 @@ describe("a device speaks for itself only", () => {
       login("van-2", "phones", "owntracks/%u/#"),
       login("van", "phones", "#"),
     ];
-    const { device, keep } = await start({ devices, sources });
+    const { device, store } = await start({ devices, sources });
     const [one, two, three] = [await device("van-1"), await device("van-2"), await device("van")];
     await one.publishAsync("van-1/owntracks/van-2/phone", phone(), { qos: 1 });
     await one.publishAsync("van-1/van-2/phone", phone(), { qos: 1, retain: true });
     await three.publishAsync("owntracks/van-2/phone", phone(), { qos: 1 });
-    expect(keep.kept()).toEqual([]);
-    expect(keep.entries).toHaveLength(3);
+    expect(store.stored()).toEqual([]);
+    expect(store.entries).toHaveLength(3);
     await two.publishAsync("owntracks/van-2/phone", phone(), { qos: 1 });
     await one.publishAsync("van-1/phone", phone(), { qos: 1 });
-    expect(keep.kept().map(({ deviceId }) => deviceId)).toEqual(["van-2/phone", "van-1/phone"]);
+    expect(store.stored().map(({ deviceId }) => deviceId)).toEqual(["van-2/phone", "van-1/phone"]);
   });
 
   test("though Redis was away when it said it", async () => {
-    const { device, keep } = await start();
+    const { device, store } = await start();
     const client = await device();
     let refusals = 0;
-    keep.before = () => {
+    store.before = () => {
       refusals += 1;
-      if (refusals < 3) throw new CannotKeep("storage_unavailable", 1);
+      if (refusals < 3) throw new StoreError("storage_unavailable", 1);
     };
     await client.publishAsync("van-1/pos", pointText("van-2", 0), { qos: 1 });
-    expect(keep.kept()).toEqual([]);
-    expect(keep.entries).toMatchObject([{ rejections: new Map([["foreign_device", 1]]) }]);
+    expect(store.stored()).toEqual([]);
+    expect(store.entries).toMatchObject([{ rejections: new Map([["foreign_device", 1]]) }]);
   });
 
   test("and for what its login lists", async () => {
@@ -207,16 +207,16 @@ describe("a device speaks for itself only", () => {
       ...mqttSource("fleet"),
       logins: new Map([["van-1", speaksForOf("van-1", ["truck-*"])]]),
     };
-    const { device, keep } = await start({ sources: new Map([["fleet", shared]]) });
+    const { device, store } = await start({ sources: new Map([["fleet", shared]]) });
     const client = await device();
     for (const [i, id] of ["truck-1", "van-1", "truck-2"].entries())
       await client.publishAsync("van-1/pos", pointText(id, i), { qos: 1 });
-    expect(keep.kept().map(({ deviceId }) => deviceId)).toEqual(["truck-1", "truck-2"]);
+    expect(store.stored().map(({ deviceId }) => deviceId)).toEqual(["truck-1", "truck-2"]);
   });
 });
 
 test("nobody subscribes, and a device that tries goes on publishing", async () => {
-  const { device, keep } = await start();
+  const { device, store } = await start();
   const spy = await device("van-2");
   const heard: string[] = [];
   spy.on("message", (topic) => void heard.push(topic));
@@ -226,12 +226,12 @@ test("nobody subscribes, and a device that tries goes on publishing", async () =
   const client = await device();
   await client.publishAsync("van-1/pos", pointText("van-1", 0), { qos: 1, retain: true });
   await spy.publishAsync("van-2/pos", pointText("van-2", 1), { qos: 1 });
-  expect(indexes(keep)).toEqual([0, 1]);
+  expect(indexes(store)).toEqual([0, 1]);
   expect(heard).toEqual([]);
 });
 
 test("a last will is dropped", async () => {
-  const { device, keep, broker } = await start();
+  const { device, store, broker } = await start();
   const will = {
     topic: "van-1/pos",
     payload: Buffer.from(pointText("van-1", 7)),
@@ -243,59 +243,59 @@ test("a last will is dropped", async () => {
   await until(() => broker.state().connections === 0, { what: "the connection to end" });
   const next = await device();
   await next.publishAsync("van-1/pos", pointText("van-1", 1), { qos: 1 });
-  expect(indexes(keep)).toEqual([1]);
+  expect(indexes(store)).toEqual([1]);
 });
 
 test("a device cannot push another one out by taking its client id", async () => {
-  const { device, keep } = await start();
+  const { device, store } = await start();
   const first = await device("van-1", { clientId: "same" });
   await device("van-2", { clientId: "same" });
   await first.publishAsync("van-1/pos", pointText("van-1", 0), { qos: 1 });
   expect(first.connected).toBe(true);
-  expect(indexes(keep)).toEqual([0]);
+  expect(indexes(store)).toEqual([0]);
   const closed = closing(first);
   await device("van-1", { clientId: "same" });
   await closed;
 });
 
 test("what cannot be kept is offered again while the device waits", async () => {
-  const { device, keep } = await start();
+  const { device, store } = await start();
   const client = await device();
   let refusals = 0;
-  keep.before = () => {
+  store.before = () => {
     refusals += 1;
-    if (refusals < 4) throw new CannotKeep("storage_unavailable", 1);
+    if (refusals < 4) throw new StoreError("storage_unavailable", 1);
   };
   await client.publishAsync("van-1/pos", pointText("van-1", 0), { qos: 1 });
   expect(refusals).toBe(4);
-  expect(indexes(keep)).toEqual([0]);
+  expect(indexes(store)).toEqual([0]);
 });
 
 test("in the end the connection is closed without acknowledgement, and the device sends it again", async () => {
-  const { device, keep } = await start({ limits: { holdMs: 200 } });
+  const { device, store } = await start({ limits: { holdMs: 200 } });
   const client = await device("van-1", { reconnectPeriod: 100, clean: false, clientId: "van" });
-  keep.before = () => {
-    throw new CannotKeep("storage_unavailable", 1);
+  store.before = () => {
+    throw new StoreError("storage_unavailable", 1);
   };
   const closed = closing(client);
   const published = client.publishAsync("van-1/pos", pointText("van-1", 0), { qos: 1 });
   await closed;
-  keep.before = () => {};
+  store.before = () => {};
   await published;
-  expect(indexes(keep)).toEqual([0]);
+  expect(indexes(store)).toEqual([0]);
 });
 
 test("malformed goes to quarantine, too large is counted; both are acknowledged", async () => {
-  const { device, keep } = await start({ maximumPacketBytes: 1000 });
+  const { device, store } = await start({ maximumPacketBytes: 1000 });
   const client = await device();
   await client.publishAsync("van-1/pos", "not json", { qos: 1 });
   await client.publishAsync("van-1/pos", "x".repeat(1001), { qos: 1 });
   await client.publishAsync("van-1/pos", pointText("bug", 0), { qos: 1 });
-  expect(keep.entries).toMatchObject([
+  expect(store.entries).toMatchObject([
     { kind: "malformed", reason: "malformed" },
     { kind: "malformed", reason: "internal_error" },
   ]);
-  expect(keep.refusals).toEqual([{ source: "fleet", reason: "too_large" }]);
+  expect(store.refusals).toEqual([{ source: "fleet", reason: "too_large" }]);
 });
 
 test("a packet far over the limit ends the connection before it is in memory", async () => {
@@ -309,9 +309,9 @@ test("a packet far over the limit ends the connection before it is in memory", a
 });
 
 test("sockets are not read while too much is unkept, and all of it arrives afterwards", async () => {
-  const { device, keep, broker } = await start({ maxUnkept: 50 });
+  const { device, store, broker } = await start({ maxUnacked: 50 });
   const slow = door();
-  keep.before = () => slow.opened;
+  store.before = () => slow.opened;
   const clients = await Promise.all([device("van-1"), device("van-2")]);
   // 2 kB each, so that one read of a socket (64 kB) holds some 30 of them.
   const filler = "x".repeat(2000);
@@ -322,7 +322,7 @@ test("sockets are not read while too much is unkept, and all of it arrives after
     }),
   );
   await until(() => broker.state().paused === 1, { what: "the pause" });
-  const held = keep.waiting();
+  const held = store.waiting();
   expect(held).toBeGreaterThanOrEqual(50);
   expect(held).toBeLessThan(150);
   // Another connection of the source may log in, and is not read either.
@@ -330,11 +330,11 @@ test("sockets are not read while too much is unkept, and all of it arrives after
   const one = third.publishAsync("van-2/pos", pointText("van-2/third", 0), { qos: 1 });
   // An answer to a connection made later: had the message been read, it would be at keep.
   await device("van-2", { clientId: "fourth" });
-  expect(keep.waiting()).toBe(held);
+  expect(store.waiting()).toBe(held);
   slow.open();
   await Promise.all([...published, one]);
-  expect(indexes(keep)).toHaveLength(2001);
-  expect(broker.state()).toMatchObject({ unkept: 0, paused: 0 });
+  expect(indexes(store)).toHaveLength(2001);
+  expect(broker.state()).toMatchObject({ unacked: 0, paused: 0 });
 });
 
 test("a source whose messages cannot be kept delays no other", async () => {
@@ -346,9 +346,9 @@ test("a source whose messages cannot be kept delays no other", async () => {
   }));
   if (!van || !truck) throw new Error("unreachable");
   const sources = new Map(["full", "other"].map((name) => [name, mqttSource(name)]));
-  const { device, keep, broker } = await start({ devices: [van, truck], sources, maxUnkept: 50 });
-  keep.before = (entry) => {
-    if (entry.source === "full") throw new CannotKeep("buffer_full", 60);
+  const { device, store, broker } = await start({ devices: [van, truck], sources, maxUnacked: 50 });
+  store.before = (entry) => {
+    if (entry.source === "full") throw new StoreError("buffer_full", 60);
   };
   const blocked = await device("van-1");
   for (let i = 0; i < 500; i++) blocked.publish("van-1/pos", pointText("van-1", i), { qos: 1 });
@@ -356,15 +356,15 @@ test("a source whose messages cannot be kept delays no other", async () => {
   const free = await device("van-2");
   for (let i = 0; i < 100; i++)
     await free.publishAsync("van-2/pos", pointText("van-2", i), { qos: i % 2 ? 1 : 2 });
-  expect(indexes(keep)).toHaveLength(100);
+  expect(indexes(store)).toHaveLength(100);
   expect(broker.state().paused).toBe(1);
-  keep.before = () => {};
-  await until(() => indexes(keep).length === 600, { what: "those of the blocked one" });
-  await until(() => broker.state().unkept === 0, { what: "all of it" });
+  store.before = () => {};
+  await until(() => indexes(store).length === 600, { what: "those of the blocked one" });
+  await until(() => broker.state().unacked === 0, { what: "all of it" });
 });
 
 test("acknowledgements leave in order of arrival, whichever was kept first", async () => {
-  const { device, keep } = await start();
+  const { device, store } = await start();
   const client = await device();
   const acks: number[] = [];
   client.on("packetreceive", ({ cmd, messageId }) => {
@@ -376,16 +376,16 @@ test("acknowledgements leave in order of arrival, whichever was kept first", asy
   });
   // Under topics of their own, so that none waits to be kept in turn.
   let refusals = 0;
-  keep.before = (entry) => {
-    const isFirst = entry.kind === "read" && entry.readings[0]?.deviceId === "van-1/0";
-    if (isFirst && refusals++ === 0) throw new CannotKeep("storage_unavailable", 1);
+  store.before = (entry) => {
+    const isFirst = entry.kind === "decoded" && entry.readings[0]?.deviceId === "van-1/0";
+    if (isFirst && refusals++ === 0) throw new StoreError("storage_unavailable", 1);
   };
   await Promise.all(
     Array.from({ length: 6 }, (_, i) =>
       client.publishAsync(`van-1/${i}`, pointText(`van-1/${i}`, i), { qos: 1 }),
     ),
   );
-  expect(indexes(keep)[5]).toBe(0);
+  expect(indexes(store)[5]).toBe(0);
   expect(ids).toHaveLength(6);
   expect(acks).toEqual(ids);
 });
@@ -409,14 +409,14 @@ test("what a device sends again is as old as it was; if nobody knows that, it is
       },
     ],
   };
-  const { keep, device } = await start({
+  const { store, device } = await start({
     sources: new Map([["fleet", timeless]]),
     limits: { holdMs: 200 },
   });
   let offeredAt = 0;
-  keep.before = (entry) => {
+  store.before = (entry) => {
     offeredAt ||= entry.receivedAt;
-    throw new CannotKeep("storage_unavailable", 1);
+    throw new StoreError("storage_unavailable", 1);
   };
   // The library numbers its packets from a random one and sends none again with DUP; a device's own does.
   const resender = { reconnectPeriod: 0, clientId: "van", messageIdProvider: alwaysOne };
@@ -424,62 +424,62 @@ test("what a device sends again is as old as it was; if nobody knows that, it is
   const closed = closing(first);
   first.publish("van-1/pos", pointText("van-1", 0), { qos: 1 });
   await closed;
-  keep.before = () => {};
+  store.before = () => {};
   const second = await device("van-1", resender);
   await second.publishAsync("van-1/pos", pointText("van-1", 0), { qos: 1, dup: true });
-  expect(keep.kept().map(({ fixTime }) => fixTime)).toEqual([offeredAt]);
+  expect(store.stored().map(({ fixTime }) => fixTime)).toEqual([offeredAt]);
   await second.publishAsync("van-1/pos", pointText("van-1", 1), { qos: 1, dup: true });
-  expect(keep.kept()).toHaveLength(1);
-  expect(keep.entries.at(-1)).toMatchObject({ rejections: new Map([["resent_without_time", 1]]) });
+  expect(store.stored()).toHaveLength(1);
+  expect(store.entries.at(-1)).toMatchObject({ rejections: new Map([["resent_without_time", 1]]) });
 });
 
 test("QoS 0 is offered until it is kept; what is left at the end is counted", async () => {
-  const { device, keep, told, broker } = await start({ limits: { holdMs: 200 } });
+  const { device, store, told, broker } = await start({ limits: { holdMs: 200 } });
   const client = await device();
   let refusals = 0;
-  keep.before = () => {
+  store.before = () => {
     refusals += 1;
-    throw new CannotKeep("storage_unavailable", 1);
+    throw new StoreError("storage_unavailable", 1);
   };
   const startedAt = performance.now();
   await client.publishAsync("van-1/a", pointText("van-1", 0), { qos: 0 });
   await until(() => refusals > 3 && performance.now() - startedAt > 400, { what: "it to outlast the hold" });
   expect(client.connected).toBe(true);
-  keep.before = () => {};
-  await until(() => indexes(keep).length === 1, { what: "it to be kept" });
-  keep.before = () => {
-    throw new CannotKeep("storage_unavailable", 1);
+  store.before = () => {};
+  await until(() => indexes(store).length === 1, { what: "it to be kept" });
+  store.before = () => {
+    throw new StoreError("storage_unavailable", 1);
   };
   await client.publishAsync("van-1/a", pointText("van-1", 1), { qos: 0 });
-  await until(() => broker.state().unkept === 1, { what: "another" });
+  await until(() => broker.state().unacked === 1, { what: "another" });
   await broker.close(100);
-  expect(keep.refusals).toEqual([{ source: "fleet", reason: "given_up" }]);
+  expect(store.refusals).toEqual([{ source: "fleet", reason: "given_up" }]);
   expect(told).toEqual([{ event: "messagesGivenUp", broker: "listen", messages: 1, undecided: 0 }]);
 });
 
 test("memory has a bound beyond the sources' shares", () => {
   let room = 0;
-  const unkept = createUnkept<string>({ maxPerSource: 10, onRoom: () => void room++ });
+  const unacked = createUnacked<string>({ maxPerSource: 10, onRoom: () => void room++ });
   const names = Array.from({ length: 8 }, (_, i) => `source ${i}`);
   for (const name of names) {
-    unkept.add(name, 15_000_000);
-    expect([unkept.isFull(name), unkept.isFull()]).toEqual([false, false]);
-    unkept.add(name, 1_000_000);
-    expect(unkept.isFull(name)).toBe(true);
+    unacked.add(name, 15_000_000);
+    expect([unacked.isFull(name), unacked.isFull()]).toEqual([false, false]);
+    unacked.add(name, 1_000_000);
+    expect(unacked.isFull(name)).toBe(true);
   }
-  expect(unkept.isFull("somebody else")).toBe(true);
+  expect(unacked.isFull("somebody else")).toBe(true);
   for (const name of names) {
-    unkept.remove(name, 15_000_000);
-    expect(unkept.isFull(name)).toBe(unkept.isFull());
+    unacked.remove(name, 15_000_000);
+    expect(unacked.isFull(name)).toBe(unacked.isFull());
   }
-  expect(unkept.isFull("somebody else")).toBe(false);
-  for (const name of names) unkept.remove(name, 1_000_000);
-  expect(unkept.count()).toBe(0);
+  expect(unacked.isFull("somebody else")).toBe(false);
+  for (const name of names) unacked.remove(name, 1_000_000);
+  expect(unacked.count()).toBe(0);
   expect(room).toBeGreaterThan(0);
 });
 
 test("who says nothing, or junk, is shown out; others are not disturbed", async () => {
-  const { broker, device, keep } = await start({ limits: { loginWithinMs: 200 } });
+  const { broker, device, store } = await start({ limits: { loginWithinMs: 200 } });
   const client = await device();
   const silent = connectSocket(broker.port, "127.0.0.1");
   const junk = connectSocket(broker.port, "127.0.0.1");
@@ -490,7 +490,7 @@ test("who says nothing, or junk, is shown out; others are not disturbed", async 
   huge.write(Buffer.from([0x10, 0x80, 0xa8, 0xaf, 0x5f]));
   await Promise.all(closed);
   await client.publishAsync("van-1/pos", pointText("van-1", 0), { qos: 1 });
-  expect(indexes(keep)).toEqual([0]);
+  expect(indexes(store)).toEqual([0]);
 });
 
 test("version 5 is refused in words a device understands", async () => {
@@ -577,17 +577,17 @@ test("one login cannot take all connections: the oldest makes room", async () =>
 });
 
 test("closing lets what is under way be kept", async () => {
-  const { device, keep, broker } = await start();
+  const { device, store, broker } = await start();
   const client = await device();
   const slow = door();
-  keep.before = () => slow.opened;
+  store.before = () => slow.opened;
   const published = client.publishAsync("van-1/pos", pointText("van-1", 0), { qos: 1 });
-  await until(() => keep.waiting() === 1, { what: "the message at keep" });
+  await until(() => store.waiting() === 1, { what: "the message at keep" });
   const closed = broker.close(20_000);
   slow.open();
   await published;
   await closed;
-  expect(indexes(keep)).toEqual([0]);
+  expect(indexes(store)).toEqual([0]);
 });
 
 test("a login that could mean another device is refused at the start", async () => {
@@ -606,13 +606,13 @@ test.skipIf(whyNotCertificates() !== null)(
     closers.push(authority.remove);
     const { cert, key } = authority.sign("broker");
     const sender = authority.sign("sender");
-    const { broker, keep } = await start({ tls: { cert, key, ca: authority.ca } });
+    const { broker, store } = await start({ tls: { cert, key, ca: authority.ca } });
     const url = `mqtts://localhost:${broker.port}`;
     const login = { username: "van-1", password: "secret of van-1", ca: authority.ca };
     const publisher = await publishTo(url, { ...login, cert: sender.cert, key: sender.key });
     closers.push(() => publisher.close());
     await publisher.publish("van-1/pos", pointText("van-1", 0), 1);
-    expect(indexes(keep)).toEqual([0]);
+    expect(indexes(store)).toEqual([0]);
     await expect(publishTo(url, login)).rejects.toThrow();
   },
 );

@@ -36,8 +36,8 @@ function right() {
     ...{ tenant, provider: "acme-gps", appKey: "ak1.x", clientId: "cid.x", clientSecret: "cs" },
   });
   const auth: Record<"vans" | "trucks" | "bouncie" | "geotab", Settings> = {
-    vans: { proof: "bearer", secret: HOOK },
-    trucks: { proof: "basic", username: "trucks-user", secret: OTHER },
+    vans: { method: "bearer", secret: HOOK },
+    trucks: { method: "basic", username: "trucks-user", secret: OTHER },
     bouncie: { secret: "k7Qw-92x" },
     geotab: { username: "svc", secret: "short" },
   };
@@ -151,13 +151,13 @@ describe("a weak secret", () => {
     ],
     [
       "the second of a rotation",
-      (c) => (c.auth.vans = { proof: "bearer", secrets: [HOOK, "short"] }),
+      (c) => (c.auth.vans = { method: "bearer", secrets: [HOOK, "short"] }),
       "sources.vans.auth.secrets[1] must have at least 16",
     ],
     [
       "the same for both of a rotation",
       (c) => {
-        c.sources.vans = { ...c.sources.vans, auth: { proof: "bearer", secrets: [HOOK, HOOK] } };
+        c.sources.vans = { ...c.sources.vans, auth: { method: "bearer", secrets: [HOOK, HOOK] } };
       },
       "sources.vans.auth.secrets[1] is the same as the first",
     ],
@@ -265,7 +265,7 @@ describe("a secret has no default, and an unset second one is none", () => {
   const rotation =
     (...secrets: string[]): Change =>
     (c) => {
-      c.sources.vans = { vendor: "json", destination: "acme", auth: { proof: "bearer", secrets } };
+      c.sources.vans = { vendor: "json", destination: "acme", auth: { method: "bearer", secrets } };
     };
 
   test.each([
@@ -396,7 +396,7 @@ describe("a range that means everybody", () => {
   ])("proves nothing, and is no proxy: %s", (range) => {
     const listed: Change = (c) => {
       c.http.trustedProxies = ["10.0.0.1", range];
-      c.sources.vans = { ...c.sources.vans, auth: { proof: "address-list", allow: [range] } };
+      c.sources.vans = { ...c.sources.vans, auth: { method: "address-list", allow: [range] } };
     };
     const found = problems(settings(listed));
     expect(found).toEqual([

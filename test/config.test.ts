@@ -47,7 +47,7 @@ const adapters: AdapterFacts[] = [
     transports: ["webhook"],
     auth: [
       { name: "hmac", needs: ["secrets"] },
-      { name: "bearer", needs: ["secrets"], beforeBody: () => null },
+      { name: "bearer", needs: ["secrets"], verifyHead: () => null },
     ],
     speedUnit: "none",
     options: z.strictObject({ id: z.enum(["body", "header", "query"]) }),
@@ -220,7 +220,7 @@ destinations:
         settings((base) => {
           base.sources.tagged = {
             ...{ vendor: "choosy", destination: "acme", speedUnit: "kph", options: { zone: "z" } },
-            auth: { proof: "address", allow: ["203.0.113.0/24", "2001:db8::1"] },
+            auth: { method: "address", allow: ["203.0.113.0/24", "2001:db8::1"] },
           };
         }),
       ),
@@ -523,14 +523,14 @@ describe("relations", () => {
   const cases: Case[] = [
     [
       "an unknown proof",
-      (b) => (b.source.auth = { proof: "magic", secret: "s" }),
-      { "sources.vans.auth.proof": /it offers shared-key/ },
+      (b) => (b.source.auth = { method: "magic", secret: "s" }),
+      { "sources.vans.auth.method": /it offers shared-key/ },
     ],
     [
       "a proof that must be chosen",
       (b) =>
         (b.sources.vans = { vendor: "choosy", destination: "acme", speedUnit: "mph", auth: { secret: "s" } }),
-      { "sources.vans.auth.proof": "is required: choosy offers basic, custom-header, address" },
+      { "sources.vans.auth.method": "is required: choosy offers basic, custom-header, address" },
     ],
     [
       "what the proof needs",
@@ -539,7 +539,7 @@ describe("relations", () => {
           vendor: "choosy",
           destination: "acme",
           speedUnit: "mph",
-          auth: { proof: "basic" },
+          auth: { method: "basic" },
         }),
       { "sources.vans.auth.secret": /basic/, "sources.vans.auth.username": /basic/ },
     ],
@@ -548,7 +548,7 @@ describe("relations", () => {
       (b) =>
         (b.sources.vans = {
           ...{ vendor: "choosy", destination: "acme", speedUnit: "mph" },
-          auth: { proof: "custom-header", secret: "s" },
+          auth: { method: "custom-header", secret: "s" },
         }),
       { "sources.vans.auth.header": /custom-header/ },
     ],
@@ -588,7 +588,7 @@ describe("relations", () => {
             speedUnit: "mph",
             mqtt: { broker: "hub", topics: ["t"] },
           },
-          auth: { proof: "basic", secret: "s", username: "u" },
+          auth: { method: "basic", secret: "s", username: "u" },
         };
       },
       { "sources.vans.auth": /two sources/ },
@@ -605,11 +605,11 @@ describe("relations", () => {
     [
       "what a vendor that is asked does not look at",
       (b) => {
-        const auth = { secret: "s", username: "u", proof: "basic", allow: ["10.0.0.0/8"] };
+        const auth = { secret: "s", username: "u", method: "basic", allow: ["10.0.0.0/8"] };
         b.sources.vans = { vendor: "token", destination: "acme", auth, pull: { database: "d" } };
       },
       {
-        "sources.vans.auth.proof": /has no effect/,
+        "sources.vans.auth.method": /has no effect/,
         "sources.vans.auth.allow": /has no effect/,
         "sources.vans.auth.username": /knows none/,
         "sources.vans.pull.database": /knows none/,
@@ -699,7 +699,7 @@ describe("relations", () => {
         (b.sources.vans = {
           vendor: "choosy",
           destination: "acme",
-          auth: { proof: "address", allow: ["10.0.0.1"] },
+          auth: { method: "address", allow: ["10.0.0.1"] },
         }),
       { "sources.vans.speedUnit": /is required/ },
     ],
@@ -714,7 +714,7 @@ describe("relations", () => {
       (b) =>
         (b.sources.vans = {
           ...{ vendor: "choosy", destination: "acme", speedUnit: "mps", options: { zone: "z" } },
-          auth: { proof: "address", allow: ["10.0.0.1"] },
+          auth: { method: "address", allow: ["10.0.0.1"] },
         }),
       { "sources.vans.options.zone": "does not go with mps" },
     ],
@@ -723,7 +723,7 @@ describe("relations", () => {
       (b) =>
         (b.sources.vans = {
           ...{ vendor: "choosy", destination: "acme", speedUnit: "mph", options: { depth: 10, zones: 1 } },
-          auth: { proof: "address", allow: ["10.0.0.1"] },
+          auth: { method: "address", allow: ["10.0.0.1"] },
         }),
       {
         "sources.vans.options.zone": "is required",
@@ -738,7 +738,7 @@ describe("relations", () => {
           vendor: "choosy",
           destination: "acme",
           speedUnit: "mph",
-          auth: { proof: "address", allow: ["10.0.0.0/33", "10", "10.0/8", "fd00::/8"] },
+          auth: { method: "address", allow: ["10.0.0.0/33", "10", "10.0/8", "fd00::/8"] },
         }),
       {
         "sources.vans.auth.allow[0]": /must be an address or a range/,
@@ -790,7 +790,7 @@ describe("relations", () => {
       "answers later than a vendor waits",
       (b) => {
         b.http = { answerWithinMs: 5000 };
-        const auth = { proof: "address", allow: ["203.0.113.0/24"] };
+        const auth = { method: "address", allow: ["203.0.113.0/24"] };
         b.sources.tags = { vendor: "choosy", destination: "acme", speedUnit: "mph", auth };
       },
       {
@@ -886,7 +886,7 @@ describe("relations", () => {
         (b.sources.vans = {
           ...{ vendor: "choosy", destination: "acme", speedUnit: "mph" },
           auth: {
-            proof: "basic",
+            method: "basic",
             users: ["", "a:b", " a", "a ", "a\u0000", "a\u200d"].map((username) => ({
               username,
               secret: "s",
@@ -903,7 +903,7 @@ describe("relations", () => {
         (b.sources.vans = {
           ...{ vendor: "choosy", destination: "acme", speedUnit: "mph" },
           auth: {
-            ...{ proof: "basic", username: "account", secret: "s1" },
+            ...{ method: "basic", username: "account", secret: "s1" },
             users: [
               { username: "ann", secret: "s2" },
               { username: "ann", secret: "s3", secrets: ["s4"] },
@@ -916,7 +916,7 @@ describe("relations", () => {
         "sources.vans.auth.secret": /does not go with users/,
         "sources.vans.auth.users[1].username": "is given twice",
         "sources.vans.auth.users[1].secrets": /two ways/,
-        "sources.vans.auth.users[2].secret": /is required by the proof basic/,
+        "sources.vans.auth.users[2].secret": /is required by the authMethod basic/,
       },
     ],
     [
@@ -937,9 +937,9 @@ describe("relations", () => {
         (b) =>
           (b.sources.vans = {
             ...{ vendor: "signed", destination: "acme", options: { id } },
-            auth: { proof: "hmac", secret: "s" },
+            auth: { method: "hmac", secret: "s" },
           }),
-        { "sources.vans.options.deviceId": /which the proof hmac does not cover/ },
+        { "sources.vans.options.deviceId": /which the authMethod hmac does not cover/ },
       ],
     ),
     [
@@ -1000,7 +1000,7 @@ describe("relations", () => {
           b.sources.people = {
             ...{ vendor: "choosy", destination: "acme", speedUnit: "mph" },
             auth: {
-              proof: "basic",
+              method: "basic",
               users: [
                 { username: "Ann Ö", secret: "s1", speaksFor: ["ann/*", "x"] },
                 { username: "bob@example.com", secrets: ["s2", "s3"] },
@@ -1009,11 +1009,11 @@ describe("relations", () => {
           };
           b.sources.sealed = {
             ...{ vendor: "signed", destination: "acme", options: { id: "body" } },
-            auth: { proof: "hmac", secret: "s" },
+            auth: { method: "hmac", secret: "s" },
           };
           b.sources.carried = {
             ...{ vendor: "signed", destination: "acme", options: { id: "header" } },
-            auth: { proof: "bearer", secret: "s" },
+            auth: { method: "bearer", secret: "s" },
           };
           b.destinations.sandbox = {
             ...{ ...b.destination, tenant: "9", environment: "custom" },
@@ -1177,7 +1177,7 @@ describe("a single tenant on environment variables alone", () => {
           WAYPOST_SOURCE_VENDOR: "choosy",
           WAYPOST_TENNANT: "1",
           WAYPOST_HTTP_PORT: "eighty",
-          WAYPOST_SOURCE_PROOF: "address",
+          WAYPOST_SOURCE_AUTH_METHOD: "address",
           WAYPOST_SOURCE_ALLOW: "10.0.0.1,nowhere",
           WAYPOST_CLIENT_SECRET: "s",
           WAYPOST_CLIENT_ID: "c",

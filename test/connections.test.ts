@@ -59,7 +59,7 @@ async function webhooks(options: Partial<ConnectionCapOptions>, encrypted = fals
   };
   const app = createWebhookApp({
     sources: new Map([["vans", plainSource("vans")]]),
-    intake: intakeOver(memoryKeep()).intake,
+    ingest: intakeOver(memoryKeep()).ingest,
     limits: { bodyLimitBytes: 100_000, answerWithinMs: 10_000 },
     trustedProxies: [],
     confirmVia: nowhere,

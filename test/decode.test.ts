@@ -136,8 +136,8 @@ describe("decodeMessages", () => {
     const request = { vendor: "json", topic: "yard/b-17", options, receivedAt: "2026-10-14T10:04:05-05:00" };
     const { answer } = await decode(request, { y: 1, x: 2 });
     expect(answer.readings).toMatchObject([{ deviceId: "b-17", fixTime: "2026-10-14T15:04:05.000Z" }]);
-    const kept = await decode({ ...request, retained: true }, { y: 1, x: 2 });
-    expect(kept.answer.rejections).toEqual([{ reason: "retained_without_time", path: "" }]);
+    const stored = await decode({ ...request, retained: true }, { y: 1, x: 2 });
+    expect(stored.answer.rejections).toEqual([{ reason: "retained_without_time", path: "" }]);
   });
 
   it("reads a sequence in order, payloads as text or as JSON", async () => {

@@ -2,7 +2,7 @@ import { Writable } from "node:stream";
 import { Registry } from "prom-client";
 import { describe, expect, it } from "vitest";
 import { type AttemptEvent, createEvents } from "../src/events.ts";
-import { CannotKeep, createIntake } from "../src/ingest/ingest.ts";
+import { createIngest, StoreError } from "../src/ingest/ingest.ts";
 import { createLogger } from "../src/log.ts";
 
 function setUp() {
@@ -45,14 +45,18 @@ const ATTEMPT: AttemptEvent = {
 };
 
 describe("events", () => {
-  it("are what intake wants to tell", async () => {
+  it("are what ingest wants to tell", async () => {
     const { events, lines, scraped } = setUp();
-    const keep = { keep: () => Promise.reject(new Error("unused")), refuse: () => undefined };
-    const intake = createIntake({ keep, events: { ...events, fixSeen: () => undefined } });
-    expect(intake).toBeDefined();
-    events.messageUnkept({ source: "vans", reason: "buffer_full", error: new CannotKeep("buffer_full", 5) });
-    expect(await scraped('waypost_unkept_messages_total{source="vans",reason="buffer_full"}')).toBe("1");
-    expect(lines[0]).toMatchObject({ level: "error", event: "messageUnkept", source: "vans" });
+    const store = { add: () => Promise.reject(new Error("unused")), refuse: () => undefined };
+    const ingest = createIngest({ store, events: { ...events, fixSeen: () => undefined } });
+    expect(ingest).toBeDefined();
+    events.messageDeferred({
+      source: "vans",
+      reason: "buffer_full",
+      error: new StoreError("buffer_full", 5),
+    });
+    expect(await scraped('waypost_deferred_messages_total{source="vans",reason="buffer_full"}')).toBe("1");
+    expect(lines[0]).toMatchObject({ level: "error", event: "messageDeferred", source: "vans" });
   });
 
   it("count what goes wrong with the spool from zero, each kind by itself", async () => {
@@ -104,7 +108,7 @@ describe("events", () => {
   it("hold back the lines of a flood, but count every one", async () => {
     const { events, lines, scraped } = setUp();
     for (let count = 0; count < 500; count += 1) {
-      events.messageRefused({ source: "vans", reason: "unproven", why: "wrong_signature" });
+      events.messageRefused({ source: "vans", reason: "unauthenticated", why: "wrong_signature" });
     }
     // One line, or two when the machine needed longer than a second.
     expect(lines.length).toBeLessThan(50);
@@ -142,7 +146,7 @@ describe("events", () => {
   it("measure in seconds", async () => {
     const { events, scraped } = setUp();
     events.webhookAnswered(200, 12);
-    events.keepTook(3);
+    events.storeTook(3);
     events.deliveryLatency("acme", 1_400);
     events.loopDelay({ p99Ms: 20, maxMs: 250 });
     expect(await scraped('waypost_webhook_answer_seconds_sum{status="200"}')).toBe("0.012");

@@ -7,7 +7,7 @@ import { type AddressInfo, connect } from "node:net";
 import { serve } from "@hono/node-server";
 import mqttPacket from "mqtt-packet";
 import { afterEach, describe, expect, test } from "vitest";
-import type { Proof } from "../src/adapters/kit/adapter.ts";
+import type { AuthMethod } from "../src/adapters/kit/adapter.ts";
 import {
   addressList,
   basic,
@@ -90,7 +90,7 @@ function watch() {
 describe("at the webhook port", () => {
   /** A right message of each proof, and a wrong one. */
   const PROOFS: [
-    proof: Proof,
+    authMethod: AuthMethod,
     headers: (secret: string, body: string) => Record<string, string>,
     path?: string,
   ][] = [
@@ -106,8 +106,8 @@ describe("at the webhook port", () => {
   ];
   const body = pointText("van-1", 0);
 
-  async function start(proof: Proof, trustedProxies: string[] = []) {
-    const keep = memoryKeep();
+  async function start(authMethod: AuthMethod, trustedProxies: string[] = []) {
+    const store = memoryKeep();
     const seen = watch();
     let judged = 0;
     const counted = <Args extends unknown[], Result>(judge: (...args: Args) => Result) => {
@@ -118,16 +118,16 @@ describe("at the webhook port", () => {
     };
     const source: Source = {
       ...plainSource("vans"),
-      proof: {
-        ...proof,
-        prove: counted(proof.prove),
-        ...(proof.beforeBody ? { beforeBody: counted(proof.beforeBody) } : {}),
+      authMethod: {
+        ...authMethod,
+        verify: counted(authMethod.verify),
+        ...(authMethod.verifyHead ? { verifyHead: counted(authMethod.verifyHead) } : {}),
       },
       credentials: { secrets: [KEY], username: "fleet", header: "X-Own", allow: ["127.0.0.2"] },
     };
     const app = createWebhookApp({
       sources: new Map([["vans", source]]),
-      intake: intakeOver(keep).intake,
+      ingest: intakeOver(store).ingest,
       limits: { bodyLimitBytes: 100_000, answerWithinMs: 10_000 },
       confirmVia: nowhere,
       trustedProxies,
@@ -135,13 +135,13 @@ describe("at the webhook port", () => {
     });
     const server = await serveWebhooks({ app, host: "127.0.0.1", port: 0 });
     closers.push(() => server.close(0));
-    return { ...seen, keep, port: server.port, judged: () => judged };
+    return { ...seen, store, port: server.port, judged: () => judged };
   }
 
   test.each(PROOFS)(
     "$name: most of a flood is not looked at; the right one elsewhere works",
-    async (proof, headers, query) => {
-      const { port, judged, keep, problems, failures } = await start(proof);
+    async (authMethod, headers, query) => {
+      const { port, judged, store, problems, failures } = await start(authMethod);
       const path = (secret: string) => `/webhooks/vans${query ? query + secret : ""}`;
       const send = (secret: string, from: string) =>
         ask({ port, path: path(secret), from, headers: headers(secret, body), body });
@@ -155,8 +155,8 @@ describe("at the webhook port", () => {
       );
       const seconds = (performance.now() - startedMs) / 1000;
       expect(judged()).toBeLessThan(20 + CONNECTIONS + 6 * seconds);
-      expect(keep.refusals).toContainEqual({ source: "vans", reason: "guessing" });
-      expect(keep.refusals).toHaveLength(4 * CONNECTIONS);
+      expect(store.refusals).toContainEqual({ source: "vans", reason: "guessing" });
+      expect(store.refusals).toHaveLength(4 * CONNECTIONS);
       expect(failures).toHaveLength(4 * CONNECTIONS);
       expect((await send(KEY, OTHER)).status).toBe(200);
       expect(problems()).toHaveLength(1);
@@ -190,15 +190,15 @@ describe("at the webhook port", () => {
   });
 
   test("no proof at all, or none that could be guessed, costs nothing", async () => {
-    const { port, failures, keep } = await start(sharedKey("x-key"));
+    const { port, failures, store } = await start(sharedKey("x-key"));
     for (let round = 0; round < 2; round++) await together(() => ask({ port, path: "/webhooks/vans", body }));
     const listed = await start(addressList());
     for (let round = 0; round < 2; round++) {
       await together(() => ask({ port: listed.port, path: "/webhooks/vans", body }));
     }
     expect([...failures, ...listed.failures]).toEqual([]);
-    for (const { refusals } of [keep, listed.keep]) {
-      expect(new Set(refusals.map(({ reason }) => reason))).toEqual(new Set(["unproven"]));
+    for (const { refusals } of [store, listed.store]) {
+      expect(new Set(refusals.map(({ reason }) => reason))).toEqual(new Set(["unauthenticated"]));
     }
     expect((await ask({ port: listed.port, path: "/webhooks/vans", from: OTHER, body })).status).toBe(200);
   });
@@ -218,7 +218,7 @@ describe("at the webhook port", () => {
   });
 
   test("a sender that was right before is heard among the guesses of its neighbour", async () => {
-    const { port, keep } = await start(sharedKey("x-key"));
+    const { port, store } = await start(sharedKey("x-key"));
     const send = (secret: string) =>
       ask({ port, path: "/webhooks/vans", headers: { "x-key": secret }, body });
     expect((await send(KEY)).status).toBe(200);
@@ -227,7 +227,7 @@ describe("at the webhook port", () => {
       expect((await send(KEY)).status).toBe(200);
       await flood;
     }
-    expect(keep.refusals.map(({ reason }) => reason)).not.toContain("guessing");
+    expect(store.refusals.map(({ reason }) => reason)).not.toContain("guessing");
   });
 });
 
@@ -244,10 +244,10 @@ describe("at the MQTT port", () => {
       host: "127.0.0.1",
       port: 0,
       devices,
-      maxUnkept: 1000,
+      maxUnacked: 1000,
       maximumPacketBytes: 262_144,
       sources: new Map([["fleet", mqttSource("fleet")]]),
-      intake: intakeOver(memoryKeep()).intake,
+      ingest: intakeOver(memoryKeep()).ingest,
       events: seen.events,
     });
     closers.push(() => broker.close(0));

@@ -19,13 +19,13 @@ interface Part {
 
 /**
  * Every file belongs to exactly one part, and what is not named here may not be imported. The line runs from the ways
- * in through intake to the queue and ServiceTitan, and nothing on it looks back.
+ * in through ingest to the queue and ServiceTitan, and nothing on it looks back.
  */
 const PARTS: Record<string, Part> = {
   reading: { files: ["reading.ts"], from: [] },
   adapters: { files: ["adapters/"], from: ["reading"] },
-  intake: {
-    files: ["intake.ts", "judge.ts", "shares.ts", "assembler.ts", "speaks-for.ts"],
+  ingest: {
+    files: ["ingest.ts", "judge.ts", "shares.ts", "assembler.ts", "speaks-for.ts"],
     from: ["adapters", "reading"],
     typesFrom: ["incidents"],
   },
@@ -52,7 +52,7 @@ const PARTS: Record<string, Part> = {
       ],
       ...["poll.ts", "poll-cursor.ts", "pull-http.ts"],
     ],
-    from: ["intake", "adapters", "events", "network", "addresses", "guessing", "version"],
+    from: ["ingest", "adapters", "events", "network", "addresses", "guessing", "version"],
   },
   network: { files: ["network.ts"], from: [] },
   version: { files: ["version.ts"], from: [] },
@@ -68,11 +68,11 @@ const PARTS: Record<string, Part> = {
   // What the queue tells and the ops endpoint shows: belongs to neither.
   status: { files: ["status.ts"], from: [] },
   incidents: { files: ["incidents.ts"], from: ["status"] },
-  // It implements what intake declares.
-  queue: { files: ["queue/"], from: ["servicetitan", "reading", "events", "status"], typesFrom: ["intake"] },
-  // On the way of webhooks only, between them and intake; replayed without a new proof.
-  spool: { files: ["spool.ts", "spool/"], from: ["intake", "adapters"] },
-  redrive: { files: ["redrive.ts"], from: ["decode"], typesFrom: ["intake", "queue"] },
+  // It implements what ingest declares.
+  queue: { files: ["queue/"], from: ["servicetitan", "reading", "events", "status"], typesFrom: ["ingest"] },
+  // On the way of webhooks only, between them and ingest; replayed without a new proof.
+  spool: { files: ["spool.ts", "spool/"], from: ["ingest", "adapters"] },
+  redrive: { files: ["redrive.ts"], from: ["decode"], typesFrom: ["ingest", "queue"] },
   tenant: { files: ["tenant.ts"], from: [] },
   mapping: {
     files: ["mapping.ts", "mapping-file.ts", "mapping-scope.ts"],
@@ -82,17 +82,17 @@ const PARTS: Record<string, Part> = {
   ops: {
     files: ["ops/"],
     from: ["events", "status", "guessing"],
-    typesFrom: ["queue", "servicetitan", "mapping", "config", "intake"],
+    typesFrom: ["queue", "servicetitan", "mapping", "config", "ingest"],
   },
   events: {
     files: ["events.ts", "log.ts"],
     from: ["status", "guessing", "print"],
-    typesFrom: ["spool", "intake", "reading", "servicetitan", "queue", "incidents"],
+    typesFrom: ["spool", "ingest", "reading", "servicetitan", "queue", "incidents"],
   },
   config: { files: ["config.ts", "config/"], from: ["reading", "tenant"] },
   // Written from the facts alone: a stand-in that shares code with what it tests proves nothing.
   sandbox: { files: ["sandbox/"], from: [] },
-  decode: { files: ["decode.ts"], from: ["adapters", "intake", "reading", "print"] },
+  decode: { files: ["decode.ts"], from: ["adapters", "ingest", "reading", "print"] },
   replay: { files: ["replay.ts", "replay-webhook.ts", "capture.ts"], from: ["sandbox"] },
   demo: {
     files: ["demo.ts"],
@@ -115,7 +115,7 @@ const PARTS: Record<string, Part> = {
     ],
     from: [
       "config",
-      "intake",
+      "ingest",
       "network",
       "adapters",
       "ways in",
@@ -145,9 +145,9 @@ const PARTS: Record<string, Part> = {
 
 /** Single imports that no rule covers, each with its reason. */
 const EXCEPTIONS = [
-  // CannotKeep: intake declares what keep throws, and an error is told by its class.
-  "queue/keep.ts imports intake.ts",
-  "queue/group-commit.ts imports intake.ts",
+  // StoreError: ingest declares what keep throws, and an error is told by its class.
+  "queue/keep.ts imports ingest.ts",
+  "queue/group-commit.ts imports ingest.ts",
 ];
 
 /** Packages that only these files may import; any other package is free. */

@@ -4,7 +4,7 @@ import { Redis } from "ioredis";
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
 import { type PrivateRedis, startPrivateRedis } from "../sandbox/redis.ts";
 import { type Publisher, publishTo } from "../src/commands/capture/publisher.ts";
-import { CannotKeep } from "../src/ingest/ingest.ts";
+import { StoreError } from "../src/ingest/ingest.ts";
 import type { MqttEvents } from "../src/inputs/mqtt/client.ts";
 import { leasedBroker } from "../src/inputs/mqtt/leased-broker.ts";
 import { holdLease } from "../src/queue/redis/lease.ts";
@@ -34,7 +34,7 @@ const range = (from: number, to: number): number[] => Array.from({ length: to - 
 function gateway(url: string, protocolVersion: 4 | 5) {
   const redis = new Redis(server.url, { commandTimeout: 2000 });
   redis.on("error", () => {});
-  const keep = memoryKeep();
+  const store = memoryKeep();
   const told: string[] = [];
   const tell = (name: string) => () => void told.push(name);
   const events: MqttEvents = {
@@ -76,7 +76,7 @@ function gateway(url: string, protocolVersion: 4 | 5) {
         }),
     },
     sources: new Map([["fleet", source]]),
-    intake: intakeOver(keep).intake,
+    ingest: intakeOver(store).ingest,
     events,
   });
   let closed = false;
@@ -87,13 +87,13 @@ function gateway(url: string, protocolVersion: 4 | 5) {
   };
   closers.push(() => close());
   const away = () => {
-    keep.before = () => {
-      throw new CannotKeep("storage_unavailable", 1);
+    store.before = () => {
+      throw new StoreError("storage_unavailable", 1);
     };
   };
   return {
     broker,
-    keep,
+    store,
     told,
     expired: () => until(() => hasExpired, { what: "the lease to run out" }),
     close,
@@ -105,10 +105,10 @@ function gateway(url: string, protocolVersion: 4 | 5) {
     /** Its messages cannot be stored, but it hears of its lease. */
     away,
     async back() {
-      keep.before = () => {};
+      store.before = () => {};
       if (redis.status === "end") await redis.connect();
     },
-    indexes: () => keep.kept().map(({ fixTime }) => (fixTime - 1_700_000_000_000) / 1000),
+    indexes: () => store.stored().map(({ fixTime }) => (fixTime - 1_700_000_000_000) / 1000),
     connected: () => until(() => broker.state().state === "connected", { what: "the broker" }),
   };
 }
@@ -134,7 +134,7 @@ describe.skipIf(whyNotMosquitto() !== null).each([4, 5] as const)(
     test("while Redis is away for longer than the lease, QoS 0 is taken, held and kept", async () => {
       const { url } = await mosquitto();
       const publisher = await publisherTo(url);
-      const { broker, keep, told, away, back, expired, indexes, connected } = gateway(url, protocolVersion);
+      const { broker, store, told, away, back, expired, indexes, connected } = gateway(url, protocolVersion);
       await connected();
       away();
       server.kill("SIGSTOP");
@@ -142,7 +142,7 @@ describe.skipIf(whyNotMosquitto() !== null).each([4, 5] as const)(
         for (const index of range(0, 5)) await publish(publisher, index, 0);
         await expired();
         for (const index of range(5, 10)) await publish(publisher, index, 0);
-        await until(() => broker.state().unkept === 10, { what: "all of them to be held" });
+        await until(() => broker.state().unacked === 10, { what: "all of them to be held" });
         expect(broker.state()).toMatchObject({ state: "connected" });
       } finally {
         server.kill("SIGCONT");
@@ -151,7 +151,7 @@ describe.skipIf(whyNotMosquitto() !== null).each([4, 5] as const)(
       await until(() => indexes().length === 10, { what: "all of them to be kept" });
       expect(indexes()).toEqual(range(0, 10));
       expect(told).toEqual(["connected"]);
-      expect(keep.refusals).toEqual([]);
+      expect(store.refusals).toEqual([]);
     });
 
     test("a connection that ends meanwhile is made again when Redis is back, and what it held is kept", async () => {
@@ -165,11 +165,11 @@ describe.skipIf(whyNotMosquitto() !== null).each([4, 5] as const)(
       cutOff();
       await publish(publisher, 0, 0);
       await publish(publisher, 1, 1);
-      await until(() => broker.state().unkept === 2, { what: "both to be held" });
+      await until(() => broker.state().unacked === 2, { what: "both to be held" });
       await expired();
       way.cut();
       await until(() => broker.state().state === "standby", { what: "the connection to be left" });
-      expect(broker.state()).toMatchObject({ reason: "storage is away", unkept: 1 });
+      expect(broker.state()).toMatchObject({ reason: "storage is away", unacked: 1 });
       await back();
       await until(() => indexes().length === 2, { what: "both to be kept" });
       expect(indexes().sort()).toEqual([0, 1]);
@@ -190,7 +190,7 @@ describe.skipIf(whyNotMosquitto() !== null).each([4, 5] as const)(
       const cutAt = performance.now();
       await publish(publisher, 0, 0);
       for (const index of range(1, 4)) await publish(publisher, index, 1);
-      await until(() => first.broker.state().unkept === 4, { what: "messages that cannot be kept" });
+      await until(() => first.broker.state().unacked === 4, { what: "messages that cannot be kept" });
       // What the broker still holds for the session comes to whoever has it.
       await until(() => second.indexes().length === 3, { what: "them to come to the other" });
       const tookMs = performance.now() - cutAt;
@@ -198,7 +198,7 @@ describe.skipIf(whyNotMosquitto() !== null).each([4, 5] as const)(
       expect(tookMs).toBeLessThan(scaled(5000));
       await until(() => first.broker.state().state === "standby", { what: "the first to stand by" });
       // Nobody sends this one again: it is held on to, and kept when storage is back.
-      expect(first.broker.state().unkept).toBe(1);
+      expect(first.broker.state().unacked).toBe(1);
       await first.back();
       await until(() => first.indexes().length === 1, { what: "the last one" });
       expect(first.indexes()).toEqual([0]);
@@ -209,20 +209,20 @@ describe.skipIf(whyNotMosquitto() !== null).each([4, 5] as const)(
       await until(() => second.indexes().includes(4), { what: "a new message" });
       expect(first.told.filter((name) => name === "connected")).toHaveLength(1);
       expect(second.told).toEqual(["connected"]);
-      expect(first.keep.refusals).toEqual([]);
+      expect(first.store.refusals).toEqual([]);
     });
 
     test("what nobody sends again and cannot be kept until the end is counted", async () => {
       const { url } = await mosquitto();
       const publisher = await publisherTo(url);
-      const { broker, keep, told, cutOff, close, connected } = gateway(url, protocolVersion);
+      const { broker, store, told, cutOff, close, connected } = gateway(url, protocolVersion);
       await connected();
       cutOff();
       for (const index of range(0, 3)) await publish(publisher, index, 0);
       await publish(publisher, 3, 1);
-      await until(() => broker.state().unkept === 4, { what: "messages that cannot be kept" });
+      await until(() => broker.state().unacked === 4, { what: "messages that cannot be kept" });
       await close(100);
-      expect(keep.refusals).toEqual(Array(3).fill({ source: "fleet", reason: "given_up" }));
+      expect(store.refusals).toEqual(Array(3).fill({ source: "fleet", reason: "given_up" }));
       expect(told).toEqual(["connected", "gave up 3"]);
     });
   },

@@ -12,7 +12,7 @@ import { topicMatcher, withoutCovered } from "../src/adapters/kit/topic.ts";
 import { type Publisher, publishTo } from "../src/commands/capture/publisher.ts";
 import { withDefaults } from "../src/config/defaults.ts";
 import { configSchema } from "../src/config/schema.ts";
-import { CannotKeep } from "../src/ingest/ingest.ts";
+import { StoreError } from "../src/ingest/ingest.ts";
 import { type BrokerConnection, connectBroker, type MqttEvents } from "../src/inputs/mqtt/client.ts";
 import { clientState } from "../src/inputs/mqtt/leased-broker.ts";
 import { type BrokerSettings, whyNotReliable } from "../src/inputs/mqtt/library.ts";
@@ -36,7 +36,7 @@ type Told = { event: keyof MqttEvents } & Record<string, unknown>;
 
 interface Gateway {
   connection: BrokerConnection;
-  keep: MemoryKeep;
+  store: MemoryKeep;
   told: Told[];
 }
 
@@ -59,11 +59,11 @@ function settingsFor(url: string, changes: Partial<BrokerSettings> = {}): Broker
 function connect(
   url: string,
   {
-    keep = memoryKeep(),
+    store = memoryKeep(),
     subscriptions = [{ source: mqttSource("fleet"), topics: ["fleet/#"] }],
     ...changes
   }: {
-    keep?: MemoryKeep;
+    store?: MemoryKeep;
     subscriptions?: Subscription[];
   } & Partial<BrokerSettings> = {},
 ): Gateway {
@@ -75,21 +75,21 @@ function connect(
     messagesGivenUp: (event) => void told.push({ event: "messagesGivenUp", ...event }),
     failed: (event) => void told.push({ event: "failed", ...event }),
   };
-  const { intake } = intakeOver(keep);
+  const { ingest } = intakeOver(store);
   const connection = connectBroker({
     broker: "main",
     settings: settingsFor(url, changes),
     subscriptions,
-    intake,
+    ingest,
     events,
   });
   closers.push(() => connection.close(0));
-  return { connection, keep, told };
+  return { connection, store, told };
 }
 
 /** Connected and subscribed: a message published from now on arrives. */
 async function ready(gateway: Gateway, publisher: Publisher, topic = "fleet/ready"): Promise<void> {
-  const { entries } = gateway.keep;
+  const { entries } = gateway.store;
   const before = entries.length;
   await until(
     async () => {
@@ -114,8 +114,8 @@ async function publisherTo(url: string, options?: Parameters<typeof publishTo>[1
   return publisher;
 }
 
-const indexes = (keep: MemoryKeep): number[] =>
-  keep.kept().map(({ fixTime }) => (fixTime - 1_700_000_000_000) / 1000);
+const indexes = (store: MemoryKeep): number[] =>
+  store.stored().map(({ fixTime }) => (fixTime - 1_700_000_000_000) / 1000);
 
 function publishAll(publisher: Publisher, from: number, to: number, qos: 0 | 1 | 2 = 1): Promise<unknown> {
   const all = Array.from({ length: to - from }, (_, i) =>
@@ -135,8 +135,8 @@ describe.skipIf(whyNotMosquitto() !== null).each(VERSIONS)(
       const publisher = await publisherTo(broker.url);
       await ready(gateway, publisher);
       for (const qos of [0, 1, 2] as const) await publishAll(publisher, qos * 10, qos * 10 + 10, qos);
-      await until(() => indexes(gateway.keep).length === 30, { what: "all messages" });
-      expect(indexes(gateway.keep).sort((a, b) => a - b)).toEqual(range(0, 30));
+      await until(() => indexes(gateway.store).length === 30, { what: "all messages" });
+      expect(indexes(gateway.store).sort((a, b) => a - b)).toEqual(range(0, 30));
       await until(() => gateway.connection.state().unacked === 0, { what: "all acknowledgements" });
       expect(gateway.connection.state()).toMatchObject({ connected: true, lastError: null, unrouted: 0 });
     });
@@ -146,15 +146,15 @@ describe.skipIf(whyNotMosquitto() !== null).each(VERSIONS)(
       const publisher = await publisherTo(broker.url);
       const first = connect(broker.url, { protocolVersion, receiveMaximum: 10 });
       await ready(first, publisher);
-      first.keep.before = () => new Promise(() => {});
+      first.store.before = () => new Promise(() => {});
       await publishAll(publisher, 0, 5);
-      await until(() => first.keep.waiting() === 5, { what: "messages to reach keep" });
+      await until(() => first.store.waiting() === 5, { what: "messages to reach keep" });
       // As if killed: no word to the broker, nothing finished.
       await first.connection.close(0);
-      expect(indexes(first.keep)).toEqual([]);
+      expect(indexes(first.store)).toEqual([]);
       const second = connect(broker.url, { protocolVersion });
-      await until(() => indexes(second.keep).length >= 5, { what: "redelivery" });
-      expect(indexes(second.keep)).toEqual(range(0, 5));
+      await until(() => indexes(second.store).length >= 5, { what: "redelivery" });
+      expect(indexes(second.store)).toEqual(range(0, 5));
       expect(second.told[0]).toMatchObject({ event: "brokerConnected", sessionPresent: true });
     });
 
@@ -175,8 +175,8 @@ describe.skipIf(whyNotMosquitto() !== null).each(VERSIONS)(
       gateway.kill("SIGKILL");
       await once(gateway, "exit");
       const next = connect(broker.url, { protocolVersion });
-      await until(() => indexes(next.keep).length >= 5, { what: "redelivery" });
-      expect(indexes(next.keep)).toEqual(range(0, 5));
+      await until(() => indexes(next.store).length >= 5, { what: "redelivery" });
+      expect(indexes(next.store)).toEqual(range(0, 5));
     });
 
     test("messages published while we are away wait for us", async () => {
@@ -187,8 +187,8 @@ describe.skipIf(whyNotMosquitto() !== null).each(VERSIONS)(
       await first.connection.close(5000);
       await publishAll(publisher, 0, 200);
       const second = connect(broker.url, { protocolVersion });
-      await until(() => indexes(second.keep).length >= 200, { what: "the waiting messages" });
-      expect(indexes(second.keep)).toEqual(range(0, 200));
+      await until(() => indexes(second.store).length >= 200, { what: "the waiting messages" });
+      expect(indexes(second.store)).toEqual(range(0, 200));
     });
 
     test("kept and acknowledged does not come again", async () => {
@@ -197,13 +197,13 @@ describe.skipIf(whyNotMosquitto() !== null).each(VERSIONS)(
       const first = connect(broker.url, { protocolVersion });
       await ready(first, publisher);
       await publishAll(publisher, 0, 100);
-      await until(() => indexes(first.keep).length === 100, { what: "all messages" });
+      await until(() => indexes(first.store).length === 100, { what: "all messages" });
       await first.connection.close(10_000);
       const second = connect(broker.url, { protocolVersion });
       await publishAll(publisher, 100, 101);
       // Whatever came again would come before it.
-      await until(() => indexes(second.keep).includes(100), { what: "a new message" });
-      expect(indexes(second.keep)).toEqual([100]);
+      await until(() => indexes(second.store).includes(100), { what: "a new message" });
+      expect(indexes(second.store)).toEqual([100]);
     });
 
     /** A vendor whose messages tell no time: dated by their arrival, as OVMS, TeslaMate and others are. */
@@ -221,8 +221,10 @@ describe.skipIf(whyNotMosquitto() !== null).each(VERSIONS)(
       return [{ source, topics: ["fleet/van"] }];
     }
 
-    const verdicts = ({ keep }: Gateway) =>
-      keep.entries.flatMap((entry) => (entry.kind === "read" ? [...entry.rejections.keys(), "read"] : []));
+    const verdicts = ({ store }: Gateway) =>
+      store.entries.flatMap((entry) =>
+        entry.kind === "decoded" ? [...entry.rejections.keys(), "read"] : [],
+      );
 
     test("what comes again after a cut connection is as old as it was, not a new position", async () => {
       const broker = await mosquitto();
@@ -234,18 +236,18 @@ describe.skipIf(whyNotMosquitto() !== null).each(VERSIONS)(
       await until(() => gateway.connection.state().subscribed, { what: "the subscription" });
       // Kept, but the acknowledgement does not leave before the connection is cut.
       const slow = door();
-      gateway.keep.before = () => slow.opened;
+      gateway.store.before = () => slow.opened;
       await publishAll(publisher, 0, 1);
-      await until(() => gateway.keep.waiting() === 1, { what: "the message at keep" });
+      await until(() => gateway.store.waiting() === 1, { what: "the message at keep" });
       const arrivedAt = gateway.connection.state().oldestUnackedAt ?? 0;
       way.cut();
       await until(() => !gateway.connection.state().connected, { what: "the loss" });
       slow.open();
-      await until(() => gateway.keep.entries.length === 2, { what: "the message again" });
-      expect(gateway.keep.kept().map(({ fixTime }) => fixTime)).toEqual([arrivedAt, arrivedAt]);
+      await until(() => gateway.store.entries.length === 2, { what: "the message again" });
+      expect(gateway.store.stored().map(({ fixTime }) => fixTime)).toEqual([arrivedAt, arrivedAt]);
       await publishAll(publisher, 1, 2);
-      await until(() => gateway.keep.entries.length === 3, { what: "a new one" });
-      expect(gateway.keep.kept()[2]?.fixTime).toBeGreaterThan(arrivedAt);
+      await until(() => gateway.store.entries.length === 3, { what: "a new one" });
+      expect(gateway.store.stored()[2]?.fixTime).toBeGreaterThan(arrivedAt);
       expect(verdicts(gateway)).toEqual(["read", "read", "read"]);
     });
 
@@ -254,17 +256,17 @@ describe.skipIf(whyNotMosquitto() !== null).each(VERSIONS)(
       const publisher = await publisherTo(broker.url);
       const first = connect(broker.url, { protocolVersion, subscriptions: timeless() });
       await until(() => first.connection.state().subscribed, { what: "the subscription" });
-      first.keep.before = () => new Promise(() => {});
+      first.store.before = () => new Promise(() => {});
       await publishAll(publisher, 0, 1);
-      await until(() => first.keep.waiting() === 1, { what: "the message at keep" });
+      await until(() => first.store.waiting() === 1, { what: "the message at keep" });
       await first.connection.close(0);
       const second = connect(broker.url, { protocolVersion, subscriptions: timeless() });
-      await until(() => second.keep.entries.length === 1, { what: "the message again" });
+      await until(() => second.store.entries.length === 1, { what: "the message again" });
       expect(verdicts(second)).toEqual(["resent_without_time", "read"]);
-      expect(second.keep.kept()).toEqual([]);
+      expect(second.store.stored()).toEqual([]);
       await until(() => second.connection.state().unacked === 0, { what: "the acknowledgement" });
       await publishAll(publisher, 1, 2);
-      await until(() => second.keep.kept().length === 1, { what: "a new one" });
+      await until(() => second.store.stored().length === 1, { what: "a new one" });
     });
 
     test("a retained message is passed on as such", async () => {
@@ -282,9 +284,9 @@ describe.skipIf(whyNotMosquitto() !== null).each(VERSIONS)(
         protocolVersion,
         subscriptions: [{ source, topics: ["fleet/#"] }],
       });
-      await until(() => indexes(gateway.keep).length === 1, { what: "the retained message" });
+      await until(() => indexes(gateway.store).length === 1, { what: "the retained message" });
       await raw.publishAsync("fleet/van", pointText("van", 1), { qos: 1, retain: true });
-      await until(() => indexes(gateway.keep).length === 2, { what: "a live one" });
+      await until(() => indexes(gateway.store).length === 2, { what: "a live one" });
       expect(retained).toEqual([true, false]);
     });
 
@@ -294,9 +296,9 @@ describe.skipIf(whyNotMosquitto() !== null).each(VERSIONS)(
       const publisher = await publisherTo(broker.url);
       await ready(gateway, publisher);
       let refusals = 0;
-      gateway.keep.before = () => {
+      gateway.store.before = () => {
         refusals += 1;
-        throw refusals % 2 ? new CannotKeep("storage_unavailable", 1) : new Error("nor quarantined");
+        throw refusals % 2 ? new StoreError("storage_unavailable", 1) : new Error("nor quarantined");
       };
       await publishAll(publisher, 0, 30);
       await until(() => refusals > 12, { what: "several attempts" });
@@ -304,9 +306,9 @@ describe.skipIf(whyNotMosquitto() !== null).each(VERSIONS)(
       expect(stuck.unacked).toBeGreaterThan(0);
       expect(stuck.unacked).toBeLessThanOrEqual(20);
       expect(stuck.oldestUnackedAt).not.toBeNull();
-      gateway.keep.before = () => {};
-      await until(() => indexes(gateway.keep).length === 30, { what: "all messages", withinMs: 25_000 });
-      expect(indexes(gateway.keep)).toEqual(range(0, 30));
+      gateway.store.before = () => {};
+      await until(() => indexes(gateway.store).length === 30, { what: "all messages", withinMs: 25_000 });
+      expect(indexes(gateway.store)).toEqual(range(0, 30));
       await until(() => gateway.connection.state().unacked === 0, { what: "all acknowledgements" });
       expect(gateway.told.filter(({ event }) => event === "brokerDisconnected")).toEqual([]);
     });
@@ -322,9 +324,9 @@ describe.skipIf(whyNotMosquitto() !== null).each(VERSIONS)(
         await publisher.publish("fleet/van", pointText("bug", i), 1);
       }
       await publishAll(publisher, 0, 1);
-      await until(() => indexes(gateway.keep).length === 1, { what: "the good message behind them" });
-      expect(gateway.keep.refusals).toEqual(Array(5).fill({ source: "fleet", reason: "too_large" }));
-      const reasons = gateway.keep.entries.flatMap((entry) =>
+      await until(() => indexes(gateway.store).length === 1, { what: "the good message behind them" });
+      expect(gateway.store.refusals).toEqual(Array(5).fill({ source: "fleet", reason: "too_large" }));
+      const reasons = gateway.store.entries.flatMap((entry) =>
         entry.kind === "malformed" ? [entry.reason] : [],
       );
       expect(reasons.sort()).toEqual([...Array(5).fill("internal_error"), ...Array(5).fill("malformed")]);
@@ -344,15 +346,15 @@ describe.skipIf(whyNotMosquitto() !== null).each(VERSIONS)(
       const publisher = await publisherTo(broker.url);
       await ready(gateway, publisher, "fleet/van/pos");
       const slow = door();
-      gateway.keep.before = () => slow.opened;
+      gateway.store.before = () => slow.opened;
       for (let i = 0; i < 5; i++) await publisher.publish("fleet/van/pos", pointText("van", i), 1);
       await publisher.publish("fleet/truck", pointText("truck", 0), 1);
       await publisher.publish("other/van/pos", pointText("other", 0), 1);
-      await until(() => gateway.keep.waiting() >= 17, { what: "all messages at all sources" });
+      await until(() => gateway.store.waiting() >= 17, { what: "all messages at all sources" });
       slow.open();
       await until(() => gateway.connection.state().unacked === 0, { what: "all acknowledgements" });
       const bySource = (source: string) =>
-        gateway.keep.kept().filter((reading) => reading.source === source).length;
+        gateway.store.stored().filter((reading) => reading.source === source).length;
       expect([bySource("all"), bySource("vans"), bySource("positions")]).toEqual([6, 5, 6]);
     });
 
@@ -362,17 +364,17 @@ describe.skipIf(whyNotMosquitto() !== null).each(VERSIONS)(
       const publisher = await publisherTo(broker.url);
       await ready(gateway, publisher);
       const slow = door();
-      gateway.keep.before = () => slow.opened;
+      gateway.store.before = () => slow.opened;
       await publishAll(publisher, 0, 5);
-      await until(() => gateway.keep.waiting() === 5, { what: "messages to reach keep" });
+      await until(() => gateway.store.waiting() === 5, { what: "messages to reach keep" });
       const closed = gateway.connection.close(20_000);
       slow.open();
       await closed;
-      expect(indexes(gateway.keep)).toEqual(range(0, 5));
+      expect(indexes(gateway.store)).toEqual(range(0, 5));
       const second = connect(broker.url, { protocolVersion });
       await publishAll(publisher, 5, 6);
-      await until(() => indexes(second.keep).includes(5), { what: "a new message" });
-      expect(indexes(second.keep)).toEqual([5]);
+      await until(() => indexes(second.store).includes(5), { what: "a new message" });
+      expect(indexes(second.store)).toEqual([5]);
     });
 
     test("a broker that goes and comes back", async () => {
@@ -386,7 +388,7 @@ describe.skipIf(whyNotMosquitto() !== null).each(VERSIONS)(
       });
       await until(() => gateway.connection.state().connected, { what: "the connection" });
       await publishAll(publisher, 0, 20);
-      await until(() => new Set(indexes(gateway.keep)).size === 20, { what: "all messages" });
+      await until(() => new Set(indexes(gateway.store)).size === 20, { what: "all messages" });
     });
 
     test("username and password; a refusal is told and tried again", async () => {
@@ -489,15 +491,15 @@ describe("against a broker that only this test speaks for", () => {
       const gateway = connect(peer.url, { protocolVersion });
       const { got, send } = await peer.connection(0);
       const doors = range(0, 5).map(door);
-      gateway.keep.before = (entry) =>
-        entry.kind === "read"
+      gateway.store.before = (entry) =>
+        entry.kind === "decoded"
           ? doors[((entry.readings[0]?.fixTime ?? 0) - 1_700_000_000_000) / 1000]?.opened
           : undefined;
       for (const index of range(0, 5)) send(publishPacket(index));
       // All five are taken although none is acknowledged: taking does not wait for acknowledging.
-      await until(() => gateway.keep.waiting() === 5, { what: "all five at keep" });
+      await until(() => gateway.store.waiting() === 5, { what: "all five at keep" });
       for (const index of [3, 1, 4]) doors[index]?.open();
-      await until(() => indexes(gateway.keep).length === 3, { what: "the later ones to be kept" });
+      await until(() => indexes(gateway.store).length === 3, { what: "the later ones to be kept" });
       expect(acked(got)).toEqual([]);
       doors[0]?.open();
       await until(() => acked(got).length >= 2, { what: "the first two acknowledgements" });
@@ -516,23 +518,23 @@ describe("against a broker that only this test speaks for", () => {
       const first = await peer.connection(0);
       const slow = door();
       const slowest = door();
-      gateway.keep.before = () => slow.opened;
+      gateway.store.before = () => slow.opened;
       for (const index of range(0, 3)) first.send(publishPacket(index));
-      await until(() => gateway.keep.waiting() === 3, { what: "three at keep" });
+      await until(() => gateway.store.waiting() === 3, { what: "three at keep" });
       first.socket.destroy();
       const second = await peer.connection(1);
       await until(() => gateway.connection.state().connected, { what: "the second connection" });
       expect(gateway.connection.state().unacked).toBe(0);
       // Packet id 1 means another message now; the old keep ends while the new one has not begun.
-      gateway.keep.before = (entry) =>
-        entry.kind === "read" && entry.readings[0]?.fixTime === 1_700_000_050_000
+      gateway.store.before = (entry) =>
+        entry.kind === "decoded" && entry.readings[0]?.fixTime === 1_700_000_050_000
           ? slowest.opened
           : undefined;
       second.send({ ...publishPacket(50), messageId: 1 } as Packet);
-      await until(() => gateway.keep.waiting() >= 4, { what: "the new message at keep" });
+      await until(() => gateway.store.waiting() >= 4, { what: "the new message at keep" });
       slow.open();
-      await until(() => indexes(gateway.keep).length === 3, { what: "the old ones to be kept" });
-      gateway.keep.before = () => {};
+      await until(() => indexes(gateway.store).length === 3, { what: "the old ones to be kept" });
+      gateway.store.before = () => {};
       slowest.open();
       second.send({ ...publishPacket(51), messageId: 9 } as Packet);
       await until(() => acked(second.got).includes(8), { what: "the last acknowledgement" });
@@ -553,7 +555,7 @@ describe("against a broker that only this test speaks for", () => {
       const second = await peer.connection(1);
       second.send(publishPacket(0, { dup: true }));
       await until(() => acked(second.got).length === 1, { what: "the second acknowledgement" });
-      expect(gateway.keep.entries).toHaveLength(2);
+      expect(gateway.store.entries).toHaveLength(2);
     },
   );
 
@@ -606,15 +608,15 @@ describe("against a broker that only this test speaks for", () => {
     const gateway = connect(peer.url, { protocolVersion: 4, receiveMaximum: 20, keepaliveS: 1 });
     const { send, got } = await peer.connection(0);
     const slow = door();
-    gateway.keep.before = () => slow.opened;
+    gateway.store.before = () => slow.opened;
     for (const index of range(0, 200)) send(publishPacket(index, { qos }));
-    await until(() => gateway.keep.waiting() === 21, { what: "the window and the one that found it full" });
+    await until(() => gateway.store.waiting() === 21, { what: "the window and the one that found it full" });
     // Twice as long as the library waits for a PINGRESP that lies unread.
     await until(() => got.filter(({ cmd }) => cmd === "pingreq").length >= 8, { what: "eight pings" });
-    expect(gateway.keep.waiting()).toBe(21);
+    expect(gateway.store.waiting()).toBe(21);
     slow.open();
-    await until(() => indexes(gateway.keep).length === 200, { what: "all messages" });
-    expect(indexes(gateway.keep)).toEqual(range(0, 200));
+    await until(() => indexes(gateway.store).length === 200, { what: "all messages" });
+    expect(indexes(gateway.store)).toEqual(range(0, 200));
     expect(gateway.told.filter(({ event }) => event === "brokerDisconnected")).toEqual([]);
   });
 
@@ -622,15 +624,15 @@ describe("against a broker that only this test speaks for", () => {
     const peer = await scripted(4);
     const gateway = connect(peer.url, { protocolVersion: 4 });
     const first = await peer.connection(0);
-    gateway.keep.before = () => {
-      throw new CannotKeep("storage_unavailable", 1);
+    gateway.store.before = () => {
+      throw new StoreError("storage_unavailable", 1);
     };
     first.send(publishPacket(0, { qos: 0 }));
     await until(() => gateway.connection.state().unacked === 1, { what: "the message" });
     first.socket.destroy();
     await peer.connection(1);
-    gateway.keep.before = () => {};
-    await until(() => indexes(gateway.keep).length === 1, { what: "the message to be kept" });
+    gateway.store.before = () => {};
+    await until(() => indexes(gateway.store).length === 1, { what: "the message to be kept" });
   });
 
   test("messages of filters that nobody wants any more are acknowledged and counted", async () => {
@@ -652,10 +654,10 @@ describe.skipIf(whyNotMosquitto() !== null)(`brokers${because(whyNotMosquitto())
       await ready(gateway, publisher);
       await publishAll(publisher, i, i + 1);
     }
-    await until(() => gateways.every(({ keep }) => indexes(keep).length === 1), {
+    await until(() => gateways.every(({ store }) => indexes(store).length === 1), {
       what: "one message from each",
     });
-    expect(gateways.map(({ keep }) => indexes(keep))).toEqual([[0], [1]]);
+    expect(gateways.map(({ store }) => indexes(store))).toEqual([[0], [1]]);
   });
 
   test("over a websocket", async () => {
@@ -666,7 +668,7 @@ describe.skipIf(whyNotMosquitto() !== null)(`brokers${because(whyNotMosquitto())
     const publisher = await publisherTo(ws.url);
     await ready(gateway, publisher);
     await publishAll(publisher, 0, 3);
-    await until(() => indexes(gateway.keep).length === 3, { what: "all messages" });
+    await until(() => indexes(gateway.store).length === 3, { what: "all messages" });
   });
 
   test.skipIf(whyNotCertificates() !== null)(
@@ -699,7 +701,7 @@ describe.skipIf(whyNotMosquitto() !== null)(`brokers${because(whyNotMosquitto())
       const publisher = await publisherTo(url, login);
       await ready(gateway, publisher);
       await publishAll(publisher, 0, 3);
-      await until(() => indexes(gateway.keep).length === 3, { what: "all messages" });
+      await until(() => indexes(gateway.store).length === 3, { what: "all messages" });
       const stranger = connect(url, { clientId: "stranger", username: "gateway", password: "right" });
       await until(() => stranger.connection.state().lastError !== null, { what: "a refusal" });
       expect(stranger.connection.state().connected).toBe(false);

@@ -2,8 +2,8 @@
 
 import { expect, test } from "vitest";
 import type { Message } from "../src/adapters/kit/adapter.ts";
-import { CannotKeep } from "../src/ingest/ingest.ts";
-import { createOfferOrder, offer } from "../src/ingest/retry.ts";
+import { StoreError } from "../src/ingest/ingest.ts";
+import { createRetryOrder, offer } from "../src/ingest/retry.ts";
 import { memoryKeep } from "./support/memory-keep.ts";
 import { intakeOver, mqttSource } from "./support/plain-vendor.ts";
 
@@ -16,19 +16,19 @@ function messageOf(id: string, t: number): Message {
 }
 
 test("what came while nothing could be kept is kept in the order it came, device by device", async () => {
-  const keep = memoryKeep();
+  const store = memoryKeep();
   let refusals = 3 * MESSAGES;
-  keep.before = () => {
-    if (refusals-- > 0) throw new CannotKeep("storage_unavailable", 1);
+  store.before = () => {
+    if (refusals-- > 0) throw new StoreError("storage_unavailable", 1);
   };
-  const { intake } = intakeOver(keep);
+  const { ingest } = intakeOver(store);
   const source = mqttSource("fleet");
-  const order = createOfferOrder();
+  const order = createRetryOrder();
   const startedAt = Date.now() - 1000;
   const offers = Array.from({ length: MESSAGES }, (_, n) =>
     DEVICES.map((device) =>
       offer({
-        intake,
+        ingest,
         source,
         message: messageOf(device, startedAt + n),
         giveUp: () => false,
@@ -38,26 +38,26 @@ test("what came while nothing could be kept is kept in the order it came, device
     ),
   ).flat();
   const results = await Promise.all(offers);
-  expect(results.every((result) => result?.kind === "kept")).toBe(true);
+  expect(results.every((result) => result?.kind === "stored")).toBe(true);
   for (const device of DEVICES) {
-    const times = keep.kept().flatMap((kept) => (kept.deviceId === device ? [kept.fixTime] : []));
+    const times = store.stored().flatMap((stored) => (stored.deviceId === device ? [stored.fixTime] : []));
     expect(times).toEqual(Array.from({ length: MESSAGES }, (_, n) => startedAt + n));
   }
   expect(order.waiting.size).toBe(0);
 });
 
 test("whoever waits behind a message that is given up is not stuck behind it", async () => {
-  const keep = memoryKeep();
+  const store = memoryKeep();
   let open = false;
-  keep.before = () => {
-    if (!open) throw new CannotKeep("storage_unavailable", 1);
+  store.before = () => {
+    if (!open) throw new StoreError("storage_unavailable", 1);
   };
-  const { intake } = intakeOver(keep);
-  const order = createOfferOrder();
+  const { ingest } = intakeOver(store);
+  const order = createRetryOrder();
   let gone = false;
   const offers = [true, false].map((isGivenUp, n) =>
     offer({
-      intake,
+      ingest,
       source: mqttSource("fleet"),
       message: messageOf("a", Date.now() - 1000 + n),
       giveUp: () => isGivenUp && gone,
@@ -69,5 +69,5 @@ test("whoever waits behind a message that is given up is not stuck behind it", a
   open = true;
   const [first, second] = await Promise.all(offers);
   expect(first).toBeNull();
-  expect(second?.kind).toBe("kept");
+  expect(second?.kind).toBe("stored");
 });

@@ -7,7 +7,7 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import mqttPacket from "mqtt-packet";
 import { afterEach, expect, test } from "vitest";
-import type { Keep } from "../src/ingest/ingest.ts";
+import type { Store } from "../src/ingest/ingest.ts";
 import { type EmbeddedBrokerOptions, startBroker } from "../src/inputs/mqtt/broker.ts";
 import { createUnreleased } from "../src/inputs/mqtt/packet-ids.ts";
 import type { Incident } from "../src/status.ts";
@@ -21,20 +21,20 @@ afterEach(async () => {
 });
 
 /** Keeps nothing, so that what is held is the broker's. */
-function forgetful(): Keep & { times: number[] } {
+function forgetful(): Store & { times: number[] } {
   const times: number[] = [];
   return {
     times,
-    async keep(entry) {
-      if (entry.kind === "read") times.push(...entry.readings.map(({ fixTime }) => fixTime));
-      return { kept: 1, duplicates: 0, rejections: new Map() };
+    async add(entry) {
+      if (entry.kind === "decoded") times.push(...entry.readings.map(({ fixTime }) => fixTime));
+      return { stored: 1, duplicates: 0, rejections: new Map() };
     },
     refuse() {},
   };
 }
 
 async function start(limits: EmbeddedBrokerOptions["limits"] = {}) {
-  const keep = forgetful();
+  const store = forgetful();
   const refused: string[] = [];
   const incidents: Incident[] = [];
   const usernames = Array.from({ length: 10 }, (_, i) => `van-${i}`);
@@ -45,10 +45,10 @@ async function start(limits: EmbeddedBrokerOptions["limits"] = {}) {
       ...{ username, password: `secret of ${username}` },
       ...{ source: "fleet", topics: ["%u/#"] },
     })),
-    maxUnkept: 1000,
+    maxUnacked: 1000,
     maximumPacketBytes: 262_144,
     sources: new Map([["fleet", mqttSource("fleet")]]),
-    intake: intakeOver(keep).intake,
+    ingest: intakeOver(store).ingest,
     events: {
       deviceRefused: ({ client, reason }) => void refused.push(`${client} ${reason}`),
       incident: (incident) => void incidents.push(incident),
@@ -67,7 +67,7 @@ async function start(limits: EmbeddedBrokerOptions["limits"] = {}) {
     closers.push(() => void raw.socket.destroy());
     return raw;
   }
-  return { broker, keep, refused, incidents, device };
+  return { broker, store, refused, incidents, device };
 }
 
 setFlagsFromString("--expose-gc");
@@ -82,7 +82,7 @@ function heldMb(): number {
 const position = (n: number, van = 0) => pointText(`van-${van}`, n);
 
 test("no payload is held of QoS 2 messages that are never released", { timeout: 240_000 }, async () => {
-  const { keep, device } = await start();
+  const { store, device } = await start();
   const filler = "x".repeat(10_000);
   const connections = 10;
   const each = 600;
@@ -104,7 +104,7 @@ test("no payload is held of QoS 2 messages that are never released", { timeout: 
     await raw.count("pubrec", each);
     raw.received.length = 0;
   }
-  expect(keep.times).toHaveLength(connections * each);
+  expect(store.times).toHaveLength(connections * each);
   const grown = heldMb() - before;
   console.info(`held after ${connections * each} unreleased messages of 10 kB: ${grown.toFixed(1)} MB`);
   // Payloads were 60 MB.
@@ -112,7 +112,7 @@ test("no payload is held of QoS 2 messages that are never released", { timeout: 
 });
 
 test("a connection that releases nothing ends; what is over its share is not taken", async () => {
-  const { keep, refused, incidents, device } = await start({ unreleased: 5 });
+  const { store, refused, incidents, device } = await start({ unreleased: 5 });
   const raw = await device();
   for (let n = 1; n <= 5; n += 1) await raw.send(publish("van-0/pos", position(n), { messageId: n }));
   await raw.count("pubrec", 5);
@@ -121,7 +121,7 @@ test("a connection that releases nothing ends; what is over its share is not tak
   await raw.count("pubrec", 6);
   await raw.send(publish("van-0/pos", position(6), { messageId: 6 }));
   await until(raw.closed, { what: "the connection to end" });
-  expect(new Set(keep.times).size).toBe(5);
+  expect(new Set(store.times).size).toBe(5);
   expect(refused).toEqual(["van-0/raw unreleased"]);
   expect(incidents).toEqual([
     { kind: "device_cut_off", where: "source fleet", subject: "van-0 (unreleased)" },
@@ -216,7 +216,7 @@ test("who does not read our answers is not read, and cut off", async () => {
 });
 
 test("what comes faster than it is answered stays with the sender", async () => {
-  const { keep, device } = await start();
+  const { store, device } = await start();
   const connection = nextConnection();
   const raw = await device();
   const ours = await until(connection, { what: "the gateway's end" });
@@ -230,7 +230,7 @@ test("what comes faster than it is answered stays with the sender", async () => 
     most = Math.max(most, ours.readableLength);
   }, 1);
   raw.socket.write(flood);
-  await until(() => keep.times.length === 5000, { what: "all of it" });
+  await until(() => store.times.length === 5000, { what: "all of it" });
   clearInterval(watch);
   expect(most).toBeLessThan(200_000);
 });
@@ -245,14 +245,14 @@ test("a list of topics longer than any device needs ends the connection before i
 });
 
 test("a client id is not kept at any length", async () => {
-  const { keep, refused, device } = await start();
+  const { store, refused, device } = await start();
   const raw = await device("van-0", "x".repeat(3000));
   await raw.send({ cmd: "subscribe", messageId: 1, subscriptions: [{ topic: "#", qos: 0 }] });
   await raw.count("suback", 1);
   expect(refused[0]?.length).toBeLessThan(100);
   await raw.send(publish("van-0/pos", position(1), { messageId: 1 }));
   await raw.count("pubrec", 1);
-  expect(keep.times).toHaveLength(1);
+  expect(store.times).toHaveLength(1);
 });
 
 test("shares are counted for a login, and end with its connections", () => {

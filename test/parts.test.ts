@@ -4,7 +4,7 @@ import { expect, test } from "vitest";
 import { adapters } from "../src/adapters/index.ts";
 import { loadConfig } from "../src/config/load.ts";
 import { policiesOf } from "../src/ops/policies.ts";
-import { intakeSourcesOf } from "../src/wiring.ts";
+import { ingestSourcesOf } from "../src/wiring.ts";
 
 const ENV = {
   WAYPOST_SOURCE_VENDOR: "bouncie",
@@ -27,24 +27,24 @@ function configured(change: { maxAccuracyM?: number }) {
   return { ...config, sources };
 }
 
-test("a limit of accuracy reaches intake, and is among the policies on the page", () => {
+test("a limit of accuracy reaches ingest, and is among the policies on the page", () => {
   const config = configured({ maxAccuracyM: 50 });
-  expect([...intakeSourcesOf(config, adapters).values()]).toMatchObject([{ maxAccuracyM: 50 }]);
+  expect([...ingestSourcesOf(config, adapters).values()]).toMatchObject([{ maxAccuracyM: 50 }]);
   expect(policiesOf(config)).toContainEqual({ where: "source bouncie", name: "maxAccuracyM", value: "50 m" });
 });
 
-test("logins and what they speak for reach intake", () => {
+test("logins and what they speak for reach ingest", () => {
   const config = configured({});
   const device = { password: "p", source: "radios", topics: ["%u/#"] };
   const [source] = Object.values(config.sources);
   if (!source) throw new Error("unreachable");
-  const sources = intakeSourcesOf(
+  const sources = ingestSourcesOf(
     {
       ...config,
       mqtt: {
         brokers: {},
         listen: {
-          ...{ host: "127.0.0.1", port: 0, maxUnkept: 1, maximumPacketBytes: 1 },
+          ...{ host: "127.0.0.1", port: 0, maxUnacked: 1, maximumPacketBytes: 1 },
           devices: [
             { ...device, username: "van-1" },
             { ...device, username: "yard", speaksFor: ["truck-*"] },
@@ -80,7 +80,7 @@ test("logins and what they speak for reach intake", () => {
 
 test("there is none unless one is given", () => {
   const config = configured({});
-  for (const source of intakeSourcesOf(config, adapters).values())
+  for (const source of ingestSourcesOf(config, adapters).values())
     expect(source.maxAccuracyM).toBeUndefined();
   expect(policiesOf(config).map(({ name }) => name)).not.toContain("maxAccuracyM");
 });

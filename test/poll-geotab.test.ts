@@ -44,18 +44,18 @@ test("logs in, learns names, starts as far back as fixes are wanted, and goes on
   const vendor = await geotab();
   vendor.name("b1", "Van 1");
   vendor.record(record("b1", 3600), record("b1", 100), record("b2", 90));
-  const { keep } = poll(vendor, { source: { maxAgeMs: 600_000 } });
-  await until(() => keep.kept().length === 2, { what: "the first page" });
+  const { store } = poll(vendor, { source: { maxAgeMs: 600_000 } });
+  await until(() => store.stored().length === 2, { what: "the first page" });
   expect(vendor.calls().slice(0, 3)).toEqual(["Authenticate", "Get Device", "GetFeed LogRecord"]);
   const { search } = paramsOf(vendor.asked[2] ?? { body: "{}" });
   expect(Date.parse(search.fromDate)).toBeGreaterThan(NOW - 601_000);
-  expect(distinctReadings(keep).map(({ deviceId, details }) => [deviceId, details?.deviceName])).toEqual([
+  expect(distinctReadings(store).map(({ deviceId, details }) => [deviceId, details?.deviceName])).toEqual([
     ["b1", "Van 1"],
     ["b2", undefined],
   ]);
   // A buffered upload comes later with an older time: still a fix, and its age is judged like any other's.
   vendor.record(record("b1", 300));
-  await until(() => keep.kept().length === 3, { what: "the late one" });
+  await until(() => store.stored().length === 3, { what: "the late one" });
   const lastParams = () => paramsOf(vendor.asked.at(-1) ?? { body: "{}" });
   await until(() => lastParams().fromVersion === "0000000000000004", { what: "the next version" });
 });
@@ -88,13 +88,13 @@ test.each([
 test("a session that ended is replaced once, and the call repeated with the same version", async () => {
   const vendor = await geotab();
   vendor.record(record("b1", 100));
-  const { keep, told } = poll(vendor);
+  const { store, told } = poll(vendor);
   vendor.record(record("b1", 90));
-  await until(() => keep.kept().length > 0, { what: "a page" });
+  await until(() => store.stored().length > 0, { what: "a page" });
   vendor.endSessions();
   vendor.record(record("b1", 80));
-  const kept = keep.kept().length;
-  await until(() => keep.kept().length > kept, { what: "the page of the new session" });
+  const stored = store.stored().length;
+  await until(() => store.stored().length > stored, { what: "the page of the new session" });
   expect(vendor.calls().filter((call) => call === "Authenticate")).toHaveLength(2);
   await until(() => told.pollStateChanged.length > 0, { what: "word that a page was stored" });
   expect(told.pollStateChanged).toMatchObject([{ state: "polling" }]);
@@ -119,7 +119,7 @@ test("errors that come with 200 are told by type: quota, database, load balancer
     { status: 502, headers: { "content-type": "text/html" }, body: "<html>Bad Gateway</html>" },
   );
   vendor.record(record("b1", 50));
-  await until(() => first.keep.kept().length === 1, { what: "the data behind them" });
+  await until(() => first.store.stored().length === 1, { what: "the data behind them" });
   // Told once the page is stored, a moment after it is kept.
   await until(() => first.told.pollStateChanged.length === 5, { what: "word that all is well again" });
   const states = first.told.pollStateChanged.map(({ state, reason, detail }) => [state, reason, detail]);
@@ -158,21 +158,21 @@ test("a limit without a wait is a refusal, not a pause", async () => {
 
 test("many failures in a row make it log in again: the account may have moved", async () => {
   const vendor = await geotab();
-  const { poller, keep } = poll(vendor, { pull: { minGapMs: 1 } });
+  const { poller, store } = poll(vendor, { pull: { minGapMs: 1 } });
   await until(() => poller.state().state === "polling", { what: "a start" });
   vendor.instead.push(...Array.from({ length: 3 }, () => geotabError("ServiceUnavailableException")));
   await until(() => vendor.instead.length === 0, { what: "the failures" });
   vendor.record(record("b1", 10));
-  await until(() => keep.kept().length === 1, { what: "data" });
+  await until(() => store.stored().length === 1, { what: "data" });
   expect(vendor.calls().filter((call) => call === "Authenticate")).toHaveLength(2);
 });
 
 test("a full page is followed at once by the next", async () => {
   const vendor = await geotab();
   vendor.record(...Array.from({ length: 5003 }, (_, index) => record(`b${index}`, 100)));
-  const { keep } = poll(vendor, { intervalMs: 60_000, source: { maxAgeMs: 600_000 } });
-  await until(() => keep.kept().length === 5003, { what: "both pages", withinMs: 60_000 });
-  expect(keep.entries.map((entry) => entry.kind === "read" && entry.candidates)).toEqual([5000, 3]);
+  const { store } = poll(vendor, { intervalMs: 60_000, source: { maxAgeMs: 600_000 } });
+  await until(() => store.stored().length === 5003, { what: "both pages", withinMs: 60_000 });
+  expect(store.entries.map((entry) => entry.kind === "decoded" && entry.rawReadings)).toEqual([5000, 3]);
 });
 
 test("names come in pages, and a device nobody has named makes it ask once more", async () => {
@@ -180,8 +180,8 @@ test("names come in pages, and a device nobody has named makes it ask once more"
   for (let index = 0; index < 5002; index++)
     vendor.name(`b${String(index).padStart(4, "0")}`, `Van ${index}`);
   vendor.record(record("b5001", 100), record("b9999", 100));
-  const { keep } = poll(vendor, { source: { maxAgeMs: 600_000 } });
-  const names = () => distinctReadings(keep).map(({ details }) => details?.deviceName);
+  const { store } = poll(vendor, { source: { maxAgeMs: 600_000 } });
+  const names = () => distinctReadings(store).map(({ details }) => details?.deviceName);
   await until(() => names().length === 2, { what: "a page", withinMs: 60_000 });
   expect(names()).toEqual(["Van 5001", undefined]);
   const asksForNames = () => vendor.calls().filter((call) => call === "Get Device").length;
@@ -199,7 +199,7 @@ test("an account that may not list devices still brings their positions", async 
   const vendor = await geotab({ mayList: "nothing" });
   vendor.name("b1", "Van 1");
   vendor.record(record("b1", 100));
-  const { keep } = poll(vendor);
-  await until(() => keep.kept().length === 1, { what: "the position" });
-  expect(distinctReadings(keep)[0]?.details).toBeUndefined();
+  const { store } = poll(vendor);
+  await until(() => store.stored().length === 1, { what: "the position" });
+  expect(distinctReadings(store)[0]?.details).toBeUndefined();
 });

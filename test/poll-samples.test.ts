@@ -136,7 +136,7 @@ describe.skipIf(noSamples !== null)(`conversations${because(noSamples)}`, () => 
       const hosts = ["https://api.samsara.com", "https://my.geotab.com", "https://my184.geotab.com"];
       const adapter = findAdapter(VENDORS[vendor] ?? "");
       const ids = new URL(exchanges[0]?.request.url ?? "").searchParams.get("ids");
-      const { keep } = pollings.start({
+      const { store } = pollings.start({
         vendor: adapter?.vendor ?? "",
         baseUrl: adapter?.pull?.baseUrl ?? "",
         account: vendor === "geotab" ? ACCOUNTS.geotab : ACCOUNTS.samsara,
@@ -147,7 +147,7 @@ describe.skipIf(noSamples !== null)(`conversations${because(noSamples)}`, () => 
       });
       await until(() => next >= script.length + 1, { what: `the end of ${name}` });
       expect(surprises).toEqual([]);
-      const readings = distinctReadings(keep);
+      const readings = distinctReadings(store);
       expect(readings.map(({ deviceId, fixTime, headingDeg }) => [deviceId, fixTime, headingDeg])).toEqual(
         expected.map(({ unitId, timeUtc, headingDeg }) => [unitId, Date.parse(timeUtc), headingDeg]),
       );

@@ -3,7 +3,7 @@
 import { once } from "node:events";
 import { createServer } from "node:net";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
-import { CannotKeep } from "../src/ingest/ingest.ts";
+import { StoreError } from "../src/ingest/ingest.ts";
 import type { CursorStore } from "../src/inputs/poll/cursor.ts";
 import { createPullHttp } from "../src/inputs/poll/http.ts";
 import { USER_AGENT } from "../src/version.ts";
@@ -51,16 +51,16 @@ test("reads page after page without waiting, then everything that is new", async
   const vendor = await samsara({ pageFixes: 2 });
   vendor.report(...["1", "2", "3", "4", "5"].map((vehicle) => fix(vehicle, 30)));
   // Nothing but the first three pages could come within this interval.
-  const { keep, poller } = poll(vendor, { intervalMs: 60_000 });
-  await until(() => keep.kept().length === 5, { what: "three pages" });
+  const { store, poller } = poll(vendor, { intervalMs: 60_000 });
+  await until(() => store.stored().length === 5, { what: "three pages" });
   expect(vendor.asked.map(({ path }) => afterOf(path)).slice(0, 2)).toEqual([null, expect.any(String)]);
   await until(() => poller.state().state === "polling", { what: "a success" });
 
   const soon = poll(vendor);
-  await until(() => soon.keep.kept().length === 5, { what: "the same from the beginning" });
+  await until(() => soon.store.stored().length === 5, { what: "the same from the beginning" });
   vendor.report(fix("1", 10), fix("6", 9));
-  await until(() => soon.keep.kept().length === 7, { what: "what is new" });
-  expect(soon.keep.entries.at(-1)).toMatchObject({ kind: "read", candidates: 2 });
+  await until(() => soon.store.stored().length === 7, { what: "what is new" });
+  expect(soon.store.entries.at(-1)).toMatchObject({ kind: "decoded", rawReadings: 2 });
 });
 
 test("names itself to the vendor", async () => {
@@ -72,13 +72,14 @@ test("names itself to the vendor", async () => {
 
 test("an empty page is no message, and its cursor counts", async () => {
   const vendor = await samsara();
-  const { keep, poller, source } = poll(vendor);
+  const { store, poller, source } = poll(vendor);
   await until(() => vendor.asked.length > 3, { what: "some requests" });
-  expect(keep.entries).toEqual([]);
+  expect(store.entries).toEqual([]);
   expect(poller.state()).toMatchObject({ state: "polling", reason: null, gap: null });
   // The next request may be under way while this one's cursor is being stored.
   await until(
-    async () => cursorIn(await pollings.store.load(source.name)) === afterOf(vendor.asked.at(-1)?.path ?? ""),
+    async () =>
+      cursorIn(await pollings.cursors.load(source.name)) === afterOf(vendor.asked.at(-1)?.path ?? ""),
     { what: "the last cursor to be stored" },
   );
 });
@@ -86,22 +87,22 @@ test("an empty page is no message, and its cursor counts", async () => {
 test("months-old fixes of a first call are turned down by their age, and counted", async () => {
   const vendor = await samsara();
   vendor.report(fix("1", 30), fix("2", 200 * 86_400), fix("3", 3600));
-  const { keep } = poll(vendor, { source: { maxAgeMs: 600_000 } });
-  const [entry] = await until(() => keep.entries.length > 0 && keep.entries, { what: "the first page" });
-  expect(entry).toMatchObject({ candidates: 3, rejections: new Map([["too_old", 2]]) });
-  expect(keep.kept()).toHaveLength(1);
+  const { store } = poll(vendor, { source: { maxAgeMs: 600_000 } });
+  const [entry] = await until(() => store.entries.length > 0 && store.entries, { what: "the first page" });
+  expect(entry).toMatchObject({ rawReadings: 3, rejections: new Map([["too_old", 2]]) });
+  expect(store.stored()).toHaveLength(1);
 });
 
 test("without a limit of age, what a start without a cursor brings is a day old at most, on all its pages", async () => {
   const vendor = await samsara({ pageFixes: 2 });
   const fixes = ["1", "2", "3", "4", "5"].map((vehicle) => fix(vehicle, 200 * 86_400));
   vendor.report(...fixes, fix("6", 7200));
-  const { keep } = poll(vendor, { source: { maxAgeMs: Number.POSITIVE_INFINITY } });
-  await until(() => keep.entries.length === 3, { what: "all pages" });
-  expect(keep.kept().map(({ deviceId }) => deviceId)).toEqual(["6"]);
+  const { store } = poll(vendor, { source: { maxAgeMs: Number.POSITIVE_INFINITY } });
+  await until(() => store.entries.length === 3, { what: "all pages" });
+  expect(store.stored().map(({ deviceId }) => deviceId)).toEqual(["6"]);
   // Behind them the source's own limit holds: what a vehicle uploads late is not a last place handed out as live.
   vendor.report(fix("1", 100 * 86_400));
-  await until(() => keep.kept().length === 2, { what: "the late one" });
+  await until(() => store.stored().length === 2, { what: "the late one" });
 });
 
 test("goes on after a restart where the last kept page ended", async () => {
@@ -112,8 +113,8 @@ test("goes on after a restart where the last kept page ended", async () => {
   await first.poller.close(1000);
   vendor.report(fix("1", 50), fix("1", 40));
   const second = poll(vendor, { name: "restarted" });
-  await until(() => second.keep.kept().length === 2, { what: "what came meanwhile" });
-  expect(second.keep.kept().map(({ fixTime }) => fixTime)).toEqual([NOW - 50_000, NOW - 40_000]);
+  await until(() => second.store.stored().length === 2, { what: "what came meanwhile" });
+  expect(second.store.stored().map(({ fixTime }) => fixTime)).toEqual([NOW - 50_000, NOW - 40_000]);
 });
 
 test("another account or address begins anew, without a gap", async () => {
@@ -121,10 +122,10 @@ test("another account or address begins anew, without a gap", async () => {
   one.report(fix("1", 60));
   other.report(fix("9", 60));
   const first = poll(one, { name: "moved" });
-  await until(() => first.keep.kept().length === 1, { what: "the first account" });
+  await until(() => first.store.stored().length === 1, { what: "the first account" });
   await first.poller.close(1000);
   const second = poll(other, { name: "moved" });
-  await until(() => second.keep.kept().length === 1, { what: "the other account" });
+  await until(() => second.store.stored().length === 1, { what: "the other account" });
   expect(afterOf(other.asked[0]?.path ?? "")).toBeNull();
   expect(second.told.pollGap).toEqual([]);
 });
@@ -132,46 +133,46 @@ test("another account or address begins anew, without a gap", async () => {
 test("what comes again on the next page is a duplicate and nothing else", async () => {
   const vendor = await samsara({ pageFixes: 10, repeats: 4 });
   vendor.report(...Array.from({ length: 40 }, (_, index) => fix(`v${index}`, 30)));
-  const { keep } = poll(vendor);
-  await until(() => distinctReadings(keep).length === 40, { what: "all vehicles" });
-  expect(keep.kept().length).toBeGreaterThan(40);
+  const { store } = poll(vendor);
+  await until(() => distinctReadings(store).length === 40, { what: "all vehicles" });
+  expect(store.stored().length).toBeGreaterThan(40);
 });
 
 test("the cursor does not move before the page is kept", async () => {
   const vendor = await samsara();
   vendor.report(fix("1", 30));
-  const keep = memoryKeep();
+  const store = memoryKeep();
   let refusals = 0;
-  keep.before = () => {
+  store.before = () => {
     refusals += 1;
-    throw new CannotKeep("buffer_full", 30);
+    throw new StoreError("buffer_full", 30);
   };
-  const stopped = poll(vendor, { name: "unkept", keep });
+  const stopped = poll(vendor, { name: "deferred", store });
   await until(() => refusals > 1, { what: "the page being offered again" });
-  expect(await pollings.store.load("unkept")).toBeNull();
+  expect(await pollings.cursors.load("deferred")).toBeNull();
   await stopped.poller.close(0);
-  expect(await pollings.store.load("unkept")).toBeNull();
+  expect(await pollings.cursors.load("deferred")).toBeNull();
 
-  const next = poll(vendor, { name: "unkept" });
-  await until(() => next.keep.kept().length === 1, { what: "the same page" });
-  await until(() => pollings.store.load("unkept"), { what: "its cursor" });
+  const next = poll(vendor, { name: "deferred" });
+  await until(() => next.store.stored().length === 1, { what: "the same page" });
+  await until(() => pollings.cursors.load("deferred"), { what: "its cursor" });
 });
 
 test("a crash between keeping and moving the cursor reads the page twice and loses nothing", async () => {
   const vendor = await samsara();
   vendor.report(fix("1", 30), fix("2", 30));
   let failures = 0;
-  const store: CursorStore = {
-    load: (source) => pollings.store.load(source),
+  const cursors: CursorStore = {
+    load: (source) => pollings.cursors.load(source),
     async replace(...place) {
       if (failures++ === 0) throw new Error("connection lost");
-      return pollings.store.replace(...place);
+      return pollings.cursors.replace(...place);
     },
   };
-  const { keep, told, poller } = poll(vendor, { store });
+  const { store, told, poller } = poll(vendor, { cursors });
   await until(() => poller.state().state === "polling", { what: "a success" });
-  expect(keep.entries.map((entry) => entry.kind === "read" && entry.candidates)).toEqual([2, 2]);
-  expect(distinctReadings(keep)).toHaveLength(2);
+  expect(store.entries.map((entry) => entry.kind === "decoded" && entry.rawReadings)).toEqual([2, 2]);
+  expect(distinctReadings(store)).toHaveLength(2);
   expect(vendor.asked.slice(0, 2).map(({ path }) => afterOf(path))).toEqual([null, null]);
   expect(told.pollStateChanged).toMatchObject([
     { state: "failing", reason: "storage_unavailable" },
@@ -181,22 +182,22 @@ test("a crash between keeping and moving the cursor reads the page twice and los
 
 test("two that ask at once lose nothing, and neither sets the other's cursor back", async () => {
   const vendor = await samsara({ pageFixes: 5 });
-  const keep = memoryKeep();
-  const both = [poll(vendor, { name: "shared", keep }), poll(vendor, { name: "shared", keep })];
+  const store = memoryKeep();
+  const both = [poll(vendor, { name: "shared", store }), poll(vendor, { name: "shared", store })];
   for (let round = 0; round < 10; round++) {
     vendor.report(...Array.from({ length: 7 }, (_, index) => fix(`v${index}`, 100 - round)));
     const asked = vendor.asked.length;
     await until(() => vendor.asked.length > asked + 2, { what: "further requests" });
   }
-  await until(() => distinctReadings(keep).length === 70, { what: "all fixes" });
+  await until(() => distinctReadings(store).length === 70, { what: "all fixes" });
   expect(both.flatMap(({ told }) => told.pollGap)).toEqual([]);
 });
 
 test("waits as long as it is told, fractions included, and goes on with the same cursor", async () => {
   const vendor = await samsara();
   vendor.report(fix("1", 30));
-  const { keep, told, poller } = poll(vendor);
-  await until(() => keep.kept().length === 1, { what: "a page" });
+  const { store, told, poller } = poll(vendor);
+  await until(() => store.stored().length === 1, { what: "a page" });
   const before = vendor.asked.length;
   vendor.instead.push(
     { status: 429, headers: { "retry-after": "0.618" }, body: { message: "slow down", requestId: "1" } },
@@ -204,7 +205,7 @@ test("waits as long as it is told, fractions included, and goes on with the same
   );
   await until(() => vendor.instead.length === 0, { what: "both refusals" });
   vendor.report(fix("1", 20));
-  await until(() => keep.kept().length === 2, { what: "the page behind them" });
+  await until(() => store.stored().length === 2, { what: "the page behind them" });
   const refused = vendor.asked.findIndex(
     ({ at }, index) => index >= before && (vendor.asked[index + 1]?.at ?? 0) - at > 600,
   );
@@ -247,8 +248,8 @@ test.each([
   const vendor = await samsara();
   vendor.report(fix("1", 30));
   vendor.instead.push({ status: 200, body });
-  const { keep, told } = poll(vendor);
-  await until(() => keep.kept().length === 1, { what: "the page after it" });
+  const { store, told } = poll(vendor);
+  await until(() => store.stored().length === 1, { what: "the page after it" });
   expect(told.pollStateChanged[0]).toMatchObject({ state: "failing", reason });
 });
 
@@ -258,8 +259,8 @@ test("an answer that does not come, or stops in the middle, costs an attempt and
   const silent = door();
   vendor.instead.push({ status: 200, body: {}, after: silent.opened });
   vendor.instead.push({ status: 200, headers: { "content-length": "500" }, body: '{"data":[' });
-  const { keep, told } = poll(vendor, { http: createPullHttp(NO_PROXY, 500) });
-  await until(() => keep.kept().length === 1, { what: "the page after them" });
+  const { store, told } = poll(vendor, { http: createPullHttp(NO_PROXY, 500) });
+  await until(() => store.stored().length === 1, { what: "the page after them" });
   silent.open();
   // The cursor is stored after the page is kept, and only then does it count as polling.
   await until(() => told.pollStateChanged.at(-1)?.reason === null, { what: "the poller to be well again" });
@@ -275,11 +276,11 @@ test("a damaged row costs itself and not its page, and reading goes on behind it
     pagination: { endCursor: "unknown-later", hasNextPage: false },
   };
   vendor.instead.push({ status: 200, body: page });
-  const { keep, source } = poll(vendor);
-  await until(() => keep.entries.length > 0, { what: "the page" });
-  expect(keep.entries[0]).toMatchObject({ candidates: 2, rejections: new Map([["no_device", 1]]) });
-  expect(keep.kept()).toHaveLength(1);
-  await until(async () => cursorIn(await pollings.store.load(source.name)) === "unknown-later", {
+  const { store, source } = poll(vendor);
+  await until(() => store.entries.length > 0, { what: "the page" });
+  expect(store.entries[0]).toMatchObject({ rawReadings: 2, rejections: new Map([["no_device", 1]]) });
+  expect(store.stored()).toHaveLength(1);
+  await until(async () => cursorIn(await pollings.cursors.load(source.name)) === "unknown-later", {
     what: "its cursor",
   });
 });
@@ -287,8 +288,8 @@ test("a damaged row costs itself and not its page, and reading goes on behind it
 test("an empty cursor never takes the place of one that works", async () => {
   const vendor = await samsara();
   vendor.report(fix("1", 30));
-  const { keep, source } = poll(vendor);
-  await until(() => keep.kept().length === 1, { what: "a page" });
+  const { store, source } = poll(vendor);
+  await until(() => store.stored().length === 1, { what: "a page" });
   vendor.instead.push({
     status: 200,
     body: { data: null, pagination: { endCursor: "", hasNextPage: true } },
@@ -297,20 +298,20 @@ test("an empty cursor never takes the place of one that works", async () => {
   const asked = vendor.asked.length;
   await until(() => vendor.asked.length > asked + 1, { what: "further requests" });
   expect(afterOf(vendor.asked.at(-1)?.path ?? "")).toMatch(/^[0-9a-f-]{36}$/);
-  expect(cursorIn(await pollings.store.load(source.name))).toMatch(/^[0-9a-f-]{36}$/);
+  expect(cursorIn(await pollings.cursors.load(source.name))).toMatch(/^[0-9a-f-]{36}$/);
 });
 
 test("a cursor that the vendor refuses again and again is given up, and the gap is told", async () => {
   const vendor = await samsara();
   vendor.report(fix("1", 600));
-  const { keep, told, poller, source } = poll(vendor);
-  await until(() => keep.kept().length === 1, { what: "a page" });
+  const { store, told, poller, source } = poll(vendor);
+  await until(() => store.stored().length === 1, { what: "a page" });
   expect(poller.state().gap).toBeNull();
   vendor.forgetCursors();
   vendor.report(fix("1", 300), fix("1", 30));
-  await until(() => keep.kept().length === 2, { what: "a new beginning" });
+  await until(() => store.stored().length === 2, { what: "a new beginning" });
   // Of the two since then the feed has only the newer: that is the gap.
-  expect(keep.kept().at(-1)?.fixTime).toBe(NOW - 30_000);
+  expect(store.stored().at(-1)?.fixTime).toBe(NOW - 30_000);
   const refusals = told.pollMade.filter(({ outcome }) => outcome === "cursor_refused");
   expect(refusals).toHaveLength(3);
   // Known once the cursor behind the page is stored, a moment after the page.
@@ -327,12 +328,12 @@ test("a cursor that the vendor refuses again and again is given up, and the gap 
 test("a cursor refused once is no reason to give it up", async () => {
   const vendor = await samsara();
   vendor.report(fix("1", 60));
-  const { keep, told } = poll(vendor);
-  await until(() => keep.kept().length === 1, { what: "a page" });
+  const { store, told } = poll(vendor);
+  await until(() => store.stored().length === 1, { what: "a page" });
   vendor.instead.push({ status: 400, body: { message: "a fault of theirs", requestId: "1" } });
   await until(() => vendor.instead.length === 0, { what: "the fault" });
   vendor.report(fix("1", 50), fix("1", 40));
-  await until(() => keep.kept().length === 3, { what: "both fixes" });
+  await until(() => store.stored().length === 3, { what: "both fixes" });
   expect(told.pollGap).toEqual([]);
 });
 
@@ -342,12 +343,12 @@ test("a cursor unused for longer than the vendor remembers it is not tried", asy
   const first = poll(vendor, { name: "long-ago" });
   await until(() => first.poller.state().cursorAt !== null, { what: "a cursor" });
   await first.poller.close(1000);
-  const text = (await pollings.store.load("long-ago")) ?? "";
+  const text = (await pollings.cursors.load("long-ago")) ?? "";
   const at = Date.now() - 31 * DAY_MS;
-  await pollings.store.replace("long-ago", text, JSON.stringify({ ...JSON.parse(text), at }));
+  await pollings.cursors.replace("long-ago", text, JSON.stringify({ ...JSON.parse(text), at }));
   const asked = vendor.asked.length;
   const second = poll(vendor, { name: "long-ago" });
-  await until(() => second.keep.kept().length === 1, { what: "a new beginning" });
+  await until(() => second.store.stored().length === 1, { what: "a new beginning" });
   expect(afterOf(vendor.asked[asked]?.path ?? "")).toBeNull();
   await until(() => second.poller.state().gap?.from === at, { what: "the gap" });
   expect(second.told.pollGap).toMatchObject([{ from: new Date(at).toISOString() }]);
@@ -356,10 +357,12 @@ test("a cursor unused for longer than the vendor remembers it is not tried", asy
 test("a stored cursor that cannot be read is like none", async () => {
   const vendor = await samsara();
   vendor.report(fix("1", 60));
-  await pollings.store.replace("damaged", null, '{"cursor":');
-  const { keep, source } = poll(vendor, { name: "damaged" });
-  await until(() => keep.kept().length === 1, { what: "a beginning" });
-  await until(async () => (await pollings.store.load(source.name))?.endsWith("}"), { what: "a good cursor" });
+  await pollings.cursors.replace("damaged", null, '{"cursor":');
+  const { store, source } = poll(vendor, { name: "damaged" });
+  await until(() => store.stored().length === 1, { what: "a beginning" });
+  await until(async () => (await pollings.cursors.load(source.name))?.endsWith("}"), {
+    what: "a good cursor",
+  });
 });
 
 test("stops at once while it waits for the vendor, and lets what was fetched be kept", async () => {
@@ -374,15 +377,15 @@ test("stops at once while it waits for the vendor, and lets what was fetched be 
 
   vendor.report(fix("1", 30));
   const slow = door();
-  const keep = memoryKeep();
-  keep.before = () => slow.opened;
-  const keeping = poll(vendor, { name: "closing", keep });
-  await until(() => keep.waiting() === 1, { what: "keep" });
+  const store = memoryKeep();
+  store.before = () => slow.opened;
+  const keeping = poll(vendor, { name: "closing", store });
+  await until(() => store.waiting() === 1, { what: "keep" });
   const closed = keeping.poller.close(60_000);
   slow.open();
   await closed;
-  expect(keep.kept()).toHaveLength(1);
-  expect(cursorIn(await pollings.store.load("closing"))).toEqual(expect.any(String));
+  expect(store.stored()).toHaveLength(1);
+  expect(cursorIn(await pollings.cursors.load("closing"))).toEqual(expect.any(String));
   const asked = vendor.asked.length;
   await keeping.poller.close(0);
   expect(vendor.asked).toHaveLength(asked);

@@ -3,17 +3,17 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import {
-  type AdmitContext,
   AT_RECEIPT,
-  admit,
-  type Candidate,
   FIELD_DEFECTS,
   MAX_AHEAD_MS,
+  type RawReading,
   REJECTION_REASONS,
+  type ValidationContext,
+  validate,
 } from "../src/reading.ts";
 
 const NOON = Date.UTC(2026, 9, 14, 12);
-const good: Candidate = {
+const good: RawReading = {
   deviceId: "van-7",
   fixTime: NOON,
   latitude: 39.7392,
@@ -22,27 +22,27 @@ const good: Candidate = {
   headingDeg: 271,
   path: "data[0]",
 };
-const context: AdmitContext = {
+const context: ValidationContext = {
   receivedAt: NOON + 1500,
   maxAgeMs: 600_000,
   maxAheadMs: MAX_AHEAD_MS,
   retained: false,
 };
 
-function judged(change: Partial<Candidate>, settings: Partial<AdmitContext> = {}) {
-  return admit({ ...good, ...change }, { ...context, ...settings });
+function judged(change: Partial<RawReading>, settings: Partial<ValidationContext> = {}) {
+  return validate({ ...good, ...change }, { ...context, ...settings });
 }
-function readingOf(change: Partial<Candidate>, settings: Partial<AdmitContext> = {}) {
+function readingOf(change: Partial<RawReading>, settings: Partial<ValidationContext> = {}) {
   const verdict = judged(change, settings);
   if (verdict.kind !== "reading") throw new Error(`rejected: ${verdict.rejection.reason}`);
   return verdict;
 }
-function reasonOf(change: Partial<Candidate>, settings: Partial<AdmitContext> = {}) {
+function reasonOf(change: Partial<RawReading>, settings: Partial<ValidationContext> = {}) {
   const verdict = judged(change, settings);
   return verdict.kind === "rejected" ? verdict.rejection.reason : "none";
 }
 
-describe("admit", () => {
+describe("validate", () => {
   it("turns a good candidate into a reading with the same values", () => {
     expect(judged({})).toEqual({
       kind: "reading",
@@ -75,7 +75,7 @@ describe("admit", () => {
     ["bad_device", { deviceId: "\ud83d" }],
     // Zero width, soft hyphen, byte order mark, right-to-left override and isolate, tag.
     ...["\u200b", "\u200d", "\u00ad", "\ufeff", "\u202e", "\u2066", "\u{e0041}"].map(
-      (hidden): ["bad_device", Partial<Candidate>] => ["bad_device", { deviceId: `van${hidden}7` }],
+      (hidden): ["bad_device", Partial<RawReading>] => ["bad_device", { deviceId: `van${hidden}7` }],
     ),
     ["no_time", { fixTime: null }],
     ["bad_time", { fixTime: Number.NaN }],
@@ -233,7 +233,7 @@ describe("admit", () => {
 
   it("keeps its promises for any candidate at all", () => {
     const value = fc.oneof(fc.double(), fc.constantFrom(null, 0, -0, 90, 180, 360, NOON));
-    const candidate = fc.record({
+    const rawReading = fc.record({
       deviceId: fc.option(fc.string({ unit: "binary" })),
       fixTime: fc.oneof(value, fc.constant(AT_RECEIPT), fc.integer({ min: NOON - 1e6, max: NOON + 1e6 })),
       latitude: fc.oneof(value, fc.double({ min: -91, max: 91 })),
@@ -252,8 +252,8 @@ describe("admit", () => {
       }),
     });
     fc.assert(
-      fc.property(candidate, fc.boolean(), (given, retained) => {
-        const verdict = admit(given, { ...context, retained });
+      fc.property(rawReading, fc.boolean(), (given, retained) => {
+        const verdict = validate(given, { ...context, retained });
         if (verdict.kind === "rejected") {
           expect(REJECTION_REASONS).toContain(verdict.rejection.reason);
           return;

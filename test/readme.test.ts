@@ -12,7 +12,7 @@ import { variableNames } from "../src/config/environment.ts";
 import { configSchema } from "../src/config/schema.ts";
 import { marks } from "../src/config/values.ts";
 import { createEvents } from "../src/events.ts";
-import type { CannotKeep, RefusalReason } from "../src/ingest/ingest.ts";
+import type { RefusalReason, StoreError } from "../src/ingest/ingest.ts";
 import type { PollReason } from "../src/inputs/poll/poller.ts";
 import type { NetworkReason } from "../src/network.ts";
 import { statusMetrics } from "../src/ops/metrics.ts";
@@ -66,10 +66,17 @@ describe("configuration", () => {
 describe("closed lists", () => {
   /** Checked when types are: a reason that is added or goes makes one of these objects wrong. */
   const refusals = {
-    ...{ unproven: 0, guessing: 0, too_large: 0, wrong_method: 0, unsupported_encoding: 0, given_up: 0 },
+    ...{
+      unauthenticated: 0,
+      guessing: 0,
+      too_large: 0,
+      wrong_method: 0,
+      unsupported_encoding: 0,
+      given_up: 0,
+    },
   } satisfies Record<RefusalReason, 0>;
-  const unkept = { storage_unavailable: 0, buffer_full: 0, share_used_up: 0 } satisfies Record<
-    CannotKeep["reason"],
+  const unacked = { storage_unavailable: 0, buffer_full: 0, share_used_up: 0 } satisfies Record<
+    StoreError["reason"],
     0
   >;
   const deadLetters = { failed: 0, unconfirmed: 0, oversize: 0, refused: 0 } satisfies Record<
@@ -119,7 +126,7 @@ describe("closed lists", () => {
     ["rejection", REJECTION_REASONS],
     ["field defect", FIELD_DEFECTS],
     ["refusal", Object.keys(refusals)],
-    ["503", [...Object.keys(unkept), "late", "no_room", "guessing", "unknown_here_yet"]],
+    ["503", [...Object.keys(unacked), "late", "no_room", "guessing", "unknown_here_yet"]],
     ["dead letter", Object.keys(deadLetters)],
     ["passes by itself", [...Object.keys(passing), "throttled", "http_408", "http_5xx"]],
     ["needs a person", [...Object.keys(blocking), "http_…"]],
@@ -187,7 +194,7 @@ test("metrics are served", async () => {
     state: "connected",
     since: new Date(0).toISOString(),
     reason: null,
-    unkept: 0,
+    unacked: 0,
     clients: null,
   } as const;
   const process = processStatus({ version: "0", startedAtMs: 0, policies: [] }, 0);

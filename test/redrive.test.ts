@@ -16,15 +16,15 @@ afterEach(async () => {
 
 /** The redriver as the server builds it; `adapter` is the fix that was made meanwhile. */
 function redriver(changes: Partial<Adapter> = {}, logins: Logins = new Map()) {
-  const source: Source = { ...plainSource("vans", changes), proof: null, logins };
-  const { intake } = intakeOver(line.queue.keep);
+  const source: Source = { ...plainSource("vans", changes), authMethod: null, logins };
+  const { ingest } = intakeOver(line.queue.store);
   const made = createRedriver({
     redrive: line.queue.redrive,
-    intake,
+    ingest,
     sources: new Map([["vans", source]]),
   });
   const accept = (text: string, login?: string) =>
-    intake.accept(source, { ...messageOf(text), ...(login !== undefined && { login }) });
+    ingest.accept(source, { ...messageOf(text), ...(login !== undefined && { login }) });
   return { ...made, accept };
 }
 
@@ -51,7 +51,7 @@ describe("dead letters", () => {
       { kind: "fail", match: { unitId: "van-1" } },
       { kind: "fail", match: { unitId: "van-2" } },
     ]);
-    await line.keep([readingOf("van-1", 5), readingOf("van-2", 5), readingOf("van-3", 5)]);
+    await line.store([readingOf("van-1", 5), readingOf("van-2", 5), readingOf("van-3", 5)]);
     expect(await line.empty()).toMatchObject({ delivered: 1, deadLettered: 2 });
     line.sandbox.faults.clear();
   }
@@ -92,7 +92,7 @@ describe("dead letters", () => {
 
   test("of a unit whose newer position was accepted are not sent, and a dry run knows", async () => {
     await twoLetters();
-    await line.keep([readingOf("van-1", 1)]);
+    await line.store([readingOf("van-1", 1)]);
     expect(await line.empty()).toMatchObject({ delivered: 2 });
     const { deadLetters } = redriver();
     const told = { matched: 2, waiting: 1, expired: 0, superseded: 1 };
@@ -117,7 +117,7 @@ test("a dead letter older than its destination wants expires instead of being se
   await line.close();
   line = await startLine({ destination: { maxAgeMs: 3000 } });
   line.sandbox.faults.set({ kind: "fail", match: { unitId: "van-1" } });
-  await line.keep([readingOf("van-1", 0)]);
+  await line.store([readingOf("van-1", 0)]);
   expect(await line.empty()).toMatchObject({ deadLettered: 1 });
   line.sandbox.faults.clear();
   const fixedAt = Date.now();
@@ -153,10 +153,10 @@ describe("quarantined messages", () => {
     const dry = await quarantine({}, "dry_run");
     expect(dry).toMatchObject({ matched: 2, readable: 1, readings: 1, staying: 1 });
     expect(dry.examples[0]).toMatchObject({ before: "a bug in decode", after: "1 readings, 0 rejections" });
-    expect(await line.account()).toMatchObject({ malformed: 2, kept: 0 });
+    expect(await line.account()).toMatchObject({ malformed: 2, stored: 0 });
 
     expect(await quarantine({}, "do")).toMatchObject({ matched: 2, readable: 1, staying: 1 });
-    expect(await line.empty()).toMatchObject({ messages: 2, malformed: 1, read: 1, kept: 1, delivered: 1 });
+    expect(await line.empty()).toMatchObject({ messages: 2, malformed: 1, read: 1, stored: 1, delivered: 1 });
     expect(await line.parted()).toEqual([]);
     expect(line.sandbox.pings({ unitId: "van-9" })).toHaveLength(1);
     expect((await line.queue.queryStatus()).sources[0]?.redriven).toEqual({ messages: 1, pings: 0 });
@@ -174,7 +174,7 @@ describe("quarantined messages", () => {
     const allowed = new Map([["van-1", speaksForOf("van-1", ["van-*"])]]);
     expect(await after(allowed)).toBe("1 readings, 0 rejections");
     expect(await redriver(mended).quarantine({}, "do")).toMatchObject({ readable: 1, readings: 0 });
-    expect(await line.empty()).toMatchObject({ rejected: 1, kept: 0 });
+    expect(await line.empty()).toMatchObject({ rejected: 1, stored: 0 });
     expect((await line.queue.queryStatus()).sources[0]?.rejectedBy).toEqual({ foreign_device: 1 });
     expect(await line.parted()).toEqual([]);
     await accept(bug(), "van-1");
@@ -201,7 +201,7 @@ describe("quarantined messages", () => {
       decode: () => [
         {
           ...van9(),
-          // Reading goes by ranges; what fails is intake behind it.
+          // Reading goes by ranges; what fails is ingest behind it.
           get latitude(): number {
             if (new Error().stack?.includes("judge.ts")) throw new Error("a bug behind reading");
             return 32.7;

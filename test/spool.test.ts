@@ -12,7 +12,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { Message } from "../src/adapters/kit/adapter.ts";
-import { CannotKeep, type Intake, type IntakeResult } from "../src/ingest/ingest.ts";
+import { type Ingest, type IngestResult, StoreError } from "../src/ingest/ingest.ts";
 import { readSpoolFile } from "../src/spool/file.ts";
 import { openSpool, type Spool } from "../src/spool/spool.ts";
 import { memoryKeep } from "./support/memory-keep.ts";
@@ -62,28 +62,28 @@ function messageOf(text: string, more: Partial<Message> = {}): Message {
   };
 }
 
-/** Intake whose storage can be taken away; remembers what it was given, in order. */
+/** Ingest whose storage can be taken away; remembers what it was given, in order. */
 function storage() {
-  const state = { away: true, taken: [] as { text: string; message: Message; proven: boolean }[] };
-  const take = async (message: Message, proven: boolean): Promise<IntakeResult> => {
-    if (state.away) return { kind: "unkept", reason: "storage_unavailable", retryAfterS: 5 };
-    state.taken.push({ text: Buffer.from(message.body).toString(), message, proven });
-    return { kind: "kept", candidates: 1, kept: 1, duplicates: 0, rejections: [] };
+  const state = { away: true, taken: [] as { text: string; message: Message; authenticated: boolean }[] };
+  const take = async (message: Message, authenticated: boolean): Promise<IngestResult> => {
+    if (state.away) return { kind: "deferred", reason: "storage_unavailable", retryAfterS: 5 };
+    state.taken.push({ text: Buffer.from(message.body).toString(), message, authenticated });
+    return { kind: "stored", readings: 1, stored: 1, duplicates: 0, rejections: [] };
   };
-  const intake: Intake = {
+  const ingest: Ingest = {
     accept: (_, message) => take(message, false),
-    acceptProven: (_, message) => take(message, true),
+    ingestAuthenticated: (_, message) => take(message, true),
     refuseByHead: () => null,
     refuse: () => {},
   };
-  return { state, intake };
+  return { state, ingest };
 }
 
-async function spoolOn(intake: Intake, maxBytes = 1_000_000, isBack = () => true) {
+async function spoolOn(ingest: Ingest, maxBytes = 1_000_000, isBack = () => true) {
   const told: { name: string; event: unknown }[] = [];
   const spool = await openSpool({
     settings: { dir, maxBytes },
-    intake,
+    ingest,
     sources,
     isStorageBack: async () => isBack(),
     events: {
@@ -99,34 +99,34 @@ async function spoolOn(intake: Intake, maxBytes = 1_000_000, isBack = () => true
 
 describe("a spool", () => {
   test("is not in the way while storage is there", async () => {
-    const { state, intake } = storage();
+    const { state, ingest } = storage();
     state.away = false;
-    const { spool } = await spoolOn(intake);
-    expect(await spool.intake.accept(source, messageOf("a"))).toMatchObject({ kind: "kept" });
+    const { spool } = await spoolOn(ingest);
+    expect(await spool.ingest.accept(source, messageOf("a"))).toMatchObject({ kind: "stored" });
     expect(spool.state()).toMatchObject({ messages: 0, spooled: 0 });
   });
 
   test("sets messages aside during an outage and gives them back in order, each once, when it is over", async () => {
-    const { state, intake } = storage();
-    const { spool, told } = await spoolOn(intake, 1_000_000, () => !state.away);
+    const { state, ingest } = storage();
+    const { spool, told } = await spoolOn(ingest, 1_000_000, () => !state.away);
     const texts = Array.from({ length: 200 }, (_, i) => `message ${i}`);
     for (const text of texts) {
-      expect(await spool.intake.accept(source, messageOf(text))).toEqual({ kind: "spooled" });
+      expect(await spool.ingest.accept(source, messageOf(text))).toEqual({ kind: "spooled" });
     }
     expect(spool.state()).toMatchObject({ messages: 200, spooled: 200, replayed: 0 });
     state.away = false;
     await until(() => spool.state().messages === 0, { what: "the spool to empty" });
     expect(state.taken.map(({ text }) => text)).toEqual(texts);
-    expect(state.taken.every(({ proven }) => proven)).toBe(true);
+    expect(state.taken.every(({ authenticated }) => authenticated)).toBe(true);
     expect(spool.state()).toMatchObject({ bytes: 0, replayed: 200, oldestAt: null });
     expect(told.map(({ name }) => name)).toEqual(["opened", "replayed"]);
     expect(readdirSync(dir).filter((name) => name.endsWith(".spool"))).toEqual([]);
   });
 
   test("keeps the time of arrival, and no secret", async () => {
-    const { state, intake } = storage();
-    const { spool } = await spoolOn(intake);
-    await spool.intake.accept(source, messageOf("a", { receivedAt: 1_795_000_000_000 }));
+    const { state, ingest } = storage();
+    const { spool } = await spoolOn(ingest);
+    await spool.ingest.accept(source, messageOf("a", { receivedAt: 1_795_000_000_000 }));
     const [file = ""] = readdirSync(dir).filter((name) => name.endsWith(".spool"));
     const { records } = await readSpoolFile(join(dir, file));
     expect(records).toHaveLength(1);
@@ -141,78 +141,78 @@ describe("a spool", () => {
   });
 
   test("does not make somebody else of who sent it", async () => {
-    const keep = memoryKeep();
+    const store = memoryKeep();
     let away = true;
-    keep.before = () => {
-      if (away) throw new CannotKeep("storage_unavailable", 1);
+    store.before = () => {
+      if (away) throw new StoreError("storage_unavailable", 1);
     };
-    const { intake } = intakeOver(keep);
-    const { spool } = await spoolOn(intake, 1_000_000, () => !away);
+    const { ingest } = intakeOver(store);
+    const { spool } = await spoolOn(ingest, 1_000_000, () => !away);
     for (const [i, id] of ["van-2", "van-1"].entries()) {
       const message = messageOf(pointText(id, i), { login: "van-1" });
-      expect(await spool.intake.acceptProven(source, message)).toEqual({ kind: "spooled" });
+      expect(await spool.ingest.ingestAuthenticated(source, message)).toEqual({ kind: "spooled" });
     }
     away = false;
-    await until(() => keep.entries.length === 2, { what: "both messages" });
-    expect(keep.kept().map(({ deviceId }) => deviceId)).toEqual(["van-1"]);
-    expect(keep.entries[0]).toMatchObject({ rejections: new Map([["foreign_device", 1]]) });
+    await until(() => store.entries.length === 2, { what: "both messages" });
+    expect(store.stored().map(({ deviceId }) => deviceId)).toEqual(["van-1"]);
+    expect(store.entries[0]).toMatchObject({ rejections: new Map([["foreign_device", 1]]) });
   });
 
   test("survives the process: what was answered is there after a start from the same directory", async () => {
     const first = storage();
-    const before = await spoolOn(first.intake);
-    await before.spool.intake.accept(source, messageOf("a"));
-    await before.spool.intake.accept(source, messageOf("b"));
+    const before = await spoolOn(first.ingest);
+    await before.spool.ingest.accept(source, messageOf("a"));
+    await before.spool.ingest.accept(source, messageOf("b"));
     await before.spool.close();
     open = [];
     const second = storage();
     second.state.away = false;
-    const { spool } = await spoolOn(second.intake);
+    const { spool } = await spoolOn(second.ingest);
     await until(() => second.state.taken.length === 2, { what: "both messages" });
     expect(second.state.taken.map(({ text }) => text)).toEqual(["a", "b"]);
     await until(() => spool.state().messages === 0, { what: "the spool to empty" });
   });
 
   test("says no when it is full, so that the sender keeps the message", async () => {
-    const { intake } = storage();
-    const { spool, told } = await spoolOn(intake, 2000);
+    const { ingest } = storage();
+    const { spool, told } = await spoolOn(ingest, 2000);
     const results: string[] = [];
     for (let i = 0; i < 20; i++)
-      results.push((await spool.intake.accept(source, messageOf("x".repeat(300)))).kind);
+      results.push((await spool.ingest.accept(source, messageOf("x".repeat(300)))).kind);
     expect(results[0]).toBe("spooled");
-    expect(results.at(-1)).toBe("unkept");
+    expect(results.at(-1)).toBe("deferred");
     expect(spool.state().bytes).toBeLessThanOrEqual(2000);
     expect(told.at(-1)).toEqual({ name: "problem", event: { what: "full" } });
   });
 
   test("leaves MQTT to its broker, and a full buffer to the sender", async () => {
-    const { intake } = storage();
-    const { spool } = await spoolOn(intake);
-    expect(await spool.intake.accept(source, messageOf("a", { topic: "fleet/1" }))).toMatchObject({
-      kind: "unkept",
+    const { ingest } = storage();
+    const { spool } = await spoolOn(ingest);
+    expect(await spool.ingest.accept(source, messageOf("a", { topic: "fleet/1" }))).toMatchObject({
+      kind: "deferred",
     });
-    const full: Intake = {
-      ...intake,
-      accept: async () => ({ kind: "unkept", reason: "buffer_full", retryAfterS: 30 }),
+    const full: Ingest = {
+      ...ingest,
+      accept: async () => ({ kind: "deferred", reason: "buffer_full", retryAfterS: 30 }),
     };
     await spool.close();
     open = [];
     const other = await spoolOn(full);
-    expect(await other.spool.intake.accept(source, messageOf("a"))).toMatchObject({ reason: "buffer_full" });
+    expect(await other.spool.ingest.accept(source, messageOf("a"))).toMatchObject({ reason: "buffer_full" });
   });
 
   test("goes on where it stopped when something cannot be taken, and offers nothing twice", async () => {
-    const { state, intake } = storage();
-    const { spool } = await spoolOn(intake);
-    for (const text of ["a", "b", "full", "c"]) await spool.intake.accept(source, messageOf(text));
+    const { state, ingest } = storage();
+    const { spool } = await spoolOn(ingest);
+    for (const text of ["a", "b", "full", "c"]) await spool.ingest.accept(source, messageOf(text));
     const offered: string[] = [];
-    const acceptProven = intake.acceptProven;
+    const ingestAuthenticated = ingest.ingestAuthenticated;
     let full = true;
-    intake.acceptProven = async (from, message) => {
+    ingest.ingestAuthenticated = async (from, message) => {
       const text = Buffer.from(message.body).toString();
       offered.push(text);
-      if (text === "full" && full) return { kind: "unkept", reason: "buffer_full", retryAfterS: 30 };
-      return acceptProven(from, message);
+      if (text === "full" && full) return { kind: "deferred", reason: "buffer_full", retryAfterS: 30 };
+      return ingestAuthenticated(from, message);
     };
     state.away = false;
     await until(() => offered.filter((text) => text === "full").length > 1, { what: "a second try" });
@@ -223,11 +223,11 @@ describe("a spool", () => {
   });
 
   test("puts messages of a source that is gone aside, and goes on with the others", async () => {
-    const { state, intake } = storage();
-    const { spool, told } = await spoolOn(intake);
+    const { state, ingest } = storage();
+    const { spool, told } = await spoolOn(ingest);
     const gone = { ...source, name: "gone" };
-    await spool.intake.accept(gone, messageOf("x"));
-    await spool.intake.accept(source, messageOf("a"));
+    await spool.ingest.accept(gone, messageOf("x"));
+    await spool.ingest.accept(source, messageOf("a"));
     state.away = false;
     await until(() => state.taken.length === 1, { what: "the other source's message" });
     expect(told).toContainEqual({ name: "problem", event: expect.objectContaining({ what: "no_source" }) });
@@ -239,19 +239,19 @@ describe("a spool", () => {
     open = [];
     renameSync(join(dir, "orphans.kept"), join(dir, "0000000000.spool"));
     sources.set("gone", gone);
-    await spoolOn(intake);
+    await spoolOn(ingest);
     await until(() => state.taken.length === 2, { what: "what was put back by hand" });
     expect(state.taken.map(({ text }) => text)).toEqual(["a", "x"]);
   });
 
   test("keeps the file of a message that nobody could store, quarantine included", async () => {
-    const { state, intake } = storage();
-    const { spool } = await spoolOn(intake);
-    await spool.intake.accept(source, messageOf("a"));
+    const { state, ingest } = storage();
+    const { spool } = await spoolOn(ingest);
+    await spool.ingest.accept(source, messageOf("a"));
     let broken = true;
-    const acceptProven = intake.acceptProven;
-    intake.acceptProven = async (from, message) =>
-      broken ? { kind: "failed", requestId: "1", quarantined: false } : acceptProven(from, message);
+    const ingestAuthenticated = ingest.ingestAuthenticated;
+    ingest.ingestAuthenticated = async (from, message) =>
+      broken ? { kind: "failed", requestId: "1", quarantined: false } : ingestAuthenticated(from, message);
     state.away = false;
     await new Promise((resolve) => setTimeout(resolve, 1500));
     expect(spool.state().messages).toBe(1);
@@ -260,19 +260,19 @@ describe("a spool", () => {
   });
 
   test("one source that cannot go on keeps no other waiting, and stays in order itself", async () => {
-    const { state, intake } = storage();
-    const { spool } = await spoolOn(intake);
+    const { state, ingest } = storage();
+    const { spool } = await spoolOn(ingest);
     const trucks = sourceCalled("trucks");
     for (let i = 0; i < 50; i++) {
-      await spool.intake.accept(trucks, messageOf(`truck ${i}`));
-      await spool.intake.accept(source, messageOf(`van ${i}`));
+      await spool.ingest.accept(trucks, messageOf(`truck ${i}`));
+      await spool.ingest.accept(source, messageOf(`van ${i}`));
     }
-    const { acceptProven } = intake;
+    const { ingestAuthenticated } = ingest;
     let isFull = true;
-    intake.acceptProven = async (from, message) =>
+    ingest.ingestAuthenticated = async (from, message) =>
       isFull && from === trucks
-        ? { kind: "unkept", reason: "buffer_full", retryAfterS: 30 }
-        : acceptProven(from, message);
+        ? { kind: "deferred", reason: "buffer_full", retryAfterS: 30 }
+        : ingestAuthenticated(from, message);
     state.away = false;
     await until(() => state.taken.length === 50, { what: "the other source's messages" });
     expect(state.taken.map(({ text }) => text)).toEqual(Array.from({ length: 50 }, (_, i) => `van ${i}`));
@@ -281,8 +281,8 @@ describe("a spool", () => {
 
     // What comes of another outage meanwhile is not held up by them either, nor overtakes them.
     state.away = true;
-    await spool.intake.accept(trucks, messageOf("truck 50"));
-    await spool.intake.accept(source, messageOf("van 50"));
+    await spool.ingest.accept(trucks, messageOf("truck 50"));
+    await spool.ingest.accept(source, messageOf("van 50"));
     state.away = false;
     await until(() => state.taken.length === 51, { what: "the other source's next message" });
     // They hold no room but their own.
@@ -300,15 +300,15 @@ describe("a spool", () => {
   });
 
   test("goes on in another process where this one was ended", async () => {
-    const { state, intake } = storage();
-    const first = await spoolOn(intake);
-    for (let i = 0; i < 20; i++) await first.spool.intake.accept(source, messageOf(`message ${i}`));
-    const { acceptProven } = intake;
+    const { state, ingest } = storage();
+    const first = await spoolOn(ingest);
+    for (let i = 0; i < 20; i++) await first.spool.ingest.accept(source, messageOf(`message ${i}`));
+    const { ingestAuthenticated } = ingest;
     let ending: Promise<void> | undefined;
-    intake.acceptProven = async (from, message) => {
+    ingest.ingestAuthenticated = async (from, message) => {
       // In the middle of the file, and of a message.
       if (state.taken.length === 10) ending ??= first.spool.close();
-      return acceptProven(from, message);
+      return ingestAuthenticated(from, message);
     };
     state.away = false;
     await until(() => ending !== undefined, { what: "the end of the first" });
@@ -316,36 +316,36 @@ describe("a spool", () => {
     open = [];
     const taken = state.taken.length;
     expect(taken).toBeLessThan(20);
-    const { spool } = await spoolOn(intake);
+    const { spool } = await spoolOn(ingest);
     expect(spool.state().messages).toBe(20 - taken);
     await until(() => spool.state().messages === 0, { what: "the spool to empty" });
     expect(state.taken.map(({ text }) => text)).toEqual(Array.from({ length: 20 }, (_, i) => `message ${i}`));
   });
 
   test("touches nothing any more once another process has taken the directory over", async () => {
-    const { state, intake } = storage();
-    const { spool, told } = await spoolOn(intake);
+    const { state, ingest } = storage();
+    const { spool, told } = await spoolOn(ingest);
     const texts = Array.from({ length: 20 }, (_, i) => `message ${i}`);
-    for (const text of texts) await spool.intake.accept(source, messageOf(text));
+    for (const text of texts) await spool.ingest.accept(source, messageOf(text));
     const path = onlyFile();
     const { size } = statSync(path);
-    const { acceptProven } = intake;
+    const { ingestAuthenticated } = ingest;
     const lock = join(dir, "lock");
-    intake.acceptProven = async (from, message) => {
+    ingest.ingestAuthenticated = async (from, message) => {
       if (state.taken.length === 15) {
         // As if this process had stood still here.
         writeFileSync(lock, "another-boot/pid:[1] 1 some-instance another");
         state.away = true;
         await until(
           async () => {
-            const { kind } = await spool.intake.accept(source, messageOf("late"));
-            return kind === "unkept" && told.some(({ event }) => isAbout(event, "lock_lost"));
+            const { kind } = await spool.ingest.accept(source, messageOf("late"));
+            return kind === "deferred" && told.some(({ event }) => isAbout(event, "lock_lost"));
           },
           { what: "the loss to be noticed" },
         );
         state.away = false;
       }
-      return acceptProven(from, message);
+      return ingestAuthenticated(from, message);
     };
     state.away = false;
     await until(() => state.taken.length === 16, { what: "the message under way" });
@@ -359,8 +359,8 @@ describe("a spool", () => {
 
   test("a damaged record costs itself alone, and is kept", async () => {
     const first = storage();
-    const before = await spoolOn(first.intake);
-    for (const text of ["aaaa", "bbbb", "cccc"]) await before.spool.intake.accept(source, messageOf(text));
+    const before = await spoolOn(first.ingest);
+    for (const text of ["aaaa", "bbbb", "cccc"]) await before.spool.ingest.accept(source, messageOf(text));
     await before.spool.close();
     open = [];
     const path = onlyFile();
@@ -371,7 +371,7 @@ describe("a spool", () => {
 
     const second = storage();
     second.state.away = false;
-    const { spool, told } = await spoolOn(second.intake);
+    const { spool, told } = await spoolOn(second.ingest);
     await until(() => told.length === 2, { what: "word of the damage" });
     expect(second.state.taken.map(({ text }) => text)).toEqual(["aaaa", "cccc"]);
     const damaged = `${path}.damaged`;
@@ -385,15 +385,15 @@ describe("a spool", () => {
     expect(spool.state()).toMatchObject({ messages: 0, bytes: readFileSync(damaged).length });
     await spool.close();
     open = [];
-    const third = await spoolOn(second.intake);
+    const third = await spoolOn(second.ingest);
     expect(third.spool.state().bytes).toBe(readFileSync(damaged).length);
   });
 
   test("a file that cannot be read stays, and keeps no other waiting", async () => {
-    const { state, intake } = storage();
+    const { state, ingest } = storage();
     mkdirSync(join(dir, "0000000001.spool"));
-    const { spool, told } = await spoolOn(intake);
-    await spool.intake.accept(source, messageOf("a"));
+    const { spool, told } = await spoolOn(ingest);
+    await spool.ingest.accept(source, messageOf("a"));
     state.away = false;
     await until(() => state.taken.length === 1, { what: "the message of the other file" });
     expect(told).toContainEqual({ name: "problem", event: expect.objectContaining({ what: "read" }) });
@@ -401,45 +401,45 @@ describe("a spool", () => {
   });
 
   test("a message that hits a bug of ours meanwhile is kept too, and quarantined when Redis is back", async () => {
-    const keep = memoryKeep();
-    const { intake, told } = intakeOver(keep);
+    const store = memoryKeep();
+    const { ingest, told } = intakeOver(store);
     let isAway = true;
-    keep.before = () => {
-      if (isAway) throw new CannotKeep("storage_unavailable", 5);
+    store.before = () => {
+      if (isAway) throw new StoreError("storage_unavailable", 5);
     };
-    const { spool } = await spoolOn(intake, 1_000_000, () => !isAway);
+    const { spool } = await spoolOn(ingest, 1_000_000, () => !isAway);
     const message = messageOf(pointText("bug", 0), { headers: { "x-key": KEY } });
     const own = { ...source, credentials: { secrets: [KEY] } };
-    expect(await spool.intake.accept(own, message)).toEqual({ kind: "spooled" });
+    expect(await spool.ingest.accept(own, message)).toEqual({ kind: "spooled" });
     expect(told).toMatchObject([
-      { event: "intakeFailed", quarantined: false, error: { message: "a bug in decode" } },
-      { event: "messageUnkept", reason: "storage_unavailable" },
+      { event: "ingestFailed", quarantined: false, error: { message: "a bug in decode" } },
+      { event: "messageDeferred", reason: "storage_unavailable" },
     ]);
     isAway = false;
     await until(() => spool.state().messages === 0, { what: "the spool to empty" });
-    expect(keep.entries).toMatchObject([{ kind: "malformed", reason: "internal_error" }]);
+    expect(store.entries).toMatchObject([{ kind: "malformed", reason: "internal_error" }]);
   });
 
   test("a message whose proof could not be judged for a bug of ours is not kept", async () => {
-    const { intake } = intakeOver(memoryKeep());
-    const { spool } = await spoolOn(intake);
-    const proof = {
+    const { ingest } = intakeOver(memoryKeep());
+    const { spool } = await spoolOn(ingest);
+    const authMethod = {
       name: "broken",
       needs: [],
-      prove: () => {
+      verify: () => {
         throw new Error("a bug in the proof");
       },
     };
-    const result = await spool.intake.accept({ ...source, proof }, messageOf("a"));
+    const result = await spool.ingest.accept({ ...source, authMethod }, messageOf("a"));
     expect(result).toMatchObject({ kind: "failed", quarantined: false });
     expect(spool.state().messages).toBe(0);
   });
 
   test("messages that come together share a sync, and none is answered before it", async () => {
-    const { intake } = storage();
-    const { spool } = await spoolOn(intake);
+    const { ingest } = storage();
+    const { spool } = await spoolOn(ingest);
     const results = await Promise.all(
-      Array.from({ length: 500 }, (_, i) => spool.intake.accept(source, messageOf(`m${i}`))),
+      Array.from({ length: 500 }, (_, i) => spool.ingest.accept(source, messageOf(`m${i}`))),
     );
     expect(results.every(({ kind }) => kind === "spooled")).toBe(true);
     const onDisk = await Promise.all(
@@ -452,8 +452,8 @@ describe("a spool", () => {
 });
 
 test("a handshake is not spooled: its sender waits for an answer of its own", async () => {
-  const { intake } = storage();
-  const { spool } = await spoolOn(intake);
+  const { ingest } = storage();
+  const { spool } = await spoolOn(ingest);
   const question = messageOf(JSON.stringify({ challenge: "x" }));
-  expect(await spool.intake.accept(source, question)).toMatchObject({ kind: "unkept" });
+  expect(await spool.ingest.accept(source, question)).toMatchObject({ kind: "deferred" });
 });

@@ -108,7 +108,7 @@ describe("a command", () => {
         vans: {
           vendor: "json",
           destination: "acme",
-          auth: { proof: "bearer", secret: "mN7-bV4xc-22KpQ-vans" },
+          auth: { method: "bearer", secret: "mN7-bV4xc-22KpQ-vans" },
         },
       },
       destinations: {

@@ -11,7 +11,7 @@ import { afterEach, describe, expect, test } from "vitest";
 import type { Adapter } from "../src/adapters/kit/adapter.ts";
 import { basic, sharedKey } from "../src/adapters/kit/auth.ts";
 import { owntracks } from "../src/adapters/owntracks.ts";
-import { CannotKeep, type Source } from "../src/ingest/ingest.ts";
+import { type Source, StoreError } from "../src/ingest/ingest.ts";
 import { speaksForOf } from "../src/ingest/speaks-for.ts";
 import {
   createWebhookApp,
@@ -43,8 +43,8 @@ interface Setting {
 }
 
 async function start({ sources = [plainSource("vans")], limits, parts, serve }: Setting = {}) {
-  const keep = memoryKeep();
-  const { intake, told } = intakeOver(keep);
+  const store = memoryKeep();
+  const { ingest, told } = intakeOver(store);
   const events: unknown[] = [];
   const statuses: number[] = [];
   const record: WebhookEvents = {
@@ -57,7 +57,7 @@ async function start({ sources = [plainSource("vans")], limits, parts, serve }: 
   };
   const app = createWebhookApp({
     sources: new Map(sources.map((source) => [source.name, source])),
-    intake,
+    ingest,
     limits: { bodyLimitBytes: 100_000, answerWithinMs: 10_000, ...limits },
     trustedProxies: [],
     events: record,
@@ -69,7 +69,7 @@ async function start({ sources = [plainSource("vans")], limits, parts, serve }: 
   const url = `http://127.0.0.1:${server.port}`;
   const post = (body: string | Uint8Array, headers: Record<string, string> = {}, path = "/webhooks/vans") =>
     fetch(url + path, { method: "POST", body, headers: { "x-key": KEY, ...headers } });
-  return { keep, told, events, statuses, server, url, post };
+  return { store, told, events, statuses, server, url, post };
 }
 
 describe("several users of one source", () => {
@@ -81,7 +81,7 @@ describe("several users of one source", () => {
   const people: Source = {
     ...plainSource("people"),
     adapter: owntracks,
-    proof: basic(),
+    authMethod: basic(),
     credentials: { secrets: [], users },
     logins: new Map([["bob", speaksForOf("bob", ["fleet/*"])]]),
   };
@@ -89,10 +89,10 @@ describe("several users of one source", () => {
   const basicOf = (pair: string) => ({ authorization: `Basic ${Buffer.from(pair).toString("base64")}` });
 
   async function sendAs(pair: string, user: string, headers: Record<string, string> = {}) {
-    const { post, keep, told } = await start({ sources: [people] });
+    const { post, store, told } = await start({ sources: [people] });
     const more = { "x-limit-u": user, "x-limit-d": "phone", ...basicOf(pair), ...headers };
     const { status } = await post(JSON.stringify(phone), more, "/webhooks/people");
-    return { status, kept: keep.kept().map(({ deviceId }) => deviceId), told };
+    return { status, stored: store.stored().map(({ deviceId }) => deviceId), told };
   }
 
   test.each([
@@ -101,10 +101,10 @@ describe("several users of one source", () => {
     ["bob:old of bob", "fleet", "fleet/phone"],
     ["zoë:pä:ss", "zo\xc3\xab", null],
   ])("%s may speak for %s", async (pair, user, device) => {
-    const { status, kept } = await sendAs(pair, user);
+    const { status, stored } = await sendAs(pair, user);
     expect(status).toBe(200);
     // What a header says is bytes; the device's own name decides.
-    expect(kept).toEqual(device === null ? [] : [device]);
+    expect(stored).toEqual(device === null ? [] : [device]);
   });
 
   test.each([
@@ -114,8 +114,8 @@ describe("several users of one source", () => {
     ["ann:secret of ann", "annx"],
     ["bob:old of bob", "bob"],
   ])("%s may not speak for %s, and the page gets to know", async (pair, user) => {
-    const { status, kept, told } = await sendAs(pair, user);
-    expect({ status, kept }).toEqual({ status: 200, kept: [] });
+    const { status, stored, told } = await sendAs(pair, user);
+    expect({ status, stored }).toEqual({ status: 200, stored: [] });
     const subject = `${user}/phone by ${pair.split(":")[0]}`;
     expect(told).toContainEqual({
       event: "incident",
@@ -129,16 +129,16 @@ describe("several users of one source", () => {
     ...["ann:new of bob", "bob:secret of ann", "who:secret of ann", "ann:", ":secret of ann", "ann", ":", ""],
     ...["ann:secret of ann ", "ANN:secret of ann", "ann:secret of ann\0", "bob:ann:secret of ann", "zoë:pä"],
   ])("%j is refused, body unread", async (pair) => {
-    const { status, kept } = await sendAs(pair, "ann");
-    expect({ status, kept }).toEqual({ status: 401, kept: [] });
+    const { status, stored } = await sendAs(pair, "ann");
+    expect({ status, stored }).toEqual({ status: 401, stored: [] });
   });
 
   test("a single account speaks for all devices of its source", async () => {
     const account: Source = { ...people, credentials: { username: "ann", secrets: ["secret of ann"] } };
-    const { post, keep } = await start({ sources: [account] });
+    const { post, store } = await start({ sources: [account] });
     const headers = { "x-limit-u": "bob", "x-limit-d": "phone", ...basicOf("ann:secret of ann") };
     expect((await post(JSON.stringify(phone), headers, "/webhooks/people")).status).toBe(200);
-    expect(keep.kept()).toMatchObject([{ deviceId: "bob/phone" }]);
+    expect(store.stored()).toMatchObject([{ deviceId: "bob/phone" }]);
   });
 });
 
@@ -162,7 +162,7 @@ async function talk(
 
 /** A source whose proof needs no body. */
 function headSource(name: string): Source {
-  return { ...plainSource(name), proof: sharedKey("x-key") };
+  return { ...plainSource(name), authMethod: sharedKey("x-key") };
 }
 
 /** Sends the beginning of a body and stops. */
@@ -191,20 +191,20 @@ async function ask(
 
 describe("the answer table", () => {
   test("kept: 200 with counts", async () => {
-    const { post, keep } = await start();
+    const { post, store } = await start();
     const response = await post(pointText("van-1", 0));
     expect(response.status).toBe(200);
     expect(response.headers.get("content-type")).toBe("application/json");
     expect(response.headers.get("authorization")).toBeNull();
-    expect(await response.json()).toEqual({ kept: 1, duplicates: 0, rejected: [] });
-    expect(keep.kept()).toEqual([{ source: "vans", deviceId: "van-1", fixTime: 1_700_000_000_000 }]);
+    expect(await response.json()).toEqual({ stored: 1, duplicates: 0, rejected: [] });
+    expect(store.stored()).toEqual([{ source: "vans", deviceId: "van-1", fixTime: 1_700_000_000_000 }]);
   });
 
   test("duplicate: 200", async () => {
     const { post } = await start();
     await post(pointText("van-1", 0));
     expect(await (await post(pointText("van-1", 0))).json()).toEqual({
-      kept: 0,
+      stored: 0,
       duplicates: 1,
       rejected: [],
     });
@@ -215,7 +215,7 @@ describe("the answer table", () => {
     const response = await post(JSON.stringify([{ id: "van-1", t: 1_700_000_000_000, lat: 0, lon: 0 }]));
     expect(response.status).toBe(200);
     expect(await response.json()).toEqual({
-      kept: 0,
+      stored: 0,
       duplicates: 0,
       rejected: [{ reason: "null_island", path: "[0]" }],
     });
@@ -248,23 +248,23 @@ describe("the answer table", () => {
   });
 
   test("proven but malformed: 200 and quarantine", async () => {
-    const { post, keep } = await start();
+    const { post, store } = await start();
     const response = await post("not json");
     expect(response.status).toBe(200);
     expect(await response.json()).toEqual({ quarantined: true });
-    expect(keep.entries).toMatchObject([{ kind: "malformed", reason: "malformed", source: "vans" }]);
+    expect(store.entries).toMatchObject([{ kind: "malformed", reason: "malformed", source: "vans" }]);
   });
 
   test("malformed where the adapter says so: 400 with every problem", async () => {
-    const { post, keep } = await start({ sources: [plainSource("vans", { malformedStatus: 400 })] });
+    const { post, store } = await start({ sources: [plainSource("vans", { malformedStatus: 400 })] });
     const response = await post('[{"id":1,"t":"x"}]');
     expect(response.status).toBe(400);
     expect(await response.json()).toMatchObject({ error: "malformed", problems: [expect.any(String)] });
-    expect(keep.entries).toMatchObject([{ kind: "malformed" }]);
+    expect(store.entries).toMatchObject([{ kind: "malformed" }]);
   });
 
-  test("unproven: 401, the same for every reason, nothing parsed", async () => {
-    const { post, keep } = await start();
+  test("unauthenticated: 401, the same for every reason, nothing parsed", async () => {
+    const { post, store } = await start();
     const answers = new Set<string>();
     for (const body of [
       "not json",
@@ -277,12 +277,12 @@ describe("the answer table", () => {
       answers.add(`${response.status} ${await response.text()}`);
     }
     expect([...answers]).toEqual(['401 {"error":"refused"}']);
-    expect(keep.entries).toEqual([]);
-    expect(keep.refusals).toHaveLength(5);
-    expect(keep.refusals[0]).toEqual({ source: "vans", reason: "unproven" });
+    expect(store.entries).toEqual([]);
+    expect(store.refusals).toHaveLength(5);
+    expect(store.refusals[0]).toEqual({ source: "vans", reason: "unauthenticated" });
   });
 
-  test("unproven: the status and challenge the vendor needs", async () => {
+  test("unauthenticated: the status and challenge the vendor needs", async () => {
     const { post } = await start({
       sources: [plainSource("vans", { refusal: 403, challenge: 'Basic realm="x"' })],
     });
@@ -316,66 +316,66 @@ describe("the answer table", () => {
   });
 
   test("wrong method: 405 with Allow, counted", async () => {
-    const { url, keep } = await start();
+    const { url, store } = await start();
     for (const method of ["GET", "PUT", "DELETE", "OPTIONS", "HEAD"]) {
       const response = await fetch(`${url}/webhooks/vans`, { method });
       expect([method, response.status, response.headers.get("allow")]).toEqual([method, 405, "POST"]);
     }
-    expect(keep.refusals).toEqual(Array(5).fill({ source: "vans", reason: "wrong_method" }));
+    expect(store.refusals).toEqual(Array(5).fill({ source: "vans", reason: "wrong_method" }));
   });
 
   test("cannot store: 503 with Retry-After; sent again it is no duplicate", async () => {
-    const { post, keep } = await start();
-    keep.before = () => {
-      throw new CannotKeep("storage_unavailable", 7);
+    const { post, store } = await start();
+    store.before = () => {
+      throw new StoreError("storage_unavailable", 7);
     };
     const response = await post(pointText("van-1", 0));
     expect([response.status, response.headers.get("retry-after")]).toEqual([503, "7"]);
-    keep.before = () => {};
-    expect(await (await post(pointText("van-1", 0))).json()).toMatchObject({ kept: 1, duplicates: 0 });
+    store.before = () => {};
+    expect(await (await post(pointText("van-1", 0))).json()).toMatchObject({ stored: 1, duplicates: 0 });
   });
 
   test("a bug of ours: quarantined and 200", async () => {
-    const { post, keep, told } = await start();
+    const { post, store, told } = await start();
     const response = await post(pointText("bug", 0));
     expect(response.status).toBe(200);
-    expect(keep.entries).toMatchObject([{ kind: "malformed", reason: "internal_error" }]);
-    expect(told).toMatchObject([{ event: "intakeFailed", quarantined: true }]);
+    expect(store.entries).toMatchObject([{ kind: "malformed", reason: "internal_error" }]);
+    expect(told).toMatchObject([{ event: "ingestFailed", quarantined: true }]);
   });
 
   test("a bug of ours that cannot even be quarantined: 500 with a request id and no detail", async () => {
-    const { post, keep, told } = await start();
-    keep.before = () => {
+    const { post, store, told } = await start();
+    store.before = () => {
       throw new TypeError("a detail of ours");
     };
     const response = await post(pointText("van-1", 0));
     const text = await response.text();
     expect(response.status).toBe(500);
     expect(text).not.toContain("detail");
-    expect(told).toMatchObject([{ event: "intakeFailed", requestId: JSON.parse(text).requestId }]);
+    expect(told).toMatchObject([{ event: "ingestFailed", requestId: JSON.parse(text).requestId }]);
   });
 
   test("late: 503 in time, and what was kept meanwhile makes the resend a duplicate", async () => {
-    const { post, keep } = await start({ limits: { answerWithinMs: 50 } });
+    const { post, store } = await start({ limits: { answerWithinMs: 50 } });
     const slow = door();
-    keep.before = () => slow.opened;
+    store.before = () => slow.opened;
     const response = await post(pointText("van-1", 0));
     expect(response.status).toBe(503);
     expect(Number(response.headers.get("retry-after"))).toBeGreaterThan(0);
     slow.open();
-    await until(() => keep.kept().length === 1, { what: "the late message to be kept" });
-    expect(await (await post(pointText("van-1", 0))).json()).toMatchObject({ kept: 0, duplicates: 1 });
+    await until(() => store.stored().length === 1, { what: "the late message to be kept" });
+    expect(await (await post(pointText("van-1", 0))).json()).toMatchObject({ stored: 0, duplicates: 1 });
   });
 
   test("no answer before keep", async () => {
-    const { post, keep } = await start();
+    const { post, store } = await start();
     const slow = door();
-    keep.before = () => slow.opened;
+    store.before = () => slow.opened;
     let answered = false;
     const response = post(pointText("van-1", 0)).finally(() => {
       answered = true;
     });
-    await until(() => keep.waiting() === 1, { what: "keep to be asked" });
+    await until(() => store.waiting() === 1, { what: "keep to be asked" });
     expect(answered).toBe(false);
     slow.open();
     expect((await response).status).toBe(200);
@@ -400,7 +400,7 @@ describe("how messages arrive", () => {
     expect(
       await (await post(pointText("v", 0), { "content-type": "text/plain; charset=UTF-8" })).json(),
     ).toMatchObject({
-      kept: 1,
+      stored: 1,
     });
     expect(await (await post("")).json()).toEqual({ quarantined: true });
     expect(await (await post("", { "content-encoding": "gzip" })).json()).toEqual({ quarantined: true });
@@ -414,10 +414,10 @@ describe("how messages arrive", () => {
   test("header names in lower case, repeated headers joined", async () => {
     const seen: unknown[] = [];
     const source = plainSource("vans");
-    source.proof = {
+    source.authMethod = {
       name: "look",
       needs: [],
-      prove: ({ headers }) => {
+      verify: ({ headers }) => {
         seen.push({ ...headers });
         return null;
       },
@@ -453,10 +453,10 @@ describe("how messages arrive", () => {
   ])("remote address: %s", async (_what, trustedProxies, forwarded, expected) => {
     const source = plainSource("vans");
     let address: string | undefined;
-    source.proof = {
+    source.authMethod = {
       name: "look",
       needs: [],
-      prove: ({ remoteAddress }) => {
+      verify: ({ remoteAddress }) => {
         address = remoteAddress;
         return null;
       },
@@ -499,10 +499,10 @@ describe("how messages arrive", () => {
 
 describe("bounds", () => {
   test("a declared length over the limit: 413 without reading, and the sender gets to read it", async () => {
-    const { post, keep } = await start();
+    const { post, store } = await start();
     const response = await post("x".repeat(5_000_000));
     expect([response.status, await response.json()]).toEqual([413, { error: "too_large" }]);
-    expect(keep.refusals).toEqual([{ source: "vans", reason: "too_large" }]);
+    expect(store.refusals).toEqual([{ source: "vans", reason: "too_large" }]);
   });
 
   test("Expect: 100-continue: the body of a refused request is never asked for", async () => {
@@ -517,7 +517,7 @@ describe("bounds", () => {
   });
 
   test("who cannot prove itself by the head of its request is refused before its body", async () => {
-    const { server, keep, told } = await start({ sources: [headSource("vans"), plainSource("signed")] });
+    const { server, store, told } = await start({ sources: [headSource("vans"), plainSource("signed")] });
     const begin = (path: string, key: string, headers = "") =>
       `POST /webhooks/${path} HTTP/1.1\r\nHost: x\r\nX-Key: ${key}\r\n${headers}Content-Length: 90000\r\n\r\n{`;
     const answered = (text: string) => /\r\n\r\n\{/.test(text);
@@ -525,8 +525,8 @@ describe("bounds", () => {
     expect(await talk(server.port, begin("vans", "wrong", "Expect: 100-continue\r\n"), answered)).toMatch(
       /^HTTP\/1\.1 401 /,
     );
-    expect(keep.refusals).toEqual(Array(2).fill({ source: "vans", reason: "unproven" }));
-    expect(told).toMatchObject(Array(2).fill({ event: "messageRefused", why: "wrong_proof" }));
+    expect(store.refusals).toEqual(Array(2).fill({ source: "vans", reason: "unauthenticated" }));
+    expect(told).toMatchObject(Array(2).fill({ event: "messageRefused", why: "wrong_credentials" }));
     // Where the proof covers the body, it has to be read first.
     const invited = (text: string) => text.includes("100 Continue");
     expect(await talk(server.port, begin("signed", "wrong", "Expect: 100-continue\r\n"), invited)).toMatch(
@@ -581,13 +581,13 @@ describe("bounds", () => {
     expect(
       await (await post(gzipSync(pointText("van-1", 0)), { "content-encoding": "gzip" })).json(),
     ).toMatchObject({
-      kept: 1,
+      stored: 1,
     });
     expect(new Set(await Promise.all(answers))).toEqual(new Set([200]));
   });
 
   test("an undeclared length over the limit: 413 while it streams", async () => {
-    const { url, keep } = await start();
+    const { url, store } = await start();
     async function* endless() {
       for (let sent = 0; sent < 2_000_000; sent += 10_000) yield Buffer.alloc(10_000, "x");
     }
@@ -598,7 +598,7 @@ describe("bounds", () => {
       headers: { "x-key": KEY },
     });
     expect(response.status).toBe(413);
-    expect(keep.refusals).toEqual([{ source: "vans", reason: "too_large" }]);
+    expect(store.refusals).toEqual([{ source: "vans", reason: "too_large" }]);
   });
 
   test.each([
@@ -608,21 +608,21 @@ describe("bounds", () => {
     ["deflate", deflateRawSync],
     ["br", brotliCompressSync],
   ])("%s is inflated, and a bomb of it is 413", async (encoding, compress) => {
-    const { post, keep } = await start();
+    const { post, store } = await start();
     const headers = { "content-encoding": encoding };
-    expect(await (await post(compress(pointText("van-1", 0)), headers)).json()).toMatchObject({ kept: 1 });
+    expect(await (await post(compress(pointText("van-1", 0)), headers)).json()).toMatchObject({ stored: 1 });
     const bomb = compress(Buffer.alloc(50_000_000));
     expect(bomb.length).toBeLessThan(100_000);
     expect((await post(bomb, headers)).status).toBe(413);
-    expect(keep.refusals).toEqual([{ source: "vans", reason: "too_large" }]);
+    expect(store.refusals).toEqual([{ source: "vans", reason: "too_large" }]);
   });
 
   test("an encoding we do not speak, stacked, or damaged: 415, counted", async () => {
-    const { post, keep } = await start();
+    const { post, store } = await start();
     for (const encoding of ["zstd", "gzip, gzip", "gzip"]) {
       expect((await post("not compressed", { "content-encoding": encoding })).status).toBe(415);
     }
-    expect(keep.refusals).toEqual(Array(3).fill({ source: "vans", reason: "unsupported_encoding" }));
+    expect(store.refusals).toEqual(Array(3).fill({ source: "vans", reason: "unsupported_encoding" }));
   });
 
   test("slow senders are cut off, headers and body alike, while others are answered", async () => {
@@ -639,7 +639,7 @@ describe("bounds", () => {
   });
 
   test("a sender that goes away in the middle is nobody's message", async () => {
-    const { server, keep, statuses } = await start();
+    const { server, store, statuses } = await start();
     const socket: Socket = connect(server.port, "127.0.0.1");
     socket.write(
       `POST /webhooks/vans HTTP/1.1\r\nHost: x\r\nX-Key: ${KEY}\r\nContent-Length: 100\r\n\r\n{"half":`,
@@ -647,15 +647,15 @@ describe("bounds", () => {
     await once(socket, "connect");
     setTimeout(() => socket.destroy(), 50);
     await until(() => statuses.length === 1, { what: "the request to end" });
-    expect(keep.entries).toEqual([]);
+    expect(store.entries).toEqual([]);
   });
 
   test("closing lets requests under way end and takes no new ones", async () => {
-    const { server, post, keep } = await start();
+    const { server, post, store } = await start();
     const slow = door();
-    keep.before = () => slow.opened;
+    store.before = () => slow.opened;
     const underWay = post(pointText("van-1", 0));
-    await until(() => keep.waiting() === 1, { what: "keep to be asked" });
+    await until(() => store.waiting() === 1, { what: "keep to be asked" });
     const closed = server.close(20_000);
     await expect(post(pointText("van-1", 1))).rejects.toThrow();
     slow.open();
@@ -664,10 +664,10 @@ describe("bounds", () => {
   });
 
   test("closing does not wait for ever", async () => {
-    const { server, post, keep } = await start();
-    keep.before = () => new Promise(() => {});
+    const { server, post, store } = await start();
+    store.before = () => new Promise(() => {});
     const underWay = post(pointText("van-1", 0)).catch((error: unknown) => error);
-    await until(() => keep.waiting() === 1, { what: "keep to be asked" });
+    await until(() => store.waiting() === 1, { what: "keep to be asked" });
     await server.close(50);
     expect(await underWay).toBeInstanceOf(Error);
   });
@@ -688,15 +688,15 @@ describe("a bad sender harms nobody else", () => {
   ];
 
   test.each(BAD)("%s", async (_what, make, headers) => {
-    const { post, keep } = await start({ limits: { bodyLimitBytes: 20_000_000 } });
+    const { post, store } = await start({ limits: { bodyLimitBytes: 20_000_000 } });
     const bad = make();
     const harm = [1, 2, 3].map(() => post(bad, headers));
     const others = Array.from({ length: 50 }, (_, i) => post(pointText("van-1", i)));
     for (const response of await Promise.all(others)) {
-      expect(await response.json()).toMatchObject({ kept: 1, rejected: [] });
+      expect(await response.json()).toMatchObject({ stored: 1, rejected: [] });
     }
     for (const response of await Promise.all(harm)) expect([200, 413]).toContain(response.status);
-    expect(keep.kept().filter(({ deviceId }) => deviceId === "van-1")).toHaveLength(50);
+    expect(store.stored().filter(({ deviceId }) => deviceId === "van-1")).toHaveLength(50);
   });
 });
 

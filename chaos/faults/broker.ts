@@ -31,11 +31,11 @@ export const BROKER_FAULTS: readonly Fault[] = [
       await saveBroker();
       broker.kill("SIGSTOP");
       await pause(KEPT_WITHIN_MS);
-      const kept = new Set(await held("look"));
+      const stored = new Set(await held("look"));
       takings.look();
       // Mosquitto acknowledges before it stores, and a kill loses all since its last save: what nobody else has is gone.
       for (const { id, owedAt } of generator.issued.values()) {
-        const isHere = kept.has(id) || takings.has(id);
+        const isHere = stored.has(id) || takings.has(id);
         if (id.startsWith("trackers:") && owedAt !== null && !isHere && !exempt.has(id))
           exempt.set(id, "broker_lost");
       }

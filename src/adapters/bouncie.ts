@@ -1,7 +1,7 @@
 /** Bouncie: OBD dongles in very small fleets; batches of trip points, and single points when plugged in or at a fence. */
 
 import { z } from "zod";
-import type { Candidate } from "../reading.ts";
+import type { RawReading } from "../reading.ts";
 import { defineAdapter, otherThan } from "./kit/adapter.ts";
 import { sharedKey } from "./kit/auth.ts";
 import { each } from "./kit/each.ts";
@@ -41,13 +41,13 @@ export const bouncie = defineAdapter({
   payload,
   decode: (event) =>
     event.eventType === "tripData"
-      ? each(event.data, (point, index) => candidate(event.imei, `data[${index}]`, trip.parse(point)))
+      ? each(event.data, (point, index) => rawReading(event.imei, `data[${index}]`, trip.parse(point)))
       : [placed(event)],
   // A reply that is not JSON counts as a failure and in time switches the webhook off.
   reply: { status: 200, contentType: "application/json", body: "{}" },
 });
 
-function placed(event: Exclude<z.output<typeof payload>, { eventType: "tripData" }>): Candidate {
+function placed(event: Exclude<z.output<typeof payload>, { eventType: "tripData" }>): RawReading {
   switch (event.eventType) {
     case "connect":
       return plugged(event.imei, "connect", event.connect);
@@ -56,7 +56,7 @@ function placed(event: Exclude<z.output<typeof payload>, { eventType: "tripData"
     default: {
       // The vehicle's own place when it crossed the fence, not the fence's.
       const { timestamp, location } = event.geozone;
-      return candidate(event.imei, "geozone", { timestamp, gps: location });
+      return rawReading(event.imei, "geozone", { timestamp, gps: location });
     }
   }
 }
@@ -65,15 +65,15 @@ function plugged(
   imei: string | null,
   path: string,
   { timestamp, latitude, longitude }: z.output<typeof plug>,
-): Candidate {
-  return candidate(imei, path, { timestamp, gps: { lat: latitude, lon: longitude, heading: null } });
+): RawReading {
+  return rawReading(imei, path, { timestamp, gps: { lat: latitude, lon: longitude, heading: null } });
 }
 
-function candidate(
+function rawReading(
   deviceId: string | null,
   path: string,
   { timestamp, speed = null, gps }: Point,
-): Candidate {
+): RawReading {
   return {
     path,
     deviceId,

@@ -1,7 +1,7 @@
 /** Linxup's push API: one position a message, to an address of its own; trips, stops and alerts go to others. */
 
 import { z } from "zod";
-import type { Candidate } from "../reading.ts";
+import type { RawReading } from "../reading.ts";
 import { defineAdapter } from "./kit/adapter.ts";
 import { bearer } from "./kit/auth.ts";
 import { each } from "./kit/each.ts";
@@ -52,11 +52,11 @@ export const linxup = defineAdapter({
   ]),
   decode: (sent) =>
     "messages" in sent
-      ? each(sent.messages, (each, at) => candidate(`${sent.path}[${at}]`, oneOfMany.parse(each)))
-      : [candidate("", sent)],
+      ? each(sent.messages, (each, at) => rawReading(`${sent.path}[${at}]`, oneOfMany.parse(each)))
+      : [rawReading("", sent)],
 });
 
-function candidate(path: string, sent: z.output<typeof oneOfMany>): Candidate {
+function rawReading(path: string, sent: z.output<typeof oneOfMany>): RawReading {
   const { tracker, date, positionDate, direction, heading, address, ...point } = sent;
   return {
     path,

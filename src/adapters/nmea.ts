@@ -1,7 +1,7 @@
 /** NMEA 0183 as receivers speak it, one or several sentences in each message; RMC alone carries date, place and speed. */
 
 import { z } from "zod";
-import type { Candidate } from "../reading.ts";
+import type { RawReading } from "../reading.ts";
 import { defineAdapter } from "./kit/adapter.ts";
 import { degrees, isoTime, knots } from "./kit/fields.ts";
 import { deviceInTopic, topicDevice } from "./kit/topic-device.ts";
@@ -59,7 +59,7 @@ function sentenceIn(line: string): Sentence {
   return given !== "" && sum === Number.parseInt(given, 16) ? content.split(",") : null;
 }
 
-function positionIn(fields: Sentence): Omit<Candidate, "path" | "deviceId"> {
+function positionIn(fields: Sentence): Omit<RawReading, "path" | "deviceId"> {
   const [, time = "", status, lat = "", northSouth, lon = "", eastWest, speed, course, date = ""] =
     fields ?? [];
   const unreadable = fields === null ? Number.NaN : null;

@@ -1,7 +1,7 @@
 /** OsmAnd's protocol: phones with Traccar Client and other apps, as a query, a form or JSON on one address. */
 
 import { z } from "zod";
-import { AT_RECEIPT, type Candidate } from "../reading.ts";
+import { AT_RECEIPT, type RawReading } from "../reading.ts";
 import { defineAdapter } from "./kit/adapter.ts";
 import { addressList, basic, bearer, urlToken } from "./kit/auth.ts";
 import type { Problems } from "./kit/each.ts";
@@ -74,7 +74,7 @@ export const osmand = defineAdapter({
   },
 });
 
-function fromJson(deviceId: string | null, fix: z.output<typeof single>, path: string): Candidate {
+function fromJson(deviceId: string | null, fix: z.output<typeof single>, path: string): RawReading {
   const { coords, battery } = fix;
   const level = known(battery.level);
   return {
@@ -95,7 +95,7 @@ function fromJson(deviceId: string | null, fix: z.output<typeof single>, path: s
   };
 }
 
-function fromForm(sent: Readonly<Record<string, unknown>>): Candidate[] | Problems {
+function fromForm(sent: Readonly<Record<string, unknown>>): RawReading[] | Problems {
   if (sent.id === undefined && sent.deviceid === undefined) return { problems: ["id: is missing"] };
   // JSON of somebody else, who may mean something else by the same names.
   if (Object.values(sent).some((value) => typeof value !== "string"))
@@ -130,7 +130,7 @@ function pairIn(location: string): { lat: number | null; lon: number | null } {
 }
 
 /** Seconds below 2^31, milliseconds from there on, or a date, without a zone in UTC; none means now. */
-function timeOf(timestamp: unknown): Candidate["fixTime"] {
+function timeOf(timestamp: unknown): RawReading["fixTime"] {
   if (timestamp === undefined) return AT_RECEIPT;
   const since1970 = number.parse(timestamp);
   if (since1970 === null) return null;

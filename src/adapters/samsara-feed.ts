@@ -1,7 +1,7 @@
 /** Samsara's feeds: vehicles by the stats feed, other assets by the location stream; both are asked for, page by page. */
 
 import { z } from "zod";
-import type { Candidate } from "../reading.ts";
+import type { RawReading } from "../reading.ts";
 import { defineAdapter } from "./kit/adapter.ts";
 import { each } from "./kit/each.ts";
 import {
@@ -119,7 +119,7 @@ function isOfAsset(row: unknown): boolean {
   return isRecord(row) && (Object.hasOwn(row, "asset") || Object.hasOwn(row, "happenedAtTime"));
 }
 
-function fixesOf({ id, name, gps }: z.output<typeof vehicle>, index: number): Candidate[] {
+function fixesOf({ id, name, gps }: z.output<typeof vehicle>, index: number): RawReading[] {
   return gps.map((fix, nth) => ({
     path: `data[${index}].gps[${nth}]`,
     deviceId: id,
@@ -132,7 +132,7 @@ function fixesOf({ id, name, gps }: z.output<typeof vehicle>, index: number): Ca
   }));
 }
 
-function positionOf(row: z.output<typeof asset>, index: number): Candidate {
+function positionOf(row: z.output<typeof asset>, index: number): RawReading {
   const { location, speed } = row;
   return {
     path: `data[${index}]`,

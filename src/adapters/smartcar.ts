@@ -2,8 +2,8 @@
 
 import { createHmac } from "node:crypto";
 import { z } from "zod";
-import type { Candidate } from "../reading.ts";
-import { defineAdapter, otherThan, type Proof } from "./kit/adapter.ts";
+import type { RawReading } from "../reading.ts";
+import { type AuthMethod, defineAdapter, otherThan } from "./kit/adapter.ts";
 import { hmac } from "./kit/auth.ts";
 import { each } from "./kit/each.ts";
 import {
@@ -38,7 +38,7 @@ const state = z
     vehicleId: id,
     data: z.object({ vehicle: part({ id }), signals: items }),
   })
-  .transform(({ vehicleId, data: { vehicle, signals } }): Candidate[] => {
+  .transform(({ vehicleId, data: { vehicle, signals } }): RawReading[] => {
     const named = (code: string) =>
       signal.parse(signals.find((each) => isRecord(each) && each.code === code));
     const { body, status, meta } = named(LOCATION);
@@ -68,7 +68,7 @@ const answers = z.object({
 const answer = part({ path: text, body: part(place), headers: part({ "sc-data-age": isoTime }) });
 const answersOfOne = part({ vehicleId: id, data: listOf(answer) });
 
-function located(vehicle: unknown, index: number): Candidate {
+function located(vehicle: unknown, index: number): RawReading {
   const { vehicleId, data } = answersOfOne.parse(vehicle);
   const location = data.find(({ path }) => path === "/location");
   return {
@@ -93,13 +93,13 @@ const MAX_VERIFY_BYTES = 4096;
 const signature = hmac({ algorithm: "sha256", header: "SC-Signature", encoding: "hex" });
 
 /** Signed, or without a signature nothing but a challenge, which has no other effect than its answer. */
-const signedOrChallenge: Proof = {
+const signedOrChallenge: AuthMethod = {
   ...signature,
-  prove: (message, credentials) => {
-    const refused = signature.prove(message, credentials);
+  verify: (message, credentials) => {
+    const refused = signature.verify(message, credentials);
     const mayBeAnswered = CHALLENGE.test(Buffer.from(message.body.subarray(0, 201)).toString("latin1"));
-    if (refused === null && mayBeAnswered) return "wrong_proof";
-    return refused === "missing_proof" && challengeIn(message.body) !== null ? null : refused;
+    if (refused === null && mayBeAnswered) return "wrong_credentials";
+    return refused === "missing_credentials" && challengeIn(message.body) !== null ? null : refused;
   },
 };
 
@@ -116,7 +116,7 @@ export const smartcar = defineAdapter({
     const challenge = challengeOf(raw);
     if (challenge === null) return null;
     // While the token is changed: the one by which the question is signed, where it is.
-    const signer = secrets.find((secret) => signature.prove(message, { secrets: [secret] }) === null);
+    const signer = secrets.find((secret) => signature.verify(message, { secrets: [secret] }) === null);
     const secret = signer ?? secrets.find((each) => each !== "");
     const signed = secret === undefined ? "" : createHmac("sha256", secret).update(challenge).digest("hex");
     return {

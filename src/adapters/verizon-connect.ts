@@ -1,7 +1,7 @@
 /** Verizon Connect Reveal's GPS push: one position a message, by way of Amazon's SNS. */
 
 import { z } from "zod";
-import type { Candidate } from "../reading.ts";
+import type { RawReading } from "../reading.ts";
 import { defineAdapter, otherThan } from "./kit/adapter.ts";
 import { basic } from "./kit/auth.ts";
 import { parseJson } from "./kit/bounds.ts";
@@ -86,7 +86,7 @@ export const verizonConnect = defineAdapter({
   decode: (message) => ["data" in message ? ofEvent(message.data) : ofBeta(message)],
 });
 
-function ofEvent({ vehicle, address, driver, ...plot }: z.output<typeof event>["data"]): Candidate {
+function ofEvent({ vehicle, address, driver, ...plot }: z.output<typeof event>["data"]): RawReading {
   return {
     path: "data",
     deviceId: vehicle.esn,
@@ -108,7 +108,7 @@ function ofEvent({ vehicle, address, driver, ...plot }: z.output<typeof event>["
   };
 }
 
-function ofBeta(plot: z.output<typeof beta>): Candidate {
+function ofBeta(plot: z.output<typeof beta>): RawReading {
   return {
     path: "",
     deviceId: plot.Vehicle.ESN,

@@ -3,7 +3,10 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { complain, complainLines, sayLines } from "../print.ts";
 
-export const CONFIG_OPTION = ["-c, --config <file>", "configuration (YAML); without it WAYPOST_* variables are read"] as const;
+export const CONFIG_OPTION = [
+  "-c, --config <file>",
+  "configuration (YAML); without it WAYPOST_* variables are read",
+] as const;
 
 export function allowWeakOption(): Option {
   return new Option(
@@ -31,7 +34,7 @@ export async function runCommand(program: Command): Promise<void> {
 
 async function problemsOf(error: unknown): Promise<readonly string[]> {
   if (!(error instanceof Error)) return [String(error)];
-  if (error.name === "CannotStart" && "problems" in error && Array.isArray(error.problems))
+  if (error.name === "StartupError" && "problems" in error && Array.isArray(error.problems))
     return error.problems;
   if (error.name !== "$ZodError" && error.name !== "ZodError") return [error.message];
   const { z } = await import("zod");

@@ -54,8 +54,8 @@ async function wayTo(
       close: () => publisher.close(),
     };
   }
-  const { proof = "bearer", secret = source.auth?.secrets?.[0] } = source.auth ?? {};
-  if (source.vendor !== "json" || proof !== "bearer") {
+  const { method = "bearer", secret = source.auth?.secrets?.[0] } = source.auth ?? {};
+  if (source.vendor !== "json" || method !== "bearer") {
     throw new Error(
       `Positions are replayed through a source of vendor json with a bearer secret; ${name} is not one.`,
     );

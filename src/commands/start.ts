@@ -17,10 +17,10 @@ export function startCommand(): Command {
       const { loadedOrExit } = await import("./configuration.ts");
       const { config, warnings } = loadedOrExit(file, allowWeak);
       const { createLogger } = await import("../log.ts");
-      const { firstFault } = await import("../startup.ts");
+      const { onFatal } = await import("../startup.ts");
       const logger = createLogger({ level: config.log.level });
       for (const { path, message } of warnings) logger.warn({ setting: path }, `${path} ${message}`);
-      const crashed = firstFault(logger).then(() => "crashed" as const);
+      const crashed = onFatal(logger).then(() => "crashed" as const);
       const { startGateway } = await import("../server.ts");
       const gateway = await Promise.race([startGateway(config, logger), crashed]);
       if (gateway === "crashed") process.exit(1);

@@ -23,7 +23,7 @@ export interface AdapterFacts {
     /** Why nothing can be proven with this secret. */
     secretProblem?(secret: string): string | null;
     /** Absent: what is proven is the body, and nothing beside it. */
-    beforeBody?: unknown;
+    verifyHead?: unknown;
   }[];
   speedUnit: string;
   topics?: readonly string[];
@@ -125,7 +125,7 @@ function checkPullSource(
   if (auth?.secret === undefined) {
     report([...at, "auth", "secret"], `is required: ${vendor} is asked with a token or a password`);
   }
-  for (const key of ["proof", "secrets", "users", "header", "allow"] as const) {
+  for (const key of ["method", "secrets", "users", "header", "allow"] as const) {
     if (auth?.[key] !== undefined) report([...at, "auth", key], `has no effect: ${vendor} is asked`);
   }
   const given = {
@@ -159,7 +159,7 @@ function checkWebhookSource(
   report: Report,
 ): void {
   const { auth } = source;
-  const offered = listed(adapter.auth.map((proof) => proof.name));
+  const offered = listed(adapter.auth.map((authMethod) => authMethod.name));
   if (!adapter.transports.includes("webhook")) {
     report([...at, "mqtt"], `is required: ${adapter.vendor} sends over MQTT only`);
     return;
@@ -171,14 +171,14 @@ function checkWebhookSource(
     );
     return;
   }
-  const chosen = adapter.auth.filter(({ name }) => auth.proof === undefined || name === auth.proof);
-  const [proof] = chosen;
-  if (!proof) {
-    report([...at, "auth", "proof"], `is not a proof ${adapter.vendor} offers; it offers ${offered}`);
+  const chosen = adapter.auth.filter(({ name }) => auth.method === undefined || name === auth.method);
+  const [authMethod] = chosen;
+  if (!authMethod) {
+    report([...at, "auth", "method"], `is not a proof ${adapter.vendor} offers; it offers ${offered}`);
     return;
   }
   if (chosen.length > 1) {
-    report([...at, "auth", "proof"], `is required: ${adapter.vendor} offers ${offered}`);
+    report([...at, "auth", "method"], `is required: ${adapter.vendor} offers ${offered}`);
     return;
   }
   const { secret, secrets, username, header, allow } = auth;
@@ -187,22 +187,25 @@ function checkWebhookSource(
   }
   const secretAt = secret === undefined ? "secrets" : "secret";
   for (const [index, each] of (secret === undefined ? (secrets ?? []) : [secret]).entries()) {
-    const problem = proof.secretProblem?.(each) ?? null;
+    const problem = authMethod.secretProblem?.(each) ?? null;
     const path = [...at, "auth", secretAt, ...(secretAt === "secrets" ? [index] : [])];
     if (problem !== null) report(path, problem);
   }
-  if (auth.users) checkUsers([...at, "auth"], auth.users, auth, proof, report);
+  if (auth.users) checkUsers([...at, "auth"], auth.users, auth, authMethod, report);
   const given = { secrets: secret ?? secrets, username, header, allow };
-  for (const need of proof.needs) {
+  for (const need of authMethod.needs) {
     const isTheUsers = auth.users !== undefined && (need === "secrets" || need === "username");
     if (given[need] === undefined && !isTheUsers) {
       const key = need === "secrets" ? "secret" : need;
-      report([...at, "auth", key], `is required by the proof ${proof.name}`);
+      report([...at, "auth", key], `is required by the proof ${authMethod.name}`);
     }
   }
   // Whoever lists addresses believes that only they get in.
-  if (allow && !proof.needs.includes("allow")) {
-    report([...at, "auth", "allow"], `has no effect: the proof ${proof.name} does not look at addresses`);
+  if (allow && !authMethod.needs.includes("allow")) {
+    report(
+      [...at, "auth", "allow"],
+      `has no effect: the proof ${authMethod.name} does not look at addresses`,
+    );
   }
 }
 
@@ -210,11 +213,11 @@ function checkUsers(
   at: SettingPath,
   users: readonly UserConfig[],
   { username, secret, secrets }: NonNullable<SourceConfig["auth"]>,
-  proof: AdapterFacts["auth"][number],
+  authMethod: AdapterFacts["auth"][number],
   report: Report,
 ): void {
-  if (!proof.needs.includes("username")) {
-    report([...at, "users"], `has no effect: the proof ${proof.name} knows no usernames`);
+  if (!authMethod.needs.includes("username")) {
+    report([...at, "users"], `has no effect: the proof ${authMethod.name} knows no usernames`);
   }
   for (const [key, value] of Object.entries({ username, secret, secrets })) {
     if (value !== undefined) report([...at, key], "does not go with users; make it one of them");
@@ -225,7 +228,7 @@ function checkUsers(
     if (seen.has(user.username)) report([...where, "username"], "is given twice");
     seen.add(user.username);
     if (user.secret === undefined && user.secrets === undefined) {
-      report([...where, "secret"], `is required by the proof ${proof.name}`);
+      report([...where, "secret"], `is required by the proof ${authMethod.name}`);
     }
     if (user.secret !== undefined && user.secrets !== undefined) {
       report([...where, "secrets"], "and secret are two ways to say one thing; leave one out");
@@ -286,9 +289,10 @@ export function parseOptions(parts: Parts, adapters: readonly AdapterFacts[]) {
       );
     }
     const outside = adapter?.idOutsideBody?.(data) ?? null;
-    const proof = auth && adapter?.auth.find((each) => auth.proof === undefined || each.name === auth.proof);
-    if (outside !== null && proof && proof.beforeBody === undefined) {
-      const message = `comes from ${outside === "query" ? "the query" : "a header"}, which the proof ${proof.name} does not cover: whoever has seen one signed message could send it as any device; take the id from the body, or another proof`;
+    const authMethod =
+      auth && adapter?.auth.find((each) => auth.method === undefined || each.name === auth.method);
+    if (outside !== null && authMethod && authMethod.verifyHead === undefined) {
+      const message = `comes from ${outside === "query" ? "the query" : "a header"}, which the proof ${authMethod.name} does not cover: whoever has seen one signed message could send it as any device; take the id from the body, or another proof`;
       found.push({ path: [...at, "options", "deviceId"], message });
     }
     for (const problem of adapter?.settingProblems?.({ speedUnit, options: data }) ?? []) {

@@ -33,7 +33,7 @@ function variables(source: string): Variable[] {
     { name: "WAYPOST_OPS_PORT", path: ["ops", "port"] },
     { name: "WAYPOST_SOURCE_VENDOR", path: [...ofSource, "vendor"] },
     { name: "WAYPOST_SOURCE_SECRET", path: [...ofSource, "auth", "secret"] },
-    { name: "WAYPOST_SOURCE_PROOF", path: [...ofSource, "auth", "proof"] },
+    { name: "WAYPOST_SOURCE_AUTH_METHOD", path: [...ofSource, "auth", "method"] },
     { name: "WAYPOST_SOURCE_USERNAME", path: [...ofSource, "auth", "username"] },
     { name: "WAYPOST_SOURCE_HEADER", path: [...ofSource, "auth", "header"] },
     { name: "WAYPOST_SOURCE_ALLOW", path: [...ofSource, "auth", "allow"], list: true },

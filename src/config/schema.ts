@@ -103,7 +103,7 @@ const user = z.strictObject({
 });
 
 const auth = z.strictObject({
-  proof: text
+  method: text
     .optional()
     .describe("Which authentication method, where the [vendor](vendors.md#all-vendors) offers several."),
   secret: secret
@@ -307,7 +307,7 @@ export const listenSchema = z.strictObject({
   host: text.default("0.0.0.0").describe("The address to listen on."),
   port: port.default(1883).describe("8883 is usual with `tls`."),
   tls: tls("Devices, beside their password,").optional().describe("TLS for `mqtts`. Left out: none."),
-  maxUnkept: z
+  maxUnacked: z
     .int()
     .min(1)
     .default(1000)

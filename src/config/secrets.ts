@@ -21,7 +21,7 @@ const TYPED: Strength = { characters: 12, distinct: 6 };
 /** Handed out by a vendor in a form the customer cannot choose. */
 const HANDED_OUT: Strength = { characters: 8, distinct: 4 };
 /** By proof; every other one works with what the vendor hands out. */
-const OF_PROOF: Readonly<Record<string, Strength>> = {
+const BY_METHOD: Readonly<Record<string, Strength>> = {
   bearer: CHOSEN,
   "custom-header": CHOSEN,
   "url-token": CHOSEN,
@@ -116,9 +116,9 @@ function holderOfSource(name: string, parts: Parts, adapters: readonly AdapterFa
   const adapter = adapters.find(({ vendor }) => vendor === source?.vendor);
   const destination = source && parts.destinations.get(source.destination);
   if (!source || !adapter || !destination) return null;
-  const proof = source.auth?.proof ?? adapter.auth[0]?.name ?? "";
+  const authMethod = source.auth?.method ?? adapter.auth[0]?.name ?? "";
   return {
-    strength: adapter.pull ? null : (OF_PROOF[proof] ?? HANDED_OUT),
+    strength: adapter.pull ? null : (BY_METHOD[authMethod] ?? HANDED_OUT),
     owner: { tenant: tenantOf(destination) },
     names: [name, source.destination, destination.tenant],
   };

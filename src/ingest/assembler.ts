@@ -1,7 +1,7 @@
-/** Puts positions together that vendors spread over several messages; stands between read and admit, per device. */
+/** Puts positions together that vendors spread over several messages; stands between read and validate, per device. */
 
 import { createHash } from "node:crypto";
-import { AT_RECEIPT, type Candidate } from "../reading.ts";
+import { AT_RECEIPT, type RawReading } from "../reading.ts";
 
 /** Parts further apart than this are not of one position. */
 const WINDOW_MS = 5000;
@@ -34,11 +34,11 @@ export interface Assembler {
    * Gives back whole candidates as they are, and for fragments what they complete: nothing, or one candidate. A
    * coordinate whose partner never came is given back as it is, alone, so that it is rejected by name and not lost.
    */
-  assemble(source: string, candidates: Candidate[], message: Heard): Candidate[];
+  assemble(source: string, rawReadings: RawReading[], message: Heard): RawReading[];
   /** The message could not be kept: what it gave is given again when its sender comes with it once more. */
-  unkept(source: string, message: Heard): void;
+  deferred(source: string, message: Heard): void;
   /** The message is kept: another that reads like it is a new one. */
-  kept(source: string, message: Heard): void;
+  stored(source: string, message: Heard): void;
 }
 
 interface Heard {
@@ -49,8 +49,8 @@ interface Heard {
 
 /** What a message said, and what came of it. */
 interface Given {
-  said: Candidate[];
-  assembled: Candidate[];
+  said: RawReading[];
+  assembled: RawReading[];
 }
 
 export function createAssembler(): Assembler {
@@ -77,8 +77,8 @@ export function createAssembler(): Assembler {
     return fresh;
   }
 
-  function add(assembly: Assembly, part: Candidate, receivedAt: number): Candidate[] {
-    const given: Candidate[] = [];
+  function add(assembly: Assembly, part: RawReading, receivedAt: number): RawReading[] {
+    const given: RawReading[] = [];
     const fixTime = typeof part.fixTime === "number" ? part.fixTime : null;
     const seen = (value: number | null): Seen<number> | null =>
       value === null ? null : { value, receivedAt, fixTime };
@@ -121,10 +121,10 @@ export function createAssembler(): Assembler {
   /** A message that could not be kept is offered again: what it completed must not be lost with its parts used up. */
   const given = new WeakMap<object, Given>();
   /** The same for one that its sender sends again: only what it says is the same. */
-  const unkept = new Map<string, { receivedAt: number; assembled: Candidate[] }>();
+  const deferred = new Map<string, { receivedAt: number; assembled: RawReading[] }>();
 
-  function resent(source: string, said: Candidate[], receivedAt: number): Candidate[] | null {
-    const before = unkept.size > 0 ? unkept.get(keyOf(source, said)) : undefined;
+  function resent(source: string, said: RawReading[], receivedAt: number): RawReading[] | null {
+    const before = deferred.size > 0 ? deferred.get(keyOf(source, said)) : undefined;
     if (!before || Math.abs(receivedAt - before.receivedAt) > RESEND_MS) return null;
     // Parts that still wait for their partner are as fresh as the message that brought them again.
     for (const { deviceId, latitude, longitude } of said) {
@@ -141,53 +141,53 @@ export function createAssembler(): Assembler {
   }
 
   return {
-    unkept(source, message) {
+    deferred(source, message) {
       const of = given.get(message);
       if (!of) return;
       const key = keyOf(source, of.said);
-      unkept.delete(key);
-      unkept.set(key, { receivedAt: message.receivedAt, assembled: of.assembled });
-      const oldest = unkept.size > MAX_UNKEPT ? unkept.keys().next() : undefined;
-      if (oldest && !oldest.done) unkept.delete(oldest.value);
+      deferred.delete(key);
+      deferred.set(key, { receivedAt: message.receivedAt, assembled: of.assembled });
+      const oldest = deferred.size > MAX_UNKEPT ? deferred.keys().next() : undefined;
+      if (oldest && !oldest.done) deferred.delete(oldest.value);
     },
-    kept(source, message) {
-      const of = unkept.size > 0 ? given.get(message) : undefined;
-      if (of) unkept.delete(keyOf(source, of.said));
+    stored(source, message) {
+      const of = deferred.size > 0 ? given.get(message) : undefined;
+      if (of) deferred.delete(keyOf(source, of.said));
     },
-    assemble(source, candidates, message) {
-      if (!candidates.some(({ fragment }) => fragment)) return candidates;
+    assemble(source, rawReadings, message) {
+      if (!rawReadings.some(({ fragment }) => fragment)) return rawReadings;
       const { receivedAt, retained, resent: sentBefore } = message;
-      const before = given.get(message)?.assembled ?? resent(source, candidates, receivedAt);
+      const before = given.get(message)?.assembled ?? resent(source, rawReadings, receivedAt);
       if (before) {
-        given.set(message, { said: candidates, assembled: before });
+        given.set(message, { said: rawReadings, assembled: before });
         return before;
       }
-      const assembled = candidates.flatMap((candidate) => {
-        if (!candidate.fragment) return [candidate];
-        const { deviceId, noFix } = candidate;
-        const isOld = (retained || sentBefore) && isTimeless(candidate);
+      const assembled = rawReadings.flatMap((rawReading) => {
+        if (!rawReading.fragment) return [rawReading];
+        const { deviceId, noFix } = rawReading;
+        const isOld = (retained || sentBefore) && isTimeless(rawReading);
         // What the broker kept of the lock is how it stands: it is told only when it changes.
         if (deviceId && isOld && noFix !== undefined) assemblyOf(source, deviceId).noFix = noFix;
         // Admit has words for both: a part of no device, and one that may be a year old.
-        if (!deviceId || isOld) return hasCoordinate(candidate) ? [candidate] : [];
-        return add(assemblyOf(source, deviceId), candidate, receivedAt);
+        if (!deviceId || isOld) return hasCoordinate(rawReading) ? [rawReading] : [];
+        return add(assemblyOf(source, deviceId), rawReading, receivedAt);
       });
-      given.set(message, { said: candidates, assembled });
+      given.set(message, { said: rawReadings, assembled });
       return assembled;
     },
   };
 }
 
 /** Decoding is pure: what was sent again says the same, letter for letter. */
-function keyOf(source: string, said: Candidate[]): string {
+function keyOf(source: string, said: RawReading[]): string {
   return createHash("sha256").update(source).update("\0").update(JSON.stringify(said)).digest("base64url");
 }
 
-function isTimeless({ fixTime }: Candidate): boolean {
+function isTimeless({ fixTime }: RawReading): boolean {
   return fixTime === null || fixTime === AT_RECEIPT;
 }
 
-function hasCoordinate({ latitude, longitude }: Candidate): boolean {
+function hasCoordinate({ latitude, longitude }: RawReading): boolean {
   return latitude !== null || longitude !== null;
 }
 
@@ -201,8 +201,12 @@ function fresh(seen: Seen<number> | null, place: Seen<number>, now: number): num
   return seen.fixTime === null || seen.fixTime === place.fixTime ? seen.value : null;
 }
 
-/** Still marked as a fragment: admit rejects it as `incomplete`. */
-function alone(part: Candidate, axis: "latitude" | "longitude", { value, fixTime }: Seen<number>): Candidate {
+/** Still marked as a fragment: validate rejects it as `incomplete`. */
+function alone(
+  part: RawReading,
+  axis: "latitude" | "longitude",
+  { value, fixTime }: Seen<number>,
+): RawReading {
   return {
     path: part.path,
     fragment: true,

@@ -1,7 +1,7 @@
 /** Takes one message through decode and validate and says everything that came out: for a person, never for storage. */
 
 import { type Adapter, type Message, read } from "../adapters/kit/adapter.ts";
-import { admit, type Details, type FieldDefect, type Rejection } from "../reading.ts";
+import { type Details, type FieldDefect, type Rejection, validate } from "../reading.ts";
 import { type Assembler, createAssembler } from "./assembler.ts";
 import { type Logins, partForeign } from "./speaks-for.ts";
 
@@ -27,7 +27,7 @@ export interface Examined extends Decoded {
   defects: FieldDefect[];
 }
 
-/** Runs one message through read and admit. */
+/** Runs one message through read and validate. */
 export function examine(
   adapter: Adapter,
   message: Message,
@@ -48,10 +48,10 @@ export function examine(
   const { receivedAt, retained } = message;
   const context = { receivedAt, retained, maxAgeMs: Infinity, maxAheadMs: Infinity };
   // Only a configured source knows who may speak for what.
-  const { own, foreign } = partForeign(result.candidates, settings.logins && message.login, settings.logins);
+  const { own, foreign } = partForeign(result.rawReadings, settings.logins && message.login, settings.logins);
   for (const { path } of foreign) examined.rejections.push({ reason: "foreign_device", path });
-  for (const candidate of assembler.assemble(adapter.vendor, own, message)) {
-    const verdict = admit(candidate, context);
+  for (const rawReading of assembler.assemble(adapter.vendor, own, message)) {
+    const verdict = validate(rawReading, context);
     if (verdict.kind === "rejected") {
       examined.rejections.push(verdict.rejection);
       continue;

@@ -3,27 +3,27 @@
 import { randomUUID } from "node:crypto";
 import {
   type Adapter,
+  type AuthMethod,
   type Credentials,
+  type DecodeResult,
+  decodeInSteps,
   type Handshake,
   type Message,
   type MessageHead,
-  type Proof,
-  type ReadResult,
-  readInSteps,
 } from "../adapters/kit/adapter.ts";
-import type { Candidate, FieldDefect, Reading, Rejection, RejectionReason, SpeedUnit } from "../reading.ts";
+import type { FieldDefect, RawReading, Reading, Rejection, RejectionReason, SpeedUnit } from "../reading.ts";
 import type { Incident } from "../status.ts";
 import { createAssembler } from "./assembler.ts";
 import { createShares, type Shares } from "./decode-shares.ts";
 import { type Logins, partForeign } from "./speaks-for.ts";
-import { type Judged, judge } from "./validate.ts";
+import { type Validated, validateAll } from "./validate.ts";
 
 /** One configured sender, ready to work. */
 export interface Source {
   name: string;
   adapter: Adapter;
   /** Null on MQTT, where the broker connection is the proof. */
-  proof: Proof | null;
+  authMethod: AuthMethod | null;
   credentials: Credentials;
   /** Which devices each login may speak for, where its senders have logins of their own. */
   logins?: Logins;
@@ -39,7 +39,7 @@ export interface Source {
 
 /** Why a message was not believed. Closed: every one is a metric label. */
 export type RefusalReason =
-  | "unproven"
+  | "unauthenticated"
   | "guessing"
   | "too_large"
   | "wrong_method"
@@ -47,10 +47,10 @@ export type RefusalReason =
   | "given_up";
 
 /** Everything keep must store or count for one message, in one atomic step. */
-export type KeepEntry = { source: string; receivedAt: number } & (
+export type StoreEntry = { source: string; receivedAt: number } & (
   | {
-      kind: "read";
-      candidates: number;
+      kind: "decoded";
+      rawReadings: number;
       readings: Reading[];
       rejections: ReadonlyMap<RejectionReason, number>;
       defects: ReadonlyMap<FieldDefect, number>;
@@ -64,53 +64,53 @@ export type KeepEntry = { source: string; receivedAt: number } & (
 );
 
 /** What keep did with the readings of one message. */
-export interface KeepVerdict {
-  kept: number;
+export interface StoreVerdict {
+  stored: number;
   duplicates: number;
   /** Refused by the source's own filters (jump, thinning), which need the device's last fix. */
   rejections: ReadonlyMap<RejectionReason, number>;
 }
 
 /** Thrown by keep: nothing of the message was stored; the sender must send it again. */
-export class CannotKeep extends Error {
+export class StoreError extends Error {
   readonly reason: "storage_unavailable" | "buffer_full" | "share_used_up";
   readonly retryAfterS: number;
-  constructor(reason: CannotKeep["reason"], retryAfterS: number, cause?: unknown) {
-    super(`Cannot keep messages now (${reason}).`, { cause });
-    this.name = "CannotKeep";
+  constructor(reason: StoreError["reason"], retryAfterS: number, cause?: unknown) {
+    super(`Cannot store messages now (${reason}).`, { cause });
+    this.name = "StoreError";
     this.reason = reason;
     this.retryAfterS = retryAfterS;
   }
 }
 
 /** Where readings go. Resolves when they are stored; the sender is answered after that and never before. */
-export interface Keep {
-  keep(entry: KeepEntry): Promise<KeepVerdict>;
+export interface Store {
+  add(entry: StoreEntry): Promise<StoreVerdict>;
   /** Counts a message that was not believed. Returns at once: a flood of strangers must not wait for storage. */
   refuse(source: string, reason: RefusalReason): void;
 }
 
-/** What intake tells the outside of itself. */
-export interface IntakeEvents {
+/** What ingest tells the outside of itself. */
+export interface IngestEvents {
   /** A candidate told its time, whatever became of it: `offsetMs` is receivedAt − fixTime. Hot: called per candidate. */
   fixSeen(source: string, deviceId: string, offsetMs: number): void;
   messageRefused(event: { source: string; reason: RefusalReason; why: string }): void;
   messageMalformed(event: { source: string; problems: string[] }): void;
-  candidateRejected(event: { source: string; rejections: Rejection[] }): void;
+  readingRejected(event: { source: string; rejections: Rejection[] }): void;
   incident(event: Incident): void;
-  messageUnkept(event: { source: string; reason: CannotKeep["reason"]; error: CannotKeep }): void;
-  intakeFailed(event: { source: string; requestId: string; error: unknown; quarantined: boolean }): void;
+  messageDeferred(event: { source: string; reason: StoreError["reason"]; error: StoreError }): void;
+  ingestFailed(event: { source: string; requestId: string; error: unknown; quarantined: boolean }): void;
 }
 
 /** What became of a message; the way in turns it into the answer of design §6. */
-export type IntakeResult =
-  | { kind: "kept"; candidates: number; kept: number; duplicates: number; rejections: Rejection[] }
+export type IngestResult =
+  | { kind: "stored"; readings: number; stored: number; duplicates: number; rejections: Rejection[] }
   | { kind: "ignored"; what: string }
   | { kind: "handshake"; handshake: Handshake }
   | { kind: "malformed"; problems: string[] }
   /** `guess`: it had a proof, and that was wrong. */
   | { kind: "refused"; reason: RefusalReason; guess?: boolean | undefined }
-  | { kind: "unkept"; reason: CannotKeep["reason"]; retryAfterS: number }
+  | { kind: "deferred"; reason: StoreError["reason"]; retryAfterS: number }
   /** Not stored yet, but safe on the local disk: the sender need not send it again. */
   | { kind: "spooled" }
   | { kind: "failed"; requestId: string; quarantined: boolean };
@@ -130,75 +130,79 @@ const SHORTEST_REST_MS = 5;
 /** Of a reading, as it goes to storage. */
 const READING_BYTES = 200;
 
-export interface Intake {
-  accept(source: Source, message: Message): Promise<IntakeResult>;
+export interface Ingest {
+  accept(source: Source, message: Message): Promise<IngestResult>;
   /** For a message that was proven before: by its head, when `refuseByHead` found nothing, or before it was spooled. */
-  acceptProven(source: Source, message: Message): Promise<IntakeResult>;
+  ingestAuthenticated(source: Source, message: Message): Promise<IngestResult>;
   /** Why a message is refused whatever its body says, counted; null when it may still be accepted. */
-  refuseByHead(source: Source, head: MessageHead): IntakeResult | null;
+  refuseByHead(source: Source, head: MessageHead): IngestResult | null;
   /** A message the way in itself turned down, by size or method: counted, never read. */
   refuse(source: Source, reason: RefusalReason): void;
 }
 
-export function createIntake({
-  keep,
+export function createIngest({
+  store,
   events,
   shares = createShares({ usedUp() {} }),
 }: {
-  keep: Keep;
-  events: IntakeEvents;
+  store: Store;
+  events: IngestEvents;
   /** Given where a way in asks it, too, before it reads. */
   shares?: Shares;
-}): Intake {
+}): Ingest {
   const assembler = createAssembler();
 
-  async function accept(source: Source, message: Message): Promise<IntakeResult> {
-    const { proof, credentials } = source;
+  async function accept(source: Source, message: Message): Promise<IngestResult> {
+    const { authMethod, credentials } = source;
     return (
-      refusedBy(source, () => proof?.prove(message, credentials) ?? null) ??
-      acceptProven(source, withLogin(source, message))
+      refusedBy(source, () => authMethod?.verify(message, credentials) ?? null) ??
+      ingestAuthenticated(source, withLogin(source, message))
     );
   }
 
-  function refuseByHead(source: Source, head: MessageHead): IntakeResult | null {
-    const { proof, credentials } = source;
-    return refusedBy(source, () => proof?.beforeBody?.(head, credentials) ?? null);
+  function refuseByHead(source: Source, head: MessageHead): IngestResult | null {
+    const { authMethod, credentials } = source;
+    return refusedBy(source, () => authMethod?.verifyHead?.(head, credentials) ?? null);
   }
 
-  function refusedBy(source: Source, prove: () => string | null): IntakeResult | null {
+  function refusedBy(source: Source, verify: () => string | null): IngestResult | null {
     let why: string | null;
     try {
-      why = prove();
+      why = verify();
     } catch (error) {
       // Nobody knows who sent it, so it may not fill the quarantine: that is for proven senders.
       const requestId = randomUUID();
-      events.intakeFailed({ source: source.name, requestId, error, quarantined: false });
+      events.ingestFailed({ source: source.name, requestId, error, quarantined: false });
       return { kind: "failed", requestId, quarantined: false };
     }
     if (why === null) return null;
-    keep.refuse(source.name, "unproven");
-    events.messageRefused({ source: source.name, reason: "unproven", why });
+    store.refuse(source.name, "unauthenticated");
+    events.messageRefused({ source: source.name, reason: "unauthenticated", why });
     // Neither a missing proof (a browser, a health check) nor an old one, which was right once, tries a secret out.
-    return { kind: "refused", reason: "unproven", guess: why === "wrong_proof" ? true : undefined };
+    return {
+      kind: "refused",
+      reason: "unauthenticated",
+      guess: why === "wrong_credentials" ? true : undefined,
+    };
   }
 
-  async function acceptProven(source: Source, message: Message): Promise<IntakeResult> {
+  async function ingestAuthenticated(source: Source, message: Message): Promise<IngestResult> {
     try {
       return await take(source, message);
     } catch (error) {
-      return error instanceof CannotKeep ? unkept(source, error) : await setAside(source, message, error);
+      return error instanceof StoreError ? deferred(source, error) : await setAside(source, message, error);
     }
   }
 
-  function unkept(source: Source, error: CannotKeep): IntakeResult {
+  function deferred(source: Source, error: StoreError): IngestResult {
     const { reason, retryAfterS } = error;
-    events.messageUnkept({ source: source.name, reason, error });
-    return { kind: "unkept", reason, retryAfterS };
+    events.messageDeferred({ source: source.name, reason, error });
+    return { kind: "deferred", reason, retryAfterS };
   }
 
-  async function take(source: Source, message: Message): Promise<IntakeResult> {
+  async function take(source: Source, message: Message): Promise<IngestResult> {
     const running = shares.run(source.name, message.body.length, understand(source, message));
-    if (running === null) throw new CannotKeep("share_used_up", SHARE_RETRY_AFTER_S);
+    if (running === null) throw new StoreError("share_used_up", SHARE_RETRY_AFTER_S);
     const { result, stored } = running instanceof Promise ? await running : running;
     try {
       return await keepResult(source, message, result);
@@ -209,8 +213,8 @@ export function createIntake({
 
   /** All that is computed of a message, with pauses where it is long. */
   function* understand(source: Source, message: Message): Generator<undefined, Understood> {
-    const read = yield* readInSteps(source.adapter, message, source);
-    const result = read.kind === "decoded" ? yield* judgeOwn(source, message, read.candidates) : read;
+    const read = yield* decodeInSteps(source.adapter, message, source);
+    const result = read.kind === "decoded" ? yield* validateOwn(source, message, read.rawReadings) : read;
     const bytes = bytesToStore(result, message);
     shares.charge(source.name, MESSAGE_MS + bytes * STORED_BYTE_MS);
     const stored = shares.storing(source.name, bytes);
@@ -219,45 +223,51 @@ export function createIntake({
     return { result, stored: () => void setTimeout(stored, restMs).unref() };
   }
 
-  function judgeOwn(source: Source, message: Message, candidates: Candidate[]) {
+  function validateOwn(source: Source, message: Message, rawReadings: RawReading[]) {
     // Before the assembler: a part that is foreign must not be put together with one that is not.
-    const { own, foreign } = partForeign(candidates, message.login, source.logins);
-    return judge(source, message, assembler.assemble(source.name, own, message), foreign, events.fixSeen);
+    const { own, foreign } = partForeign(rawReadings, message.login, source.logins);
+    return validateAll(
+      source,
+      message,
+      assembler.assemble(source.name, own, message),
+      foreign,
+      events.fixSeen,
+    );
   }
 
   async function keepResult(
     source: Source,
     message: Message,
     result: Understood["result"],
-  ): Promise<IntakeResult> {
+  ): Promise<IngestResult> {
     const { name } = source;
     const { receivedAt, body } = message;
     switch (result.kind) {
       case "ignored":
-        await keep.keep({ source: name, receivedAt, kind: "ignored" });
+        await store.add({ source: name, receivedAt, kind: "ignored" });
         return { kind: "ignored", what: result.what };
       case "handshake":
-        await keep.keep({ source: name, receivedAt, kind: "handshake" });
+        await store.add({ source: name, receivedAt, kind: "handshake" });
         return { kind: "handshake", handshake: result.handshake };
       case "malformed":
-        await keep.keep({
+        await store.add({
           source: name,
           receivedAt,
           kind: "malformed",
           reason: "malformed",
-          message: withoutProof(message, source.credentials),
+          message: redactCredentials(message, source.credentials),
           problems: result.problems,
         });
         // Told once it is kept: until then the message is offered again and again.
         events.messageMalformed({ source: name, problems: result.problems });
         return { kind: "malformed", problems: result.problems };
-      case "judged": {
-        const { candidates, foreign, readings, rejections, defects, named } = result;
+      case "validated": {
+        const { rawReadings, foreign, readings, rejections, defects, named } = result;
         const verdict = await keepOrRemember(name, message, {
           source: name,
           receivedAt,
-          kind: "read",
-          candidates,
+          kind: "decoded",
+          rawReadings,
           readings,
           rejections,
           defects,
@@ -265,13 +275,13 @@ export function createIntake({
           // Over MQTT only a login can send it again, and a parked device sends the same for hours.
           ...(result.isTimeless && message.method !== undefined && { timeless: true }),
         });
-        if (named.length > 0) events.candidateRejected({ source: name, rejections: named });
+        if (named.length > 0) events.readingRejected({ source: name, rejections: named });
         for (const { deviceId } of foreign) {
           const subject = `${deviceId} by ${message.login}`;
           events.incident({ kind: "foreign_device", where: `source ${name}`, subject });
         }
-        const { kept, duplicates } = verdict;
-        return { kind: "kept", candidates, kept, duplicates, rejections: named };
+        const { stored, duplicates } = verdict;
+        return { kind: "stored", readings: rawReadings, stored, duplicates, rejections: named };
       }
       default:
         return result satisfies never;
@@ -279,80 +289,82 @@ export function createIntake({
   }
 
   /** Parts of a position are used up when they are put together; the sender of one that is not kept sends it again. */
-  async function keepOrRemember(name: string, message: Message, entry: KeepEntry): Promise<KeepVerdict> {
+  async function keepOrRemember(name: string, message: Message, entry: StoreEntry): Promise<StoreVerdict> {
     try {
-      const verdict = await keep.keep(entry);
-      assembler.kept(name, message);
+      const verdict = await store.add(entry);
+      assembler.stored(name, message);
       return verdict;
     } catch (error) {
-      assembler.unkept(name, message);
+      assembler.deferred(name, message);
       throw error;
     }
   }
 
   /** A bug of ours must not cost the message: it goes to quarantine, to be decoded again after the fix. */
-  async function setAside(source: Source, message: Message, error: unknown): Promise<IntakeResult> {
+  async function setAside(source: Source, message: Message, error: unknown): Promise<IngestResult> {
     const requestId = randomUUID();
     let quarantined = true;
     let refusal: unknown;
     try {
       const problems = [error instanceof Error ? error.message : String(error)];
-      await keep.keep({
+      await store.add({
         source: source.name,
         receivedAt: message.receivedAt,
         kind: "malformed",
         reason: "internal_error",
-        message: withoutProof(message, source.credentials),
+        message: redactCredentials(message, source.credentials),
         problems,
       });
     } catch (reason) {
       quarantined = false;
       refusal = reason;
     }
-    events.intakeFailed({ source: source.name, requestId, error, quarantined });
+    events.ingestFailed({ source: source.name, requestId, error, quarantined });
     // Only for now: it goes to quarantine when its sender, or the spool, comes with it again.
-    if (refusal instanceof CannotKeep) return unkept(source, refusal);
+    if (refusal instanceof StoreError) return deferred(source, refusal);
     return { kind: "failed", requestId, quarantined };
   }
 
   function refuse(source: Source, reason: RefusalReason): void {
-    keep.refuse(source.name, reason);
+    store.refuse(source.name, reason);
     events.messageRefused({ source: source.name, reason, why: reason });
   }
 
-  return { accept, acceptProven, refuseByHead, refuse };
+  return { accept, ingestAuthenticated, refuseByHead, refuse };
 }
 
 /** A proven message, or its head, with the login that its proof tells. */
 export function withLogin<Proven extends MessageHead>(
-  { proof, credentials }: Source,
-  proven: Proven,
+  { authMethod, credentials }: Source,
+  authenticated: Proven,
 ): Proven {
-  const login = proof?.loginOf?.(proven, credentials) ?? null;
-  return login === null ? proven : { ...proven, login };
+  const login = authMethod?.loginOf?.(authenticated, credentials) ?? null;
+  return login === null ? authenticated : { ...authenticated, login };
 }
 
 interface Understood {
-  result: Exclude<ReadResult, { kind: "decoded" }> | Judged;
+  result: Exclude<DecodeResult, { kind: "decoded" }> | Validated;
   stored(): void;
 }
 
 function bytesToStore(result: Understood["result"], { body }: Message): number {
-  if (result.kind === "judged") return READING_BYTES * result.readings.length;
+  if (result.kind === "validated") return READING_BYTES * result.readings.length;
   return result.kind === "malformed" ? body.length : 0;
 }
 
 /** Where proofs travel encoded, so that the secret's own text does not show: Basic, signatures, session cookies. */
-const PROOF_NAME = /authorization|cookie|token|secret|signature|password/i;
+const CREDENTIAL_NAME = /authorization|cookie|token|secret|signature|password/i;
 
 /** What proved the message has done its work; kept for weeks and shown to people it would only be stolen. */
-export function withoutProof(message: Message, { secrets, header, users = [] }: Credentials): Message {
+export function redactCredentials(message: Message, { secrets, header, users = [] }: Credentials): Message {
   const all = users.length > 0 ? [...secrets, ...users.flatMap((user) => user.secrets)] : secrets;
   const usable = all.filter((secret) => secret !== "");
   const texts = usable.flatMap((secret) => [secret, encodeURIComponent(secret)]);
-  const isProof = ([name, value]: [string, string]) =>
-    name === header?.toLowerCase() || PROOF_NAME.test(name) || texts.some((text) => value.includes(text));
+  const isCredential = ([name, value]: [string, string]) =>
+    name === header?.toLowerCase() ||
+    CREDENTIAL_NAME.test(name) ||
+    texts.some((text) => value.includes(text));
   const rest = (fields: Message["headers"]) =>
-    Object.fromEntries(Object.entries(fields).filter((field) => !isProof(field)));
+    Object.fromEntries(Object.entries(fields).filter((field) => !isCredential(field)));
   return { ...message, headers: rest(message.headers), query: rest(message.query) };
 }

@@ -1,6 +1,6 @@
 /** Says which devices a login may speak for, and parts what it says of these from what it says of others. */
 
-import type { Candidate } from "../reading.ts";
+import type { RawReading } from "../reading.ts";
 
 /** Takes a device's id as the adapter gives it, and compares it to the letter. */
 export type SpeaksFor = (deviceId: string) => boolean;
@@ -24,22 +24,23 @@ export function speaksForOf(username: string, patterns?: readonly string[]): Spe
  * vendor's own account, which speaks for all. A login that is not configured any more is held to the default.
  */
 export function partForeign(
-  candidates: Candidate[],
+  rawReadings: RawReading[],
   login: string | undefined,
   logins: Logins | undefined,
-): { own: Candidate[]; foreign: readonly Candidate[] } {
-  if (login === undefined) return { own: candidates, foreign: NONE };
+): { own: RawReading[]; foreign: readonly RawReading[] } {
+  if (login === undefined) return { own: rawReadings, foreign: NONE };
   const speaksFor = logins?.get(login) ?? speaksForOf(login);
-  // Without an id it is nobody's, and admit says so.
-  const isForeign = ({ deviceId }: Candidate) => deviceId !== null && deviceId !== "" && !speaksFor(deviceId);
-  if (!candidates.some(isForeign)) return { own: candidates, foreign: NONE };
+  // Without an id it is nobody's, and validate says so.
+  const isForeign = ({ deviceId }: RawReading) =>
+    deviceId !== null && deviceId !== "" && !speaksFor(deviceId);
+  if (!rawReadings.some(isForeign)) return { own: rawReadings, foreign: NONE };
   return {
-    own: candidates.filter((candidate) => !isForeign(candidate)),
-    foreign: candidates.filter(isForeign),
+    own: rawReadings.filter((rawReading) => !isForeign(rawReading)),
+    foreign: rawReadings.filter(isForeign),
   };
 }
 
-const NONE: readonly Candidate[] = [];
+const NONE: readonly RawReading[] = [];
 
 /** No regular expression: an id comes from the sender, and several `.*` take ages over a long one. */
 function fits(id: string, [first = "", ...rest]: readonly string[]): boolean {

@@ -3,29 +3,29 @@
 import type { Message } from "../adapters/kit/adapter.ts";
 import {
   AT_RECEIPT,
-  admit,
-  type Candidate,
   type FieldDefect,
   MAX_AHEAD_MS,
+  type RawReading,
   type Reading,
   type Rejection,
   type RejectionReason,
+  validate,
 } from "../reading.ts";
 
 /** At most this many rejections are named to the sender; all are counted. */
 const MAX_NAMED_REJECTIONS = 20;
 /** Of candidates between two pauses. */
-const CANDIDATES_BETWEEN_PAUSES = 128;
+const READINGS_BETWEEN_PAUSES = 128;
 
 const NO_REJECTIONS: ReadonlyMap<RejectionReason, number> = new Map();
 const NO_DEFECTS: ReadonlyMap<FieldDefect, number> = new Map();
 
-export interface Judged {
-  kind: "judged";
+export interface Validated {
+  kind: "validated";
   /** Foreign ones included. */
-  candidates: number;
+  rawReadings: number;
   /** Of devices that the message's login may not speak for; among the rejected. */
-  foreign: readonly Candidate[];
+  foreign: readonly RawReading[];
   /** One of the readings has the time of receipt for its own. */
   isTimeless: boolean;
   readings: Reading[];
@@ -35,13 +35,13 @@ export interface Judged {
 }
 
 /** With pauses where there are many. */
-export function* judge(
+export function* validateAll(
   source: { name: string; maxAgeMs: number; maxAccuracyM?: number | undefined },
   message: Message,
-  candidates: readonly Candidate[],
-  foreign: readonly Candidate[],
+  rawReadings: readonly RawReading[],
+  foreign: readonly RawReading[],
   fixSeen: (source: string, deviceId: string, offsetMs: number) => void,
-): Generator<undefined, Judged> {
+): Generator<undefined, Validated> {
   const context = {
     receivedAt: message.receivedAt,
     maxAgeMs: source.maxAgeMs,
@@ -62,18 +62,18 @@ export function* judge(
   };
   let isTimeless = false;
   for (const { path } of foreign) reject({ reason: "foreign_device", path });
-  let untilPause = CANDIDATES_BETWEEN_PAUSES;
-  for (const candidate of candidates) {
+  let untilPause = READINGS_BETWEEN_PAUSES;
+  for (const rawReading of rawReadings) {
     untilPause -= 1;
     if (untilPause === 0) {
-      untilPause = CANDIDATES_BETWEEN_PAUSES;
+      untilPause = READINGS_BETWEEN_PAUSES;
       yield;
     }
-    const { deviceId, fixTime } = candidate;
+    const { deviceId, fixTime } = rawReading;
     if (deviceId !== null && Number.isFinite(fixTime) && !message.retained && !message.resent) {
       fixSeen(source.name, deviceId, message.receivedAt - Number(fixTime));
     }
-    const verdict = admit(candidate, context);
+    const verdict = validate(rawReading, context);
     if (verdict.kind === "rejected") {
       reject(verdict.rejection);
       continue;
@@ -86,8 +86,8 @@ export function* judge(
     }
   }
   return {
-    kind: "judged",
-    candidates: candidates.length + foreign.length,
+    kind: "validated",
+    rawReadings: rawReadings.length + foreign.length,
     foreign,
     isTimeless,
     readings,

@@ -21,9 +21,9 @@ export interface ConnectionCapOptions {
 
 export interface ConnectionCap {
   /** False when there is no room for it; it is closed then. */
-  admit(socket: Socket): boolean;
+  validate(socket: Socket): boolean;
   /** Its sender has proven who it is. Cheap to say again. */
-  prove(peer: Peer & object, holder?: string): void;
+  authenticated(peer: Peer & object, holder?: string): void;
   count(): number;
 }
 
@@ -45,15 +45,15 @@ interface Held {
 export function createConnectionCap(options: ConnectionCapOptions): ConnectionCap {
   const { total, perAddress, perHolder = Number.POSITIVE_INFINITY, isProxy = () => false } = options;
   const held = new Map<string, Held>();
-  /** The unproven ones, oldest first: all of an address, and those of known and of other addresses. */
+  /** The unauthenticated ones, oldest first: all of an address, and those of known and of other addresses. */
   const crowds = new Map<string, Set<Held>>();
   const known = new Set<Held>();
   const strangers = new Set<Held>();
-  const provenPeers = new WeakSet<object>();
+  const authenticatedPeers = new WeakSet<object>();
   const holders = createLoginCap<Held>(perHolder);
   const knownShares = new Set<string>();
 
-  function admit(socket: Socket): boolean {
+  function validate(socket: Socket): boolean {
     const { remoteAddress = "" } = socket;
     const share = addressShare(remoteAddress);
     const entry: Held = {
@@ -87,8 +87,8 @@ export function createConnectionCap(options: ConnectionCapOptions): ConnectionCa
     return hasRoom ? null : "port_full";
   }
 
-  function makeRoom(unproven: ReadonlySet<Held>, fromAgeMs: number): boolean {
-    const [oldest] = unproven;
+  function makeRoom(unauthenticated: ReadonlySet<Held>, fromAgeMs: number): boolean {
+    const [oldest] = unauthenticated;
     if (oldest === undefined || performance.now() - oldest.since < fromAgeMs) return false;
     cut(oldest, "made_room");
     return true;
@@ -102,22 +102,22 @@ export function createConnectionCap(options: ConnectionCapOptions): ConnectionCa
 
   function leave(entry: Held): void {
     if (held.get(entry.key) === entry) held.delete(entry.key);
-    leaveUnproven(entry);
+    leaveUnauthenticated(entry);
   }
 
-  function leaveUnproven(entry: Held): void {
+  function leaveUnauthenticated(entry: Held): void {
     strangers.delete(entry);
     known.delete(entry);
     const crowd = crowds.get(entry.share);
     if (crowd?.delete(entry) && crowd.size === 0) crowds.delete(entry.share);
   }
 
-  function prove(peer: Peer & object, holder?: string): void {
-    if (provenPeers.has(peer)) return;
-    provenPeers.add(peer);
+  function authenticated(peer: Peer & object, holder?: string): void {
+    if (authenticatedPeers.has(peer)) return;
+    authenticatedPeers.add(peer);
     const entry = held.get(keyOf(peer));
     if (entry === undefined) return;
-    leaveUnproven(entry);
+    leaveUnauthenticated(entry);
     remember(entry.share);
     if (holder === undefined || entry.isProxy) return;
     const oldest = holders.add(holder, entry);
@@ -134,7 +134,7 @@ export function createConnectionCap(options: ConnectionCapOptions): ConnectionCa
     if (oldest !== undefined) knownShares.delete(oldest);
   }
 
-  return { admit, prove, count: () => held.size };
+  return { validate, authenticated, count: () => held.size };
 }
 
 function keyOf({ remoteAddress, remotePort }: Peer): string {
@@ -142,11 +142,11 @@ function keyOf({ remoteAddress, remotePort }: Peer): string {
 }
 
 /** Asks the cap before the server does anything with a connection: a TLS handshake costs the most of all. */
-export function guardConnections(server: Server, { admit }: Pick<ConnectionCap, "admit">): void {
+export function guardConnections(server: Server, { validate }: Pick<ConnectionCap, "validate">): void {
   const handlers = server.listeners("connection");
   server.removeAllListeners("connection");
   server.on("connection", (socket: Socket) => {
-    if (!admit(socket)) return;
+    if (!validate(socket)) return;
     for (const handle of handlers) handle.call(server, socket);
   });
 }

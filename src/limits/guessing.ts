@@ -90,7 +90,7 @@ export type Verdict =
   /** `known`: its address lately proved the name, so it may well be right. */
   | { kind: "refused"; retryAfterS: number; known: boolean };
 
-export type Judged<T> =
+export type Validated<T> =
   | { kind: "right"; value: T }
   /** `retryAfterS` once the budget is spent. */
   | { kind: "wrong"; retryAfterS: number | null }
@@ -106,7 +106,7 @@ export interface Guessing {
   /** The proof was right. Hot: called for every message. */
   succeeded(address: string, name: string): void;
   /** All of it around one proof; `judge` says null where it is wrong. */
-  guard<T>(address: string, name: string, judge: () => T | null): Promise<Judged<T>>;
+  guard<T>(address: string, name: string, judge: () => T | null): Promise<Validated<T>>;
 }
 
 export interface GuessingParts {
@@ -249,7 +249,7 @@ export function createGuessing({
     }
   }
 
-  async function guard<T>(address: string, name: string, judge: () => T | null): Promise<Judged<T>> {
+  async function guard<T>(address: string, name: string, judge: () => T | null): Promise<Validated<T>> {
     const heard = verdict(address, name);
     if (heard.kind === "refused") return heard;
     if (heard.kind === "wait") await wait(heard.ms);

@@ -10,12 +10,12 @@ const EVERY_MS = 30_000;
  * Each scope is counted in one step, but a message that feeds two scopes is written in two: only what is still apart
  * at the next look is told.
  */
-export function startAudit({
+export function startAccountingCheck({
   queryStatus,
   events,
 }: {
   queryStatus(): Promise<QueueStatus>;
-  events: Pick<Events, "auditParted">;
+  events: Pick<Events, "accountingMismatch">;
 }): { stop(): void } {
   let suspects = new Set<string>();
 
@@ -25,7 +25,7 @@ export function startAudit({
       Object.values(identity).some((difference) => difference !== 0),
     );
     for (const { name, identity } of apart) {
-      if (suspects.has(name)) events.auditParted({ source: name, ...identity });
+      if (suspects.has(name)) events.accountingMismatch({ source: name, ...identity });
     }
     suspects = new Set(apart.map(({ name }) => name));
   }

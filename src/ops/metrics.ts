@@ -17,11 +17,11 @@ const TERMS: Record<keyof Accounting, { name: string; help: string }> = {
   ignored: { name: "waypost_messages_ignored_total", help: "Messages understood that carry no position." },
   handshakes: { name: "waypost_messages_handshakes_total", help: "Vendors' questions about ourselves." },
   malformed: { name: "waypost_messages_malformed_total", help: "Proven messages that could not be read." },
-  read: { name: "waypost_messages_read_total", help: "Messages read." },
-  candidates: { name: "waypost_candidates_total", help: "Candidates found in messages." },
-  rejected: { name: "waypost_candidates_rejected_total", help: "Candidates that are not readings." },
-  duplicates: { name: "waypost_candidates_duplicates_total", help: "Readings already kept before." },
-  kept: { name: "waypost_candidates_kept_total", help: "Readings kept." },
+  decoded: { name: "waypost_messages_decoded_total", help: "Messages decoded." },
+  readings: { name: "waypost_readings_total", help: "Candidates found in messages." },
+  rejected: { name: "waypost_readings_rejected_total", help: "Candidates that are not readings." },
+  duplicates: { name: "waypost_readings_duplicates_total", help: "Readings already kept before." },
+  stored: { name: "waypost_readings_stored_total", help: "Readings kept." },
   delivered: { name: "waypost_pings_delivered_total", help: "Pings ServiceTitan accepted." },
   deadLettered: { name: "waypost_pings_dead_lettered_total", help: "Pings ServiceTitan refused for good." },
   expired: { name: "waypost_pings_expired_total", help: "Pings that became too old to send." },
@@ -106,9 +106,9 @@ function writeProcess({ gauge, counter }: Write, status: StatusDocument | NoStat
     ]),
   );
   gauge(
-    "waypost_broker_unkept_messages",
+    "waypost_broker_unacked_messages",
     "Messages received from the broker and not kept yet.",
-    brokers.map(({ name, unkept }) => [{ broker: name }, unkept]),
+    brokers.map(({ name, unacked }) => [{ broker: name }, unacked]),
   );
   gauge(
     "waypost_broker_clients",
@@ -138,7 +138,7 @@ function writeSources({ gauge, counter }: Write, { sources, clocks, unmapped }: 
     sources.map(({ name, redriven }) => [{ source: name }, redriven.pings]),
   );
   gauge(
-    "waypost_identity_parted",
+    "waypost_accounting_mismatch",
     "Left side minus right side of each line of the accounting identity; anything but 0 is a fault.",
     sources.flatMap((source) =>
       Object.entries(source.identity).map(([line, parted]): Row => [{ source: source.name, line }, parted]),
@@ -150,7 +150,7 @@ function writeSources({ gauge, counter }: Write, { sources, clocks, unmapped }: 
         ([word, count]): Row => [{ source: source.name, [label]: word }, count],
       ),
     );
-  counter("waypost_rejections_total", "Rejected candidates by reason.", byReason("rejectedBy", "reason"));
+  counter("waypost_rejections_total", "Rejected readings by reason.", byReason("rejectedBy", "reason"));
   counter("waypost_refusals_total", "Refused messages by reason.", byReason("refusedBy", "reason"));
   counter("waypost_field_defects_total", "Fields that became null.", byReason("defects", "defect"));
   counter(

@@ -28,7 +28,7 @@ export async function openOpsPort(options: OpsPortOptions): Promise<OpsPort> {
     const response = await fetch(request, bindings);
     const { socket, url = "" } = bindings.incoming;
     // 503 says that Redis is away, and that to nobody without the token.
-    if ((response.ok || response.status === 503) && BEHIND_TOKEN.test(url)) connections.prove(socket);
+    if ((response.ok || response.status === 503) && BEHIND_TOKEN.test(url)) connections.authenticated(socket);
     return response;
   }
   return new Promise((resolve, reject) => {

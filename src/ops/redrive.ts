@@ -1,7 +1,7 @@
-/** Redrives what was set aside: dead letters go back to waiting, quarantined messages through intake again. */
+/** Redrives what was set aside: dead letters go back to waiting, quarantined messages through ingest again. */
 
 import { examine } from "../ingest/examine.ts";
-import type { Intake, Source } from "../ingest/ingest.ts";
+import type { Ingest, Source } from "../ingest/ingest.ts";
 import type { Redrive, RedriveFilter } from "../queue/ledger/redrive.ts";
 
 /** `dry_run` changes nothing and says what would happen. */
@@ -40,11 +40,11 @@ const MAX_EXAMPLES = 50;
 
 export interface RedriveParts {
   redrive: Redrive;
-  intake: Intake;
+  ingest: Ingest;
   sources: ReadonlyMap<string, Source>;
 }
 
-export function createRedriver({ redrive, intake, sources }: RedriveParts) {
+export function createRedriver({ redrive, ingest, sources }: RedriveParts) {
   async function deadLetters(filter: RedriveFilter, mode: RedriveMode): Promise<DeadLettersRedriven> {
     const result: DeadLettersRedriven = {
       matched: 0,
@@ -77,9 +77,9 @@ export function createRedriver({ redrive, intake, sources }: RedriveParts) {
         result.examples.push({ id, source: name, before: problems[0] ?? entry.reason, after, readings });
       }
       if (readable && source && mode === "do") {
-        const taken = await intake.acceptProven(source, entry.message);
+        const taken = await ingest.ingestAuthenticated(source, entry.message);
         // Only what is stored leaves the quarantine; dying in between means it is a duplicate the next time.
-        const isThrough = taken.kind === "kept" || taken.kind === "ignored" || taken.kind === "handshake";
+        const isThrough = taken.kind === "stored" || taken.kind === "ignored" || taken.kind === "handshake";
         // Set aside again, by a fault that reading alone does not show: the new entry stands for it.
         const isBack = taken.kind === "malformed" || (taken.kind === "failed" && taken.quarantined);
         if (isThrough || isBack) await redrive.release(scope, entry.id);
@@ -142,7 +142,7 @@ function iso(ms: number): string {
 }
 
 /** Today's decoding of a message, by ranges only. */
-function look(source: Source, message: Parameters<Intake["accept"]>[1]) {
+function look(source: Source, message: Parameters<Ingest["accept"]>[1]) {
   try {
     const { kind, what, problems, readings, rejections } = examine(source.adapter, message, source);
     if (kind === "malformed") return { after: problems[0] ?? "malformed", readings: [] };

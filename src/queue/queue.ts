@@ -1,7 +1,7 @@
 /** Builds the queue from its parts: keep, lanes, jobs, delivery, sweep, and the questions ops may ask. */
 
 import type { Events } from "../events.ts";
-import type { Keep } from "../ingest/ingest.ts";
+import type { Store } from "../ingest/ingest.ts";
 import type { Client } from "../servicetitan/client.ts";
 import type { QueueStatus } from "../status.ts";
 import { createJobs } from "./batch/jobs.ts";
@@ -23,7 +23,7 @@ import { type Announcement, announce } from "./redis/processes.ts";
 import { connectRedis, type RedisSettings, readRedis } from "./redis/redis.ts";
 import { reviewHeld } from "./store/held.ts";
 import { createRoutes, laneOf, type RoutesOptions } from "./store/routes.ts";
-import { createKeep } from "./store/store.ts";
+import { createStore } from "./store/store.ts";
 import { startForgetting } from "./upkeep/evict.ts";
 import { type StreamBudget, startSweep } from "./upkeep/sweep.ts";
 
@@ -34,7 +34,7 @@ export interface QueueSource extends StatusSource {
 }
 
 export type QueueEvents = DeliveryEvents &
-  Pick<Events, "keepTook" | "batchCut" | "redisProblem" | "redisRecovered" | "failed">;
+  Pick<Events, "storeTook" | "batchFormed" | "redisProblem" | "redisRecovered" | "failed">;
 
 export interface QueueOptions {
   redis: RedisSettings & { prefix: string };
@@ -62,7 +62,7 @@ export interface PingQuestion {
 }
 
 export interface Queue {
-  keep: Keep;
+  store: Store;
   /** `within`: lists and sums are those of these destinations' scopes; everything else is of all. */
   queryStatus(within?: ReadonlySet<string>): Promise<QueueStatus>;
   findPings(question: PingQuestion): Promise<FoundPing[]>;
@@ -101,14 +101,14 @@ const HELD_EVERY_MS = 10_000;
 
 export function createQueue(options: QueueOptions): Queue {
   const { destinations, sources, client, events } = options;
-  const intakeRedis = connectRedis(options.redis, "intake");
+  const ingestRedis = connectRedis(options.redis, "ingest");
   const workRedis = connectRedis(options.redis, "jobs");
   let awaySince: number | null = null;
-  intakeRedis.on("error", (error) => {
+  ingestRedis.on("error", (error) => {
     awaySince ??= performance.now();
     events.redisProblem({ problem: "connection", error });
   });
-  intakeRedis.on("ready", () => {
+  ingestRedis.on("ready", () => {
     if (awaySince !== null) events.redisRecovered({ afterMs: performance.now() - awaySince });
     awaySince = null;
   });
@@ -118,7 +118,7 @@ export function createQueue(options: QueueOptions): Queue {
 
   const routes = createRoutes({ destinations, sources, mapping: options.mapping });
   const quarantine = createQuarantine({
-    redis: intakeRedis,
+    redis: ingestRedis,
     bytes: options.budgets.find(({ name }) => name === "quarantine")?.bytes ?? Number.POSITIVE_INFINITY,
     trimmed: ({ count }) => events.sweepFound({ what: "quarantine_without_room", count }),
   });
@@ -146,18 +146,18 @@ export function createQueue(options: QueueOptions): Queue {
     failed: failedAt("cut"),
     async cutDone(batch) {
       delivery.handOver(batch);
-      events.batchCut(batchEvent(batch));
+      events.batchFormed(batchEvent(batch));
       await jobs.wake({ destination: batch.destination, lane: batch.lane, batchId: batch.id });
     },
   });
-  const keep = createKeep({
-    redis: intakeRedis,
+  const store = createStore({
+    redis: ingestRedis,
     sources,
     routes,
     quarantine,
     groupCommitMs: options.groupCommitMs,
     arrived: lanes.arrived,
-    committed: ({ tookMs }) => events.keepTook(tookMs),
+    committed: ({ tookMs }) => events.storeTook(tookMs),
   });
   const sweep = startSweep({
     redis: workRedis,
@@ -176,7 +176,7 @@ export function createQueue(options: QueueOptions): Queue {
     failed: failedAt("sweep"),
   });
 
-  const queryStatus = createStatus({ redis: intakeRedis, destinations, sources, routes, quarantine, jobs });
+  const queryStatus = createStatus({ redis: ingestRedis, destinations, sources, routes, quarantine, jobs });
   const everySource = [...sources.values()];
   const forgetting = startForgetting({
     redis: workRedis,
@@ -188,7 +188,7 @@ export function createQueue(options: QueueOptions): Queue {
   const heldTimer = setInterval(() => review().catch(failedAt("held")), HELD_EVERY_MS);
 
   return {
-    keep,
+    store,
     async queryStatus(within) {
       const status = await queryStatus(within);
       const problem = clock.problem();
@@ -201,7 +201,7 @@ export function createQueue(options: QueueOptions): Queue {
       const maxDelayMs = Number.isFinite(destination.maxAgeMs)
         ? destination.maxAgeMs
         : options.ledgerMaxAgeMs;
-      return findPings(intakeRedis, {
+      return findPings(ingestRedis, {
         scope: destination.scope,
         destination: name,
         unit,
@@ -215,7 +215,7 @@ export function createQueue(options: QueueOptions): Queue {
       const destination = destinations.get(name);
       if (!destination) return null;
       const own = everySource.filter((source) => source.destination === name).map((source) => source.name);
-      return lookFor(intakeRedis, destination, unit, own);
+      return lookFor(ingestRedis, destination, unit, own);
     },
     async quarantined(id, source, within) {
       for (const scope of new Set(everySource.map(({ home }) => home))) {
@@ -240,26 +240,26 @@ export function createQueue(options: QueueOptions): Queue {
       await review();
     },
     async readiness() {
-      const { reachable, writable, problems } = await readRedis(intakeRedis);
+      const { reachable, writable, problems } = await readRedis(ingestRedis);
       if (!reachable || !writable) return problems;
       const problem = clock.problem();
       // Every fix would be judged by a wrong clock: better another process takes it, or the sender keeps it.
       return problem === null ? [] : [problem];
     },
     lease: (name, leaseEvents) =>
-      holdLease(intakeRedis, `${options.redis.prefix}:lease:${name}`, leaseEvents),
-    cursors: createCursorStore(intakeRedis, options.redis.prefix),
-    trail: createTrailStore(intakeRedis, options.redis.prefix),
-    endedSessions: createEndedSessions(intakeRedis, options.redis.prefix),
-    announce: (names) => announce(intakeRedis, options.redis.prefix, names),
+      holdLease(ingestRedis, `${options.redis.prefix}:lease:${name}`, leaseEvents),
+    cursors: createCursorStore(ingestRedis, options.redis.prefix),
+    trail: createTrailStore(ingestRedis, options.redis.prefix),
+    endedSessions: createEndedSessions(ingestRedis, options.redis.prefix),
+    announce: (names) => announce(ingestRedis, options.redis.prefix, names),
     async close() {
       lanes.stop();
       sweep.stop();
       forgetting.stop();
       clearInterval(heldTimer);
       await jobs.close();
-      await keep.drain().catch(failedAt("closing"));
-      intakeRedis.disconnect();
+      await store.drain().catch(failedAt("closing"));
+      ingestRedis.disconnect();
       workRedis.disconnect();
     },
   };

@@ -113,10 +113,10 @@ export function createClient({ proxy }: ClientOptions): Client {
       timeoutMs,
       mayLeave,
     });
-    return { ...judge(exchanged, externalIds, target, token), tookMs: exchanged.tookMs, tokenWasCached };
+    return { ...outcomeOf(exchanged, externalIds, target, token), tookMs: exchanged.tookMs, tokenWasCached };
   }
 
-  function judge(exchanged: Exchanged, externalIds: readonly string[], target: Target, token: Token) {
+  function outcomeOf(exchanged: Exchanged, externalIds: readonly string[], target: Target, token: Token) {
     if (exchanged.kind === "failed") {
       const { reason, code, status } = exchanged;
       const outcome: Outcome = { kind: "unavailable", reason, afterMs: null };

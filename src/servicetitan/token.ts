@@ -161,11 +161,11 @@ async function request(
   if (exchanged.kind === "failed") {
     return unavailable(`The token endpoint gave no answer (${exchanged.code}).`, 0);
   }
-  return judge(exchanged.answer, at);
+  return resultOf(exchanged.answer, at);
 }
 
 /** Bodies are never repeated: the ones of errors can echo the client id, the good ones hold the token. */
-function judge(answer: Answer, at: number): TokenResult {
+function resultOf(answer: Answer, at: number): TokenResult {
   const { status, body } = answer;
   const json = body === null ? undefined : parseJson(body);
   if (status >= 200 && status <= 299) {

@@ -153,11 +153,11 @@ export async function openSpoolDirectory(options: {
   }
 
   async function keepDamaged(file: SpoolFile, done: readonly SpoolRecord[]): Promise<string> {
-    const kept = `${file.path}${DAMAGED}`;
+    const stored = `${file.path}${DAMAGED}`;
     await shorten(file, done);
-    await rename(file.path, kept);
+    await rename(file.path, stored);
     forget(file);
-    return kept;
+    return stored;
   }
 
   function forget(file: SpoolFile): void {

@@ -11,7 +11,7 @@ export interface SpoolEvents {
   spoolAwaited(event: SpoolAwaited): void;
   /** Redis is away and the first message was set aside. */
   spoolOpened(event: { dir: string }): void;
-  /** What was set aside has been taken through intake. */
+  /** What was set aside has been taken through ingest. */
   spoolReplayed(event: { messages: number; tornBytes: number }): void;
   spoolProblem(event: { what: SpoolProblem; detail?: string; error?: unknown }): void;
 }

@@ -153,15 +153,15 @@ export const UNFINISHED = ".unfinished";
 /** Writes a file anew without the records that are done; what cannot be read stays. Says how long it is now. */
 export async function dropDone(path: string, isDone: (record: SpoolRecord) => boolean): Promise<number> {
   const bytes = await readFile(path);
-  const kept: Buffer[] = [];
+  const stored: Buffer[] = [];
   let at = 0;
   for (const record of recordsIn(bytes, markerOf(path)).records) {
     if (!isDone(record)) continue;
-    kept.push(bytes.subarray(at, record.at));
+    stored.push(bytes.subarray(at, record.at));
     at = record.end;
   }
-  kept.push(bytes.subarray(at));
-  const shortened = Buffer.concat(kept);
+  stored.push(bytes.subarray(at));
+  const shortened = Buffer.concat(stored);
   const unfinished = `${path}${UNFINISHED}`;
   try {
     const file = await open(unfinished, "w", FILE_MODE);

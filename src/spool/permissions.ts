@@ -1,4 +1,4 @@
-/** Keeps the spool to its own user: positions of people at work lie there, and what lies there is sent on unproven. */
+/** Keeps the spool to its own user: positions of people at work lie there, and what lies there is sent on unauthenticated. */
 
 import { chmod, lstat, mkdir, stat } from "node:fs/promises";
 import { dirname, resolve } from "node:path";

@@ -1,6 +1,6 @@
-/** Takes what waits in the spool through intake: each source in order, none behind another, nothing twice. */
+/** Takes what waits in the spool through ingest: each source in order, none behind another, nothing twice. */
 
-import type { Intake, Source } from "../ingest/ingest.ts";
+import type { Ingest, Source } from "../ingest/ingest.ts";
 import type { SpoolDirectory, SpoolFile } from "./directory.ts";
 import type { SpoolEvents } from "./events.ts";
 import { openSpoolMarks, readSpoolFile } from "./file.ts";
@@ -22,14 +22,14 @@ type Fate = "done" | "stuck" | "away";
 
 export function startReplay(options: {
   directory: SpoolDirectory;
-  intake: Intake;
+  ingest: Ingest;
   sources: ReadonlyMap<string, Source>;
   isStorageBack(): Promise<boolean>;
   /** Asked before every message, and before a file is changed. */
   isOurs(): Promise<boolean>;
   events: Pick<SpoolEvents, "spoolReplayed" | "spoolProblem">;
 }): SpoolReplay {
-  const { directory, intake, sources, isStorageBack, isOurs, events } = options;
+  const { directory, ingest, sources, isStorageBack, isOurs, events } = options;
   const stuckUntil = new Map<string, number>();
   let replayed = 0;
   let isStopped = false;
@@ -125,32 +125,32 @@ export function startReplay(options: {
       events.spoolReplayed({ messages, tornBytes });
       return;
     }
-    const kept = await directory.keepDamaged(file, done);
+    const stored = await directory.keepDamaged(file, done);
     events.spoolReplayed({ messages, tornBytes });
     events.spoolProblem({
       what: "damaged",
-      detail: `${damagedBytes} bytes of ${file.path} cannot be read; all else in it is replayed. They are in ${kept}, which counts towards spool.maxBytes: check the disk, and remove the file when nobody wants to look into it any more.`,
+      detail: `${damagedBytes} bytes of ${file.path} cannot be read; all else in it is replayed. They are in ${stored}, which counts towards spool.maxBytes: check the disk, and remove the file when nobody wants to look into it any more.`,
     });
   }
 
   async function take(record: SpoolRecord): Promise<Fate> {
     const source = sources.get(record.source);
     if (!source) return putAside(record);
-    const result = await intake.acceptProven(source, record.message);
-    if (result.kind === "unkept" && result.reason === "storage_unavailable") {
+    const result = await ingest.ingestAuthenticated(source, record.message);
+    if (result.kind === "deferred" && result.reason === "storage_unavailable") {
       // Where Redis answers, it is this message it does not take, and others need not wait for it.
       return (await isStorageBack()) ? "stuck" : "away";
     }
-    const isLeft = result.kind === "unkept" || (result.kind === "failed" && !result.quarantined);
+    const isLeft = result.kind === "deferred" || (result.kind === "failed" && !result.quarantined);
     return isLeft ? "stuck" : "done";
   }
 
   async function putAside({ source, message }: SpoolRecord): Promise<Fate> {
     try {
-      const kept = await directory.keepOrphan({ source, message });
+      const stored = await directory.keepOrphan({ source, message });
       events.spoolProblem({
         what: "no_source",
-        detail: `Source "${source}" is not configured; its message is in ${kept}. Configure it and, while the gateway is stopped, rename the file to 0000000000.spool; or remove the file.`,
+        detail: `Source "${source}" is not configured; its message is in ${stored}. Configure it and, while the gateway is stopped, rename the file to 0000000000.spool; or remove the file.`,
       });
       return "done";
     } catch (error) {

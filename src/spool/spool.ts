@@ -1,7 +1,7 @@
-/** Keeps proven webhook messages on the local disk while Redis is away, and takes them through intake when it is back. */
+/** Keeps proven webhook messages on the local disk while Redis is away, and takes them through ingest when it is back. */
 
 import { type Message, read } from "../adapters/kit/adapter.ts";
-import { type Intake, type IntakeResult, type Source, withoutProof } from "../ingest/ingest.ts";
+import { type Ingest, type IngestResult, redactCredentials, type Source } from "../ingest/ingest.ts";
 import { openSpoolDirectory } from "./directory.ts";
 import type { SpoolEvents } from "./events.ts";
 import { lockSpool } from "./lock.ts";
@@ -26,8 +26,8 @@ export interface SpoolState {
 }
 
 export interface Spool {
-  /** The same intake, but a webhook message that cannot be stored is set aside, and its sender told that it is kept. */
-  intake: Intake;
+  /** The same ingest, but a webhook message that cannot be stored is set aside, and its sender told that it is kept. */
+  ingest: Ingest;
   state(): SpoolState;
   /** Ends replaying and writing; what waits stays on the disk for the next start. */
   close(): Promise<void>;
@@ -36,13 +36,13 @@ export interface Spool {
 /** Opens the directory, which one process may use at a time, and finds what an earlier one left behind. */
 export async function openSpool(options: {
   settings: SpoolSettings;
-  intake: Intake;
+  ingest: Ingest;
   sources: ReadonlyMap<string, Source>;
   /** Whether Redis takes messages again; asked before each replay, so that an outage does not leave a file a second. */
   isStorageBack(): Promise<boolean>;
   events: SpoolEvents;
 }): Promise<Spool> {
-  const { intake, sources, isStorageBack, events } = options;
+  const { ingest, sources, isStorageBack, events } = options;
   const { dir, maxBytes } = options.settings;
   await makeDirectory(dir);
   const lock = await lockSpool(dir, events.spoolAwaited);
@@ -51,7 +51,7 @@ export async function openSpool(options: {
     await lock.release();
     throw error;
   });
-  const replay = startReplay({ directory, intake, sources, isStorageBack, isOurs, events });
+  const replay = startReplay({ directory, ingest, sources, isStorageBack, isOurs, events });
   let isClosed = false;
   let spooled = 0;
 
@@ -66,7 +66,7 @@ export async function openSpool(options: {
     if (!(await isOurs())) return false;
     try {
       // The proof was checked before and is a secret: it does not go to the disk.
-      const toKeep = { source: source.name, message: withoutProof(message, source.credentials) };
+      const toKeep = { source: source.name, message: redactCredentials(message, source.credentials) };
       const result = await directory.append(toKeep);
       if (result === "full") events.spoolProblem({ what: "full" });
       // Stopped in between, it may have written into a file that another process has replayed and removed.
@@ -80,23 +80,23 @@ export async function openSpool(options: {
   }
 
   async function orSetAside(
-    accept: Intake["accept"],
+    accept: Ingest["accept"],
     source: Source,
     message: Message,
-  ): Promise<IntakeResult> {
+  ): Promise<IngestResult> {
     const result = await accept(source, message);
     // MQTT needs no spool: its broker holds what is not acknowledged.
     const isForSpool =
-      result.kind === "unkept" && result.reason === "storage_unavailable" && message.topic === undefined;
+      result.kind === "deferred" && result.reason === "storage_unavailable" && message.topic === undefined;
     if (!isForSpool || isClosed || isQuestion(source, message)) return result;
     return (await setAside(source, message)) ? { kind: "spooled" } : result;
   }
 
   return {
-    intake: {
-      ...intake,
-      accept: (source, message) => orSetAside(intake.accept, source, message),
-      acceptProven: (source, message) => orSetAside(intake.acceptProven, source, message),
+    ingest: {
+      ...ingest,
+      accept: (source, message) => orSetAside(ingest.accept, source, message),
+      ingestAuthenticated: (source, message) => orSetAside(ingest.ingestAuthenticated, source, message),
     },
     state() {
       const files = directory.files();

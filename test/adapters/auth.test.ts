@@ -26,46 +26,52 @@ describe("shared secrets in headers", () => {
   it("compares the bytes on the wire, also of secrets beyond ASCII", () => {
     // Node gives header values as one character for each byte.
     const wire = Buffer.from("schlüssel").toString("latin1");
-    expect(sharedKey("X-Key").prove(withHeader("x-key", wire), { secrets: ["schlüssel"] })).toBeNull();
-    expect(sharedKey("X-Key").prove(withHeader("x-key", "schlussel"), { secrets: ["schlüssel"] })).toBe(
-      "wrong_proof",
+    expect(sharedKey("X-Key").verify(withHeader("x-key", wire), { secrets: ["schlüssel"] })).toBeNull();
+    expect(sharedKey("X-Key").verify(withHeader("x-key", "schlussel"), { secrets: ["schlüssel"] })).toBe(
+      "wrong_credentials",
     );
   });
 
   it("takes the bare key, not one with a scheme", () => {
-    expect(sharedKey("X-Key").prove(withHeader("x-key", "Bearer s"), { secrets: ["s"] })).toBe("wrong_proof");
+    expect(sharedKey("X-Key").verify(withHeader("x-key", "Bearer s"), { secrets: ["s"] })).toBe(
+      "wrong_credentials",
+    );
   });
 
   it("reads the scheme of a bearer token in any case, and nothing but that scheme", () => {
     for (const given of ["Bearer s", "bearer s", "BEARER  s"]) {
-      expect(bearer().prove(withHeader("authorization", given), { secrets: ["s"] })).toBeNull();
+      expect(bearer().verify(withHeader("authorization", given), { secrets: ["s"] })).toBeNull();
     }
     for (const given of ["s", "Basic s", "Bearer", "Bearer ", "Bearers", ""]) {
-      expect(bearer().prove(withHeader("authorization", given), { secrets: ["s"] })).toBe("missing_proof");
+      expect(bearer().verify(withHeader("authorization", given), { secrets: ["s"] })).toBe(
+        "missing_credentials",
+      );
     }
   });
 
   it("needs to be told which header the customer chose", () => {
     const given = withHeader("x-mine", "s");
-    expect(customHeader().prove(given, { secrets: ["s"], header: "X-Mine" })).toBeNull();
-    expect(customHeader().prove(given, { secrets: ["s"] })).toBe("missing_proof");
+    expect(customHeader().verify(given, { secrets: ["s"], header: "X-Mine" })).toBeNull();
+    expect(customHeader().verify(given, { secrets: ["s"] })).toBe("missing_credentials");
   });
 
   it("reads user and password of RFC 7617's own examples", () => {
     const aladdin = withHeader("authorization", "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==");
-    expect(basic().prove(aladdin, { username: "Aladdin", secrets: ["open sesame"] })).toBeNull();
-    expect(basic().prove(aladdin, { username: "aladdin", secrets: ["open sesame"] })).toBe("wrong_proof");
-    expect(basic().prove(aladdin, { secrets: ["open sesame"] })).toBe("wrong_proof");
+    expect(basic().verify(aladdin, { username: "Aladdin", secrets: ["open sesame"] })).toBeNull();
+    expect(basic().verify(aladdin, { username: "aladdin", secrets: ["open sesame"] })).toBe(
+      "wrong_credentials",
+    );
+    expect(basic().verify(aladdin, { secrets: ["open sesame"] })).toBe("wrong_credentials");
     const pound = withHeader("authorization", "Basic dGVzdDoxMjPCow==");
-    expect(basic().prove(pound, { username: "test", secrets: ["123£"] })).toBeNull();
+    expect(basic().verify(pound, { username: "test", secrets: ["123£"] })).toBeNull();
   });
 
   it("does not confuse where the user ends", () => {
     const given = withHeader("authorization", `Basic ${Buffer.from("a:b:c").toString("base64")}`);
-    expect(basic().prove(given, { username: "a", secrets: ["b:c"] })).toBeNull();
-    expect(basic().prove(given, { username: "a", secrets: ["b"] })).toBe("wrong_proof");
+    expect(basic().verify(given, { username: "a", secrets: ["b:c"] })).toBeNull();
+    expect(basic().verify(given, { username: "a", secrets: ["b"] })).toBe("wrong_credentials");
     const empty = withHeader("authorization", `Basic ${Buffer.from("a:").toString("base64")}`);
-    expect(basic().prove(empty, { username: "a", secrets: [""] })).toBe("wrong_proof");
+    expect(basic().verify(empty, { username: "a", secrets: [""] })).toBe("wrong_credentials");
   });
 });
 
@@ -76,53 +82,53 @@ describe("hmac", () => {
     const sha1 = hmac({ algorithm: "sha1", header: "X-Sig", encoding: "hex" });
     const sha256 = hmac({ algorithm: "sha256", header: "X-Sig", encoding: "hex" });
     const over = (signature: string) => message({ body, headers: { "x-sig": signature } });
-    expect(sha1.prove(over("effcdf6ae5eb2fa2d27416d5f184df9c259a7c79"), { secrets: ["Jefe"] })).toBeNull();
+    expect(sha1.verify(over("effcdf6ae5eb2fa2d27416d5f184df9c259a7c79"), { secrets: ["Jefe"] })).toBeNull();
     const long = "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843";
-    expect(sha256.prove(over(long), { secrets: ["Jefe"] })).toBeNull();
-    expect(sha256.prove(over(long.toUpperCase()), { secrets: ["Jefe"] })).toBeNull();
+    expect(sha256.verify(over(long), { secrets: ["Jefe"] })).toBeNull();
+    expect(sha256.verify(over(long.toUpperCase()), { secrets: ["Jefe"] })).toBeNull();
     for (const wrong of [long.slice(0, -1), `${long}0`, `0x${long}`, long.replace("5b", "5c"), ` ${long}`]) {
-      expect(sha256.prove(over(wrong), { secrets: ["Jefe"] })).toBe("wrong_proof");
+      expect(sha256.verify(over(wrong), { secrets: ["Jefe"] })).toBe("wrong_credentials");
     }
   });
 
   it("agrees with the two signatures Motive publishes", () => {
-    const proof = hmac({ algorithm: "sha1", header: "X-KT-Webhook-Signature", encoding: "hex" });
+    const authMethod = hmac({ algorithm: "sha1", header: "X-KT-Webhook-Signature", encoding: "hex" });
     const over = (text: string, signature: string) =>
       message({ body: Buffer.from(text), headers: { "x-kt-webhook-signature": signature } });
     const actions = over('["fault_code_closed"]', "f04a8386a21a6cba0447024e83b3f0983352bb72");
-    expect(proof.prove(actions, { secrets: ["d9d36bea41c44ae49d1bfc4a48ba2abe"] })).toBeNull();
+    expect(authMethod.verify(actions, { secrets: ["d9d36bea41c44ae49d1bfc4a48ba2abe"] })).toBeNull();
     const test = over('{"action":"test"}', "5e1a966298ba4f3e91847aea8746198ca0530dd2");
-    expect(proof.prove(test, { secrets: ["8cbd43f98ba1e33c28c9"] })).toBeNull();
+    expect(authMethod.verify(test, { secrets: ["8cbd43f98ba1e33c28c9"] })).toBeNull();
   });
 
   it("reads base64, and a prefix where there is one", () => {
     const signature = createHmac("sha256", "k").update(body).digest("base64");
-    const proof = hmac({ algorithm: "sha256", header: "X-Sig", encoding: "base64", prefix: "sha256=" });
+    const authMethod = hmac({ algorithm: "sha256", header: "X-Sig", encoding: "base64", prefix: "sha256=" });
     expect(
-      proof.prove(message({ body, headers: { "x-sig": `sha256=${signature}` } }), { secrets: ["k"] }),
+      authMethod.verify(message({ body, headers: { "x-sig": `sha256=${signature}` } }), { secrets: ["k"] }),
     ).toBeNull();
-    expect(proof.prove(message({ body, headers: { "x-sig": signature } }), { secrets: ["k"] })).toBe(
-      "wrong_proof",
+    expect(authMethod.verify(message({ body, headers: { "x-sig": signature } }), { secrets: ["k"] })).toBe(
+      "wrong_credentials",
     );
   });
 
   it("does not prove a GET, whose values are in the query", () => {
-    const proof = hmac({ algorithm: "sha256", encoding: "hex" });
+    const authMethod = hmac({ algorithm: "sha256", encoding: "hex" });
     const signature = createHmac("sha256", "k").update("").digest("hex");
     const get = message({ method: "GET", headers: { "x-sig": signature }, query: { latitude: "1" } });
-    expect(proof.prove(get, { secrets: ["k"], header: "X-Sig" })).toBe("unsigned_query");
-    expect(proof.prove({ ...get, method: "POST" }, { secrets: ["k"], header: "X-Sig" })).toBeNull();
+    expect(authMethod.verify(get, { secrets: ["k"], header: "X-Sig" })).toBe("unsigned_query");
+    expect(authMethod.verify({ ...get, method: "POST" }, { secrets: ["k"], header: "X-Sig" })).toBeNull();
   });
 });
 
 describe("hmac with time", () => {
-  const proof = hmacWithTime({ version: "v1", signatureHeader: "X-Sig", timestampHeader: "X-Time" });
+  const authMethod = hmacWithTime({ version: "v1", signatureHeader: "X-Sig", timestampHeader: "X-Time" });
 
   it("says beforehand that a secret which is not base64 proves nothing", () => {
     for (const secret of ["b2xkLXNlY3JldC0xMg==", "c2VjcmV0"])
-      expect(proof.secretProblem?.(secret)).toBeNull();
+      expect(authMethod.secretProblem?.(secret)).toBeNull();
     for (const secret of ["test-secret", "c2VjcmV0==", "c2VjcmV0 ", "c2VjcmV", "-_-_", "=", " "]) {
-      const problem = proof.secretProblem?.(secret) ?? "";
+      const problem = authMethod.secretProblem?.(secret) ?? "";
       expect(problem, secret).toContain("must be base64");
       if (secret.length > 1) expect(problem).not.toContain(secret);
     }
@@ -141,22 +147,26 @@ describe("hmac with time", () => {
 
   it("agrees with a signature made by another program, under either of two secrets", () => {
     for (const secrets of [[old], [current, old], [old, current]])
-      expect(proof.prove(sent(), { secrets })).toBeNull();
-    expect(proof.prove(sent({ signature: `v1=${signature.toUpperCase()}` }), { secrets: [old] })).toBeNull();
-    expect(proof.prove(sent(), { secrets: [current] })).toBe("wrong_proof");
+      expect(authMethod.verify(sent(), { secrets })).toBeNull();
+    expect(
+      authMethod.verify(sent({ signature: `v1=${signature.toUpperCase()}` }), { secrets: [old] }),
+    ).toBeNull();
+    expect(authMethod.verify(sent(), { secrets: [current] })).toBe("wrong_credentials");
   });
 
   it("holds for 300 seconds before and after it was signed, and no longer", () => {
     for (const offsetMs of [-300_000, 0, 300_000])
-      expect(proof.prove(sent({ receivedAt: SIGNED_AT + offsetMs }), { secrets: [old] })).toBeNull();
+      expect(authMethod.verify(sent({ receivedAt: SIGNED_AT + offsetMs }), { secrets: [old] })).toBeNull();
     for (const offsetMs of [-300_001, 300_001, 86_400_000])
-      expect(proof.prove(sent({ receivedAt: SIGNED_AT + offsetMs }), { secrets: [old] })).toBe("stale_proof");
+      expect(authMethod.verify(sent({ receivedAt: SIGNED_AT + offsetMs }), { secrets: [old] })).toBe(
+        "stale_signature",
+      );
   });
 
   it("covers the time: a replay cannot be given a new one", () => {
     const receivedAt = SIGNED_AT + 600_000;
-    expect(proof.prove(sent({ receivedAt, timestamp: "1793021400" }), { secrets: [old] })).toBe(
-      "wrong_proof",
+    expect(authMethod.verify(sent({ receivedAt, timestamp: "1793021400" }), { secrets: [old] })).toBe(
+      "wrong_credentials",
     );
   });
 
@@ -165,17 +175,17 @@ describe("hmac with time", () => {
     (timestamp) => {
       const content = Buffer.concat([Buffer.from(`v1:${timestamp}:`), body]);
       const given = createHmac("sha256", "old-secret-12").update(content).digest("hex");
-      const refused = proof.prove(sent({ timestamp, signature: `v1=${given}` }), { secrets: [old] });
-      expect(refused).toBe(timestamp === "" ? "missing_proof" : "wrong_proof");
+      const refused = authMethod.verify(sent({ timestamp, signature: `v1=${given}` }), { secrets: [old] });
+      expect(refused).toBe(timestamp === "" ? "missing_credentials" : "wrong_credentials");
     },
   );
 
   it("wants the version, and every byte", () => {
     const altered = [signature, `v2=${signature}`, `v1=${signature}0`, `v1=${signature.slice(1)}`, "v1="];
     for (const given of altered)
-      expect(proof.prove(sent({ signature: given }), { secrets: [old] })).toBe("wrong_proof");
+      expect(authMethod.verify(sent({ signature: given }), { secrets: [old] })).toBe("wrong_credentials");
     const longer = Buffer.concat([body, Buffer.from(" ")]);
-    expect(proof.prove(sent({ body: longer }), { secrets: [old] })).toBe("wrong_proof");
+    expect(authMethod.verify(sent({ body: longer }), { secrets: [old] })).toBe("wrong_credentials");
   });
 
   it("does not make a key of a secret that is not base64, or of nothing", () => {
@@ -188,21 +198,23 @@ describe("hmac with time", () => {
     for (const [secret, key] of keys) {
       const content = Buffer.concat([Buffer.from("v1:1793020800:"), body]);
       const given = `v1=${createHmac("sha256", key).update(content).digest("hex")}`;
-      expect(proof.prove(sent({ signature: given }), { secrets: [secret] })).toBe("wrong_proof");
+      expect(authMethod.verify(sent({ signature: given }), { secrets: [secret] })).toBe("wrong_credentials");
     }
   });
 });
 
 describe("url token", () => {
   it("compares the decoded parameter", () => {
-    expect(urlToken().prove(message({ query: { token: "a b&c" } }), { secrets: ["a b&c"] })).toBeNull();
-    expect(urlToken().prove(message({ query: { Token: "s" } }), { secrets: ["s"] })).toBe("missing_proof");
+    expect(urlToken().verify(message({ query: { token: "a b&c" } }), { secrets: ["a b&c"] })).toBeNull();
+    expect(urlToken().verify(message({ query: { Token: "s" } }), { secrets: ["s"] })).toBe(
+      "missing_credentials",
+    );
   });
 });
 
 describe("address list", () => {
   const from = (remoteAddress: string, ...allow: string[]) =>
-    addressList().prove(message({ remoteAddress }), { secrets: [], allow });
+    addressList().verify(message({ remoteAddress }), { secrets: [], allow });
 
   it.each([
     ["192.0.2.7", "192.0.2.7"],
@@ -223,13 +235,15 @@ describe("address list", () => {
     ["192.0.2.7", "192.0.2"],
     ["192.0.2.7", "192.0.2.0/33"],
   ])("keeps %s out by %s", (address, range) => {
-    expect(from(address, range)).toBe("wrong_proof");
+    expect(from(address, range)).toBe("wrong_credentials");
   });
 
   it("keeps out who has no address", () => {
-    expect(addressList().prove(message(), { secrets: [], allow: ["0.0.0.0/0"] })).toBe("missing_proof");
-    expect(from("localhost", "127.0.0.1")).toBe("missing_proof");
-    expect(from("127.0.0.1")).toBe("wrong_proof");
+    expect(addressList().verify(message(), { secrets: [], allow: ["0.0.0.0/0"] })).toBe(
+      "missing_credentials",
+    );
+    expect(from("localhost", "127.0.0.1")).toBe("missing_credentials");
+    expect(from("127.0.0.1")).toBe("wrong_credentials");
   });
 
   it.each([
@@ -249,7 +263,7 @@ describe("address list", () => {
 });
 
 describe("every proof", () => {
-  const proofs = [
+  const authMethods = [
     ...[sharedKey("x-key"), customHeader(), bearer(), basic(), urlToken(), addressList()],
     ...[
       hmac({ algorithm: "sha1", encoding: "hex" }),
@@ -285,7 +299,8 @@ describe("every proof", () => {
             body,
             ...(address === undefined ? {} : { remoteAddress: address }),
           });
-          for (const proof of proofs) expect(proof.prove(sent, credentials), proof.name).toMatch(/^[a-z_]+$/);
+          for (const authMethod of authMethods)
+            expect(authMethod.verify(sent, credentials), authMethod.name).toMatch(/^[a-z_]+$/);
         },
       ),
     );
@@ -293,7 +308,7 @@ describe("every proof", () => {
 
   it("is not given by sending nothing where nothing is configured", () => {
     const nothing = message({ headers: { "x-key": "", authorization: "Basic Og==" }, query: { token: "" } });
-    for (const proof of proofs)
-      expect(proof.prove(nothing, { secrets: ["", ""], username: "" }), proof.name).not.toBeNull();
+    for (const authMethod of authMethods)
+      expect(authMethod.verify(nothing, { secrets: ["", ""], username: "" }), authMethod.name).not.toBeNull();
   });
 });

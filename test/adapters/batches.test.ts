@@ -1,8 +1,8 @@
 /** One odd element of a batch costs what stands in it, never its neighbours: they would wait in quarantine for a person. */
 
-import { examine } from "../../src/ingest/examine.ts";
 import { describe, expect, it } from "vitest";
 import { findAdapter } from "../../src/adapters/index.ts";
+import { examine } from "../../src/ingest/examine.ts";
 
 const receivedAt = Date.UTC(2026, 9, 26, 15);
 const [seconds, iso] = [receivedAt / 1000, new Date(receivedAt).toISOString()];

@@ -2,7 +2,7 @@
 
 import { describe, expect, it } from "vitest";
 import { adapters } from "../../src/adapters/index.ts";
-import { type Adapter, type Message, read, readInSteps } from "../../src/adapters/kit/adapter.ts";
+import { type Adapter, decodeInSteps, type Message, read } from "../../src/adapters/kit/adapter.ts";
 import { parseForm, parseJson, parseLines } from "../../src/adapters/kit/bounds.ts";
 import { type Fixture, fixturesOf, isForm } from "../support/fixtures.ts";
 
@@ -116,7 +116,7 @@ describe("a list in a message", () => {
     "of %s is read up to it, in slices where each item is a position",
     (_, adapter, fixture, nth) => {
       const few = read(adapter, hostile(fixture, amplified(fixture, nth, 64) ?? ""), fixture.settings);
-      const steps = readInSteps(
+      const steps = decodeInSteps(
         adapter,
         hostile(fixture, amplified(fixture, nth, 4096) ?? ""),
         fixture.settings,
@@ -129,8 +129,8 @@ describe("a list in a message", () => {
       if (result.kind !== "decoded" || few.kind !== "decoded") return;
       // A list of positions is longer with more of them; one position's own list is read with it.
       const isOfPositions =
-        result.candidates.length >= 2048 &&
-        /^\w*\[|\.data\[|vehicles\[/.test(result.candidates[1]?.path ?? "");
+        result.rawReadings.length >= 2048 &&
+        /^\w*\[|\.data\[|vehicles\[/.test(result.rawReadings[1]?.path ?? "");
       if (isOfPositions && nth === 0) expect(pauses).toBeGreaterThan(60);
     },
   );

@@ -1,18 +1,18 @@
 /** What every adapter must hold to, run over all of them and all their fixtures; nothing here knows a vendor. */
 
-import { examine } from "../../src/ingest/examine.ts";
 import { readdirSync, readFileSync } from "node:fs";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { adapters, findAdapter } from "../../src/adapters/index.ts";
 import * as presets from "../../src/adapters/json/presets.ts";
-import { type Adapter, type Message, type Proof, read } from "../../src/adapters/kit/adapter.ts";
-import { admit, type Candidate } from "../../src/reading.ts";
+import { type Adapter, type AuthMethod, type Message, read } from "../../src/adapters/kit/adapter.ts";
+import { examine } from "../../src/ingest/examine.ts";
+import { type RawReading, validate } from "../../src/reading.ts";
 import { type Breakage, breakagesOfForm, breakagesOfJson, breakagesOfLine } from "../support/breakage.ts";
 import {
   assemblerBefore,
   type Fixture,
-  type FixtureProof,
+  type FixtureAuth,
   fixtureFolders,
   fixturesOf,
   isForm,
@@ -218,8 +218,8 @@ describe.each(adapters.map((adapter) => [adapter.vendor, adapter] as const))("%s
           if (result.kind === "malformed") expect(result.problems.length).toBeGreaterThan(0);
           // A question about ourselves may be fenced instead of proven: it is answered, and has no other effect.
           if (result.kind === "handshake") return;
-          for (const proof of adapter.auth)
-            expect(typeof proof.prove(message, { secrets: ["s"] })).toBe("string");
+          for (const authMethod of adapter.auth)
+            expect(typeof authMethod.verify(message, { secrets: ["s"] })).toBe("string");
         },
       ),
       { numRuns: 300 },
@@ -242,18 +242,20 @@ describe.each(adapters.map((adapter) => [adapter.vendor, adapter] as const))("%s
     expect(Object.hasOwn(Object.prototype, "a")).toBe(false);
   });
 
-  const proven = own.flatMap((fixture) =>
-    fixture.proofs.map((given) => [given.proof, fixture, given] as const),
+  const authenticated = own.flatMap((fixture) =>
+    fixture.auth.map((given) => [given.method, fixture, given] as const),
   );
 
   it("shows each of its proofs in a fixture", () => {
-    expect(new Set(proven.map(([name]) => name))).toEqual(new Set(adapter.auth.map(({ name }) => name)));
+    expect(new Set(authenticated.map(([name]) => name))).toEqual(
+      new Set(adapter.auth.map(({ name }) => name)),
+    );
   });
 
-  it.each(proven)("accepts %s over the exact bytes and nothing less", (name, fixture, given) => {
-    const proof = adapter.auth.find((candidate) => candidate.name === name);
-    expect(proof).toBeDefined();
-    if (proof) expectProof(proof, fixture.message, given);
+  it.each(authenticated)("accepts %s over the exact bytes and nothing less", (name, fixture, given) => {
+    const authMethod = adapter.auth.find((candidate) => candidate.name === name);
+    expect(authMethod).toBeDefined();
+    if (authMethod) expectAuth(authMethod, fixture.message, given);
   });
 });
 
@@ -265,7 +267,7 @@ function breakagesOf({ body, settings: _ }: Fixture): Breakage[] {
 
 interface Look {
   result: ReturnType<typeof read>;
-  candidates: Candidate[];
+  rawReadings: RawReading[];
   readings: ReturnType<typeof examine>["readings"];
   /** Reading or rejection, by the candidate's path. */
   byPath: Map<string, ReturnType<typeof examine>["readings"][number] | string>;
@@ -275,19 +277,19 @@ function look(adapter: Adapter, fixture: Fixture, body: string): Look {
   const broken = { ...fixture.message, body: Buffer.from(body) };
   const result = read(adapter, broken, fixture.settings);
   const { receivedAt, retained } = broken;
-  const candidates =
+  const rawReadings =
     result.kind === "decoded"
-      ? assemblerBefore(adapter, fixture).assemble(adapter.vendor, result.candidates, broken)
+      ? assemblerBefore(adapter, fixture).assemble(adapter.vendor, result.rawReadings, broken)
       : [];
   const { readings } = examine(adapter, broken, fixture.settings, assemblerBefore(adapter, fixture));
   const byPath: Look["byPath"] = new Map();
   let accepted = 0;
-  for (const candidate of candidates) {
-    const verdict = admit(candidate, { receivedAt, retained, maxAgeMs: Infinity, maxAheadMs: Infinity });
+  for (const rawReading of rawReadings) {
+    const verdict = validate(rawReading, { receivedAt, retained, maxAgeMs: Infinity, maxAheadMs: Infinity });
     const is = verdict.kind === "rejected" ? verdict.rejection.reason : readings[accepted++];
-    if (is !== undefined) byPath.set(candidate.path, is);
+    if (is !== undefined) byPath.set(rawReading.path, is);
   }
-  return { result, candidates, readings, byPath };
+  return { result, rawReadings, readings, byPath };
 }
 
 /**
@@ -300,7 +302,7 @@ function look(adapter: Adapter, fixture: Fixture, body: string): Look {
  */
 function judge(adapter: Adapter, fixture: Fixture, intact: Look, broken: Breakage, now: Look): string | null {
   if (now.result.kind === "malformed") return null;
-  if (intact.candidates.length === 0) return null;
+  if (intact.rawReadings.length === 0) return null;
   if (now.result.kind !== "decoded") {
     const isRenamed = broken.kind === "other name" && adapter.ignore?.discriminators?.includes(broken.key);
     return isRenamed ? null : `was ${now.result.kind}`;
@@ -308,27 +310,27 @@ function judge(adapter: Adapter, fixture: Fixture, intact: Look, broken: Breakag
   const isLeftOut =
     (broken.kind === "removed" && fixture.leavingOutMeansDefault.includes(broken.key)) ||
     (broken.kind === "made null" && fixture.nullMeansDefault.includes(broken.key));
-  for (const { latitude, longitude, fixTime, speedMps } of now.candidates) {
+  for (const { latitude, longitude, fixTime, speedMps } of now.rawReadings) {
     const zeros = { latitude, longitude, fixTime, speedMps };
     for (const [field, value] of Object.entries(zeros)) {
       if (
         value === 0 &&
         !isLeftOut &&
-        !intact.candidates.some((candidate) =>
-          Object.entries(candidate).some(([key, was]) => key === field && was === 0),
+        !intact.rawReadings.some((rawReading) =>
+          Object.entries(rawReading).some(([key, was]) => key === field && was === 0),
         )
       )
         return `${field} became 0`;
     }
   }
-  if (isLeftOut && now.candidates.length === 0) return null;
+  if (isLeftOut && now.rawReadings.length === 0) return null;
   const mayBeGone = isLeftOut || broken.kind === "removed item" || broken.kind === "emptied list";
   const isStoodFor =
     broken.path !== "" &&
     [...now.byPath].some(([path, is]) => typeof is === "string" && isWithin(path, broken.path));
   const gone =
-    mayBeGone || isStoodFor ? intact.candidates.filter(({ path }) => isWithin(path, broken.path)).length : 0;
-  if (now.candidates.length < intact.candidates.length - gone) return "fewer candidates";
+    mayBeGone || isStoodFor ? intact.rawReadings.filter(({ path }) => isWithin(path, broken.path)).length : 0;
+  if (now.rawReadings.length < intact.rawReadings.length - gone) return "fewer candidates";
   if (mayBeGone && gone > 0) {
     const known = intact.readings.map((reading) => JSON.stringify(reading));
     return now.readings.every((reading) => known.includes(JSON.stringify(reading)))
@@ -365,51 +367,60 @@ function isWithin(path: string, outer: string): boolean {
   return outer === "" || path === outer || path.startsWith(`${outer}.`) || path.startsWith(`${outer}[`);
 }
 
-function expectProof(proof: Proof, message: Message, given: FixtureProof): void {
+function expectAuth(authMethod: AuthMethod, message: Message, given: FixtureAuth): void {
   const { credentials } = given;
-  const proven: Message = {
+  const authenticated: Message = {
     ...message,
     headers: { ...message.headers, ...lowerCased(given.headers ?? {}) },
     query: { ...message.query, ...given.query },
     ...(given.remoteAddress === undefined ? {} : { remoteAddress: given.remoteAddress }),
   };
-  expect(proof.prove(proven, credentials)).toBeNull();
+  expect(authMethod.verify(authenticated, credentials)).toBeNull();
   // Missing altogether.
-  expect(proof.prove(message, credentials)).toMatch(/^[a-z_]+$/);
-  if (proof.beforeBody) {
+  expect(authMethod.verify(message, credentials)).toMatch(/^[a-z_]+$/);
+  if (authMethod.verifyHead) {
     // It would refuse what `prove` accepts, or read what `prove` refuses.
-    const { body: _, ...head } = proven;
-    expect(proof.beforeBody(head, credentials)).toBeNull();
+    const { body: _, ...head } = authenticated;
+    expect(authMethod.verifyHead(head, credentials)).toBeNull();
     expect(
-      proof.beforeBody({ ...head, headers: {}, query: {}, remoteAddress: "" }, credentials),
+      authMethod.verifyHead({ ...head, headers: {}, query: {}, remoteAddress: "" }, credentials),
     ).not.toBeNull();
   }
-  expect(proof.beforeBody === undefined, "waits for the body only to sign it").toBe(
-    proof.name.startsWith("hmac-"),
+  expect(authMethod.verifyHead === undefined, "waits for the body only to sign it").toBe(
+    authMethod.name.startsWith("hmac-"),
   );
   // What the configuration must give is needed.
-  for (const need of proof.needs) {
+  for (const need of authMethod.needs) {
     const { [need]: _, ...rest } = credentials;
-    expect(proof.prove(proven, { secrets: [], ...rest }), `without ${need}`).not.toBeNull();
+    expect(authMethod.verify(authenticated, { secrets: [], ...rest }), `without ${need}`).not.toBeNull();
   }
-  if (proof.needs.includes("secrets")) {
+  if (authMethod.needs.includes("secrets")) {
     // While rotating either is accepted; an empty, shorter or other one is not.
     const [secret = ""] = credentials.secrets;
-    expect(proof.prove(proven, { ...credentials, secrets: ["another", secret] })).toBeNull();
-    expect(proof.prove(proven, { ...credentials, secrets: [secret, "another"] })).toBeNull();
+    expect(authMethod.verify(authenticated, { ...credentials, secrets: ["another", secret] })).toBeNull();
+    expect(authMethod.verify(authenticated, { ...credentials, secrets: [secret, "another"] })).toBeNull();
     for (const wrong of [[], [""], ["another"], [`${secret}x`], [secret.slice(1)], [secret.toUpperCase()]]) {
-      expect(proof.prove(proven, { ...credentials, secrets: wrong }), `with ${wrong}`).not.toBeNull();
+      expect(
+        authMethod.verify(authenticated, { ...credentials, secrets: wrong }),
+        `with ${wrong}`,
+      ).not.toBeNull();
     }
   }
-  if (!proof.name.startsWith("hmac-")) return;
+  if (!authMethod.name.startsWith("hmac-")) return;
   for (let index = 0; index < message.body.length; index++) {
     const body = Uint8Array.from(message.body);
     body[index] = (body[index] ?? 0) ^ 1;
-    expect(proof.prove({ ...proven, body }, credentials), `byte ${index} altered`).not.toBeNull();
+    expect(
+      authMethod.verify({ ...authenticated, body }, credentials),
+      `byte ${index} altered`,
+    ).not.toBeNull();
   }
-  expect(proof.prove({ ...proven, body: message.body.subarray(1) }, credentials)).not.toBeNull();
+  expect(authMethod.verify({ ...authenticated, body: message.body.subarray(1) }, credentials)).not.toBeNull();
   expect(
-    proof.prove({ ...proven, body: Buffer.concat([message.body, Buffer.from("\n")]) }, credentials),
+    authMethod.verify(
+      { ...authenticated, body: Buffer.concat([message.body, Buffer.from("\n")]) },
+      credentials,
+    ),
   ).not.toBeNull();
 }
 

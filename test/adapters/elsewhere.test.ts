@@ -1,8 +1,8 @@
 /** Places that vendors send and that are not the vehicle's: none of them becomes a reading. */
 
-import { examine } from "../../src/ingest/examine.ts";
 import { describe, expect, it } from "vitest";
 import { findAdapter } from "../../src/adapters/index.ts";
+import { examine } from "../../src/ingest/examine.ts";
 
 const time = "2026-10-26T15:00:00Z";
 const place = { latitude: 51.45, longitude: -2.58 };

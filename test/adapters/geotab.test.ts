@@ -29,7 +29,7 @@ function candidatesOf(text: string) {
   };
   const result = read(geotab, message, { credentials: { secrets: [] } });
   if (result.kind !== "decoded") throw new Error(`was ${result.kind}`);
-  return { page, candidates: result.candidates };
+  return { page, rawReadings: result.rawReadings };
 }
 
 const row = (speed: string, id = '"b1"') =>
@@ -38,17 +38,17 @@ const feed = (...rows: string[]) =>
   `{"result":{"data":[${rows.join(",")}],"toVersion":"0a"},"jsonrpc":"2.0"}`;
 
 it.each(["NaN", "Infinity", "-Infinity", " NaN "])("takes a bare %s for a speed not said", (bare) => {
-  const { page, candidates } = candidatesOf(feed(row(bare), row("54")));
+  const { page, rawReadings } = candidatesOf(feed(row(bare), row("54")));
   expect(page).toMatchObject({ cursor: "0a" });
-  expect(candidates.map(({ speedMps }) => speedMps)).toEqual([null, 15]);
+  expect(rawReadings.map(({ speedMps }) => speedMps)).toEqual([null, 15]);
 });
 
 it("leaves texts as they are, whatever they say", () => {
-  const { candidates } = candidatesOf(
+  const { rawReadings } = candidatesOf(
     feed(row("NaN", '"NaN"'), row("1", '"a\\\\\\":NaN,Infinity"'), row("1")),
   );
-  expect(candidates.map(({ deviceId }) => deviceId)).toEqual(["NaN", 'a\\":NaN,Infinity', "b1"]);
-  expect(candidates[2]?.details?.deviceName).toBe('Van "NaN" \\');
+  expect(rawReadings.map(({ deviceId }) => deviceId)).toEqual(["NaN", 'a\\":NaN,Infinity', "b1"]);
+  expect(rawReadings[2]?.details?.deviceName).toBe('Van "NaN" \\');
 });
 
 it("mends nothing else", () => {

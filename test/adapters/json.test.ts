@@ -1,6 +1,5 @@
 /** The configurable adapter: its own format's problems, and what its options take and refuse. */
 
-import { examine } from "../../src/ingest/examine.ts";
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { parse } from "yaml";
@@ -9,6 +8,7 @@ import { json } from "../../src/adapters/json/json.ts";
 import { homeAssistant, homeMade, thingsboard, victron } from "../../src/adapters/json/presets.ts";
 import { type Message, read } from "../../src/adapters/kit/adapter.ts";
 import { createAssembler } from "../../src/ingest/assembler.ts";
+import { examine } from "../../src/ingest/examine.ts";
 import { DETAIL_TEXTS, type SpeedUnit } from "../../src/reading.ts";
 
 function message(body: unknown, parts: Partial<Message> = {}): Message {
@@ -90,7 +90,7 @@ describe("GET", () => {
       query: { ...complete, latitude: "1", longitude: "2", token: "s" },
     });
     const credentials = { secrets: ["s"], header: "X-Signature" };
-    const by = Object.fromEntries(json.auth.map(({ name, prove }) => [name, prove(sent, credentials)]));
+    const by = Object.fromEntries(json.auth.map(({ name, verify }) => [name, verify(sent, credentials)]));
     expect([by["url-token"], by["hmac-sha256"]]).toEqual([null, "unsigned_query"]);
     expect(examine(json, sent, { speedUnit: undefined, options: undefined }).readings).toMatchObject([
       { deviceId: "a", latitude: 1, longitude: 2 },

@@ -1,13 +1,13 @@
 /** Messages put together by others from the vendors' documentation, with the readings they expect; not in this repository. */
 
-import { examine } from "../../src/ingest/examine.ts";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { gunzipSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
 import { adapters } from "../../src/adapters/index.ts";
 import { type Adapter, type Credentials, type Message, read } from "../../src/adapters/kit/adapter.ts";
 import { createAssembler } from "../../src/ingest/assembler.ts";
-import { admit } from "../../src/reading.ts";
+import { examine } from "../../src/ingest/examine.ts";
+import { validate } from "../../src/reading.ts";
 import { because, howToGet } from "../support/because.ts";
 import { lowerCased } from "../support/fixtures.ts";
 
@@ -77,16 +77,21 @@ describe.skipIf(noSamples !== null)(`samples${because(noSamples)}`, () => {
     "%s is proven as sent and not otherwise",
     (_, sample) => {
       const { adapter, message, credentials } = sample;
-      const proofs = adapter.auth.filter((proof) => proof.prove(message, credentials) === null);
-      expect(proofs).not.toEqual([]);
+      const authMethods = adapter.auth.filter(
+        (authMethod) => authMethod.verify(message, credentials) === null,
+      );
+      expect(authMethods).not.toEqual([]);
       const others = credentials.secrets.map((secret) => `u${secret.slice(1)}`);
-      for (const proof of proofs) {
-        expect(proof.prove(message, { ...credentials, secrets: others })).not.toBeNull();
-        if (!proof.name.startsWith("hmac-")) continue;
+      for (const authMethod of authMethods) {
+        expect(authMethod.verify(message, { ...credentials, secrets: others })).not.toBeNull();
+        if (!authMethod.name.startsWith("hmac-")) continue;
         for (let index = 0; index < message.body.length; index++) {
           const body = Uint8Array.from(message.body);
           body[index] = (body[index] ?? 0) ^ 1;
-          expect(proof.prove({ ...message, body }, credentials), `byte ${index} altered`).not.toBeNull();
+          expect(
+            authMethod.verify({ ...message, body }, credentials),
+            `byte ${index} altered`,
+          ).not.toBeNull();
         }
       }
     },
@@ -121,8 +126,8 @@ describe.skipIf(noCapture !== null)(`recorded vehicles${because(noCapture)}`, ()
       if (result.kind === "ignored") counts.ignored++;
       else if (result.kind !== "decoded") throw new Error(`${topic} is ${result.kind}`);
       else {
-        for (const candidate of result.candidates) {
-          const verdict = admit(candidate, {
+        for (const rawReading of result.rawReadings) {
+          const verdict = validate(rawReading, {
             receivedAt: message.receivedAt,
             maxAgeMs: Infinity,
             maxAheadMs: Infinity,
@@ -229,7 +234,7 @@ function mqttMessages(name: string, folder: URL, json: (part: string) => ReturnT
       message(topic, Buffer.from(payload), receivedAt, retain),
     );
   }
-  const file = [`${name}.json`, `${name}.txt`].find((candidate) => existsSync(new URL(candidate, folder)));
+  const file = [`${name}.json`, `${name}.txt`].find((rawReading) => existsSync(new URL(rawReading, folder)));
   const topic = readFileSync(new URL(`${name}.topic.txt`, folder), "utf8").trim();
   const { receivedAt, retain } = json("meta");
   return [message(topic, readFileSync(new URL(file ?? name, folder)), receivedAt, retain === true)];

@@ -19,16 +19,16 @@ function message(body: string | Uint8Array, signature?: string): Message {
   };
 }
 
-function prove(sent: Message, secrets: readonly string[] = [SECRET]): string | null {
-  const [proof] = smartcar.auth;
-  if (!proof) throw new Error("Smartcar has no proof.");
-  return proof.prove(sent, { secrets });
+function verify(sent: Message, secrets: readonly string[] = [SECRET]): string | null {
+  const [authMethod] = smartcar.auth;
+  if (!authMethod) throw new Error("Smartcar has no proof.");
+  return authMethod.verify(sent, { secrets });
 }
 
 /** What a stranger is told: the answer to the challenge, or null where there is none. */
 function ask(body: string | Uint8Array, secrets: readonly string[] = [SECRET], signature?: string) {
   const sent = message(body, signature);
-  if (prove(sent, secrets) !== null) return null;
+  if (verify(sent, secrets) !== null) return null;
   const result = read(smartcar, sent, { credentials: { secrets } });
   // Unproven, a message is answered and does nothing else.
   expect(result.kind).toBe("handshake");
@@ -62,7 +62,7 @@ describe("a challenge", () => {
   });
 
   it("is not answered under a wrong signature", () => {
-    expect(prove(message(version4(challenge), "0".repeat(64)))).toBe("wrong_proof");
+    expect(verify(message(version4(challenge), "0".repeat(64)))).toBe("wrong_credentials");
   });
 
   it.each([
@@ -77,8 +77,8 @@ describe("a challenge", () => {
     ["not text", 1234567890],
     ["an object itself", { eventType: "VEHICLE_STATE" }],
   ])("is not one: %s", (_, text) => {
-    expect(prove(message(version4(text)))).toBe("missing_proof");
-    expect(prove(message(version2(text)))).toBe("missing_proof");
+    expect(verify(message(version4(text)))).toBe("missing_credentials");
+    expect(verify(message(version2(text)))).toBe("missing_credentials");
   });
 });
 
@@ -94,12 +94,12 @@ describe("without a signature", () => {
     '{"eventType":"VERIFY","data":{"challenge":"1234567890"},"eventType":"VEHICLE_STATE"}',
     `${version4("1234567890")}${" ".repeat(5000)}`,
   ])("nothing else is let in: %j", (body) => {
-    expect(prove(message(body))).toBe("missing_proof");
+    expect(verify(message(body))).toBe("missing_credentials");
   });
 
   it("lets nothing in that is read in another way later", () => {
     const invalid = Buffer.from(version4("1234567890").replace("VERIFY", 'VERIFY","x":"\u00ff'), "latin1");
-    expect(prove(message(invalid))).toBe("missing_proof");
+    expect(verify(message(invalid))).toBe("missing_credentials");
   });
 });
 
@@ -128,7 +128,7 @@ describe("an answer", () => {
           const signature = ask(question);
           if (signature === null) continue;
           answered++;
-          expect(prove(message(body, signature))).toBe("wrong_proof");
+          expect(verify(message(body, signature))).toBe("wrong_credentials");
         }
       }),
       { numRuns: 1000 },

@@ -30,9 +30,9 @@ function confirmationOf(url: string) {
 
 describe("the subscription", () => {
   it("is proven like any message, and asks for a user by Basic", () => {
-    const [proof] = verizonConnect.auth;
-    expect(proof?.prove(asking("https://sns.us-east-2.amazonaws.com/").message, credentials)).toBe(
-      "missing_proof",
+    const [authMethod] = verizonConnect.auth;
+    expect(authMethod?.verify(asking("https://sns.us-east-2.amazonaws.com/").message, credentials)).toBe(
+      "missing_credentials",
     );
     expect(verizonConnect.refusal ?? 401).toBe(401);
     expect(verizonConnect.challenge).toMatch(/^Basic/);

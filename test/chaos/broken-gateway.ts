@@ -45,7 +45,7 @@ export async function startBrokenGateway(options: {
 }): Promise<BrokenGateway> {
   const { flaw, send, source } = options;
   const rate = flaw === "twice_the_rate" ? 2 * options.ratePerSecond : options.ratePerSecond;
-  const kept: object[] = [];
+  const stored: object[] = [];
   const seen = new Set<string>();
   let readings = 0;
   let batches = 0;
@@ -55,7 +55,7 @@ export async function startBrokenGateway(options: {
   let stopped = false;
   let nextAt = performance.now();
 
-  async function keep(message: readonly Reading[]): Promise<void> {
+  async function store(message: readonly Reading[]): Promise<void> {
     const began = life;
     keeping++;
     await pause(KEEP_MS);
@@ -66,7 +66,7 @@ export async function startBrokenGateway(options: {
       if (seen.has(ping.externalId)) continue;
       seen.add(ping.externalId);
       readings++;
-      if (flaw !== "drops" || readings % DROPS_EVERY !== 0) kept.push(ping);
+      if (flaw !== "drops" || readings % DROPS_EVERY !== 0) stored.push(ping);
     }
   }
 
@@ -74,7 +74,7 @@ export async function startBrokenGateway(options: {
     void (async () => {
       const chunks: Buffer[] = [];
       for await (const chunk of request) chunks.push(chunk);
-      const keeping = keep(JSON.parse(Buffer.concat(chunks).toString()));
+      const keeping = store(JSON.parse(Buffer.concat(chunks).toString()));
       if (flaw !== "answers_before_keep") await keeping;
       else keeping.catch(() => {});
       response.end("{}");
@@ -94,7 +94,7 @@ export async function startBrokenGateway(options: {
   async function deliver(): Promise<void> {
     while (!stopped) {
       await slot();
-      const batch = kept.slice(0, BATCH_PINGS);
+      const batch = stored.slice(0, BATCH_PINGS);
       if (batch.length === 0 && flaw !== "twice_the_rate") continue;
       const began = life;
       sending = batch.length > 0;
@@ -107,7 +107,7 @@ export async function startBrokenGateway(options: {
         await slot();
         await send(batch);
       }
-      kept.splice(0, batch.length);
+      stored.splice(0, batch.length);
     }
   }
   const delivering = deliver();

@@ -36,7 +36,7 @@ function start(
   http: Record<string, unknown>,
   limits: Record<string, unknown> = {},
 ): Promise<GatewayProcess> {
-  const ours = { vendor: "json", destination: "acme", auth: { proof: "bearer", secret: TOKEN } };
+  const ours = { vendor: "json", destination: "acme", auth: { method: "bearer", secret: TOKEN } };
   const bouncie = { vendor: "bouncie", destination: "acme", auth: { secret: TOKEN } };
   return startGatewayProcess({
     redisUrl: redis.url,
@@ -162,14 +162,14 @@ const BAD: [what: string, bad: Bad, status: number, says: RegExp, countedAs: str
     { body: "[]", headers: { authorization: "Bearer guessed" } },
     401,
     /"refused"/,
-    "unproven",
+    "unauthenticated",
   ],
   [
     "a wrong secret and nonsense",
     { body: "[[[", headers: { authorization: "Bearer x" } },
     401,
     /"refused"/,
-    "unproven",
+    "unauthenticated",
   ],
   ["a wrong method", { method: "PUT", body: "[]" }, 405, /allow: POST/i, "wrong_method"],
   ["an unknown source", { path: "/webhooks/nobody", body: "[]" }, 404, /"not_found"/, "nobody"],
@@ -207,12 +207,12 @@ test("each bad input gets its answer while others are served, and is counted und
   expect((bad?.accounting.malformed ?? 0) + (trucks?.accounting.malformed ?? 0)).toBe(malformed);
   expect(good?.accounting).toMatchObject({
     messages: sent,
-    kept: sent,
+    stored: sent,
     delivered: sent,
     refused: 0,
     malformed: 0,
   });
-  expect(status.totals.identity).toEqual({ messages: 0, candidates: 0, kept: 0 });
+  expect(status.totals.identity).toEqual({ messages: 0, readings: 0, stored: 0 });
   expect(sandbox.summary().distinct).toBe(sent);
 
   expect(status.quarantine.count).toBe(malformed);
@@ -245,10 +245,10 @@ test("100,000 points are taken where the limit allows them, and others are still
     expect(statuses).toEqual(new Set([200]));
     expect(worstMs).toBeLessThan(ANSWERED_WITHIN_MS);
     const { totals } = await wide.drained();
-    const { kept, delivered, superseded } = totals.accounting;
-    expect(kept).toBe(POINTS + sent);
-    expect(delivered + superseded).toBe(kept);
-    expect(totals.identity).toEqual({ messages: 0, candidates: 0, kept: 0 });
+    const { stored, delivered, superseded } = totals.accounting;
+    expect(stored).toBe(POINTS + sent);
+    expect(delivered + superseded).toBe(stored);
+    expect(totals.identity).toEqual({ messages: 0, readings: 0, stored: 0 });
     console.log(
       `100,000 points in one message; ${sent} of others meanwhile, the slowest in ${worstMs.toFixed(0)} ms`,
     );

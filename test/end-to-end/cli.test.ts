@@ -35,7 +35,7 @@ sources:
   vans:
     vendor: json
     destination: acme
-    auth: { proof: bearer, secret: ${SECRET}-vans }
+    auth: { method: bearer, secret: ${SECRET}-vans }
 destinations:
   acme:
     tenant: "1000001"
@@ -309,7 +309,7 @@ describe("start", () => {
       WAYPOST_OPS_TOKEN: `${SECRET}-ops`,
       WAYPOST_SOURCE_NAME: "vans",
       WAYPOST_SOURCE_VENDOR: "json",
-      WAYPOST_SOURCE_PROOF: "bearer",
+      WAYPOST_SOURCE_AUTH_METHOD: "bearer",
       WAYPOST_SOURCE_SECRET: TOKEN,
       WAYPOST_ENVIRONMENT: "custom",
       WAYPOST_API_URL: sandbox.url,
@@ -337,7 +337,7 @@ describe("start", () => {
         headers: { ...BEARER, "content-type": "application/json" },
         body: JSON.stringify({ deviceId: "van-7", latitude: 32.78, longitude: -96.8, time, speed: 10 }),
       });
-      expect([answer.status, await answer.json()]).toEqual([200, { kept: 1, duplicates: 0, rejected: [] }]);
+      expect([answer.status, await answer.json()]).toEqual([200, { stored: 1, duplicates: 0, rejected: [] }]);
       const [accepted] = await until(
         () => {
           const pings = sandbox.pings({ unitId: "van-7" });

@@ -65,17 +65,17 @@ test.skipIf(missing !== null)(
         body: JSON.stringify(readings),
       });
       expect(answer.status).toBe(200);
-      const { kept, rejected }: { kept: number; rejected: unknown[] } = JSON.parse(await answer.text());
-      return { kept, rejected };
+      const { stored, rejected }: { stored: number; rejected: unknown[] } = JSON.parse(await answer.text());
+      return { stored, rejected };
     }
 
     try {
-      expect(await send("before")).toMatchObject({ kept: 1 });
+      expect(await send("before")).toMatchObject({ stored: 1 });
       await gateway.drained();
 
       // Ahead: fixes look five minutes old, which is young enough; they are sent with their own times, at the same rate.
       setClock("+5m");
-      expect(await send("ahead", 1000)).toMatchObject({ kept: 1000 });
+      expect(await send("ahead", 1000)).toMatchObject({ stored: 1000 });
       await gateway.drained();
       await until(async () => !(await isReady()), { what: "not ready, ahead" });
       expect((await gateway.status()).redis.problems.join()).toContain("about 5 min ahead of that of Redis");
@@ -86,25 +86,25 @@ test.skipIf(missing !== null)(
         what: "word of it",
       });
       expect(await isReady()).toBe(false);
-      const { kept, rejected } = await send("behind");
-      expect({ kept, rejected }).toMatchObject({ kept: 0, rejected: [{ reason: "in_future" }] });
+      const { stored, rejected } = await send("behind");
+      expect({ stored, rejected }).toMatchObject({ stored: 0, rejected: [{ reason: "in_future" }] });
 
       setClock("+0");
       await until(isReady, { what: "ready again" });
-      expect(await send("after")).toMatchObject({ kept: 1 });
+      expect(await send("after")).toMatchObject({ stored: 1 });
       await gateway.drained();
 
       // Far ahead: by its own clock everything kept is too old by now. What others have kept is not its to let go.
       sandbox.faults.set({ kind: "status", status: 503 });
-      expect(await send("kept before the jump", 20)).toMatchObject({ kept: 20 });
+      expect(await send("kept before the jump", 20)).toMatchObject({ stored: 20 });
       const refused = () => sandbox.requests().some((request) => request.status === 503);
       await until(refused, { what: "a refusal" });
       setClock("+1h");
       await until(async () => !(await isReady()), { what: "not ready, far ahead" });
       sandbox.faults.clear();
       const { totals } = await gateway.drained();
-      expect(totals.identity).toEqual({ messages: 0, candidates: 0, kept: 0 });
-      expect(totals.accounting).toMatchObject({ kept: 1022, delivered: 1022, rejected: 1, expired: 0 });
+      expect(totals.identity).toEqual({ messages: 0, readings: 0, stored: 0 });
+      expect(totals.accounting).toMatchObject({ stored: 1022, delivered: 1022, rejected: 1, expired: 0 });
       for (const { ping } of sandbox.pings()) {
         expect(Date.parse(ping.eventTime)).toBe(known.get(ping.externalId));
       }

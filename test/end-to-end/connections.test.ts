@@ -22,7 +22,7 @@ const flood = new Set<Socket>();
 let flooding = true;
 
 beforeAll(async () => {
-  const vans = { vendor: "json", destination: "acme", auth: { proof: "bearer", secret: TOKEN } };
+  const vans = { vendor: "json", destination: "acme", auth: { method: "bearer", secret: TOKEN } };
   const trackers = { vendor: "json", destination: "acme", mqtt: { broker: "listen" } };
   whole = await startWholeGateway({
     maxOpenFiles: MAX_OPEN_FILES,

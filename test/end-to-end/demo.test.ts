@@ -13,7 +13,7 @@ import { until } from "../support/wait.ts";
 
 vi.setConfig({ testTimeout: scaled(180_000), hookTimeout: scaled(120_000) });
 
-const HOLDS = { messages: 0, candidates: 0, kept: 0 };
+const HOLDS = { messages: 0, readings: 0, stored: 0 };
 
 test("demo --for --json ends with one line in which every term adds up", async () => {
   const { ended, stdout, stderr } = await runCli(["demo", "--for", "12s", "--json"], { withinMs: 150_000 });
@@ -174,7 +174,7 @@ describe.skipIf(whyNotChromium() !== null)(`the running demo${because(whyNotChro
       headers: { authorization: bearer ?? "", "content-type": "application/json" },
       body: sent ?? "",
     });
-    expect([answer.status, await answer.json()]).toEqual([200, { kept: 1, duplicates: 0, rejected: [] }]);
+    expect([answer.status, await answer.json()]).toEqual([200, { stored: 1, duplicates: 0, rejected: [] }]);
     await until(
       async () =>
         (await (await fetch(`${urls.map}_sandbox/pings?unitId=my-van`)).text()).includes("Moving 34 mph NE"),

@@ -67,7 +67,7 @@ test("a mapping that changes while Redis refuses writes is told, and applied lat
   const vans = {
     vendor: "json",
     destination: "acme",
-    auth: { proof: "bearer", secret: TOKEN },
+    auth: { method: "bearer", secret: TOKEN },
     unmapped: "hold",
   };
   const gateway = await startGatewayProcess({

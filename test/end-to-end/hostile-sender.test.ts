@@ -22,7 +22,7 @@ let mqttPort: number;
 let mole: ChildProcess | undefined;
 
 beforeAll(async () => {
-  const webhook = { vendor: "json", destination: "acme", auth: { proof: "bearer", secret: TOKEN } };
+  const webhook = { vendor: "json", destination: "acme", auth: { method: "bearer", secret: TOKEN } };
   whole = await startWholeGateway({
     sources: {
       mole: webhook,

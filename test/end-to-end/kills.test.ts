@@ -85,10 +85,10 @@ test(`${KILLS} kills with requests under way lose nothing that was acknowledged`
   expect(repeated).toBeLessThanOrEqual(KILLS * LANES * BATCH_PINGS);
   expect(kills.filter(({ underWay }) => underWay > 0).length).toBeGreaterThan(KILLS / 3);
 
-  expect(status.sources.map(({ identity }) => identity)).toEqual([{ messages: 0, candidates: 0, kept: 0 }]);
+  expect(status.sources.map(({ identity }) => identity)).toEqual([{ messages: 0, readings: 0, stored: 0 }]);
   expect(status.totals.accounting).toMatchObject({
     delivered: accepted.size,
-    kept: accepted.size,
+    stored: accepted.size,
     rejected: 0,
   });
   const during = kills.filter(({ underWay }) => underWay > 0).length;
@@ -114,7 +114,7 @@ test("another process takes over what a killed one had under way", async () => {
     // Nobody who sends to the survivor notices anything.
     expect(await post(survivor.webhook("vans"), [reading("van-of-another-sender", Date.now())])).toBe(true);
     const status = await survivor.drained(30_000);
-    expect(status.totals.identity).toEqual({ messages: 0, candidates: 0, kept: 0 });
+    expect(status.totals.identity).toEqual({ messages: 0, readings: 0, stored: 0 });
     const again = [...acceptedTimes().values()].flatMap(([first = 0, second]) =>
       second !== undefined && first <= killedAt && second > killedAt ? [second - killedAt] : [],
     );
@@ -125,8 +125,8 @@ test("another process takes over what a killed one had under way", async () => {
   expect(took.length).toBeGreaterThan(0);
   expect(Math.max(...took)).toBeLessThan(scaled(5000));
   const accepted = acceptedTimes();
-  const { kept, delivered } = await survivor.accounting();
-  expect([kept, delivered]).toEqual([accepted.size, accepted.size]);
+  const { stored, delivered } = await survivor.accounting();
+  expect([stored, delivered]).toEqual([accepted.size, accepted.size]);
 });
 
 test("an orderly end does not wait for a ServiceTitan that hangs, and loses nothing", async () => {
@@ -141,7 +141,7 @@ test("an orderly end does not wait for a ServiceTitan that hangs, and loses noth
   sandbox.faults.clear();
   await gateway.start();
   const status = await gateway.drained();
-  expect(status.totals.accounting).toMatchObject({ kept: 1, delivered: 1 });
+  expect(status.totals.accounting).toMatchObject({ stored: 1, delivered: 1 });
   expect(sandbox.summary()).toMatchObject({ accepted: 1 });
 });
 
@@ -156,7 +156,7 @@ test("an orderly end waits, by itself, for an answer that takes long, and sends 
   expect(await until(gateway.ended, { withinMs: 30_000, what: "the end" })).toBe("exit code 0");
   sandbox.faults.clear();
   await gateway.start();
-  expect((await gateway.drained()).totals.accounting).toMatchObject({ kept: 1, delivered: 1 });
+  expect((await gateway.drained()).totals.accounting).toMatchObject({ stored: 1, delivered: 1 });
   expect(requestsSince(began)).toBe(1);
 });
 

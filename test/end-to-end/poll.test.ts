@@ -85,7 +85,7 @@ test("one process asks; killed, it is followed by the other, and no fix is lost"
   await until(
     async () => {
       // Thrown, so that a failure says what became of the rest.
-      expect(await second.accounting()).toMatchObject({ kept: reported, rejected: 0 });
+      expect(await second.accounting()).toMatchObject({ stored: reported, rejected: 0 });
       return true;
     },
     { withinMs: 60_000, what: `all ${reported} fixes to be fetched and kept` },
@@ -94,8 +94,8 @@ test("one process asks; killed, it is followed by the other, and no fix is lost"
   expect(sandbox.summary().distinct).toBe(reported);
   const [source] = sources;
   expect(source).toMatchObject({ name: "vans", transport: "pull", vendor: "samsara-feed" });
-  expect(source?.identity).toEqual({ messages: 0, candidates: 0, kept: 0 });
-  expect(source?.accounting).toMatchObject({ kept: reported, malformed: 0, refused: 0 });
+  expect(source?.identity).toEqual({ messages: 0, readings: 0, stored: 0 });
+  expect(source?.accounting).toMatchObject({ stored: reported, malformed: 0, refused: 0 });
   expect(problems.filter(({ where }) => where.startsWith("source"))).toEqual([]);
   expect(await pollerOf(second)).toMatchObject({ state: "polling", reason: null, gap: null });
 });

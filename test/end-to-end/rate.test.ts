@@ -59,7 +59,7 @@ async function drainBacklog(nodeArgs: string[]): Promise<{ arrivals: Arrival[] }
   const [first] = gateways;
   const status = await first?.drained(120_000);
   expect(sandbox.summary()).toMatchObject({ distinct: BACKLOG_PINGS, duplicates: 0 });
-  expect(status?.totals.identity).toEqual({ messages: 0, candidates: 0, kept: 0 });
+  expect(status?.totals.identity).toEqual({ messages: 0, readings: 0, stored: 0 });
   const requests = sandbox.requests();
   for (const gateway of gateways) {
     // Or it would be a test of fewer.

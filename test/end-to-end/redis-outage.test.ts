@@ -130,7 +130,7 @@ test.skipIf(whyNotMosquitto() !== null)(
         sandbox,
         destination: EVERYTHING,
         sources: {
-          vans: { vendor: "json", destination: "acme", auth: { proof: "bearer", secret: TOKEN } },
+          vans: { vendor: "json", destination: "acme", auth: { method: "bearer", secret: TOKEN } },
           trackers: { vendor: "json", destination: "acme", mqtt: { broker: "main", topics: ["fleet"] } },
         },
         sections: { mqtt: { brokers: { main: { url: broker.url, clientId: "waypost" } } } },
@@ -177,10 +177,10 @@ test.skipIf(whyNotMosquitto() !== null)(
       const refused = senders.answers.filter(
         ({ sentAt, answeredAt, status }) => status !== 200 && sentAt >= away && answeredAt <= ending,
       );
-      const kept = senders.answers.filter(
+      const stored = senders.answers.filter(
         ({ sentAt, answeredAt, status }) => status === 200 && sentAt >= away && answeredAt <= ending,
       );
-      expect.soft(kept, name).toEqual([]);
+      expect.soft(stored, name).toEqual([]);
       expect.soft(refused.length, name).toBeGreaterThan(5);
       expect.soft(new Set(refused.map(({ status }) => status)), name).toEqual(new Set([503]));
       const told = refused.map(({ retryAfterS }) => retryAfterS ?? 0);
@@ -196,7 +196,7 @@ test.skipIf(whyNotMosquitto() !== null)(
     expect(lost.filter((each) => !isExempt(each))).toEqual([]);
     const accepted = acceptedIds();
     expect([...accepted].filter((id) => !senders.sent.has(id))).toEqual([]);
-    expect(status.totals.identity).toEqual({ messages: 0, candidates: 0, kept: 0 });
+    expect(status.totals.identity).toEqual({ messages: 0, readings: 0, stored: 0 });
     await until(() => gateway.log().includes("emptied: what "), { what: "word of the emptied Redis" });
     const { duplicates } = sandbox.summary();
     console.log(
@@ -259,10 +259,10 @@ test("with a spool every webhook message is answered 200 and arrives once, whoev
   const tookMs = Date.now() - backAt;
   const status = await gateway.drained();
   const arrived = sandbox.pings().map(({ ping }) => ping.externalId);
-  // In which order depends on how far behind sending was; intake got them in theirs (spool.test.ts).
+  // In which order depends on how far behind sending was; ingest got them in theirs (spool.test.ts).
   expect([...arrived].sort()).toEqual([...sent].sort());
-  expect(status.totals.identity).toEqual({ messages: 0, candidates: 0, kept: 0 });
-  expect(status.totals.accounting).toMatchObject({ kept: 300, delivered: 300, duplicates: 0 });
+  expect(status.totals.identity).toEqual({ messages: 0, readings: 0, stored: 0 });
+  expect(status.totals.accounting).toMatchObject({ stored: 300, delivered: 300, duplicates: 0 });
   // Those of the process that was killed, what made us see the port, and those of its successor.
   expect(status.spool).toMatchObject({ messages: 0, bytes: 0, replayed: 301 });
   console.log(
@@ -326,7 +326,7 @@ test("failover: a planned one loses nothing; after a crash all that the replica 
 
   await senders.stop();
   const status = await gateway.drained();
-  expect(status.totals.identity).toEqual({ messages: 0, candidates: 0, kept: 0 });
+  expect(status.totals.identity).toEqual({ messages: 0, readings: 0, stored: 0 });
   const accepted = sandbox.pings().map(({ ping }) => ping.externalId);
   expect(accepted.filter((id) => !senders.sent.has(id))).toEqual([]);
   console.log(`${lines.join("\n")}\n${senders.owed.size} readings acknowledged`);

@@ -60,7 +60,7 @@ test("a dead letter is looked at, asked about and sent", async () => {
   expect(answer).toMatchObject({ matched: 1, waiting: 1, expired: 0, superseded: 0 });
   const { totals } = await gateway.drained();
   expect(totals.accounting).toMatchObject({ deadLettered: 0, delivered: 1 });
-  expect(totals.identity).toEqual({ messages: 0, candidates: 0, kept: 0 });
+  expect(totals.identity).toEqual({ messages: 0, readings: 0, stored: 0 });
   expect(sandbox.pings({ unitId: "van-7" })).toHaveLength(1);
   // Prometheus sees a counter that only grows, and why nothing is left of it.
   expect(await gateway.metric("waypost_pings_dead_lettered_total")).toBe(1);

@@ -30,7 +30,7 @@ beforeAll(async () => {
   redis = await startPrivateRedis();
   sandbox = await startSandboxApi({ record: "all", ratePerSecond: 100_000 });
   if (whyNotMosquitto() === null) mosquitto = await startMosquitto();
-  const vans = { vendor: "json", destination: "acme", auth: { proof: "bearer", secret: TOKEN } };
+  const vans = { vendor: "json", destination: "acme", auth: { method: "bearer", secret: TOKEN } };
   const hsl = { vendor: "hsl-hfp", destination: "acme", mqtt: { broker: "hsl" } };
   gateway = await startGatewayProcess({
     redisUrl: redis.url,
@@ -153,10 +153,10 @@ async function proveCapture(
   expect(accounting).toMatchObject({
     messages: sent.messages,
     ignored: expected.ignored,
-    candidates: expected.lines - expected.ignored,
+    readings: expected.lines - expected.ignored,
     rejected,
     duplicates: expected.duplicates,
-    kept: expected.pings.size,
+    stored: expected.pings.size,
     delivered: expected.pings.size,
     refused: 0,
     malformed: 0,
@@ -173,7 +173,7 @@ async function proveCapture(
   );
   expect(difference(after.rejected, before.rejected)).toEqual(expected.rejected);
   expect(difference(after.defects, before.defects)).toEqual(expected.defects);
-  expect(after.identity).toEqual({ messages: 0, candidates: 0, kept: 0 });
+  expect(after.identity).toEqual({ messages: 0, readings: 0, stored: 0 });
   comparePings(sandbox.pings({ from }), expected);
   console.log(
     `${file.pathname.split("/").at(-1)}: ${expected.lines} lines = ${accounting.delivered} delivered + ${accounting.duplicates} duplicates + ${accounting.rejected} rejected ${JSON.stringify(expected.rejected)} + ${accounting.ignored} ignored; speeds made null: ${JSON.stringify(expected.defects)}`,
@@ -275,9 +275,9 @@ describe("the replay command", () => {
       unreadable: 1,
       sent: 60,
       abandoned: 0,
-      candidates: 60,
+      readings: 60,
       rejected: 1,
-      kept: 59,
+      stored: 59,
       delivered: 59,
       waiting: 0,
       inFlight: 0,

@@ -88,9 +88,9 @@ test.each([
       what: "the rest to be replayed",
     });
     const status = await gateway.drained();
-    expect(status.totals.identity).toEqual({ messages: 0, candidates: 0, kept: 0 });
+    expect(status.totals.identity).toEqual({ messages: 0, readings: 0, stored: 0 });
     // Repeated beyond what is remembered of a device, a message would be kept again.
-    expect(status.totals.accounting.kept).toBe(MESSAGES);
+    expect(status.totals.accounting.stored).toBe(MESSAGES);
     expect(status.totals.accounting.duplicates).toBeLessThanOrEqual(repeats);
     expect(status.spool?.replayed).toBeLessThanOrEqual(MESSAGES - replayed + repeats);
     const arrived = sandbox.pings().map(({ ping }) => ping.externalId);

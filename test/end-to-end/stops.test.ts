@@ -43,7 +43,7 @@ async function own<T extends { stop(): Promise<void> }>(starting: Promise<T>): P
 }
 
 function startGateway(more: { sources?: Record<string, unknown>; mqtt?: object } = {}) {
-  const vans = { vendor: "json", destination: "acme", auth: { proof: "bearer", secret: TOKEN } };
+  const vans = { vendor: "json", destination: "acme", auth: { method: "bearer", secret: TOKEN } };
   return own(
     startGatewayProcess({
       redisUrl: redis.url,
@@ -75,9 +75,9 @@ async function settled(gateway: GatewayProcess, senders: readonly SteadySenders[
   await until(() => owed.every((id) => times().has(id)), { what: "all that is owed" });
   const { totals } = await gateway.drained();
   const accepted = times();
-  expect(totals.identity).toEqual({ messages: 0, candidates: 0, kept: 0 });
+  expect(totals.identity).toEqual({ messages: 0, readings: 0, stored: 0 });
   // Settled twice, a ping would be counted twice.
-  expect([totals.accounting.kept, totals.accounting.delivered]).toEqual([accepted.size, accepted.size]);
+  expect([totals.accounting.stored, totals.accounting.delivered]).toEqual([accepted.size, accepted.size]);
   const repeated = [...accepted.values()].reduce((sum, n) => sum + n - 1, 0);
   return { owed: owed.length, repeated };
 }

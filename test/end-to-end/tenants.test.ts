@@ -46,7 +46,7 @@ const start = () => {
         {
           vendor: "json",
           destination: name,
-          auth: { proof: "bearer", secret: `${name}-webhook-secret-0123` },
+          auth: { method: "bearer", secret: `${name}-webhook-secret-0123` },
         },
       ]),
     ),

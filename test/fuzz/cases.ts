@@ -1,10 +1,10 @@
-/** One fuzz case: a mutated fixture goes through read, assemble and admit, and what comes out is held to physics. */
+/** One fuzz case: a mutated fixture goes through read, assemble and validate, and what comes out is held to physics. */
 
 import { createRandom } from "../../sandbox/random.ts";
 import { adapters } from "../../src/adapters/index.ts";
 import { read } from "../../src/adapters/kit/adapter.ts";
 import { createAssembler } from "../../src/ingest/assembler.ts";
-import { admit, MAX_AHEAD_MS, type Reading } from "../../src/reading.ts";
+import { MAX_AHEAD_MS, type Reading, validate } from "../../src/reading.ts";
 import { fixturesOf } from "../support/fixtures.ts";
 import { mutate } from "./mutate.ts";
 
@@ -44,8 +44,8 @@ export function runCase(seed: string, number: number): CaseResult {
     result.decoded = true;
     const { receivedAt, retained } = message;
     const context = { receivedAt, retained, maxAgeMs: Infinity, maxAheadMs: MAX_AHEAD_MS };
-    for (const candidate of createAssembler().assemble(adapter.vendor, decoded.candidates, message)) {
-      const verdict = admit(candidate, context);
+    for (const rawReading of createAssembler().assemble(adapter.vendor, decoded.rawReadings, message)) {
+      const verdict = validate(rawReading, context);
       if (verdict.kind === "rejected") result.rejections++;
       else {
         result.readings++;

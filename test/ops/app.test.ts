@@ -190,7 +190,7 @@ describe("/status", () => {
     expect(status.process.uptimeS).toBeGreaterThanOrEqual(90);
     expect(status.brokers).toHaveLength(2);
     expect(status.totals.accounting.messages).toBe(12_480 + 3_204 + 3_204);
-    expect(status.totals.identity).toEqual({ messages: 0, candidates: 0, kept: 0 });
+    expect(status.totals.identity).toEqual({ messages: 0, readings: 0, stored: 0 });
     expect(status.problems.length).toBeGreaterThan(3);
   });
 
@@ -246,7 +246,7 @@ describe("/metrics", () => {
     }
     expect(lines).toContain('waypost_pings_delivered_total{source="bouncie-vans"} 44201');
     expect(lines).toContain('waypost_pings_in_flight{source="bouncie-vans"} 100');
-    expect(lines).toContain('waypost_identity_parted{source="motive",line="kept"} 0');
+    expect(lines).toContain('waypost_accounting_mismatch{source="motive",line="stored"} 0');
     expect(lines).toContain('waypost_rejections_total{source="bouncie-vans",reason="null_island"} 301');
   });
 

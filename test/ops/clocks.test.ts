@@ -52,8 +52,8 @@ describe("the clock watch", () => {
   it("forgets the device longest unheard of rather than grow without bound", () => {
     const watch = createClockWatch();
     observe(watch, "early", delays(25, -90_000, 100));
-    observe(watch, "kept", delays(25, -90_000, 100));
+    observe(watch, "stored", delays(25, -90_000, 100));
     for (let device = 0; device < 19_999; device += 1) watch.observe("crowd", String(device), 100);
-    expect(watch.offenders().map(({ deviceId }) => deviceId)).toEqual(["kept"]);
+    expect(watch.offenders().map(({ deviceId }) => deviceId)).toEqual(["stored"]);
   });
 });

@@ -11,7 +11,7 @@ const redis = (changes: Partial<RedisStatus>) => healthy({ redis: { ...healthy()
 const to = (changes: Parameters<typeof destination>[0]) => healthy({ destinations: [destination(changes)] });
 const from = (changes: Parameters<typeof source>[0]) => healthy({ sources: [source(changes)] });
 const accounting = source().accounting;
-const HOLDS = { messages: 0, candidates: 0, kept: 0 };
+const HOLDS = { messages: 0, readings: 0, stored: 0 };
 
 const BROKER: BrokerState = {
   name: "yard",
@@ -19,7 +19,7 @@ const BROKER: BrokerState = {
   state: "connected",
   since: before(180_000),
   reason: null,
-  unkept: 0,
+  unacked: 0,
   clients: null,
 };
 
@@ -111,15 +111,15 @@ describe("diagnose", () => {
     ],
     [
       "identity parted",
-      from({ identity: { messages: 0, candidates: 0, kept: 3 } }),
+      from({ identity: { messages: 0, readings: 0, stored: 3 } }),
       "error",
       "source bouncie-vans",
-      /3 unaccounted for: kept =/,
-      /auditParted/,
+      /3 unaccounted for: stored =/,
+      /accountingMismatch/,
     ],
     [
       "counted twice",
-      from({ identity: { messages: -2, candidates: 0, kept: 0 } }),
+      from({ identity: { messages: -2, readings: 0, stored: 0 } }),
       "error",
       "source bouncie-vans",
       /2 counted twice: messages =/,
@@ -130,18 +130,18 @@ describe("diagnose", () => {
       from({
         identity: HOLDS,
         accounting: { ...accounting, messages: 9, refused: 9 },
-        refusedBy: { unproven: 9 },
+        refusedBy: { unauthenticated: 9 },
       }),
       "warning",
       "source bouncie-vans",
-      /Every one of 9 messages.*unproven/,
+      /Every one of 9 messages.*unauthenticated/,
       /secret/,
     ],
     [
       "every position rejected",
       from({
         identity: HOLDS,
-        accounting: { ...accounting, candidates: 5, rejected: 5 },
+        accounting: { ...accounting, readings: 5, rejected: 5 },
         rejectedBy: { no_fix: 1, too_old: 4 },
       }),
       "warning",
@@ -391,18 +391,18 @@ describe("the accounting", () => {
     const total = sumAccounting(sources);
     expect(total.messages).toBe(12_480 + 3_204 + 3_204);
     expect(total.waiting).toBe(208 + 1_218 + 1_218);
-    expect(identityOf(total)).toEqual({ messages: 0, candidates: 0, kept: 0 });
+    expect(identityOf(total)).toEqual({ messages: 0, readings: 0, stored: 0 });
   });
 
   it.each([
     ["messages", "messages", 1],
     ["messages", "malformed", -1],
-    ["candidates", "duplicates", -1],
-    ["kept", "superseded", -1],
-    ["kept", "inFlight", -1],
+    ["readings", "duplicates", -1],
+    ["stored", "superseded", -1],
+    ["stored", "inFlight", -1],
   ] as const)("shows line %s parted when %s is off by one", (line, term, parted) => {
     const changed = { ...accounting, [term]: accounting[term] + 1 };
-    expect(identityOf(changed)).toEqual({ messages: 0, candidates: 0, kept: 0, [line]: parted });
+    expect(identityOf(changed)).toEqual({ messages: 0, readings: 0, stored: 0, [line]: parted });
   });
 });
 

@@ -77,14 +77,22 @@ export function opsApp(changes: Partial<OpsParts> = {}) {
       return id === message.id && (from === null || from === message.source) ? message : null;
     },
     brokers: () => [
-      { name: "yard", kind: "client", state: "connected", since: AT, reason: null, unkept: 4, clients: null },
+      {
+        name: "yard",
+        kind: "client",
+        state: "connected",
+        since: AT,
+        reason: null,
+        unacked: 4,
+        clients: null,
+      },
       {
         name: "listen",
         kind: "embedded",
         state: "connected",
         since: AT,
         reason: null,
-        unkept: 0,
+        unacked: 0,
         clients: 41,
       },
     ],

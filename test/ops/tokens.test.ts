@@ -161,7 +161,7 @@ function twoTenants() {
   const state = (name: string) => ({
     since: AT,
     reason: `no rights for rival/# at ${name}`,
-    unkept: 3,
+    unacked: 3,
     clients: 4,
     name,
   });
@@ -313,7 +313,7 @@ describe("a token of one tenant", () => {
       "source mine-vans",
       "destination mine",
     ]);
-    expect(status.brokers).toMatchObject([{ name: "yard", state: "refused", unkept: 0, clients: null }]);
+    expect(status.brokers).toMatchObject([{ name: "yard", state: "refused", unacked: 0, clients: null }]);
     const problems = JSON.stringify(status.problems);
     for (const fact of ["mine-stray", "mine-clock", "mine-device", "mine-silent", "yard"]) {
       expect(problems).toContain(fact);

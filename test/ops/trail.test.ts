@@ -31,7 +31,7 @@ afterAll(async () => {
 });
 
 async function connected(): Promise<Redis> {
-  const redis = connectRedis({ url: server.url, commandTimeoutMs: 2000 }, "intake");
+  const redis = connectRedis({ url: server.url, commandTimeoutMs: 2000 }, "ingest");
   redis.on("error", () => undefined);
   open.push(redis);
   await until(() => redis.status === "ready", { what: "Redis" });

@@ -25,11 +25,11 @@ describe("on the way to ServiceTitan", () => {
   it("every honest fix after it is delivered, and it keeps the identity its own time gives it", async () => {
     line = await startLine({ destination: { backfill: "drop" } });
     const forged = ahead();
-    await line.keep([forged]);
+    await line.store([forged]);
     await line.empty();
     for (let i = 0; i < 4; i++) {
       await pause(5);
-      await line.keep([readingOf("van-1", 0)]);
+      await line.store([readingOf("van-1", 0)]);
       await line.empty();
     }
     expect(await line.account()).toMatchObject({ delivered: 5, superseded: 0 });
@@ -44,7 +44,7 @@ describe("on the way to ServiceTitan", () => {
     const start = Date.now();
     // Each its own message, as the gateway got them; all wait together.
     const honest = (i: number) => readingOf("van-1", 0, { fixTime: start + i, receivedAt: start + i });
-    await line.keep([ahead(start), honest(1), honest(2), honest(3)]);
+    await line.store([ahead(start), honest(1), honest(2), honest(3)]);
     expect(await line.empty()).toMatchObject({ delivered: 4, superseded: 0 });
   });
 
@@ -52,7 +52,7 @@ describe("on the way to ServiceTitan", () => {
     line = await startLine();
     const { scope } = line.destination;
     const receivedAt = Date.now();
-    await line.keep([ahead(receivedAt)]);
+    await line.store([ahead(receivedAt)]);
     await line.empty();
     expect(Number(await line.db.hget(`${scope}:accepted:acme`, "van-1"))).toBe(receivedAt);
     expect(Number(await line.db.hget(`${scope}:dest:acme`, "newestAccepted"))).toBe(receivedAt);
@@ -67,7 +67,7 @@ describe("on the way to ServiceTitan", () => {
 
   it("marks what was received by a clock ahead of Redis's with Redis's now", async () => {
     line = await startLine();
-    await line.keep([ahead(Date.now() + 60_000)]);
+    await line.store([ahead(Date.now() + 60_000)]);
     await line.empty();
     const mark = Number(await line.db.hget(`${line.destination.scope}:accepted:acme`, "van-1"));
     expect(mark).toBeLessThanOrEqual(Date.now());
@@ -151,15 +151,15 @@ describe("while it waits", () => {
       await store.add([at(0, 0)]);
       const forged = await store.add([at(1, 6000, AHEAD_MS)]);
       expect([...forged.rejections]).toEqual([["implausible_jump", 1]]);
-      for (let s = 2; s < 12; s++) expect((await store.add([at(s, 30 * s)])).kept, `${s} s`).toBe(1);
+      for (let s = 2; s < 12; s++) expect((await store.add([at(s, 30 * s)])).stored, `${s} s`).toBe(1);
       expect(await store.parted()).toEqual([]);
     });
 
     it("one that is near by costs no honest fix either, far away or thinned", async () => {
       const store = stores.open({ source: { maxImpliedMps: 70, minIntervalMs: 900 } });
       await store.add([at(0, 0)]);
-      expect((await store.add([at(1, 50, AHEAD_MS)])).kept).toBe(1);
-      for (let s = 3; s < 130; s += 6) expect((await store.add([at(s, 30 * s)])).kept, `${s} s`).toBe(1);
+      expect((await store.add([at(1, 50, AHEAD_MS)])).stored).toBe(1);
+      for (let s = 3; s < 130; s += 6) expect((await store.add([at(s, 30 * s)])).stored, `${s} s`).toBe(1);
     });
 
     it("a clock that is always ahead is judged by its own times", async () => {
@@ -167,8 +167,8 @@ describe("while it waits", () => {
       const receivedAt = START;
       const burst = (from: number) =>
         Array.from({ length: 5 }, (_, i) => ({ ...at(from + i, 30 * (from + i), 60_000), receivedAt }));
-      expect((await store.add(burst(0))).kept).toBe(5);
-      expect((await store.add(burst(5))).kept).toBe(5);
+      expect((await store.add(burst(0))).stored).toBe(5);
+      expect((await store.add(burst(5))).stored).toBe(5);
       const verdict = await store.add([{ ...at(10, 3000, 60_000), receivedAt }]);
       expect([...verdict.rejections]).toEqual([["implausible_jump", 1]]);
     });
@@ -177,9 +177,9 @@ describe("while it waits", () => {
       const store = stores.open({ source: { maxImpliedMps: 50 } });
       const far = (s: number) => at(s, 900_000 + 20 * s, 60_000);
       await store.add([at(0, 0, 60_000)]);
-      for (let s = 10; s <= 60; s += 10) expect((await store.add([far(s)])).kept, `${s} s`).toBe(0);
-      expect((await store.add([far(71)])).kept).toBe(1);
-      expect((await store.add([far(81)])).kept).toBe(1);
+      for (let s = 10; s <= 60; s += 10) expect((await store.add([far(s)])).stored, `${s} s`).toBe(0);
+      expect((await store.add([far(71)])).stored).toBe(1);
+      expect((await store.add([far(81)])).stored).toBe(1);
     });
   });
 });

@@ -20,7 +20,7 @@ describe("a ping answered Fail", () => {
   it("is dead-lettered with ServiceTitan's words; the others are delivered, nothing is sent again", async () => {
     line = await startLine({ destination: { lanes: 1 } });
     line.sandbox.faults.set({ kind: "fail", match: { unitId: "v3" }, message: "Unit v3 is unknown." });
-    await line.keep(fleet(10));
+    await line.store(fleet(10));
     expect(await line.empty()).toMatchObject({ delivered: 9, deadLettered: 1 });
     expect(line.sandbox.summary().requests).toBe(1);
     expect(await deadLetters()).toMatchObject([
@@ -41,7 +41,7 @@ describe("a ping left out of the answer", () => {
   it("is asked once more, alone, and delivered if it is answered then", async () => {
     line = await startLine({ destination: { lanes: 1 } });
     line.sandbox.faults.set({ kind: "omit", match: { unitId: "v3" }, times: 1 });
-    await line.keep(fleet(10));
+    await line.store(fleet(10));
     expect(await line.empty()).toMatchObject({ delivered: 10, deadLettered: 0 });
     expect(line.sandbox.requests().map(({ pings }) => pings)).toEqual([10, 1]);
     expect(await line.parted()).toEqual([]);
@@ -50,7 +50,7 @@ describe("a ping left out of the answer", () => {
   it("again is dead-lettered as unconfirmed", async () => {
     line = await startLine({ destination: { lanes: 1 } });
     line.sandbox.faults.set({ kind: "omit", match: { unitId: "v3" } });
-    await line.keep(fleet(10));
+    await line.store(fleet(10));
     expect(await line.empty()).toMatchObject({ delivered: 9, deadLettered: 1 });
     expect(await deadLetters()).toMatchObject([{ unit: "v3", reason: "unconfirmed" }]);
     expect(line.sandbox.summary().requests).toBe(2);
@@ -64,7 +64,7 @@ describe("a ping left out of the answer", () => {
     });
     api = to;
     line = await startLine({ apiUrl: to.url, destination: { lanes: 1 } });
-    await line.keep(fleet(10));
+    await line.store(fleet(10));
     expect(await line.empty()).toMatchObject({ delivered: 9, deadLettered: 1 });
     expect(to.requests.map(({ status, pings }) => [status, pings.length])).toEqual([
       [200, 10],
@@ -85,7 +85,7 @@ describe("a 2xx that cannot be read", () => {
       return { status: 200, body: { surprise: true } };
     });
     line = await startLine({ apiUrl: api.url, destination: { lanes: 1 } });
-    await line.keep(fleet(10));
+    await line.store(fleet(10));
     expect(await line.empty()).toMatchObject({ delivered: 10 });
     expect(api.requests).toHaveLength(2);
     const [before, after] = api.requests.map(({ pings }) => pings.map(({ externalId }) => externalId));
@@ -96,7 +96,7 @@ describe("a 2xx that cannot be read", () => {
   it("twice in a row shuts the gate, and the pings wait (unreadable.test.ts)", async () => {
     line = await startLine({ destination: { lanes: 1 } });
     line.sandbox.faults.set({ kind: "unreadable" });
-    await line.keep(fleet(10));
+    await line.store(fleet(10));
     await until(async () => (await line.statusOf()).gate.reason === "unreadable_answers", {
       what: "the gate",
     });
@@ -111,11 +111,11 @@ describe("a batch that is too large", () => {
   it("is halved until it fits, and the destination's lower cap is remembered", async () => {
     line = await startLine({ destination: { lanes: 1 } });
     line.sandbox.faults.set({ kind: "byte_cap", bytes: 10_000 });
-    await line.keep(fleet(100));
+    await line.store(fleet(100));
     expect(await line.empty()).toMatchObject({ delivered: 100, deadLettered: 0 });
     const refused = line.sandbox.summary().statuses["413"];
     expect(refused).toBeGreaterThan(0);
-    await line.keep(fleet(100, "w"));
+    await line.store(fleet(100, "w"));
     await line.empty();
     expect(line.sandbox.summary().statuses["413"]).toBe(refused);
     expect(
@@ -133,7 +133,7 @@ describe("a batch that is too large", () => {
     line = await startLine({ destination: { lanes: 1 } });
     line.sandbox.faults.set({ kind: "byte_cap", bytes: 600 });
     const long = readingOf("x".repeat(120), 1);
-    await line.keep([readingOf("a", 1), long, readingOf("b", 1)]);
+    await line.store([readingOf("a", 1), long, readingOf("b", 1)]);
     expect(await line.empty()).toMatchObject({ delivered: 2, deadLettered: 1 });
     expect(await deadLetters()).toMatchObject([{ unit: long.deviceId, reason: "oversize" }]);
     expect(await line.parted()).toEqual([]);
@@ -142,9 +142,9 @@ describe("a batch that is too large", () => {
   it("under way in another lane does not raise the cap again", async () => {
     line = await startLine({ destination: { lanes: 4 } });
     line.sandbox.faults.set({ kind: "byte_cap", bytes: 5000 });
-    await line.keep([...fleet(20), ...fleet(120, "w")]);
+    await line.store([...fleet(20), ...fleet(120, "w")]);
     await line.empty();
-    await line.keep(fleet(100, "y"));
+    await line.store(fleet(100, "y"));
     await line.empty();
     const cap = Number(await line.db.hget(`${line.destination.scope}:dest:acme`, "byteCap"));
     const refused = line.sandbox.requests().filter(({ status }) => status === 413);
@@ -155,11 +155,11 @@ describe("a batch that is too large", () => {
   it("on everything dead-letters nothing, and all is sent when it passes", async () => {
     line = await startLine({ destination: { lanes: 1 } });
     line.sandbox.faults.set({ kind: "byte_cap", bytes: 10 });
-    await line.keep(fleet(20));
+    await line.store(fleet(20));
     await until(async () => (await line.statusOf()).gate.reason === "refused_everything", {
       what: "the block",
     });
-    expect(await line.account()).toMatchObject({ deadLettered: 0, kept: 20 });
+    expect(await line.account()).toMatchObject({ deadLettered: 0, stored: 20 });
     line.sandbox.faults.set([]);
     expect(await line.emptyInHaste()).toMatchObject({ delivered: 20, deadLettered: 0 });
     expect(await line.parted()).toEqual([]);
@@ -171,12 +171,12 @@ describe("a batch that is too large", () => {
     const key = `${line.destination.scope}:dest:acme`;
     const cap = async () => Number(await db.hget(key, "byteCap"));
     await db.hset(key, "byteCap", 20_000, "byteCapAt", Date.now() - 50_000);
-    await line.keep(fleet(5));
+    await line.store(fleet(5));
     await line.empty();
     expect(await cap()).toBe(20_000);
     for (const grown of [40_000, 0]) {
       await db.hset(key, "byteCapAt", Date.now() - 61_000);
-      await line.keep(fleet(5, `g${grown}-`));
+      await line.store(fleet(5, `g${grown}-`));
       await line.empty();
       expect(await cap()).toBe(grown);
     }

@@ -184,7 +184,7 @@ describe("the same fix kept twice", () => {
     const [first] = way;
     if (!first) throw new Error("no way");
     await store.add([...way, first]);
-    expect(await store.account()).toMatchObject({ kept: 61, waiting: 61 });
+    expect(await store.account()).toMatchObject({ stored: 61, waiting: 61 });
     const { records } = await store.batch();
     expect(records).toHaveLength(1);
     expect(await store.parted()).toEqual([]);

@@ -23,10 +23,10 @@ const fleet = (n: number, prefix = "v", secondsAgo = 1) =>
 describe("a token that was revoked", () => {
   it("is replaced at once, and the batch is sent with the new one", async () => {
     line = await startLine({ destination: { lanes: 1 } });
-    await line.keep(fleet(5));
+    await line.store(fleet(5));
     await line.empty();
     line.sandbox.faults.set({ kind: "token_revoked" });
-    await line.keep(fleet(5, "w"));
+    await line.store(fleet(5, "w"));
     expect(await line.empty()).toMatchObject({ delivered: 10 });
     expect(line.sandbox.requests().map(({ status }) => status)).toEqual([200, 401, 200]);
     expect(line.sandbox.summary().tokensIssued).toBe(2);
@@ -41,10 +41,10 @@ describe("a token that was revoked", () => {
   it("in the middle of a stream costs nothing", async () => {
     line = await startLine({ destination: { maxBatchPings: 10 } });
     // A token that was never accepted and is refused is no case for another one.
-    await line.keep(fleet(1, "first"));
+    await line.store(fleet(1, "first"));
     await line.empty();
     for (let i = 0; i < 10; i++) {
-      await line.keep(fleet(20, `r${i}-`));
+      await line.store(fleet(20, `r${i}-`));
       if (i === 5) line.sandbox.faults.set({ kind: "token_revoked" });
     }
     expect(await line.empty()).toMatchObject({ delivered: 201 });
@@ -57,12 +57,12 @@ describe("a token endpoint that is down", () => {
   it("pauses the scope, and all goes on when it is back", async () => {
     line = await startLine();
     line.sandbox.faults.set({ kind: "token_down", status: 503 });
-    await line.keep(fleet(20));
+    await line.store(fleet(20));
     await until(async () => (await line.statusOf()).scopeGate.reason === "token_unavailable", {
       what: "the pause",
     });
     expect(line.sandbox.summary().requests).toBe(0);
-    expect(await line.account()).toMatchObject({ kept: 20, delivered: 0 });
+    expect(await line.account()).toMatchObject({ stored: 20, delivered: 0 });
     line.sandbox.faults.clear();
     expect(await line.empty(40_000)).toMatchObject({ delivered: 20 });
     expect(await line.parted()).toEqual([]);
@@ -86,7 +86,7 @@ describe("a destination that does not answer", () => {
         what.includes("has given no answer"),
       );
     };
-    await line.keep(fleet(1));
+    await line.store(fleet(1));
     await until(() => never.length === 1, { what: "a request" });
     const since = performance.now();
     expect(await told()).toBe(undefined);
@@ -95,7 +95,7 @@ describe("a destination that does not answer", () => {
     expect(problem).toMatchObject({ severity: "warning", where: "destination acme" });
     // Cured for the others, though this one still hangs.
     hangs = false;
-    await line.keep(fleet(30, "w"));
+    await line.store(fleet(30, "w"));
     await until(async () => (await told()) === undefined, { what: "the end of it" });
     for (const answer of never) answer();
     expect(await line.empty()).toMatchObject({ delivered: 31 });
@@ -104,7 +104,7 @@ describe("a destination that does not answer", () => {
   it("is not said of batches that wait for a gate or the throttle", async () => {
     line = await startLine({ destination: { lanes: 2, ratePerSecond: 1, maxBatchPings: 1 } });
     line.sandbox.faults.set({ kind: "status", status: 503 });
-    await line.keep(fleet(12));
+    await line.store(fleet(12));
     await until(async () => (await line.statusOf()).scopeGate.reason === "http_503", { what: "the gate" });
     line.sandbox.faults.clear();
     let most = 0;
@@ -132,12 +132,12 @@ describe("a destination that says no", () => {
       const to = await startApi(() => ({ status, body: { statusCode: status, message: "no" } }));
       api = to;
       line = await startLine({ apiUrl: to.url, destination: { lanes: 2 } });
-      await line.keep(fleet(20));
+      await line.store(fleet(20));
       await until(async () => (await line.statusOf()).gate.reason === reason, { what: "the block" });
       const before = to.requests.length;
       expect(before).toBeLessThanOrEqual(4);
       expect((await line.statusOf()).gate.untilMs ?? 0).toBeGreaterThan(Date.now() + 5000);
-      expect(await line.account()).toMatchObject({ kept: 20, delivered: 0, deadLettered: 0 });
+      expect(await line.account()).toMatchObject({ stored: 20, delivered: 0, deadLettered: 0 });
       expect(await line.parted()).toEqual([]);
       to.answers(everySuccess);
       expect(await line.emptyInHaste(60_000)).toMatchObject({ delivered: 20 });
@@ -157,17 +157,17 @@ describe("a destination that says no", () => {
     const beta = line.destinations.get("beta");
     if (!beta) throw new Error("no beta");
     beta.target = { ...beta.target, provider: "nobody-knows-it" };
-    await line.keep(fleet(5, "b"));
+    await line.store(fleet(5, "b"));
     await until(async () => (await line.statusOf("beta")).gate.reason === "not_found", { what: "the block" });
     // A pause of the scope, from which the blocked one takes the probe as likely as the other.
     line.sandbox.faults.set({ kind: "throttle", hint: "seconds", seconds: 1, times: 1 });
     await line.db.hset(`${line.destination.scope}:gate:beta`, "until", Date.now() + 1500);
-    await line.keep(fleet(5, "a"));
+    await line.store(fleet(5, "a"));
     await until(() => line.sandbox.pings().length === 5, {
       what: "the other destination's pings",
       withinMs: 10_000,
     });
-    await line.keep(fleet(5, "a2-"));
+    await line.store(fleet(5, "a2-"));
     await until(() => line.sandbox.pings().length === 10, { what: "more of them", withinMs: 10_000 });
     expect(await line.parted()).toEqual([]);
   });
@@ -176,10 +176,10 @@ describe("a destination that says no", () => {
     const to = await startApi(() => ({ status: 404, body: "" }));
     api = to;
     line = await startLine({ apiUrl: to.url, destination: { maxAgeMs: 8000 } });
-    for (let i = 0; i < 3; i++) await line.keep([...fleet(20, "u", 3 - i), ...fleet(20, `w${i}-`)]);
+    for (let i = 0; i < 3; i++) await line.store([...fleet(20, "u", 3 - i), ...fleet(20, `w${i}-`)]);
     await until(async () => (await line.statusOf()).gate.reason === "not_found", { what: "the block" });
     expect(await line.empty(30_000)).toMatchObject({
-      kept: 120,
+      stored: 120,
       delivered: 0,
       deadLettered: 0,
       expired: 120,
@@ -199,7 +199,7 @@ describe("a destination that says no", () => {
     const beta = line.destinations.get("beta");
     if (!beta) throw new Error("no beta");
     beta.target = { ...beta.target, tenant: OTHER_TENANT };
-    await line.keep([...fleet(5, "a"), ...fleet(5, "b")]);
+    await line.store([...fleet(5, "a"), ...fleet(5, "b")]);
     await until(() => line.sandbox.pings({ tenant: OTHER_TENANT }).length === 5, {
       what: "the other tenant's pings",
     });

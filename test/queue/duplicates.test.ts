@@ -21,19 +21,19 @@ function wayOf(device: string, readings: number, endsAgo = 0): Reading[] {
   );
 }
 
-const told = ({ kept, duplicates }: { kept: number; duplicates: number }) => ({ kept, duplicates });
+const told = ({ stored, duplicates }: { stored: number; duplicates: number }) => ({ stored, duplicates });
 
 describe("a duplicate", () => {
   it("is the same message sent again", async () => {
     const store = stores.open();
     const readings = [readingOf("a", 1), readingOf("b", 2)];
-    expect(told(await store.add(readings))).toEqual({ kept: 2, duplicates: 0 });
-    expect(told(await store.add(readings))).toEqual({ kept: 0, duplicates: 2 });
+    expect(told(await store.add(readings))).toEqual({ stored: 2, duplicates: 0 });
+    expect(told(await store.add(readings))).toEqual({ stored: 0, duplicates: 2 });
     expect(await store.account()).toMatchObject({
       messages: 2,
-      candidates: 4,
+      readings: 4,
       duplicates: 2,
-      kept: 2,
+      stored: 2,
       waiting: 2,
     });
     expect(await store.parted()).toEqual([]);
@@ -42,8 +42,8 @@ describe("a duplicate", () => {
   it("is the same fix in another message, and twice in one message", async () => {
     const store = stores.open();
     const [first, second] = [readingOf("a", 2), readingOf("a", 1)];
-    expect(told(await store.add([first, second, first]))).toEqual({ kept: 2, duplicates: 1 });
-    expect(told(await store.add([second, readingOf("a", 0)]))).toEqual({ kept: 1, duplicates: 1 });
+    expect(told(await store.add([first, second, first]))).toEqual({ stored: 2, duplicates: 1 });
+    expect(told(await store.add([second, readingOf("a", 0)]))).toEqual({ stored: 1, duplicates: 1 });
     expect(await store.parted()).toEqual([]);
   });
 
@@ -52,18 +52,18 @@ describe("a duplicate", () => {
     const way = wayOf("a", 60);
     for (const reading of way) await store.add([reading]);
     for (const reading of way.slice(-44).reverse()) {
-      expect(told(await store.add([reading]))).toEqual({ kept: 0, duplicates: 1 });
+      expect(told(await store.add([reading]))).toEqual({ stored: 0, duplicates: 1 });
     }
-    expect(await store.account()).toMatchObject({ candidates: 104, kept: 60, duplicates: 44 });
+    expect(await store.account()).toMatchObject({ readings: 104, stored: 60, duplicates: 44 });
   });
 
   it("is recognised in other bytes as long as the fixes are among the last 44", async () => {
     const store = stores.open();
     const way = wayOf("a", 40);
     const entry = messageOf(way, "vans", Buffer.from("one body"));
-    expect(told(await store.keep.keep(entry))).toEqual({ kept: 40, duplicates: 0 });
-    expect(told(await store.keep.keep(messageOf(way, "vans", Buffer.from("another body"))))).toEqual({
-      kept: 0,
+    expect(told(await store.store.add(entry))).toEqual({ stored: 40, duplicates: 0 });
+    expect(told(await store.store.add(messageOf(way, "vans", Buffer.from("another body"))))).toEqual({
+      stored: 0,
       duplicates: 40,
     });
   });
@@ -71,9 +71,9 @@ describe("a duplicate", () => {
   it("is every reading of a resent body, however many of one device it holds", async () => {
     const store = stores.open();
     const body = messageOf(wayOf("a", 200));
-    expect(told(await store.keep.keep(body))).toEqual({ kept: 200, duplicates: 0 });
-    expect(told(await store.keep.keep(body))).toEqual({ kept: 0, duplicates: 200 });
-    expect(await store.account()).toMatchObject({ messages: 2, candidates: 400, kept: 200, duplicates: 200 });
+    expect(told(await store.store.add(body))).toEqual({ stored: 200, duplicates: 0 });
+    expect(told(await store.store.add(body))).toEqual({ stored: 0, duplicates: 200 });
+    expect(await store.account()).toMatchObject({ messages: 2, readings: 400, stored: 200, duplicates: 200 });
     expect(await store.parted()).toEqual([]);
   });
 });
@@ -90,11 +90,11 @@ describe("a webhook's message without a time", () => {
 
   it("is a duplicate when it comes again later, from the first reading on", async () => {
     const store = stores.open();
-    expect(told(await store.keep.keep(timeless("here", {}, 3)))).toEqual({ kept: 3, duplicates: 0 });
+    expect(told(await store.store.add(timeless("here", {}, 3)))).toEqual({ stored: 3, duplicates: 0 });
     await pause(5);
-    expect(told(await store.keep.keep(timeless("here", {}, 3)))).toEqual({ kept: 0, duplicates: 3 });
-    expect(told(await store.keep.keep(timeless("here, and more", {}, 3)))).toEqual({
-      kept: 3,
+    expect(told(await store.store.add(timeless("here", {}, 3)))).toEqual({ stored: 0, duplicates: 3 });
+    expect(told(await store.store.add(timeless("here, and more", {}, 3)))).toEqual({
+      stored: 3,
       duplicates: 0,
     });
     expect(await store.parted()).toEqual([]);
@@ -102,35 +102,35 @@ describe("a webhook's message without a time", () => {
 
   it("is none when what it says stands beside the body", async () => {
     const store = stores.open();
-    const at = (change: Partial<Reading>) => store.keep.keep(timeless("", change));
-    expect(told(await at({}))).toEqual({ kept: 1, duplicates: 0 });
+    const at = (change: Partial<Reading>) => store.store.add(timeless("", change));
+    expect(told(await at({}))).toEqual({ stored: 1, duplicates: 0 });
     for (const change of [{ latitude: 33 }, { longitude: -97 }, { deviceId: "e" }, { speedMps: 0 }]) {
       await pause(5);
-      expect(told(await at(change)), JSON.stringify(change)).toEqual({ kept: 1, duplicates: 0 });
+      expect(told(await at(change)), JSON.stringify(change)).toEqual({ stored: 1, duplicates: 0 });
     }
     await pause(5);
-    expect(told(await at({}))).toEqual({ kept: 0, duplicates: 1 });
+    expect(told(await at({}))).toEqual({ stored: 0, duplicates: 1 });
   });
 
   it("counts anew after ten minutes, however often it came meanwhile", async () => {
     const store = stores.open();
-    await store.keep.keep(timeless("here"));
+    await store.store.add(timeless("here"));
     const [print = ""] = await store.db.keys(`${store.scope.replace(/[{}]/g, "?")}:body:*`);
     await store.db.expire(print, 100);
     await pause(5);
-    await store.keep.keep(timeless("here"));
+    await store.store.add(timeless("here"));
     expect(await store.db.ttl(print)).toBeLessThanOrEqual(100);
     await store.db.del(print);
-    expect(told(await store.keep.keep(timeless("here")))).toEqual({ kept: 1, duplicates: 0 });
+    expect(told(await store.store.add(timeless("here")))).toEqual({ stored: 1, duplicates: 0 });
     expect(await store.db.ttl(print)).toBeGreaterThan(590);
   });
 
   it("another source's is its own", async () => {
     const store = stores.open({ moreSources: { trucks: {} } });
-    await store.keep.keep(timeless("here"));
+    await store.store.add(timeless("here"));
     await pause(5);
     const other = { ...timeless("here"), source: "trucks" };
-    expect(told(await store.keep.keep(other))).toEqual({ kept: 1, duplicates: 0 });
+    expect(told(await store.store.add(other))).toEqual({ stored: 1, duplicates: 0 });
   });
 });
 
@@ -138,22 +138,22 @@ describe("no duplicate", () => {
   it("is a late fix", async () => {
     const store = stores.open();
     await store.add([readingOf("a", 1)]);
-    expect(told(await store.add([readingOf("a", 300)]))).toEqual({ kept: 1, duplicates: 0 });
+    expect(told(await store.add([readingOf("a", 300)]))).toEqual({ stored: 1, duplicates: 0 });
   });
 
   it("is the same device and time under another source", async () => {
     const store = stores.open({ moreSources: { trucks: {} } });
     const reading = readingOf("a", 1);
     await store.add([reading], "vans");
-    expect(told(await store.add([reading], "trucks"))).toEqual({ kept: 1, duplicates: 0 });
+    expect(told(await store.add([reading], "trucks"))).toEqual({ stored: 1, duplicates: 0 });
     expect(await store.parted()).toEqual([]);
   });
 
   it("is a long body that another source has sent as well", async () => {
     const store = stores.open({ moreSources: { trucks: {} } });
     const way = wayOf("a", 50);
-    await store.keep.keep(messageOf(way, "vans"));
-    expect(told(await store.keep.keep(messageOf(way, "trucks")))).toEqual({ kept: 50, duplicates: 0 });
+    await store.store.add(messageOf(way, "vans"));
+    expect(told(await store.store.add(messageOf(way, "trucks")))).toEqual({ stored: 50, duplicates: 0 });
     expect(await store.parted()).toEqual([]);
   });
 });
@@ -164,10 +164,10 @@ describe("a message too long for one piece", () => {
     const way = wayOf("a", 2500);
     const body = Buffer.from("one body");
     // The first attempt reached only its first piece.
-    await store.keep.keep(messageOf(way.slice(0, 2000), "vans", body));
+    await store.store.add(messageOf(way.slice(0, 2000), "vans", body));
     // Meanwhile the first hundred have grown too old: reading 2,000 is in the first piece now.
-    const verdict = await store.keep.keep(messageOf(way.slice(100), "vans", body));
-    expect(verdict.kept).toBeGreaterThanOrEqual(500);
+    const verdict = await store.store.add(messageOf(way.slice(100), "vans", body));
+    expect(verdict.stored).toBeGreaterThanOrEqual(500);
     const newest = await store.db.lrange(`${store.scope}:q:acme|0|vans`, 2000, -1);
     const fixTimes = new Set(newest.map((record) => decodeRecord(record).reading.fixTime));
     expect(way.slice(2000).every(({ fixTime }) => fixTimes.has(fixTime))).toBe(true);
@@ -181,7 +181,7 @@ describe("a fix at the same time in another place", () => {
     const first = readingOf("a", 1);
     await store.add([first]);
     const verdict = await store.add([{ ...first, latitude: 32.79 }]);
-    expect(told(verdict)).toEqual({ kept: 0, duplicates: 1 });
+    expect(told(verdict)).toEqual({ stored: 0, duplicates: 1 });
     expect((await store.status()).sources[0]?.conflictingFixes).toBe(1);
     const { records } = await store.batch();
     expect(records.map(({ reading }) => reading.latitude)).toEqual([first.latitude]);

@@ -68,7 +68,7 @@ describe.each([{ backfill: "drop" }, { backfill: "deliver" }] as const)(
         else line.sandbox.faults.clear();
         for (let i = 0; i < 4; i++) {
           const source = ["vans", "trucks", "vans2"][random(3)];
-          await line.keep(
+          await line.store(
             Array.from({ length: random(12) }, () =>
               readingOf(`v${random(15)}`, random(30), { latitude: 32 + random(3) }),
             ),
@@ -80,10 +80,10 @@ describe.each([{ backfill: "drop" }, { backfill: "deliver" }] as const)(
       }
       expect(parted).toEqual([]);
       line.sandbox.faults.clear();
-      const { kept, delivered, deadLettered, superseded, expired } = await line.emptyInHaste(60_000);
+      const { stored, delivered, deadLettered, superseded, expired } = await line.emptyInHaste(60_000);
       expect(await line.parted()).toEqual([]);
-      expect(delivered + deadLettered + superseded + expired).toBe(kept);
-      expect(kept).toBeGreaterThan(100);
+      expect(delivered + deadLettered + superseded + expired).toBe(stored);
+      expect(stored).toBeGreaterThan(100);
       const { accepted, distinct } = line.sandbox.summary();
       // What was answered Success is there; more may be, where the answer was lost.
       expect(accepted).toBeGreaterThanOrEqual(delivered);

@@ -26,15 +26,15 @@ function at(seconds: number, northMetres: number): Reading {
 describe("the jump filter", () => {
   it("lets a device's first fix pass, wherever it is", async () => {
     const store = stores.open({ source: { maxImpliedMps: 50 } });
-    expect((await store.add([at(0, 5_000_000)])).kept).toBe(1);
+    expect((await store.add([at(0, 5_000_000)])).stored).toBe(1);
   });
 
   it("rejects a fix that implies more than the limit and lets pass what implies less", async () => {
     const store = stores.open({ source: { maxImpliedMps: 50 } });
     await store.add([at(0, 0)]);
-    expect((await store.add([at(10, 495)])).kept).toBe(1);
+    expect((await store.add([at(10, 495)])).stored).toBe(1);
     const verdict = await store.add([at(20, 495 + 505)]);
-    expect([verdict.kept, verdict.rejections.get("implausible_jump")]).toEqual([0, 1]);
+    expect([verdict.stored, verdict.rejections.get("implausible_jump")]).toEqual([0, 1]);
     expect((await store.status()).sources[0]?.rejectedBy).toEqual({ implausible_jump: 1 });
     expect(await store.parted()).toEqual([]);
   });
@@ -45,51 +45,51 @@ describe("the jump filter", () => {
       readingOf("a", 0, { fixTime: START + seconds * 1000, latitude: 60, longitude });
     await store.add([north(10, 0)]);
     // Half a degree of latitude's length at 60°: 0.008 degrees are 445 m, 45 m/s over ten seconds.
-    expect((await store.add([north(10.008, 10)])).kept).toBe(1);
-    expect((await store.add([north(10.017, 20)])).kept).toBe(0);
+    expect((await store.add([north(10.008, 10)])).stored).toBe(1);
+    expect((await store.add([north(10.017, 20)])).stored).toBe(0);
   });
 
   it("judges the next fix from the last good one, not from the jump", async () => {
     const store = stores.open({ source: { maxImpliedMps: 50 } });
     const verdict = await store.add([at(0, 0), at(10, 400_000), at(20, 600), at(30, 900)]);
-    expect([verdict.kept, verdict.rejections.get("implausible_jump")]).toEqual([3, 1]);
+    expect([verdict.stored, verdict.rejections.get("implausible_jump")]).toEqual([3, 1]);
   });
 
   it("recovers when the vehicle really is elsewhere, as soon as the time in between allows it", async () => {
     const store = stores.open({ source: { maxImpliedMps: 50 } });
     await store.add([at(0, 0)]);
-    expect((await store.add([at(10, 5000)])).kept).toBe(0);
-    expect((await store.add([at(60, 5000)])).kept).toBe(0);
-    expect((await store.add([at(110, 5000)])).kept).toBe(1);
-    expect((await store.add([at(120, 5100)])).kept).toBe(1);
+    expect((await store.add([at(10, 5000)])).stored).toBe(0);
+    expect((await store.add([at(60, 5000)])).stored).toBe(0);
+    expect((await store.add([at(110, 5000)])).stored).toBe(1);
+    expect((await store.add([at(120, 5100)])).stored).toBe(1);
   });
 
   it("does not follow a wrong first fix for hours: a minute of fixes that agree is enough", async () => {
     const store = stores.open({ source: { maxImpliedMps: 50 } });
     await store.add([at(0, 3_000_000)]);
     const seconds = Array.from({ length: 10 }, (_, i) => 10 + i * 10);
-    const kept = [];
-    for (const second of seconds) kept.push((await store.add([at(second, second * 15)])).kept);
-    expect(kept).toEqual([0, 0, 0, 0, 0, 0, 1, 1, 1, 1]);
+    const stored = [];
+    for (const second of seconds) stored.push((await store.add([at(second, second * 15)])).stored);
+    expect(stored).toEqual([0, 0, 0, 0, 0, 0, 1, 1, 1, 1]);
     expect(await store.parted()).toEqual([]);
   });
 
   it("does not believe jumps that contradict each other, however long they last", async () => {
     const store = stores.open({ source: { maxImpliedMps: 50 } });
     await store.add([at(0, 0)]);
-    const kept = [];
+    const stored = [];
     for (let i = 1; i <= 20; i++)
-      kept.push((await store.add([at(i * 10, i % 2 === 0 ? 500_000 : -500_000)])).kept);
-    expect(new Set(kept)).toEqual(new Set([0]));
-    expect((await store.add([at(210, 1000)])).kept).toBe(1);
+      stored.push((await store.add([at(i * 10, i % 2 === 0 ? 500_000 : -500_000)])).stored);
+    expect(new Set(stored)).toEqual(new Set([0]));
+    expect((await store.add([at(210, 1000)])).stored).toBe(1);
   });
 
   it("judges a late fix too, but goes on from the newest", async () => {
     const store = stores.open({ source: { maxImpliedMps: 50 } });
     await store.add([at(100, 1000)]);
-    expect((await store.add([at(90, 600)])).kept).toBe(1);
-    expect((await store.add([at(80, 100_000)])).kept).toBe(0);
-    expect((await store.add([at(110, 1490)])).kept).toBe(1);
+    expect((await store.add([at(90, 600)])).stored).toBe(1);
+    expect((await store.add([at(80, 100_000)])).stored).toBe(0);
+    expect((await store.add([at(110, 1490)])).stored).toBe(1);
   });
 });
 
@@ -97,22 +97,22 @@ describe("thinning", () => {
   it("keeps one fix per interval and counts the others", async () => {
     const store = stores.open({ source: { minIntervalMs: 5000 } });
     const verdict = await store.add([0, 1, 2, 3, 4, 5, 6, 9, 10, 15].map((second) => at(second, second)));
-    expect([verdict.kept, verdict.rejections.get("thinned")]).toEqual([4, 6]);
-    expect(await store.account()).toMatchObject({ candidates: 10, rejected: 6, kept: 4, waiting: 4 });
+    expect([verdict.stored, verdict.rejections.get("thinned")]).toEqual([4, 6]);
+    expect(await store.account()).toMatchObject({ readings: 10, rejected: 6, stored: 4, waiting: 4 });
     expect(await store.parted()).toEqual([]);
   });
 
   it("treats each device for itself", async () => {
     const store = stores.open({ source: { minIntervalMs: 5000 } });
     const readings = ["a", "b", "c"].map((deviceId) => ({ ...at(0, 0), deviceId }));
-    expect((await store.add(readings)).kept).toBe(3);
+    expect((await store.add(readings)).stored).toBe(3);
   });
 
   it("calls a resent fix a duplicate, whether it was kept or thinned", async () => {
     const store = stores.open({ source: { minIntervalMs: 5000 } });
     await store.add([at(0, 0), at(1, 1)]);
     const verdict = await store.add([at(0, 0), at(1, 1)]);
-    expect([verdict.kept, verdict.duplicates, verdict.rejections.size]).toEqual([0, 2, 0]);
+    expect([verdict.stored, verdict.duplicates, verdict.rejections.size]).toEqual([0, 2, 0]);
     expect(await store.parted()).toEqual([]);
   });
 });

@@ -80,8 +80,8 @@ it("is not held for more unmapped devices than can be meant, and what is not is 
   const [record = ""] = await store.db.hvals(held);
   const others = Array.from({ length: 49_990 }, (_, i) => [`made-up${i}`, record]).flat();
   for (let i = 0; i < others.length; i += 10_000) await store.db.hset(held, ...others.slice(i, i + 10_000));
-  await store.db.hincrby(`${store.scope}:n:vans`, "kept", 49_990);
-  await store.db.hincrby(`${store.scope}:n:vans`, "candidates", 49_990);
+  await store.db.hincrby(`${store.scope}:n:vans`, "stored", 49_990);
+  await store.db.hincrby(`${store.scope}:n:vans`, "readings", 49_990);
   // Who is held already is updated; who is new is not taken in.
   await store.add([...fleet(10, "real", 5), ...fleet(7, "new", 5)]);
   expect(await store.account()).toMatchObject({ held: 50_000, superseded: 10, dropped: 7 });

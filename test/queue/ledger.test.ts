@@ -126,7 +126,7 @@ describe("a ping's bytes in Redis", () => {
               headingDeg: Math.floor(random() * 360),
             });
           });
-          await line.keep(readings);
+          await line.store(readings);
           await line.empty();
         }
         const { delivered } = await line.account();
@@ -158,9 +158,9 @@ describe("where is my ping", () => {
         readingOf("a", 30),
         readingOf("b", 60),
       ];
-      await line.keep([a1, b]);
+      await line.store([a1, b]);
       await line.empty();
-      await line.keep([a2, a3]);
+      await line.store([a2, a3]);
       await line.empty();
       const ask = (unit: string, from: number, to: number) =>
         line.queue.findPings({ destination: "acme", unit, from, to });

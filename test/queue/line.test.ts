@@ -20,8 +20,8 @@ describe("the line", () => {
   it("delivers everything once, a unit's pings in order, and ends without a trace", () =>
     withLine({}, async (line) => {
       const readings = Array.from({ length: 600 }, (_, i) => readingOf(`v${i % 40}`, 60 - i / 10));
-      for (let i = 0; i < 600; i += 60) await line.keep(readings.slice(i, i + 60));
-      expect(await line.empty()).toMatchObject({ kept: 600, delivered: 600 });
+      for (let i = 0; i < 600; i += 60) await line.store(readings.slice(i, i + 60));
+      expect(await line.empty()).toMatchObject({ stored: 600, delivered: 600 });
       expect(line.sandbox.summary()).toMatchObject({
         accepted: 600,
         distinct: 600,
@@ -45,8 +45,8 @@ describe("the line", () => {
     const mapping = () => [{ destination: null, unit }];
     return withLine({ mapping, moreSources: { trucks: {} } }, async (line) => {
       const way = Array.from({ length: 40 }, (_, i) => readingOf("device", 100 - i));
-      await line.keep(way.filter((_, i) => i % 2 === 0));
-      await line.keep(
+      await line.store(way.filter((_, i) => i % 2 === 0));
+      await line.store(
         way.filter((_, i) => i % 2 === 1),
         "trucks",
       );
@@ -65,7 +65,7 @@ describe("the line", () => {
     return withLine(
       { mapping: (_, device) => rows[device] ?? [], source: { unmapped: "hold" }, more: { beta: {} } },
       async (line) => {
-        await line.keep([readingOf("a", 10), readingOf("a", 1), readingOf("b", 1)]);
+        await line.store([readingOf("a", 10), readingOf("a", 1), readingOf("b", 1)]);
         expect(await line.account()).toMatchObject({ held: 2, superseded: 1 });
         rows.a = [{ destination: "beta", unit: { unitId: "Van 1", unitName: "Van 1", technician: null } }];
         await line.queue.mappingChanged();
@@ -79,9 +79,9 @@ describe("the line", () => {
 
   it("says isNew of a unit once", () =>
     withLine({}, async (line) => {
-      await line.keep([readingOf("a", 3), readingOf("a", 2)]);
+      await line.store([readingOf("a", 3), readingOf("a", 2)]);
       await line.empty();
-      await line.keep([readingOf("a", 1), readingOf("b", 1)]);
+      await line.store([readingOf("a", 1), readingOf("b", 1)]);
       await line.empty();
       expect(line.sandbox.pings().map(({ ping }) => [ping.unitId, ping.isNew])).toEqual([
         ["a", true],
@@ -99,7 +99,7 @@ describe("the line", () => {
         while (watching) parted.push(...(await line.parted()));
       })();
       for (let i = 0; i < 100; i++)
-        await line.keep(Array.from({ length: 5 }, (_, j) => readingOf(`v${j}`, 100 - i)));
+        await line.store(Array.from({ length: 5 }, (_, j) => readingOf(`v${j}`, 100 - i)));
       await line.empty();
       watching = false;
       await watch;
@@ -112,12 +112,12 @@ describe("two processes", () => {
     withLine({ destination: { lanes: 8, maxBatchPings: 5 } }, async (line) => {
       const other = line.another();
       for (let i = 0; i < 30; i++) {
-        await line.keep(Array.from({ length: 20 }, (_, j) => readingOf(`v${j}`, 200 - i)));
+        await line.store(Array.from({ length: 20 }, (_, j) => readingOf(`v${j}`, 200 - i)));
       }
       await line.empty();
       await other.close();
       // Every lane is asked again, also those whose last batch the other one delivered.
-      await line.keep(Array.from({ length: 40 }, (_, j) => readingOf(`w${j}`, 1)));
+      await line.store(Array.from({ length: 40 }, (_, j) => readingOf(`w${j}`, 1)));
       const { delivered, superseded } = await line.empty();
       expect(delivered + superseded).toBe(640);
       expect(line.sandbox.summary()).toMatchObject({
@@ -133,18 +133,18 @@ describe("two processes", () => {
 describe("a Redis that forgot everything", () => {
   it("is filled anew: scripts, lanes and jobs come back by themselves", () =>
     withLine({ requestTimeoutMs: 1500 }, async (line) => {
-      await line.keep([readingOf("before", 1)]);
+      await line.store([readingOf("before", 1)]);
       await line.empty();
       // One batch is under way and pings are waiting when everything goes.
       line.sandbox.faults.set({ kind: "hang", when: "before_accepting" });
-      await line.keep(Array.from({ length: 20 }, (_, i) => readingOf(`v${i}`, 1)));
+      await line.store(Array.from({ length: 20 }, (_, i) => readingOf(`v${i}`, 1)));
       await until(async () => (await line.account()).inFlight > 0, { what: "a batch in flight" });
       await line.db.flushall();
       await line.db.script("FLUSH");
       line.sandbox.faults.clear();
       const readings = Array.from({ length: 20 }, (_, i) => readingOf(`w${i}`, 1));
-      expect(await line.keep(readings)).toMatchObject({ kept: 20 });
-      expect(await line.empty()).toMatchObject({ kept: 20, delivered: 20 });
+      expect(await line.store(readings)).toMatchObject({ stored: 20 });
+      expect(await line.empty()).toMatchObject({ stored: 20, delivered: 20 });
       expect(await line.parted()).toEqual([]);
       const units = new Set(line.sandbox.pings().map(({ ping }) => ping.unitId));
       for (const { deviceId } of readings) expect(units).toContain(deviceId);

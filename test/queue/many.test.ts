@@ -1,7 +1,7 @@
 /** Many messages at once and messages of many readings: everybody gets the right answer, and Redis is not kept from others. */
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { CannotKeep } from "../../src/ingest/ingest.ts";
+import { StoreError } from "../../src/ingest/ingest.ts";
 import { messageOf, readingOf } from "../support/line.ts";
 import { startStores } from "../support/store.ts";
 
@@ -18,16 +18,16 @@ describe("a thousand messages at once", () => {
     const messages = Array.from({ length: 1000 }, (_, i) => {
       const readings = Array.from({ length: 1 + (i % 3) }, (_, j) => readingOf(`d${i}`, j));
       if (i % 5 === 0) readings.push(readingOf("known", 1, { fixTime: 1_700_000_000_000 }));
-      return { readings, kept: 1 + (i % 3), duplicates: i % 5 === 0 ? 1 : 0 };
+      return { readings, stored: 1 + (i % 3), duplicates: i % 5 === 0 ? 1 : 0 };
     });
     const verdicts = await Promise.all(messages.map(({ readings }) => store.add(readings)));
-    expect(verdicts.map(({ kept, duplicates }) => ({ kept, duplicates }))).toEqual(
-      messages.map(({ kept, duplicates }) => ({ kept, duplicates })),
+    expect(verdicts.map(({ stored, duplicates }) => ({ stored, duplicates }))).toEqual(
+      messages.map(({ stored, duplicates }) => ({ stored, duplicates })),
     );
     expect(await store.account()).toMatchObject({
       messages: 1001,
       duplicates: 200,
-      kept: 2000,
+      stored: 2000,
       waiting: 2000,
     });
     expect(await store.parted()).toEqual([]);
@@ -50,13 +50,13 @@ describe("a thousand messages at once", () => {
     const answers = await Promise.all(
       Array.from({ length: 100 }, (_, i) =>
         store.add([readingOf(`${i % 2 === 0 ? "a" : "b"}${i}`, 1)]).then(
-          ({ kept }) => kept,
-          (error: unknown) => (error instanceof CannotKeep ? error.reason : error),
+          ({ stored }) => stored,
+          (error: unknown) => (error instanceof StoreError ? error.reason : error),
         ),
       ),
     );
     expect(answers).toEqual(Array.from({ length: 100 }, (_, i) => (i % 2 === 0 ? 1 : "buffer_full")));
-    expect(await store.account()).toMatchObject({ messages: 51, candidates: 51, kept: 51 });
+    expect(await store.account()).toMatchObject({ messages: 51, readings: 51, stored: 51 });
     expect(await store.parted()).toEqual([]);
   });
 });
@@ -66,30 +66,30 @@ describe("a message of 10,000 readings", () => {
     const store = stores.open();
     const readings = Array.from({ length: 10_000 }, (_, i) => readingOf(`d${i % 50}`, i / 100));
     const message = messageOf(readings);
-    expect(await store.keep.keep(message)).toMatchObject({ kept: 10_000, duplicates: 0 });
+    expect(await store.store.add(message)).toMatchObject({ stored: 10_000, duplicates: 0 });
     expect(await store.account()).toMatchObject({
       messages: 1,
       read: 1,
-      candidates: 10_000,
+      readings: 10_000,
       waiting: 10_000,
     });
-    expect(await store.keep.keep(message)).toMatchObject({ kept: 0, duplicates: 10_000 });
+    expect(await store.store.add(message)).toMatchObject({ stored: 0, duplicates: 10_000 });
     expect(await store.parted()).toEqual([]);
   });
 
   it("that stops half way for lack of room is completed by its resend", async () => {
     const store = stores.open({ destination: { bufferBytes: 300_000 } });
     const message = messageOf(Array.from({ length: 10_000 }, (_, i) => readingOf(`d${i % 50}`, i / 100)));
-    await expect(store.keep.keep(message)).rejects.toMatchObject({ reason: "buffer_full" });
+    await expect(store.store.add(message)).rejects.toMatchObject({ reason: "buffer_full" });
     const half = await store.account();
     expect(half.messages).toBe(0);
-    expect(half.kept).toBeGreaterThan(0);
-    expect(half.kept).toBeLessThan(10_000);
+    expect(half.stored).toBeGreaterThan(0);
+    expect(half.stored).toBeLessThan(10_000);
     expect(await store.parted()).toEqual([]);
     await store.db.hset(`${store.scope}:dest:acme`, "bytes", -10_000_000);
-    const { kept, duplicates } = await store.keep.keep(message);
-    expect({ kept, duplicates }).toEqual({ kept: 10_000 - half.kept, duplicates: half.kept });
-    expect(await store.account()).toMatchObject({ messages: 1, kept: 10_000, waiting: 10_000 });
+    const { stored, duplicates } = await store.store.add(message);
+    expect({ stored, duplicates }).toEqual({ stored: 10_000 - half.stored, duplicates: half.stored });
+    expect(await store.account()).toMatchObject({ messages: 1, stored: 10_000, waiting: 10_000 });
   });
 });
 

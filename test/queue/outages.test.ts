@@ -32,12 +32,12 @@ describe("an outage", () => {
     async ({ fault, reason }) => {
       line = await startLine();
       line.sandbox.faults.set(fault);
-      await line.keep(fleet(40));
+      await line.store(fleet(40));
       await until(async () => (await line.statusOf()).scopeGate.reason === reason, { what: "the pause" });
       await until(() => line.sandbox.summary().requests >= 6, { withinMs: 40_000, what: "six tries" });
       // Backoff ends at 4 s; as much again for a busy machine.
       expect(longestGapMs()).toBeLessThan(scaled(8000));
-      expect(await line.account()).toMatchObject({ delivered: 0, deadLettered: 0, kept: 40 });
+      expect(await line.account()).toMatchObject({ delivered: 0, deadLettered: 0, stored: 40 });
       expect(await line.parted()).toEqual([]);
       line.sandbox.faults.clear();
       expect(await line.empty(40_000)).toMatchObject({ delivered: 40, deadLettered: 0 });
@@ -51,7 +51,7 @@ describe("an outage", () => {
   it("told with a Retry-After is waited out for that long", async () => {
     line = await startLine();
     line.sandbox.faults.set({ kind: "status", status: 503, retryAfterS: 2, times: 1 });
-    await line.keep(fleet(10));
+    await line.store(fleet(10));
     await line.empty();
     const requests = line.sandbox.requests();
     const refusedAt = requests.find(({ status }) => status === 503)?.arrivedAtMs ?? 0;
@@ -62,7 +62,7 @@ describe("an outage", () => {
   it("that answers nothing ends with the request's timeout", async () => {
     line = await startLine({ requestTimeoutMs: 1000 });
     line.sandbox.faults.set({ kind: "hang", when: "before_accepting", times: 4 });
-    await line.keep(fleet(20));
+    await line.store(fleet(20));
     expect(await line.empty(40_000)).toMatchObject({ delivered: 20 });
     const timeouts = line.told.filter(
       ({ name, event }) => name === "attemptMade" && event.reason === "timeout",
@@ -74,7 +74,7 @@ describe("an outage", () => {
   it("after the pings were taken costs a second sending under the same externalIds, not a third", async () => {
     line = await startLine({ destination: { lanes: 1 } });
     line.sandbox.faults.set({ kind: "reset", when: "after_accepting", times: 1 });
-    await line.keep(fleet(20));
+    await line.store(fleet(20));
     expect(await line.empty()).toMatchObject({ delivered: 20 });
     expect(line.sandbox.summary()).toMatchObject({ accepted: 40, distinct: 20, duplicates: 20 });
   });
@@ -83,7 +83,7 @@ describe("an outage", () => {
     line = await startLine({ destination: { lanes: 2 } });
     line.sandbox.faults.set({ kind: "status", status: 503 });
     for (let minute = 0; minute < 10; minute++) {
-      await line.keep(Array.from({ length: 10 }, (_, i) => readingOf(`v${i}`, 300 - minute * 30)));
+      await line.store(Array.from({ length: 10 }, (_, i) => readingOf(`v${i}`, 300 - minute * 30)));
     }
     // Behind means that the oldest has waited for five seconds.
     await until(async () => ((await line.statusOf()).oldestWaitingAgeMs ?? 0) > 5500, { what: "a backlog" });

@@ -23,7 +23,7 @@ afterEach(async () => {
 });
 
 function start(...sources: string[]): Announcement {
-  const redis = connectRedis({ url: server.url, commandTimeoutMs: 2000 }, "intake");
+  const redis = connectRedis({ url: server.url, commandTimeoutMs: 2000 }, "ingest");
   redis.on("error", () => {});
   const announcement = announce(redis, "waypost", sources);
   cleanups.push(announcement.stop, () => redis.disconnect());

@@ -34,7 +34,7 @@ async function malformed(
 ): Promise<void> {
   const receivedAt = Date.now();
   const way = topic === undefined ? { method: "POST" as const } : { topic };
-  await store.keep.keep({
+  await store.store.add({
     kind: "malformed",
     source,
     receivedAt,

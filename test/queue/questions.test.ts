@@ -43,9 +43,9 @@ describe("a unit's pings", () => {
     const details = { street: "12 Elm St", city: "Waco", ignition: true, odometerM: 120_400.5 };
     const [first, second] = [readingOf("7", 20, { details }), readingOf("7", 10)];
     const since = Date.now();
-    await line.keep([first]);
+    await line.store([first]);
     await line.empty();
-    await line.keep([second]);
+    await line.store([second]);
     await line.empty();
     const found = await askFor("van 7");
     expect(found).toMatchObject([
@@ -62,7 +62,7 @@ describe("a unit's pings", () => {
   });
 
   it("reach ServiceTitan with the address", async () => {
-    await line.keep([readingOf("9", 5, { details: { street: "12 Elm St", postalCode: "76701" } })]);
+    await line.store([readingOf("9", 5, { details: { street: "12 Elm St", postalCode: "76701" } })]);
     await line.empty();
     const sent = line.sandbox.pings().find(({ ping }) => ping.unitId === "van 9");
     expect(sent?.ping).toMatchObject({ street: "12 Elm St", city: "", region: "", postalCode: "76701" });
@@ -71,7 +71,7 @@ describe("a unit's pings", () => {
 
 describe("a unit's whereabouts", () => {
   it("say what waits of it, what is held, and what was accepted last", async () => {
-    await line.keep([readingOf("1", 60)]);
+    await line.store([readingOf("1", 60)]);
     await line.empty();
     const [accepted] = await askFor("van 1");
     expect(await line.queue.lookFor("acme", "van 1")).toEqual({
@@ -83,7 +83,7 @@ describe("a unit's whereabouts", () => {
     });
     const stray = readingOf("stray", 30);
     await whilePaused(async () => {
-      await line.keep([readingOf("1", 3), readingOf("1", 2), readingOf("2", 1), stray]);
+      await line.store([readingOf("1", 3), readingOf("1", 2), readingOf("2", 1), stray]);
       expect(await line.queue.lookFor("acme", "van 1")).toMatchObject({ waiting: 2, inFlight: 0 });
       expect(await line.queue.lookFor("acme", "van 2")).toMatchObject({ waiting: 1, acceptedFixTime: null });
     });
@@ -97,7 +97,7 @@ describe("a unit's whereabouts", () => {
   it("say so when more waits than was looked through", async () => {
     const many = Array.from({ length: 2500 }, (_, i) => readingOf("3", 500 - i / 10));
     await whilePaused(async () => {
-      await line.keep(many);
+      await line.store(many);
       const found = await line.queue.lookFor("acme", "van 3");
       expect(found).toMatchObject({ complete: false });
       expect(found?.waiting).toBeGreaterThan(1000);
@@ -113,7 +113,7 @@ describe("a message in quarantine", () => {
   it("is found whole by its id, and only as the source that sent it", async () => {
     const body = Buffer.from([0x7b, 0xff, 0x00]);
     const { receivedAt } = messageOf([]);
-    await line.queue.keep.keep({
+    await line.queue.store.add({
       kind: "malformed",
       source: "vans",
       receivedAt,

@@ -32,7 +32,7 @@ const degrees = (limit: number) =>
     fc.constantFrom(limit, -limit, 1e-7, -1e-300, 5e-324),
   );
 
-/** As admit leaves them: any may be missing, texts of up to 200 characters. */
+/** As validate leaves them: any may be missing, texts of up to 200 characters. */
 const details = fc.option(
   fc.record(
     {

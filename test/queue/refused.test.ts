@@ -36,7 +36,7 @@ const deadLetters = async () => (await line.queue.queryStatus()).deadLetters.rec
 describe("one poison ping among a hundred", () => {
   it("is found in as many requests as the batch has bits, twice; the others arrive once", async () => {
     const to = await lineTo(poison(["v37"], BAD));
-    await line.keep(fleet(100));
+    await line.store(fleet(100));
     expect(await line.empty()).toMatchObject({ delivered: 99, deadLettered: 1 });
     const accepted = to.accepted().map(({ externalId }) => externalId);
     expect(new Set(accepted).size).toBe(99);
@@ -53,7 +53,7 @@ describe("one poison ping among a hundred", () => {
   it("does not change the order of a unit's pings", async () => {
     const to = await lineTo(poison(["bad"], BAD));
     const way = Array.from({ length: 40 }, (_, i) => readingOf("a", 100 - i));
-    await line.keep([...way.slice(0, 20), readingOf("bad", 85), ...way.slice(20)]);
+    await line.store([...way.slice(0, 20), readingOf("bad", 85), ...way.slice(20)]);
     expect(await line.empty()).toMatchObject({ delivered: 40, deadLettered: 1 });
     const times = to.accepted().map(({ eventTime }) => eventTime);
     expect(times).toEqual([...times].sort());
@@ -61,7 +61,7 @@ describe("one poison ping among a hundred", () => {
 
   it("that makes the server answer 500 is found as well", async () => {
     const to = await lineTo(poison(["v3"], BROKEN));
-    await line.keep(fleet(10));
+    await line.store(fleet(10));
     expect(await line.empty(60_000)).toMatchObject({ delivered: 9, deadLettered: 1 });
     expect(new Set(to.accepted().map(({ unitId }) => unitId)).size).toBe(9);
     expect(await deadLetters()).toMatchObject([{ unit: "v3", reason: "refused" }]);
@@ -73,7 +73,7 @@ describe("a destination that flaps", () => {
   /** Fresh pings until `unit` is accepted. */
   async function keepOnUntilAccepted(to: Api, unit: string) {
     const isThere = async () => {
-      await line.keep([readingOf(`w${Date.now()}`, 1)]);
+      await line.store([readingOf(`w${Date.now()}`, 1)]);
       return to.accepted().some(({ unitId }) => unitId === unit);
     };
     await until(isThere, { what: `${unit} to be accepted`, withinMs: 30_000 });
@@ -86,10 +86,10 @@ describe("a destination that flaps", () => {
       if (pings.length === 1) alone++;
       return BROKEN;
     });
-    await line.keep([readingOf("a", 1), readingOf("x", 1)]);
+    await line.store([readingOf("a", 1), readingOf("x", 1)]);
     await keepOnUntilAccepted(to, "x");
-    const { kept, delivered } = await line.empty();
-    expect(delivered).toBe(kept);
+    const { stored, delivered } = await line.empty();
+    expect(delivered).toBe(stored);
     expect(await line.parted()).toEqual([]);
   });
 
@@ -104,10 +104,10 @@ describe("a destination that flaps", () => {
       for (const { externalId } of pings) seen.add(externalId);
       return isFirst ? BROKEN : everySuccess(pings);
     }, 2);
-    await line.keep([readingOf("a", 1), readingOf("x", 1)]);
+    await line.store([readingOf("a", 1), readingOf("x", 1)]);
     await keepOnUntilAccepted(to, "x");
-    const { kept, delivered } = await line.empty(60_000);
-    expect(delivered).toBe(kept);
+    const { stored, delivered } = await line.empty(60_000);
+    expect(delivered).toBe(stored);
     expect(await line.parted()).toEqual([]);
   });
 });
@@ -116,7 +116,7 @@ describe("several poison pings", () => {
   it("in several lanes are all found", async () => {
     const bad = ["v3", "v4", "v50", "v99"];
     const to = await lineTo(poison(bad, BAD), 4);
-    await line.keep(fleet(100));
+    await line.store(fleet(100));
     expect(await line.empty(40_000)).toMatchObject({ delivered: 96, deadLettered: 4 });
     expect(new Set(to.accepted().map(({ unitId }) => unitId)).size).toBe(96);
     expect((await deadLetters()).map(({ unit }) => unit).sort()).toEqual([...bad].sort());
@@ -127,17 +127,17 @@ describe("several poison pings", () => {
 describe("a poison ping that travels alone", () => {
   it("is convicted when it was tried before and others were accepted since", async () => {
     await lineTo(poison(["bad"], BAD), 4);
-    await line.keep([readingOf("bad", 1)]);
+    await line.store([readingOf("bad", 1)]);
     await until(async () => (await line.statusOf()).lastOutcome === "refused", { what: "the refusal" });
     expect(await line.account()).toMatchObject({ deadLettered: 0 });
     // Thin evidence: others are held up for seconds, not for the quarter of a minute a broken destination waits.
     const isDone = async () => {
-      await line.keep(fleet(4, `w${Date.now()}-`));
+      await line.store(fleet(4, `w${Date.now()}-`));
       return (await line.account()).deadLettered === 1;
     };
     await until(isDone, { what: "the conviction" });
-    const { delivered, kept } = await line.empty();
-    expect(delivered).toBe(kept - 1);
+    const { delivered, stored } = await line.empty();
+    expect(delivered).toBe(stored - 1);
     expect(await line.parted()).toEqual([]);
   });
 });
@@ -150,7 +150,7 @@ describe("a destination that refuses everything", () => {
     "with $what loses nothing, is blocked, and gets everything when it is well again",
     async ({ answer }) => {
       const to = await lineTo(() => answer, 2);
-      await line.keep(fleet(60));
+      await line.store(fleet(60));
       await until(async () => (await line.statusOf()).gate.reason === "refused_everything", {
         what: "the block",
       });
@@ -163,7 +163,7 @@ describe("a destination that refuses everything", () => {
       expect(
         line.told.some(({ name, event }) => name === "gateChanged" && event.reason === "refused_everything"),
       ).toBe(true);
-      expect(await line.account()).toMatchObject({ deadLettered: 0, delivered: 0, kept: 60 });
+      expect(await line.account()).toMatchObject({ deadLettered: 0, delivered: 0, stored: 60 });
       expect(await line.parted()).toEqual([]);
       to.answers(everySuccess);
       expect(await line.emptyInHaste(60_000)).toMatchObject({ delivered: 60, deadLettered: 0 });
@@ -181,19 +181,19 @@ describe("a destination that refuses everything", () => {
       isWell = pings.length === 1;
       return BAD;
     });
-    await line.keep(fleet(20));
+    await line.store(fleet(20));
     expect(await line.empty()).toMatchObject({ delivered: 20, deadLettered: 0 });
     expect(await line.parted()).toEqual([]);
   });
 
   it("with 500 loses nothing and is probed every few seconds", async () => {
     const to = await lineTo(() => BROKEN, 2);
-    await line.keep(fleet(20));
+    await line.store(fleet(20));
     await until(async () => (await line.statusOf()).gate.reason === "refused_everything", {
       what: "the block",
       withinMs: 60_000,
     });
-    expect(await line.account()).toMatchObject({ deadLettered: 0, kept: 20 });
+    expect(await line.account()).toMatchObject({ deadLettered: 0, stored: 20 });
     to.answers(everySuccess);
     expect(await line.empty(30_000)).toMatchObject({ delivered: 20, deadLettered: 0 });
     expect(await line.parted()).toEqual([]);
@@ -212,11 +212,11 @@ describe("a destination that refuses everything", () => {
     const beta = line.destinations.get("beta");
     if (!beta) throw new Error("no beta");
     beta.target = { ...acme.target, apiUrl: line.sandbox.url };
-    await line.keep(fleet(10, "a"));
+    await line.store(fleet(10, "a"));
     await until(async () => (await line.statusOf("acme")).gate.reason === "refused_everything", {
       what: "the block",
     });
-    await line.keep(fleet(10, "b"));
+    await line.store(fleet(10, "b"));
     await until(() => line.sandbox.summary().accepted === 10, { what: "the other's pings" });
     expect(await line.parted()).toEqual([]);
   });

@@ -47,10 +47,10 @@ describe("a device with several rows", () => {
   ])("feeds all its destinations $where, each reading counted once for each", async ({ more }) => {
     const store = stores.open({ more, mapping });
     const readings = [readingOf("a", 2), readingOf("a", 1)];
-    expect(await store.add(readings)).toMatchObject({ kept: 4, duplicates: 0 });
+    expect(await store.add(readings)).toMatchObject({ stored: 4, duplicates: 0 });
     expect(await waitingAt(store)).toEqual({ acme: 2, beta: 2 });
-    expect(await store.add(readings)).toMatchObject({ kept: 0, duplicates: 4 });
-    expect(await store.account()).toMatchObject({ messages: 2, candidates: 8, duplicates: 4, kept: 4 });
+    expect(await store.add(readings)).toMatchObject({ stored: 0, duplicates: 4 });
+    expect(await store.account()).toMatchObject({ messages: 2, readings: 8, duplicates: 4, stored: 4 });
     expect(await store.parted()).toEqual([]);
     const { records } = await store.batch();
     expect(records.map(({ unit, reading }) => [unit.unitId, reading.deviceId])).toEqual([
@@ -80,7 +80,7 @@ describe("an unmapped device", () => {
     const store = stores.open({ ...changeable(), source: { unmapped: "hold" } });
     await store.add([readingOf("a", 20), readingOf("a", 10)]);
     await store.add([readingOf("a", 30), readingOf("b", 1)]);
-    expect(await store.account()).toMatchObject({ kept: 4, superseded: 2, held: 2, waiting: 0 });
+    expect(await store.account()).toMatchObject({ stored: 4, superseded: 2, held: 2, waiting: 0 });
     expect(await store.cut()).toEqual({ kind: "empty" });
     expect((await store.status()).unmapped).toHaveLength(2);
     expect(await store.parted()).toEqual([]);
@@ -124,7 +124,7 @@ describe("a held reading", () => {
     await Promise.all([review(store), review(store)]);
     await review(store);
     expect(await waitingAt(store)).toEqual({ acme: 1, beta: 2 });
-    expect(await store.account()).toMatchObject({ candidates: 3, kept: 3, held: 0, waiting: 3 });
+    expect(await store.account()).toMatchObject({ readings: 3, stored: 3, held: 0, waiting: 3 });
     expect(await store.parted()).toEqual([]);
   });
 

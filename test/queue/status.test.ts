@@ -24,9 +24,9 @@ describe("the status", () => {
       destination: { lanes: 1, maxBatchPings: 10 },
     });
     line.sandbox.faults.set({ kind: "hang", when: "before_accepting" });
-    await line.keep(fleet(10));
+    await line.store(fleet(10));
     await until(() => line.sandbox.summary().requests === 1, { what: "a request under way" });
-    await line.keep([...fleet(25, "w"), ...fleet(3, "held")]);
+    await line.store([...fleet(25, "w"), ...fleet(3, "held")]);
     const status = await line.statusOf();
     expect(status).toMatchObject({ waiting: 25, held: 3, inFlight: 10, unitsKnown: 0, lastOutcome: null });
     expect(status.lanes).toEqual([
@@ -41,8 +41,8 @@ describe("the status", () => {
     ]);
     expect(status.oldestWaitingAgeMs).toBeGreaterThanOrEqual(0);
     expect(await line.account()).toMatchObject({
-      candidates: 38,
-      kept: 38,
+      readings: 38,
+      stored: 38,
       waiting: 25,
       held: 3,
       inFlight: 10,
@@ -66,19 +66,19 @@ describe("the status", () => {
   it("counts every kind of message once", async () => {
     line = await startLine();
     const at = { source: "vans", receivedAt: Date.now() };
-    await line.queue.keep.keep({ ...at, kind: "ignored" });
-    await line.queue.keep.keep({ ...at, kind: "handshake" });
-    await line.queue.keep.keep({
+    await line.queue.store.add({ ...at, kind: "ignored" });
+    await line.queue.store.add({ ...at, kind: "handshake" });
+    await line.queue.store.add({
       ...at,
       kind: "malformed",
       reason: "malformed",
       problems: ["data: is missing"],
       message: { body: Buffer.from("{"), receivedAt: at.receivedAt, headers: {}, query: {}, retained: false },
     });
-    await line.queue.keep.keep({
+    await line.queue.store.add({
       ...at,
-      kind: "read",
-      candidates: 5,
+      kind: "decoded",
+      rawReadings: 5,
       readings: fleet(2),
       rejections: new Map([
         ["null_island", 2],
@@ -87,17 +87,17 @@ describe("the status", () => {
       defects: new Map([["speed_too_high", 1]]),
       body: Buffer.from("x"),
     });
-    await line.queue.keep.keep({
+    await line.queue.store.add({
       ...messageOf([]),
       ...at,
-      kind: "read",
-      candidates: 1,
+      kind: "decoded",
+      rawReadings: 1,
       readings: [],
       rejections: new Map([["no_fix", 1]]),
       defects: new Map(),
       body: Buffer.from(""),
     });
-    line.queue.keep.refuse("vans", "unproven");
+    line.queue.store.refuse("vans", "unauthenticated");
     await until(async () => (await line.account()).refused === 1, { what: "the refusal to be counted" });
     await line.empty();
     const { sources, quarantine } = await line.queue.queryStatus();
@@ -109,14 +109,14 @@ describe("the status", () => {
         handshakes: 1,
         malformed: 1,
         read: 2,
-        candidates: 6,
+        readings: 6,
         rejected: 4,
-        kept: 2,
+        stored: 2,
         delivered: 2,
       },
       rejectedBy: { null_island: 2, too_old: 1, no_fix: 1 },
       defects: { speed_too_high: 1 },
-      refusedBy: { unproven: 1 },
+      refusedBy: { unauthenticated: 1 },
     });
     expect(quarantine).toMatchObject({
       count: 1,
@@ -128,7 +128,7 @@ describe("the status", () => {
   it("is not confused by a message that reads like one of its own fields", async () => {
     line = await startLine({ destination: { lanes: 1 } });
     line.sandbox.faults.set({ kind: "fail", match: { unitId: "v1" }, message: "record" });
-    await line.keep(fleet(3));
+    await line.store(fleet(3));
     await line.empty();
     expect((await line.queue.queryStatus()).deadLetters.recent).toMatchObject([
       { unit: "v1", message: "record" },
@@ -137,7 +137,7 @@ describe("the status", () => {
 
   it("names the units that have gone silent while others report", async () => {
     line = await startLine({ destination: { maxAgeMs: 86_400_000 } });
-    await line.keep([readingOf("silent", 3600), readingOf("busy", 1)]);
+    await line.store([readingOf("silent", 3600), readingOf("busy", 1)]);
     await line.empty();
     // Worked out every quarter of a minute only; another process has not looked yet.
     const other = line.another();

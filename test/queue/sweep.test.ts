@@ -60,7 +60,7 @@ describe("a batch whose job was lost", () => {
     try {
       // The batch is cut, its job disappears from BullMQ, and the process that held it is gone.
       line.sandbox.faults.set({ kind: "hang", when: "before_accepting", times: 1 });
-      await line.keep(fleet(5));
+      await line.store(fleet(5));
       await until(() => line.sandbox.summary().requests === 1, { what: "the request" });
       const [lane] = await line.db.smembers(`${line.destination.scope}:lanes`);
       const batch = await line.db.hget(`${line.destination.scope}:lane:${lane}`, "batch");
@@ -173,7 +173,7 @@ describe("a stream with a budget", () => {
   const malformed = (store: Store, n: number, bytes: number) =>
     Promise.all(
       Array.from({ length: n }, (_, i) =>
-        store.keep.keep({
+        store.store.add({
           kind: "malformed",
           source: "vans",
           receivedAt: Date.now(),
@@ -270,7 +270,7 @@ describe("the sizes of ledger and dead letters", () => {
     try {
       line.sandbox.faults.set({ kind: "fail", match: { unitId: "v3" }, message: "no" });
       for (let i = 0; i < 5; i++) {
-        await line.queue.keep.keep(messageOf(fleet(20)));
+        await line.queue.store.add(messageOf(fleet(20)));
         await line.empty();
       }
       const sizes = async () => line.db.hgetall(`${line.destination.scope}:sizes`);

@@ -35,7 +35,7 @@ describe("a 429", () => {
       const other = line.another();
       await until(async () => (await other.readiness()).length === 0, { what: "the other process" });
       line.sandbox.faults.set({ kind: "throttle", hint, seconds: 3, times: 1 });
-      await line.keep(fleet(100, "v"));
+      await line.store(fleet(100, "v"));
       await line.empty();
       const { later } = arrivals();
       expect(later.filter((ms) => ms > UNDER_WAY_MS && ms < 3000)).toEqual([]);
@@ -51,7 +51,7 @@ describe("a 429", () => {
   it("with a date is obeyed to the second", async () => {
     line = await startLine();
     line.sandbox.faults.set({ kind: "throttle", hint: "date", seconds: 3, times: 1 });
-    await line.keep(fleet(20, "v"));
+    await line.store(fleet(20, "v"));
     await line.empty();
     // A date has whole seconds: up to one of the three is cut off.
     expect(arrivals().later.filter((ms) => ms > UNDER_WAY_MS && ms < 2000)).toEqual([]);
@@ -61,7 +61,7 @@ describe("a 429", () => {
   it("without a hint is answered with a backoff of at most 4 s", async () => {
     line = await startLine();
     line.sandbox.faults.set({ kind: "throttle", hint: "none", times: 6 });
-    await line.keep(fleet(20, "v"));
+    await line.store(fleet(20, "v"));
     await line.empty(60_000);
     const { later } = arrivals();
     const gaps = later.sort((a, b) => a - b).map((ms, i) => ms - (later[i - 1] ?? 0));
@@ -74,7 +74,7 @@ describe("a 429", () => {
   it("is followed by a ramp, not by everything at once", async () => {
     line = await startLine({ destination: { maxBatchPings: 1, lanes: 16, backfill: "deliver" } });
     line.sandbox.faults.set({ kind: "throttle", hint: "seconds", seconds: 1, times: 1 });
-    await line.keep(fleet(60, "v"));
+    await line.store(fleet(60, "v"));
     await until(() => line.sandbox.summary().accepted >= 20, { what: "twenty pings" });
     const { later } = arrivals();
     const after = later.filter((ms) => ms >= 1000).sort((a, b) => a - b);
@@ -88,7 +88,7 @@ describe("a 429", () => {
   it("holds no more than one scope up", async () => {
     line = await startLine({ more: { beta: {} } });
     line.sandbox.faults.set({ kind: "throttle", hint: "seconds", seconds: 2, times: 1 });
-    await line.keep(fleet(5, "v"));
+    await line.store(fleet(5, "v"));
     await until(async () => (await line.statusOf("beta")).scopeGate.state === "paused", {
       what: "the pause",
     });
@@ -105,7 +105,7 @@ describe("a 429", () => {
   it("does not outlast its time when Redis's clock is set back", async () => {
     line = await startLine({ destination: { lanes: 1 } });
     line.sandbox.faults.set({ kind: "throttle", hint: "seconds", seconds: 2, times: 1 });
-    await line.keep(fleet(10, "v"));
+    await line.store(fleet(10, "v"));
     const gate = `${line.destination.scope}:gate`;
     await until(async () => (await line.db.hget(gate, "state")) === "paused", { what: "the pause" });
     // As if the clock had been an hour ahead when it began.
@@ -118,13 +118,13 @@ describe("a 429", () => {
   it("longer than a ping lives expires it, and it is never sent", async () => {
     line = await startLine({ destination: { maxAgeMs: 4000, lanes: 1 } });
     line.sandbox.faults.set({ kind: "throttle", hint: "seconds", seconds: 8, times: 1 });
-    await line.keep(fleet(10, "old"));
+    await line.store(fleet(10, "old"));
     await until(async () => (await line.account()).expired === 10, { what: "the old ones to expire" });
-    await line.keep(fleet(5, "early"));
+    await line.store(fleet(5, "early"));
     await until(async () => (await line.statusOf()).waiting === 0, { what: "the early ones to expire too" });
     const isOver = async () => ((await line.statusOf()).scopeGate.untilMs ?? 0) < Date.now();
     await until(isOver, { what: "the pause to end" });
-    await line.keep(fleet(5, "new"));
+    await line.store(fleet(5, "new"));
     await line.empty();
     expect(new Set(line.sandbox.pings().map(({ ping }) => ping.unitId.slice(0, 3)))).toEqual(
       new Set(["new"]),

@@ -56,7 +56,7 @@ describe("freshness", () => {
   it("is in the status once something was accepted", async () => {
     line = await startLine();
     expect((await line.statusOf()).freshness).toBeNull();
-    await line.keep([readingOf("v1", 30), readingOf("v2", 90)]);
+    await line.store([readingOf("v1", 30), readingOf("v2", 90)]);
     await line.empty();
     // Worked out every quarter of a minute only; another process has not looked yet.
     const other = line.another();

@@ -2,7 +2,7 @@
 
 import { setTimeout as pause } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { CannotKeep } from "../../src/ingest/ingest.ts";
+import { StoreError } from "../../src/ingest/ingest.ts";
 import { messageOf, readingOf, startLine } from "../support/line.ts";
 import { scaled } from "../support/speed.ts";
 import { startStores } from "../support/store.ts";
@@ -14,7 +14,7 @@ beforeAll(async () => {
 });
 afterAll(() => stores.close());
 
-const refused = (error: unknown) => (error instanceof CannotKeep ? error.reason : error);
+const refused = (error: unknown) => (error instanceof StoreError ? error.reason : error);
 
 describe("a full buffer", () => {
   it("takes nothing of a message and moves no counter, and a resend is no duplicate", async () => {
@@ -25,16 +25,16 @@ describe("a full buffer", () => {
       readingOf("late", 1),
       ...Array.from({ length: 30 }, (_, i) => readingOf("x", i)),
     ]);
-    const again = await store.keep.keep(message).catch(refused);
+    const again = await store.store.add(message).catch(refused);
     expect(again).toBe("buffer_full");
     expect(await store.account()).toEqual(before);
     expect(await store.parted()).toEqual([]);
 
     await store.batch();
     // The batch still counts, until ServiceTitan has it: nothing is taken out of thin air.
-    expect(await store.keep.keep(message).catch(refused)).toBe("buffer_full");
+    expect(await store.store.add(message).catch(refused)).toBe("buffer_full");
     await store.db.hset(`${store.scope}:dest:acme`, "bytes", 0);
-    expect(await store.keep.keep(message)).toMatchObject({ kept: 31, duplicates: 0 });
+    expect(await store.store.add(message)).toMatchObject({ stored: 31, duplicates: 0 });
   });
 
   it("of one destination does not keep another's readings out", async () => {
@@ -51,7 +51,7 @@ describe("a full buffer", () => {
     });
     await store.add([readingOf("a", 1)]);
     expect(await store.add([readingOf("a", 0)]).catch(refused)).toBe("buffer_full");
-    expect((await store.add([readingOf("b", 0)])).kept).toBe(1);
+    expect((await store.add([readingOf("b", 0)])).stored).toBe(1);
   });
 
   it("fails a message that was to go to two destinations as a whole", async () => {
@@ -78,13 +78,13 @@ describe("a full buffer", () => {
     const store = stores.open({ more: { beta: { otherScope: true, bufferBytes: 1 } }, mapping: () => rows });
     await store.add([readingOf("a", 2)]);
     const message = messageOf([readingOf("a", 1)]);
-    expect(await store.keep.keep(message).catch(refused)).toBe("buffer_full");
+    expect(await store.store.add(message).catch(refused)).toBe("buffer_full");
     expect((await store.account()).messages).toBe(1);
     expect(await store.parted()).toEqual([]);
     const beta = store.destinations.get("beta")?.scope;
     await store.db.hset(`${beta}:dest:beta`, "bytes", 0);
-    await store.keep.keep(message);
-    expect(await store.account()).toMatchObject({ messages: 2, kept: 4 });
+    await store.store.add(message);
+    expect(await store.account()).toMatchObject({ messages: 2, stored: 4 });
   });
 });
 
@@ -92,14 +92,14 @@ describe("Redis away", () => {
   it("is told within the command timeout, and passes when Redis is back", async () => {
     const line = await startLine();
     try {
-      await line.keep([readingOf("a", 1)]);
+      await line.store([readingOf("a", 1)]);
       line.redis.kill("SIGSTOP");
       const message = messageOf([readingOf("b", 1)]);
       const startedAt = performance.now();
-      const stopped = await line.queue.keep.keep(message).catch((error: unknown) => error);
+      const stopped = await line.queue.store.add(message).catch((error: unknown) => error);
       const tookMs = performance.now() - startedAt;
       line.redis.kill("SIGCONT");
-      expect(stopped).toBeInstanceOf(CannotKeep);
+      expect(stopped).toBeInstanceOf(StoreError);
       expect(refused(stopped)).toBe("storage_unavailable");
       // The command timeout is 2 s; five times that still tells it from waiting for ever.
       expect(tookMs).toBeLessThan(scaled(10_000));
@@ -107,13 +107,13 @@ describe("Redis away", () => {
       line.redis.kill("SIGKILL");
       await until(
         async () =>
-          refused(await line.queue.keep.keep(messageOf([readingOf("c", 1)])).catch((e: unknown) => e)) ===
+          refused(await line.queue.store.add(messageOf([readingOf("c", 1)])).catch((e: unknown) => e)) ===
           "storage_unavailable",
         { what: "the loss to be noticed" },
       );
       expect(await line.queue.readiness()).not.toEqual([]);
       await line.redis.restart();
-      await until(() => line.queue.keep.keep(message).then(() => true), { what: "Redis to be back" });
+      await until(() => line.queue.store.add(message).then(() => true), { what: "Redis to be back" });
       await line.empty();
       const units = line.sandbox.pings().map(({ ping }) => ping.unitId);
       expect(units).toContain("b");
@@ -126,20 +126,20 @@ describe("Redis away", () => {
   it("costs no refusal its count: they are written when it is back", async () => {
     const line = await startLine();
     try {
-      line.queue.keep.refuse("vans", "unproven");
-      line.queue.keep.refuse("vans", "too_large");
-      line.queue.keep.refuse("nobody", "unproven");
+      line.queue.store.refuse("vans", "unauthenticated");
+      line.queue.store.refuse("vans", "too_large");
+      line.queue.store.refuse("nobody", "unauthenticated");
       await until(async () => (await line.account()).refused === 2, { what: "refusals to be counted" });
       line.redis.kill("SIGKILL");
       await until(async () => (await line.queue.readiness()).length > 0, { what: "the loss to be noticed" });
-      for (let i = 0; i < 100; i++) line.queue.keep.refuse("vans", "unproven");
+      for (let i = 0; i < 100; i++) line.queue.store.refuse("vans", "unauthenticated");
       // Longer than refusals are gathered for, so that the first write fails.
       await pause(200);
       await line.redis.restart();
       const isCounted = async () => (await line.account()).refused === 102;
       await until(isCounted, { what: "refusals to be counted" });
       const [source] = (await line.queue.queryStatus()).sources;
-      expect(source?.refusedBy).toEqual({ unproven: 101, too_large: 1 });
+      expect(source?.refusedBy).toEqual({ unauthenticated: 101, too_large: 1 });
       expect(await line.parted()).toEqual([]);
     } finally {
       await line.close();

@@ -31,7 +31,7 @@ it("jobs are left to a process that knows the destination, soon", async () => {
   for (let i = 0; i < 20; i++) {
     const device = `v${i}`;
     keptAt.set(device, Date.now());
-    await line.keep([readingOf(device, 0)], "added-vans");
+    await line.store([readingOf(device, 0)], "added-vans");
     await until(() => line.sandbox.pings({ unitId: device }).length > 0, { what: `the ping of ${device}` });
   }
   const took = line.sandbox
@@ -48,15 +48,15 @@ it("nothing is left behind when the old processes end, nor while many pings come
   const processes = await halfChanged();
   const { destinations, sources } = line;
   const many = (prefix: string) => Array.from({ length: 150 }, (_, i) => readingOf(`${prefix}${i}`, 0));
-  await line.keep(many("first"), "added-vans");
-  await line.keep(many("ours"));
+  await line.store(many("first"), "added-vans");
+  await line.store(many("ours"));
   await Promise.all(processes.map((queue) => queue.close()));
-  await line.keep(many("second"), "added-vans");
+  await line.store(many("second"), "added-vans");
   expect(await line.empty()).toMatchObject({ delivered: 450 });
   expect(await line.parted()).toEqual([]);
   // All are new now.
   line.another({ destinations, sources });
-  await line.keep(many("third"), "added-vans");
+  await line.store(many("third"), "added-vans");
   expect(await line.empty()).toMatchObject({ delivered: 600 });
 }, 60_000);
 

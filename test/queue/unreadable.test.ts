@@ -32,7 +32,7 @@ describe("where all answers are unreadable", () => {
   it("nothing is dead-lettered for as long as it lasts, the problem names it, and all is delivered after", async () => {
     line = await startLine();
     line.sandbox.faults.set({ kind: "unreadable" });
-    await line.keep(fleet(60));
+    await line.store(fleet(60));
     await until(async () => (await gateReason()) === "unreadable_answers", { what: "the gate" });
     expect(await problems()).toContainEqual(
       expect.objectContaining({
@@ -50,7 +50,7 @@ describe("where all answers are unreadable", () => {
       },
       { withinMs: 90_000, what: "six probes" },
     );
-    expect(await line.account()).toMatchObject({ kept: 60, deadLettered: 0, delivered: 0 });
+    expect(await line.account()).toMatchObject({ stored: 60, deadLettered: 0, delivered: 0 });
     line.sandbox.faults.clear();
     expect(await line.emptyInHaste()).toMatchObject({ delivered: 60, deadLettered: 0, superseded: 0 });
     expect(await line.parted()).toEqual([]);
@@ -64,10 +64,10 @@ describe("where all answers are unreadable", () => {
       const to = await startApi((pings) => (well ? everySuccess(pings) : { status: 200, body }));
       api = to;
       line = await startLine({ apiUrl: to.url, destination: { lanes: 1 } });
-      await line.keep(fleet(1));
+      await line.store(fleet(1));
       await until(async () => (await gateReason()) === "unreadable_answers", { what: "the gate" });
       await until(async () => endPause().then(() => to.requests.length >= 6), { what: "probes" });
-      expect(await line.account()).toMatchObject({ kept: 1, deadLettered: 0 });
+      expect(await line.account()).toMatchObject({ stored: 1, deadLettered: 0 });
       well = true;
       expect(await line.emptyInHaste()).toMatchObject({ delivered: 1, deadLettered: 0 });
     },
@@ -91,10 +91,10 @@ describe("where all answers are unreadable", () => {
     });
     api = to;
     line = await startLine({ apiUrl: to.url, destination: { lanes: 4 } });
-    await line.keep([readingOf("slow", 1)]);
+    await line.store([readingOf("slow", 1)]);
     await until(() => slow.length === 1, { what: "a request under way" });
     well = false;
-    await line.keep(fleet(40));
+    await line.store(fleet(40));
     await until(async () => (await gateReason()) === "unreadable_answers", { what: "the gate" });
     well = true;
     expect(await line.emptyInHaste()).toMatchObject({ delivered: 41, deadLettered: 0 });
@@ -109,18 +109,18 @@ describe("where one ping is never confirmed", () => {
     );
     api = to;
     line = await startLine({ apiUrl: to.url, destination: { lanes: 4, maxBatchPings: 1 } });
-    await line.keep([readingOf("odd", 1)]);
+    await line.store([readingOf("odd", 1)]);
     let round = 0;
     await until(
       async () => {
-        await line.keep(fleet(4, `r${round++}-`));
+        await line.store(fleet(4, `r${round++}-`));
         await endPause();
         return (await line.account()).deadLettered === 1;
       },
       { withinMs: 90_000, what: "the dead letter" },
     );
     const account = await line.emptyInHaste();
-    expect(account).toMatchObject({ deadLettered: 1, delivered: account.kept - 1 });
+    expect(account).toMatchObject({ deadLettered: 1, delivered: account.stored - 1 });
     const { recent } = (await line.queue.queryStatus()).deadLetters;
     expect(recent).toMatchObject([{ unit: "odd", reason: "unconfirmed" }]);
     expect(await problems()).toContainEqual(

@@ -26,14 +26,14 @@ it.each([
 ])("Redis $what", async ({ breakIt, mend }) => {
   line = await startLine();
   line.sandbox.faults.set({ kind: "slow_body", seconds: ANSWER_S, times: 1 });
-  await line.keep([readingOf("van-1", 1)]);
+  await line.store([readingOf("van-1", 1)]);
   await until(() => line.sandbox.summary().accepted === 1, { what: "the ping to be accepted" });
   await breakIt();
   const answeredAt = Date.now() + ANSWER_S * 1000;
   // Some attempts to settle fail.
   await until(() => Date.now() > answeredAt + 1000, { what: "the answer, which Redis cannot be told" });
   await mend();
-  expect(await line.empty()).toMatchObject({ kept: 1, delivered: 1 });
+  expect(await line.empty()).toMatchObject({ stored: 1, delivered: 1 });
   expect(line.sandbox.summary()).toMatchObject({ accepted: 1, requests: 1 });
   expect(await line.parted()).toEqual([]);
 });

@@ -24,13 +24,13 @@ test("has the settings of production and keeps acknowledged data over SIGKILL an
   expect(settings).toContain("everysec");
   expect(await client.config("GET", "maxmemory-policy")).toEqual(["maxmemory-policy", "noeviction"]);
   expect(await client.config("GET", "maxmemory")).toEqual(["maxmemory", String(32 * 1024 * 1024)]);
-  await client.set("kept", "yes");
+  await client.set("stored", "yes");
 
   const { pid } = server;
   server.kill("SIGKILL");
   await server.restart();
   expect(server.pid).not.toBe(pid);
-  expect(await client.get("kept")).toBe("yes");
+  expect(await client.get("stored")).toBe("yes");
 });
 
 test("a stopped server can be ended, and its directory goes with it", async () => {

@@ -187,9 +187,9 @@ describe.each(FLEET_SOURCES)("%s", (source) => {
         credentials: { secrets: [] },
       });
       if (result.kind !== "decoded") expect.fail(`${result.kind}: ${message.body}`);
-      expect(result.candidates).toHaveLength(message.fixes.length);
+      expect(result.rawReadings).toHaveLength(message.fixes.length);
       for (const [index, fix] of message.fixes.entries()) {
-        const candidate = result.candidates[index];
+        const candidate = result.rawReadings[index];
         expect(candidate?.deviceId).toBe(message.deviceId);
         // Some vendors write whole seconds.
         expect(Math.abs(Number(candidate?.fixTime) - fix.time)).toBeLessThan(1000);
@@ -223,12 +223,15 @@ describe.each(FLEET_SOURCES)("%s", (source) => {
       expect(webhooks).toEqual([]);
       return;
     }
-    const proof = findAdapter(settings.vendor)?.auth.find(({ name }) => name === auth?.proof);
-    if (!proof || !auth) expect.fail(`no proof ${auth?.proof}`);
+    const authMethod = findAdapter(settings.vendor)?.auth.find(({ name }) => name === auth?.method);
+    if (!authMethod || !auth) expect.fail(`no proof ${auth?.method}`);
     const { secret, username } = auth;
     for (const message of webhooks) {
-      const why = proof.prove(asReceived(message), { secrets: [secret], ...(username ? { username } : {}) });
-      expect(why).toBe(message.kind === "unproven" ? "wrong_proof" : null);
+      const why = authMethod.verify(asReceived(message), {
+        secrets: [secret],
+        ...(username ? { username } : {}),
+      });
+      expect(why).toBe(message.kind === "unauthenticated" ? "wrong_credentials" : null);
     }
   });
 });
@@ -293,7 +296,7 @@ describe("what goes wrong on purpose", () => {
   test("happens in about the planned shares", () => {
     expect(share("resend")).toBeGreaterThan(0.005);
     expect(share("resend")).toBeLessThan(0.015);
-    for (const kind of ["late", "malformed", "unproven", "event"] as const) {
+    for (const kind of ["late", "malformed", "unauthenticated", "event"] as const) {
       expect(share(kind)).toBeGreaterThan(0);
       expect(share(kind)).toBeLessThan(0.03);
     }

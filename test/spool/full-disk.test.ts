@@ -5,7 +5,7 @@ import { mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
-import type { Intake } from "../../src/ingest/ingest.ts";
+import type { Ingest } from "../../src/ingest/ingest.ts";
 import { openSpool } from "../../src/spool/spool.ts";
 import { because } from "../support/because.ts";
 import { plainSource } from "../support/plain-vendor.ts";
@@ -29,12 +29,12 @@ test.skipIf(missing !== null)(
   `a full disk is asked once a second, and costs neither files nor what was kept${because(missing)}`,
   async () => {
     const state = { away: true, taken: [] as string[] };
-    const intake: Intake = {
-      accept: async () => ({ kind: "unkept", reason: "storage_unavailable", retryAfterS: 5 }),
-      acceptProven: async (_, message) => {
-        if (state.away) return { kind: "unkept", reason: "storage_unavailable", retryAfterS: 5 };
+    const ingest: Ingest = {
+      accept: async () => ({ kind: "deferred", reason: "storage_unavailable", retryAfterS: 5 }),
+      ingestAuthenticated: async (_, message) => {
+        if (state.away) return { kind: "deferred", reason: "storage_unavailable", retryAfterS: 5 };
         state.taken.push(Buffer.from(message.body).toString());
-        return { kind: "kept", candidates: 1, kept: 1, duplicates: 0, rejections: [] };
+        return { kind: "stored", readings: 1, stored: 1, duplicates: 0, rejections: [] };
       },
       refuseByHead: () => null,
       refuse: () => {},
@@ -44,7 +44,7 @@ test.skipIf(missing !== null)(
     const dir = join(disk, "spool");
     const spool = await openSpool({
       settings: { dir, maxBytes: 1_000_000_000 },
-      intake,
+      ingest,
       sources: new Map([["vans", source]]),
       isStorageBack: async () => !state.away,
       events: {
@@ -58,7 +58,7 @@ test.skipIf(missing !== null)(
     const answered: string[] = [];
     async function send(): Promise<string> {
       const text = `${sent++} ${"x".repeat(1000)}`;
-      const { kind } = await spool.intake.accept(source, {
+      const { kind } = await spool.ingest.accept(source, {
         body: Buffer.from(text),
         receivedAt: Date.now(),
         method: "POST",
@@ -78,7 +78,7 @@ test.skipIf(missing !== null)(
     expect(answered.length).toBeGreaterThan(50);
     // Of every second that passes in this loop the disk may be asked once.
     const from = performance.now();
-    for (let i = 0; i < 2000; i++) expect(await send()).toBe("unkept");
+    for (let i = 0; i < 2000; i++) expect(await send()).toBe("deferred");
     const seconds = Math.ceil((performance.now() - from) / 1000);
     expect(problems.length).toBeLessThanOrEqual(1 + seconds);
     // Filled to the last byte, it is tried again and again, and what is tried leaves nothing.
@@ -86,7 +86,7 @@ test.skipIf(missing !== null)(
     const filler = join(disk, "filler");
     expect(() => writeFileSync(filler, Buffer.alloc(2 * DISK_KB * 1024))).toThrow(/ENOSPC/);
     const told = problems.length;
-    await until(async () => (await send()) === "unkept" && problems.length >= told + 3, {
+    await until(async () => (await send()) === "deferred" && problems.length >= told + 3, {
       withinMs: 30_000,
       what: "three more tries",
     });

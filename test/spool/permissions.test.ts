@@ -17,7 +17,7 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import type { Intake } from "../../src/ingest/ingest.ts";
+import type { Ingest } from "../../src/ingest/ingest.ts";
 import { openSpool, type Spool } from "../../src/spool/spool.ts";
 import { because } from "../support/because.ts";
 import { plainSource } from "../support/plain-vendor.ts";
@@ -37,9 +37,9 @@ afterEach(async () => {
   rmSync(parent, { recursive: true, force: true });
 });
 
-const away: Intake = {
-  accept: async () => ({ kind: "unkept", reason: "storage_unavailable", retryAfterS: 5 }),
-  acceptProven: async () => ({ kind: "unkept", reason: "storage_unavailable", retryAfterS: 5 }),
+const away: Ingest = {
+  accept: async () => ({ kind: "deferred", reason: "storage_unavailable", retryAfterS: 5 }),
+  ingestAuthenticated: async () => ({ kind: "deferred", reason: "storage_unavailable", retryAfterS: 5 }),
   refuseByHead: () => null,
   refuse: () => {},
 };
@@ -48,7 +48,7 @@ const source = plainSource("vans");
 async function open(at = dir): Promise<Spool> {
   const spool = await openSpool({
     settings: { dir: at, maxBytes: 1_000_000 },
-    intake: away,
+    ingest: away,
     sources: new Map([["vans", source]]),
     isStorageBack: async () => false,
     events: { spoolAwaited() {}, spoolOpened() {}, spoolReplayed() {}, spoolProblem() {} },
@@ -76,7 +76,7 @@ test.each(["000", "002", "022", "077"])(
     try {
       dir = join(parent, "made", "with", "its", "parents");
       const spool = await open();
-      expect(await spool.intake.accept(source, spooled())).toEqual({ kind: "spooled" });
+      expect(await spool.ingest.accept(source, spooled())).toEqual({ kind: "spooled" });
       expect(modeOf(dir)).toBe("700");
       // The lock and the file of messages.
       expect(modesIn(dir)).toEqual(["600", "600"]);
@@ -153,6 +153,6 @@ test("a link of one's own to a right directory is taken", async () => {
   const link = join(parent, "link");
   symlinkSync(dir, link);
   const spool = await open(link);
-  expect(await spool.intake.accept(source, spooled())).toEqual({ kind: "spooled" });
+  expect(await spool.ingest.accept(source, spooled())).toEqual({ kind: "spooled" });
   expect(modesIn(dir)).toEqual(["600", "600"]);
 });

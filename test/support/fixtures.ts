@@ -1,15 +1,15 @@
 /** Loads the fixtures of a vendor: a message as the vendor would send it, and what must come out of it. */
 
-import { examine } from "../../src/ingest/examine.ts";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { pathToFileURL } from "node:url";
 import type { Adapter, Credentials, Message } from "../../src/adapters/kit/adapter.ts";
 import { type Assembler, createAssembler } from "../../src/ingest/assembler.ts";
+import { examine } from "../../src/ingest/examine.ts";
 import type { SpeedUnit } from "../../src/reading.ts";
 
 /** One way in which the fixture's sender proves itself, with the values computed by another program. */
-export interface FixtureProof {
-  proof: string;
+export interface FixtureAuth {
+  method: string;
   credentials: Credentials;
   headers?: Record<string, string>;
   query?: Record<string, string>;
@@ -28,7 +28,7 @@ interface FixtureRequest {
   /** The source's settings. */
   speedUnit?: SpeedUnit;
   options?: unknown;
-  proofs?: FixtureProof[];
+  auth?: FixtureAuth[];
   /** MQTT messages of the same device that came before, where one position is spread over several. */
   before?: { topic: string; body: unknown; receivedAt: string; retained?: boolean }[];
   /** Keys that a vendor may leave out, with a meaning or in another message, so that leaving them out is no damage. */
@@ -44,7 +44,7 @@ export interface Fixture {
   message: Message;
   before: Message[];
   settings: { speedUnit: SpeedUnit | undefined; options: unknown; credentials: Credentials };
-  proofs: FixtureProof[];
+  auth: FixtureAuth[];
   leavingOutMeansDefault: string[];
   nullMeansDefault: string[];
   /** Content of `<case>.golden.json`. */
@@ -101,7 +101,7 @@ function load(adapter: Adapter, folder: URL, file: string): Fixture {
       options: adapter.options?.parse(request.options),
       credentials: { secrets: [] },
     },
-    proofs: request.proofs ?? [],
+    auth: request.auth ?? [],
     leavingOutMeansDefault: request.leavingOutMeansDefault ?? [],
     nullMeansDefault: request.nullMeansDefault ?? [],
     golden: optionalJson(new URL(`${name}.golden.json`, folder)),

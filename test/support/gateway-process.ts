@@ -151,7 +151,7 @@ export async function quietPort(): Promise<number> {
 /** The whole configuration as a file would hold it; what is not named keeps its default. */
 function settingsOf(options: GatewayOptions, ports: { http: number; ops: number }) {
   const { clientId, clientSecret, appKey, tenants, providers } = SANDBOX_CLIENT;
-  const vans = { vendor: "json", destination: "acme", auth: { proof: "bearer", secret: TOKEN } };
+  const vans = { vendor: "json", destination: "acme", auth: { method: "bearer", secret: TOKEN } };
   return {
     redis: { url: options.redisUrl },
     http: { host: "127.0.0.1", port: ports.http, ...options.http },

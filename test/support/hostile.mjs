@@ -55,10 +55,10 @@ const WEBHOOKS = {
   "not JSON": () => once(() => json("x".repeat(1_900_000))),
 };
 
-let kept;
+let stored;
 function once(make) {
-  kept ??= make();
-  return kept;
+  stored ??= make();
+  return stored;
 }
 
 const agent = new Agent({ keepAlive: true, maxSockets: connections });

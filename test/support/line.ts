@@ -3,7 +3,7 @@
 import { Redis } from "ioredis";
 import { SANDBOX_CLIENT, type SandboxApi, startSandboxApi } from "../../sandbox/api.ts";
 import { type PrivateRedis, startPrivateRedis } from "../../sandbox/redis.ts";
-import type { KeepEntry } from "../../src/ingest/ingest.ts";
+import type { StoreEntry } from "../../src/ingest/ingest.ts";
 import {
   createQueue,
   type Queue,
@@ -41,7 +41,7 @@ export interface Line {
   destinations: ReadonlyMap<string, QueueDestination>;
   sources: ReadonlyMap<string, QueueSource>;
   /** Keeps one message with these readings. */
-  keep(readings: readonly Reading[], source?: string): ReturnType<Queue["keep"]["keep"]>;
+  store(readings: readonly Reading[], source?: string): ReturnType<Queue["store"]["add"]>;
   /** The accounting, summed over all sources. */
   account(): Promise<Accounting>;
   statusOf(destination?: string): Promise<DestinationStatus>;
@@ -78,7 +78,7 @@ export const OTHER_TENANT = "1000002";
 const TENANTS = [SANDBOX_CLIENT.tenants[0], OTHER_TENANT];
 const PREFIX = "waypost";
 
-const NOT_WORTH_KEEPING = new Set(["keepTook", "deliveryLatency", "batchCut"]);
+const NOT_WORTH_KEEPING = new Set(["storeTook", "deliveryLatency", "batchFormed"]);
 
 /** Key prefix of a tenant's scope. */
 function scopeOfTenant(tenant: string): string {
@@ -198,7 +198,7 @@ export async function startLine(options: LineOptions = {}): Promise<Line> {
     destination: first,
     destinations,
     sources,
-    keep: (readings, name = source.name) => queue.keep.keep(messageOf(readings, name)),
+    store: (readings, name = source.name) => queue.store.add(messageOf(readings, name)),
     account,
     async statusOf(name = first.name) {
       const found = (await queue.queryStatus()).destinations.find((each) => each.name === name);
@@ -239,13 +239,13 @@ export function whatParted({ sources, destinations }: QueueStatus): string[] {
   return parted;
 }
 
-/** A message with these readings, as intake hands it to keep. */
-export function messageOf(readings: readonly Reading[], source = "vans", body?: Uint8Array): KeepEntry {
+/** A message with these readings, as ingest hands it to keep. */
+export function messageOf(readings: readonly Reading[], source = "vans", body?: Uint8Array): StoreEntry {
   return {
-    kind: "read",
+    kind: "decoded",
     source,
     receivedAt: Date.now(),
-    candidates: readings.length,
+    rawReadings: readings.length,
     readings: [...readings],
     rejections: new Map(),
     defects: new Map(),
@@ -287,8 +287,8 @@ function listener(told: Told[]): QueueEvents {
     gateChanged: listen("gateChanged"),
     deliveryLatency: listen("deliveryLatency"),
     sweepFound: listen("sweepFound"),
-    keepTook: listen("keepTook"),
-    batchCut: listen("batchCut"),
+    storeTook: listen("storeTook"),
+    batchFormed: listen("batchFormed"),
     redisProblem: listen("redisProblem"),
     redisRecovered: listen("redisRecovered"),
     failed: listen("failed"),

@@ -1,16 +1,16 @@
 /** A keep in memory for tests of the ways in: it can be slow, refuse, or break on request. */
 
-import type { Keep, KeepEntry, KeepVerdict, RefusalReason } from "../../src/ingest/ingest.ts";
+import type { RefusalReason, Store, StoreEntry, StoreVerdict } from "../../src/ingest/ingest.ts";
 
-export interface MemoryKeep extends Keep {
-  entries: KeepEntry[];
+export interface MemoryKeep extends Store {
+  entries: StoreEntry[];
   refusals: { source: string; reason: RefusalReason }[];
   /** Readings kept, in the order in which keep finished with them. */
-  kept(): { source: string; deviceId: string; fixTime: number }[];
+  stored(): { source: string; deviceId: string; fixTime: number }[];
   /** Calls under way. */
   waiting(): number;
   /** Runs before an entry is stored: wait in it to be slow, throw in it to fail. */
-  before: (entry: KeepEntry) => Promise<void> | void;
+  before: (entry: StoreEntry) => Promise<void> | void;
 }
 
 export function memoryKeep(): MemoryKeep {
@@ -21,13 +21,13 @@ export function memoryKeep(): MemoryKeep {
     refusals: [],
     before: () => {},
     waiting: () => waiting,
-    kept: () =>
+    stored: () =>
       memory.entries.flatMap((entry) =>
-        entry.kind === "read"
+        entry.kind === "decoded"
           ? entry.readings.map(({ deviceId, fixTime }) => ({ source: entry.source, deviceId, fixTime }))
           : [],
       ),
-    async keep(entry): Promise<KeepVerdict> {
+    async add(entry): Promise<StoreVerdict> {
       waiting += 1;
       try {
         await memory.before(entry);
@@ -35,12 +35,12 @@ export function memoryKeep(): MemoryKeep {
         waiting -= 1;
       }
       memory.entries.push(entry);
-      const verdict = { kept: 0, duplicates: 0, rejections: new Map() };
-      if (entry.kind !== "read") return verdict;
+      const verdict = { stored: 0, duplicates: 0, rejections: new Map() };
+      if (entry.kind !== "decoded") return verdict;
       for (const { deviceId, fixTime } of entry.readings) {
         const key = `${entry.source} ${deviceId} ${fixTime}`;
         if (seen.has(key)) verdict.duplicates += 1;
-        else verdict.kept += 1;
+        else verdict.stored += 1;
         seen.add(key);
       }
       return verdict;

@@ -5,9 +5,9 @@ import { memoryKeep } from "./memory-keep.ts";
 import { intakeOver, mqttSource } from "./plain-vendor.ts";
 
 const [url = "", version = ""] = process.argv.slice(2);
-const keep = memoryKeep();
-keep.before = () => {
-  console.log(`holds ${keep.waiting()}`);
+const store = memoryKeep();
+store.before = () => {
+  console.log(`holds ${store.waiting()}`);
   return new Promise(() => {});
 };
 const connection = connectBroker({
@@ -23,7 +23,7 @@ const connection = connectBroker({
     sessionExpiryS: 3600,
   },
   subscriptions: [{ source: mqttSource("fleet"), topics: ["fleet/#"] }],
-  intake: intakeOver(keep).intake,
+  ingest: intakeOver(store).ingest,
   events: {
     brokerConnected: () => {},
     brokerDisconnected: () => {},

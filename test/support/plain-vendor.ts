@@ -1,20 +1,20 @@
 /** A made-up vendor for tests of the ways in: one point or many, with every answer an adapter may ask for. */
 
 import { z } from "zod";
-import { type Adapter, defineAdapter, type Proof } from "../../src/adapters/kit/adapter.ts";
+import { type Adapter, type AuthMethod, defineAdapter } from "../../src/adapters/kit/adapter.ts";
 import {
-  createIntake,
-  type Intake,
-  type IntakeEvents,
-  type Keep,
+  createIngest,
+  type Ingest,
+  type IngestEvents,
   type Source,
+  type Store,
 } from "../../src/ingest/ingest.ts";
 
 /** Proves by a header or, for senders that can set none, by `?token=`. */
-const keyProof: Proof = {
+const keyMethod: AuthMethod = {
   name: "key",
   needs: ["secrets"],
-  prove: ({ headers, query }, { secrets }) =>
+  verify: ({ headers, query }, { secrets }) =>
     secrets.includes(headers["x-key"] ?? query.token ?? "") ? null : "wrong_key",
 };
 
@@ -32,7 +32,7 @@ const plainVendor: Adapter = defineAdapter({
   docs: "made up for tests",
   evidence: "seen in code",
   transports: ["webhook", "mqtt"],
-  auth: [keyProof],
+  auth: [keyMethod],
   speedUnit: "none",
   handshake: (raw) =>
     typeof raw === "object" && raw !== null && "challenge" in raw
@@ -62,14 +62,14 @@ export function plainSource(name: string, changes: Partial<Adapter> = {}): Sourc
   return {
     name,
     adapter: { ...plainVendor, ...changes },
-    proof: keyProof,
+    authMethod: keyMethod,
     credentials: { secrets: [KEY] },
     maxAgeMs: Number.POSITIVE_INFINITY,
   };
 }
 
 export function mqttSource(name: string): Source {
-  return { ...plainSource(name), proof: null };
+  return { ...plainSource(name), authMethod: null };
 }
 
 /** One point as the plain vendor sends it; a second apart for each index, so that none is a duplicate. */
@@ -77,23 +77,23 @@ export function pointText(id: string, index: number): string {
   return JSON.stringify({ id, t: 1_700_000_000_000 + index * 1000, lat: 30.27, lon: -97.74 });
 }
 
-type Named = Exclude<keyof IntakeEvents, "fixSeen">;
-export type Told = { [K in Named]: { event: K } & Parameters<IntakeEvents[K]>[0] }[Named];
+type Named = Exclude<keyof IngestEvents, "fixSeen">;
+export type Told = { [K in Named]: { event: K } & Parameters<IngestEvents[K]>[0] }[Named];
 
-/** An intake over the given keep, and what it told. */
+/** An ingest over the given keep, and what it told. */
 export function intakeOver(
-  keep: Keep,
-  fixSeen: IntakeEvents["fixSeen"] = () => {},
-): { intake: Intake; told: Told[] } {
+  store: Store,
+  fixSeen: IngestEvents["fixSeen"] = () => {},
+): { ingest: Ingest; told: Told[] } {
   const told: Told[] = [];
-  const events: IntakeEvents = {
+  const events: IngestEvents = {
     fixSeen,
     messageRefused: (event) => void told.push({ event: "messageRefused", ...event }),
     messageMalformed: (event) => void told.push({ event: "messageMalformed", ...event }),
-    candidateRejected: (event) => void told.push({ event: "candidateRejected", ...event }),
+    readingRejected: (event) => void told.push({ event: "readingRejected", ...event }),
     incident: (event) => void told.push({ event: "incident", ...event }),
-    messageUnkept: (event) => void told.push({ event: "messageUnkept", ...event }),
-    intakeFailed: (event) => void told.push({ event: "intakeFailed", ...event }),
+    messageDeferred: (event) => void told.push({ event: "messageDeferred", ...event }),
+    ingestFailed: (event) => void told.push({ event: "ingestFailed", ...event }),
   };
-  return { intake: createIntake({ keep, events }), told };
+  return { ingest: createIngest({ store, events }), told };
 }

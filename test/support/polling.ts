@@ -19,7 +19,7 @@ export type PollTold = { [K in keyof PollEvents]: Parameters<PollEvents[K]>[0][]
 
 export interface Polling {
   poller: Poller;
-  keep: MemoryKeep;
+  store: MemoryKeep;
   told: PollTold;
   intakeTold: Told[];
   source: Source;
@@ -34,14 +34,14 @@ export interface PollingOptions {
   lookBackMs?: number;
   pull?: Partial<Pull>;
   source?: Partial<Source>;
-  keep?: MemoryKeep;
-  store?: CursorStore;
+  store?: MemoryKeep;
+  cursors?: CursorStore;
   http?: PullHttp;
 }
 
 /** One Redis for a test file. */
 export async function startPollings(): Promise<{
-  store: CursorStore;
+  cursors: CursorStore;
   start(options: PollingOptions): Polling;
   /** Ends all pollers of the test; Redis stays. */
   endAll(): Promise<void>;
@@ -49,7 +49,7 @@ export async function startPollings(): Promise<{
 }> {
   const redis = await startPrivateRedis();
   const db = new Redis(redis.url);
-  const store = createCursorStore(db, "polling");
+  const cursors = createCursorStore(db, "polling");
   const http = createPullHttp(NO_PROXY);
   let running: Poller[] = [];
 
@@ -60,27 +60,27 @@ export async function startPollings(): Promise<{
       account,
       intervalMs = 50,
       lookBackMs = 86_400_000,
-      keep = memoryKeep(),
+      store = memoryKeep(),
     } = options;
     const adapter = findAdapter(vendor);
     if (!adapter?.pull) throw new Error(`${vendor} is not asked`);
     const source: Source = {
       name: options.name ?? `source-${Math.random()}`,
       adapter,
-      proof: null,
+      authMethod: null,
       credentials: { secrets: [] },
       maxAgeMs: Number.POSITIVE_INFINITY,
       ...options.source,
     };
     const told: PollTold = { pollMade: [], pollStateChanged: [], pollGap: [], failed: [] };
-    const { intake, told: intakeTold } = intakeOver(keep);
+    const { ingest, told: intakeTold } = intakeOver(store);
     const poller = startPoller({
       source,
       // The vendor's own patience would make these tests last minutes.
       pull: { ...adapter.pull, minGapMs: 10, ...options.pull },
       settings: { baseUrl, account, intervalMs, lookBackMs },
-      intake,
-      store: options.store ?? store,
+      ingest,
+      cursors: options.cursors ?? cursors,
       http: options.http ?? http,
       events: {
         pollMade: (event) => void told.pollMade.push(event),
@@ -90,7 +90,7 @@ export async function startPollings(): Promise<{
       },
     });
     running.push(poller);
-    return { poller, keep, told, intakeTold, source };
+    return { poller, store, told, intakeTold, source };
   }
 
   async function endAll(): Promise<void> {
@@ -99,7 +99,7 @@ export async function startPollings(): Promise<{
   }
 
   return {
-    store,
+    cursors,
     start,
     endAll,
     async close() {
@@ -129,10 +129,10 @@ export function viaHosts(hosts: Readonly<Record<string, string>>): PullHttp & { 
 }
 
 /** Every reading that was kept, in order, each once. */
-export function distinctReadings(keep: MemoryKeep) {
+export function distinctReadings(store: MemoryKeep) {
   const seen = new Set<string>();
-  return keep.entries
-    .flatMap((entry) => (entry.kind === "read" ? entry.readings : []))
+  return store.entries
+    .flatMap((entry) => (entry.kind === "decoded" ? entry.readings : []))
     .filter(({ deviceId, fixTime }) => {
       const key = `${deviceId} ${fixTime}`;
       return !seen.has(key) && seen.add(key);

@@ -11,7 +11,7 @@ import type { QueueDestination } from "../../src/queue/redis/destination.ts";
 import { scopePrefix } from "../../src/queue/redis/keys.ts";
 import { type BufferRecord, decodeRecord } from "../../src/queue/redis/record.ts";
 import { createRoutes, type RoutesOptions } from "../../src/queue/store/routes.ts";
-import { createKeep } from "../../src/queue/store/store.ts";
+import { createStore } from "../../src/queue/store/store.ts";
 import type { Reading } from "../../src/reading.ts";
 import { type Accounting, type QueueStatus, sumAccounting } from "../../src/status.ts";
 import { destinationOf, messageOf, sourceOf, whatParted } from "./line.ts";
@@ -33,9 +33,9 @@ export interface Store {
   destinations: ReadonlyMap<string, QueueDestination>;
   sources: ReadonlyMap<string, QueueSource>;
   routes: ReturnType<typeof createRoutes>;
-  keep: ReturnType<typeof createKeep>;
+  store: ReturnType<typeof createStore>;
   /** Keeps one message with these readings. */
-  add(readings: readonly Reading[], source?: string): ReturnType<ReturnType<typeof createKeep>["keep"]>;
+  add(readings: readonly Reading[], source?: string): ReturnType<ReturnType<typeof createStore>["add"]>;
   /** Asks a lane of the first destination for a batch. */
   cut(lane?: number): Promise<CutAnswer>;
   /** Asks until there is more to say than "again", and reads the batch; throws when there is none. */
@@ -94,7 +94,7 @@ export async function startStores(): Promise<{
       deliver: async () => "done",
       failed: () => {},
     });
-    const keep = createKeep({
+    const store = createStore({
       redis: db,
       sources,
       routes,
@@ -117,8 +117,8 @@ export async function startStores(): Promise<{
       destinations,
       sources,
       routes,
-      keep,
-      add: (readings, name) => keep.keep(messageOf(readings, name ?? source.name)),
+      store,
+      add: (readings, name) => store.add(messageOf(readings, name ?? source.name)),
       cut: cutFrom,
       async batch(lane) {
         let answer = await cutFrom(lane);

@@ -1,7 +1,13 @@
 /** Where in somebody's JSON the fields of a position stand: one set of the json adapter's options, and its decoding. */
 
 import { z } from "zod";
-import { AT_RECEIPT, type Candidate, DETAIL_NUMBERS, DETAIL_TEXTS, type SaidDetails } from "../../reading.ts";
+import {
+  AT_RECEIPT,
+  DETAIL_NUMBERS,
+  DETAIL_TEXTS,
+  type RawReading,
+  type SaidDetails,
+} from "../../reading.ts";
 import { type DecodeContext, MAX_PROBLEMS } from "../kit/adapter.ts";
 import type { Problems } from "../kit/each.ts";
 import { type Each, each } from "../kit/each.ts";
@@ -144,12 +150,12 @@ function decode(raw: unknown, given: Given, context: DecodeContext): Each | Prob
   const { deviceId } = given;
   // Once for the message and not for each reading: an expression may go through all of it.
   const ofMessage = typeof deviceId === "function" ? undefined : deviceId.message?.(raw);
-  return each(found, (one) => candidateOf(one, ofMessage, given, context), someFound);
+  return each(found, (one) => rawReadingOf(one, ofMessage, given, context), someFound);
 }
 
 /** Wrong paths, or another kind of message: set aside whole, so that it can be decoded once the paths are right. */
-function someFound(candidates: readonly Candidate[]): Problems | null {
-  if (candidates.length === 0 || !candidates.every(isEmpty)) return null;
+function someFound(rawReadings: readonly RawReading[]): Problems | null {
+  if (rawReadings.length === 0 || !rawReadings.every(isEmpty)) return null;
   return { problems: ["message: nothing at the paths of deviceId, latitude and longitude"] };
 }
 
@@ -177,12 +183,12 @@ function readingsIn(raw: unknown, { readings, deviceId, fragment }: Given): Foun
     : { problems: ["message: must be an object that holds something, or a list"] };
 }
 
-function candidateOf(found: Found, ofMessage: unknown, given: Given, context: DecodeContext): Candidate {
+function rawReadingOf(found: Found, ofMessage: unknown, given: Given, context: DecodeContext): RawReading {
   const { value, path } = found;
   const [longitude, latitude] = given.coordinates
     ? pair(given.coordinates(value))
     : [given.longitude?.(value), given.latitude?.(value)];
-  const whole: Candidate = {
+  const whole: RawReading = {
     path,
     deviceId: id.parse(deviceOf(given.deviceId, found, ofMessage, context)),
     fixTime:
@@ -201,10 +207,10 @@ function candidateOf(found: Found, ofMessage: unknown, given: Given, context: De
 
 /** Only what these options look for is said, and of speed and heading what is there; the rest is for other messages to say. */
 function partOf(
-  { latitude, longitude, speedMps, headingDeg, noFix, ...said }: Candidate,
+  { latitude, longitude, speedMps, headingDeg, noFix, ...said }: RawReading,
   value: unknown,
   given: Given,
-): Candidate {
+): RawReading {
   return fragment({
     ...said,
     ...(given.speed && given.speed(value) !== undefined && { speedMps }),
@@ -226,7 +232,7 @@ function saysNoFix(found: unknown): boolean {
   return found === true || found === UNREADABLE;
 }
 
-function isEmpty({ deviceId, latitude, longitude }: Candidate): boolean {
+function isEmpty({ deviceId, latitude, longitude }: RawReading): boolean {
   return deviceId === null && latitude === null && longitude === null;
 }
 

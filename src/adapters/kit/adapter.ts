@@ -1,7 +1,7 @@
 /** The contract between the gateway and a vendor's adapter, and the one function that runs an adapter over a message. */
 
 import type { core, output as ZodOutput, ZodType } from "zod";
-import type { Candidate, SpeedUnit } from "../../reading.ts";
+import type { RawReading, SpeedUnit } from "../../reading.ts";
 import { MAX_READINGS, type Parsed, parseForm, parseJson, parseLines, tooMany } from "./bounds.ts";
 import type { Each, Problems } from "./each.ts";
 import { isRecord } from "./fields.ts";
@@ -54,15 +54,15 @@ export interface User {
 }
 
 /** One way a vendor proves itself. `prove` sees the exact bytes and must compare in constant time. */
-export interface Proof {
+export interface AuthMethod {
   /** The word used in the configuration: `basic`, `bearer`, `hmac-sha1`, … */
   name: string;
   /** What the configuration must give for this proof. */
   needs: readonly ("secrets" | "username" | "header" | "allow")[];
   /** Null when proven, else why not, in a short snake-case word. */
-  prove(message: Message, credentials: Credentials): string | null;
+  verify(message: Message, credentials: Credentials): string | null;
   /** The same answer from less, where the body is no part of the proof: a stranger's body is then not even read. */
-  beforeBody?(head: MessageHead, credentials: Credentials): string | null;
+  verifyHead?(head: MessageHead, credentials: Credentials): string | null;
   /** Which of several users a head that was proven is from; null where the source has one account. */
   loginOf?(head: MessageHead, credentials: Credentials): string | null;
   /** Why nothing can be proven with this secret, without repeating it; null where it may be one. For the configuration check. */
@@ -146,7 +146,7 @@ export interface Adapter<Payload = unknown, Options = unknown> {
   /** What to ask a vendor that does not send by itself; goes with the transport `pull` and no other. */
   pull?: Pull;
   /** The proofs a webhook source may choose, the usual one first; on MQTT the broker connection is the proof. */
-  auth: readonly Proof[];
+  auth: readonly AuthMethod[];
   /** HTTP methods the vendor's webhook comes by; default POST alone. */
   methods?: readonly ("POST" | "GET")[];
   /** Default `json`; a function decides per message. A GET without body reads its query as `form`. */
@@ -174,15 +174,15 @@ export interface Adapter<Payload = unknown, Options = unknown> {
   /** Envelope strict, values lenient (see fields.ts). */
   payload: ZodType<Payload>;
   /**
-   * Renames only; admit judges for everyone. A list of positions comes as `each`, its items parsed there and not by
+   * Renames only; validate judges for everyone. A list of positions comes as `each`, its items parsed there and not by
    * `payload`. Only an adapter whose schema is configured may find problems here.
    */
-  decode: (payload: Payload, context: DecodeContext<Options>) => Candidate[] | Each | Problems;
+  decode: (payload: Payload, context: DecodeContext<Options>) => RawReading[] | Each | Problems;
   /** How long the vendor waits for an answer, where it says so; milliseconds. */
   deadlineMs?: number;
   /** Answer to an accepted message; default `200 {}` with counts. */
   reply?: Reply;
-  /** Status for an unproven message; default 401. */
+  /** Status for an unauthenticated message; default 401. */
   refusal?: number;
   /** Sent as `WWW-Authenticate` with the refusal (Basic). */
   challenge?: string;
@@ -199,8 +199,8 @@ export function defineAdapter<const P extends ZodType, const O extends ZodType =
 }
 
 /** What became of one message. */
-export type ReadResult =
-  | { kind: "decoded"; candidates: Candidate[] }
+export type DecodeResult =
+  | { kind: "decoded"; rawReadings: RawReading[] }
   | { kind: "ignored"; what: string }
   | { kind: "handshake"; handshake: Handshake }
   | { kind: "malformed"; problems: string[] };
@@ -221,9 +221,9 @@ const SLICED_FROM_BYTES = 16_384;
 /** Of a list between two pauses: some tenths of a millisecond. */
 const ITEMS_BETWEEN_PAUSES = 32;
 
-/** Runs an adapter over one proven message. Pure. Throws only if the adapter has a bug; intake catches that. */
-export function read(adapter: Adapter, message: Message, settings: ReadSettings): ReadResult {
-  const steps = readInSteps(adapter, message, settings);
+/** Runs an adapter over one proven message. Pure. Throws only if the adapter has a bug; ingest catches that. */
+export function read(adapter: Adapter, message: Message, settings: ReadSettings): DecodeResult {
+  const steps = decodeInSteps(adapter, message, settings);
   for (;;) {
     const step = steps.next();
     if (step.done) return step.value;
@@ -231,11 +231,11 @@ export function read(adapter: Adapter, message: Message, settings: ReadSettings)
 }
 
 /** The same with pauses in a large message, in each of which the caller may let others through. */
-export function* readInSteps(
+export function* decodeInSteps(
   adapter: Adapter,
   message: Message,
   settings: ReadSettings,
-): Generator<undefined, ReadResult> {
+): Generator<undefined, DecodeResult> {
   const { maxReadings = MAX_READINGS } = settings;
   const isLarge = message.body.length >= SLICED_FROM_BYTES;
   const parsed = parse(adapter, message, maxReadings);
@@ -261,26 +261,26 @@ export function* readInSteps(
   if (!payload.success) return { kind: "malformed", problems: problemsOf(payload.error.issues) };
   if (isLarge) yield;
   const decoded = adapter.decode(payload.data, context);
-  const candidates = "count" in decoded ? yield* decodeEach(decoded, maxReadings) : decoded;
-  if ("problems" in candidates)
-    return { kind: "malformed", problems: candidates.problems.slice(0, MAX_PROBLEMS) };
-  if (candidates.length > maxReadings)
+  const rawReadings = "count" in decoded ? yield* decodeEach(decoded, maxReadings) : decoded;
+  if ("problems" in rawReadings)
+    return { kind: "malformed", problems: rawReadings.problems.slice(0, MAX_PROBLEMS) };
+  if (rawReadings.length > maxReadings)
     return { kind: "malformed", problems: [tooMany("readings", maxReadings)] };
-  return { kind: "decoded", candidates };
+  return { kind: "decoded", rawReadings };
 }
 
 function* decodeEach(
-  { count, decodeItem, judge }: Each,
+  { count, decodeItem, check }: Each,
   maxReadings: number,
-): Generator<undefined, Candidate[] | Problems> {
-  const candidates: Candidate[] = [];
-  for (let index = 0; index < count && candidates.length <= maxReadings; index++) {
+): Generator<undefined, RawReading[] | Problems> {
+  const rawReadings: RawReading[] = [];
+  for (let index = 0; index < count && rawReadings.length <= maxReadings; index++) {
     if (index > 0 && index % ITEMS_BETWEEN_PAUSES === 0) yield;
     const decoded = decodeItem(index);
-    if (!("length" in decoded)) candidates.push(decoded);
-    else for (const candidate of decoded) candidates.push(candidate);
+    if (!("length" in decoded)) rawReadings.push(decoded);
+    else for (const rawReading of decoded) rawReadings.push(rawReading);
   }
-  return judge?.(candidates) ?? candidates;
+  return check?.(rawReadings) ?? rawReadings;
 }
 
 /**

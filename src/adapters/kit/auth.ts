@@ -2,58 +2,58 @@
 
 import { createHmac, hash, randomBytes, timingSafeEqual } from "node:crypto";
 import { type Address, parseAddress, withinRanges } from "../../addresses.ts";
-import type { Credentials, Message, MessageHead, Proof, User } from "./adapter.ts";
+import type { AuthMethod, Credentials, Message, MessageHead, User } from "./adapter.ts";
 
 /** A proof to which the body adds nothing, so that it is the same before and after it. */
-function headProof({
-  prove,
-  ...proof
-}: Pick<Proof, "name" | "needs" | "loginOf"> & {
-  prove(head: MessageHead, credentials: Credentials): string | null;
-}): Proof {
-  return { ...proof, prove, beforeBody: prove };
+function headCredentials({
+  verify,
+  ...authMethod
+}: Pick<AuthMethod, "name" | "needs" | "loginOf"> & {
+  verify(head: MessageHead, credentials: Credentials): string | null;
+}): AuthMethod {
+  return { ...authMethod, verify, verifyHead: verify };
 }
 
 /** The bare secret in a header the vendor chose. */
-export function sharedKey(header: string): Proof {
+export function sharedKey(header: string): AuthMethod {
   const name = header.toLowerCase();
-  return headProof({
+  return headCredentials({
     name: "shared-key",
     needs: ["secrets"],
-    prove: ({ headers }, { secrets }) => proveText(headers[name], secrets),
+    verify: ({ headers }, { secrets }) => verifyText(headers[name], secrets),
   });
 }
 
 /** The bare secret in a header the customer chose. */
-export function customHeader(): Proof {
-  return headProof({
+export function customHeader(): AuthMethod {
+  return headCredentials({
     name: "custom-header",
     needs: ["secrets", "header"],
-    prove: ({ headers }, { secrets, header }) =>
-      proveText(header === undefined ? undefined : headers[header.toLowerCase()], secrets),
+    verify: ({ headers }, { secrets, header }) =>
+      verifyText(header === undefined ? undefined : headers[header.toLowerCase()], secrets),
   });
 }
 
 /** `Authorization: Bearer <secret>` (RFC 6750). */
-export function bearer(): Proof {
-  return headProof({
+export function bearer(): AuthMethod {
+  return headCredentials({
     name: "bearer",
     needs: ["secrets"],
-    prove: ({ headers }, { secrets }) => proveText(afterScheme(headers, "bearer"), secrets),
+    verify: ({ headers }, { secrets }) => verifyText(afterScheme(headers, "bearer"), secrets),
   });
 }
 
 /** `Authorization: Basic <user:secret in base64>` (RFC 7617), of one account or of one of several users. */
-export function basic(): Proof {
-  return headProof({
+export function basic(): AuthMethod {
+  return headCredentials({
     name: "basic",
     needs: ["username", "secrets"],
-    prove: ({ headers }, { username, secrets, users }) => {
+    verify: ({ headers }, { username, secrets, users }) => {
       const encoded = afterScheme(headers, "basic");
-      if (encoded === undefined) return "missing_proof";
+      if (encoded === undefined) return "missing_credentials";
       const given = Buffer.from(encoded, "base64");
-      if (users !== undefined) return proveUser(given, users);
-      if (username === undefined) return "wrong_proof";
+      if (users !== undefined) return verifyUser(given, users);
+      if (username === undefined) return "wrong_credentials";
       return matchesAny(
         given,
         secrets.filter(isUsable).map((secret) => Buffer.from(`${username}:${secret}`)),
@@ -65,7 +65,7 @@ export function basic(): Proof {
 }
 
 /** All that was given is compared with a user's pairs of name and secret; an unknown name takes the same time. */
-function proveUser(given: Buffer, users: readonly User[]): string | null {
+function verifyUser(given: Buffer, users: readonly User[]): string | null {
   return matchesOne(sha256(given), pairsOf(users).get(usernameIn(given)) ?? NOBODYS_PAIRS);
 }
 
@@ -105,16 +105,16 @@ interface HmacForm {
 }
 
 /** A keyed hash over the body, in a header. */
-export function hmac({ algorithm, header, encoding, prefix = "" }: HmacForm): Proof {
+export function hmac({ algorithm, header, encoding, prefix = "" }: HmacForm): AuthMethod {
   return {
     name: `hmac-${algorithm}`,
     needs: header === undefined ? ["secrets", "header"] : ["secrets"],
-    prove: ({ body, headers, method }, { secrets, header: configured }) => {
+    verify: ({ body, headers, method }, { secrets, header: configured }) => {
       // A GET carries its values in the query, which the signature does not cover.
       if (method === "GET") return "unsigned_query";
       const given = headers[(header ?? configured ?? "").toLowerCase()];
-      if (given === undefined || given === "") return "missing_proof";
-      if (!given.startsWith(prefix)) return "wrong_proof";
+      if (given === undefined || given === "") return "missing_credentials";
+      if (!given.startsWith(prefix)) return "wrong_credentials";
       const signature = given.slice(prefix.length);
       return matchesAny(
         bytesOf(encoding === "hex" ? signature.toLowerCase() : signature),
@@ -134,7 +134,7 @@ export function hmacWithTime(form: {
   version: string;
   signatureHeader: string;
   timestampHeader: string;
-}): Proof {
+}): AuthMethod {
   const prefix = `${form.version}=`;
   const signatureName = form.signatureHeader.toLowerCase();
   const timestampName = form.timestampHeader.toLowerCase();
@@ -145,11 +145,11 @@ export function hmacWithTime(form: {
       keyOf(secret).length > 0
         ? null
         : "must be base64, as the vendor shows it: otherwise every message would be refused",
-    prove: ({ body, headers, receivedAt }, { secrets }) => {
+    verify: ({ body, headers, receivedAt }, { secrets }) => {
       const given = headers[signatureName];
       const timestamp = headers[timestampName];
-      if (!given || !timestamp) return "missing_proof";
-      if (!given.startsWith(prefix) || !/^[0-9]{1,12}$/.test(timestamp)) return "wrong_proof";
+      if (!given || !timestamp) return "missing_credentials";
+      if (!given.startsWith(prefix) || !/^[0-9]{1,12}$/.test(timestamp)) return "wrong_credentials";
       const signed = Buffer.concat([Buffer.from(`${form.version}:${timestamp}:`), body]);
       const wrong = matchesAny(
         bytesOf(given.slice(prefix.length).toLowerCase()),
@@ -158,7 +158,7 @@ export function hmacWithTime(form: {
           .map((key) => Buffer.from(createHmac("sha256", key).update(signed).digest("hex"))),
       );
       if (wrong !== null) return wrong;
-      return Math.abs(receivedAt - Number(timestamp) * 1000) <= SIGNED_WITHIN_MS ? null : "stale_proof";
+      return Math.abs(receivedAt - Number(timestamp) * 1000) <= SIGNED_WITHIN_MS ? null : "stale_signature";
     },
   };
 }
@@ -170,13 +170,13 @@ function keyOf(secret: string): Buffer[] {
 }
 
 /** The secret as `?token=` in the URL, for vendors that can send nothing else. */
-export function urlToken(): Proof {
-  return headProof({
+export function urlToken(): AuthMethod {
+  return headCredentials({
     name: "url-token",
     needs: ["secrets"],
-    prove: ({ query }, { secrets }) => {
+    verify: ({ query }, { secrets }) => {
       const given = query.token;
-      if (given === undefined || given === "") return "missing_proof";
+      if (given === undefined || given === "") return "missing_credentials";
       return matchesAny(
         Buffer.from(given),
         secrets.filter(isUsable).map((secret) => Buffer.from(secret)),
@@ -186,14 +186,14 @@ export function urlToken(): Proof {
 }
 
 /** The address the message comes from, for vendors that can send no secret at all. */
-export function addressList(): Proof {
-  return headProof({
+export function addressList(): AuthMethod {
+  return headCredentials({
     name: "address-list",
     needs: ["allow"],
-    prove: ({ remoteAddress }, { allow = [] }) => {
+    verify: ({ remoteAddress }, { allow = [] }) => {
       const address = parseAddress(remoteAddress ?? "");
-      if (address === null) return "missing_proof";
-      return testOf(allow)(address) ? null : "wrong_proof";
+      if (address === null) return "missing_credentials";
+      return testOf(allow)(address) ? null : "wrong_credentials";
     },
   });
 }
@@ -214,8 +214,8 @@ function afterScheme(headers: Message["headers"], scheme: string): string | unde
   return given.toLowerCase() === scheme ? rest : undefined;
 }
 
-function proveText(given: string | undefined, secrets: Credentials["secrets"]): string | null {
-  if (given === undefined || given === "") return "missing_proof";
+function verifyText(given: string | undefined, secrets: Credentials["secrets"]): string | null {
+  if (given === undefined || given === "") return "missing_credentials";
   return matchesOne(sha256(bytesOf(given)), hashesOf(secrets));
 }
 
@@ -249,7 +249,7 @@ function matchesOne(given: Uint8Array, expected: readonly Uint8Array[]): string 
   // that the time does not tell which of two matched.
   let matches = 0;
   for (const each of expected) matches += Number(timingSafeEqual(given, each));
-  return matches > 0 ? null : "wrong_proof";
+  return matches > 0 ? null : "wrong_credentials";
 }
 
 function sha256(bytes: Uint8Array): Buffer {

@@ -1,6 +1,6 @@
 /** A list whose items are decoded one by one, so that a long one can be decoded in slices that let others through. */
 
-import type { Candidate } from "../../reading.ts";
+import type { RawReading } from "../../reading.ts";
 
 /** Why a message cannot be decoded, one line each. */
 export interface Problems {
@@ -11,20 +11,20 @@ export interface Problems {
 export interface Each {
   count: number;
   /** Of one item; what stands in it is parsed only here. */
-  decodeItem(index: number): Candidate | readonly Candidate[];
+  decodeItem(index: number): RawReading | readonly RawReading[];
   /** What is wrong with all of them together. */
-  judge?: (candidates: readonly Candidate[]) => Problems | null;
+  check?: (rawReadings: readonly RawReading[]) => Problems | null;
 }
 
 export function each<Item>(
   items: readonly Item[],
-  decodeItem: (item: Item, index: number) => Candidate | readonly Candidate[],
-  judge?: Each["judge"],
+  decodeItem: (item: Item, index: number) => RawReading | readonly RawReading[],
+  check?: Each["check"],
 ): Each {
   return {
     count: items.length,
     // The list holds what its type says, undefined included.
     decodeItem: (index) => decodeItem(items[index] as Item, index),
-    ...(judge && { judge }),
+    ...(check && { check }),
   };
 }

@@ -24,7 +24,7 @@ interface Share {
 }
 
 /** What waits to be kept. Each source has a share, so that one whose messages cannot be kept delays no other. */
-export function createUnkept<Source>({
+export function createUnacked<Source>({
   maxPerSource,
   onRoom,
 }: {

@@ -10,11 +10,11 @@ import type { Message } from "../../adapters/kit/adapter.ts";
 import { topicMatcher } from "../../adapters/kit/topic.ts";
 import type { Events } from "../../events.ts";
 import type { Shares } from "../../ingest/decode-shares.ts";
-import type { Intake, Source } from "../../ingest/ingest.ts";
-import { createOfferOrder, offer } from "../../ingest/retry.ts";
+import type { Ingest, Source } from "../../ingest/ingest.ts";
+import { createRetryOrder, offer } from "../../ingest/retry.ts";
 import { createConnectionCap, createLoginCap, guardConnections } from "../../limits/connections.ts";
 import { createGuessing } from "../../limits/guessing.ts";
-import { createUnkept } from "./broker-limits.ts";
+import { createUnacked } from "./broker-limits.ts";
 import { readInTurns } from "./broker-reading.ts";
 import { createLeaveOrder } from "./inflight.ts";
 import { createIdStore, createUnreleased } from "./packet-ids.ts";
@@ -41,11 +41,11 @@ export interface EmbeddedBrokerOptions {
   tls?: { cert: string; key: string; ca?: string | undefined } | undefined;
   devices: readonly DeviceLogin[];
   /** Un-kept messages of one source at which the sockets of its devices are not read any more. */
-  maxUnkept: number;
+  maxUnacked: number;
   /** Of a message's payload; a larger one is counted, acknowledged and not read. */
   maximumPacketBytes: number;
   sources: ReadonlyMap<string, Source>;
-  intake: Intake;
+  ingest: Ingest;
   events: EmbeddedBrokerEvents;
   /** True for an address that stands for many devices: it has no share of its own. */
   isProxy?: (address: string) => boolean;
@@ -112,7 +112,7 @@ const BAD_USERNAME_OR_PASSWORD = 4;
 
 export interface EmbeddedBrokerState {
   connections: number;
-  unkept: number;
+  unacked: number;
   /** Sources whose devices are not read, since too much of them is unkept. */
   paused: number;
   messages: number;
@@ -128,7 +128,7 @@ export interface EmbeddedBroker {
 }
 
 export async function startBroker(options: EmbeddedBrokerOptions): Promise<EmbeddedBroker> {
-  const { maxUnkept, maximumPacketBytes, intake, events, shares } = options;
+  const { maxUnacked, maximumPacketBytes, ingest, events, shares } = options;
   const limits = { ...LIMITS, ...options.limits };
   const devices = new Map(options.devices.map((login) => [login.username, deviceOf(login, options.sources)]));
   const loggedIn = new WeakMap<object, Session>();
@@ -147,10 +147,10 @@ export async function startBroker(options: EmbeddedBrokerOptions): Promise<Embed
     perLogin: limits.unreleasedPerLogin,
   });
   const logins = createLoginCap<Client>(limits.connectionsPerLogin);
-  const unkept = createUnkept<Source>({ maxPerSource: maxUnkept, onRoom: readOn });
+  const unacked = createUnacked<Source>({ maxPerSource: maxUnacked, onRoom: readOn });
   const firstArrivals = createFirstArrivals<string>(MAX_FIRST_ARRIVALS);
   const guessing = createGuessing({ door: "mqtt", events, where: () => "mqtt login" });
-  const order = createOfferOrder();
+  const order = createRetryOrder();
   const sockets = new Set<Socket>();
   const unread = new Set<Socket>();
   const ended = new AbortController();
@@ -273,7 +273,7 @@ export async function startBroker(options: EmbeddedBrokerOptions): Promise<Embed
   }
 
   function admitLogin(client: Client, { username }: Device): void {
-    if (client.conn instanceof Socket) connections.prove(client.conn);
+    if (client.conn instanceof Socket) connections.authenticated(client.conn);
     const oldest = logins.add(username, client);
     client.conn.once("close", () => {
       logins.remove(username, client);
@@ -290,13 +290,13 @@ export async function startBroker(options: EmbeddedBrokerOptions): Promise<Embed
     told.messages += 1;
     if (!device.mayPublish(topic)) {
       told.refusedPublishes += 1;
-      intake.refuse(device.source, "unproven");
+      ingest.refuse(device.source, "unauthenticated");
       events.deviceRefused({ client: client.id, reason: "foreign_topic" });
       return new Error("not its own topic");
     }
     const body = typeof payload === "string" ? Buffer.from(payload) : payload;
     if (body.length > maximumPacketBytes) {
-      intake.refuse(device.source, "too_large");
+      ingest.refuse(device.source, "too_large");
       return null;
     }
     const { source } = device;
@@ -316,10 +316,10 @@ export async function startBroker(options: EmbeddedBrokerOptions): Promise<Embed
       login: device.username,
     };
     const bytes = body.length + topic.length;
-    unkept.add(source, bytes);
+    unacked.add(source, bytes);
     if (isLastChance) lastChances += 1;
     const result = await offer({
-      intake,
+      ingest,
       source,
       message,
       ended: ended.signal,
@@ -331,13 +331,13 @@ export async function startBroker(options: EmbeddedBrokerOptions): Promise<Embed
         // With another QoS the device sends it again, and it counts then.
         if (!isLastChance) return;
         givenUp += 1;
-        intake.refuse(source, "given_up");
+        ingest.refuse(source, "given_up");
       },
       inOrder: { order, key: `${client.id} ${topic}` },
     });
-    unkept.remove(source, bytes);
+    unacked.remove(source, bytes);
     if (isLastChance) lastChances -= 1;
-    if (unkept.count() === 0) onIdle();
+    if (unacked.count() === 0) onIdle();
     return result === null ? new Error("cannot be kept now") : null;
   }
 
@@ -345,7 +345,7 @@ export async function startBroker(options: EmbeddedBrokerOptions): Promise<Embed
     // Who does not read our answers is not read either: they would pile up.
     if (closing || socket.writableNeedDrain) return true;
     const session = loggedIn.get(socket);
-    return unkept.isFull(session?.device.source) || (session?.unended ?? 0) >= limits.unended;
+    return unacked.isFull(session?.device.source) || (session?.unended ?? 0) >= limits.unended;
   }
 
   function readOn(sockets: Iterable<Socket> = [...unread]): void {
@@ -415,7 +415,7 @@ export async function startBroker(options: EmbeddedBrokerOptions): Promise<Embed
     const idle = new Promise<void>((resolve) => {
       onIdle = resolve;
     });
-    if (unkept.count() > 0) await Promise.race([idle, pause(withinMs, undefined, { ref: false })]);
+    if (unacked.count() > 0) await Promise.race([idle, pause(withinMs, undefined, { ref: false })]);
     ended.abort();
     // The last acknowledgements are written in this turn of the event loop, and closing would throw them away.
     await new Promise((resolve) => setImmediate(resolve));
@@ -429,7 +429,7 @@ export async function startBroker(options: EmbeddedBrokerOptions): Promise<Embed
 
   return {
     port: (server.address() as AddressInfo).port,
-    state: () => ({ connections: sockets.size, unkept: unkept.count(), paused: unkept.full(), ...told }),
+    state: () => ({ connections: sockets.size, unacked: unacked.count(), paused: unacked.full(), ...told }),
     close,
   };
 }

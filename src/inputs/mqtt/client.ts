@@ -1,11 +1,11 @@
-/** Connects to MQTT brokers: every message goes to intake, and is acknowledged when it is kept, in order of arrival. */
+/** Connects to MQTT brokers: every message goes to ingest, and is acknowledged when it is kept, in order of arrival. */
 
 import { setTimeout as pause } from "node:timers/promises";
 import mqtt, { type IPublishPacket, type MqttClient } from "mqtt";
 import type { Message } from "../../adapters/kit/adapter.ts";
 import type { Events } from "../../events.ts";
-import type { Intake } from "../../ingest/ingest.ts";
-import { createOfferOrder, offer } from "../../ingest/retry.ts";
+import type { Ingest } from "../../ingest/ingest.ts";
+import { createRetryOrder, offer } from "../../ingest/retry.ts";
 import { createArrivals } from "./inflight.ts";
 import { ACK_LATER, type BrokerSettings, clientOptions } from "./library.ts";
 import { createFirstArrivals, type FirstArrivals } from "./redelivery.ts";
@@ -55,7 +55,7 @@ export function connectBroker({
   broker,
   settings,
   subscriptions,
-  intake,
+  ingest,
   events,
   firstArrivals = createFirstArrivals(settings.receiveMaximum),
   closed = () => {},
@@ -63,7 +63,7 @@ export function connectBroker({
   broker: string;
   settings: BrokerSettings;
   subscriptions: readonly Subscription[];
-  intake: Intake;
+  ingest: Ingest;
   events: MqttEvents;
   /** Of this session; to be given where it outlives the connection. */
   firstArrivals?: FirstArrivals<number>;
@@ -71,7 +71,7 @@ export function connectBroker({
   closed?: () => void;
 }): BrokerConnection {
   const receivers = createReceivers(subscriptions);
-  const order = createOfferOrder();
+  const order = createRetryOrder();
   const givingUp = new AbortController();
   const arrivals = createArrivals({ max: settings.receiveMaximum, onRoom });
   let parked: (() => void)[] = [];
@@ -99,16 +99,16 @@ export function connectBroker({
     // What comes while leaving is not looked at: the broker sends it again at the next start, but for QoS 0, which is
     // lost as if we had left already.
     if (closing) {
-      if (finished) goOn(qos, done);
-      else park(() => goOn(qos, done));
+      if (finished) resume(qos, done);
+      else park(() => resume(qos, done));
       return;
     }
     const handled = arrive(packet);
     // QoS 2 comes only from a subscription of another program with our client id; the library has to finish it.
     if (qos === 2) void handled.then(() => done());
     // Over the window: QoS 0, or a broker that knows no window. Parsing stops until there is room again.
-    else if (arrivals.full()) park(() => goOn(qos, done));
-    else goOn(qos, done);
+    else if (arrivals.full()) park(() => resume(qos, done));
+    else resume(qos, done);
   };
 
   function arrive({ topic, payload, qos, messageId, retain, dup }: IPublishPacket): Promise<unknown> {
@@ -161,11 +161,11 @@ export function connectBroker({
     qos: number,
   ): Promise<unknown> {
     if (message.body.length > settings.maximumPacketBytes) {
-      intake.refuse(source, "too_large");
+      ingest.refuse(source, "too_large");
       return Promise.resolve();
     }
     return offer({
-      intake,
+      ingest,
       source,
       message,
       giveUp,
@@ -176,7 +176,7 @@ export function connectBroker({
         // With another QoS the broker sends it again, and it counts then.
         if (qos > 0) return;
         givenUp += 1;
-        intake.refuse(source, "given_up");
+        ingest.refuse(source, "given_up");
       },
     });
   }
@@ -201,8 +201,8 @@ export function connectBroker({
     stream.write(pubacks(ids));
   }
 
-  function park(goOn: () => void): void {
-    parked.push(goOn);
+  function park(resume: () => void): void {
+    parked.push(resume);
     // Unparsed lies the broker's PINGRESP too, and the library would take the link for dead. Its steps are half a
     // keepalive long, so ours at a quarter are always in between.
     heartbeat ??= setInterval(() => {
@@ -221,7 +221,7 @@ export function connectBroker({
     heartbeat = undefined;
     const waiting = parked;
     parked = [];
-    for (const goOn of waiting) goOn();
+    for (const resume of waiting) resume();
   }
 
   function subscribe(retryAfterMs: number): void {
@@ -347,7 +347,7 @@ function pubacks(messageIds: readonly number[]): Buffer {
 }
 
 /** Lets the library parse on; with QoS 1 it then holds the acknowledgement to be somebody else's business. */
-function goOn(qos: number, done: (error?: Error) => void): void {
+function resume(qos: number, done: (error?: Error) => void): void {
   if (qos === 0) done();
   else done(ACK_LATER);
 }

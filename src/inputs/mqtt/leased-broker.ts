@@ -1,7 +1,7 @@
 /** A broker session has one user: of all gateway processes the one that holds the lease connects, the others stand by. */
 
 import type { Config } from "../../config/config.ts";
-import type { Intake, Source } from "../../ingest/ingest.ts";
+import type { Ingest, Source } from "../../ingest/ingest.ts";
 import type { Queue } from "../../queue/queue.ts";
 import type { Standing } from "../../queue/redis/lease.ts";
 import type { BrokerState } from "../../status.ts";
@@ -25,11 +25,11 @@ export function leasedBroker(
     config: Pick<Config, "mqtt" | "sources">;
     queue: Pick<Queue, "lease">;
     sources: ReadonlyMap<string, Source>;
-    intake: Intake;
+    ingest: Ingest;
     events: MqttEvents;
   },
 ): LeasedBroker {
-  const { config, queue, sources, intake, events } = parts;
+  const { config, queue, sources, ingest, events } = parts;
   const settings = config.mqtt.brokers[name];
   if (!settings) throw new Error(`Broker "${name}" is not configured.`);
   const firstArrivals = createFirstArrivals<number>(settings.receiveMaximum);
@@ -57,7 +57,7 @@ export function leasedBroker(
         broker: name,
         settings: brokerSettingsOf(settings),
         subscriptions: subscriptionsOf(config, sources, name),
-        intake,
+        ingest,
         events,
         firstArrivals,
         closed() {
@@ -105,12 +105,12 @@ export function clientState(connection: ConnectionState): BrokerState {
           : "disconnected",
     since: new Date(since).toISOString(),
     reason: works ? null : (lastError ?? (connected ? "the broker has not answered the subscription" : null)),
-    unkept: unacked,
+    unacked,
     clients: null,
   };
 }
 
-function waiting(name: string, sinceMs: number, { kind, reason }: Standing, unkept: number): BrokerState {
+function waiting(name: string, sinceMs: number, { kind, reason }: Standing, unacked: number): BrokerState {
   const state = kind === "failed" ? "disconnected" : "standby";
   return {
     name,
@@ -118,7 +118,7 @@ function waiting(name: string, sinceMs: number, { kind, reason }: Standing, unke
     state,
     since: new Date(sinceMs).toISOString(),
     reason,
-    unkept,
+    unacked,
     clients: null,
   };
 }

@@ -50,17 +50,17 @@ export function createPollCursor({
   source,
   feed,
   lifetimeMs,
-  store,
+  cursors,
 }: {
   source: string;
   feed: string;
   lifetimeMs: number | null;
-  store: CursorStore;
+  cursors: CursorStore;
 }): PollCursor {
   let here: Position | null = null;
 
   async function load(): Promise<Position> {
-    const text = await store.load(source);
+    const text = await cursors.load(source);
     const found = schema.safeParse(text === null ? null : parsed(text)).data;
     if (found?.feed !== feed) return { text, cursor: null, at: null, gap: null };
     const { cursor, at, gap } = found;
@@ -76,7 +76,7 @@ export function createPollCursor({
       const { text: before = null, gap = null } = here ?? {};
       const at = Date.now();
       const text = JSON.stringify({ feed, cursor, at, gap });
-      const isOurs = await store.replace(source, before, text);
+      const isOurs = await cursors.replace(source, before, text);
       // Another process has read on meanwhile; where it stands, everything before is kept as well.
       here = isOurs ? { text, cursor, at, gap } : null;
     },

@@ -2,7 +2,7 @@
 
 import type { Config } from "../../config/config.ts";
 import type { Events } from "../../events.ts";
-import type { Intake, Source } from "../../ingest/ingest.ts";
+import type { Ingest, Source } from "../../ingest/ingest.ts";
 import type { ProxySettings } from "../../network.ts";
 import type { Queue } from "../../queue/queue.ts";
 import type { Standing } from "../../queue/redis/lease.ts";
@@ -20,7 +20,7 @@ export interface LeasedPollers {
 interface Parts {
   config: Config;
   queue: Queue;
-  intake: Intake;
+  ingest: Ingest;
   events: Events;
 }
 
@@ -42,7 +42,7 @@ export function leasedPollers({
   };
 }
 
-function leasedPoller(source: Source, { config, queue, intake, http, events }: Parts & { http: PullHttp }) {
+function leasedPoller(source: Source, { config, queue, ingest, http, events }: Parts & { http: PullHttp }) {
   const { name } = source;
   const { pull } = source.adapter;
   if (!pull) throw new Error(`Source "${name}" is not asked for anything.`);
@@ -60,7 +60,7 @@ function leasedPoller(source: Source, { config, queue, intake, http, events }: P
 
   const lease = queue.lease(`poll:${name}`, {
     acquired() {
-      poller = startPoller({ source, pull, settings, intake, store: queue.cursors, http, events });
+      poller = startPoller({ source, pull, settings, ingest, cursors: queue.cursors, http, events });
     },
     expired: stop,
     lost: stop,

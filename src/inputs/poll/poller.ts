@@ -1,11 +1,11 @@
-/** Asks one vendor for its fixes: each page goes to intake as one message, and only when it is kept does the cursor move. */
+/** Asks one vendor for its fixes: each page goes to ingest as one message, and only when it is kept does the cursor move. */
 
 import { createHash } from "node:crypto";
 import { setTimeout as pause } from "node:timers/promises";
 import type { Message } from "../../adapters/kit/adapter.ts";
 import type { Pull, PullAccount, PullRefusal, PullResult, PullTrouble } from "../../adapters/kit/pull.ts";
 import type { Events } from "../../events.ts";
-import type { Intake, Source } from "../../ingest/ingest.ts";
+import type { Ingest, Source } from "../../ingest/ingest.ts";
 import { offer } from "../../ingest/retry.ts";
 import { type NetworkReason, retryAfterHeaderMs } from "../../network.ts";
 import { type CursorStore, createPollCursor, type Gap } from "./cursor.ts";
@@ -72,12 +72,12 @@ export function startPoller(parts: {
   source: Source;
   pull: Pull;
   settings: PollSettings;
-  intake: Intake;
-  store: CursorStore;
+  ingest: Ingest;
+  cursors: CursorStore;
   http: PullHttp;
   events: PollEvents;
 }): Poller {
-  const { source, pull, settings, intake, store, http, events } = parts;
+  const { source, pull, settings, ingest, cursors, http, events } = parts;
   const { name } = source;
   /** The source as it is until a start without a cursor has caught up. */
   const lookBack = { ...source, maxAgeMs: Math.min(source.maxAgeMs, settings.lookBackMs) };
@@ -85,7 +85,7 @@ export function startPoller(parts: {
     source: name,
     feed: feedOf(source, settings),
     lifetimeMs: pull.cursorLifetimeMs,
-    store,
+    cursors,
   });
   const stopping = new AbortController();
   let ended = false;
@@ -196,7 +196,7 @@ export function startPoller(parts: {
     };
     keepingSince = message.receivedAt;
     const result = await offer({
-      intake,
+      ingest,
       source: isCatchingUp ? lookBack : source,
       message,
       giveUp: () => ended,

@@ -1,4 +1,4 @@
-/** Takes webhooks: finds the source, hands the message to intake, and tells the sender whether to send it again. */
+/** Takes webhooks: finds the source, hands the message to ingest, and tells the sender whether to send it again. */
 
 import { randomUUID } from "node:crypto";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
@@ -9,7 +9,7 @@ import { Hono } from "hono";
 import type { Dispatcher } from "undici";
 import type { Handshake, Message, MessageHead, Reply } from "../../adapters/kit/adapter.ts";
 import type { Events } from "../../events.ts";
-import { type Intake, type IntakeResult, type Source, withLogin } from "../../ingest/ingest.ts";
+import { type Ingest, type IngestResult, type Source, withLogin } from "../../ingest/ingest.ts";
 import { type ConnectionCap, guardConnections } from "../../limits/connections.ts";
 import { createGuessing, type Verdict } from "../../limits/guessing.ts";
 import { createAddressReader } from "../../limits/remote-address.ts";
@@ -25,7 +25,7 @@ export type WebhookApp = Hono<{ Bindings: HttpBindings }>;
 
 export interface WebhookParts {
   sources: ReadonlyMap<string, Source>;
-  intake: Intake;
+  ingest: Ingest;
   limits: {
     /** Of the body as sent and of the body inflated. */
     bodyLimitBytes: number;
@@ -38,7 +38,7 @@ export interface WebhookParts {
   isKnownElsewhere?: (source: string) => Promise<boolean>;
   events: WebhookEvents;
   /** Told whose connections are of proven senders. */
-  connections?: Pick<ConnectionCap, "prove"> | undefined;
+  connections?: Pick<ConnectionCap, "authenticated"> | undefined;
   /** What confirmation fetches go through: a dispatcher of network.ts. */
   confirmVia: Dispatcher;
 }
@@ -55,7 +55,7 @@ const JSON_TYPE = { "content-type": "application/json" };
 const LATE = { kind: "late" } as const;
 
 export function createWebhookApp(parts: WebhookParts): WebhookApp {
-  const { sources, intake, limits, events } = parts;
+  const { sources, ingest, limits, events } = parts;
   const { bodyLimitBytes: limitBytes, unfinishedBytes: totalBytes } = limits;
   const readBody = createBodyReader({ limitBytes, room: createBodyRoom({ limitBytes, totalBytes }) });
   const addressOf = createAddressReader(parts.trustedProxies);
@@ -72,7 +72,7 @@ export function createWebhookApp(parts: WebhookParts): WebhookApp {
     const methods: readonly string[] = source.adapter.methods ?? ["POST"];
     const method = incoming.method ?? "";
     if (!methods.includes(method)) {
-      intake.refuse(source, "wrong_method");
+      ingest.refuse(source, "wrong_method");
       return answer(405, { error: "method_not_allowed" }, { allow: methods.join(", ") });
     }
     // Arrival for the age of what it says; the vendor's clock starts when it has sent the last byte.
@@ -82,19 +82,19 @@ export function createWebhookApp(parts: WebhookParts): WebhookApp {
     if (verdict.kind === "refused") return unheard(source, verdict);
     if (verdict.kind === "wait") await guessing.wait(verdict.ms);
     // Before the body: a stranger shall cost neither the memory for one nor the time to inflate it.
-    const refused = intake.refuseByHead(source, head);
-    if (source.proof?.beforeBody) learn(source, from, refused);
+    const refused = ingest.refuseByHead(source, head);
+    if (source.authMethod?.verifyHead) learn(source, from, refused);
     if (refused !== null) return reply(source, refused);
-    if (source.proof?.beforeBody) parts.connections?.prove(incoming.socket, name);
-    const known = source.proof?.beforeBody ? withLogin(source, head) : head;
-    const holder = source.proof?.beforeBody ? null : from;
+    if (source.authMethod?.verifyHead) parts.connections?.authenticated(incoming.socket, name);
+    const known = source.authMethod?.verifyHead ? withLogin(source, head) : head;
+    const holder = source.authMethod?.verifyHead ? null : from;
     const body = method === "GET" ? EMPTY : await readBody(incoming, outgoing, holder);
     switch (body.kind) {
       case "too_large":
-        intake.refuse(source, "too_large");
+        ingest.refuse(source, "too_large");
         return answer(413, { error: "too_large" });
       case "unsupported_encoding":
-        intake.refuse(source, "unsupported_encoding");
+        ingest.refuse(source, "unsupported_encoding");
         return answer(415, { error: "unsupported_encoding" }, { "accept-encoding": "gzip, deflate, br" });
       case "no_room":
         return comeAgain("no_room", NO_ROOM_RETRY_AFTER_S);
@@ -106,7 +106,7 @@ export function createWebhookApp(parts: WebhookParts): WebhookApp {
         return body satisfies never;
     }
     const message = { ...known, body: body.bytes };
-    if (source.proof?.beforeBody) return reply(source, await acceptInTime(source, message, incoming));
+    if (source.authMethod?.verifyHead) return reply(source, await acceptInTime(source, message, incoming));
     // Others may have been wrong while the body came; who waited has its place already.
     const still = verdict.kind === "go" ? heard(source, from) : GO;
     if (still.kind !== "go") return unheard(source, still);
@@ -116,12 +116,16 @@ export function createWebhookApp(parts: WebhookParts): WebhookApp {
   }
 
   /** Where the proof is no secret, nothing can be guessed. */
-  function heard({ proof, name }: Source, from: string): Verdict {
-    return proof?.needs.includes("secrets") ? guessing.verdict(from, name) : GO;
+  function heard({ authMethod, name }: Source, from: string): Verdict {
+    return authMethod?.needs.includes("secrets") ? guessing.verdict(from, name) : GO;
   }
 
-  function learn({ proof, name }: Source, from: string, result: IntakeResult | typeof LATE | null): void {
-    if (!proof?.needs.includes("secrets")) return;
+  function learn(
+    { authMethod, name }: Source,
+    from: string,
+    result: IngestResult | typeof LATE | null,
+  ): void {
+    if (!authMethod?.needs.includes("secrets")) return;
     const kind = result?.kind ?? "proven";
     if (result?.kind === "refused") {
       if (result.guess) guessing.failed(from, name);
@@ -132,7 +136,7 @@ export function createWebhookApp(parts: WebhookParts): WebhookApp {
   /** Told as any other refusal; but whose address was right before may be right again, and shall come again. */
   function unheard(source: Source, verdict: Verdict): Response {
     if (verdict.kind === "refused" && verdict.known) return comeAgain("guessing", verdict.retryAfterS);
-    intake.refuse(source, "guessing");
+    ingest.refuse(source, "guessing");
     return reply(source, { kind: "refused", reason: "guessing" });
   }
 
@@ -153,16 +157,16 @@ export function createWebhookApp(parts: WebhookParts): WebhookApp {
     source: Source,
     message: Message,
     incoming: IncomingMessage,
-  ): Promise<IntakeResult | typeof LATE> {
+  ): Promise<IngestResult | typeof LATE> {
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<typeof LATE>((resolve) => {
       timer = setTimeout(resolve, limits.answerWithinMs, LATE);
     });
     // Proven before its body was read; the other proofs need the body.
-    const accept = source.proof?.beforeBody ? intake.acceptProven : intake.accept;
+    const accept = source.authMethod?.verifyHead ? ingest.ingestAuthenticated : ingest.accept;
     try {
       const result = await Promise.race([accept(source, message), late]);
-      if (isProven(result)) parts.connections?.prove(incoming.socket, source.name);
+      if (isAuthenticated(result)) parts.connections?.authenticated(incoming.socket, source.name);
       return result;
     } finally {
       clearTimeout(timer);
@@ -170,12 +174,12 @@ export function createWebhookApp(parts: WebhookParts): WebhookApp {
   }
 
   /** The answer table: it says one thing, whether to send the message again. */
-  function reply(source: Source, result: IntakeResult | typeof LATE): Response {
+  function reply(source: Source, result: IngestResult | typeof LATE): Response {
     const { adapter } = source;
     switch (result.kind) {
-      case "kept":
+      case "stored":
         return success(adapter.reply, () => ({
-          kept: result.kept,
+          stored: result.stored,
           duplicates: result.duplicates,
           rejected: result.rejections,
         }));
@@ -196,7 +200,7 @@ export function createWebhookApp(parts: WebhookParts): WebhookApp {
           { error: "refused" },
           adapter.challenge === undefined ? undefined : { "www-authenticate": adapter.challenge },
         );
-      case "unkept":
+      case "deferred":
         return comeAgain(result.reason, result.retryAfterS);
       case "late":
         return comeAgain("late", LATE_RETRY_AFTER_S);
@@ -236,7 +240,7 @@ export function createWebhookApp(parts: WebhookParts): WebhookApp {
 
 const GO = { kind: "go" } as const;
 /** By its body; without that nothing of it would have been stored or even read. */
-function isProven({ kind }: IntakeResult | typeof LATE): boolean {
+function isAuthenticated({ kind }: IngestResult | typeof LATE): boolean {
   return kind !== "refused" && kind !== "late" && kind !== "failed";
 }
 

@@ -31,7 +31,7 @@ export type BodyReader = (
 ) => Promise<BodyResult>;
 
 export function createBodyReader({ limitBytes, room }: { limitBytes: number; room: BodyRoom }): BodyReader {
-  const proven: (() => void)[] = [];
+  const authenticated: (() => void)[] = [];
   const strangers: (() => void)[] = [];
   let inflating = 0;
 
@@ -80,10 +80,10 @@ export function createBodyReader({ limitBytes, room }: { limitBytes: number; roo
   /** A few bytes can become `limitBytes`, for anybody who asks: only so many at a time, and each with room for all. */
   async function inflated(bytes: Uint8Array, decode: Decoder, holder: Holder): Promise<BodyResult> {
     const [waiting, most] =
-      holder === null ? [proven, MAX_PROVEN_WAITING] : [strangers, MAX_STRANGERS_WAITING];
+      holder === null ? [authenticated, MAX_PROVEN_WAITING] : [strangers, MAX_STRANGERS_WAITING];
     if (waiting.length >= most || !room.take(bytes.length, holder)) return { kind: "no_room" };
     if (inflating < MAX_INFLATING) inflating += 1;
-    else await new Promise<void>((goOn) => waiting.push(goOn));
+    else await new Promise<void>((resume) => waiting.push(resume));
     try {
       // Out of nobody's share: it ends by itself in milliseconds, whatever its sender does.
       if (!room.take(limitBytes, null)) return { kind: "no_room" };
@@ -97,7 +97,7 @@ export function createBodyReader({ limitBytes, room }: { limitBytes: number; roo
       }
     } finally {
       room.giveBack(bytes.length, holder);
-      const next = proven.shift() ?? strangers.shift();
+      const next = authenticated.shift() ?? strangers.shift();
       if (next) next();
       else inflating -= 1;
     }

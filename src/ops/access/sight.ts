@@ -122,7 +122,7 @@ function limitedBroker(broker: BrokerState, sight: Sight): BrokerState[] {
     case "shared": {
       const reason =
         broker.reason === null ? null : "others use it too, so why is for the gateway's operator";
-      return [{ ...broker, reason, unkept: 0, clients: null }];
+      return [{ ...broker, reason, unacked: 0, clients: null }];
     }
     case "not":
       return [];

@@ -51,14 +51,14 @@ export function diagnose({
 /** Each line of the identity with its two sides, as the design writes it. */
 const IDENTITY_LINES = {
   messages: "messages = refused + ignored + handshakes + malformed + read",
-  candidates: "candidates = rejected + duplicates + kept",
-  kept: "kept = delivered + dead-lettered + expired + superseded + dropped + held + waiting + in flight",
+  readings: "readings = rejected + duplicates + kept",
+  stored: "kept = delivered + dead-lettered + expired + superseded + dropped + held + waiting + in flight",
 } as const;
 
 function diagnoseSource(source: SourceStatus): Problem[] {
   const found: Problem[] = [];
   const where = `source ${source.name}`;
-  for (const line of ["messages", "candidates", "kept"] as const) {
+  for (const line of ["messages", "readings", "stored"] as const) {
     const parted = source.identity[line];
     if (parted === 0) continue;
     const side = parted > 0 ? `${parted} unaccounted for` : `${-parted} counted twice`;
@@ -66,25 +66,25 @@ function diagnoseSource(source: SourceStatus): Problem[] {
       error(
         where,
         `The accounting does not add up, ${side}: ${IDENTITY_LINES[line]}.`,
-        "This is a fault of the gateway or of somebody writing to its Redis. Keep the log around auditParted and report it.",
+        "This is a fault of the gateway or of somebody writing to its Redis. Keep the log around accountingMismatch and report it.",
       ),
     );
   }
-  const { messages, refused, candidates, rejected } = source.accounting;
+  const { messages, refused, readings, rejected } = source.accounting;
   if (messages > 0 && refused === messages) {
     const [reason] = mostOf(source.refusedBy);
     const doNext =
-      reason === "unproven"
+      reason === "unauthenticated"
         ? "The secret configured here and the one at the vendor differ: compare source.auth with the vendor's webhook settings."
         : "Compare the vendor's webhook settings with this vendor's row in the README.";
     found.push(warning(where, `Every one of ${messages} messages was refused (${reason}).`, doNext));
   }
-  if (candidates > 0 && rejected === candidates) {
+  if (readings > 0 && rejected === readings) {
     const [reason, count] = mostOf(source.rejectedBy);
     found.push(
       warning(
         where,
-        `Every one of ${candidates} positions was rejected, ${count} of them as ${reason}.`,
+        `Every one of ${readings} positions was rejected, ${count} of them as ${reason}.`,
         "Take one message and run it through waypost decode; the README explains each reason.",
       ),
     );

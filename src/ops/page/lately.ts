@@ -33,7 +33,7 @@ function batches({ ledger }) {
   return withNote(table("Recent batches", [text("at"), text("destination"), number("pings"), text("outcome"), number("status"), number("took")], rows, "No batch was sent yet."), about);
 }
 
-/** What intake turned down, by reason; the longest bar is the commonest. */
+/** What ingest turned down, by reason; the longest bar is the commonest. */
 function reasons({ sources }) {
   const found = [];
   const groups = [

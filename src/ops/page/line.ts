@@ -169,9 +169,9 @@ function lanes({ lanes, name }, pointer) {
 
 /** Each line of the identity, left side first. */
 const GROUPS = [
-  ["messages", "Messages", ["refused", "ignored", "handshakes", "malformed", "read"]],
-  ["candidates", "Candidates", ["rejected", "duplicates"]],
-  ["kept", "Kept", ["delivered", "deadLettered", "expired", "superseded", "dropped", "held", "waiting", "inFlight"]],
+  ["messages", "Messages", ["refused", "ignored", "handshakes", "malformed", "decoded"]],
+  ["readings", "Readings", ["rejected", "duplicates"]],
+  ["stored", "Stored", ["delivered", "deadLettered", "expired", "superseded", "dropped", "held", "waiting", "inFlight"]],
 ];
 /** Soft hyphens let the heads of 18 columns fit a screen. */
 const NAMES = {
@@ -192,7 +192,7 @@ export function showAccounting(element, status) {
     GROUPS.map(([line, title, terms]) => [
       number(title, " first"),
       terms.map((term) => number(NAMES[term] ?? term, "")),
-      line === "candidates" ? number("kept", "") : null,
+      line === "readings" ? number("stored", "") : null,
     ]),
     h("th", { scope: "col" }, "adds up"),
   );
@@ -204,7 +204,7 @@ export function showAccounting(element, status) {
       GROUPS.map(([line, , terms]) => [
         figure("td", pointer + "accounting/" + line, accounting[line], { class: "number first" }),
         terms.map((term) => figure("td", pointer + "accounting/" + term, accounting[term])),
-        line === "candidates" ? figure("td", pointer + "accounting/kept", accounting.kept) : null,
+        line === "readings" ? figure("td", pointer + "accounting/stored", accounting.stored) : null,
       ]),
       addsUp(identity),
     );

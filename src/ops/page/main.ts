@@ -120,9 +120,9 @@ function sign(state) {
 }
 
 function remember(status) {
-  const { kept, delivered } = status.totals.accounting;
+  const { stored, delivered } = status.totals.accounting;
   const at = Date.parse(status.at);
-  if (history.at(-1)?.at !== at) history.push({ at, kept, delivered });
+  if (history.at(-1)?.at !== at) history.push({ at, stored, delivered });
   if (history.length > MAX_POINTS) history.shift();
 }
 
@@ -135,7 +135,7 @@ function showFigures(status) {
     tile("Waiting", figure("span", "/totals/accounting/waiting", total.waiting, { class: "big" }), oldest < 0 ? "nothing waits" : "oldest " + age(oldest)),
     tile("In flight", figure("span", "/totals/accounting/inFlight", total.inFlight, { class: "big" }), plural(status.jobs.active, "batch being sent", "batches being sent")),
     tile("Delivered", figure("span", "/totals/accounting/delivered", total.delivered, { class: "big" }), fresh.length === 0 ? "nothing yet" : "newest is " + age(Math.min(...fresh)) + " old"),
-    tile("Kept per second", rate("kept"), curve("kept")),
+    tile("Kept per second", rate("stored"), curve("stored")),
     tile("Delivered per second", rate("delivered"), curve("delivered")),
   );
 }

@@ -52,9 +52,9 @@ function brokers({ brokers, at }) {
     h("td", { class: broker.state === "connected" || broker.state === "standby" ? "good" : "bad" }, broker.state),
     ago(broker.since, at),
     broker.clients === null ? "–" : figure("td", "/brokers/" + index + "/clients", broker.clients),
-    figure("td", "/brokers/" + index + "/unkept", broker.unkept),
+    figure("td", "/brokers/" + index + "/unacked", broker.unacked),
   ]);
-  return table("Brokers", [text("broker"), text("kind"), text("state"), text("since"), number("devices"), number("unkept")], rows, "No MQTT broker is configured.");
+  return table("Brokers", [text("broker"), text("kind"), text("state"), text("since"), number("devices"), number("unacked")], rows, "No MQTT broker is configured.");
 }
 
 function redis({ redis, jobs }) {

@@ -108,7 +108,7 @@ local function addHistory(old, records)
   local members, known = {}, {}
   for i, score in ipairs(redis.call('ZMSCORE', old, unpack(records))) do
     local r = records[i]
-    -- A fix kept twice within one millisecond is the same text, and a set holds it only once.
+    -- A fix stored twice within one millisecond is the same text, and a set holds it only once.
     if score or known[r] then gone(r, 'superseded')
     else
       known[r] = true

@@ -1,7 +1,7 @@
 /** Keeps raw messages that were proven but could not be decoded, so that they can be decoded again after a fix. */
 
 import type { Redis } from "ioredis";
-import type { KeepEntry } from "../../ingest/ingest.ts";
+import type { StoreEntry } from "../../ingest/ingest.ts";
 import { keys } from "../redis/keys.ts";
 import { run, script } from "../redis/lua.ts";
 import { SHARES, shareOf } from "./quarantine-shares.ts";
@@ -28,11 +28,11 @@ writeCounts()
 return { gone }
 `);
 
-/** Names that could carry a proof which intake does not know by its value: Basic's text, a signature, a proxy's login. */
+/** Names that could carry a proof which ingest does not know by its value: Basic's text, a signature, a proxy's login. */
 const SECRET_HEADER = /auth|cookie|token|secret|key|signature|password|session/i;
 const SECRET_PARAMETER = /auth|token|secret|key|signature|password/i;
 
-type Malformed = Extract<KeepEntry, { kind: "malformed" }>;
+type Malformed = Extract<StoreEntry, { kind: "malformed" }>;
 
 /** A quarantined message, as listed. */
 export interface QuarantinedMessage {

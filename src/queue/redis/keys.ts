@@ -17,7 +17,7 @@ export function scopePrefix(prefix: string, scope: string): string {
  * what waits in a lane from one source. BullMQ's keys, leases, the cursors of pull sources, the operators' trail, their
  * ended sessions and what processes tell each other are apart; no ping is there.
  *
- * Intake
+ * Ingest
  * - `n:<source>`         hash: every counter of the accounting identity
  * - `fp:<source>`        hash: device → fingerprints of its recent fixes
  * - `body:<print>`       string: a long message was kept, for ten minutes

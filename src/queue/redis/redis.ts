@@ -9,10 +9,10 @@ export interface RedisSettings {
 }
 
 /**
- * `intake`: fails at once while Redis is away, so that senders are answered 503 and keep their message.
+ * `ingest`: fails at once while Redis is away, so that senders are answered 503 and keep their message.
  * `jobs`: BullMQ's; it waits for Redis as long as it takes and never times a blocking read out.
  */
-export type ConnectionUse = "intake" | "jobs";
+export type ConnectionUse = "ingest" | "jobs";
 
 /** Tries again after this long at most: recovery is to be noticed within seconds. */
 const MAX_RECONNECT_MS = 1000;

@@ -1,7 +1,7 @@
 /** Writes messages into one scope's Redis together: what arrives while a call is under way goes with the next one. */
 
 import { type Redis, ReplyError } from "ioredis";
-import { CannotKeep, type KeepVerdict } from "../../ingest/ingest.ts";
+import { StoreError, type StoreVerdict } from "../../ingest/ingest.ts";
 import type { RejectionReason } from "../../reading.ts";
 import { run } from "../redis/lua.ts";
 import type { RetryAfter } from "./retry-after.ts";
@@ -30,8 +30,8 @@ export interface Write {
 
 interface Part {
   write: Write;
-  settle(verdict: KeepVerdict): void;
-  fail(error: CannotKeep): void;
+  settle(verdict: StoreVerdict): void;
+  fail(error: StoreError): void;
 }
 
 export interface GroupCommitOptions {
@@ -64,7 +64,7 @@ export function createGroupCommit({
   let underWay = 0;
   let idleWaiters: (() => void)[] = [];
 
-  function add(write: Write): Promise<KeepVerdict> {
+  function add(write: Write): Promise<StoreVerdict> {
     return new Promise((resolve, reject) => {
       pending.push({ write, settle: resolve, fail: reject });
       if (underWay >= MAX_CALLS_UNDER_WAY || pending.length > 1) return;
@@ -112,7 +112,7 @@ export function createGroupCommit({
       });
       for (let i = group.length; i < reply.length; i += 2) arrived(String(reply[i]), Number(reply[i + 1]));
     } catch (error) {
-      const failure = new CannotKeep("storage_unavailable", retryAfter.storageAway(), error);
+      const failure = new StoreError("storage_unavailable", retryAfter.storageAway(), error);
       for (const part of group) part.fail(failure);
       if (error instanceof ReplyError) return;
       // Redis is silent. Those behind would each wait in turn until a call is given up, long after their sender has.
@@ -129,26 +129,26 @@ export function createGroupCommit({
 
   function answer(part: Part, verdict: unknown): void {
     if (!Array.isArray(verdict)) {
-      part.settle({ kept: Number(verdict), duplicates: 0, rejections: NO_REJECTIONS });
+      part.settle({ stored: Number(verdict), duplicates: 0, rejections: NO_REJECTIONS });
       return;
     }
-    const [stored, ...rest] = verdict.map(Number);
-    if (stored === 0) {
+    const [isStored, ...rest] = verdict.map(Number);
+    if (isStored === 0) {
       const [bytes = 0, place = 0, shutMs = 0] = rest;
       const [destination, limitBytes] = routes.limits(scope).slice(1 + 2 * place);
       const seen = { destination: String(destination), bytes, limitBytes: Number(limitBytes), shutMs };
-      part.fail(new CannotKeep("buffer_full", retryAfter.bufferFull(seen)));
+      part.fail(new StoreError("buffer_full", retryAfter.bufferFull(seen)));
       return;
     }
-    const [kept = 0, duplicates = 0, jumps = 0, thinned = 0] = rest;
+    const [stored = 0, duplicates = 0, jumps = 0, thinned = 0] = rest;
     if (jumps + thinned === 0) {
-      part.settle({ kept, duplicates, rejections: NO_REJECTIONS });
+      part.settle({ stored, duplicates, rejections: NO_REJECTIONS });
       return;
     }
     const rejections = new Map<RejectionReason, number>();
     if (jumps > 0) rejections.set("implausible_jump", jumps);
     if (thinned > 0) rejections.set("thinned", thinned);
-    part.settle({ kept, duplicates, rejections });
+    part.settle({ stored, duplicates, rejections });
   }
 
   function idle(): Promise<void> {

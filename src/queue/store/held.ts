@@ -20,8 +20,8 @@ local function enqueue(source, first)
 end
 local function recount(source, n)
   if n ~= 0 then
-    count(source, 'candidates', n)
-    count(source, 'kept', n)
+    count(source, 'readings', n)
+    count(source, 'stored', n)
   end
 end
 `;

@@ -131,7 +131,7 @@ local function filtered(source, device, record, filter)
 end
 local function hold(source, device, record)
   local before = redis.call('HGET', p .. ':held:' .. source, device)
-  -- 20 MB of records. A proven sender can make up devices, and what is held is outside every buffer's budget.
+  -- 20 MB of records. A authenticated sender can make up devices, and what is held is outside every buffer's budget.
   if not before and redis.call('HLEN', p .. ':held:' .. source) >= 50000 then
     count(source, 'dropped', 1)
     return
@@ -175,7 +175,7 @@ end
 at = firstMessage
 for m = 1, messages do
   local source, receivedAt, counters, readings, bodyPrint = takeMessage()
-  local kept, duplicates, jumps, thinned = 0, 0, 0, 0
+  local stored, duplicates, jumps, thinned = 0, 0, 0, 0
   if turnedAway[m] then
     for i = 1, readings do at = at + 2 + 2 * markOf(ARGV[at + 1]).routes end
   else
@@ -189,7 +189,7 @@ for m = 1, messages do
       local fixTime = fixTimeOf(ARGV[at + 1])
       local verdict = resent and 'duplicate' or seen(source, device, fixTime, mark.place)
         or mark.filter ~= '' and filtered(source, device, ARGV[at + 1], mark.filter)
-      count(source, 'candidates', routes)
+      count(source, 'readings', routes)
       if verdict then
         at = at + 2 * routes
         if verdict == 'thinned' or verdict == 'implausible_jump' then
@@ -201,7 +201,7 @@ for m = 1, messages do
           if verdict == 'conflict' then count(source, 'conflictingFixes', routes) end
         end
       else
-        kept = kept + routes
+        stored = stored + routes
         if unmapped ~= '' then
           local order = orderOf(ARGV[at + 1])
           redis.call('HSET', p .. ':unmapped:' .. source, device, order)
@@ -212,12 +212,12 @@ for m = 1, messages do
         end
       end
     end
-    if kept > 0 then count(source, 'kept', kept) end
+    if stored > 0 then count(source, 'stored', stored) end
     if duplicates > 0 then count(source, 'duplicates', duplicates) end
   end
   if turnedAway[m] then out[m] = { 0, unpack(turnedAway[m]) }
-  elseif duplicates + jumps + thinned == 0 then out[m] = kept
-  else out[m] = { 1, kept, duplicates, jumps, thinned } end
+  elseif duplicates + jumps + thinned == 0 then out[m] = stored
+  else out[m] = { 1, stored, duplicates, jumps, thinned } end
 end
 for source, devices in pairs(changed) do
   local flat = {}

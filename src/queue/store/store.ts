@@ -1,12 +1,12 @@
-/** Keeps what intake hands over: sorts a message's readings by scope, and says to each scope's Redis what is to be kept. */
+/** Keeps what ingest hands over: sorts a message's readings by scope, and says to each scope's Redis what is to be kept. */
 
 import { createHash } from "node:crypto";
 import {
-  CannotKeep,
-  type Keep,
-  type KeepEntry,
-  type KeepVerdict,
   type RefusalReason,
+  type Store,
+  type StoreEntry,
+  StoreError,
+  type StoreVerdict,
 } from "../../ingest/ingest.ts";
 import type { Reading, RejectionReason } from "../../reading.ts";
 import type { Quarantine } from "../ledger/quarantine.ts";
@@ -26,7 +26,7 @@ import type { Route, RoutedReading } from "./routes.ts";
 const READINGS_WORTH_A_BODY_PRINT = 16;
 
 /** What a source adds to keeping. */
-export interface KeepSource {
+export interface StoreSource {
   name: string;
   /** Key prefix of the scope of the source's own destination: message counters and quarantine live there. */
   home: string;
@@ -34,13 +34,13 @@ export interface KeepSource {
   minIntervalMs: number | undefined;
 }
 
-export interface KeepOptions extends Omit<GroupCommitOptions, "scope" | "retryAfter"> {
-  sources: ReadonlyMap<string, KeepSource>;
+export interface StoreOptions extends Omit<GroupCommitOptions, "scope" | "retryAfter"> {
+  sources: ReadonlyMap<string, StoreSource>;
   quarantine: Quarantine;
 }
 
 /** The keep of design §2. `drain` resolves when nothing is waiting to be written any more. */
-export function createKeep(options: KeepOptions): Keep & { drain(): Promise<void> } {
+export function createStore(options: StoreOptions): Store & { drain(): Promise<void> } {
   const { sources, routes, quarantine } = options;
   const writers = new Map<string, GroupCommit>();
   const retryAfter = createRetryAfter();
@@ -57,17 +57,17 @@ export function createKeep(options: KeepOptions): Keep & { drain(): Promise<void
     return found;
   }
 
-  async function keep(entry: KeepEntry): Promise<KeepVerdict> {
+  async function add(entry: StoreEntry): Promise<StoreVerdict> {
     const source = sourceOf(entry.source);
     if (entry.kind === "malformed") return quarantineMessage(source, entry);
     const counters = messageCounters(entry);
-    if (entry.kind !== "read" || entry.readings.length === 0) {
+    if (entry.kind !== "decoded" || entry.readings.length === 0) {
       return writer(source.home).add(countersOnly(source.name, entry.receivedAt, counters));
     }
     const byScope = routes.group(source.name, entry.readings);
     const isTimeless = entry.timeless === true;
     const body = bodyPrint(entry.readings, entry.body, isTimeless);
-    const verdicts: KeepVerdict[] = [];
+    const verdicts: StoreVerdict[] = [];
     // The message itself is counted once, where the source is at home; readings are counted where they are kept. Home
     // comes last: a message that does not fit elsewhere is sent again, and must not be counted before it is kept.
     const atHome = byScope.get(source.home) ?? [];
@@ -95,11 +95,11 @@ export function createKeep(options: KeepOptions): Keep & { drain(): Promise<void
     return merge(verdicts);
   }
 
-  async function quarantineMessage(source: KeepSource, entry: KeepEntry & { kind: "malformed" }) {
+  async function quarantineMessage(source: StoreSource, entry: StoreEntry & { kind: "malformed" }) {
     try {
       await quarantine.add(source.home, source.name, entry);
     } catch (error) {
-      throw new CannotKeep("storage_unavailable", retryAfter.storageAway(), error);
+      throw new StoreError("storage_unavailable", retryAfter.storageAway(), error);
     }
     return NOTHING;
   }
@@ -132,7 +132,7 @@ export function createKeep(options: KeepOptions): Keep & { drain(): Promise<void
     }
   }
 
-  function sourceOf(name: string): KeepSource {
+  function sourceOf(name: string): StoreSource {
     const source = sources.get(name);
     if (!source) throw new Error(`Source "${name}" is not configured.`);
     return source;
@@ -144,29 +144,29 @@ export function createKeep(options: KeepOptions): Keep & { drain(): Promise<void
     await Promise.all([...writers.values()].map((each) => each.idle()));
   }
 
-  return { keep, refuse, drain };
+  return { add, refuse, drain };
 }
 
-const NOTHING: KeepVerdict = { kept: 0, duplicates: 0, rejections: NO_REJECTIONS };
+const NOTHING: StoreVerdict = { stored: 0, duplicates: 0, rejections: NO_REJECTIONS };
 
-function merge(verdicts: KeepVerdict[]): KeepVerdict {
+function merge(verdicts: StoreVerdict[]): StoreVerdict {
   if (verdicts.length === 1 && verdicts[0]) return verdicts[0];
   const rejections = new Map<RejectionReason, number>();
-  let kept = 0;
+  let stored = 0;
   let duplicates = 0;
   for (const verdict of verdicts) {
-    kept += verdict.kept;
+    stored += verdict.stored;
     duplicates += verdict.duplicates;
     for (const [reason, n] of verdict.rejections) rejections.set(reason, (rejections.get(reason) ?? 0) + n);
   }
-  return { kept, duplicates, rejections };
+  return { stored, duplicates, rejections };
 }
 
-function messageCounters(entry: Exclude<KeepEntry, { kind: "malformed" }>): string {
-  if (entry.kind !== "read") return `messages,1,${entry.kind === "ignored" ? "ignored" : "handshakes"},1`;
-  const rejected = entry.candidates - entry.readings.length;
-  let counters = "messages,1,read,1";
-  if (rejected > 0) counters += `,candidates,${rejected},rejected,${rejected}`;
+function messageCounters(entry: Exclude<StoreEntry, { kind: "malformed" }>): string {
+  if (entry.kind !== "decoded") return `messages,1,${entry.kind === "ignored" ? "ignored" : "handshakes"},1`;
+  const rejected = entry.rawReadings - entry.readings.length;
+  let counters = "messages,1,decoded,1";
+  if (rejected > 0) counters += `,readings,${rejected},rejected,${rejected}`;
   for (const [reason, n] of entry.rejections) counters += `,rejected:${reason},${n}`;
   for (const [defect, n] of entry.defects) counters += `,defect:${defect},${n}`;
   return counters;
@@ -176,7 +176,7 @@ function countersOnly(source: string, receivedAt: number, counters: string): Wri
   return { source, receivedAt, bodyPrint: "", counters, readings: [], readingCount: 0 };
 }
 
-function readingsArgs(source: KeepSource, routed: readonly RoutedReading[]): Args {
+function readingsArgs(source: StoreSource, routed: readonly RoutedReading[]): Args {
   const args: Args = [];
   for (const { reading, routes } of routed) {
     args.push(reading.deviceId, placeHex(reading) + waysText(routes) + filterText(source, reading));
@@ -185,7 +185,7 @@ function readingsArgs(source: KeepSource, routed: readonly RoutedReading[]): Arg
   return args;
 }
 
-function filterText({ maxImpliedMps, minIntervalMs }: KeepSource, { latitude, longitude }: Reading): string {
+function filterText({ maxImpliedMps, minIntervalMs }: StoreSource, { latitude, longitude }: Reading): string {
   if (maxImpliedMps === undefined && minIntervalMs === undefined) return "";
   return `;${maxImpliedMps ?? ""};${minIntervalMs ?? ""};${radians(latitude)};${radians(longitude)}`;
 }
