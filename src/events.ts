@@ -241,7 +241,7 @@ export function createEvents({ logger, registry }: { logger: Logger; registry: R
   for (const reason of OPS_REFUSALS) opsRefusals.inc({ reason }, 0);
   const authFailures = counter(
     "waypost_auth_failures_total",
-    "Wrong proofs, and those nobody looked at since their sender was wrong too often.",
+    "Wrong credentials, and those nobody looked at since their sender was wrong too often.",
     ["door"],
   );
   for (const door of DOORS) authFailures.inc({ door }, 0);

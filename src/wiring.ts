@@ -217,7 +217,7 @@ function transportOf({ mqtt, vendor }: SourceConfig, adapters: readonly Adapter[
 
 function authMethodOf(adapter: Adapter, { auth }: SourceConfig): AuthMethod | null {
   const authMethod = adapter.auth.find(({ name }) => name === auth?.method) ?? adapter.auth[0];
-  if (!authMethod) throw new Error(`Adapter "${adapter.vendor}" offers no proof.`);
+  if (!authMethod) throw new Error(`Adapter "${adapter.vendor}" offers no authentication method.`);
   return authMethod;
 }
 

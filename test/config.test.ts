@@ -916,7 +916,7 @@ describe("relations", () => {
         "sources.vans.auth.secret": /does not go with users/,
         "sources.vans.auth.users[1].username": "is given twice",
         "sources.vans.auth.users[1].secrets": /two ways/,
-        "sources.vans.auth.users[2].secret": /is required by the authMethod basic/,
+        "sources.vans.auth.users[2].secret": /is required by the method basic/,
       },
     ],
     [
@@ -939,7 +939,7 @@ describe("relations", () => {
             ...{ vendor: "signed", destination: "acme", options: { id } },
             auth: { method: "hmac", secret: "s" },
           }),
-        { "sources.vans.options.deviceId": /which the authMethod hmac does not cover/ },
+        { "sources.vans.options.deviceId": /which the method hmac does not cover/ },
       ],
     ),
     [

@@ -150,7 +150,7 @@ describe("events", () => {
     events.deliveryLatency("acme", 1_400);
     events.loopDelay({ p99Ms: 20, maxMs: 250 });
     expect(await scraped('waypost_webhook_answer_seconds_sum{status="200"}')).toBe("0.012");
-    expect(await scraped("waypost_keep_seconds_sum")).toBe("0.003");
+    expect(await scraped("waypost_store_seconds_sum")).toBe("0.003");
     expect(await scraped('waypost_delivery_latency_seconds_sum{destination="acme"}')).toBe("1.4");
     expect(await scraped("waypost_event_loop_delay_max_seconds")).toBe("0.25");
   });

@@ -161,7 +161,7 @@ describe.skipIf(whyNotMosquitto() !== null).each(VERSIONS)(
     test("killed before keep: all of it comes again", async () => {
       const broker = await mosquitto();
       const publisher = await publisherTo(broker.url);
-      const program = new URL("parts/never-keeps.ts", import.meta.url).pathname;
+      const program = new URL("support/never-keeps.ts", import.meta.url).pathname;
       const args = ["--import", "tsx", program, broker.url, String(protocolVersion)];
       const gateway = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"] });
       closers.push(() => void gateway.kill("SIGKILL"));

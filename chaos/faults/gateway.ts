@@ -90,7 +90,7 @@ export const GATEWAY_FAULTS: readonly Fault[] = [
     heal: startAgain,
   },
   {
-    name: "gateway_kill_between_keep_and_answer",
+    name: "gateway_kill_between_store_and_answer",
     unsettledAtMost: PINGS_IN_FLIGHT,
     kills: true,
     recoverFrom: "injection",

@@ -71,7 +71,7 @@ export function checkSource(
   } else if (source.auth && source.mqtt) {
     report(
       [...at, "auth"],
-      "does not go with mqtt, where the broker connection is the proof; make it two sources",
+      "does not go with mqtt, where the broker connection authenticates; make it two sources",
     );
   } else if (source.mqtt) {
     checkMqttSource([...at, "mqtt"], source.mqtt, parts, adapter, report);
@@ -174,7 +174,7 @@ function checkWebhookSource(
   const chosen = adapter.auth.filter(({ name }) => auth.method === undefined || name === auth.method);
   const [authMethod] = chosen;
   if (!authMethod) {
-    report([...at, "auth", "method"], `is not a proof ${adapter.vendor} offers; it offers ${offered}`);
+    report([...at, "auth", "method"], `is not a method ${adapter.vendor} offers; it offers ${offered}`);
     return;
   }
   if (chosen.length > 1) {
@@ -197,14 +197,14 @@ function checkWebhookSource(
     const isTheUsers = auth.users !== undefined && (need === "secrets" || need === "username");
     if (given[need] === undefined && !isTheUsers) {
       const key = need === "secrets" ? "secret" : need;
-      report([...at, "auth", key], `is required by the proof ${authMethod.name}`);
+      report([...at, "auth", key], `is required by the method ${authMethod.name}`);
     }
   }
   // Whoever lists addresses believes that only they get in.
   if (allow && !authMethod.needs.includes("allow")) {
     report(
       [...at, "auth", "allow"],
-      `has no effect: the proof ${authMethod.name} does not look at addresses`,
+      `has no effect: the method ${authMethod.name} does not look at addresses`,
     );
   }
 }
@@ -217,7 +217,7 @@ function checkUsers(
   report: Report,
 ): void {
   if (!authMethod.needs.includes("username")) {
-    report([...at, "users"], `has no effect: the proof ${authMethod.name} knows no usernames`);
+    report([...at, "users"], `has no effect: the method ${authMethod.name} knows no usernames`);
   }
   for (const [key, value] of Object.entries({ username, secret, secrets })) {
     if (value !== undefined) report([...at, key], "does not go with users; make it one of them");
@@ -228,7 +228,7 @@ function checkUsers(
     if (seen.has(user.username)) report([...where, "username"], "is given twice");
     seen.add(user.username);
     if (user.secret === undefined && user.secrets === undefined) {
-      report([...where, "secret"], `is required by the proof ${authMethod.name}`);
+      report([...where, "secret"], `is required by the method ${authMethod.name}`);
     }
     if (user.secret !== undefined && user.secrets !== undefined) {
       report([...where, "secrets"], "and secret are two ways to say one thing; leave one out");
@@ -292,7 +292,7 @@ export function parseOptions(parts: Parts, adapters: readonly AdapterFacts[]) {
     const authMethod =
       auth && adapter?.auth.find((each) => auth.method === undefined || each.name === auth.method);
     if (outside !== null && authMethod && authMethod.verifyHead === undefined) {
-      const message = `comes from ${outside === "query" ? "the query" : "a header"}, which the proof ${authMethod.name} does not cover: whoever has seen one signed message could send it as any device; take the id from the body, or another proof`;
+      const message = `comes from ${outside === "query" ? "the query" : "a header"}, which the method ${authMethod.name} does not cover: whoever has seen one signed message could send it as any device; take the id from the body, or another method`;
       found.push({ path: [...at, "options", "deviceId"], message });
     }
     for (const problem of adapter?.settingProblems?.({ speedUnit, options: data }) ?? []) {

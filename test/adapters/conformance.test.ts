@@ -1,6 +1,7 @@
 /** What every adapter must hold to, run over all of them and all their fixtures; nothing here knows a vendor. */
 
 import { readdirSync, readFileSync } from "node:fs";
+import { basename } from "node:path";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { adapters, findAdapter } from "../../src/adapters/index.ts";
@@ -26,10 +27,10 @@ const fixturesFor = (adapter: Adapter) => fixtures.get(adapter) ?? [];
 
 describe("the list", () => {
   it("names every adapter once, and nothing but files that hold one", () => {
-    const files = readdirSync(SOURCES)
+    const files = readdirSync(SOURCES, { recursive: true, encoding: "utf8" })
       .filter((file) => file.endsWith(".ts"))
       .filter((file) => /= defineAdapter\(/.test(readFileSync(new URL(file, SOURCES), "utf8")))
-      .map((file) => file.replace(".ts", ""));
+      .map((file) => basename(file, ".ts"));
     const named = Object.values(presets).map(({ vendor }) => vendor);
     expect(adapters.map(({ vendor }) => vendor).sort()).toEqual([...files, ...named].sort());
   });

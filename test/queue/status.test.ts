@@ -108,7 +108,7 @@ describe("the status", () => {
         ignored: 1,
         handshakes: 1,
         malformed: 1,
-        read: 2,
+        decoded: 2,
         readings: 6,
         rejected: 4,
         stored: 2,

@@ -27,7 +27,7 @@ const WORDS: Record<IncidentKind, Words> = {
     lastsMs: 15 * MINUTE_MS,
     what: ({ where, count, subjects }) =>
       where.startsWith("source ")
-        ? `${count} messages with a wrong proof were more than one sender may have, and some were not looked at. From ${listed(subjects)}.`
+        ? `${count} messages with wrong credentials were more than one sender may have, and some were not looked at. From ${listed(subjects)}.`
         : `${count} wrong logins were more than one address may have, and some were not looked at. From ${listed(subjects)}.`,
     doNext:
       "If that is your own vendor, device or script, it has an old secret: put it right there, and it is let in within a minute. If not, somebody is guessing: block the address, and change the secret if it is short.",

@@ -51,8 +51,8 @@ export function diagnose({
 /** Each line of the identity with its two sides, as the design writes it. */
 const IDENTITY_LINES = {
   messages: "messages = refused + ignored + handshakes + malformed + read",
-  readings: "readings = rejected + duplicates + kept",
-  stored: "kept = delivered + dead-lettered + expired + superseded + dropped + held + waiting + in flight",
+  readings: "readings = rejected + duplicates + stored",
+  stored: "stored = delivered + dead-lettered + expired + superseded + dropped + held + waiting + in flight",
 } as const;
 
 function diagnoseSource(source: SourceStatus): Problem[] {
