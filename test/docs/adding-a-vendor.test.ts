@@ -1,0 +1,89 @@
+/** The adapter that the vendor's guide shows does what the guide says of it. */
+
+import { createHmac } from "node:crypto";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { type Adapter, read } from "../../src/adapters/kit/adapter.ts";
+import { examine } from "../../src/ingest/examine.ts";
+import { blocksOf, pageAt, ROOT } from "./pages.ts";
+
+const guide = pageAt("src/adapters/README.md");
+
+describe("the whole adapter", () => {
+  const dir = mkdtempSync(join(tmpdir(), "waypost-guide-"));
+  afterAll(() => rmSync(dir, { recursive: true, force: true }));
+  let adapter: Adapter;
+
+  beforeAll(async () => {
+    const [code = ""] = blocksOf(guide).flatMap(({ language, text }) => (language === "ts" ? [text] : []));
+    const file = join(dir, "acme-fleet.ts");
+    const own = code
+      .replaceAll('"./kit/', `"${pathToFileURL(join(ROOT, "src/adapters/kit/")).href}`)
+      .replace('"zod"', `"${import.meta.resolve("zod")}"`);
+    writeFileSync(file, own);
+    ({ acmeFleet: adapter } = await import(pathToFileURL(file).href));
+  });
+
+  const settings = { speedUnit: undefined, options: undefined };
+  const message = (body: object) => ({
+    body: Buffer.from(JSON.stringify(body)),
+    receivedAt: Date.UTC(2026, 9, 26, 14),
+    method: "POST",
+    headers: {},
+    query: {},
+    retained: false,
+  });
+  const position = {
+    type: "position",
+    vehicle: { id: "A-7" },
+    at: 1793020800,
+    geometry: { type: "Point", coordinates: [-104.9903, 39.7392] },
+    speed: 36,
+    course: 90,
+    valid: true,
+  };
+
+  test("takes the longitude first, and km/h", () => {
+    expect(examine(adapter, message(position), settings).readings).toEqual([
+      {
+        deviceId: "A-7",
+        fixTime: "2026-10-26T13:20:00.000Z",
+        latitude: 39.7392,
+        longitude: -104.9903,
+        speedMps: 10,
+        headingDeg: 90,
+      },
+    ]);
+  });
+
+  test("knows the sentinel, and the flag of an old fix", () => {
+    const [reading] = examine(adapter, message({ ...position, speed: 127 }), settings).readings;
+    expect(reading).toMatchObject({ speedMps: null, headingDeg: 90 });
+    expect(examine(adapter, message({ ...position, valid: false }), settings).rejections).toEqual([
+      { reason: "no_fix", path: "" },
+    ]);
+    const { speed: _, ...without } = position;
+    expect(examine(adapter, message(without), settings).readings).toMatchObject([{ speedMps: null }]);
+  });
+
+  test("answers the challenge, and ignores other events", () => {
+    const credentials = { secrets: ["correct-horse-7"] };
+    const result = read(adapter, message({ type: "challenge", nonce: "n-1" }), { ...settings, credentials });
+    const body = createHmac("sha256", "correct-horse-7").update("n-1").digest("hex");
+    expect(result).toMatchObject({ kind: "handshake", handshake: { reply: { status: 200, body } } });
+    expect(read(adapter, message({ type: "trip" }), { ...settings, credentials })).toEqual({
+      kind: "ignored",
+      what: "trip",
+    });
+  });
+});
+
+test("the sandbox's commands and options are there", () => {
+  const [, section = ""] = /## In three commands\n([\s\S]*?)\n## /.exec(guide.text) ?? [];
+  expect(section).toContain("npm run sandbox -- --vendor motive");
+  const used = new Set(section.match(/(?<= )--(?:vendor|speed-unit|secret|auth|options)\b/g));
+  expect(used.size).toBeGreaterThan(2);
+});
