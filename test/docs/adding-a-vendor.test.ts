@@ -8,7 +8,10 @@ import { pathToFileURL } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Adapter, read } from "../../src/adapters/kit/adapter.ts";
 import { examine } from "../../src/ingest/examine.ts";
+import { scaled } from "../support/speed.ts";
+import { until } from "../support/wait.ts";
 import { blocksOf, pageAt, ROOT } from "./pages.ts";
+import { openShell } from "./shell.ts";
 
 const guide = pageAt("src/adapters/README.md");
 
@@ -81,9 +84,27 @@ describe("the whole adapter", () => {
   });
 });
 
-test("the sandbox's commands and options are there", () => {
+test("the three commands show the ping that a message became", { timeout: scaled(120_000) }, async () => {
   const [, section = ""] = /## In three commands\n([\s\S]*?)\n## /.exec(guide.text) ?? [];
-  expect(section).toContain("npm run sandbox -- --vendor motive");
-  const used = new Set(section.match(/(?<= )--(?:vendor|speed-unit|secret|auth|options)\b/g));
-  expect(used.size).toBeGreaterThan(2);
+  const [sandbox = "", send = ""] = [...section.matchAll(/^```\n([\s\S]*?)^```$/gm)].flatMap(
+    ([, text = ""]) => text,
+  );
+  const [post = "", pings = ""] = send.split(/\n(?=curl http:\/\/127\.0\.0\.1:8090)/);
+  const shell = await openShell();
+  try {
+    // The page leaves the ports to their defaults.
+    const ports = `--port 8090 --webhook-port 8080 --ops-port 9090`;
+    await shell.start(`${sandbox.trim()} ${ports}`, 8080);
+    expect(JSON.parse(await shell.run(post))).toEqual({ stored: 1, duplicates: 0, rejected: [] });
+    const found = await until(
+      async () => {
+        const { pings: all } = JSON.parse(await shell.run(pings));
+        return all.length > 0 ? all : null;
+      },
+      { what: "the ping to arrive" },
+    );
+    expect(found).toMatchObject([{ ping: { latitude: 43.6150186, longitude: -116.2023137 } }]);
+  } finally {
+    await shell.close();
+  }
 });
