@@ -4,7 +4,7 @@ import { Redis } from "ioredis";
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
 import { type PrivateRedis, startPrivateRedis } from "../sandbox/redis.ts";
 import { type Publisher, publishTo } from "../src/commands/capture/publisher.ts";
-import { StoreError } from "../src/ingest/ingest.ts";
+import { StoreError } from "../src/ingest/store.ts";
 import type { MqttEvents } from "../src/inputs/mqtt/client.ts";
 import { leasedBroker } from "../src/inputs/mqtt/leased-broker.ts";
 import { holdLease } from "../src/queue/redis/lease.ts";

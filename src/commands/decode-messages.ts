@@ -3,7 +3,7 @@
 import { readFile } from "node:fs/promises";
 import { z } from "zod";
 import { adapters, findAdapter } from "../adapters/index.ts";
-import type { Adapter, Message } from "../adapters/kit/adapter.ts";
+import { type Adapter, asAuthenticated, type Message } from "../adapters/kit/adapter.ts";
 import { isoTime } from "../adapters/kit/fields.ts";
 import { createAssembler } from "../ingest/assembler.ts";
 import { type Decoded, type Examined, examine } from "../ingest/examine.ts";
@@ -73,7 +73,7 @@ export async function decodeMessages(request: DecodeRequest, stdin: Uint8Array):
     : [request.quarantined ? quarantinedMessage(stdin) : await messageOf(request, stdin)];
 
   const assembler = createAssembler();
-  const examined = messages.map((message) => examine(adapter, message, settings, assembler));
+  const examined = messages.map((message) => examine(adapter, asAuthenticated(message), settings, assembler));
   const isUnitMissing = adapter.speedUnit === "required" && settings.speedUnit === undefined;
   if (isUnitMissing && examined.some(({ defects }) => defects.includes("speed_unreadable"))) {
     note(

@@ -464,7 +464,9 @@ export const configSchema = z.strictObject({
       file: file.describe("CSV, JSON or YAML. It is read again whenever it changes."),
     })
     .optional()
-    .describe("Which device is which unit, see [the mapping file](#the-mapping-file). Left out: a device is its own unit."),
+    .describe(
+      "Which device is which unit, see [the mapping file](#the-mapping-file). Left out: a device is its own unit.",
+    ),
   sources: named(sourceSchema).describe("Who sends. At least one."),
   destinations: named(destinationSchema).describe("Where pings go: ServiceTitan tenants. At least one."),
   queue: z

@@ -1,6 +1,6 @@
 /** Takes one message through decode and validate and says everything that came out: for a person, never for storage. */
 
-import { type Adapter, type Message, read } from "../adapters/kit/adapter.ts";
+import { type Adapter, type Authenticated, decode } from "../adapters/kit/adapter.ts";
 import { type Details, type FieldDefect, type Rejection, validate } from "../reading.ts";
 import { type Assembler, createAssembler } from "./assembler.ts";
 import { type Logins, partForeign } from "./speaks-for.ts";
@@ -30,12 +30,12 @@ export interface Examined extends Decoded {
 /** Runs one message through read and validate. */
 export function examine(
   adapter: Adapter,
-  message: Message,
-  settings: Pick<Parameters<typeof read>[2], "speedUnit" | "options"> & { logins?: Logins },
+  message: Authenticated,
+  settings: Pick<Parameters<typeof decode>[2], "speedUnit" | "options"> & { logins?: Logins },
   /** The same for all messages of a sequence. */
   assembler: Assembler = createAssembler(),
 ): Examined {
-  const result = read(adapter, message, { ...settings, credentials: { secrets: [] } });
+  const result = decode(adapter, message, { ...settings, credentials: { secrets: [] } });
   const examined: Examined = {
     kind: result.kind,
     what: result.kind === "ignored" ? result.what : null,

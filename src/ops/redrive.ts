@@ -1,7 +1,9 @@
 /** Redrives what was set aside: dead letters go back to waiting, quarantined messages through ingest again. */
 
+import { asAuthenticated, type Message } from "../adapters/kit/adapter.ts";
 import { examine } from "../ingest/examine.ts";
-import type { Ingest, Source } from "../ingest/ingest.ts";
+import type { Ingest } from "../ingest/ingest.ts";
+import type { Source } from "../ingest/source.ts";
 import type { Redrive, RedriveFilter } from "../queue/ledger/redrive.ts";
 
 /** `dry_run` changes nothing and says what would happen. */
@@ -77,7 +79,7 @@ export function createRedriver({ redrive, ingest, sources }: RedriveParts) {
         result.examples.push({ id, source: name, before: problems[0] ?? entry.reason, after, readings });
       }
       if (readable && source && mode === "do") {
-        const taken = await ingest.ingestAuthenticated(source, entry.message);
+        const taken = await ingest.ingest(source, asAuthenticated(entry.message));
         // Only what is stored leaves the quarantine; dying in between means it is a duplicate the next time.
         const isThrough = taken.kind === "stored" || taken.kind === "ignored" || taken.kind === "handshake";
         // Set aside again, by a fault that reading alone does not show: the new entry stands for it.
@@ -142,9 +144,13 @@ function iso(ms: number): string {
 }
 
 /** Today's decoding of a message, by ranges only. */
-function look(source: Source, message: Parameters<Ingest["accept"]>[1]) {
+function look(source: Source, message: Message) {
   try {
-    const { kind, what, problems, readings, rejections } = examine(source.adapter, message, source);
+    const { kind, what, problems, readings, rejections } = examine(
+      source.adapter,
+      asAuthenticated(message),
+      source,
+    );
     if (kind === "malformed") return { after: problems[0] ?? "malformed", readings: [] };
     const found = readings.map(({ deviceId, fixTime, latitude, longitude }) => ({
       deviceId,

@@ -1,6 +1,8 @@
 /** Takes what waits in the spool through ingest: each source in order, none behind another, nothing twice. */
 
-import type { Ingest, Source } from "../ingest/ingest.ts";
+import { asAuthenticated } from "../adapters/kit/adapter.ts";
+import type { Ingest } from "../ingest/ingest.ts";
+import type { Source } from "../ingest/source.ts";
 import type { SpoolDirectory, SpoolFile } from "./directory.ts";
 import type { SpoolEvents } from "./events.ts";
 import { openSpoolMarks, readSpoolFile } from "./file.ts";
@@ -136,7 +138,7 @@ export function startReplay(options: {
   async function take(record: SpoolRecord): Promise<Fate> {
     const source = sources.get(record.source);
     if (!source) return putAside(record);
-    const result = await ingest.ingestAuthenticated(source, record.message);
+    const result = await ingest.ingest(source, asAuthenticated(record.message));
     if (result.kind === "deferred" && result.reason === "storage_unavailable") {
       // Where Redis answers, it is this message it does not take, and others need not wait for it.
       return (await isStorageBack()) ? "stuck" : "away";

@@ -1,7 +1,9 @@
 /** Keeps proven webhook messages on the local disk while Redis is away, and takes them through ingest when it is back. */
 
-import { type Message, read } from "../adapters/kit/adapter.ts";
-import { type Ingest, type IngestResult, redactCredentials, type Source } from "../ingest/ingest.ts";
+import { asAuthenticated, decode, type Message } from "../adapters/kit/adapter.ts";
+import { redactCredentials } from "../ingest/authenticate.ts";
+import type { Ingest, IngestResult } from "../ingest/ingest.ts";
+import type { Source } from "../ingest/source.ts";
 import { openSpoolDirectory } from "./directory.ts";
 import type { SpoolEvents } from "./events.ts";
 import { lockSpool } from "./lock.ts";
@@ -65,7 +67,7 @@ export async function openSpool(options: {
   async function setAside(source: Source, message: Message): Promise<boolean> {
     if (!(await isOurs())) return false;
     try {
-      // The proof was checked before and is a secret: it does not go to the disk.
+      // The credentials were verified before and are secret: they do not go to the disk.
       const toKeep = { source: source.name, message: redactCredentials(message, source.credentials) };
       const result = await directory.append(toKeep);
       if (result === "full") events.spoolProblem({ what: "full" });
@@ -79,12 +81,12 @@ export async function openSpool(options: {
     }
   }
 
-  async function orSetAside(
-    accept: Ingest["accept"],
+  async function orSpooled<Received extends Message>(
+    way: (source: Source, message: Received) => Promise<IngestResult>,
     source: Source,
-    message: Message,
+    message: Received,
   ): Promise<IngestResult> {
-    const result = await accept(source, message);
+    const result = await way(source, message);
     // MQTT needs no spool: its broker holds what is not acknowledged.
     const isForSpool =
       result.kind === "deferred" && result.reason === "storage_unavailable" && message.topic === undefined;
@@ -95,8 +97,8 @@ export async function openSpool(options: {
   return {
     ingest: {
       ...ingest,
-      accept: (source, message) => orSetAside(ingest.accept, source, message),
-      ingestAuthenticated: (source, message) => orSetAside(ingest.ingestAuthenticated, source, message),
+      receive: (source, message) => orSpooled(ingest.receive, source, message),
+      ingest: (source, message) => orSpooled(ingest.ingest, source, message),
     },
     state() {
       const files = directory.files();
@@ -125,7 +127,7 @@ export async function openSpool(options: {
 /** A handshake wants its own answer, now or later; it carries nothing to be kept. */
 function isQuestion(source: Source, message: Message): boolean {
   try {
-    return read(source.adapter, message, source).kind === "handshake";
+    return decode(source.adapter, asAuthenticated(message), source).kind === "handshake";
   } catch {
     return false;
   }

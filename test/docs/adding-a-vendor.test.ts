@@ -6,8 +6,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type Adapter, read } from "../../src/adapters/kit/adapter.ts";
-import { examine } from "../../src/ingest/examine.ts";
+import type { Adapter } from "../../src/adapters/kit/adapter.ts";
+import { decode, examine } from "../support/decode.ts";
 import { scaled } from "../support/speed.ts";
 import { until } from "../support/wait.ts";
 import { blocksOf, pageAt, ROOT } from "./pages.ts";
@@ -74,10 +74,13 @@ describe("the whole adapter", () => {
 
   test("answers the challenge, and ignores other events", () => {
     const credentials = { secrets: ["correct-horse-7"] };
-    const result = read(adapter, message({ type: "challenge", nonce: "n-1" }), { ...settings, credentials });
+    const result = decode(adapter, message({ type: "challenge", nonce: "n-1" }), {
+      ...settings,
+      credentials,
+    });
     const body = createHmac("sha256", "correct-horse-7").update("n-1").digest("hex");
     expect(result).toMatchObject({ kind: "handshake", handshake: { reply: { status: 200, body } } });
-    expect(read(adapter, message({ type: "trip" }), { ...settings, credentials })).toEqual({
+    expect(decode(adapter, message({ type: "trip" }), { ...settings, credentials })).toEqual({
       kind: "ignored",
       what: "trip",
     });

@@ -3,7 +3,7 @@
 import { expect, test } from "vitest";
 import { adapters } from "../../src/adapters/index.ts";
 import type { ConnectionRefusal } from "../../src/events.ts";
-import type { RefusalReason, StoreError } from "../../src/ingest/ingest.ts";
+import type { RefusalReason, StoreError } from "../../src/ingest/store.ts";
 import type { PollReason } from "../../src/inputs/poll/poller.ts";
 import type { NetworkReason } from "../../src/network.ts";
 import type { DeadLetterReason } from "../../src/queue/deliver/settlement.ts";

@@ -1,7 +1,8 @@
 /** A broker session has one user: of all gateway processes the one that holds the lease connects, the others stand by. */
 
 import type { Config } from "../../config/config.ts";
-import type { Ingest, Source } from "../../ingest/ingest.ts";
+import type { Ingest } from "../../ingest/ingest.ts";
+import type { Source } from "../../ingest/source.ts";
 import type { Queue } from "../../queue/queue.ts";
 import type { Standing } from "../../queue/redis/lease.ts";
 import type { BrokerState } from "../../status.ts";

@@ -2,7 +2,8 @@
 
 import type { Config } from "../../config/config.ts";
 import type { Events } from "../../events.ts";
-import type { Ingest, Source } from "../../ingest/ingest.ts";
+import type { Ingest } from "../../ingest/ingest.ts";
+import type { Source } from "../../ingest/source.ts";
 import type { ProxySettings } from "../../network.ts";
 import type { Queue } from "../../queue/queue.ts";
 import type { Standing } from "../../queue/redis/lease.ts";

@@ -2,11 +2,12 @@
 
 import { createHash } from "node:crypto";
 import { setTimeout as pause } from "node:timers/promises";
-import type { Message } from "../../adapters/kit/adapter.ts";
+import { asAuthenticated, type Message } from "../../adapters/kit/adapter.ts";
 import type { Pull, PullAccount, PullRefusal, PullResult, PullTrouble } from "../../adapters/kit/pull.ts";
 import type { Events } from "../../events.ts";
-import type { Ingest, Source } from "../../ingest/ingest.ts";
-import { offer } from "../../ingest/retry.ts";
+import type { Ingest } from "../../ingest/ingest.ts";
+import { ingestWithRetry } from "../../ingest/retry.ts";
+import type { Source } from "../../ingest/source.ts";
 import { type NetworkReason, retryAfterHeaderMs } from "../../network.ts";
 import { type CursorStore, createPollCursor, type Gap } from "./cursor.ts";
 import type { PullExchange, PullHttp } from "./http.ts";
@@ -195,10 +196,10 @@ export function startPoller(parts: {
       retained: false,
     };
     keepingSince = message.receivedAt;
-    const result = await offer({
+    const result = await ingestWithRetry({
       ingest,
       source: isCatchingUp ? lookBack : source,
-      message,
+      message: asAuthenticated(message),
       giveUp: () => ended,
       onError: (error) => events.failed({ where: `poll ${name}`, error }),
     });
