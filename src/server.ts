@@ -234,14 +234,13 @@ async function openAll(config: Config, logger: Logger, opened: Opened): Promise<
   );
   opened.ops = opsServer;
   // Last: a process that cannot open its ports must take no broker's session and no vendor's feed from one that runs.
-  const takeLease = queue.lease;
   opened.brokers = Object.entries(config.mqtt.brokers).map(([name, settings]) =>
     leasedBroker({
       name,
       receiveMaximum: settings.receiveMaximum,
       settings: () => brokerSettingsOf(settings),
       subscriptions: subscriptionsOf(config, sources, name),
-      takeLease,
+      acquireLease: queue.lease,
       ingest,
       events,
     }),
@@ -249,7 +248,7 @@ async function openAll(config: Config, logger: Logger, opened: Opened): Promise<
   opened.pollers = leasedPollers({
     sources: sources.values(),
     settingsOf: (source, pull) => pollSettingsOf(config, source, pull),
-    takeLease,
+    acquireLease: queue.lease,
     cursors: queue.cursors,
     ingest,
     proxy,

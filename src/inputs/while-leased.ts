@@ -18,7 +18,7 @@ interface LeaseEvents {
 }
 
 /** Holds the lease of that name among all processes; `queue/` implements it. */
-export type TakeLease = (
+export type AcquireLease = (
   name: string,
   events: LeaseEvents,
 ) => {
@@ -52,7 +52,7 @@ export interface WhileLeased<Work> {
 }
 
 export function whileLeased<Work>(
-  takeLease: TakeLease,
+  acquireLease: AcquireLease,
   name: string,
   { start, leave: leaveWork, outlivesLease = () => false, onError }: LeasedWork<Work>,
 ): WhileLeased<Work> {
@@ -68,7 +68,7 @@ export function whileLeased<Work>(
     leaveWork(work);
   }
 
-  const lease = takeLease(name, {
+  const lease = acquireLease(name, {
     acquired() {
       // It still runs where it has outlived the lease and no other process has taken it over.
       running ??= { work: start() };

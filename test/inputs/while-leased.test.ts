@@ -1,12 +1,12 @@
 /** Work that only the owner of a lease does: begun, left and finished as the lease comes and goes. */
 
 import { expect, test } from "vitest";
-import { type LeasedWork, type TakeLease, whileLeased } from "../../src/inputs/while-leased.ts";
+import { type AcquireLease, type LeasedWork, whileLeased } from "../../src/inputs/while-leased.ts";
 
 /** A lease that the test gives and takes away, and work that has only a number. */
 function leased(changes: Partial<LeasedWork<number>> = {}) {
   const did: string[] = [];
-  let lease: Parameters<TakeLease>[1] | null = null;
+  let lease: Parameters<AcquireLease>[1] | null = null;
   let works = 0;
   const work = whileLeased<number>(
     (name, events) => {

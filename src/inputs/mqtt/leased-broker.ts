@@ -2,7 +2,7 @@
 
 import type { Ingest } from "../../ingest/ingest.ts";
 import type { BrokerState } from "../../status.ts";
-import { type TakeLease, whileLeased } from "../while-leased.ts";
+import { type AcquireLease, whileLeased } from "../while-leased.ts";
 import { type BrokerConnection, connectBroker, type MqttEvents } from "./client.ts";
 import { brokerStateOf } from "./connection-state.ts";
 import type { BrokerSettings } from "./library.ts";
@@ -20,19 +20,19 @@ export interface LeasedBrokerOptions {
   /** Asked each time the lease becomes ours. Certificates are files: where one cannot be read, this throws. */
   settings: () => BrokerSettings;
   subscriptions: readonly Subscription[];
-  takeLease: TakeLease;
+  acquireLease: AcquireLease;
   ingest: Ingest;
   events: MqttEvents;
 }
 
 export function leasedBroker(options: LeasedBrokerOptions): LeasedBroker {
-  const { name, receiveMaximum, settings, subscriptions, takeLease, ingest, events } = options;
+  const { name, receiveMaximum, settings, subscriptions, acquireLease, ingest, events } = options;
   const redelivery = createRedelivery<number>(receiveMaximum);
   const onError = (error: unknown): void => events.failed({ where: `broker ${name}`, error });
   /** The last connection that was left: it still retries QoS 0 messages, which the broker does not send again. */
   let left: BrokerConnection | null = null;
 
-  const leased = whileLeased<BrokerConnection>(takeLease, `broker:${name}`, {
+  const leased = whileLeased<BrokerConnection>(acquireLease, `broker:${name}`, {
     start: () =>
       connectBroker({
         broker: name,

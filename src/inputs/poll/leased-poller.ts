@@ -5,7 +5,7 @@ import type { Ingest } from "../../ingest/ingest.ts";
 import type { Source } from "../../ingest/source.ts";
 import type { ProxySettings } from "../../network.ts";
 import type { PollerState } from "../../status.ts";
-import { type TakeLease, whileLeased } from "../while-leased.ts";
+import { type AcquireLease, whileLeased } from "../while-leased.ts";
 import type { CursorStore } from "./cursor.ts";
 import { createPullHttp, type PullHttp } from "./http.ts";
 import { type PollEvents, type Poller, type PollSettings, startPoller } from "./poller.ts";
@@ -17,7 +17,7 @@ export interface LeasedPollers {
 }
 
 interface Deps {
-  takeLease: TakeLease;
+  acquireLease: AcquireLease;
   cursors: CursorStore;
   ingest: Ingest;
   events: PollEvents;
@@ -47,13 +47,13 @@ export function leasedPollers({ sources, settingsOf, proxy, ...deps }: LeasedPol
 }
 
 function leasedPoller({
-  takeLease,
+  acquireLease,
   ...deps
 }: Deps & { http: PullHttp; source: Source; pull: Pull; settings: PollSettings }) {
   const { name } = deps.source;
   const onError = (error: unknown): void => deps.events.failed({ where: `poll ${name}`, error });
 
-  const leased = whileLeased<Poller>(takeLease, `poll:${name}`, {
+  const leased = whileLeased<Poller>(acquireLease, `poll:${name}`, {
     start: () => startPoller(deps),
     // The poller may stop at once: what it has fetched and not stored, the next owner of the lease fetches again.
     leave: (poller) => void poller.close(0).catch(onError),

@@ -54,7 +54,7 @@ function gateway(url: string, protocolVersion: 4 | 5) {
       ...{ receiveMaximum: 50, maximumPacketBytes: 262_144, sessionExpiryS: 3600 },
     }),
     subscriptions: [{ source, topics: ["fleet/#"] }],
-    takeLease: (name, leaseEvents) =>
+    acquireLease: (name, leaseEvents) =>
       holdLease(redis, name, {
         ...leaseEvents,
         expired() {
