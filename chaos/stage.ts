@@ -289,7 +289,7 @@ local function add(values, step)
 end
 for _, key in ipairs(redis.call('KEYS', 'waypost:*')) do
   local part = string.match(key, '^waypost:{[^}]*}:(%w+):')
-  if part == 'q' or part == 'b' or part == 'suspects' then add(redis.call('LRANGE', key, 0, -1), 1)
+  if part == 'backlog' or part == 'b' or part == 'isolated' then add(redis.call('LRANGE', key, 0, -1), 1)
   elseif part == 'live' then add(redis.call('HGETALL', key), 2)
   elseif part == 'old' then add(redis.call('ZRANGE', key, 0, -1), 1) end
 end

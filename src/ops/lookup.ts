@@ -14,7 +14,7 @@ const MAX_PINGS = 200;
 export interface QuestionsParts {
   config: Config;
   mapping: WatchedMapping | null;
-  queue: Pick<Queue, "findPings" | "lookFor" | "quarantined" | "queryStatus">;
+  queue: Pick<Queue, "findPings" | "locateUnit" | "quarantined" | "queryStatus">;
 }
 
 export function createQuestions({ config, mapping, queue }: QuestionsParts) {
@@ -49,7 +49,7 @@ export function createQuestions({ config, mapping, queue }: QuestionsParts) {
     const speedUnit = config.destinations[destination]?.speedUnit;
     const range = { from: Date.parse(fromUtc), to: Date.parse(toUtc) };
     const [now, pings, reach] = await Promise.all([
-      queue.lookFor(destination, unit),
+      queue.locateUnit(destination, unit),
       // One more than is listed tells that there are more.
       queue.findPings({ destination, unit, ...range, limit: MAX_PINGS + 1 }),
       reachesBackTo(),

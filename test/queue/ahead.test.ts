@@ -50,7 +50,7 @@ describe("on the way to ServiceTitan", () => {
 
   it("figures of freshness go on growing after it", async () => {
     line = await startLine();
-    const { scope } = line.destination;
+    const { keyPrefix: scope } = line.destination;
     const receivedAt = Date.now();
     await line.store([ahead(receivedAt)]);
     await line.empty();
@@ -69,7 +69,7 @@ describe("on the way to ServiceTitan", () => {
     line = await startLine();
     await line.store([ahead(Date.now() + 60_000)]);
     await line.empty();
-    const mark = Number(await line.db.hget(`${line.destination.scope}:accepted:acme`, "van-1"));
+    const mark = Number(await line.db.hget(`${line.destination.keyPrefix}:accepted:acme`, "van-1"));
     expect(mark).toBeLessThanOrEqual(Date.now());
   });
 });
@@ -102,7 +102,7 @@ describe("while it waits", () => {
   it("under drop what was accepted of it supersedes nothing taken after its receipt", async () => {
     const store = stores.open();
     const forged = dated(20, AHEAD_MS);
-    await store.db.hset(`${store.scope}:accepted:acme`, { a: forged.receivedAt });
+    await store.db.hset(`${store.keyPrefix}:accepted:acme`, { a: forged.receivedAt });
     const [before, after] = [dated(20, -3000), dated(8, -100)];
     await store.add([before, after]);
     const { records } = await store.batch();
@@ -116,8 +116,8 @@ describe("while it waits", () => {
     const way = [1, 2, 3, 4].map((s) => readingOf("a", 0, { fixTime: receivedAt + s * 1000, receivedAt }));
     await store.add(way);
     const first = await store.batch();
-    await store.db.hset(`${store.scope}:accepted:acme`, { a: receivedAt });
-    await store.db.del(`${store.scope}:lane:acme|0`, `${store.scope}:b:${first.id}`);
+    await store.db.hset(`${store.keyPrefix}:accepted:acme`, { a: receivedAt });
+    await store.db.del(`${store.keyPrefix}:lane:acme|0`, `${store.keyPrefix}:b:${first.id}`);
     const second = await store.batch();
     const sent = [...first.records, ...second.records].map(({ reading }) => reading.fixTime);
     expect(sent).toEqual(way.map(({ fixTime }) => fixTime));
@@ -128,11 +128,11 @@ describe("while it waits", () => {
     const honest = dated(1, -10);
     await store.add([dated(2, AHEAD_MS)]);
     await store.add([honest]);
-    const [held = ""] = await store.db.hvals(`${store.scope}:held:vans`);
+    const [held = ""] = await store.db.hvals(`${store.keyPrefix}:held:vans`);
     expect(decodeRecord(held).reading.fixTime).toBe(honest.fixTime);
     await store.add([dated(0, AHEAD_MS)]);
     await store.add([honest]);
-    const seen = Number(await store.db.hget(`${store.scope}:unmapped:vans`, "a"));
+    const seen = Number(await store.db.hget(`${store.keyPrefix}:unmapped:vans`, "a"));
     expect(seen).toBeLessThanOrEqual(Date.now());
   });
 

@@ -146,7 +146,7 @@ describe("a batch that is too large", () => {
     await line.empty();
     await line.store(fleet(100, "y"));
     await line.empty();
-    const cap = Number(await line.db.hget(`${line.destination.scope}:dest:acme`, "byteCap"));
+    const cap = Number(await line.db.hget(`${line.destination.keyPrefix}:dest:acme`, "byteCap"));
     const refused = line.sandbox.requests().filter(({ status }) => status === 413);
     expect(cap).toBeLessThanOrEqual(Math.min(...refused.map(({ bytes }) => bytes)) / 2);
     expect(await line.account()).toMatchObject({ delivered: 240, deadLettered: 0 });
@@ -168,7 +168,7 @@ describe("a batch that is too large", () => {
   it("is forgotten by and by: what is taken doubles a minute after it was learned", async () => {
     line = await startLine({ destination: { lanes: 1 } });
     const { db } = line;
-    const key = `${line.destination.scope}:dest:acme`;
+    const key = `${line.destination.keyPrefix}:dest:acme`;
     const cap = async () => Number(await db.hget(key, "byteCap"));
     await db.hset(key, "byteCap", 20_000, "byteCapAt", Date.now() - 50_000);
     await line.store(fleet(5));

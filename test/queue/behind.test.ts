@@ -36,8 +36,8 @@ async function accept(
   for (const { unit, reading } of records) {
     newest[unit.unitId] = Math.max(newest[unit.unitId] ?? 0, reading.fixTime);
   }
-  await store.db.hset(`${store.scope}:accepted:acme`, newest);
-  await store.db.del(`${store.scope}:lane:acme|0`, `${store.scope}:b:${id}`);
+  await store.db.hset(`${store.keyPrefix}:accepted:acme`, newest);
+  await store.db.del(`${store.keyPrefix}:lane:acme|0`, `${store.keyPrefix}:b:${id}`);
 }
 
 describe("while behind", () => {
@@ -57,12 +57,12 @@ describe("while behind", () => {
     await store.batch();
     const fresh = readingOf("u3", 0);
     await store.add([fresh]);
-    await store.db.del(`${store.scope}:lane:acme|0`);
+    await store.db.del(`${store.keyPrefix}:lane:acme|0`);
     const later: number[] = [];
     for (let i = 0; i < 2; i++) {
       const { records } = await store.batch();
       for (const { unit, reading } of records) if (unit.unitId === "u3") later.push(reading.fixTime);
-      await store.db.del(`${store.scope}:lane:acme|0`);
+      await store.db.del(`${store.keyPrefix}:lane:acme|0`);
     }
     expect(later[0]).toBe(fresh.fixTime);
   });
@@ -95,8 +95,8 @@ describe("backfill: drop", () => {
     expect(records).toHaveLength(5);
     expect(await store.account()).toMatchObject({ superseded: 0, waiting: 15, inFlight: 5 });
     await accept(store, id, records);
-    let answer = await store.cut();
-    while (answer.kind === "again") answer = await store.cut();
+    let answer = await store.nextBatch();
+    while (answer.kind === "again") answer = await store.nextBatch();
     expect(answer.kind).toBe("empty");
     expect(await store.account()).toMatchObject({ superseded: 15, waiting: 0 });
   });
@@ -106,7 +106,7 @@ describe("backfill: drop", () => {
     await store.add(backlog(1, 3));
     const first = await store.batch();
     // Dead-lettered: it is gone, and nothing was accepted.
-    await store.db.del(`${store.scope}:lane:acme|0`, `${store.scope}:b:${first.id}`);
+    await store.db.del(`${store.keyPrefix}:lane:acme|0`, `${store.keyPrefix}:b:${first.id}`);
     expect((await store.batch()).records).toHaveLength(2);
   });
 });
@@ -118,8 +118,8 @@ describe("backfill: deliver", () => {
     await store.add(readings);
     const sent: { unit: string; fixTime: number }[] = [];
     for (;;) {
-      let answer = await store.cut();
-      while (answer.kind === "again") answer = await store.cut();
+      let answer = await store.nextBatch();
+      while (answer.kind === "again") answer = await store.nextBatch();
       if (answer.kind === "empty") break;
       if (answer.kind !== "batch") throw new Error(`unexpected: ${answer.kind}`);
       const decoded = answer.batch.records.map(decodeRecord);
@@ -158,8 +158,8 @@ describe("backfill: deliver", () => {
     }
     const sent = new Map<string, number[]>();
     for (;;) {
-      let answer = await store.cut();
-      while (answer.kind === "again") answer = await store.cut();
+      let answer = await store.nextBatch();
+      while (answer.kind === "again") answer = await store.nextBatch();
       if (answer.kind !== "batch") break;
       const decoded = answer.batch.records.map(decodeRecord);
       for (const { unit, reading } of decoded) {

@@ -161,7 +161,7 @@ describe("a destination that says no", () => {
     await until(async () => (await line.statusOf("beta")).gate.reason === "not_found", { what: "the block" });
     // A pause of the scope, from which the blocked one takes the probe as likely as the other.
     line.sandbox.faults.set({ kind: "throttle", hint: "seconds", seconds: 1, times: 1 });
-    await line.db.hset(`${line.destination.scope}:gate:beta`, "until", Date.now() + 1500);
+    await line.db.hset(`${line.destination.keyPrefix}:gate:beta`, "until", Date.now() + 1500);
     await line.store(fleet(5, "a"));
     await until(() => line.sandbox.pings().length === 5, {
       what: "the other destination's pings",

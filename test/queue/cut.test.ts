@@ -26,7 +26,7 @@ describe("a batch", () => {
   it("is cut when it is full by count, and holds no more", async () => {
     const store = stores.open({ destination: { maxBatchPings: 10, maxBatchAgeMs: 60_000 } });
     await store.add(fleet(9));
-    expect((await store.cut()).kind).toBe("wait");
+    expect((await store.nextBatch()).kind).toBe("wait");
     await store.add(fleet(3, "w"));
     expect((await store.batch()).records).toHaveLength(10);
   });
@@ -60,7 +60,7 @@ describe("a batch", () => {
 
   it("obeys a lower cap that the destination has taught us", async () => {
     const store = stores.open();
-    await store.db.hset(`${store.scope}:dest:acme`, "byteCap", 1200);
+    await store.db.hset(`${store.keyPrefix}:dest:acme`, "byteCap", 1200);
     await store.add(fleet(20));
     const { records } = await store.batch();
     expect(bodyBytes(records)).toBeLessThanOrEqual(1200);
@@ -70,7 +70,7 @@ describe("a batch", () => {
   it("is cut when its oldest ping has waited long enough", async () => {
     const store = stores.open({ destination: { maxBatchAgeMs: 3000 } });
     await store.add([readingOf("a", 2)]);
-    const early = await store.cut();
+    const early = await store.nextBatch();
     if (early.kind !== "wait") throw new Error(`expected to wait, got ${early.kind}`);
     expect(early.waitMs).toBeGreaterThan(0);
     expect(early.waitMs).toBeLessThanOrEqual(3000);
@@ -82,9 +82,9 @@ describe("a batch", () => {
   it("is the only one of its lane; other lanes go on", async () => {
     const store = stores.open({ destination: { lanes: 2, maxBatchPings: 1 } });
     await store.add(fleet(20));
-    expect((await store.cut(0)).kind).toBe("batch");
-    expect((await store.cut(0)).kind).toBe("busy");
-    expect((await store.cut(1)).kind).toBe("batch");
+    expect((await store.nextBatch(0)).kind).toBe("batch");
+    expect((await store.nextBatch(0)).kind).toBe("busy");
+    expect((await store.nextBatch(1)).kind).toBe("batch");
   });
 
   it("leaves expired pings out and counts them", async () => {
@@ -103,7 +103,7 @@ describe("a batch", () => {
 
   it("marks the units of which nothing was accepted yet", async () => {
     const store = stores.open();
-    await store.db.hset(`${store.scope}:accepted:acme`, "known", Date.now() - 60_000);
+    await store.db.hset(`${store.keyPrefix}:accepted:acme`, "known", Date.now() - 60_000);
     await store.add([readingOf("known", 1), readingOf("new", 1)]);
     const { records, newFlags } = await store.batch();
     expect(records.map(({ unit }, i) => [unit.unitId, newFlags[i]])).toEqual([
@@ -160,7 +160,7 @@ describe("several sources in one lane", () => {
       const { id, records } = await store.batch();
       for (const { source } of records) served.add(source);
       // As if delivered: the lane is free again.
-      await store.db.del(`${store.scope}:lane:acme|0`, `${store.scope}:b:${id}`);
+      await store.db.del(`${store.keyPrefix}:lane:acme|0`, `${store.keyPrefix}:b:${id}`);
     }
     expect(served.size).toBe(12);
   });

@@ -115,7 +115,7 @@ describe("a webhook's message without a time", () => {
   it("counts anew after ten minutes, however often it came meanwhile", async () => {
     const store = stores.open();
     await store.store.add(timeless("here"));
-    const [print = ""] = await store.db.keys(`${store.scope.replace(/[{}]/g, "?")}:body:*`);
+    const [print = ""] = await store.db.keys(`${store.keyPrefix.replace(/[{}]/g, "?")}:body:*`);
     await store.db.expire(print, 100);
     await pause(5);
     await store.store.add(timeless("here"));
@@ -168,7 +168,7 @@ describe("a message too long for one piece", () => {
     // Meanwhile the first hundred have grown too old: reading 2,000 is in the first piece now.
     const verdict = await store.store.add(messageOf(way.slice(100), "vans", body));
     expect(verdict.stored).toBeGreaterThanOrEqual(500);
-    const newest = await store.db.lrange(`${store.scope}:q:acme|0|vans`, 2000, -1);
+    const newest = await store.db.lrange(`${store.keyPrefix}:backlog:acme|0|vans`, 2000, -1);
     const fixTimes = new Set(newest.map((record) => decodeRecord(record).reading.fixTime));
     expect(way.slice(2000).every(({ fixTime }) => fixTimes.has(fixTime))).toBe(true);
     expect(await store.parted()).toEqual([]);
@@ -198,7 +198,7 @@ describe("what is remembered of a device", () => {
         Array.from({ length: devices }, (_, i) => readingOf(`35823905${1_000_000 + i}`, 60 - fix)),
       );
     }
-    const key = `${store.scope}:fp:vans`;
+    const key = `${store.keyPrefix}:fp:vans`;
     expect(await store.db.hlen(key)).toBe(devices);
     const bytes = Number(await store.db.memory("USAGE", key, "SAMPLES", 0)) / devices;
     console.log(`fingerprints: ${bytes.toFixed(1)} bytes per device`);

@@ -6,7 +6,7 @@ import { createDelivery } from "../../src/queue/deliver/deliver.ts";
 import type { DeliveryEvents } from "../../src/queue/deliver/delivery-events.ts";
 import { settle } from "../../src/queue/deliver/settle.ts";
 import { settlementOf } from "../../src/queue/deliver/settlement.ts";
-import { askLeave } from "../../src/queue/deliver/slot.ts";
+import { acquireSlot } from "../../src/queue/deliver/slot.ts";
 import { createClient } from "../../src/servicetitan/client.ts";
 import { readingOf } from "../support/line.ts";
 import { type Store, startStores } from "../support/store.ts";
@@ -98,8 +98,8 @@ describe("a settlement", () => {
     await store.add([readingOf("a", 1)]);
     const { id } = await store.batch();
     const batch = { id, lane: 0 };
-    expect((await askLeave(store.db, store.destination, batch, "old", "sending")).kind).toBe("send");
-    expect((await askLeave(store.db, store.destination, batch, "new", "settling")).kind).toBe("closed");
+    expect((await acquireSlot(store.db, store.destination, batch, "old", "sending")).kind).toBe("send");
+    expect((await acquireSlot(store.db, store.destination, batch, "new", "settling")).kind).toBe("closed");
     const past = { asked: false, serverErrors: 0, root: null };
     const request = (token: string) => ({
       batchId: id,

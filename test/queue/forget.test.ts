@@ -1,7 +1,7 @@
 /** What is remembered of devices and units: it goes when they have not been heard of for long, and has a bound. */
 
 import { afterAll, afterEach, beforeAll, expect, it } from "vitest";
-import { startForgetting } from "../../src/queue/upkeep/evict.ts";
+import { startEviction } from "../../src/queue/upkeep/evict.ts";
 import { readingOf } from "../support/line.ts";
 import { type Store, startStores } from "../support/store.ts";
 import { until } from "../support/wait.ts";
@@ -23,7 +23,7 @@ const fleet = (n: number, prefix: string, secondsAgo: number) =>
 
 function forgetting(store: Store, most?: number): unknown[] {
   const failures: unknown[] = [];
-  const running = startForgetting({
+  const running = startEviction({
     redis: store.db,
     sources: store.sources.values(),
     destinations: store.destinations.values(),
@@ -35,7 +35,7 @@ function forgetting(store: Store, most?: number): unknown[] {
 }
 
 const devicesOf = async (store: Store, key: string) =>
-  (await store.db.hkeys(`${store.scope}:${key}:vans`)).sort();
+  (await store.db.hkeys(`${store.keyPrefix}:${key}:vans`)).sort();
 
 it("goes for those unheard of for 30 days, and for nobody else", async () => {
   const store = stores.open({ source: { maxImpliedMps: 100 }, mapping: () => [] });
@@ -46,7 +46,7 @@ it("goes for those unheard of for 30 days, and for nobody else", async () => {
     // A clock may be ahead by two minutes.
     readingOf("early", -100),
   ]);
-  await store.db.hset(`${store.scope}:accepted:acme`, {
+  await store.db.hset(`${store.keyPrefix}:accepted:acme`, {
     gone: Date.now() - 31 * DAY_S * 1000,
     driving: Date.now(),
   });
@@ -57,7 +57,9 @@ it("goes for those unheard of for 30 days, and for nobody else", async () => {
     await until(left, { what: `${key} to be forgotten` });
     expect((await devicesOf(store, key)).filter((device) => device.startsWith("gone"))).toEqual([]);
   }
-  await until(async () => (await store.db.hlen(`${store.scope}:accepted:acme`)) === 1, { what: "the unit" });
+  await until(async () => (await store.db.hlen(`${store.keyPrefix}:accepted:acme`)) === 1, {
+    what: "the unit",
+  });
   expect(failures).toEqual([]);
 });
 
@@ -75,13 +77,13 @@ it("has a bound, beyond which the longest unheard of go first", async () => {
 
 it("is not held for more unmapped devices than can be meant, and what is not is counted", async () => {
   const store = stores.open({ source: { unmapped: "hold" }, mapping: () => [] });
-  const held = `${store.scope}:held:vans`;
+  const held = `${store.keyPrefix}:held:vans`;
   await store.add(fleet(10, "real", 10));
   const [record = ""] = await store.db.hvals(held);
   const others = Array.from({ length: 49_990 }, (_, i) => [`made-up${i}`, record]).flat();
   for (let i = 0; i < others.length; i += 10_000) await store.db.hset(held, ...others.slice(i, i + 10_000));
-  await store.db.hincrby(`${store.scope}:n:vans`, "stored", 49_990);
-  await store.db.hincrby(`${store.scope}:n:vans`, "readings", 49_990);
+  await store.db.hincrby(`${store.keyPrefix}:n:vans`, "stored", 49_990);
+  await store.db.hincrby(`${store.keyPrefix}:n:vans`, "readings", 49_990);
   // Who is held already is updated; who is new is not taken in.
   await store.add([...fleet(10, "real", 5), ...fleet(7, "new", 5)]);
   expect(await store.account()).toMatchObject({ held: 50_000, superseded: 10, dropped: 7 });

@@ -2,8 +2,8 @@
 
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import type { Fate } from "../../src/queue/deliver/settlement.ts";
 import { decodeEntry, encodeEntry, findPings, type LedgerBatch } from "../../src/queue/ledger/ledger.ts";
+import type { Disposition } from "../../src/queue/redis/disposition.ts";
 import type { BufferRecord } from "../../src/queue/redis/record.ts";
 import { type Line, readingOf, startLine } from "../support/line.ts";
 import { startStores } from "../support/store.ts";
@@ -34,8 +34,8 @@ const record: fc.Arbitrary<BufferRecord> = fc.record({
     headingDeg: fc.option(fc.double({ min: 0, max: 360, maxExcluded: true, noNaN: true })),
   }),
 });
-const fate = fc.constantFrom<Fate>("d", "x", "e", "b", "1", "2", "q");
-const WORDS: Partial<Record<Fate, string>> = { d: "delivered", x: "dead_lettered", e: "expired" };
+const fate = fc.constantFrom<Disposition>("d", "x", "e", "b", "1", "2", "q");
+const WORDS: Partial<Record<Disposition, string>> = { d: "delivered", x: "dead_lettered", e: "expired" };
 
 describe("an entry", () => {
   it("gives back every ping that came to an end, in order, to the precision it promises", () => {
@@ -131,7 +131,7 @@ describe("a ping's bytes in Redis", () => {
         }
         const { delivered } = await line.account();
         expect(delivered).toBe(vehicles * minutes);
-        const { scope } = line.destination;
+        const { keyPrefix: scope } = line.destination;
         const stream = Number(await line.db.memory("USAGE", `${scope}:ledger`, "SAMPLES", 0));
         const indexKeys = await line.db.keys(`${scope}:li:*`);
         const index = await Promise.all(indexKeys.map((key) => line.db.memory("USAGE", key, "SAMPLES", 0)));
@@ -183,7 +183,7 @@ describe("where is my ping", () => {
   it("finds a ping whose device's clock is ahead, also across the hour", async () => {
     const stores = await startStores();
     try {
-      const { db, scope } = stores.open();
+      const { db, keyPrefix: scope } = stores.open();
       const HOUR_MS = 3_600_000;
       const hour = Math.floor(Date.now() / HOUR_MS) - 1;
       const [settledAt, fixTime] = [hour * HOUR_MS - 30_000, hour * HOUR_MS + 10_000];

@@ -86,7 +86,7 @@ describe("a message of 10,000 readings", () => {
     expect(half.stored).toBeGreaterThan(0);
     expect(half.stored).toBeLessThan(10_000);
     expect(await store.parted()).toEqual([]);
-    await store.db.hset(`${store.scope}:dest:acme`, "bytes", -10_000_000);
+    await store.db.hset(`${store.keyPrefix}:dest:acme`, "bytes", -10_000_000);
     const { stored, duplicates } = await store.store.add(message);
     expect({ stored, duplicates }).toEqual({ stored: 10_000 - half.stored, duplicates: half.stored });
     expect(await store.account()).toMatchObject({ messages: 1, stored: 10_000, waiting: 10_000 });

@@ -63,7 +63,7 @@ interface Entry {
   n: number;
 }
 
-async function entriesOf({ db, scope }: Store): Promise<Entry[]> {
+async function entriesOf({ db, keyPrefix: scope }: Store): Promise<Entry[]> {
   const entries = await db.xrange(`${scope}:quarantine`, "-", "+");
   return entries.map(([id, fields]) => {
     const field = (name: string) => {
@@ -76,7 +76,7 @@ async function entriesOf({ db, scope }: Store): Promise<Entry[]> {
 
 /** Every sum of the tree, and the totals, worked out again from the entries themselves. */
 async function expectRightSums(store: Store): Promise<void> {
-  const { db, scope } = store;
+  const { db, keyPrefix: scope } = store;
   const entries = await entriesOf(store);
   const wanted = new Map<string, number>();
   for (const { id, share, n } of entries) {
@@ -217,26 +217,26 @@ describe("the sums of the shares", () => {
     const redrive = createRedrive({
       redis: store.db,
       destinations: store.destinations,
-      lineOf: () => "",
+      backlogOf: () => "",
       routesOf: () => [],
       arrived: () => {},
     });
     const entries = await entriesOf(store);
-    for (const { id } of entries.filter((_, i) => i % 3 === 0)) await redrive.release(store.scope, id);
-    await redrive.release(store.scope, entries[0]?.id ?? "");
+    for (const { id } of entries.filter((_, i) => i % 3 === 0)) await redrive.release(store.keyPrefix, id);
+    await redrive.release(store.keyPrefix, entries[0]?.id ?? "");
     expect(await countOf(store, () => true)).toBe(entries.length - Math.ceil(entries.length / 3));
     await expectRightSums(store);
     sweep(store, BUDGET, 0);
     await until(async () => (await store.status()).quarantine.count === 0, { what: "an empty quarantine" });
     await expectRightSums(store);
-    expect(await store.db.keys(`${store.scope}:share:*`)).toEqual([]);
+    expect(await store.db.keys(`${store.keyPrefix}:share:*`)).toEqual([]);
     expect(await store.parted()).toEqual([]);
   });
 });
 
 describe("a quarantine of an earlier version", () => {
   /** As an earlier version wrote it: without a share. */
-  async function earlier({ db, scope }: Store, n: number): Promise<void> {
+  async function earlier({ db, keyPrefix: scope }: Store, n: number): Promise<void> {
     for (let i = 0; i < n; i++) {
       const fields = {
         source: "trucks",
@@ -268,8 +268,8 @@ describe("a quarantine of an earlier version", () => {
     await flood(store, 60, () => ({ source: "cars" }));
     // It takes the oldest, counts the bytes, and knows nothing of shares.
     for (const { id, n } of (await entriesOf(store)).slice(0, 30)) {
-      await store.db.xdel(`${store.scope}:quarantine`, id);
-      await store.db.hincrby(`${store.scope}:sizes`, "quarantine", -n);
+      await store.db.xdel(`${store.keyPrefix}:quarantine`, id);
+      await store.db.hincrby(`${store.keyPrefix}:sizes`, "quarantine", -n);
     }
     await flood(store, 400, () => ({ source: "cars" }));
     expect((await store.status()).quarantine.bytes).toBeLessThanOrEqual(BUDGET);
@@ -282,8 +282,8 @@ function sweep({ db, destinations }: Store, bytes: number, maxAgeMs = 3_600_000)
     redis: db,
     destinations,
     budgets: [{ name: "quarantine", bytes, maxAgeMs }],
-    found: () => {},
-    silent: () => {},
+    laneNeedsBatch: () => {},
+    batchSilent: () => {},
     trimmed: () => {},
     emptied: () => {},
     clockRead: () => {},

@@ -28,7 +28,7 @@ const askFor = (unit: string, limit?: number) =>
 
 /** Nothing of the destination is sent until `body` is through. */
 async function whilePaused(body: () => Promise<void>): Promise<void> {
-  const gate = `${line.destination.scope}:gate:acme`;
+  const gate = `${line.destination.keyPrefix}:gate:acme`;
   await line.db.hset(gate, { state: "paused", reason: "unavailable", until: Date.now() + HOUR_MS });
   try {
     await body();
@@ -74,7 +74,7 @@ describe("a unit's whereabouts", () => {
     await line.store([readingOf("1", 60)]);
     await line.empty();
     const [accepted] = await askFor("van 1");
-    expect(await line.queue.lookFor("acme", "van 1")).toEqual({
+    expect(await line.queue.locateUnit("acme", "van 1")).toEqual({
       waiting: 0,
       inFlight: 0,
       complete: true,
@@ -84,11 +84,14 @@ describe("a unit's whereabouts", () => {
     const stray = readingOf("stray", 30);
     await whilePaused(async () => {
       await line.store([readingOf("1", 3), readingOf("1", 2), readingOf("2", 1), stray]);
-      expect(await line.queue.lookFor("acme", "van 1")).toMatchObject({ waiting: 2, inFlight: 0 });
-      expect(await line.queue.lookFor("acme", "van 2")).toMatchObject({ waiting: 1, acceptedFixTime: null });
+      expect(await line.queue.locateUnit("acme", "van 1")).toMatchObject({ waiting: 2, inFlight: 0 });
+      expect(await line.queue.locateUnit("acme", "van 2")).toMatchObject({
+        waiting: 1,
+        acceptedFixTime: null,
+      });
     });
-    expect(await line.queue.lookFor("acme", "van 1")).toMatchObject({ waiting: 0, inFlight: 0 });
-    expect(await line.queue.lookFor("acme", "stray")).toMatchObject({
+    expect(await line.queue.locateUnit("acme", "van 1")).toMatchObject({ waiting: 0, inFlight: 0 });
+    expect(await line.queue.locateUnit("acme", "stray")).toMatchObject({
       waiting: 0,
       held: [{ source: "vans", fixTime: stray.fixTime }],
     });
@@ -98,14 +101,14 @@ describe("a unit's whereabouts", () => {
     const many = Array.from({ length: 2500 }, (_, i) => readingOf("3", 500 - i / 10));
     await whilePaused(async () => {
       await line.store(many);
-      const found = await line.queue.lookFor("acme", "van 3");
+      const found = await line.queue.locateUnit("acme", "van 3");
       expect(found).toMatchObject({ complete: false });
       expect(found?.waiting).toBeGreaterThan(1000);
     });
   });
 
   it("are unknown at a destination that is not configured", async () => {
-    expect(await line.queue.lookFor("nowhere", "van 1")).toBeNull();
+    expect(await line.queue.locateUnit("nowhere", "van 1")).toBeNull();
   });
 });
 

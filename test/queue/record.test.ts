@@ -4,8 +4,8 @@ import fc from "fast-check";
 import { Redis } from "ioredis";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type PrivateRedis, startPrivateRedis } from "../../sandbox/redis.ts";
-import { run, script } from "../../src/queue/redis/lua.ts";
 import { decodeRecord, recordEncoder } from "../../src/queue/redis/record.ts";
+import { runScript, scriptOf } from "../../src/queue/redis/script.ts";
 import type { Details, Reading } from "../../src/reading.ts";
 import { toPing, type Unit } from "../../src/servicetitan/ping.ts";
 
@@ -158,7 +158,8 @@ describe("Lua", () => {
     await server.stop();
   });
 
-  const HEAD = script(`
+  const HEAD = scriptOf(`
+--- @include "records"
 local r = ARGV[1]
 return { string.format('%.0f', fixTimeOf(r)), string.format('%.0f', receivedAtOf(r)), unitOf(r), sourceOf(r), pingBytesOf(r) }
 `);
@@ -167,7 +168,7 @@ return { string.format('%.0f', fixTimeOf(r)), string.format('%.0f', receivedAtOf
     await fc.assert(
       fc.asyncProperty(cases, async (given) => {
         const record = encode(given);
-        const [fixTime, receivedAt, unit, name, bytes] = await run(db, HEAD, "w:{s}", [record]);
+        const [fixTime, receivedAt, unit, name, bytes] = await runScript(db, HEAD, ["w:{s}"], [record]);
         expect({ fixTime, receivedAt, unit, name, bytes }).toEqual({
           fixTime: String(given.reading.fixTime),
           receivedAt: String(given.reading.receivedAt),

@@ -68,7 +68,7 @@ it("the full buffer's destination is told, and how long its gate stays shut", as
   try {
     const store = stores.open({ destination: { bufferBytes: 500 } });
     await store.add(Array.from({ length: 10 }, (_, i) => readingOf(`v${i}`, 1)));
-    await store.db.hset(`${store.scope}:gate:acme`, {
+    await store.db.hset(`${store.keyPrefix}:gate:acme`, {
       state: "paused",
       reason: "forbidden",
       until: Date.now() + 60_000,

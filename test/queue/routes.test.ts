@@ -81,7 +81,7 @@ describe("an unmapped device", () => {
     await store.add([readingOf("a", 20), readingOf("a", 10)]);
     await store.add([readingOf("a", 30), readingOf("b", 1)]);
     expect(await store.account()).toMatchObject({ stored: 4, superseded: 2, held: 2, waiting: 0 });
-    expect(await store.cut()).toEqual({ kind: "empty" });
+    expect(await store.nextBatch()).toEqual({ kind: "empty" });
     expect((await store.status()).unmapped).toHaveLength(2);
     expect(await store.parted()).toEqual([]);
   });
@@ -96,7 +96,7 @@ describe("a held reading", () => {
     await review(store);
     expect((await store.account()).held).toBe(2);
     rows.a = [{ destination: null, unit: { unitId: "Van 1", unitName: "Van 1", technician: "42" } }];
-    store.routes.forget();
+    store.routes.recompute();
     await review(store);
     expect(await store.account()).toMatchObject({ held: 1, waiting: 1 });
     expect((await store.status()).unmapped.map(({ device }) => device)).toEqual(["b"]);
@@ -119,7 +119,7 @@ describe("a held reading", () => {
       { destination: "beta", unit: unitOf("a2") },
     ];
     rows.b = [{ destination: "beta", unit: unitOf("b") }];
-    store.routes.forget();
+    store.routes.recompute();
     // Two processes look through what is held at the same time.
     await Promise.all([review(store), review(store)]);
     await review(store);
@@ -142,7 +142,7 @@ describe("a held reading", () => {
     await store.add([readingOf("a", 1)]);
     const source = store.sources.get("vans");
     if (source) source.unmapped = "forward";
-    store.routes.forget();
+    store.routes.recompute();
     await review(store);
     expect(await store.account()).toMatchObject({ held: 0, waiting: 1 });
     expect(await store.parted()).toEqual([]);

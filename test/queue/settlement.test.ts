@@ -12,10 +12,10 @@ import type { BatchPast } from "../../src/queue/deliver/slot.ts";
 import type { UnavailableReason } from "../../src/servicetitan/exchange.ts";
 import type { BlockedReason, Outcome } from "../../src/servicetitan/outcome.ts";
 
-const CUT: BatchPast = { asked: false, serverErrors: 0, root: null };
-const ASKED: BatchPast = { ...CUT, asked: true };
-const PIECE: BatchPast = { ...CUT, root: "7" };
-const FAILED_TWICE: BatchPast = { ...CUT, serverErrors: 2 };
+const NEW: BatchPast = { asked: false, serverErrors: 0, root: null };
+const ASKED: BatchPast = { ...NEW, asked: true };
+const PIECE: BatchPast = { ...NEW, root: "7" };
+const FAILED_TWICE: BatchPast = { ...NEW, serverErrors: 2 };
 
 const NONE: GateChange = { kind: "none" };
 const OPENED: GateChange = { kind: "opened" };
@@ -35,32 +35,32 @@ const failed = (...ids: string[]): Outcome => ({
 
 type Expected = { text: string } & Partial<Settlement>;
 
-/** Outcome × past → fates of four pings, what they carry on, and the two gates. */
+/** Outcome × past → dispositions of four pings, what they carry on, and the two gates. */
 const TABLE: [what: string, outcome: Outcome, past: BatchPast, expected: Expected][] = [
   [
     "delivered",
     { kind: "delivered" },
-    CUT,
-    { text: "dddd", decision: "done", scope: OPENED, destination: OPENED, accepted: true },
+    NEW,
+    { text: "dddd", decision: "done", scopeGate: OPENED, gate: OPENED, accepted: true },
   ],
-  ["some refused", failed("b"), CUT, { text: "dxdd", decision: "done", scope: OPENED, accepted: true }],
+  ["some refused", failed("b"), NEW, { text: "dxdd", decision: "done", scopeGate: OPENED, accepted: true }],
   [
     "all refused one by one",
     failed("a", "b", "c", "d"),
-    CUT,
-    { text: "xxxx", accepted: false, scope: OPENED },
+    NEW,
+    { text: "xxxx", accepted: false, scopeGate: OPENED },
   ],
   [
     "some missing",
     missing("b", "d"),
-    CUT,
+    NEW,
     { text: "d1d1", decision: "ask_again", accepted: true, pieces: ASKED },
   ],
   ["some missing again", missing("b", "d"), ASKED, { text: "dxdx", decision: "done", accepted: true }],
   [
     "unreadable",
     missing("a", "b", "c", "d"),
-    CUT,
+    NEW,
     { text: "1111", decision: "ask_again", accepted: false, pieces: ASKED },
   ],
   [
@@ -73,26 +73,26 @@ const TABLE: [what: string, outcome: Outcome, past: BatchPast, expected: Expecte
       accepted: false,
       pieces: ASKED,
       said: "nothing",
-      destination: NONE,
+      gate: NONE,
     },
   ],
   [
     "429 with a hint",
     { kind: "throttled", afterMs: 2500 },
-    CUT,
-    { text: "bbbb", decision: "return", scope: shut("throttled", 2500), destination: NONE },
+    NEW,
+    { text: "bbbb", decision: "return", scopeGate: shut("throttled", 2500), gate: NONE },
   ],
   [
     "429 without",
     { kind: "throttled", afterMs: null },
-    CUT,
-    { text: "bbbb", scope: shut("throttled", null) },
+    NEW,
+    { text: "bbbb", scopeGate: shut("throttled", null) },
   ],
   [
     "429 with an absurd hint",
     { kind: "throttled", afterMs: 86_400_000 },
-    CUT,
-    { text: "bbbb", scope: shut("throttled", 600_000) },
+    NEW,
+    { text: "bbbb", scopeGate: shut("throttled", 600_000) },
   ],
   [
     "429 for a batch that was asked about",
@@ -100,57 +100,62 @@ const TABLE: [what: string, outcome: Outcome, past: BatchPast, expected: Expecte
     ASKED,
     { text: "1111", decision: "hold", pieces: ASKED },
   ],
-  ["503", unavailable("http_503"), CUT, { text: "bbbb", scope: shut("http_503", null), destination: NONE }],
+  ["503", unavailable("http_503"), NEW, { text: "bbbb", scopeGate: shut("http_503", null), gate: NONE }],
   [
     "timeout of a piece",
     unavailable("timeout"),
     PIECE,
-    { text: "1111", pieces: PIECE, scope: shut("timeout", null) },
+    { text: "1111", pieces: PIECE, scopeGate: shut("timeout", null) },
   ],
   [
     "first 500",
     unavailable("http_500"),
-    CUT,
-    { text: "1111", decision: "hold", pieces: { ...CUT, serverErrors: 1 }, scope: shut("http_500", null) },
+    NEW,
+    {
+      text: "1111",
+      decision: "hold",
+      pieces: { ...NEW, serverErrors: 1 },
+      scopeGate: shut("http_500", null),
+    },
   ],
   [
     "third 500",
     unavailable("http_500"),
     FAILED_TWICE,
-    { text: "1122", decision: "bisect", pieces: { ...CUT, root: "now" } },
+    { text: "1122", decision: "bisect", pieces: { ...NEW, root: "now" } },
   ],
   ["500 of a piece", unavailable("http_500"), PIECE, { text: "1122", decision: "bisect", pieces: PIECE }],
   [
     "413",
     { kind: "oversize" },
-    CUT,
+    NEW,
     {
       text: "1122",
       decision: "halve",
-      scope: OPENED,
+      scopeGate: OPENED,
       byteCap: 4000,
-      pieces: { ...CUT, root: "now" },
+      pieces: { ...NEW, root: "now" },
     },
   ],
   [
     "400",
     { kind: "refused", reason: "bad" },
-    CUT,
+    NEW,
     {
       text: "1122",
       decision: "bisect",
       refusal: "bad",
-      scope: OPENED,
-      destination: NONE,
-      pieces: { ...CUT, root: "now" },
+      scopeGate: OPENED,
+      gate: NONE,
+      pieces: { ...NEW, root: "now" },
     },
   ],
   ["400 of a piece", { kind: "refused", reason: "bad" }, PIECE, { text: "1122", pieces: PIECE }],
   [
     "401",
     { kind: "blocked", reason: "unauthorized" },
-    CUT,
-    { text: "bbbb", decision: "return", scope: NONE, destination: shut("unauthorized", 15_000) },
+    NEW,
+    { text: "bbbb", decision: "return", scopeGate: NONE, gate: shut("unauthorized", 15_000) },
   ],
 ];
 
@@ -160,11 +165,11 @@ describe("four pings", () => {
   it.each(TABLE)("%s", (_what, outcome, past, { text, ...expected }) => {
     const settlement = settlementOf(outcome, { externalIds: IDS, past, bytes: 8000 });
     expect(settlement).toMatchObject(expected);
-    expect(settlement.fates.join("")).toBe(text);
+    expect(settlement.dispositions.join("")).toBe(text);
   });
 
   it("that were refused one by one are dead-lettered with ServiceTitan's words", () => {
-    const { deadLetters } = settlementOf(failed("b", "d"), { externalIds: IDS, past: CUT, bytes: 8000 });
+    const { deadLetters } = settlementOf(failed("b", "d"), { externalIds: IDS, past: NEW, bytes: 8000 });
     expect(deadLetters).toEqual([
       { at: 1, reason: "failed", message: "no b" },
       { at: 3, reason: "failed", message: "no d" },
@@ -172,30 +177,35 @@ describe("four pings", () => {
   });
 
   it("that were never sent go back, or stay together where they have a past", () => {
-    expect(notSent({ externalIds: IDS, past: CUT }).fates.join("")).toBe("bbbb");
-    expect(notSent({ externalIds: IDS, past: ASKED }).fates.join("")).toBe("1111");
+    expect(notSent({ externalIds: IDS, past: NEW }).dispositions.join("")).toBe("bbbb");
+    expect(notSent({ externalIds: IDS, past: ASKED }).dispositions.join("")).toBe("1111");
     expect(notSent({ externalIds: IDS, past: PIECE }).pieces).toEqual(PIECE);
   });
 });
 
 describe("a single ping", () => {
   const one = { externalIds: ["a"], bytes: 8000 };
-  it("that is refused is a suspect, not yet a dead letter", () => {
+  it("that is refused is isolated, not yet dead-lettered", () => {
     const settlement = settlementOf({ kind: "refused", reason: "bad" }, { ...one, past: PIECE });
-    expect(settlement).toMatchObject({ decision: "suspect", fates: ["q"], deadLetters: [], refusal: "bad" });
+    expect(settlement).toMatchObject({
+      decision: "isolate",
+      dispositions: ["q"],
+      deadLetters: [],
+      refusal: "bad",
+    });
   });
 
-  it("that is too large is a suspect as well, and no cap is learned from it", () => {
-    const settlement = settlementOf({ kind: "oversize" }, { ...one, past: CUT });
-    expect(settlement).toMatchObject({ fates: ["q"], deadLetters: [], byteCap: null });
+  it("that is too large is isolated as well, and no cap is learned from it", () => {
+    const settlement = settlementOf({ kind: "oversize" }, { ...one, past: NEW });
+    expect(settlement).toMatchObject({ dispositions: ["q"], deadLetters: [], byteCap: null });
     expect(settlement).toMatchObject({
-      suspicion: "oversize",
+      refusedAs: "oversize",
       refusal: expect.stringContaining("8000 bytes"),
     });
   });
 
-  it("that cannot be taken for a 500 is a suspect after three of them", () => {
-    expect(settlementOf(unavailable("http_500"), { ...one, past: FAILED_TWICE }).fates).toEqual(["q"]);
+  it("that gets a 500 three times is isolated", () => {
+    expect(settlementOf(unavailable("http_500"), { ...one, past: FAILED_TWICE }).dispositions).toEqual(["q"]);
   });
 });
 
@@ -252,26 +262,33 @@ describe("whatever the outcome", () => {
     }),
   );
 
-  it("every ping has one fate, every dead letter is a ping, and nothing disappears", () => {
+  it("every ping has one disposition, every dead letter is a ping, and nothing disappears", () => {
     fc.assert(
       fc.property(cases, ({ outcome, ...facts }) => {
-        const { fates, deadLetters, pieces, scope, destination, byteCap, accepted } = settlementOf(
-          outcome,
-          facts,
-        );
-        expect(fates).toHaveLength(facts.externalIds.length);
-        const dead = fates.flatMap((fate, i) => (fate === "x" ? [i] : []));
+        const {
+          dispositions,
+          deadLetters,
+          pieces,
+          scopeGate,
+          gate: own,
+          byteCap,
+          accepted,
+        } = settlementOf(outcome, facts);
+        expect(dispositions).toHaveLength(facts.externalIds.length);
+        const dead = dispositions.flatMap((disposition, i) => (disposition === "x" ? [i] : []));
         expect(deadLetters.map(({ at }) => at)).toEqual(dead);
-        expect(accepted).toBe(fates.includes("d"));
+        expect(accepted).toBe(dispositions.includes("d"));
         // Both pieces, or the first alone: an empty first piece would leave a hole in the order.
-        if (fates.includes("2")) expect(fates).toContain("1");
-        // In order: a unit's pings must not change places by being parted.
-        if (fates.includes("2")) expect(fates.lastIndexOf("1")).toBeLessThan(fates.indexOf("2"));
-        if (fates.includes("q")) expect(fates).toEqual(["q"]);
+        if (dispositions.includes("2")) expect(dispositions).toContain("1");
+        // In order: a unit's pings must not change places by being split.
+        if (dispositions.includes("2"))
+          expect(dispositions.lastIndexOf("1")).toBeLessThan(dispositions.indexOf("2"));
+        if (dispositions.includes("q")) expect(dispositions).toEqual(["q"]);
         // What is not over is kept with what is known of it.
-        if (facts.past.asked && fates.includes("1")) expect(pieces.asked).toBe(true);
-        if (fates.includes("b")) expect(facts.past).toEqual({ asked: false, serverErrors: 0, root: null });
-        for (const gate of [scope, destination]) {
+        if (facts.past.asked && dispositions.includes("1")) expect(pieces.asked).toBe(true);
+        if (dispositions.includes("b"))
+          expect(facts.past).toEqual({ asked: false, serverErrors: 0, root: null });
+        for (const gate of [scopeGate, own]) {
           if (gate.kind === "shut" && gate.waitMs !== null) expect(gate.waitMs).toBeLessThanOrEqual(600_000);
         }
         if (byteCap !== null) expect(byteCap).toBeLessThanOrEqual(Math.max(1024, facts.bytes / 2));
@@ -280,19 +297,19 @@ describe("whatever the outcome", () => {
     );
   });
 
-  it("a batch that is refused for ever ends in single pings after as many partings as it has bits", () => {
+  it("a batch that is refused for ever ends in single pings after as many splits as it has bits", () => {
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 500 }), (n) => {
-        let [size, partings] = [n, 0];
+        let [size, splits] = [n, 0];
         while (size > 1) {
-          const { fates } = settlementOf(
+          const { dispositions } = settlementOf(
             { kind: "refused", reason: "" },
-            { externalIds: Array.from({ length: size }, (_, i) => String(i)), past: CUT, bytes: 1 },
+            { externalIds: Array.from({ length: size }, (_, i) => String(i)), past: NEW, bytes: 1 },
           );
-          size = fates.filter((fate) => fate === "1").length;
-          partings++;
+          size = dispositions.filter((disposition) => disposition === "1").length;
+          splits++;
         }
-        expect(partings).toBe(Math.ceil(Math.log2(n)));
+        expect(splits).toBe(Math.ceil(Math.log2(n)));
       }),
     );
   });

@@ -4,10 +4,11 @@ import { setTimeout as pause } from "node:timers/promises";
 import { Redis } from "ioredis";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type PrivateRedis, startPrivateRedis } from "../../sandbox/redis.ts";
-import { run, script } from "../../src/queue/redis/lua.ts";
+import { runScript, scriptOf } from "../../src/queue/redis/script.ts";
 
-const TAKE = script(`
-local _, slot = takeSlot(tonumber(ARGV[1]), 20, 1050, 250)
+const TAKE = scriptOf(`
+--- @include "throttle"
+local _, slot = reserveSlot(tonumber(ARGV[1]), 20, 1050, 250)
 return { slot or '' }
 `);
 
@@ -25,7 +26,7 @@ afterAll(async () => {
 describe("slots", () => {
   it("are not given for a window after Redis was emptied: nobody knows what was sent in the last one", async () => {
     await db.rpush("w:{emptied}:slots", 0);
-    const take = async () => Number((await run(db, TAKE, "w:{emptied}", [20]))[0]);
+    const take = async () => Number((await runScript(db, TAKE, ["w:{emptied}"], [20]))[0]);
     const before = [await take(), await take()];
     await db.flushall();
     const emptiedAt = before[1] ?? 0;
@@ -41,7 +42,7 @@ describe("slots", () => {
     const rates = [20, 20, 20, 1, 1, 2, 3, 4, 8, 12, 16, 19, 20, 20, 20];
     for (const rate of rates) {
       for (let i = 0; i < 8; i++) {
-        const [slot] = await run(db, TAKE, "w:{slots}", [rate]);
+        const [slot] = await runScript(db, TAKE, ["w:{slots}"], [rate]);
         if (slot !== "") taken.push(Number(slot));
         await pause(30);
       }

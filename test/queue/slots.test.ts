@@ -22,7 +22,7 @@ test.each([
   ["onto another's moment", 1200, 20, [1000, 1210, 1220, 1220]],
   ["nowhere when it is forgotten", 1100, 50, [1000, 1200, 1210, 1220]],
 ])("a slot used late moves %s", async (_, slot, lateMs, expected) => {
-  const key = `${line.destination.scope}:slots`;
+  const key = `${line.destination.keyPrefix}:slots`;
   await redis.del(key);
   await redis.rpush(key, 1000, 1200, 1210, 1220);
   await slotUsedLate(redis, line.destination, slot, lateMs - 0.5);

@@ -48,7 +48,7 @@ describe("the status", () => {
       inFlight: 10,
     });
     expect(await line.parted()).toEqual([]);
-    const inRedis = await line.db.llen(`${line.destination.scope}:q:acme|0|vans`);
+    const inRedis = await line.db.llen(`${line.destination.keyPrefix}:backlog:acme|0|vans`);
     expect(inRedis).toBe(25);
     line.sandbox.faults.clear();
     await line.empty(30_000);

@@ -26,8 +26,8 @@ function sweep(store: Store, budgets: StreamBudget[] = []) {
     redis: store.db,
     destinations: store.destinations,
     budgets,
-    found: (destination, lane) => found.push(`${destination}|${lane}`),
-    silent: (_destination, _lane, batchId) => found.push(batchId),
+    laneNeedsBatch: (destination, lane) => found.push(`${destination}|${lane}`),
+    batchSilent: (_destination, _lane, batchId) => found.push(batchId),
     trimmed: ({ stream, noRoom, tooOld }) => trimmed.push({ stream, noRoom, tooOld }),
     emptied: ({ scope }) => emptied.push(scope),
     clockRead: () => {},
@@ -45,13 +45,13 @@ it("tells that Redis was emptied, and only that", async () => {
   const { found, emptied } = sweep(store);
   await until(() => found.length > 1, { what: "two sweeps" });
   expect(emptied).toEqual([]);
-  await store.db.del(await store.db.keys(`${store.scope}:*`));
+  await store.db.del(await store.db.keys(`${store.keyPrefix}:*`));
   await until(() => emptied.length === 1, { what: "the news" });
   // What comes now is new, and no news any more.
   await store.add(fleet(5, "w"));
   found.length = 0;
   await until(() => found.length > 1, { what: "two more sweeps" });
-  expect(emptied).toEqual([store.scope]);
+  expect(emptied).toEqual([store.keyPrefix]);
 });
 
 describe("a batch whose job was lost", () => {
@@ -62,12 +62,12 @@ describe("a batch whose job was lost", () => {
       line.sandbox.faults.set({ kind: "hang", when: "before_accepting", times: 1 });
       await line.store(fleet(5));
       await until(() => line.sandbox.summary().requests === 1, { what: "the request" });
-      const [lane] = await line.db.smembers(`${line.destination.scope}:lanes`);
-      const batch = await line.db.hget(`${line.destination.scope}:lane:${lane}`, "batch");
+      const [lane] = await line.db.smembers(`${line.destination.keyPrefix}:lanes`);
+      const batch = await line.db.hget(`${line.destination.keyPrefix}:lane:${lane}`, "batch");
       await line.queue.close();
       const jobs = await line.db.keys("{waypost-jobs}*");
       if (jobs.length > 0) await line.db.del(jobs);
-      await line.db.hset(`${line.destination.scope}:lane:${lane}`, "batch", String(batch));
+      await line.db.hset(`${line.destination.keyPrefix}:lane:${lane}`, "batch", String(batch));
       const other = line.another();
       await until(
         async () =>
@@ -86,14 +86,14 @@ describe("a batch whose job was lost", () => {
     const store = stores.open();
     await store.add(fleet(5));
     const { id } = await store.batch();
-    await store.db.hset(`${store.scope}:lane:acme|0`, "beat", Date.now() + byMs);
+    await store.db.hset(`${store.keyPrefix}:lane:acme|0`, "beat", Date.now() + byMs);
     const { found } = sweep(store);
     await until(() => found.includes(id), { what: "the silent batch" });
     // Its key is gone: the lane is free again.
-    await store.db.del(`${store.scope}:b:${id}`);
+    await store.db.del(`${store.keyPrefix}:b:${id}`);
     await store.add(fleet(5, "w"));
     await until(() => found.includes("acme|0"), { what: "the lane" });
-    expect(await store.db.hget(`${store.scope}:lane:acme|0`, "batch")).toBeNull();
+    expect(await store.db.hget(`${store.keyPrefix}:lane:acme|0`, "batch")).toBeNull();
   });
 });
 
@@ -106,7 +106,7 @@ describe("expired pings behind a shut gate", () => {
     const { id, records } = await store.batch();
     expect(records).toHaveLength(100);
     await store.db.hset(
-      `${store.scope}:gate:acme`,
+      `${store.keyPrefix}:gate:acme`,
       "state",
       "paused",
       "until",
@@ -125,7 +125,11 @@ describe("expired pings behind a shut gate", () => {
     });
     expect(await store.account()).toMatchObject({ waiting: 10, inFlight: 100 });
     expect(await store.parted()).toEqual([]);
-    await store.db.del(`${store.scope}:gate:acme`, `${store.scope}:lane:acme|0`, `${store.scope}:b:${id}`);
+    await store.db.del(
+      `${store.keyPrefix}:gate:acme`,
+      `${store.keyPrefix}:lane:acme|0`,
+      `${store.keyPrefix}:b:${id}`,
+    );
     // What is left of the order of units does no harm.
     expect((await store.batch()).records).toHaveLength(10);
   });
@@ -143,7 +147,7 @@ describe("expired pings behind a shut gate", () => {
     );
     sweep(store);
     await until(async () => (await store.account()).expired === left.length, { what: "them to expire" });
-    await store.db.del(`${store.scope}:lane:acme|0`, `${store.scope}:b:${first.id}`);
+    await store.db.del(`${store.keyPrefix}:lane:acme|0`, `${store.keyPrefix}:b:${first.id}`);
     await store.add(left.map(({ deviceId }) => readingOf(deviceId, 0)));
     const units = (await store.batch()).records.map(({ unit }) => unit.unitId);
     expect(units).toHaveLength(left.length + 1);
@@ -154,10 +158,10 @@ describe("expired pings behind a shut gate", () => {
     const store = stores.open({ destination: { maxAgeMs: 3000 } });
     await store.add(fleet(4));
     const { id } = await store.batch();
-    const p = store.scope;
+    const p = store.keyPrefix;
     await store.db.rename(`${p}:b:${id}`, `${p}:b:piece`);
     await store.db.rpush(`${p}:pieces:acme|0`, "piece");
-    await store.db.rpoplpush(`${p}:b:piece`, `${p}:suspects:acme|0`);
+    await store.db.rpoplpush(`${p}:b:piece`, `${p}:isolated:acme|0`);
     await store.db.del(`${p}:lane:acme|0`);
     expect(await store.account()).toMatchObject({ inFlight: 4 });
     sweep(store);
@@ -165,7 +169,7 @@ describe("expired pings behind a shut gate", () => {
     expect(await store.account()).toMatchObject({ inFlight: 0, waiting: 0 });
     expect(await store.parted()).toEqual([]);
     expect(await store.db.keys(`${p}:pieces:*`)).toEqual([]);
-    expect(await store.db.keys(`${p}:suspects:*`)).toEqual([]);
+    expect(await store.db.keys(`${p}:isolated:*`)).toEqual([]);
   });
 });
 
@@ -210,7 +214,7 @@ describe("a stream with a budget", () => {
   });
 
   it("loses the ledger's index with the last entry of its hour", async () => {
-    const { db, scope: p, ...store } = stores.open();
+    const { db, keyPrefix: p, ...store } = stores.open();
     const hour = Math.floor(Date.now() / 3_600_000);
     for (const at of [hour - 2, hour - 1, hour]) {
       await db.xadd(`${p}:ledger`, `${at * 3_600_000}-1`, "e", "entry", "n", 1000);
@@ -218,7 +222,7 @@ describe("a stream with a budget", () => {
       await db.sadd(`${p}:lihours`, `acme:${at}`);
     }
     await db.hset(`${p}:sizes`, "ledger", 3000);
-    const { trimmed } = sweep({ db, scope: p, ...store }, [
+    const { trimmed } = sweep({ db, keyPrefix: p, ...store }, [
       { name: "ledger", bytes: 2500, maxAgeMs: 86_400_000 },
     ]);
     await until(() => trimmed.length > 0, { what: "the oldest to go" });
@@ -251,7 +255,7 @@ describe("a stream with a budget", () => {
   it("keeps nothing that could prove a sender", async () => {
     const store = stores.open();
     await malformed(store, 1, 10);
-    const [entry] = await store.db.xrange(`${store.scope}:quarantine`, "-", "+");
+    const [entry] = await store.db.xrange(`${store.keyPrefix}:quarantine`, "-", "+");
     expect(JSON.stringify(entry)).not.toContain("s3cret");
     expect(JSON.stringify(entry)).toContain("application/json");
   });
@@ -273,7 +277,7 @@ describe("the sizes of ledger and dead letters", () => {
         await line.queue.store.add(messageOf(fleet(20)));
         await line.empty();
       }
-      const sizes = async () => line.db.hgetall(`${line.destination.scope}:sizes`);
+      const sizes = async () => line.db.hgetall(`${line.destination.keyPrefix}:sizes`);
       expect(Number((await sizes()).ledger)).toBeGreaterThan(0);
       const isGone = async () => {
         const { ledger, deadLetters } = await line.queue.queryStatus();
@@ -281,7 +285,7 @@ describe("the sizes of ledger and dead letters", () => {
       };
       await until(isGone, { what: "the streams to be trimmed" });
       expect(await sizes()).toMatchObject({ ledger: "0", dead: "0" });
-      expect(await line.db.keys(`${line.destination.scope}:li:*`)).toEqual([]);
+      expect(await line.db.keys(`${line.destination.keyPrefix}:li:*`)).toEqual([]);
       expect(line.told.some(({ event }) => event.what === "ledger_too_old")).toBe(true);
     } finally {
       await line.close();

@@ -106,7 +106,7 @@ describe("a 429", () => {
     line = await startLine({ destination: { lanes: 1 } });
     line.sandbox.faults.set({ kind: "throttle", hint: "seconds", seconds: 2, times: 1 });
     await line.store(fleet(10, "v"));
-    const gate = `${line.destination.scope}:gate`;
+    const gate = `${line.destination.keyPrefix}:gate`;
     await until(async () => (await line.db.hget(gate, "state")) === "paused", { what: "the pause" });
     // As if the clock had been an hour ahead when it began.
     const hour = 3_600_000;

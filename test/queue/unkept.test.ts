@@ -33,7 +33,7 @@ describe("a full buffer", () => {
     await store.batch();
     // The batch still counts, until ServiceTitan has it: nothing is taken out of thin air.
     expect(await store.store.add(message).catch(refused)).toBe("buffer_full");
-    await store.db.hset(`${store.scope}:dest:acme`, "bytes", 0);
+    await store.db.hset(`${store.keyPrefix}:dest:acme`, "bytes", 0);
     expect(await store.store.add(message)).toMatchObject({ stored: 31, duplicates: 0 });
   });
 
@@ -66,7 +66,7 @@ describe("a full buffer", () => {
     const before = await store.account();
     expect(await store.add([readingOf("both", 0)]).catch(refused)).toBe("buffer_full");
     expect(await store.account()).toEqual(before);
-    expect(await store.db.keys(`${store.scope}:q:acme*`)).toEqual([]);
+    expect(await store.db.keys(`${store.keyPrefix}:backlog:acme*`)).toEqual([]);
   });
 
   it("in another scope costs the sender a resend, but no message is counted twice", async () => {
@@ -81,7 +81,7 @@ describe("a full buffer", () => {
     expect(await store.store.add(message).catch(refused)).toBe("buffer_full");
     expect((await store.account()).messages).toBe(1);
     expect(await store.parted()).toEqual([]);
-    const beta = store.destinations.get("beta")?.scope;
+    const beta = store.destinations.get("beta")?.keyPrefix;
     await store.db.hset(`${beta}:dest:beta`, "bytes", 0);
     await store.store.add(message);
     expect(await store.account()).toMatchObject({ messages: 2, stored: 4 });

@@ -19,7 +19,7 @@ const gateReason = async () => (await line.statusOf()).gate.reason;
 const unreadable = { status: 200, body: { surprise: true } };
 
 async function endPause(): Promise<void> {
-  const gate = `${line.destination.scope}:gate:acme`;
+  const gate = `${line.destination.keyPrefix}:gate:acme`;
   if ((await line.db.hget(gate, "state")) === "paused") await line.db.hset(gate, "until", Date.now());
 }
 

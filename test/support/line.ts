@@ -89,7 +89,7 @@ export function destinationOf(urls: { apiUrl: string; authUrl: string }, timeout
   const { clientId, clientSecret, appKey, tenants, providers } = SANDBOX_CLIENT;
   return {
     name: "acme",
-    scope: scopeOfTenant(tenants[0]),
+    keyPrefix: scopeOfTenant(tenants[0]),
     target: {
       name: "acme",
       tenant: tenants[0],
@@ -143,7 +143,7 @@ export async function startLine(options: LineOptions = {}): Promise<Line> {
   const urls = { apiUrl: options.apiUrl ?? sandbox.url, authUrl: sandbox.authUrl };
   const first = { ...destinationOf(urls, options.requestTimeoutMs), ...options.destination };
   const destinations = named(first, options.more);
-  const source = { ...sourceOf(first.scope, first.maxAgeMs), ...options.source };
+  const source = { ...sourceOf(first.keyPrefix, first.maxAgeMs), ...options.source };
   const sources = named(source, options.moreSources);
   const told: Told[] = [];
   const made: Queue[] = [];
@@ -207,7 +207,7 @@ export async function startLine(options: LineOptions = {}): Promise<Line> {
     },
     empty: (withinMs = 20_000) => emptied(withinMs, async () => {}),
     emptyInHaste(withinMs = 20_000) {
-      const gate = `${first.scope}:gate:${first.name}`;
+      const gate = `${first.keyPrefix}:gate:${first.name}`;
       return emptied(withinMs, async () => {
         if ((await db.hget(gate, "state")) === "paused") await db.hset(gate, "until", Date.now());
       });
