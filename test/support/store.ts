@@ -14,7 +14,7 @@ import { createRoutes, type RoutesOptions } from "../../src/queue/store/routes.t
 import { createStore } from "../../src/queue/store/store.ts";
 import type { Reading } from "../../src/reading.ts";
 import { type Accounting, type QueueStatus, sumAccounting } from "../../src/status.ts";
-import { destinationOf, messageOf, sourceOf, whatParted } from "./line.ts";
+import { destinationOf, messageOf, mismatchesIn, sourceOf } from "./queue.ts";
 
 export interface StoreOptions {
   destination?: Partial<QueueDestination>;
@@ -44,7 +44,7 @@ export interface Store {
   quarantineTrimmed(): number;
   status(): Promise<QueueStatus>;
   account(): Promise<Accounting>;
-  parted(): Promise<string[]>;
+  mismatches(): Promise<string[]>;
 }
 
 /** One Redis for a test file; every store on it has keys of its own. */
@@ -130,7 +130,7 @@ export async function startStores(): Promise<{
       quarantineTrimmed: () => trimmed,
       status,
       account: async () => sumAccounting((await status()).sources),
-      parted: async () => whatParted(await status()),
+      mismatches: async () => mismatchesIn(await status()),
     };
   }
 
