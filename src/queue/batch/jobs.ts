@@ -30,7 +30,7 @@ export type Jobs = ReturnType<typeof createJobs>;
 const QUEUE_NAME = "deliver";
 /** Nothing reads BullMQ's event stream; without a bound it fills Redis (gigabytes, by its issue tracker). */
 const MAX_EVENTS = 100;
-/** How long an idle worker waits in one read; a connection silent for twice as long is given up (redis.ts). */
+/** How long an idle worker waits in one read; a connection silent for twice as long is closed (redis.ts). */
 const BLOCKING_READ_S = 2;
 /**
  * After the last delivery has ended, BullMQ needs a few commands to finish its job. It also waits for the end of its

@@ -37,7 +37,7 @@ interface GrantedSlot extends Extract<Slot, { kind: "send" }> {
 }
 
 /**
- * A request this late is not sent but takes another slot. Up to here there is half a second left for `slotUsedLate` to
+ * A request this late is not sent but gets another slot. Up to here there is half a second left for `slotUsedLate` to
  * arrive: the second of the window, less this and the time slots are given ahead.
  */
 const MAX_LATE_MS = 250;
@@ -85,7 +85,7 @@ async function send(options: DeliveryOptions, shipment: Shipment): Promise<void>
     if (sent === "missed") continue;
     const { attempt } = sent;
     if (attempt && !isRenewed && attempt.tokenWasCached && deservesFreshToken(attempt)) {
-      // Not a hidden retry: the second POST takes a slot of its own, and both are reported.
+      // Not a hidden retry: the second POST has a slot of its own, and both are reported.
       isRenewed = true;
       client.renew(destination.target, prepared);
       const settlement = { ...sent.settlement, decision: "renew_token", gate: { kind: "none" } } as const;

@@ -14,7 +14,7 @@ export type GateChange =
   | { kind: "shut"; reason: string; waitMs: number | null };
 
 export interface Settlement {
-  /** For the log line: what was decided. */
+  /** What was decided, for the log. */
   decision:
     | "done"
     | "ask_again"
@@ -41,7 +41,7 @@ export interface Settlement {
   accepted: boolean;
   /** What a 2xx answer said: `nothing` of any ping, because it cannot be read or names none; null without such an answer. */
   said: "something" | "nothing" | null;
-  /** A lower bound on what the destination takes, learned from a 413. */
+  /** A lower bound on what the destination accepts, learned from a 413. */
   byteCap: number | null;
 }
 
@@ -121,10 +121,10 @@ export function settlementOf(outcome: Outcome, { externalIds, past, bytes }: Bat
       };
     }
     case "throttled":
-      return { ...kept(base, all, past), scopeGate: shut("throttled", outcome.afterMs) };
+      return { ...sendLater(base, all, past), scopeGate: shut("throttled", outcome.afterMs) };
     case "unavailable": {
       const scopeGate = shut(outcome.reason, outcome.afterMs);
-      if (outcome.reason !== "http_500") return { ...kept(base, all, past), scopeGate };
+      if (outcome.reason !== "http_500") return { ...sendLater(base, all, past), scopeGate };
       const serverErrors = past.serverErrors + 1;
       // A 500 can be a batch's own fault (seen on another operation for a plain data mistake): see if it repeats.
       if (past.root === null && serverErrors < MAX_SERVER_ERRORS) {
@@ -146,7 +146,7 @@ export function settlementOf(outcome: Outcome, { externalIds, past, bytes }: Bat
     case "refused":
       return { ...refused(base, all, past, outcome.reason), scopeGate: opened };
     case "blocked":
-      return { ...kept(base, all, past), gate: shut(outcome.reason, BLOCKED_PROBE_MS) };
+      return { ...sendLater(base, all, past), gate: shut(outcome.reason, BLOCKED_PROBE_MS) };
     default:
       return outcome satisfies never;
   }
@@ -171,11 +171,11 @@ function unchanged(past: BatchPast): Settlement {
 
 /** A gate was shut before the batch could be sent. */
 export function notSent({ externalIds, past }: Pick<BatchFacts, "externalIds" | "past">): Settlement {
-  return kept(unchanged(past), (disposition) => externalIds.map(() => disposition), past);
+  return sendLater(unchanged(past), (disposition) => externalIds.map(() => disposition), past);
 }
 
 /** Back to the backlog, so that the newest go first; but a batch with a past stays together, or that past is lost. */
-function kept(
+function sendLater(
   base: Settlement,
   all: (disposition: Disposition) => Disposition[],
   past: BatchPast,

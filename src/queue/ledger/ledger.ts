@@ -44,7 +44,7 @@ export interface LedgerEntry extends LedgerBatch {
 
 /**
  * An entry is stored by columns, because neighbours in a column resemble each other and deflate well: integers as
- * differences to the one before, texts as indexes into a list. About a third of the size of a row form.
+ * differences to the one before, texts as indexes into a list. This takes about a third of the size of rows.
  */
 interface Columns {
   v: 1;

@@ -1,4 +1,4 @@
-/** Finds dead letters and quarantined messages by what an operator knows of them, and takes them back into the pipeline. */
+/** Finds dead letters and quarantined messages by what an operator knows of them, and redrives them. */
 
 import type { Redis } from "ioredis";
 import { redisNow } from "../redis/clock.ts";

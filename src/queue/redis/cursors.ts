@@ -1,4 +1,4 @@
-/** Stores where each pull source goes on reading, so that the next process does not begin again. */
+/** Stores where each pull source continues to read, so that the next process does not begin again. */
 
 import type { Redis } from "ioredis";
 import { keyOf, SHARED_KEYS } from "./keys.ts";

@@ -53,7 +53,7 @@ export const SCOPE_KEYS = {
   old: "old:<backlog>",
 
   // In flight
-  /** Hash: the lane's batch, that batch's last sign of life, and how far the sweep has looked. */
+  /** Hash: the lane's batch, that batch's last sign of life, and the sweep's cursors. */
   lane: "lane:<lane>",
   /** List: a batch's records. The truth about what is in flight; the BullMQ job only wakes a worker. */
   batch: "b:<batch>",
@@ -101,7 +101,7 @@ export const SCOPE_KEYS = {
 
 /** What belongs to no scope, after the configured prefix. */
 export const SHARED_KEYS = {
-  /** String: where a pull source goes on reading. */
+  /** String: where a pull source continues to read. */
   cursor: "cursor:<source>",
   /** String: which process uses a broker's session or a vendor's feed. */
   lease: "lease:<name>",
