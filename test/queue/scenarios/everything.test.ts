@@ -90,7 +90,7 @@ describe.each([{ backfill: "drop" }, { backfill: "deliver" }] as const)(
       expect(distinct).toBeGreaterThan(0);
       const left = await rig.db.keys("*:b:*");
       expect(left).toEqual([]);
-      for (const kind of ["pieces", "suspects", "suspicion", "live", "old", "liveorder", "q"]) {
+      for (const kind of ["pieces", "isolated", "isolation", "live", "old", "liveorder", "backlog"]) {
         expect(await rig.db.keys(`*:${kind}:*`)).toEqual([]);
       }
       const failures = rig.reported
