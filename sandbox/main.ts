@@ -2,11 +2,10 @@
 
 import { once } from "node:events";
 import { Command } from "commander";
-import { publishTo } from "../src/commands/capture/publisher.ts";
 import { duration, runCommand, wholeNumber } from "../src/commands/options.ts";
+import { print, printJson, printLines } from "../src/commands/print.ts";
 import { givenRedisUrl } from "../src/config/load.ts";
 import { createLogger } from "../src/log.ts";
-import { say, sayJson, sayLines } from "../src/print.ts";
 import { startGateway } from "../src/server.ts";
 import { runDemo } from "./demo.ts";
 
@@ -22,14 +21,13 @@ const program = new Command("demo")
       vehicles: options.vehicles,
       seed: options.seed,
       redisUrl: givenRedisUrl(),
-      say: options.json ? () => {} : sayLines,
+      say: options.json ? () => {} : printLines,
       interrupted: Promise.race([once(process, "SIGTERM"), once(process, "SIGINT")]).then(() => {}),
       // A fault that is being tried is told in a line of the demo's own, and on the page.
       startGateway: (config) => startGateway(config, createLogger({ level: "fatal" })),
-      publishTo,
     });
-    if (options.json) sayJson(result);
-    else for (const [term, n] of Object.entries(result)) say(`  ${term.padEnd(14)}${n}`);
+    if (options.json) printJson(result);
+    else for (const [term, n] of Object.entries(result)) print(`  ${term.padEnd(14)}${n}`);
   });
 
 await runCommand(program);

@@ -2,7 +2,7 @@
 
 import type { Redis } from "ioredis";
 import type { Events } from "../events.ts";
-import type { Store } from "../ingest/ingest.ts";
+import type { Store } from "../ingest/store.ts";
 import type { Client } from "../servicetitan/client.ts";
 import type { QueueStatus } from "../status.ts";
 import { createJobs, type Jobs } from "./batch/jobs.ts";
@@ -12,7 +12,7 @@ import type { DeliveryEvents } from "./deliver/delivery-events.ts";
 import { createQuarantine } from "./ledger/quarantine.ts";
 import { createRedrive, type Redrive } from "./ledger/redrive.ts";
 import { createTrailStore, type TrailStore } from "./ledger/trail.ts";
-import { createLookup, type Lookup } from "./lookup/lookup.ts";
+import { createFinder, type Finder } from "./lookup/find.ts";
 import type { StatusSource } from "./lookup/source-status.ts";
 import { createStatus } from "./lookup/status.ts";
 import { type ClockCheck, createClockCheck } from "./redis/clock.ts";
@@ -53,7 +53,7 @@ export interface QueueOptions {
   events: QueueEvents;
 }
 
-export interface Queue extends Lookup {
+export interface Queue extends Finder {
   store: Store;
   /** `within`: lists and sums are those of these destinations' scopes; everything else is of all. */
   queryStatus(within?: ReadonlySet<string>): Promise<QueueStatus>;
@@ -108,7 +108,7 @@ export function createQueue(options: QueueOptions): Queue {
   const queryStatus = createStatus({ redis: ingestRedis, destinations, sources, routes, quarantine, jobs });
 
   return {
-    ...createLookup({ redis: ingestRedis, destinations, sources: everySource, quarantine, ledgerMaxAgeMs }),
+    ...createFinder({ redis: ingestRedis, destinations, sources: everySource, quarantine, ledgerMaxAgeMs }),
     store,
     async queryStatus(within) {
       const status = await queryStatus(within);

@@ -1,7 +1,7 @@
 /** Stores raw messages that were authenticated but could not be decoded, so that they can be decoded after a fix. */
 
 import type { Redis } from "ioredis";
-import type { StoreEntry } from "../../ingest/ingest.ts";
+import type { StoreEntry } from "../../ingest/store.ts";
 import { keyOf, SCOPE_KEYS } from "../redis/keys.ts";
 import { loadScript, namedArgs, runScript } from "../redis/script.ts";
 import { fieldOf } from "../redis/stream.ts";

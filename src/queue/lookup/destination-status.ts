@@ -1,6 +1,7 @@
 /** The status of one destination: its gates, what waits and is in flight per lane, and how fresh its units are. */
 
 import type { DestinationStatus, GateStatus, LaneStatus } from "../../status.ts";
+import { iso } from "../../time.ts";
 import type { QueueDestination } from "../redis/destination.ts";
 import { scopeIn } from "../redis/keys.ts";
 import { type DestinationCount, type LaneCount, listOf, mapOf, numberOf, type ScopeCount } from "./count.ts";
@@ -56,7 +57,7 @@ export function destinationStatus(
       .map((lane) => laneStatus(lane, now)),
     deadLetters: numberOf(facts.deadLetters),
     lastOutcome: facts.lastOutcome ?? null,
-    lastOutcomeAt: facts.lastOutcomeAt ? new Date(numberOf(facts.lastOutcomeAt)).toISOString() : null,
+    lastOutcomeAt: facts.lastOutcomeAt ? iso(numberOf(facts.lastOutcomeAt)) : null,
   };
 }
 

@@ -2,6 +2,7 @@
 
 import type { Redis } from "ioredis";
 import type { QueueStatus } from "../../status.ts";
+import { iso } from "../../time.ts";
 import { recentDeadLetters } from "../ledger/dead-letters.ts";
 import { recentEntries } from "../ledger/ledger.ts";
 import type { Quarantine } from "../ledger/quarantine.ts";
@@ -88,8 +89,4 @@ function latest<T>(lists: readonly T[][], timeOf: (entry: T) => number): T[] {
     .flat()
     .sort((a, b) => timeOf(b) - timeOf(a))
     .slice(0, RECENT);
-}
-
-function iso(ms: number): string {
-  return new Date(ms).toISOString();
 }

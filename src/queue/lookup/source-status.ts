@@ -1,6 +1,7 @@
 /** The status of one source: its accounting, summed over the scopes it feeds. */
 
 import { type Accounting, identityOf, type SourceStatus } from "../../status.ts";
+import { iso } from "../../time.ts";
 import { listOf, mapOf, type ScopeCount, type SourceCount } from "./count.ts";
 
 export interface StatusSource {
@@ -66,8 +67,4 @@ export function sourceStatus(source: StatusSource, scopes: readonly ScopeCount[]
 function byPrefix(counters: Record<string, number>, prefix: string): Record<string, number> {
   const found = Object.entries(counters).filter(([field]) => field.startsWith(prefix));
   return Object.fromEntries(found.map(([field, n]) => [field.slice(prefix.length), n]));
-}
-
-function iso(ms: number): string {
-  return new Date(ms).toISOString();
 }

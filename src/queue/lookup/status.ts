@@ -2,6 +2,7 @@
 
 import type { Redis } from "ioredis";
 import type { DestinationStatus, QueueStatus } from "../../status.ts";
+import { iso } from "../../time.ts";
 import type { Jobs } from "../batch/jobs.ts";
 import type { Quarantine } from "../ledger/quarantine.ts";
 import type { QueueDestination } from "../redis/destination.ts";
@@ -106,5 +107,5 @@ function streamTotals(scopes: readonly ScopeCount[], name: "ledger" | "dead" | "
     bytes += numberOf(mapOf(sizes)[name]);
     if (lengths[name].first !== "") first = Math.min(first, entryTime(lengths[name].first));
   }
-  return { n, bytes, first: Number.isFinite(first) ? new Date(first).toISOString() : null };
+  return { n, bytes, first: Number.isFinite(first) ? iso(first) : null };
 }

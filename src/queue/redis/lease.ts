@@ -2,6 +2,7 @@
 
 import { randomUUID } from "node:crypto";
 import type { Redis } from "ioredis";
+import { messageOf } from "../../untrusted.ts";
 import { loadScript, runScript } from "./script.ts";
 
 const RENEW = loadScript("lease-renew");
@@ -133,8 +134,4 @@ export function holdLease(redis: Redis, key: string, events: LeaseEvents): Lease
       await release();
     },
   };
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
