@@ -23,7 +23,7 @@ import {
 } from "../../src/status.ts";
 import { until } from "./wait.ts";
 
-/** An event as it was told, with its name. */
+/** An event as it was reported, with its name. */
 export interface Reported {
   name: string;
   event: Record<string, unknown>;
@@ -40,7 +40,7 @@ export interface TestQueue {
   destination: QueueDestination;
   destinations: ReadonlyMap<string, QueueDestination>;
   sources: ReadonlyMap<string, QueueSource>;
-  /** Keeps one message with these readings. */
+  /** Stores one message with these readings. */
   store(readings: readonly Reading[], source?: string): ReturnType<Queue["store"]["add"]>;
   /** The accounting, summed over all sources. */
   account(): Promise<Accounting>;
@@ -184,8 +184,8 @@ export async function startTestQueue(options: TestQueueOptions = {}): Promise<Te
       last = await account();
       return last.waiting + last.inFlight === 0 ? last : false;
     };
-    return until(isEmpty, { withinMs, what: "an empty line" }).catch((error: unknown) => {
-      throw new Error(`the line is not empty: ${JSON.stringify(last)}`, { cause: error });
+    return until(isEmpty, { withinMs, what: "an empty queue" }).catch((error: unknown) => {
+      throw new Error(`the queue is not empty: ${JSON.stringify(last)}`, { cause: error });
     });
   }
 
@@ -223,7 +223,7 @@ export async function startTestQueue(options: TestQueueOptions = {}): Promise<Te
   };
 }
 
-/** The identity of every source, and that an empty line takes up no bytes. */
+/** The identity of every source, and that an empty queue takes up no bytes. */
 export function mismatchesIn({ sources, destinations }: QueueStatus): string[] {
   const mismatches = sources.flatMap(({ name, identity, accounting }) =>
     Object.entries(identity)
@@ -239,7 +239,7 @@ export function mismatchesIn({ sources, destinations }: QueueStatus): string[] {
   return mismatches;
 }
 
-/** A message with these readings, as ingest hands it to keep. */
+/** A message with these readings, as ingest passes it to store. */
 export function messageOf(readings: readonly Reading[], source = "vans", body?: Uint8Array): StoreEntry {
   return {
     kind: "decoded",

@@ -1,4 +1,4 @@
-/** What lies in Redis with nobody delivering it: for tests of keeping and cutting that decide themselves what comes next. */
+/** What Redis holds without a delivery: for tests of storing and forming batches that decide themselves what comes next. */
 
 import { Redis } from "ioredis";
 import { type PrivateRedis, startPrivateRedis } from "../../sandbox/redis.ts";
@@ -34,7 +34,7 @@ export interface Store {
   sources: ReadonlyMap<string, QueueSource>;
   routes: ReturnType<typeof createRoutes>;
   store: ReturnType<typeof createStore>;
-  /** Keeps one message with these readings. */
+  /** Stores one message with these readings. */
   add(readings: readonly Reading[], source?: string): ReturnType<ReturnType<typeof createStore>["add"]>;
   /** Asks a lane of the first destination for a batch. */
   nextBatch(lane?: number): Promise<NextBatch>;

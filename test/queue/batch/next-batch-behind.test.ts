@@ -75,7 +75,7 @@ describe("while behind", () => {
     expect(records.map(({ reading }) => reading.fixTime)).toEqual(readings.map(({ fixTime }) => fixTime));
   });
 
-  it("a backlog of 50,000 pings is sifted in bounded steps and none is lost", async () => {
+  it("a backlog of 50,000 pings is sorted in bounded steps and none is lost", async () => {
     const store = stores.open({ destination: { maxBatchPings: 100 } });
     for (let i = 0; i < 10; i++)
       await store.add(backlog(500, 10).map((r) => ({ ...r, fixTime: r.fixTime - i * 60_000 })));
@@ -148,7 +148,7 @@ describe("backfill: deliver", () => {
     expect(await store.mismatches()).toEqual([]);
   });
 
-  it("begins with history when all of it has been looked through, not before", async () => {
+  it("begins with history when all of it has been sorted, not before", async () => {
     const store = stores.open({
       destination: { backfill: "deliver", maxBatchPings: 100, maxAgeMs: Number.POSITIVE_INFINITY },
     });
@@ -175,7 +175,7 @@ describe("backfill: deliver", () => {
   });
 });
 
-describe("the same fix kept twice", () => {
+describe("the same fix stored twice", () => {
   it("is counted to the end though history has room for it only once", async () => {
     const store = stores.open();
     const receivedAt = Date.now() - LATE_MS;

@@ -23,7 +23,7 @@ function bodyBytes(records: readonly BufferRecord[]): number {
 }
 
 describe("a batch", () => {
-  it("is cut when it is full by count, and holds no more", async () => {
+  it("is formed when it is full by count, and holds no more", async () => {
     const store = stores.open({ destination: { maxBatchPings: 10, maxBatchAgeMs: 60_000 } });
     await store.add(fleet(9));
     expect((await store.nextBatch()).kind).toBe("wait");
@@ -31,7 +31,7 @@ describe("a batch", () => {
     expect((await store.batch()).records).toHaveLength(10);
   });
 
-  it("is cut when it is full by bytes, and holds no more", async () => {
+  it("is formed when it is full by bytes, and holds no more", async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.integer({ min: 1500, max: 6000 }),
@@ -52,7 +52,7 @@ describe("a batch", () => {
     );
   });
 
-  it("of one ping is cut even if that one is larger than a batch may be", async () => {
+  it("of one ping is formed even if that one is larger than a batch may be", async () => {
     const store = stores.open({ destination: { maxBatchBytes: 100 } });
     await store.add(fleet(2));
     expect((await store.batch()).records).toHaveLength(1);
@@ -67,7 +67,7 @@ describe("a batch", () => {
     expect(records.length).toBeGreaterThan(1);
   });
 
-  it("is cut when its oldest ping has waited long enough", async () => {
+  it("is formed when its oldest ping has waited long enough", async () => {
     const store = stores.open({ destination: { maxBatchAgeMs: 3000 } });
     await store.add([readingOf("a", 2)]);
     const early = await store.nextBatch();
@@ -122,7 +122,7 @@ it("is not held back by the clock of a gateway that is ahead", async () => {
 describe("several sources in one lane", () => {
   const crowd = Object.fromEntries(Array.from({ length: 4 }, (_, i) => [`s${i}`, {}]));
 
-  it("share a batch, so that one source's flood does not keep another's pings waiting", async () => {
+  it("share a batch, so that one source's flood does not delay another's pings", async () => {
     const store = stores.open({ moreSources: crowd, destination: { maxBatchPings: 50 } });
     await store.add(fleet(1000, "flood"), "vans");
     for (const name of Object.keys(crowd)) await store.add(fleet(5, name), name);

@@ -284,7 +284,7 @@ describe("whatever the outcome", () => {
         if (dispositions.includes("2"))
           expect(dispositions.lastIndexOf("1")).toBeLessThan(dispositions.indexOf("2"));
         if (dispositions.includes("q")) expect(dispositions).toEqual(["q"]);
-        // What is not over is kept with what is known of it.
+        // What has not ended stays with what is known of it.
         if (facts.past.asked && dispositions.includes("1")) expect(pieces.asked).toBe(true);
         if (dispositions.includes("b"))
           expect(facts.past).toEqual({ asked: false, serverErrors: 0, root: null });

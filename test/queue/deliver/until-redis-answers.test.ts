@@ -1,4 +1,4 @@
-/** ServiceTitan has answered and Redis cannot hear it: the settlement waits, and the pings are not sent once more. */
+/** ServiceTitan has answered while Redis refuses writes: the settlement waits, and the pings are not sent once more. */
 
 import { afterEach, expect, it } from "vitest";
 import { readingOf, startTestQueue, type TestQueue } from "../../support/queue.ts";
@@ -9,7 +9,7 @@ afterEach(() => rig.close());
 
 /** Half the answer is this late: time to break Redis between the request and its settlement. */
 const ANSWER_S = 1;
-/** Port 1 belongs to nobody, so Redis becomes the replica of a master that is not there, and takes no writes. */
+/** No process listens on port 1, so Redis becomes the replica of a master that is not there, and refuses writes. */
 const NOBODY = ["127.0.0.1", 1] as const;
 
 it.each([
@@ -31,7 +31,7 @@ it.each([
   await breakIt();
   const answeredAt = Date.now() + ANSWER_S * 1000;
   // Some attempts to settle fail.
-  await until(() => Date.now() > answeredAt + 1000, { what: "the answer, which Redis cannot be told" });
+  await until(() => Date.now() > answeredAt + 1000, { what: "the answer, which cannot be written to Redis" });
   await mend();
   expect(await rig.empty()).toMatchObject({ stored: 1, delivered: 1 });
   expect(rig.sandbox.summary()).toMatchObject({ accepted: 1, requests: 1 });

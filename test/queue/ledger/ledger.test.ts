@@ -1,4 +1,4 @@
-/** What happened to a ping can be told later: entries hold all of it in few bytes, and are found by unit and time. */
+/** The ledger answers later what happened to a ping: entries hold it in few bytes, and are found by unit and time. */
 
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";

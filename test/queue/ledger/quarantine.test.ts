@@ -1,4 +1,4 @@
-/** One sender's junk in the quarantine takes the room of that sender, and of nobody else. */
+/** One sender's junk in the quarantine uses the budget of that sender, and of no other. */
 
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { createRedrive } from "../../../src/queue/ledger/redrive.ts";
@@ -250,7 +250,7 @@ describe("a quarantine of an earlier version", () => {
     }
   }
 
-  it("makes room first, and then everybody pays for themselves", async () => {
+  it("makes room first, and then every sender pays for itself", async () => {
     const store = open();
     await earlier(store, 100);
     await flood(store, 40, () => ({ source: "cars" }));

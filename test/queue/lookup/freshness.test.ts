@@ -17,7 +17,7 @@ const secondsOld = (ages: number[]) => ages.map((age) => NOW - age * 1000);
 const still = { now: NOW, newestAccepted: NOW - 1000, pending: false };
 
 describe("freshness", () => {
-  it("is told by ages that units really have", () => {
+  it("is given in ages that units really have", () => {
     const ages = Array.from({ length: 100 }, (_, i) => i + 1).reverse();
     expect(freshnessOf(secondsOld(ages), still)).toEqual({
       units: 100,
@@ -33,7 +33,7 @@ describe("freshness", () => {
     });
   });
 
-  it("leaves out who has not reported within the hour, and is nothing when nobody has", () => {
+  it("leaves out units that have not reported within the hour, and is null when none has", () => {
     expect(freshnessOf([NOW - 61 * MINUTE, NOW - 59 * MINUTE], still)).toMatchObject({
       units: 1,
       maxAgeMs: 59 * MINUTE,
@@ -42,7 +42,7 @@ describe("freshness", () => {
     expect(freshnessOf([], { ...still, newestAccepted: 0 })).toBeNull();
   });
 
-  it("forgets nobody in an outage longer than an hour", () => {
+  it("leaves out no unit in an outage longer than an hour", () => {
     const newestAccepted = NOW - 180 * MINUTE;
     const times = [newestAccepted, newestAccepted - 10 * MINUTE, newestAccepted - 90 * MINUTE];
     const outage = { now: NOW, newestAccepted, pending: true };

@@ -1,4 +1,4 @@
-/** What the status tells is what lies in Redis: counted from the structures, at every moment. */
+/** The status reports what is in Redis, counted from the structures, at every moment. */
 
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { messageOf, readingOf, startTestQueue, type TestQueue } from "../../support/queue.ts";

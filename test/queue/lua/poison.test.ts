@@ -41,7 +41,7 @@ describe("one poison ping among a hundred", () => {
     const accepted = to.accepted().map(({ externalId }) => externalId);
     expect(new Set(accepted).size).toBe(99);
     expect(accepted).toHaveLength(99);
-    // 1, 2 for each of the 7 levels, and the suspect's second hearing.
+    // 1, 2 for each of the 7 levels, and the isolated ping's retest.
     expect(to.requests.length).toBeLessThanOrEqual(16);
     expect(await deadLetters()).toMatchObject([
       { unit: "v37", reason: "refused", message: expect.stringContaining("bad ping") },
@@ -125,7 +125,7 @@ describe("several poison pings", () => {
 });
 
 describe("a poison ping that travels alone", () => {
-  it("is convicted when it was tried before and others were accepted since", async () => {
+  it("is dead-lettered when it was refused alone before and others were accepted since", async () => {
     await lineTo(poison(["bad"], BAD), 4);
     await rig.store([readingOf("bad", 1)]);
     await until(async () => (await rig.statusOf()).lastOutcome === "refused", { what: "the refusal" });
@@ -135,7 +135,7 @@ describe("a poison ping that travels alone", () => {
       await rig.store(fleet(4, `w${Date.now()}-`));
       return (await rig.account()).deadLettered === 1;
     };
-    await until(isDone, { what: "the conviction" });
+    await until(isDone, { what: "the dead letter" });
     const { delivered, stored } = await rig.empty();
     expect(delivered).toBe(stored - 1);
     expect(await rig.mismatches()).toEqual([]);

@@ -79,7 +79,7 @@ it("a process that is gone counts for as long as it takes to start again, and no
   await knows(old, "added", false);
 });
 
-it("while Redis cannot be asked, and until all have been heard again, nobody is sent away for good", async () => {
+it("while Redis cannot be asked, and until all have announced themselves again, no sender is refused for good", async () => {
   const only = start("vans");
   await knows(only, "nobody", false);
   server.kill("SIGKILL");
@@ -92,13 +92,13 @@ it("while Redis cannot be asked, and until all have been heard again, nobody is 
   await knows(only, "nobody", false);
 });
 
-it("strangers cost Redis a few questions a second, however many they are", async () => {
+it("unauthenticated senders cost Redis a few requests a second, however many they are", async () => {
   const only = start("vans");
   await knows(only, "nobody", false);
   const asked = async () => Number(/cmdstat_zrange:calls=(\d+)/.exec(await db.info("commandstats"))?.[1]);
   const before = await asked();
   const startedAt = performance.now();
-  await Promise.all(Array.from({ length: 5000 }, (_, i) => only.isKnownElsewhere(`stranger-${i}`)));
+  await Promise.all(Array.from({ length: 5000 }, (_, i) => only.isKnownElsewhere(`unknown-${i}`)));
   const seconds = (performance.now() - startedAt) / 1000;
   expect((await asked()) - before).toBeLessThanOrEqual(2 + 4 * seconds);
 }, 20_000);

@@ -99,7 +99,7 @@ describe("while it waits", () => {
     expect(id).toBeTruthy();
   });
 
-  it("under drop what was accepted of it supersedes nothing taken after its receipt", async () => {
+  it("under drop what was accepted of it supersedes nothing fixed after its receipt", async () => {
     const store = stores.open();
     const forged = dated(20, AHEAD_MS);
     await store.db.hset(`${store.keyPrefix}:accepted:acme`, { a: forged.receivedAt });
@@ -173,7 +173,7 @@ describe("while it waits", () => {
       expect([...verdict.rejections]).toEqual([["implausible_jump", 1]]);
     });
 
-    it("a run of jumps by such a clock is believed after a minute", async () => {
+    it("a run of jumps by such a clock is accepted after a minute", async () => {
       const store = stores.open({ source: { maxImpliedMps: 50 } });
       const far = (s: number) => at(s, 900_000 + 20 * s, 60_000);
       await store.add([at(0, 0, 60_000)]);

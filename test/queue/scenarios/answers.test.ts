@@ -165,7 +165,7 @@ describe("a batch that is too large", () => {
     expect(await rig.mismatches()).toEqual([]);
   });
 
-  it("is forgotten by and by: what is taken doubles a minute after it was learned", async () => {
+  it("is dropped by and by: what is accepted doubles a minute after it was learned", async () => {
     rig = await startTestQueue({ destination: { lanes: 1 } });
     const { db } = rig;
     const key = `${rig.destination.keyPrefix}:dest:acme`;

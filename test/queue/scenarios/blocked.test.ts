@@ -1,4 +1,4 @@
-/** A destination that does not let us in: one fresh token, then stop, keep what waits, probe, and go on when it is put right. */
+/** A destination that refuses our credentials: one fresh token, then stop, keep what waits, probe, and resume when it works. */
 
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { diagnose } from "../../../src/ops/diagnose/index.ts";
@@ -32,7 +32,7 @@ describe("a token that was revoked", () => {
     expect(rig.sandbox.summary().tokensIssued).toBe(2);
     expect((await rig.statusOf()).gate.state).toBe("open");
     expect(rig.reported.some(({ name }) => name === "gateChanged")).toBe(false);
-    // Every POST is told, the one that was turned down as well.
+    // Every POST is reported, the one that was refused as well.
     expect(
       rig.reported.filter(({ name }) => name === "attemptMade").map(({ event }) => event.status),
     ).toEqual([200, 401, 200]);
@@ -70,7 +70,7 @@ describe("a token endpoint that is down", () => {
 });
 
 describe("a destination that does not answer", () => {
-  it("is told within seconds, long before a request is given up, and no longer once others are answered", async () => {
+  it("is reported within seconds, long before a request times out, and no longer once others are answered", async () => {
     let hangs = true;
     const never: (() => void)[] = [];
     const to = await startApi(async (pings) => {
@@ -114,7 +114,7 @@ describe("a destination that does not answer", () => {
         most = Math.max(most, ...lanes.map(({ unansweredMs }) => unansweredMs ?? 0));
         return waiting + inFlight === 0;
       },
-      { withinMs: 40_000, what: "an empty line" },
+      { withinMs: 40_000, what: "an empty queue" },
     );
     expect(most).toBeLessThan(5000);
   }, 60_000);
@@ -172,7 +172,7 @@ describe("a destination that says no", () => {
     expect(await rig.mismatches()).toEqual([]);
   });
 
-  it("lets what waits there expire, and what was cut as well", async () => {
+  it("lets what waits there expire, and batches that were formed as well", async () => {
     const to = await startApi(() => ({ status: 404, body: "" }));
     api = to;
     rig = await startTestQueue({ apiUrl: to.url, destination: { maxAgeMs: 8000 } });

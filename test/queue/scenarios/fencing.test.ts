@@ -1,4 +1,4 @@
-/** A process that lost its batch to another settles nothing, whatever it was told meanwhile. */
+/** A process that lost its batch to another settles nothing, whatever answer it got meanwhile. */
 
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { type SandboxApi, startSandboxApi } from "../../../sandbox/api.ts";
@@ -23,15 +23,15 @@ afterEach(async () => {
   await sandbox.stop();
 });
 
-/** What one process would deliver with, and what it tells. */
+/** What one process would deliver with, and what it reports. */
 function processOn(store: Store) {
   const reported: string[] = [];
-  const tell = (name: string) => () => reported.push(name);
+  const report = (name: string) => () => reported.push(name);
   const events: DeliveryEvents = {
     attemptMade: ({ outcome }) => reported.push(outcome),
-    batchSettled: tell("settled"),
-    pingsDeadLettered: tell("dead"),
-    gateChanged: tell("gate"),
+    batchSettled: report("settled"),
+    pingsDeadLettered: report("dead"),
+    gateChanged: report("gate"),
     deliveryLatency: () => {},
     sweepFound: ({ what }) => reported.push(what),
   };

@@ -1,4 +1,4 @@
-/** An API that answers 5xx, cuts the connection, or does not answer: the line waits, tries soon enough, and loses nothing. */
+/** An API that answers 5xx, cuts the connection, or does not answer: the queue waits, retries soon enough, and loses nothing. */
 
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { readingOf, startTestQueue, type TestQueue } from "../../support/queue.ts";
@@ -48,7 +48,7 @@ describe("an outage", () => {
     120_000,
   );
 
-  it("told with a Retry-After is waited out for that long", async () => {
+  it("announced with a Retry-After is waited out for that long", async () => {
     rig = await startTestQueue();
     rig.sandbox.faults.set({ kind: "status", status: 503, retryAfterS: 2, times: 1 });
     await rig.store(fleet(10));
@@ -71,7 +71,7 @@ describe("an outage", () => {
     expect(await rig.mismatches()).toEqual([]);
   });
 
-  it("after the pings were taken costs a second sending under the same externalIds, not a third", async () => {
+  it("after the pings were accepted costs a second sending under the same externalIds, not a third", async () => {
     rig = await startTestQueue({ destination: { lanes: 1 } });
     rig.sandbox.faults.set({ kind: "reset", when: "after_accepting", times: 1 });
     await rig.store(fleet(20));

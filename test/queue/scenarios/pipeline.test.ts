@@ -1,4 +1,4 @@
-/** The whole line: what is kept arrives, in order, with no trace left behind; also with two processes on one Redis. */
+/** The whole queue: what is stored arrives, in order, with no trace left behind; also with two processes on one Redis. */
 
 import { describe, expect, it } from "vitest";
 import { readingOf, startTestQueue, type TestQueue } from "../../support/queue.ts";
@@ -16,7 +16,7 @@ async function withLine<T>(
   }
 }
 
-describe("the line", () => {
+describe("the queue", () => {
   it("delivers everything once, a unit's pings in order, and ends without a trace", () =>
     withLine({}, async (rig) => {
       const readings = Array.from({ length: 600 }, (_, i) => readingOf(`v${i % 40}`, 60 - i / 10));

@@ -1,4 +1,4 @@
-/** 429: the scope pauses in every process for as long as it was told, then one probe, then a ramp. */
+/** 429: the scope pauses in every process for as long as Retry-After says, then one probe, then a ramp. */
 
 import { afterEach, describe, expect, it } from "vitest";
 import { readingOf, startTestQueue, type TestQueue } from "../../support/queue.ts";

@@ -60,7 +60,7 @@ it("nothing is left behind when the old processes end, nor while many pings come
   expect(await rig.empty()).toMatchObject({ delivered: 600 });
 }, 60_000);
 
-it("a job for a destination that nobody knows comes back less and less often, and holds up no other", async () => {
+it("a job for a destination that no process knows comes back less and less often, and delays no other", async () => {
   rig = await startTestQueue();
   const calls: string[] = [];
   const redis = connectRedis({ url: rig.redis.url, commandTimeoutMs: 2000 }, "jobs");

@@ -1,4 +1,4 @@
-/** Many messages at once and messages of many readings: everybody gets the right answer, and Redis is not kept from others. */
+/** Many messages at once and messages of many readings: every sender gets the right answer, and Redis stays free for others. */
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { StoreError } from "../../../src/ingest/store.ts";
@@ -62,7 +62,7 @@ describe("a thousand messages at once", () => {
 });
 
 describe("a message of 10,000 readings", () => {
-  it("is kept in pieces and counted as one message", async () => {
+  it("is stored in pieces and counted as one message", async () => {
     const store = stores.open();
     const readings = Array.from({ length: 10_000 }, (_, i) => readingOf(`d${i % 50}`, i / 100));
     const message = messageOf(readings);

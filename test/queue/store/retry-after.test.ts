@@ -1,4 +1,4 @@
-/** When senders that are turned away are asked to come again. */
+/** When refused senders are asked to come again. */
 
 import { beforeEach, expect, it } from "vitest";
 import { createRetryAfter, type RetryAfter } from "../../../src/queue/store/retry-after.ts";
@@ -63,7 +63,7 @@ it("senders that were turned away together are spread", () => {
   expect([1, 2, 3].map(() => spread.bufferFull(seen))).toEqual([40, 45, 50]);
 });
 
-it("the full buffer's destination is told, and how long its gate stays shut", async () => {
+it("the full buffer's destination is reported, and how long its gate stays shut", async () => {
   const stores = await startStores();
   try {
     const store = stores.open({ destination: { bufferBytes: 500 } });

@@ -1,4 +1,4 @@
-/** Which readings are taken for one that was kept before, and which are not. */
+/** Which readings count as duplicates of one that was stored before, and which do not. */
 
 import { setTimeout as pause } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";

@@ -108,7 +108,7 @@ describe("thinning", () => {
     expect((await store.add(readings)).stored).toBe(3);
   });
 
-  it("calls a resent fix a duplicate, whether it was kept or thinned", async () => {
+  it("calls a resent fix a duplicate, whether it was stored or thinned", async () => {
     const store = stores.open({ source: { minIntervalMs: 5000 } });
     await store.add([at(0, 0), at(1, 1)]);
     const verdict = await store.add([at(0, 0), at(1, 1)]);

@@ -1,4 +1,4 @@
-/** What keep does when it cannot: the sender is told to come again, and nothing half-done is left behind. */
+/** What store does when it cannot store: the sender is asked to come again, and nothing half-done is left behind. */
 
 import { setTimeout as pause } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -31,13 +31,13 @@ describe("a full buffer", () => {
     expect(await store.mismatches()).toEqual([]);
 
     await store.batch();
-    // The batch still counts, until ServiceTitan has it: nothing is taken out of thin air.
+    // The batch still counts, until ServiceTitan has it: no room appears out of thin air.
     expect(await store.store.add(message).catch(refused)).toBe("buffer_full");
     await store.db.hset(`${store.keyPrefix}:dest:acme`, "bytes", 0);
     expect(await store.store.add(message)).toMatchObject({ stored: 31, duplicates: 0 });
   });
 
-  it("of one destination does not keep another's readings out", async () => {
+  it("of one destination does not refuse another's readings", async () => {
     const mapping = (_: string, device: string) => [
       {
         destination: device === "b" ? "beta" : "acme",
@@ -89,7 +89,7 @@ describe("a full buffer", () => {
 });
 
 describe("Redis away", () => {
-  it("is told within the command timeout, and passes when Redis is back", async () => {
+  it("is reported within the command timeout, and passes when Redis is back", async () => {
     const rig = await startTestQueue();
     try {
       await rig.store([readingOf("a", 1)]);
@@ -101,7 +101,7 @@ describe("Redis away", () => {
       rig.redis.kill("SIGCONT");
       expect(stopped).toBeInstanceOf(StoreError);
       expect(refused(stopped)).toBe("storage_unavailable");
-      // The command timeout is 2 s; five times that still tells it from waiting for ever.
+      // The command timeout is 2 s; five times that still separates it from waiting for ever.
       expect(tookMs).toBeLessThan(scaled(10_000));
 
       rig.redis.kill("SIGKILL");

@@ -1,4 +1,4 @@
-/** What is remembered of devices and units: it goes when they have not been heard of for long, and has a bound. */
+/** What is remembered of devices and units: it goes when they have been silent for long, and has a bound. */
 
 import { afterAll, afterEach, beforeAll, expect, it } from "vitest";
 import { startEviction } from "../../../src/queue/upkeep/evict.ts";
@@ -37,7 +37,7 @@ function forgetting(store: Store, most?: number): unknown[] {
 const devicesOf = async (store: Store, key: string) =>
   (await store.db.hkeys(`${store.keyPrefix}:${key}:vans`)).sort();
 
-it("goes for those unheard of for 30 days, and for nobody else", async () => {
+it("goes for those silent for 30 days, and for no others", async () => {
   const store = stores.open({ source: { maxImpliedMps: 100 }, mapping: () => [] });
   await store.add([
     ...fleet(200, "gone", 31 * DAY_S),
@@ -84,7 +84,7 @@ it("is not held for more unmapped devices than can be meant, and what is not is 
   for (let i = 0; i < others.length; i += 10_000) await store.db.hset(held, ...others.slice(i, i + 10_000));
   await store.db.hincrby(`${store.keyPrefix}:n:vans`, "stored", 49_990);
   await store.db.hincrby(`${store.keyPrefix}:n:vans`, "readings", 49_990);
-  // Who is held already is updated; who is new is not taken in.
+  // A device that is held already is updated; a new one is dropped.
   await store.add([...fleet(10, "real", 5), ...fleet(7, "new", 5)]);
   expect(await store.account()).toMatchObject({ held: 50_000, superseded: 10, dropped: 7 });
   expect(await store.mismatches()).toEqual([]);

@@ -1,4 +1,4 @@
-/** What the sweep puts right: lost jobs, expired pings nobody comes for, and streams beyond their budgets. */
+/** What the sweep repairs: lost jobs, expired pings that no batch picks up, and streams beyond their budgets. */
 
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { type StreamBudget, startSweep } from "../../../src/queue/upkeep/sweep.ts";
@@ -39,7 +39,7 @@ function sweep(store: Store, budgets: StreamBudget[] = []) {
 
 const fleet = (n: number, prefix = "v") => Array.from({ length: n }, (_, i) => readingOf(`${prefix}${i}`, 1));
 
-it("tells that Redis was emptied, and only that", async () => {
+it("reports that Redis was emptied, and only that", async () => {
   const store = stores.open();
   await store.add(fleet(5));
   const { found, emptied } = sweep(store);
@@ -58,7 +58,7 @@ describe("a batch whose job was lost", () => {
   it("is woken again and delivered", async () => {
     const rig = await startTestQueue({ destination: { lanes: 1 }, requestTimeoutMs: 1000 });
     try {
-      // The batch is cut, its job disappears from BullMQ, and the process that held it is gone.
+      // The batch is formed, its job disappears from BullMQ, and the process that owned it is gone.
       rig.sandbox.faults.set({ kind: "hang", when: "before_accepting", times: 1 });
       await rig.store(fleet(5));
       await until(() => rig.sandbox.summary().requests === 1, { what: "the request" });
@@ -82,7 +82,7 @@ describe("a batch whose job was lost", () => {
   it.each([
     { beat: "older than three seconds", byMs: -3500 },
     { beat: "from the future, as after Redis's clock was set back", byMs: 3_600_000 },
-  ])("is told when its last beat is $beat; a lane without a batch at once", async ({ byMs }) => {
+  ])("is reported when its last beat is $beat; a lane without a batch at once", async ({ byMs }) => {
     const store = stores.open();
     await store.add(fleet(5));
     const { id } = await store.batch();
@@ -237,7 +237,7 @@ describe("a stream with a budget", () => {
     expect(quarantine.bytes).toBeLessThanOrEqual(50_000);
     expect(quarantine.count).toBeGreaterThan(50);
     expect(quarantine.count + store.quarantineTrimmed()).toBe(400);
-    // What alone is larger than the budget is kept until the next comes.
+    // A message that alone is larger than the budget stays until the next comes.
     await malformed(store, 1, 60_000);
     expect((await store.status()).quarantine.count).toBe(1);
     expect(await store.mismatches()).toEqual([]);
