@@ -13,7 +13,7 @@
 local entry = redis.call('XRANGE', KEY.quarantine, ARGV[1], ARGV[1])[1]
 if not entry then return { 0 } end
 local fields = fieldsOf(entry)
-takeOut(entry)
+remove(entry)
 count(fields.source, 'messages', -1)
 count(fields.source, 'malformed', -1)
 count(fields.source, 'malformed:' .. fields.reason, -1)

@@ -36,7 +36,7 @@ for _, limit in ipairs(args.streams) do
     if not entry then break end
     local isOld = timeOf(entry) < now - limit.maxAgeMs
     if not isOld and (isQuarantine or size <= limit.bytes) then break end
-    if isQuarantine then takeOut(entry)
+    if isQuarantine then remove(entry)
     else
       size = size - (tonumber(fieldsOf(entry).n) or 0)
       redis.call('XDEL', key, entry[1])

@@ -50,7 +50,7 @@ describe("slots", () => {
     expect(reserved.length).toBeGreaterThan(20);
     expect(reserved).toEqual([...reserved].sort((a, b) => a - b));
     for (const [i, slot] of reserved.entries()) {
-      const twentieth = taken[i + 20];
+      const twentieth = reserved[i + 20];
       if (twentieth !== undefined) expect(twentieth - slot).toBeGreaterThanOrEqual(1050);
     }
   });

@@ -30,7 +30,7 @@ local function putIn(levels, id, n)
   redis.call('HINCRBY', KEY.sizes, 'quarantine', n)
 end
 -- The only way out of the quarantine for an entry that has been read.
-local function takeOut(entry)
+local function remove(entry)
   local id, fields = entry[1], fieldsOf(entry)
   local n = tonumber(fields.n) or 0
   if redis.call('XDEL', KEY.quarantine, id) == 1 then redis.call('HINCRBY', KEY.sizes, 'quarantine', -n) end
@@ -39,9 +39,9 @@ local function takeOut(entry)
   if redis.call('ZREM', endOf(levels), id .. ':' .. n) == 1 then charge(levels, -n) end
 end
 local function oldestQuarantined() return redis.call('XRANGE', KEY.quarantine, '-', '+', 'COUNT', 1)[1] end
-local function takeOldest()
+local function removeOldest()
   local entry = oldestQuarantined()
-  if entry then takeOut(entry) end
+  if entry then remove(entry) end
   return entry ~= nil
 end
 -- The path of the largest, as if `size` bytes more lay at the end of `own`, where something lies.
@@ -60,19 +60,19 @@ local function largest(own, size)
   until level == '/'
   return levels
 end
-local function takeFromLargest(own, size)
+local function removeFromLargest(own, size)
   local held, shared = unpack(redis.call('HMGET', KEY.sizes, 'quarantine', 'quarantine:shares'))
   if (tonumber(held) or 0) > (tonumber(shared) or 0) then
     -- Something of an earlier version lies here, which has no share; it goes first.
     local entry = oldestQuarantined()
     if entry and not fieldsOf(entry).share then
-      takeOut(entry)
+      remove(entry)
       return true
     end
   end
   local levels = largest(own, size)
   local member = levels and redis.call('ZRANGE', endOf(levels), 0, 0)[1]
-  if not member then return takeOldest() end
+  if not member then return removeOldest() end
   local id, n = string.match(member, '^(.*):(%d+)$')
   -- Bodies are not read: they may have megabytes. An earlier version that still runs may have deleted and counted it.
   redis.call('ZREM', endOf(levels), member)
@@ -84,7 +84,7 @@ end
 local function makeRoom(budget, own, size, most)
   local gone = 0
   while gone < most and (tonumber(redis.call('HGET', KEY.sizes, 'quarantine')) or 0) + size > budget do
-    if not takeFromLargest(own, size) then break end
+    if not removeFromLargest(own, size) then break end
     gone = gone + 1
   end
   return gone
