@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import type { Adapter } from "../src/adapters/kit/adapter.ts";
+import { type Adapter, asAuthenticated } from "../src/adapters/kit/adapter.ts";
 import { examine } from "../src/ingest/examine.ts";
 import type { Source } from "../src/ingest/source.ts";
 import { type Logins, speaksForOf } from "../src/ingest/speaks-for.ts";
@@ -21,8 +21,8 @@ function redriver(changes: Partial<Adapter> = {}, logins: Logins = new Map()) {
   const { ingest } = intakeOver(line.queue.store);
   const made = createRedriver({
     redrive: line.queue.redrive,
-    ingest,
-    examine,
+    ingest: (source, message) => ingest.ingest(source, asAuthenticated(message)),
+    examine: (source, message) => examine(source.adapter, asAuthenticated(message), source),
     sources: new Map([["vans", source]]),
   });
   const accept = (text: string, login?: string) =>

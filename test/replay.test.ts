@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { replay } from "../src/commands/capture/replay.ts";
-import type { ReplayOptions } from "../src/commands/capture/way.ts";
+import type { ReplayOptions } from "../src/commands/capture/sender.ts";
 import { because, howToGet } from "./support/because.ts";
 import { scaled } from "./support/speed.ts";
 

@@ -44,7 +44,7 @@ interface Load {
 interface Post {
   past: BatchPast;
   timeoutMs: number;
-  mayLeave: () => boolean;
+  beforeSend: () => boolean;
   /** UTC milliseconds since 1970. */
   redisNow: number;
 }
@@ -145,7 +145,7 @@ export function createDelivery(options: DeliveryOptions) {
       if (leave.kind === "wait") continue;
       let missed = false;
       const sinceSlot = () => performance.now() - askedAt - leave.waitMs;
-      const mayLeave = () => {
+      const beforeSend = () => {
         const lateMs = sinceSlot();
         missed = lateMs > MAX_LATE_MS;
         if (!missed && lateMs > destination.slotSlackMs) {
@@ -156,7 +156,7 @@ export function createDelivery(options: DeliveryOptions) {
       };
       const { past, timeoutMs } = leave;
       const redisNow = leave.slot + sinceSlot();
-      const made = await post(destination, load, prepared, { past, timeoutMs, mayLeave, redisNow });
+      const made = await post(destination, load, prepared, { past, timeoutMs, beforeSend, redisNow });
       if (missed) continue;
       const { attempt } = made;
       if (attempt && !renewed && attempt.tokenWasCached && deservesFreshToken(attempt)) {
@@ -183,7 +183,7 @@ export function createDelivery(options: DeliveryOptions) {
     destination: QueueDestination,
     { records, newFlags, order }: Load,
     prepared: Prepared,
-    { past, timeoutMs, mayLeave, redisNow }: Post,
+    { past, timeoutMs, beforeSend, redisNow }: Post,
   ): Promise<Sent> {
     const oldestWanted = redisNow - destination.maxAgeMs;
     const sending = order.filter((i) => fixTimeAt(records, i) >= oldestWanted);
@@ -195,7 +195,7 @@ export function createDelivery(options: DeliveryOptions) {
     const body = bodyOf(destination, records, newFlags, sending);
     const attempt = await client.send(destination.target, prepared, body, externalIds, {
       timeoutMs,
-      mayLeave,
+      beforeSend,
     });
     const bytes = Buffer.byteLength(body);
     const settlement = settlementOf(attempt.outcome, { externalIds, past, bytes });
