@@ -1,7 +1,7 @@
 /** A part: a fleet that reports evenly, whatever becomes of its messages, and remembers which were answered with success. */
 
 import { setTimeout as pause } from "node:timers/promises";
-import { Agent, request } from "undici";
+import { createPoster } from "../sandbox/post.ts";
 import { serveParent } from "./parts.ts";
 
 interface FleetSettings {
@@ -12,11 +12,14 @@ interface FleetSettings {
   everyMs: number;
 }
 
-/** How often it is looked who is to report. */
+/** How often the units that are due report. */
 const TICK_MS = 20;
+/** More than a gateway that is well has under way at this rate. */
+const CONNECTIONS = 16;
 
 function startFleet({ url, token, units, everyMs }: FleetSettings) {
-  const agent = new Agent({ connections: 16 });
+  const poster = createPoster(CONNECTIONS);
+  const headers = { authorization: `Bearer ${token}`, "content-type": "application/json" };
   const newest = new Map<string, number>();
   const owed: string[] = [];
   const underWay = new Set<Promise<void>>();
@@ -32,10 +35,8 @@ function startFleet({ url, token, units, everyMs }: FleetSettings) {
       time: new Date(fixTime).toISOString(),
       speed: 10,
     });
-    const headers = { authorization: `Bearer ${token}`, "content-type": "application/json" };
-    const answer = await request(url, { method: "POST", headers, body, dispatcher: agent });
-    await answer.body.dump();
-    if (answer.statusCode !== 200) return;
+    const result = await poster.post({ url, headers, body });
+    if (result.kind !== "answered" || result.status !== 200) return;
     newest.set(unit, Math.max(fixTime, newest.get(unit) ?? 0));
     owed.push(`vans:${unit}:${fixTime}`);
   }
@@ -46,9 +47,7 @@ function startFleet({ url, token, units, everyMs }: FleetSettings) {
       const due = Math.floor(((performance.now() - startedAt) / everyMs) * units);
       for (; reported < due; reported++) {
         // A position that is not taken is forgotten: the next one says more.
-        const reporting = report(`van-${reported % units}`)
-          .catch(() => {})
-          .finally(() => underWay.delete(reporting));
+        const reporting = report(`van-${reported % units}`).finally(() => underWay.delete(reporting));
         underWay.add(reporting);
       }
       await pause(TICK_MS);
@@ -64,7 +63,7 @@ function startFleet({ url, token, units, everyMs }: FleetSettings) {
       stopping = true;
       await running;
       await Promise.all(underWay);
-      await agent.close();
+      await poster.close();
       return owed;
     },
   };

@@ -1,4 +1,4 @@
-/** `npm run chaos`: breaks everything around the gateway and the gateway itself, and says whether anything was lost. */
+/** `npm run chaos`: breaks everything around the gateway and the gateway itself, and reports whether anything was lost. */
 
 import { Command, InvalidArgumentError } from "commander";
 import { FAULTS } from "./faults/all.ts";
@@ -9,22 +9,22 @@ import { run } from "./run.ts";
 const program = new Command("chaos")
   .option("--minutes <n>", "how long faults go on", positive, 2)
   .option("--seed <text>", "the same seed breaks the same things in the same order", String(Date.now()))
-  .option("--only <names>", "these faults only, parted by commas")
+  .option("--only <names>", "these faults only, separated by commas")
   .option("--short", "what lasts long lasts 3 s instead of 10 to 15")
   .option("--appendfsync <policy>", "of Redis: everysec or always", "everysec")
-  .option("--json", "one JSON object per fault and line, the whole in the last")
+  .option("--json", "one line of JSON per fault, and the whole run in the last line")
   .action(async (options: Options) => {
     const faults = chosen(options.only);
     // Standard output belongs to the verdict.
-    const told = (line: string) => process.stderr.write(`${line}\n`);
-    told(`chaos: seed ${options.seed}, ${options.minutes} minutes, ${faults.length} faults`);
+    const report = (text: string) => process.stderr.write(`${text}\n`);
+    report(`chaos: seed ${options.seed}, ${options.minutes} minutes, ${faults.length} faults`);
     const history = await run({
       seed: options.seed,
       forMs: options.minutes * 60_000,
       faults,
       lengths: options.short ? "short" : "full",
       appendfsync: options.appendfsync === "always" ? "always" : "everysec",
-      told,
+      report,
     });
     const verdict = judge(history);
     process.stdout.write(options.json ? jsonLines(options.seed, verdict) : table(verdict));

@@ -1,25 +1,17 @@
 /** Reads along one connection to ServiceTitan's stand-in: which pings each request carried, and whether its answer came through. */
 
+import type { Listener } from "../sandbox/proxy.ts";
 import type { Exchange } from "./history.ts";
 
-/** Where a connection's bytes are told, in the order they were passed on. */
-export interface Listener {
-  sent(bytes: Buffer): void;
-  answered(bytes: Buffer): void;
-  /** The link is not open, or was not lately: whatever ends on it may be the link's doing. */
-  disturbed(): void;
-  ended(by: "client" | "server" | "link"): void;
-}
-
 /**
- * A client that closes earlier was not out of patience: it died, or is wrong. Half the time-out, for on a busy machine a
- * request is seen later than it was sent.
+ * A client that closes earlier did not wait for its time-out: it died, or has a bug. Half the time-out, because on a busy
+ * machine a request is seen later than it was sent.
  */
-const PATIENT_PART = 0.5;
+const LEAST_WAIT_SHARE = 0.5;
 const HEAD_END = "\r\n\r\n";
 const LAST_CHUNK = "0\r\n\r\n";
 
-/** Tells of every request with pings when it has ended. */
+/** Calls `ended` for every request with pings when its answer is through or can no longer come. */
 export function readAlong(requestTimeoutMs: number, ended: (exchange: Exchange) => void): Listener {
   let request = "";
   let answer = "";
@@ -36,7 +28,7 @@ export function readAlong(requestTimeoutMs: number, ended: (exchange: Exchange) 
   return {
     sent(bytes) {
       if (request === "") begunAt = Date.now();
-      // One byte, one character: lengths are told in bytes.
+      // One byte, one character: Content-Length counts bytes.
       request += bytes.toString("latin1");
       const whole = messageIn(request);
       if (whole === null) return;
@@ -56,12 +48,12 @@ export function readAlong(requestTimeoutMs: number, ended: (exchange: Exchange) 
     },
     ended(by) {
       const lastedMs = Date.now() - (open?.from ?? 0);
-      close(by !== "client" || isDisturbed || lastedMs >= PATIENT_PART * requestTimeoutMs);
+      close(by !== "client" || isDisturbed || lastedMs >= LEAST_WAIT_SHARE * requestTimeoutMs);
     },
   };
 }
 
-/** Null: not whole yet. */
+/** Null: the message is not whole yet. */
 function messageIn(text: string): { body: string } | null {
   const headEnd = text.indexOf(HEAD_END);
   if (headEnd === -1) return null;
@@ -73,7 +65,7 @@ function messageIn(text: string): { body: string } | null {
   return rest.endsWith(LAST_CHUNK) ? { body: rest.replace(/(^|\r\n)[0-9a-f]+\r\n/gi, "") } : null;
 }
 
-/** None in a request for a token. */
+/** A request for a token has none. */
 function idsIn(body: string): string[] {
   return [...body.matchAll(/"externalId":"([^"]*)"/g)].map(([, id = ""]) => id);
 }

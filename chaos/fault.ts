@@ -5,7 +5,7 @@ import type { Gateway, Stage } from "./stage.ts";
 
 /** One occurrence of a fault. */
 export interface Turn {
-  /** The gateway it strikes, where it strikes one. */
+  /** The gateway it strikes, where the fault strikes a gateway. */
   victim: Gateway;
   random: Random;
 }
@@ -13,19 +13,19 @@ export interface Turn {
 export interface Fault {
   name: string;
   /**
-   * It leaves pings accepted and answered but not settled, which are sent once more: so many at most. Pings of an answer
-   * that was lost are not among them: those are known one by one.
+   * The fault leaves at most this many pings accepted and answered but not settled, and these are sent once more. Pings of
+   * a lost answer are not among them: those are known one by one.
    */
   unsettledAtMost: number;
-  /** It kills a gateway: what is accepted afterwards has nothing to do with it. */
+  /** The fault kills a gateway, so pings accepted afterwards have nothing to do with it. */
   kills?: true;
   /** A gateway cannot store, and sets messages aside on its disk. */
   storageAway?: true;
-  /** With two gateways, what befalls one must be made up for by the other without waiting for it to be healed. */
+  /** Of two gateways, the other one has to make up for the fault before it is healed. */
   recoverFrom: "injection" | "healing";
-  /** Time to recover that the fault itself takes: a Retry-After, or a request that goes on hanging until its timeout. */
+  /** The part of the recovery that the fault itself needs: a Retry-After, or a request that hangs until its time-out. */
   allowanceMs?: number;
-  /** Requests that it may hold back and let go all at once: nobody can undo that a request has been made. */
+  /** Requests that the fault may hold back and release all at once: a request that was made cannot be undone. */
   heldBack?: number;
   /** Lasts long, so that locks and leases run out. */
   long?: true;
@@ -33,5 +33,5 @@ export interface Fault {
   heal(stage: Stage, turn: Turn): Promise<void> | void;
 }
 
-/** What heals by itself, or was over when it was injected. */
+/** For a fault that heals by itself, or that is over once it is injected. */
 export const healed = (): void => {};

@@ -1,7 +1,8 @@
-/** Makes up readings and sends them by webhook and MQTT, and remembers for which of them somebody took responsibility. */
+/** Creates readings, sends them by webhook and MQTT, and remembers which of them are owed. */
 
 import { setTimeout as pause } from "node:timers/promises";
-import mqtt from "mqtt";
+import { createPoster, type PostResult } from "../sandbox/post.ts";
+import { startPublisher } from "../sandbox/publisher.ts";
 import type { Random } from "../sandbox/random.ts";
 import type { Issued } from "./history.ts";
 
@@ -18,15 +19,15 @@ export interface GeneratorOptions {
 export interface Generator {
   issued: ReadonlyMap<string, Issued>;
   units: readonly string[];
-  /** The next readings made up, told before anybody else sees them. */
+  /** The next readings that are created, handed out before they are sent. */
   next(count: number): Promise<Issued[]>;
   /** Messages that got another answer than 2xx, or none. */
   heldBack(): number;
   /** Readings that were answered from a gateway's disk. */
   spooled(): number;
-  /** As a load balancer that asks who is ready: webhooks go elsewhere until told otherwise. */
+  /** Acts like a load balancer: webhooks go to the other addresses until null is given. */
   avoid(webhook: string | null): void;
-  /** Makes up nothing more; resolves when what was begun is owed or given up. */
+  /** Creates nothing more; resolves when every message that was begun is owed or given up. */
   stop(): Promise<void>;
 }
 
@@ -37,26 +38,28 @@ const MQTT_UNITS = 16;
 /** Each has at most one reading under way. */
 export const UNITS = SENDERS * UNITS_PER_SENDER + MQTT_UNITS;
 /**
- * A unit reports some two to three times a second: less would leave faults without traffic; with more, the longest of
- * them would outlast the 44 fixes that the gateway remembers, and what it keeps again would look like a fault of its own.
+ * A unit reports some two to three times a second. With less, faults would pass without traffic; with more, the longest
+ * fault would outlast the 44 fixes that the gateway remembers, and what it stores again would look like a bug.
  */
 const EVERY_MS = 500;
-/** Longer than a keep takes while all is well; a vendor would wait longer, and we would see less. */
-const PATIENCE_MS = 1500;
+/** Longer than the gateway needs to store while all is well. A vendor waits longer, but then a run has fewer attempts. */
+const SENDER_WAITS_MS = 1500;
 const TRY_AGAIN_MS = 100;
-/** The gateway's answer to what is safe on its disk. */
+/** The gateway's answer to a message that is safe on its disk. */
 const SPOOLED = JSON.stringify({ spooled: true });
-/** A sender that gives up keeps the gateway from relying on resends. */
+/** Some messages are given up, so that the gateway cannot rely on resends. */
 const GIVES_UP_EVERY = 5;
-/** A vendor whose connection broke off sends again what was answered. */
+/** Some answered messages are sent again, as by a vendor whose connection broke off. */
 const RESENDS_EVERY = 10;
 /** At the end: everything is healed, so the last messages need not wait longer. */
 const STOP_WITHIN_MS = 30_000;
 
-type Answer = "taken" | "spooled" | "not_taken" | "none";
+type Answer = "stored" | "spooled" | "not_stored" | "none";
 
 export function startGenerator(options: GeneratorOptions): Generator {
   const { webhooks, random } = options;
+  const poster = createPoster(null);
+  const headers = { "content-type": "application/json", ...options.headers };
   const issued = new Map<string, Issued>();
   const units: string[] = [];
   const newestFix = new Map<string, number>();
@@ -66,11 +69,11 @@ export function startGenerator(options: GeneratorOptions): Generator {
   let avoided: string | null = null;
   let stopping = false;
   let giveUpAt = Number.POSITIVE_INFINITY;
-  /** Devices that wait for an acknowledgement. */
-  const waiting = new Set<(taken: boolean) => void>();
+  /** Devices that wait for a PUBACK. */
+  const waiting = new Set<(acknowledged: boolean) => void>();
 
-  function makeUp(source: string, unit: string, draw: Random): Issued {
-    // Of one unit no two at the same instant: they would be one fix.
+  function createReading(source: string, unit: string, draw: Random): Issued {
+    // No two readings of a unit at the same instant: they would be one fix.
     const fixTime = Math.max(Date.now(), (newestFix.get(unit) ?? 0) + 1);
     newestFix.set(unit, fixTime);
     const reading: Issued = {
@@ -95,26 +98,10 @@ export function startGenerator(options: GeneratorOptions): Generator {
   }
 
   async function post(url: string, body: string, readings: readonly Issued[]): Promise<Answer> {
-    const answer = await answerTo(url, body);
-    if (answer !== "not_taken") for (const reading of readings) reading.handedOver++;
+    const result = await poster.post({ url, headers, body, withinMs: SENDER_WAITS_MS });
+    const answer = answerOf(result);
+    if (answer !== "not_stored") for (const reading of readings) reading.handedOver++;
     return answer;
-  }
-
-  async function answerTo(url: string, body: string): Promise<Answer> {
-    try {
-      const answer = await fetch(url, {
-        method: "POST",
-        headers: { "content-type": "application/json", ...options.headers },
-        body,
-        signal: AbortSignal.timeout(PATIENCE_MS),
-      });
-      const text = await answer.text();
-      if (!answer.ok) return "not_taken";
-      return text === SPOOLED ? "spooled" : "taken";
-    } catch (error) {
-      // Nobody was there to take it; of any other end we cannot know.
-      return codeOf(error) === "ECONNREFUSED" ? "not_taken" : "none";
-    }
   }
 
   async function sendWebhooks(sender: number): Promise<void> {
@@ -125,28 +112,28 @@ export function startGenerator(options: GeneratorOptions): Generator {
     const webhook = () => webhooks[at % webhooks.length] ?? "";
     await pause(draw.between(0, EVERY_MS));
     for (let n = 0; !stopping; n++) {
-      const readings = own.map((unit) => makeUp(options.webhookSource, unit, draw));
+      const readings = own.map((unit) => createReading(options.webhookSource, unit, draw));
       const body = JSON.stringify(readings.map(messageOf));
-      let answer: Answer = "not_taken";
+      let answer: Answer = "not_stored";
       do {
         if (webhook() === avoided) at++;
         answer = await post(webhook(), body, readings);
-        if (answer === "taken" || answer === "spooled") break;
+        if (answer === "stored" || answer === "spooled") break;
         heldBack++;
         at++;
         if (answer === "none") for (const reading of readings) reading.unclear = true;
         await pause(TRY_AGAIN_MS);
       } while (n % GIVES_UP_EVERY !== 0 && Date.now() < giveUpAt);
-      if (answer === "taken" || answer === "spooled") {
+      if (answer === "stored" || answer === "spooled") {
         const now = Date.now();
         for (const reading of readings) reading.owedAt = now;
         const resends = n % RESENDS_EVERY === 0;
         if (answer === "spooled") {
           spooled += readings.length;
           for (const reading of readings) reading.spooledAt = webhook();
-          // Two disks know nothing of each other, and after a long outage Redis remembers only the last fixes.
+          // Sent again to the same gateway: two disks know nothing of each other, and Redis remembers only the last fixes.
           if (resends) await post(webhook(), body, readings);
-          // It is not ready: the next message goes elsewhere.
+          // That gateway is not ready, so the next message goes to the other one.
           at++;
         } else if (resends) {
           at++;
@@ -160,41 +147,39 @@ export function startGenerator(options: GeneratorOptions): Generator {
   }
 
   async function sendByMqtt({ url, source, topic }: NonNullable<GeneratorOptions["mqtt"]>): Promise<void> {
-    const client = mqtt.connect(url, {
-      reconnectPeriod: 200,
-      // What was not acknowledged is published again after a reconnect.
-      clean: false,
+    const publisher = await startPublisher(url, {
       clientId: "chaos-devices",
-      reconnectOnConnackError: true,
+      keepsSession: true,
+      reconnectEveryMs: 200,
     });
-    let broken = 0;
-    client.on("close", () => broken++);
-    client.on("error", () => {});
     function publish(to: string, text: string): Promise<boolean> {
       return new Promise((resolve) => {
         waiting.add(resolve);
-        client.publish(to, text, { qos: 1 }, (error) => {
-          waiting.delete(resolve);
-          resolve(!error);
-        });
+        publisher
+          .publish(to, text, 1)
+          .then(
+            () => resolve(true),
+            () => resolve(false),
+          )
+          .finally(() => waiting.delete(resolve));
       });
     }
     async function device(unit: string): Promise<void> {
       const draw = random.fork(unit);
       await pause(draw.between(0, EVERY_MS));
       while (!stopping) {
-        const reading = makeUp(source, unit, draw);
-        const before = broken;
+        const reading = createReading(source, unit, draw);
+        const before = publisher.disconnects();
         reading.handedOver++;
         if (await publish(topic(unit), JSON.stringify(messageOf(reading)))) reading.owedAt = Date.now();
-        reading.unclear = broken !== before;
+        reading.unclear = publisher.disconnects() !== before;
         await pause(draw.between(EVERY_MS / 2, EVERY_MS));
       }
     }
     const own = Array.from({ length: MQTT_UNITS }, (_, i) => `tracker-${i}`);
     units.push(...own);
     await Promise.all(own.map(device));
-    await client.endAsync(true);
+    await publisher.close({ atOnce: true });
   }
 
   const running = Array.from({ length: SENDERS }, (_, i) => sendWebhooks(i));
@@ -217,6 +202,7 @@ export function startGenerator(options: GeneratorOptions): Generator {
       }, STOP_WITHIN_MS);
       await Promise.all(running);
       clearTimeout(timer);
+      await poster.close();
     },
   };
 }
@@ -232,7 +218,16 @@ function messageOf({ unit, fixTime, latitude, longitude, speedMps }: Issued) {
   };
 }
 
-function codeOf(error: unknown): unknown {
-  const cause = error instanceof Error ? error.cause : undefined;
-  return cause instanceof Error && "code" in cause ? cause.code : undefined;
+function answerOf(result: PostResult): Answer {
+  switch (result.kind) {
+    case "answered":
+      if (result.status < 200 || result.status > 299) return "not_stored";
+      return result.text === SPOOLED ? "spooled" : "stored";
+    case "unreachable":
+      return "not_stored";
+    case "unanswered":
+      return "none";
+    default:
+      return result satisfies never;
+  }
 }

@@ -1,6 +1,6 @@
 /** What a run leaves behind for the judge: what was sent, what was owed, what ServiceTitan's stand-in got, and what was broken when. */
 
-/** One reading a sender made up. Times are UTC milliseconds since 1970. */
+/** One reading that a sender created. Times are UTC milliseconds since 1970. */
 export interface Issued {
   /** The externalId the gateway must derive. */
   id: string;
@@ -9,13 +9,13 @@ export interface Issued {
   latitude: number;
   longitude: number;
   speedMps: number;
-  /** When the gateway (2xx) or the broker (PUBACK) took responsibility; null: nobody ever did. */
+  /** When the gateway (2xx) or the broker (PUBACK) took responsibility; null: neither did. */
   owedAt: number | null;
-  /** Some attempt got no answer, so it may have been kept earlier or later than its sender knows. */
+  /** Some attempt got no answer, so the reading may have been stored earlier or later than its sender knows. */
   unclear: boolean;
-  /** How often its sender handed it over: attempts with 2xx, and those without an answer. */
+  /** How often its sender delivered it: attempts with 2xx, and those without an answer. */
   handedOver: number;
-  /** The gateway that set it aside on its disk; null: none did. What one disk holds comes in order, two have none. */
+  /** The gateway that set it aside on its disk; null: none did. What one disk holds arrives in order; two disks have no common order. */
   spooledAt: string | null;
 }
 
@@ -30,13 +30,13 @@ export interface Accepted {
   speed: number | null;
 }
 
-/** When a request came to the door. A busy door notices late: earlier than `earliest` it was not. */
+/** When a request arrived. A busy event loop notices it late, so it may have arrived as early as `earliest`. */
 export interface Arrival {
   earliest: number;
   latest: number;
 }
 
-/** Why an owed ping need not arrive. */
+/** Why an owed ping may be missing. */
 export type Exemption =
   /** Redis held it when it was emptied. */
   | "flushed"
@@ -52,10 +52,10 @@ export interface Exchange {
   lost: boolean;
 }
 
-/** A reading the sandbox was told to refuse until it had been given up, and then no more. */
-export interface Condemned {
+/** A reading that the sandbox refuses until the gateway has given it up, and accepts afterwards. */
+export interface Doomed {
   id: string;
-  /** When it was found among the dead letters, and sent on its way again. */
+  /** When it was found among the dead letters, and redriven. */
   listedAt: number | null;
 }
 
@@ -72,19 +72,19 @@ export interface Episode {
   healedAt: number;
   /** Where the next fault was injected, or the run ended. */
   endedAt: number;
-  /** Moment from which every unit must be heard of again. */
+  /** From this moment on, a new reading of every unit has to arrive. */
   recoverFrom: number;
-  /** Time to recover that the fault itself takes: a Retry-After, or a request that goes on hanging until its timeout. */
+  /** The part of the recovery that the fault itself needs: a Retry-After, or a request that hangs until its time-out. */
   allowanceMs: number;
-  /** Requests that the network may have held back and let go all at once. */
+  /** Requests that the network may have held back and released all at once. */
   heldBack: number;
-  /** It leaves pings accepted and answered but not settled, which are sent once more: so many at most. */
+  /** The fault leaves at most this many pings accepted and answered but not settled, and these are sent once more. */
   unsettledAtMost: number;
-  /** Until then what is accepted may stay unsettled because of it. */
+  /** Pings accepted until then may stay unsettled because of the fault. */
   unsettledUntil: number;
   /** A gateway was killed. */
   killed: boolean;
-  /** It kept a gateway from storing, so that messages went to the disk. */
+  /** The fault prevented a gateway from storing, so that messages went to its disk. */
   storageAway: boolean;
 }
 
@@ -100,13 +100,13 @@ export interface History {
   exempt: ReadonlyMap<string, Exemption>;
   /** In the order in which they ended. */
   exchanges: readonly Exchange[];
-  condemned: readonly Condemned[];
-  /** Every ping seen among the dead letters, looked at before each fault and at the end. */
+  doomed: readonly Doomed[];
+  /** Every ping seen among the dead letters, read before each fault and at the end. */
   dead: readonly FoundDead[];
   /** Readings that were answered from the local disk while Redis was away. */
   spooled: number;
   /** Requests the sandbox answered with 400 and above, or not at all. */
   refusals: number;
-  /** Every line of the accounting identity that is off at the end, in words. */
-  parted: readonly string[];
+  /** Every mismatch of the accounting at the end, in words. */
+  mismatches: readonly string[];
 }

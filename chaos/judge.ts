@@ -14,8 +14,8 @@ export type ViolationKind =
   | "slow_recovery"
   | "not_dead_lettered"
   | "wrongly_dead_lettered"
-  | "identity_parted"
-  | "proves_nothing";
+  | "accounting_mismatch"
+  | "no_evidence";
 
 export interface Violation {
   kind: ViolationKind;
@@ -24,7 +24,7 @@ export interface Violation {
   what: string;
 }
 
-/** Figures of one fault; readings belong to the fault after which they were made up. */
+/** Figures of one fault; a reading belongs to the fault after which it was created. */
 export interface FaultFigures {
   fault: string;
   times: number;
@@ -33,19 +33,19 @@ export interface FaultFigures {
   lost: number;
   /** Owed, not accepted, and excused. */
   exempt: number;
-  /** Acceptances of pings that had been accepted before, by what made them so; not to be explained: by when. */
+  /** Pings accepted once more, counted at the fault that caused it; without an explanation, at the fault of that moment. */
   duplicated: number;
-  /** Accepted with an answer that was lost, and what may have been answered but not settled: what may be sent again. */
+  /** How many may be sent again: those accepted with a lost answer, and those that may be answered but not settled. */
   repeatsAtMost: number;
   invented: number;
   outOfOrder: number;
   maxPerSecond: number;
-  /** The slowest; null: some unit was never heard of again. */
+  /** Of the slowest unit; null: of some unit nothing arrived any more. */
   recoveryMs: number | null;
 }
 
 export interface Verdict {
-  /** No fault or other, then each fault in the order of its first appearance. */
+  /** First the time without a fault, then each fault in the order of its first appearance. */
   faults: FaultFigures[];
   total: Omit<FaultFigures, "fault" | "times">;
   /** Out of order, but some attempt of their sender had no answer. Not a violation. */
@@ -53,8 +53,8 @@ export interface Verdict {
   /** Sent again by their sender when the gateway could not remember them any more. Not a violation. */
   resent: number;
   /**
-   * What the run proves by having had it. A kill was under way between request and settlement if a ping was accepted
-   * before it and once more after it. Null: no fault of the run could bring it about.
+   * What makes the run count as evidence. A kill was under way between request and settlement if a ping was accepted
+   * before it and once more after it. Null: no fault of the run could cause it.
    */
   evidence: {
     killsUnderWay: number;
@@ -80,7 +80,7 @@ export function judge(history: History): Verdict {
   figuresOf(figures, CALM);
   for (const { name } of episodes) figuresOf(figures, name).times++;
 
-  const redriven = new Set(history.condemned.flatMap(({ id, listedAt }) => (listedAt === null ? [] : [id])));
+  const redriven = new Set(history.doomed.flatMap(({ id, listedAt }) => (listedAt === null ? [] : [id])));
   const firsts = new Map<string, Accepted>();
   const order = orderWatch();
   let outOfOrderUnclear = 0;
@@ -99,7 +99,7 @@ export function judge(history: History): Verdict {
     if (firsts.has(ping.id)) continue;
     firsts.set(ping.id, ping);
     row.accepted++;
-    // One that had been given up comes whenever somebody says so.
+    // A ping that was given up arrives when it is redriven, at any time.
     if (redriven.has(ping.id)) continue;
     const overtook = order.see(sent);
     if (overtook === null) continue;
@@ -166,7 +166,7 @@ export function judge(history: History): Verdict {
   judgeRate(history, figuresAt, violations);
   judgeRecovery(history, figures, violations);
   judgeDeadLetters(history, nameAt, violations);
-  for (const what of history.parted) violations.push({ kind: "identity_parted", fault: null, what });
+  for (const what of history.mismatches) violations.push({ kind: "accounting_mismatch", fault: null, what });
 
   const rows = [...figures.values()];
   const total = totalOf(rows);
@@ -175,19 +175,19 @@ export function judge(history: History): Verdict {
     duplicates: total.duplicated,
     refusals: history.refusals,
     spooled: episodes.some(({ storageAway }) => storageAway) ? history.spooled : null,
-    deadLetters: history.condemned.length > 0 ? redriven.size : null,
+    deadLetters: history.doomed.length > 0 ? redriven.size : null,
   };
   for (const [what, count] of Object.entries(evidence)) {
     if (count !== 0) continue;
-    violations.push({ kind: "proves_nothing", fault: null, what: `the run had no ${what}` });
+    violations.push({ kind: "no_evidence", fault: null, what: `the run had no ${what}` });
   }
   return { faults: rows, total, outOfOrderUnclear, resent, evidence, violations };
 }
 
 /**
- * Newest first, history after it: so a unit's pings are two rising lines, those newer than all before and those that
- * come to fill in, of which every disk that held some has its own. Says the ping that a ping should not have come
- * after; null when it is in order.
+ * Newest first, history after it: so a unit's pings form two rising sequences, those newer than all before and those of
+ * the history, and every disk that held some has a sequence of its own. Returns the ping that should have come later; null
+ * when all is in order.
  */
 function orderWatch(): { see(sent: Issued): string | null } {
   const units = new Map<string, { newest: Issued; filledIn: Map<string | null, Issued> }>();
@@ -203,7 +203,7 @@ function orderWatch(): { see(sent: Issued): string | null } {
         return null;
       }
       const before = unit.filledIn.get(sent.spooledAt);
-      // What may have been kept at any time says nothing about the order of the others.
+      // A ping that may have been stored at any time proves nothing about the order of the others.
       if (before && sent.fixTime < before.fixTime) return before.id;
       if (!sent.unclear && sent.owedAt !== null) unit.filledIn.set(sent.spooledAt, sent);
       return null;
@@ -234,7 +234,7 @@ function judgeRate(
 ): void {
   let oldest = 0;
   arrivals.forEach(({ earliest, latest }, i) => {
-    // Certainly within the second: even if the first came as early and the last as late as they may have.
+    // Certainly within the second: even if the first request came as early, and the last as late, as possible.
     while (latest - (arrivals[oldest]?.earliest ?? latest) >= 1000 && oldest < i) oldest++;
     const within = i - oldest + 1;
     const row = figuresAt(earliest);
@@ -247,7 +247,7 @@ function judgeRate(
   });
 }
 
-/** After every fault each unit must be heard of again: a reading made up after the fault, accepted in time. */
+/** After every fault a reading of each unit that was created after the fault has to be accepted in time. */
 function judgeRecovery(
   { episodes, accepted, issued, recoverWithinMs }: History,
   figures: Map<string, FaultFigures>,
@@ -286,21 +286,21 @@ function judgeRecovery(
   }
 }
 
-/** By id: what was to be refused is among the dead letters, and nothing else that ServiceTitan has not got is. */
+/** By id: the dead letters hold what had to be refused, and nothing else that ServiceTitan does not have. */
 function judgeDeadLetters(
-  { condemned, dead, issued, exempt, exchanges }: History,
+  { doomed, dead, issued, exempt, exchanges }: History,
   nameAt: (at: number) => string,
   violations: Violation[],
 ): void {
-  const expected = new Set(condemned.map(({ id }) => id));
-  for (const { id, listedAt } of condemned) {
+  const expected = new Set(doomed.map(({ id }) => id));
+  for (const { id, listedAt } of doomed) {
     const sent = issued.get(id);
     if (listedAt !== null || !sent || sent.owedAt === null || exempt.has(id)) continue;
     violations.push({ kind: "not_dead_lettered", fault: nameAt(sent.fixTime), what: id });
   }
   for (const { id, reason } of dead) {
     if (expected.has(id)) continue;
-    // Asked twice and answered twice without a word about it: then it is given up, and ServiceTitan has it.
+    // Two answers said nothing about this ping, so the gateway gave it up, and ServiceTitan has it.
     const unread = exchanges.filter(({ ids, lost }) => lost && ids.includes(id)).length;
     if (reason === "unconfirmed" && unread >= 2) continue;
     const what = `${id} as ${reason}`;

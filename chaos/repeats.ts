@@ -1,11 +1,11 @@
-/** Says of every ping that was accepted more than once what made it so, ping by ping where that is known. */
+/** Explains why each ping was accepted more than once, ping by ping where the cause is known. */
 
 import type { Accepted, Episode, Exchange, History, Issued } from "./history.ts";
 
 export interface Repeat {
   id: string;
   at: number;
-  /** Since it was accepted before. */
+  /** Time since the acceptance before. */
   sinceMs: number;
   cause: Cause;
 }
@@ -13,23 +13,23 @@ export interface Repeat {
 export type Cause =
   /** Its answer did not come through. */
   | { kind: "lost_answer"; exchange: Exchange }
-  /** It was answered, and what befell the gateway or Redis kept it from being settled. */
+  /** It was answered, and a fault of the gateway or of Redis prevented the settlement. */
   | { kind: "unsettled"; episode: Episode }
   | { kind: "none" };
 
 export interface Repeats {
   repeats: Repeat[];
-  /** How many may have been sent again, and because of what happened when. */
+  /** How many may have been sent again, and because of which event. */
   bounds: { at: number; count: number }[];
   /** Not among `repeats`: their sender sent them twice, too late for the gateway to know. */
   resent: number;
 }
 
-/** A request whose sender has gone may be accepted so much later, on a busy machine. */
+/** On a busy machine a request may be accepted this long after its sender has gone. */
 const SLACK_MS = 500;
-/** A batch that lost its job is found by a sweep, the backoff before the next probe is over. */
+/** Time in which a sweep finds a batch that lost its job, and the backoff before the next probe ends. */
 const SWEEP_AND_BACKOFF_MS = 1250 + 4000;
-/** Fixes of a device that the gateway remembers; one sent again after more of them is sent on again. */
+/** Fixes of a device that the gateway remembers; a fix that comes again after more of them is forwarded again. */
 const REMEMBERED_FIXES = 44;
 
 export function explainRepeats(history: History): Repeats {
@@ -99,7 +99,7 @@ export function explainRepeats(history: History): Repeats {
   return { repeats, bounds, resent };
 }
 
-/** The request that brought an accepted ping: the last one with it that had begun by then, if it had not long ended. */
+/** The request that carried an accepted ping: the last such request that had begun by then and had not ended long before. */
 function carriers({ exchanges }: History) {
   const byId = new Map<string, Exchange[]>();
   for (const exchange of [...exchanges].sort((one, other) => one.from - other.from)) {
@@ -117,7 +117,7 @@ function carriers({ exchanges }: History) {
   return { carriersOf, carrierOf };
 }
 
-/** Time between two moments in which no fault was on; one that is, or that makes senders wait, holds everything up. */
+/** Time between two moments without a fault: a fault, or the wait that it asks of senders, delays everything. */
 function calmBetween(episodes: readonly Episode[], from: number, to: number): number {
   const troubled = episodes.map(({ injectedAt, healedAt, allowanceMs, endedAt }) => {
     const begin = Math.max(injectedAt, from);
@@ -126,7 +126,7 @@ function calmBetween(episodes: readonly Episode[], from: number, to: number): nu
   return to - from - troubled.reduce((sum, ms) => sum + ms, 0);
 }
 
-/** How many newer fixes of a reading's unit somebody had taken responsibility for by then. */
+/** How many newer fixes of the reading's unit were owed by then. */
 function newerFixes({ issued }: History): (than: Issued, at: number) => number {
   const owed = new Map<string, Issued[]>();
   for (const each of issued.values()) {

@@ -31,23 +31,23 @@ export function table(verdict: Verdict): string {
       .map((cell, at) => (at === 0 ? cell.padEnd(widths[at] ?? 0) : cell.padStart(widths[at] ?? 0)))
       .join("  "),
   );
-  const proof = Object.entries(evidence).map(([what, count]) => `${what} ${count ?? "not asked"}`);
+  const shown = Object.entries(evidence).map(([what, count]) => `${what} ${count ?? "not required"}`);
   return [
     ...lines,
     "",
-    `evidence: ${proof.join(", ")}; out of order after an attempt without answer: ${outOfOrderUnclear}; sent again by their sender, too late to know: ${resent}`,
+    `evidence: ${shown.join(", ")}; out of order after an attempt without answer: ${outOfOrderUnclear}; sent again by their sender, too late to know: ${resent}`,
     ...complaints(violations),
     summaryOf(verdict),
     "",
   ].join("\n");
 }
 
-/** One object per fault and line, and the whole in the last one. */
+/** One line of JSON per fault, and the whole run in the last line. */
 export function jsonLines(seed: string, verdict: Verdict): string {
   const { faults, total, evidence, outOfOrderUnclear, resent, violations } = verdict;
   const passed = violations.length === 0;
   const closing = { seed, passed, ...total, outOfOrderUnclear, resent, evidence, violations };
-  return [...faults, closing].map((line) => `${JSON.stringify(line)}\n`).join("");
+  return [...faults, closing].map((each) => `${JSON.stringify(each)}\n`).join("");
 }
 
 function complaints(violations: Verdict["violations"]): string[] {

@@ -1,4 +1,4 @@
-/** One run: traffic without end, one fault after the other, and at last the whole story for the judge. */
+/** One run: traffic without end, one fault after the other, and at the end the whole history for the judge. */
 
 import { setTimeout as pause } from "node:timers/promises";
 import type { Random } from "../sandbox/random.ts";
@@ -10,52 +10,52 @@ import { type Gateway, RATE_PER_SECOND, REQUEST_TIMEOUT_MS, type Stage, startSta
 
 export interface RunOptions {
   seed: string;
-  /** How long faults go on; at least one is injected. */
+  /** How long faults are injected; there is at least one. */
   forMs: number;
-  /** Ends earlier when each fault has been injected so many times. */
+  /** Ends earlier when each fault has been injected this many times. */
   rounds?: number;
   faults: readonly Fault[];
-  /** `short`: what lasts long lasts 3 s instead of 10 and more. */
+  /** `short`: long faults last 3 s instead of 10 s and more. */
   lengths: "short" | "full";
   appendfsync?: "everysec" | "always";
   /** Default: what the design promises after every fault. */
   recoverWithinMs?: number;
-  told?(line: string): void;
+  report?(line: string): void;
 }
 
 const RECOVER_WITHIN_MS = 5000;
-/** Nobody waits longer for one fault's end; the judge has it by then. */
+/** A run waits no longer for one recovery; by then the judge has its violation. */
 const GIVE_UP_MS = 30_000;
 const REST_MS = [300, 1200] as const;
 const HOLD_MS = [400, 3000] as const;
-/** Longer than lock and lease, and longer than a group of senders is patient. */
+/** Longer than locks and leases last, and longer than senders wait. */
 const LONG_HOLD_MS = { short: [3000, 3000], full: [10_000, 15_000] } as const;
 const DRAIN_WITHIN_MS = 120_000;
-/** A gateway that was struck last has its own counts a moment later. */
+/** The gateway that had the last fault has its own counts a moment later. */
 const SETTLE_WITHIN_MS = 10_000;
 
 export async function run(options: RunOptions): Promise<History> {
   const random = createRandom(options.seed);
   const stage = await startStage({ random, appendfsync: options.appendfsync ?? "everysec" });
-  const told = options.told ?? (() => {});
+  const report = options.report ?? (() => {});
   try {
     const episodes: Episode[] = [];
     const endAt = Date.now() + options.forMs;
-    await untilHeardOf(stage, Date.now());
+    await untilEveryUnitArrives(stage, Date.now());
     const most = (options.rounds ?? Number.POSITIVE_INFINITY) * options.faults.length;
     for (const fault of deck(options.faults, random.fork("deck"))) {
       if (episodes.length > 0 && (Date.now() > endAt || episodes.length >= most)) break;
       const turn = random.fork(`turn ${episodes.length}`);
       await pause(turn.between(...REST_MS));
       const episode = await strike(fault, stage, turn, options.lengths, episodes);
-      const recovered = await untilHeardOf(stage, episode.recoverFrom);
+      const recovered = await untilEveryUnitArrives(stage, episode.recoverFrom);
       const seconds = ((episode.healedAt - episode.injectedAt) / 1000).toFixed(1);
-      told(`${fault.name} for ${seconds} s${recovered ? "" : ": some unit is not heard of again"}`);
+      report(`${fault.name} for ${seconds} s${recovered ? "" : ": of some unit nothing arrives"}`);
     }
     await stage.generator.stop();
     const drained = await untilDrained(stage);
-    await stage.lookAtDeadLetters();
-    stage.takings.look();
+    await stage.readDeadLetters();
+    stage.observed.update();
     const endedAt = Date.now();
     const last = episodes.at(-1);
     if (last) last.endedAt = endedAt;
@@ -65,19 +65,22 @@ export async function run(options: RunOptions): Promise<History> {
       recoverWithinMs: options.recoverWithinMs ?? RECOVER_WITHIN_MS,
       requestTimeoutMs: REQUEST_TIMEOUT_MS,
       issued: stage.generator.issued,
-      accepted: stage.takings.accepted,
-      arrivals: stage.takings.arrivals,
+      accepted: stage.observed.accepted,
+      arrivals: stage.observed.arrivals,
       episodes,
       exempt: stage.exempt,
       exchanges: stage.exchanges,
-      condemned: stage.condemned,
+      doomed: stage.doomed,
       dead: [...stage.dead.values()],
       spooled: stage.generator.spooled(),
       refusals: Object.entries(statuses).reduce(
         (sum, [status, count]) => (status === "none" || Number(status) >= 400 ? sum + count : sum),
         0,
       ),
-      parted: [...(drained ? [] : ["pings wait although all is healed"]), ...(await whatParted(stage))],
+      mismatches: [
+        ...(drained ? [] : ["pings wait although all is healed"]),
+        ...(await accountingMismatches(stage)),
+      ],
     };
   } finally {
     await stage.stop();
@@ -94,8 +97,8 @@ async function strike(
   const [victim] = random.chance(0.5) ? stage.gateways : [stage.gateways[1]];
   const [least, most] = fault.long ? LONG_HOLD_MS[lengths] : HOLD_MS;
   const holdMs = random.between(least, most);
-  // What a fault empties would not be seen any more.
-  await stage.lookAtDeadLetters();
+  // Read now, because the fault may empty Redis.
+  await stage.readDeadLetters();
   const injectedAt = Date.now();
   const before = episodes.at(-1);
   if (before) before.endedAt = injectedAt;
@@ -124,7 +127,7 @@ async function strike(
   return episode;
 }
 
-/** Every fault once before any comes again, in an order of its own each time. */
+/** Every fault once before any comes again, in another order each time. */
 function* deck(faults: readonly Fault[], random: Random): Generator<Fault> {
   for (;;) {
     const rest = [...faults];
@@ -132,10 +135,10 @@ function* deck(faults: readonly Fault[], random: Random): Generator<Fault> {
   }
 }
 
-/** False: some unit was silent for too long. */
-async function untilHeardOf({ generator, takings }: Stage, since: number): Promise<boolean> {
+/** False: of some unit nothing arrived for too long. */
+async function untilEveryUnitArrives({ generator, observed }: Stage, since: number): Promise<boolean> {
   const deadline = Date.now() + GIVE_UP_MS;
-  while (generator.units.some((unit) => takings.newestOf(unit) < since)) {
+  while (generator.units.some((unit) => observed.newestOf(unit) < since)) {
     if (Date.now() > deadline) return false;
     await pause(20);
   }
@@ -158,17 +161,17 @@ async function untilDrained({ gateways }: Stage): Promise<boolean> {
   }
 }
 
-/** The accounting identity as each gateway tells it, once nothing moves any more. */
-async function whatParted({ gateways }: Stage): Promise<string[]> {
+/** The mismatches of each gateway's accounting, once nothing moves any more. */
+async function accountingMismatches({ gateways }: Stage): Promise<string[]> {
   const deadline = Date.now() + SETTLE_WITHIN_MS;
   for (;;) {
-    const parted = (await Promise.all(gateways.map(identityOf))).flat();
-    if (parted.length === 0 || Date.now() > deadline) return [...new Set(parted)];
+    const mismatches = (await Promise.all(gateways.map(mismatchesOf))).flat();
+    if (mismatches.length === 0 || Date.now() > deadline) return [...new Set(mismatches)];
     await pause(200);
   }
 }
 
-async function identityOf({ process }: Gateway): Promise<string[]> {
+async function mismatchesOf({ process }: Gateway): Promise<string[]> {
   try {
     const { sources } = await process.status();
     return sources.flatMap(({ name, identity, accounting }) =>
@@ -177,6 +180,6 @@ async function identityOf({ process }: Gateway): Promise<string[]> {
         : [],
     );
   } catch (error) {
-    return [`a gateway does not say: ${String(error)}; it is ${process.ended() ?? "running"}`];
+    return [`a gateway does not answer: ${String(error)}; it is ${process.ended() ?? "running"}`];
   }
 }

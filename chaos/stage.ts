@@ -9,6 +9,7 @@ import { Redis } from "ioredis";
 import { type SandboxApi, startSandboxApi } from "../sandbox/api.ts";
 import type { FaultInput } from "../sandbox/faults.ts";
 import { findProgram } from "../sandbox/owned-process.ts";
+import { startProxy, type TcpProxy } from "../sandbox/proxy.ts";
 import type { Random } from "../sandbox/random.ts";
 import { type PrivateRedis, startPrivateRedis } from "../sandbox/redis.ts";
 import { decodeRecord } from "../src/queue/redis/record.ts";
@@ -18,58 +19,57 @@ import { type Mosquitto, startMosquitto } from "../test/support/mosquitto.ts";
 import { until } from "../test/support/wait.ts";
 import { readAlong } from "./exchanges.ts";
 import { type Generator, startGenerator } from "./generator.ts";
-import type { Condemned, Exchange, Exemption, FoundDead } from "./history.ts";
-import { type BreakableLink, startProxy } from "./proxy.ts";
-import { followTakings, type Takings } from "./takings.ts";
+import type { Doomed, Exchange, Exemption, FoundDead } from "./history.ts";
+import { followSandbox, type Observed } from "./observed.ts";
 
 export interface Gateway {
   process: GatewayProcess;
-  toRedis: BreakableLink;
-  toSandbox: BreakableLink;
+  toRedis: TcpProxy;
+  toSandbox: TcpProxy;
   webhook: string;
   /** Null: its clock cannot be set (no libfaketime here). */
   setClock: ((offset: string) => void) | null;
-  /** How long a file of its may become: a disk that is full. */
+  /** The longest file it may write: a limit acts like a full disk. */
   limitFiles(bytes: number | null): void;
 }
 
 export interface Stage {
   redis: PrivateRedis;
-  /** A connection of our own, past the proxies. */
+  /** A connection of the run itself, past the proxies. */
   db: Redis;
   broker: Mosquitto;
   sandbox: SandboxApi;
   gateways: readonly [Gateway, Gateway];
   generator: Generator;
-  takings: Takings;
+  observed: Observed;
   exempt: Map<string, Exemption>;
   exchanges: readonly Exchange[];
-  condemned: Condemned[];
-  /** Everything seen by `lookAtDeadLetters`. */
+  doomed: Doomed[];
+  /** Everything that `readDeadLetters` has found so far. */
   dead: ReadonlyMap<string, FoundDead>;
   setFaults(faults: readonly FaultInput[]): void;
   /** What is among the dead letters now, as a gateway lists it. */
-  lookAtDeadLetters(): Promise<FoundDead[]>;
-  /** Sends dead letters of this reason on their way again. */
+  readDeadLetters(): Promise<FoundDead[]>;
+  /** Redrives the dead letters of this reason. */
   redrive(reason: string): Promise<void>;
   /** Makes the broker save what it holds; resolves when it has. */
   saveBroker(): Promise<void>;
-  /** Ids of all pings that Redis holds; with `flush`, and in the same step empties it. */
-  held(then: "look" | "flush"): Promise<string[]>;
+  /** Ids of all pings that Redis holds; `flush` empties Redis in the same step. */
+  held(then: "read" | "flush"): Promise<string[]>;
   stop(): Promise<void>;
 }
 
 export const RATE_PER_SECOND = 20;
-/** ServiceTitan's slowest answer that is waited for: what hangs when a fault is healed ends this much later. */
+/** How long a gateway waits for ServiceTitan: a request that hangs when a fault is healed ends this much later. */
 export const REQUEST_TIMEOUT_MS = 2000;
 /** Batches in flight at once. */
 export const LANES = 4;
 const BATCH_PINGS = 50;
-/** Pings that may be with ServiceTitan when a gateway dies: all that it may tell a second time. */
+/** Pings that may be with ServiceTitan when a gateway dies: it may send at most these a second time. */
 export const PINGS_IN_FLIGHT = LANES * BATCH_PINGS;
-/** No fault lasts so long: nothing of this age is left unless a clock is wrong. */
+/** Longer than any fault: a ping reaches this age only where a clock is wrong. */
 const MAX_AGE_MS = 600_000;
-/** Less than senders wait, so that they hear of what was set aside on the disk. */
+/** Shorter than senders wait, so that they get the answer when a message was set aside on the disk. */
 const [ANSWER_WITHIN_MS, COMMAND_TIMEOUT_MS] = [1300, 1000];
 const MQTT_SOURCE = "trackers";
 
@@ -82,7 +82,7 @@ export function findFaketime(): string | null {
   return paths.find((path) => existsSync(path)) ?? null;
 }
 
-/** A process with a fake clock that is killed leaves its shared memory behind; that of the dead is nobody's. */
+/** A process with a fake clock that is killed leaves its shared memory behind, so the memory of processes that no longer run is removed. */
 function sweepSharedMemory(): void {
   for (const name of readdirSync(SHARED_MEMORY)) {
     const pid = /faketime_(?:shm|sem)_(\d+)$/.exec(name)?.[1];
@@ -92,7 +92,7 @@ function sweepSharedMemory(): void {
 
 const SHARED_MEMORY = "/dev/shm";
 
-/** Sets the longest file a process may write, null: any; what it writes beyond fails as on a full disk. */
+/** The program that limits how long a process's files may become; a longer write fails as on a full disk. */
 export function findPrlimit(): string | null {
   return findProgram(["prlimit"]);
 }
@@ -126,7 +126,7 @@ export async function startStage({ random, appendfsync = "everysec" }: StageOpti
     const db = new Redis(redis.url, { maxRetriesPerRequest: null });
     db.on("error", () => {});
     running.push({ stop: () => db.disconnect() });
-    // Saved when it ends, and when told to: a kill loses what came since.
+    // The broker saves when it ends and on SIGUSR1, so a kill loses what came since.
     const dir = mkdtempSync(join(tmpdir(), "waypost-chaos-"));
     running.push({ stop: () => rmSync(dir, { recursive: true, force: true }) });
     const persistence = ["persistence true", `persistence_location ${dir}/`, "autosave_interval 0"];
@@ -134,7 +134,7 @@ export async function startStage({ random, appendfsync = "everysec" }: StageOpti
     const exchanges: Exchange[] = [];
     const faketime = findFaketime();
     if (faketime !== null) running.push({ stop: sweepSharedMemory });
-    // It must not help by refusing.
+    // The sandbox must not help the gateway by refusing what is above the rate.
     const sandbox = await own(startSandboxApi({ record: "all", ratePerSecond: 100_000 }));
 
     async function startGateway(name: string, clock: "true" | "settable"): Promise<Gateway> {
@@ -183,7 +183,7 @@ export async function startStage({ random, appendfsync = "everysec" }: StageOpti
                   LD_PRELOAD: fake,
                   FAKETIME_TIMESTAMP_FILE: clockFile,
                   FAKETIME_CACHE_DURATION: "1",
-                  // Timers go by the monotonic clock, and no time server ever sets that.
+                  // Timers use the monotonic clock, which no time server ever sets.
                   FAKETIME_DONT_FAKE_MONOTONIC: "1",
                 },
         }),
@@ -205,11 +205,11 @@ export async function startStage({ random, appendfsync = "everysec" }: StageOpti
       broker.kill("SIGUSR1");
       await until(() => savedAt() > before, { what: "the broker to save" });
     }
-    // From here on even a killed broker knows our session after its restart.
+    // From here on even a killed broker knows the gateways' session after its restart.
     await saveBroker();
 
-    const takings = followTakings(sandbox);
-    running.push(takings);
+    const observed = followSandbox(sandbox);
+    running.push(observed);
     const generator = startGenerator({
       webhooks: gateways.map(({ webhook }) => webhook),
       headers: BEARER,
@@ -220,8 +220,8 @@ export async function startStage({ random, appendfsync = "everysec" }: StageOpti
     const exempt = new Map<string, Exemption>();
     const dead = new Map<string, FoundDead>();
 
-    /** Any gateway will do. */
-    function ask(path: string, init: RequestInit = {}): Promise<string> {
+    /** Asks the gateways in turn until one answers. */
+    function fetchOps(path: string, init: RequestInit = {}): Promise<string> {
       let turn = 0;
       return until(
         async () => {
@@ -235,8 +235,8 @@ export async function startStage({ random, appendfsync = "everysec" }: StageOpti
       ).then(({ text }) => text);
     }
 
-    async function lookAtDeadLetters(): Promise<FoundDead[]> {
-      const lines = (await ask("/dead-letters/export")).split("\n").filter((line) => line !== "");
+    async function readDeadLetters(): Promise<FoundDead[]> {
+      const lines = (await fetchOps("/dead-letters/export")).split("\n").filter((line) => line !== "");
       const found = lines.map((line): FoundDead => {
         const { externalId, reason } = JSON.parse(line);
         return { id: String(externalId), reason: String(reason) };
@@ -252,16 +252,16 @@ export async function startStage({ random, appendfsync = "everysec" }: StageOpti
       sandbox,
       gateways,
       generator,
-      takings,
+      observed,
       exempt,
       exchanges,
-      condemned: [],
+      doomed: [],
       dead,
       setFaults: (faults) => sandbox.faults.set([...faults]),
-      lookAtDeadLetters,
+      readDeadLetters,
       async redrive(reason) {
         const body = JSON.stringify({ mode: "do", reason });
-        await ask("/dead-letters/redrive", { method: "POST", body });
+        await fetchOps("/dead-letters/redrive", { method: "POST", body });
       },
       saveBroker,
       held: (then) => heldIn(db, then),
@@ -281,23 +281,23 @@ async function untilSubscribed(gateways: readonly Gateway[]): Promise<void> {
   }
 }
 
-/** Everything that may hold a ping, whole. ARGV: `flush` to empty Redis in the same step. */
+/** The records of every key that may hold a whole ping. ARGV: `flush` to empty Redis in the same step. */
 const HELD = `
 local out = {}
 local function add(values, step)
   for i = step, #values, step do out[#out + 1] = values[i] end
 end
 for _, key in ipairs(redis.call('KEYS', 'waypost:*')) do
-  local part = string.match(key, '^waypost:{[^}]*}:(%w+):')
-  if part == 'q' or part == 'b' or part == 'suspects' then add(redis.call('LRANGE', key, 0, -1), 1)
-  elseif part == 'live' then add(redis.call('HGETALL', key), 2)
-  elseif part == 'old' then add(redis.call('ZRANGE', key, 0, -1), 1) end
+  local kind = string.match(key, '^waypost:{[^}]*}:(%w+):')
+  if kind == 'q' or kind == 'b' or kind == 'suspects' then add(redis.call('LRANGE', key, 0, -1), 1)
+  elseif kind == 'live' then add(redis.call('HGETALL', key), 2)
+  elseif kind == 'old' then add(redis.call('ZRANGE', key, 0, -1), 1) end
 end
 if ARGV[1] == 'flush' then redis.call('FLUSHALL') end
 return out
 `;
 
-async function heldIn(db: Redis, then: "look" | "flush"): Promise<string[]> {
+async function heldIn(db: Redis, then: "read" | "flush"): Promise<string[]> {
   const records: unknown = await db.eval(HELD, 0, then);
   if (!Array.isArray(records)) throw new Error("Redis returned no list of records.");
   return records.map((record) => {

@@ -6,7 +6,6 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { adapters } from "../src/adapters/index.ts";
-import type { publishTo } from "../src/commands/capture/publisher.ts";
 import type { Config } from "../src/config/config.ts";
 import { loadConfig } from "../src/config/load.ts";
 import type { Gateway } from "../src/server.ts";
@@ -14,6 +13,7 @@ import { type Accounting, type QueueStatus, sumAccounting } from "../src/status.
 import { SANDBOX_CLIENT, type SandboxApi, startSandboxApi } from "./api.ts";
 import { createFleetSecrets, fleetBrokerDevices, fleetMapping, fleetSources, startFleet } from "./fleet.ts";
 import { portOrFree } from "./owned-process.ts";
+import { startPublisher } from "./publisher.ts";
 import { type PrivateRedis, startPrivateRedis } from "./redis.ts";
 import type { FleetSecrets } from "./traffic.ts";
 
@@ -28,7 +28,6 @@ export interface DemoOptions {
   /** Resolves when somebody wants the demo to end. */
   interrupted: Promise<void>;
   startGateway(config: Config): Promise<Gateway>;
-  publishTo: typeof publishTo;
 }
 
 export interface DemoResult extends Accounting {
@@ -89,7 +88,7 @@ async function drive(options: DemoOptions, gateway: Gateway, secrets: FleetSecre
   const publishers = await Promise.all(
     fleetBrokerDevices(secrets).map(async ({ username, password, topics }) => ({
       topics,
-      publisher: await options.publishTo(url, { username, password, clientId: `fleet-${username}` }),
+      publisher: await startPublisher(url, { username, password, clientId: `fleet-${username}` }),
     })),
   );
   const fleet = startFleet({

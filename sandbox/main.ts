@@ -2,7 +2,6 @@
 
 import { once } from "node:events";
 import { Command } from "commander";
-import { publishTo } from "../src/commands/capture/publisher.ts";
 import { duration, runCommand, wholeNumber } from "../src/commands/options.ts";
 import { print, printJson, printLines } from "../src/commands/print.ts";
 import { givenRedisUrl } from "../src/config/load.ts";
@@ -26,7 +25,6 @@ const program = new Command("demo")
       interrupted: Promise.race([once(process, "SIGTERM"), once(process, "SIGINT")]).then(() => {}),
       // A fault that is being tried is told in a line of the demo's own, and on the page.
       startGateway: (config) => startGateway(config, createLogger({ level: "fatal" })),
-      publishTo,
     });
     if (options.json) printJson(result);
     else for (const [term, n] of Object.entries(result)) print(`  ${term.padEnd(14)}${n}`);

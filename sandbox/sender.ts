@@ -2,7 +2,7 @@
 
 import { setMaxListeners } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
-import { Agent } from "undici";
+import { createPoster } from "./post.ts";
 import { FLAWS, type Flaw } from "./receiver.ts";
 import { type FleetMessage, MESSAGE_KINDS, type MessageKind } from "./traffic.ts";
 import type { FleetSource, Vendor, WebhookWay } from "./vendor.ts";
@@ -51,7 +51,7 @@ interface SenderOptions {
 type TryResult = { kind: "taken" } | { kind: "refused" } | { kind: "again"; afterMs: number | null };
 
 export function createSender({ webhookUrl, publishMqtt }: SenderOptions): Sender {
-  const agent = new Agent({ connections: MAX_CONNECTIONS });
+  const poster = createPoster(MAX_CONNECTIONS);
   const sources = new Map<FleetSource, SourceStats>();
   const underWay = new Set<Promise<void>>();
   const stopping = new AbortController();
@@ -112,39 +112,27 @@ export function createSender({ webhookUrl, publishMqtt }: SenderOptions): Sender
     stats: SourceStats,
   ): Promise<TryResult> {
     const { answerWithinMs, reply } = webhookWay(message.source);
-    const { origin, pathname } = new URL(`${base}/${message.source}`);
-    try {
-      const {
-        statusCode,
-        headers: answered,
-        body,
-      } = await agent.request({
-        origin,
-        path: pathname,
-        method: "POST",
-        headers,
-        body: message.body,
-        signal: AbortSignal.timeout(answerWithinMs),
-      });
-      const text = await body.text();
-      count(stats.answers, String(statusCode));
-      if (statusCode >= 500) return { kind: "again", afterMs: retryAfterMs(answered["retry-after"]) };
-      if (statusCode >= 300) return { kind: "refused" };
-      if (reply === "anything" || isJson(text)) return { kind: "taken" };
-      stats.badReplies += 1;
-      return { kind: "again", afterMs: null };
-    } catch {
-      // Whatever broke, refusal, reset or deadline: to a vendor it is one thing, no answer.
+    const url = `${base}/${message.source}`;
+    const result = await poster.post({ url, headers, body: message.body, withinMs: answerWithinMs });
+    if (result.kind !== "answered") {
+      // To a vendor a refused connection, a reset and a deadline are one thing: no answer.
       count(stats.answers, "none");
       return { kind: "again", afterMs: null };
     }
+    const { status, text, retryAfterMs } = result;
+    count(stats.answers, String(status));
+    if (status >= 500) return { kind: "again", afterMs: retryAfterMs };
+    if (status >= 300) return { kind: "refused" };
+    if (reply === "anything" || isJson(text)) return { kind: "taken" };
+    stats.badReplies += 1;
+    return { kind: "again", afterMs: null };
   }
 
   async function stop(): Promise<void> {
     stopping.abort();
     // An MQTT client without a broker would keep its messages, and us, for ever.
     await Promise.race([Promise.all(underWay), sleep(STOP_WITHIN_MS, undefined, { ref: false })]);
-    await agent.destroy();
+    await poster.close();
   }
 
   return {
@@ -158,14 +146,6 @@ function webhookWay(source: FleetSource): WebhookWay {
   const way = VENDORS.find((vendor: Vendor) => vendor.source === source)?.way;
   if (way?.via !== "webhook") throw new Error(`${source} does not send webhooks.`);
   return way;
-}
-
-/** Seconds or an HTTP date (RFC 9110 §10.2.3). */
-function retryAfterMs(header: string | string[] | undefined): number | null {
-  const text = Array.isArray(header) ? header[0] : header;
-  if (text === undefined) return null;
-  const ms = /^\d+$/.test(text) ? Number(text) * 1000 : Date.parse(text) - Date.now();
-  return Number.isFinite(ms) ? Math.max(0, ms) : null;
 }
 
 function isJson(text: string): boolean {

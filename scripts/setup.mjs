@@ -1,7 +1,7 @@
 /** Makes a fresh clone ready to run: checks Node, installs the packages, and finds or installs the programs asked for. */
 
 import { spawnSync } from "node:child_process";
-import { accessSync, constants, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { accessSync, constants, mkdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from "node:fs";
 import { delimiter, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -24,18 +24,24 @@ const PROGRAMS = {
 const REDIS_URL_FILE = join(root, ".waypost", "redis-url");
 const CONTAINER = "waypost-redis";
 
-const flags = new Set(process.argv.slice(2));
-const known = ["--redis", "--redis-server", "--mosquitto", "--chromium", "--quiet"];
-if ([...flags].some((flag) => !known.includes(flag))) fail(USAGE);
+if (process.argv[1] !== undefined && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) {
+  const flags = new Set(process.argv.slice(2));
+  const known = ["--redis", "--redis-server", "--mosquitto", "--chromium", "--quiet"];
+  if ([...flags].some((flag) => !known.includes(flag))) fail(USAGE);
+  makeReady(flags);
+}
 
-checkNode();
-installPackages();
-const ready = [`Node ${process.versions.node}`, "packages"];
-if (flags.has("--redis-server")) ready.push(program("redis") ?? fail(redisAdvice(["--redis-server"])));
-else if (flags.has("--redis")) ready.push(anyRedis() ?? fail(redisAdvice([])));
-if (flags.has("--mosquitto")) ready.push(program("mosquitto") ?? skip("mosquitto"));
-if (flags.has("--chromium")) ready.push(program("chromium") ?? skip("chromium"));
-if (!flags.has("--quiet")) say(`ready: ${ready.join(", ")}`);
+/** Ends the process where something is missing and cannot be installed. */
+export function makeReady(flags) {
+  checkNode();
+  installPackages();
+  const ready = [`Node ${process.versions.node}`, "packages"];
+  if (flags.has("--redis-server")) ready.push(program("redis") ?? fail(redisAdvice(["--redis-server"])));
+  else if (flags.has("--redis")) ready.push(anyRedis() ?? fail(redisAdvice([])));
+  if (flags.has("--mosquitto")) ready.push(program("mosquitto") ?? skip("mosquitto"));
+  if (flags.has("--chromium")) ready.push(program("chromium") ?? skip("chromium"));
+  if (!flags.has("--quiet")) report(`ready: ${ready.join(", ")}`);
+}
 
 function checkNode() {
   const [major, minor] = process.versions.node.split(".").map(Number);
@@ -48,20 +54,20 @@ function checkNode() {
 
 function installPackages() {
   if (packagesAreInstalled()) return;
-  say("installing packages (npm ci)");
+  report("installing packages (npm ci)");
   // A machine set up for production would leave out what runs TypeScript and the tests.
   const options = ["--include=dev", "--no-audit", "--no-fund"];
   if (run("npm", ["ci", ...options])) return;
   // A newer npm may refuse a lock file that an older one takes. Whatever it does name is installed in the version it names.
-  say("************************************************************************************");
-  say("WARNING: npm ci refused package-lock.json (see above). Installing with npm install");
-  say("--no-save instead: what the lock file does not name is taken as the registry has it");
-  say("today, unchecked. Do not build or deploy from this; find out why npm ci refused.");
-  say("************************************************************************************");
+  report("************************************************************************************");
+  report("WARNING: npm ci refused package-lock.json (see above). Installing with npm install");
+  report("--no-save instead: what the lock file does not name is taken as the registry has it");
+  report("today, unchecked. Do not build or deploy from this; find out why npm ci refused.");
+  report("************************************************************************************");
   run("npm", ["install", "--no-save", ...options]) || fail("The packages could not be installed; see above.");
 }
 
-/** npm writes down what it installed, as its last step; compared with the lock file that tells every difference. */
+/** npm writes down what it installed, as its last step; a comparison with the lock file shows every difference. */
 function packagesAreInstalled() {
   const wanted = readPackages("package-lock.json");
   const installed = readPackages(join("node_modules", ".package-lock.json"));
@@ -88,7 +94,7 @@ function program(what) {
   if (found) return found;
   const installer = packageInstaller();
   if (!installer) return null;
-  say(`installing ${what}`);
+  report(`installing ${what}`);
   if (!installer.isFresh) installer.isFresh = apt(["update"]);
   for (const name of packages) {
     if (apt(["install", "-y", "--no-install-recommends", name]) && find(names)) return find(names);
@@ -111,7 +117,7 @@ function isExecutable(file) {
   }
 }
 
-/** Nobody's machine is changed unasked: only a root shell and CI are taken as leave to install. */
+/** A machine is not changed unasked: only a root shell and CI count as permission to install. */
 function packageInstaller() {
   packageInstaller.found ??= (() => {
     if (!find(["apt-get"])) return { command: null };
@@ -130,11 +136,11 @@ function apt(args) {
 }
 
 function anyRedis() {
-  // Whoever names a Redis wants that one, and wants nothing installed.
+  // A user who names a Redis wants that one, and wants nothing installed.
   if (process.env.REDIS_URL) return "REDIS_URL";
   const found = program("redis");
   if (!found) return redisContainer();
-  // The demo would go on looking for a container that an earlier run started.
+  // Otherwise the demo looks for a container that an earlier run started.
   rmSync(REDIS_URL_FILE, { force: true });
   return found;
 }
@@ -143,7 +149,7 @@ function anyRedis() {
 function redisContainer() {
   if (!find(["docker"]) || !succeeds("docker", ["info"])) return null;
   if (!succeeds("docker", ["start", CONTAINER])) {
-    say(`starting a container, ${CONTAINER} (docker rm -f ${CONTAINER} removes it)`);
+    report(`starting a container, ${CONTAINER} (docker rm -f ${CONTAINER} removes it)`);
     const image = ["redis:7", "redis-server", "--appendonly", "yes", "--maxmemory-policy", "noeviction"];
     if (!run("docker", ["run", "-d", "--name", CONTAINER, "-p", "127.0.0.1::6379", ...image])) return null;
   }
@@ -171,11 +177,13 @@ function redisAdvice(flagsGiven) {
 
 function skip(what) {
   const { packages } = PROGRAMS[what];
-  say(`${what} is not on this machine (sudo apt-get install ${packages[0]}); tests that need it are skipped`);
+  report(
+    `${what} is not on this machine (sudo apt-get install ${packages[0]}); tests that need it are skipped`,
+  );
   return `no ${what}`;
 }
 
-/** Standard output belongs to the command that comes after us, so everything goes to standard error. */
+/** Standard output belongs to the command that runs after the set-up, so everything goes to standard error. */
 function run(command, args, env = {}) {
   const { status } = spawnSync(command, args, {
     cwd: root,
@@ -189,7 +197,7 @@ function succeeds(command, args) {
   return spawnSync(command, args, { stdio: "ignore", timeout: 20_000 }).status === 0;
 }
 
-function say(line) {
+function report(line) {
   process.stderr.write(`setup: ${line}\n`);
 }
 

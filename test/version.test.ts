@@ -1,4 +1,4 @@
-/** The version stands in the code and in package.json, and is the same in both. */
+/** The version stands in package.json alone, and the code reads it there. */
 
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";

@@ -5,13 +5,13 @@ import { until } from "../../test/support/wait.ts";
 import type { Fault, Turn } from "../fault.ts";
 import { findFaketime, type Gateway, PINGS_IN_FLIGHT, type Stage } from "../stage.ts";
 
-/** Within this time some request or message will be under way. */
+/** Within this time some request or message is under way. */
 const UNDER_WAY_MS = [50, 600] as const;
 
-/** What has been sent is read by then. */
+/** By then the gateway has read what was sent. */
 const IN_SOCKETS_MS = 500;
 
-/** The other gateway may be the busier one; this one has its turn. */
+/** The other gateway may be the busier one; this long the fault waits for its victim's turn. */
 const SENDS_WITHIN_MS = 5000;
 
 const startAgain: Fault["heal"] = (_stage, { victim }) => victim.process.start();
@@ -36,7 +36,7 @@ function wrongClock(name: string, offset: string): Fault {
       const gateway = struck(stage);
       const { process } = gateway;
       const { brokers } = await process.status();
-      // Nor does it take from the broker: the other does.
+      // The other gateway then holds the broker, not this one.
       if (brokers.some(({ state }) => state === "connected")) {
         process.kill("SIGTERM");
         await until(() => process.ended() !== null, { what: "the gateway to end" });
@@ -78,7 +78,7 @@ export const GATEWAY_FAULTS: readonly Fault[] = [
     recoverFrom: "injection",
     async inject(_stage, turn) {
       const { victim, random } = turn;
-      // ServiceTitan takes what it gets; the answer never comes.
+      // ServiceTitan accepts what it gets; the answer never comes.
       victim.toSandbox.set({ kind: "deaf" });
       const deadline = Date.now() + SENDS_WITHIN_MS;
       while (victim.toSandbox.unanswered() === 0 && Date.now() < deadline) await pause(5);
@@ -96,7 +96,7 @@ export const GATEWAY_FAULTS: readonly Fault[] = [
     recoverFrom: "injection",
     async inject(_stage, turn) {
       const { victim, random } = turn;
-      // Redis does what it is told; the gateway never hears of it, and cannot tell its senders.
+      // Redis stores; the gateway gets no reply, and so cannot answer its senders.
       victim.toRedis.set({ kind: "deaf" });
       await pause(random.between(...UNDER_WAY_MS));
       victim.process.kill("SIGKILL");
@@ -105,7 +105,7 @@ export const GATEWAY_FAULTS: readonly Fault[] = [
     },
     heal: startAgain,
   },
-  // Beside its batches it wakes with messages in its sockets, which their senders have sent elsewhere long ago.
+  // Beside its batches the gateway wakes with messages in its sockets that their senders have sent elsewhere meanwhile.
   {
     name: "gateway_freeze",
     unsettledAtMost: 2 * PINGS_IN_FLIGHT,
@@ -124,7 +124,7 @@ export const GATEWAY_FAULTS: readonly Fault[] = [
       await pause(random.between(...UNDER_WAY_MS));
       victim.process.kill("SIGSTOP");
     },
-    // It wakes with the answer before it, and finds that another has settled the batch.
+    // The gateway wakes, reads the answer, and finds that the other one has settled the batch.
     heal(_stage, { victim }) {
       victim.toSandbox.set({ kind: "open" });
       victim.process.kill("SIGCONT");

@@ -1,7 +1,7 @@
 /** Faults of the network between the gateways and what they need. */
 
+import type { LinkState } from "../../sandbox/proxy.ts";
 import type { Fault } from "../fault.ts";
-import type { LinkState } from "../proxy.ts";
 import { type Gateway, LANES, PINGS_IN_FLIGHT, type Stage } from "../stage.ts";
 
 type Link = "toSandbox" | "toRedis";
@@ -37,9 +37,9 @@ export const NETWORK_FAULTS: readonly Fault[] = [
   broken("network_half_a_body", "toSandbox", "all", { kind: "torn", afterBytes: HALF_BODY }),
   broken("network_cut_to_redis", "toRedis", "all", { kind: "cut" }, { storageAway: true }),
   broken("network_frozen_to_redis", "toRedis", "all", { kind: "frozen" }, { long: true, storageAway: true }),
-  // One gateway is alone, the other goes on.
+  // One gateway is cut off, the other one works.
   broken("partition_from_redis", "toRedis", "one", { kind: "frozen" }, { long: true }),
   broken("partition_deaf_to_redis", "toRedis", "one", { kind: "deaf" }),
-  // Which of the two has the probe is chance, so the other may have to wait for the end.
+  // Chance decides which gateway has the probe, so the other one may have to wait for the healing.
   broken("partition_from_servicetitan", "toSandbox", "one", { kind: "cut" }, { recoverFrom: "healing" }),
 ];

@@ -8,16 +8,16 @@ import { findPrlimit, PINGS_IN_FLIGHT, type Stage } from "../stage.ts";
 
 /**
  * Under everysec Redis answers before it writes while the second's fsync is still running, and a kill in that moment
- * loses what it answered. That is Redis's word and not ours to keep, so the kill waits for the fsync's end.
+ * loses what it answered. Redis documents this loss and the gateway cannot prevent it, so the kill waits for the fsync's end.
  */
 async function untilWritten({ db }: Stage): Promise<void> {
   while (!(await db.info("persistence")).includes("aof_pending_bio_fsync:0")) await pause(5);
 }
 
-/** Less than one message takes on the disk: what is written of it stays there, torn. */
+/** Less than one message needs on the disk, so that a torn part of a message stays there. */
 const FULL_BYTES = 500;
 
-/** Redis is away and the disks are full: nobody can take a message, and nobody may say so. */
+/** Redis is away and the disks are full: neither gateway can store a message, and neither may answer 2xx. */
 const FULL_DISKS: Fault = {
   name: "redis_kill_with_full_disks",
   unsettledAtMost: PINGS_IN_FLIGHT,
@@ -57,7 +57,7 @@ export const REDIS_FAULTS: readonly Fault[] = [
   },
   {
     name: "redis_flush",
-    // What was in flight is gone with the rest. But so is what was known of the messages that are being sent again.
+    // What was in flight is gone with the rest, and so are the fingerprints of messages that are sent again meanwhile.
     unsettledAtMost: UNITS,
     recoverFrom: "injection",
     async inject(stage) {
@@ -70,7 +70,7 @@ export const REDIS_FAULTS: readonly Fault[] = [
     unsettledAtMost: PINGS_IN_FLIGHT,
     storageAway: true,
     recoverFrom: "healing",
-    // Of a master that is not there, so it keeps its data and takes no writes. Port 1 belongs to nobody.
+    // Redis follows a master that does not exist, so it keeps its data and accepts no writes. No process listens on port 1.
     inject: async ({ db }) => void (await db.replicaof("127.0.0.1", 1)),
     heal: async ({ db }) => void (await db.replicaof("NO", "ONE")),
   },

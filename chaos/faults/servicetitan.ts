@@ -1,4 +1,4 @@
-/** Faults of ServiceTitan: refusals of every kind, silence, and answers that say nothing. */
+/** Faults of ServiceTitan: refusals of every kind, silence, and answers without content. */
 
 import { setTimeout as pause } from "node:timers/promises";
 import type { FaultInput } from "../../sandbox/faults.ts";
@@ -8,7 +8,7 @@ import { REQUEST_TIMEOUT_MS } from "../stage.ts";
 /** Seconds a 429 asks for. */
 const RETRY_AFTER_S = 2;
 
-/** One that the sandbox has until it is taken from it. */
+/** A fault that the sandbox has until the fault is healed. */
 function answering(name: string, faults: FaultInput[], more: Partial<Fault> = {}): Fault {
   return {
     name,
@@ -22,58 +22,58 @@ function answering(name: string, faults: FaultInput[], more: Partial<Fault> = {}
 
 const throttling = (hint: "seconds" | "date" | "body") =>
   answering(`servicetitan_429_${hint}`, [{ kind: "throttle", hint, seconds: RETRY_AFTER_S }], {
-    // A date has whole seconds, so it may be up to one later.
+    // A date has whole seconds, so it may name a moment up to one second later.
     allowanceMs: (RETRY_AFTER_S + 1) * 1000,
   });
 
-/** Refuses some readings until they have been given up, and takes them when they come again. */
+/** Refuses some readings until they have been given up, and accepts them when they come again. */
 function refusing(kind: "poison" | "fail"): Fault {
   return {
     name: `servicetitan_${kind}`,
     unsettledAtMost: 0,
-    // Until then pings that share a batch with a refused one wait for it to be found, at the rate there is.
+    // Pings that share a batch with a refused one wait until that one is found, and the rate limits the search.
     recoverFrom: "healing",
-    async inject({ generator, condemned, setFaults }, { random }) {
-      // Of several that are to fail in one batch the sandbox fails only one.
+    async inject({ generator, doomed, setFaults }, { random }) {
+      // Of several pings in one batch the sandbox fails only one.
       const count = kind === "fail" ? 1 : random.integer(1, 3);
       const faults: FaultInput[] = [];
       for (let i = 0; i < count; i++) {
         const [chosen] = await generator.next(1);
         if (!chosen) continue;
-        condemned.push({ id: chosen.id, listedAt: null });
-        // Before the next one is made up: by then this one may have been accepted.
+        doomed.push({ id: chosen.id, listedAt: null });
+        // Set before the next reading is created: by then this one may have been accepted.
         faults.push({ kind, match: { externalId: chosen.id } });
         setFaults(faults);
       }
     },
-    async heal({ generator, condemned, takings, lookAtDeadLetters, redrive, setFaults }) {
+    async heal({ generator, doomed, observed, readDeadLetters, redrive, setFaults }) {
       const deadline = Date.now() + GIVEN_UP_WITHIN_MS;
-      const waiting = condemned.filter(({ listedAt }) => listedAt === null);
-      // One that nobody took responsibility for need not come.
+      const waiting = doomed.filter(({ listedAt }) => listedAt === null);
+      // A reading that is not owed may be missing.
       const isDone = (dead: ReadonlySet<string>) =>
         waiting.every(({ id }) => dead.has(id) || generator.issued.get(id)?.owedAt === null);
       let dead = new Set<string>();
       do {
-        await pause(LOOK_EVERY_MS);
-        dead = new Set((await lookAtDeadLetters()).map(({ id }) => id));
+        await pause(CHECK_EVERY_MS);
+        dead = new Set((await readDeadLetters()).map(({ id }) => id));
       } while (!isDone(dead) && Date.now() < deadline);
       setFaults([]);
       for (const each of waiting) if (dead.has(each.id)) each.listedAt = Date.now();
       await redrive(REASON_OF[kind]);
-      // Before the next fault empties Redis: then nothing would be known of them.
-      const isTaken = () => waiting.every(({ id, listedAt }) => listedAt === null || takings.has(id));
-      while (!isTaken() && Date.now() < deadline) await pause(LOOK_EVERY_MS);
+      // Wait for them now: the next fault may empty Redis, which then knows nothing of them.
+      const isAccepted = () => waiting.every(({ id, listedAt }) => listedAt === null || observed.has(id));
+      while (!isAccepted() && Date.now() < deadline) await pause(CHECK_EVERY_MS);
     },
   };
 }
 
-/** What the dead letters call them. */
+/** The reasons among the dead letters. */
 const REASON_OF = { poison: "refused", fail: "failed" } as const;
-/** A poisoned batch is halved until its poison is alone, which is then heard twice, beside all other traffic. */
+/** A poisoned batch is halved until its poison is alone, which is then tested twice, beside all other traffic. */
 const GIVEN_UP_WITHIN_MS = 20_000;
-const LOOK_EVERY_MS = 100;
+const CHECK_EVERY_MS = 100;
 
-/** A part of all requests, by chance, is answered 500: no ping's fault, though each may be sent many times. */
+/** A random share of the requests is answered 500: no ping is the cause, though each may be sent many times. */
 function flapping(): Fault {
   let ticker: NodeJS.Timeout | undefined;
   return {
@@ -95,10 +95,10 @@ function flapping(): Fault {
   };
 }
 
-/** About as long as a request takes: the next one is another throw of the dice. */
+/** About as long as a request needs, so that chance decides anew for the next one. */
 const FLAPS_EVERY_MS = 20;
 
-/** What hangs goes on hanging after the fault is healed. */
+/** A request that hangs still hangs after the fault is healed. */
 const HANGING = { allowanceMs: REQUEST_TIMEOUT_MS } as const;
 
 export const SERVICETITAN_FAULTS: readonly Fault[] = [

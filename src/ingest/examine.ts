@@ -19,7 +19,7 @@ export interface Decoded {
   rejections: Rejection[];
 }
 
-/** What an adapter made of one message, judged by ranges only: age belongs to destinations, duplicates to keep. */
+/** What an adapter made of one message, validated by ranges only: age belongs to destinations, duplicates to storage. */
 export interface Examined extends Decoded {
   readings: (Decoded["readings"][number] & { details?: Details })[];
   /** The event's name, when ignored. */
@@ -28,7 +28,6 @@ export interface Examined extends Decoded {
   defects: FieldDefect[];
 }
 
-/** Runs one message through read and validate. */
 export function examine(
   adapter: Adapter,
   message: Authenticated,
@@ -48,16 +47,16 @@ export function examine(
   if (result.kind !== "decoded") return examined;
   const { receivedAt, retained } = message;
   const context = { receivedAt, retained, maxAgeMs: Infinity, maxAheadMs: Infinity };
-  // Only a configured source knows who may speak for what.
+  // Only a configured source knows which login may speak for what.
   const { own, foreign } = partForeign(result.rawReadings, settings.logins && message.login, settings.logins);
   for (const { path } of foreign) examined.rejections.push({ reason: "foreign_device", path });
   for (const rawReading of assembler.assemble(adapter.vendor, own, message)) {
-    const verdict = validate(rawReading, context);
-    if (verdict.kind === "rejected") {
-      examined.rejections.push(verdict.rejection);
+    const validation = validate(rawReading, context);
+    if (validation.kind === "rejected") {
+      examined.rejections.push(validation.rejection);
       continue;
     }
-    const { deviceId, fixTime, latitude, longitude, speedMps, headingDeg, details } = verdict.reading;
+    const { deviceId, fixTime, latitude, longitude, speedMps, headingDeg, details } = validation.reading;
     examined.readings.push({
       deviceId,
       fixTime: iso(fixTime),
@@ -67,7 +66,7 @@ export function examine(
       headingDeg,
       ...(details && { details }),
     });
-    examined.defects.push(...verdict.defects);
+    examined.defects.push(...validation.defects);
   }
   return examined;
 }

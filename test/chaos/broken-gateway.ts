@@ -7,7 +7,7 @@ import { setTimeout as pause } from "node:timers/promises";
 export type Flaw =
   | "none"
   /** The sender is answered first; what was not yet kept dies with the process. */
-  | "answers_before_keep"
+  | "answers_before_store"
   /** One of a hundred readings is forgotten. */
   | "drops"
   /** Every fifth batch is settled twice, and so sent twice. */
@@ -75,7 +75,7 @@ export async function startBrokenGateway(options: {
       const chunks: Buffer[] = [];
       for await (const chunk of request) chunks.push(chunk);
       const keeping = store(JSON.parse(Buffer.concat(chunks).toString()));
-      if (flaw !== "answers_before_keep") await keeping;
+      if (flaw !== "answers_before_store") await keeping;
       else keeping.catch(() => {});
       response.end("{}");
     })().catch(() => response.destroy());

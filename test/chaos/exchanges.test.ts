@@ -5,13 +5,13 @@ import { createServer, type Server, type ServerResponse } from "node:http";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { readAlong } from "../../chaos/exchanges.ts";
 import type { Exchange } from "../../chaos/history.ts";
-import { type BreakableLink, startProxy } from "../../chaos/proxy.ts";
+import { startProxy, type TcpProxy } from "../../sandbox/proxy.ts";
 import { until } from "../support/wait.ts";
 
 const TIMEOUT_MS = 1000;
 
 let server: Server;
-let proxy: BreakableLink;
+let proxy: TcpProxy;
 let ended: Exchange[] = [];
 let answer: (response: ServerResponse) => void;
 let heard = 0;
@@ -62,13 +62,13 @@ test("nothing is lost while answers come through, whole or in chunks, one after 
   expect(ended.map((each) => each.ids)).toEqual([["a"], ["b"], ["c"]]);
 });
 
-test("an answer that nobody can read is lost", async () => {
+test("an answer that cannot be read is lost", async () => {
   answer = (response) => response.end('[{"externalId": "');
   await post(["a", "b"]);
   expect(ids()).toEqual([["a", "b"]]);
 });
 
-test("so is one that the server does not give", async () => {
+test("an answer that the server does not give is lost", async () => {
   await post(["a"]);
   answer = (response) => response.socket?.resetAndDestroy();
   await expect(post(["b"])).rejects.toThrow();
@@ -76,14 +76,14 @@ test("so is one that the server does not give", async () => {
   expect(ids()).toEqual([["b"]]);
 });
 
-test("and one whose link breaks in its middle", async () => {
+test("an answer whose link breaks in its middle is lost", async () => {
   proxy.set({ kind: "torn", afterBytes: 40 });
   await expect(post(["a"])).rejects.toThrow();
   await untilLost();
   expect(ids()).toEqual([["a"]]);
 });
 
-test("and one that was waited for as long as a request may take", async () => {
+test("an answer that the client awaited until the time-out is lost", async () => {
   answer = () => {};
   await expect(post(["a"], TIMEOUT_MS)).rejects.toThrow();
   await untilLost();
@@ -91,7 +91,7 @@ test("and one that was waited for as long as a request may take", async () => {
   expect((lost()[0]?.to ?? 0) - (lost()[0]?.from ?? 0)).toBeGreaterThan(TIMEOUT_MS / 2);
 });
 
-test("a client that goes away early has lost nothing, unless its link was not open", async () => {
+test("a client that closes early has lost nothing, unless its link was not open", async () => {
   let gone = false;
   answer = (response) => {
     response.on("close", () => {
@@ -107,7 +107,7 @@ test("a client that goes away early has lost nothing, unless its link was not op
   expect(ids()).toEqual([["b"]]);
 });
 
-test("what a frozen link lets go after its sender has gone is lost", async () => {
+test("what a frozen link releases after its sender has gone is lost", async () => {
   await post(["a"]);
   proxy.set({ kind: "frozen" });
   await expect(post(["b"], 200)).rejects.toThrow();

@@ -1,15 +1,7 @@
 /** The judge sees every fault planted in a history, and nothing in one that is well. */
 
 import { describe, expect, test } from "vitest";
-import type {
-  Accepted,
-  Condemned,
-  Episode,
-  Exchange,
-  FoundDead,
-  History,
-  Issued,
-} from "../../chaos/history.ts";
+import type { Accepted, Doomed, Episode, Exchange, FoundDead, History, Issued } from "../../chaos/history.ts";
 import { judge, type ViolationKind } from "../../chaos/judge.ts";
 
 const BEGIN = Date.UTC(2026, 10, 20);
@@ -27,7 +19,7 @@ interface Story {
   episodes: Episode[];
   exempt: Map<string, "flushed" | "broker_lost">;
   exchanges: Exchange[];
-  condemned: Condemned[];
+  doomed: Doomed[];
   dead: FoundDead[];
 }
 
@@ -53,13 +45,13 @@ function goodStory(): Story {
   if (again) accepted.push({ ...again, at: KILLED_AT + 2000 });
   accepted.sort((one, other) => one.at - other.at);
   const exempt: Story["exempt"] = new Map();
-  const [exchanges, condemned, dead]: [Exchange[], Condemned[], FoundDead[]] = [[], [], []];
+  const [exchanges, doomed, dead]: [Exchange[], Doomed[], FoundDead[]] = [[], [], []];
   const history = {
     ratePerSecond: RATE,
     recoverWithinMs: 5000,
     requestTimeoutMs: 2000,
     exchanges,
-    condemned,
+    doomed,
     dead,
     spooled: 0,
     issued,
@@ -68,9 +60,9 @@ function goodStory(): Story {
     episodes,
     exempt,
     refusals: 1,
-    parted: [],
+    mismatches: [],
   };
-  return { history, issued, accepted, arrivals, episodes, exempt, exchanges, condemned, dead };
+  return { history, issued, accepted, arrivals, episodes, exempt, exchanges, doomed, dead };
 }
 
 function episodeOf(name: string, injectedAt: number, more: Partial<Episode> = {}): Episode {
@@ -213,9 +205,9 @@ const planted: [string, ViolationKind, (story: Story) => void][] = [
   [
     "a refused ping that is not given up",
     "not_dead_lettered",
-    ({ condemned, accepted }) => {
-      condemned.push({ id: at(accepted, 4).id, listedAt: null });
-      condemned.push({ id: at(accepted, 8).id, listedAt: BEGIN });
+    ({ doomed, accepted }) => {
+      doomed.push({ id: at(accepted, 4).id, listedAt: null });
+      doomed.push({ id: at(accepted, 8).id, listedAt: BEGIN });
     },
   ],
   [
@@ -235,16 +227,16 @@ const planted: [string, ViolationKind, (story: Story) => void][] = [
   [
     "a ping that was given up, sent on its way again and never accepted",
     "lost",
-    ({ accepted, condemned, dead }) => {
+    ({ accepted, doomed, dead }) => {
       const [gone] = accepted.splice(4, 1);
       const id = gone?.id ?? "";
-      condemned.push({ id, listedAt: BEGIN + 9000 });
+      doomed.push({ id, listedAt: BEGIN + 9000 });
       dead.push({ id, reason: "refused" });
     },
   ],
   [
     "a Redis that was away without anything being set aside on a disk",
-    "proves_nothing",
+    "no_evidence",
     ({ episodes }) => void Object.assign(at(episodes, 0), { storageAway: true }),
   ],
   [
@@ -318,15 +310,15 @@ const planted: [string, ViolationKind, (story: Story) => void][] = [
   ],
   [
     "sums that part",
-    "identity_parted",
-    ({ history }) => void Object.assign(history, { parted: ["vans: kept off by 1"] }),
+    "accounting_mismatch",
+    ({ history }) => void Object.assign(history, { mismatches: ["vans: kept off by 1"] }),
   ],
   [
     "no kill during traffic",
-    "proves_nothing",
+    "no_evidence",
     ({ episodes }) => void Object.assign(at(episodes, 0), { killed: false }),
   ],
-  ["no refusal", "proves_nothing", ({ history }) => void Object.assign(history, { refusals: 0 })],
+  ["no refusal", "no_evidence", ({ history }) => void Object.assign(history, { refusals: 0 })],
 ];
 
 describe("a fault planted in it is reported, and nothing else:", () => {
@@ -338,19 +330,19 @@ describe("a fault planted in it is reported, and nothing else:", () => {
   });
 });
 
-test("a run without any repetition has had no kill under way either, and proves nothing", () => {
+test("a run without any repetition has had no kill under way either, and is no evidence", () => {
   const { history, accepted } = goodStory();
   const again = accepted.findIndex(({ at: when }) => when === KILLED_AT + 2000);
   accepted.splice(again, 1);
-  const told = judge(history).violations.map(({ kind, what }) => [kind, what]);
-  expect(told).toEqual([
-    ["proves_nothing", "the run had no killsUnderWay"],
-    ["proves_nothing", "the run had no duplicates"],
+  const report = judge(history).violations.map(({ kind, what }) => [kind, what]);
+  expect(report).toEqual([
+    ["no_evidence", "the run had no killsUnderWay"],
+    ["no_evidence", "the run had no duplicates"],
   ]);
 });
 
 describe("what is excused:", () => {
-  test("one repetition of a ping whose answer was lost, by its id; it is counted where it was lost", () => {
+  test("one repetition of a ping whose answer was lost, by its id; it is counted at the fault that lost it", () => {
     const story = goodStory();
     const ping = repeat(story, BEGIN + 2000, BEGIN + 4000);
     const other = at(story.accepted, story.accepted.indexOf(ping) + 1);
@@ -373,7 +365,7 @@ describe("what is excused:", () => {
     expect(judge(story.history).violations).toEqual([]);
   });
 
-  test("a repetition that other faults put off", () => {
+  test("a repetition that other faults delayed", () => {
     const story = goodStory();
     repeat(story, KILLED_AT - 2000, KILLED_AT + 14_000);
     at(story.episodes, 0).endedAt = KILLED_AT + 4000;
@@ -381,7 +373,7 @@ describe("what is excused:", () => {
     expect(judge(story.history).violations).toEqual([]);
   });
 
-  test("a repetition of what its sender sent twice, too late to be known", () => {
+  test("a repetition of a message that its sender sent twice, too late for the gateway to know", () => {
     const story = goodStory();
     const first = at(story.accepted, 0);
     const sent = story.issued.get(first.id);
@@ -399,12 +391,12 @@ describe("what is excused:", () => {
     expect([violations, resent]).toEqual([[], 1]);
   });
 
-  test("a ping that was to be refused, was given up, and was accepted when it came again, in whatever order", () => {
+  test("a ping that had to be refused, was given up, and was accepted when it was redriven, in any order", () => {
     const story = goodStory();
     const [gone] = story.accepted.splice(4, 1);
     if (!gone) throw new Error("nothing was accepted");
     story.accepted.push({ ...gone, at: BEGIN + SECONDS * 1000 });
-    story.condemned.push({ id: gone.id, listedAt: BEGIN + 20_000 });
+    story.doomed.push({ id: gone.id, listedAt: BEGIN + 20_000 });
     story.dead.push({ id: gone.id, reason: "refused" });
     const { violations, evidence } = judge(story.history);
     expect([violations, evidence.deadLetters]).toEqual([[], 1]);
@@ -418,7 +410,7 @@ describe("what is excused:", () => {
     expect(judge(story.history).violations).toEqual([]);
   });
 
-  test("what two disks held, each in its own order", () => {
+  test("readings of two disks, each in its own order", () => {
     const story = goodStory();
     const own = story.accepted.filter(({ unit }) => unit === "a").slice(0, 3);
     const [first, second, third] = [at(own, 0), at(own, 1), at(own, 2)];
@@ -440,7 +432,7 @@ describe("what is excused:", () => {
     expect(violations.map(({ kind, what }) => [kind, what])).toEqual([["lost", second?.id]]);
   });
 
-  test("a ping that nobody took responsibility for", () => {
+  test("a ping that is not owed", () => {
     const story = goodStory();
     const [gone] = story.accepted.splice(4, 1);
     const sent = story.issued.get(gone?.id ?? "");
@@ -469,7 +461,7 @@ describe("what is excused:", () => {
     expect([violations, outOfOrderUnclear]).toEqual([[], 1]);
   });
 
-  test("as long a wait as the fault asked for", () => {
+  test("a wait as long as the fault asks for", () => {
     const story = goodStory();
     for (const ping of story.accepted) {
       if (ping.at > KILLED_AT && ping.at < KILLED_AT + 6000) ping.at = KILLED_AT + 6000;
@@ -478,7 +470,7 @@ describe("what is excused:", () => {
     expect(judge(story.history).violations).toEqual([]);
   });
 
-  test("a crowd at a door that noticed late: it need not have come within the second", () => {
+  test("many requests that were noticed late: they need not have come within the second", () => {
     const story = goodStory();
     const { latest } = at(story.arrivals, 9);
     // Whatever came in these 1.2 s was noticed at their end.

@@ -1,11 +1,11 @@
-/** Real traffic through a gateway that does one thing wrong: the judge names it, and has nothing to say when all is right. */
+/** Real traffic through a gateway that does one thing wrong: the judge names it, and names nothing when all is right. */
 
 import { setTimeout as pause } from "node:timers/promises";
 import { afterAll, expect, test, vi } from "vitest";
 import { startGenerator } from "../../chaos/generator.ts";
 import type { Episode } from "../../chaos/history.ts";
 import { judge, type Verdict, type ViolationKind } from "../../chaos/judge.ts";
-import { followTakings } from "../../chaos/takings.ts";
+import { followSandbox } from "../../chaos/observed.ts";
 import { SANDBOX_CLIENT, startSandboxApi } from "../../sandbox/api.ts";
 import { createRandom } from "../../sandbox/random.ts";
 import { scaled } from "../support/speed.ts";
@@ -16,9 +16,9 @@ vi.setConfig({ testTimeout: scaled(60_000) });
 
 const RATE = 5;
 const CRASHES = 2;
-/** Time of calm before the first crash, in readings: what happens then no crash explains. */
+/** Readings before the first crash: what goes wrong with them no crash explains. */
 const CALM_READINGS = 400;
-/** The answer is this long on its way: time to be killed between a request and its settlement. */
+/** The answer needs this long, so that a kill can come between a request and its settlement. */
 const ANSWER_MS = 30;
 
 const cleanups: (() => Promise<void> | void)[] = [];
@@ -28,7 +28,7 @@ afterAll(async () => {
 
 test.concurrent.each<[Flaw, ViolationKind[]]>([
   ["none", []],
-  ["answers_before_keep", ["lost"]],
+  ["answers_before_store", ["lost"]],
   ["drops", ["lost"]],
   ["settles_twice", ["unexplained_repeat"]],
   ["twice_the_rate", ["rate_exceeded"]],
@@ -69,8 +69,8 @@ async function runWith(flaw: Flaw): Promise<Verdict> {
     },
   });
   cleanups.push(gateway.stop);
-  const takings = followTakings(sandbox);
-  cleanups.push(takings.stop);
+  const observed = followSandbox(sandbox);
+  cleanups.push(observed.stop);
   const generator = startGenerator({
     webhooks: [gateway.url],
     headers: {},
@@ -100,36 +100,36 @@ async function runWith(flaw: Flaw): Promise<Verdict> {
       killed: true,
       storageAway: false,
     });
-    const unheard = () => generator.units.filter((unit) => takings.newestOf(unit) < injectedAt);
-    await until(() => unheard().length === 0, { what: "news of every unit" });
+    const missing = () => generator.units.filter((unit) => observed.newestOf(unit) < injectedAt);
+    await until(() => missing().length === 0, { what: "a new reading of every unit" });
     sandbox.faults.set({ kind: "status", status: 503, times: 1 });
   }
   await generator.stop();
   await until(
     async () => {
-      const before = takings.accepted.length;
+      const before = observed.accepted.length;
       await pause(500);
-      return takings.accepted.length === before;
+      return observed.accepted.length === before;
     },
     { what: "the last delivery" },
   );
-  takings.look();
+  observed.update();
   const refusals = sandbox.summary().statuses["503"] ?? 0;
   return judge({
     ratePerSecond: RATE,
-    // Not what is tested here, on a machine that may be busy.
+    // Recovery is not tested here, and the machine may be busy.
     recoverWithinMs: 30_000,
     requestTimeoutMs: 2000,
     exchanges: [],
-    condemned: [],
+    doomed: [],
     dead: [],
     spooled: 0,
     issued: generator.issued,
-    accepted: takings.accepted,
-    arrivals: takings.arrivals,
+    accepted: observed.accepted,
+    arrivals: observed.arrivals,
     episodes,
     exempt: new Map(),
     refusals,
-    parted: [],
+    mismatches: [],
   });
 }

@@ -7,11 +7,11 @@ import { setTimeout as pause } from "node:timers/promises";
 import { Redis } from "ioredis";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { type SandboxApi, startSandboxApi } from "../../sandbox/api.ts";
+import { startProxy } from "../../sandbox/proxy.ts";
 import { type PrivateRedis, startPrivateRedis } from "../../sandbox/redis.ts";
 import { because } from "../support/because.ts";
 import { BEARER, startGatewayProcess, TOKEN } from "../support/gateway-process.ts";
 import { startMosquitto, whyNotMosquitto } from "../support/mosquitto.ts";
-import { startMovingAddress } from "../support/moving-address.ts";
 import { scaled } from "../support/speed.ts";
 import { type SteadySenders, startSteadySenders } from "../support/steady-senders.ts";
 import { until } from "../support/wait.ts";
@@ -273,7 +273,7 @@ test("with a spool every webhook message is answered 200 and arrives once, whoev
 test("failover: a planned one loses nothing; after a crash all that the replica had arrives", async () => {
   const primary = await own(startPrivateRedis());
   const replica = await own(startPrivateRedis());
-  const address = await own(startMovingAddress(primary.port));
+  const address = await own(startProxy(primary.port));
   await order(replica.port, "REPLICAOF", "127.0.0.1", String(primary.port));
   const isSynced = async (port: number) => {
     const redis = new Redis({ port });

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { NoStatus, StatusDocument } from "../../src/ops/status-document.ts";
 import { ACCOUNTING_TERMS } from "../../src/status.ts";
-import { BEARER, OURS, opsApp, TOKEN } from "./parts.ts";
+import { BEARER, OURS, opsApp, TOKEN } from "./ops-app.ts";
 import { destination, healthy, source, troubled, unitAnswer, wholeMessage } from "./sample.ts";
 
 const BEHIND_TOKEN = [

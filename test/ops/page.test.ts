@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { because } from "../support/because.ts";
 import { launchChromium, whyNotChromium } from "../support/chromium.ts";
 import { until } from "../support/wait.ts";
-import { BEARER, opsApp, TOKEN } from "./parts.ts";
+import { BEARER, opsApp, TOKEN } from "./ops-app.ts";
 import { before, destination, healthy, troubled, wholeMessage } from "./sample.ts";
 
 describe.skipIf(whyNotChromium() !== null)(`the ops page${because(whyNotChromium())}`, () => {

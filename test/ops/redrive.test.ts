@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { opsApp, TOKEN } from "./parts.ts";
+import { opsApp, TOKEN } from "./ops-app.ts";
 
 const authorized = { authorization: `Bearer ${TOKEN}`, "content-type": "application/json" };
 

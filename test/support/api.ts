@@ -1,8 +1,6 @@
-/** A destination of a test's own making, where the sandbox's faults are not enough: answers as the test decides. */
+/** The stand-in for ServiceTitan, with answers that a test decides where the sandbox's faults are not enough. */
 
-import { once } from "node:events";
-import { createServer, type IncomingMessage } from "node:http";
-import type { AddressInfo } from "node:net";
+import { startFastApi } from "../../sandbox/fast-api.ts";
 
 export interface SentPing {
   unitId: string;
@@ -36,35 +34,21 @@ export function everySuccess(pings: readonly SentPing[]): Answer {
 export async function startApi(
   first: (pings: SentPing[]) => Answer | Promise<Answer> = everySuccess,
 ): Promise<Api> {
-  let decide = first;
   const requests: Api["requests"] = [];
-  const server = createServer((request, response) => {
-    void pingsOf(request).then(async (pings) => {
+  const api = await startFastApi();
+  const answers: Api["answers"] = (decide) =>
+    api.answers(async (text) => {
+      const pings: SentPing[] = JSON.parse(text);
       const { status, body } = await decide(pings);
       requests.push({ pings, status });
-      response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(body ?? ""));
+      return { status, body: JSON.stringify(body ?? "") };
     });
-  });
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
+  answers(first);
   return {
-    url: `http://127.0.0.1:${port}`,
+    url: api.url,
     requests,
     accepted: () => requests.filter(({ status }) => status < 300).flatMap(({ pings }) => pings),
-    answers: (next) => {
-      decide = next;
-    },
-    async stop() {
-      server.close();
-      server.closeAllConnections();
-      await once(server, "close");
-    },
+    answers,
+    stop: api.stop,
   };
-}
-
-async function pingsOf(request: IncomingMessage): Promise<SentPing[]> {
-  const chunks: Buffer[] = [];
-  for await (const chunk of request) chunks.push(chunk);
-  return JSON.parse(Buffer.concat(chunks).toString());
 }

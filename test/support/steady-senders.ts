@@ -1,7 +1,8 @@
 /** Senders that go on whatever happens, by webhook and by a broker, and remember what they were told. */
 
 import { setTimeout as pause } from "node:timers/promises";
-import mqtt from "mqtt";
+import { createPoster } from "../../sandbox/post.ts";
+import { startPublisher } from "../../sandbox/publisher.ts";
 import { BEARER } from "./gateway-process.ts";
 
 /** One webhook message and its answer. */
@@ -36,9 +37,12 @@ const UNITS = 20;
 let fleets = 0;
 const WEBHOOK_EVERY_MS = 20;
 const PUBLISH_EVERY_MS = 50;
+const HEADERS = { ...BEARER, "content-type": "application/json" };
 
 export async function startSteadySenders(options: SteadyOptions): Promise<SteadySenders> {
   const fleet = ++fleets;
+  const poster = createPoster(null);
+  const publisher = options.mqtt ? await startPublisher(options.mqtt.url) : null;
   const answers: Answer[] = [];
   const owed = new Map<string, number>();
   const sent = new Set<string>();
@@ -62,28 +66,18 @@ export async function startSteadySenders(options: SteadyOptions): Promise<Steady
   async function post(): Promise<void> {
     const { id, body } = next(options.source);
     const sentAt = Date.now();
-    let status = 0;
-    let retryAfterS: number | null = null;
-    try {
-      const headers = { ...BEARER, "content-type": "application/json" };
-      const answer = await fetch(options.webhook, { method: "POST", headers, body });
-      await answer.arrayBuffer();
-      status = answer.status;
-      const told = answer.headers.get("retry-after");
-      retryAfterS = told === null ? null : Number(told);
-    } catch {
-      // No answer: nobody may count on it.
-    }
+    const result = await poster.post({ url: options.webhook, headers: HEADERS, body });
+    // Without an answer no vendor counts on anything.
+    const { status, retryAfterMs } = result.kind === "answered" ? result : { status: 0, retryAfterMs: null };
+    const retryAfterS = retryAfterMs === null ? null : retryAfterMs / 1000;
     if (status === 200) owed.set(id, Date.now());
     answers.push({ externalId: id, sentAt, answeredAt: Date.now(), status, retryAfterS });
   }
 
-  const client = options.mqtt ? await mqtt.connectAsync(options.mqtt.url) : null;
-
   async function publish(): Promise<void> {
-    if (!client || !options.mqtt) return;
+    if (!publisher || !options.mqtt) return;
     const { id, body } = next(options.mqtt.source);
-    await client.publishAsync(options.mqtt.topic, body, { qos: 1 });
+    await publisher.publish(options.mqtt.topic, body, 1);
     owed.set(id, Date.now());
   }
 
@@ -95,7 +89,7 @@ export async function startSteadySenders(options: SteadyOptions): Promise<Steady
     }
   }
 
-  const running = [every(WEBHOOK_EVERY_MS, post), ...(client ? [every(PUBLISH_EVERY_MS, publish)] : [])];
+  const running = [every(WEBHOOK_EVERY_MS, post), ...(publisher ? [every(PUBLISH_EVERY_MS, publish)] : [])];
   return {
     answers,
     owed,
@@ -104,7 +98,8 @@ export async function startSteadySenders(options: SteadyOptions): Promise<Steady
       stopping = true;
       await Promise.all(running);
       await Promise.all(underWay);
-      await client?.endAsync();
+      await publisher?.close({ atOnce: false });
+      await poster.close();
     },
   };
 }

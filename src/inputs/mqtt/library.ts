@@ -24,7 +24,7 @@ export interface BrokerSettings {
 }
 
 /**
- * What MQTT.js 5.16 is relied on for, beside its documentation; test/mqtt.test.ts pins each, and
+ * What MQTT.js 5.16 is relied on for, beside its documentation; test/inputs/mqtt/client.test.ts pins each, and
  * whyNotReliable looks for it at the start:
  * - `handleMessage` is public and is called once per PUBLISH; replaced before the first I/O, it sees all of them.
  * - Given an error, its callback sends no PUBACK and goes on to the next packet (upstream tests say so as well).

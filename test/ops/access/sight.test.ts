@@ -1,0 +1,440 @@
+/** What a token may see and do: every route of the whole app is walked with a token of one tenant and one that only reads. */
+
+import { describe, expect, it } from "vitest";
+import type { OpsToken } from "../../../src/config/ops-tokens.ts";
+import { sightOf } from "../../../src/ops/access/sight.ts";
+import type { ClockWatch } from "../../../src/ops/diagnose/clocks.ts";
+import type { StatusDocument } from "../../../src/ops/status-document.ts";
+import type { QueueStatus } from "../../../src/status.ts";
+import { opsApp } from "../ops-app.ts";
+import { AT, destination, healthy, OPEN, source, unitAnswer, wholeMessage } from "../sample.ts";
+
+const token = (name: string, role: OpsToken["role"], destinations: string[] | null = null): OpsToken => ({
+  name,
+  token: `${name}-secret-of-24-characters`,
+  role,
+  destinations,
+});
+const TOKENS = [
+  token("boss", "operate"),
+  token("auditor", "read"),
+  token("mine-desk", "operate", ["mine"]),
+  token("mine-screen", "read", ["mine"]),
+];
+const as = (name: string, headers: Record<string, string> = {}) => ({
+  authorization: `Bearer ${name}-secret-of-24-characters`,
+  ...headers,
+});
+
+/** Every name and id of the other tenant has this in it. */
+const THEIRS = /rival/i;
+const MINE_ID = "1795199803000-0";
+const THEIR_ID = "1795199803000-1";
+
+/** How each route is asked, by whoever may see everything; a route that is not here fails the test. */
+const ROUTES: Record<string, { path: string; body?: object; needs: "nothing" | "token" | "operate" }> = {
+  "GET /healthz": { path: "/healthz", needs: "nothing" },
+  "GET /readyz": { path: "/readyz", needs: "nothing" },
+  "GET /page.css": { path: "/page.css", needs: "nothing" },
+  "GET /icon.svg": { path: "/icon.svg", needs: "nothing" },
+  "GET /login": { path: "/login", needs: "nothing" },
+  "POST /login": { path: "/login", needs: "nothing" },
+  "POST /logout": { path: "/logout", needs: "nothing" },
+  "GET /": { path: "/", needs: "token" },
+  "GET /page.js": { path: "/page.js", needs: "token" },
+  "GET /page/dom.js": { path: "/page/dom.js", needs: "token" },
+  "GET /page/words.js": { path: "/page/words.js", needs: "token" },
+  "GET /page/find.js": { path: "/page/find.js", needs: "token" },
+  "GET /page/line.js": { path: "/page/line.js", needs: "token" },
+  "GET /page/lately.js": { path: "/page/lately.js", needs: "token" },
+  "GET /page/settings.js": { path: "/page/settings.js", needs: "token" },
+  "GET /page/trail.js": { path: "/page/trail.js", needs: "token" },
+  "GET /status": { path: "/status", needs: "token" },
+  "GET /metrics": { path: "/metrics", needs: "token" },
+  "GET /quarantine": { path: "/quarantine", needs: "token" },
+  "GET /dead-letters": { path: "/dead-letters", needs: "token" },
+  "GET /trail": { path: "/trail", needs: "token" },
+  "GET /pings": { path: "/pings?destination=mine&unit=7", needs: "token" },
+  "GET /gps-pings": {
+    path: "/gps-pings?destination=mine&technicianId=7&fromUtc=2026-11-20T12:00:00Z&toUtc=2026-11-20T13:00:00Z",
+    needs: "token",
+  },
+  "GET /quarantine/:id{[0-9]{1,20}-[0-9]{1,20}}": { path: `/quarantine/${MINE_ID}`, needs: "token" },
+  "GET /dead-letters/export": { path: "/dead-letters/export", needs: "token" },
+  "GET /quarantine/export": { path: "/quarantine/export", needs: "token" },
+  "POST /dead-letters/redrive": { path: "/dead-letters/redrive", body: { mode: "do" }, needs: "operate" },
+  "POST /quarantine/redrive": { path: "/quarantine/redrive", body: { mode: "do" }, needs: "operate" },
+};
+
+/** Mine and the rival's, side by side in everything that can hold a name. */
+function bothTenants(): QueueStatus {
+  const letters = ["mine", "rival"].map((name) => ({
+    id: `${name}-letter`,
+    at: AT,
+    destination: name,
+    unit: `${name}-unit`,
+    externalId: `${name}-vans:${name}-device:1`,
+    reason: "failed",
+    message: `${name} refused`,
+  }));
+  const paused = { ...OPEN, state: "paused", reason: "throttled", untilMs: Date.parse(AT) + 60_000 } as const;
+  return healthy({
+    at: new Date().toISOString(),
+    sources: ["mine-vans", "rival-vans"].map((name) =>
+      source({ name, destination: name.replace("-vans", ""), rejectedBy: { [`${name}_reason`]: 3 } }),
+    ),
+    destinations: ["mine", "rival"].map((name) =>
+      destination({
+        name,
+        scope: `${name}-scope`,
+        tenant: `${name}-tenant`,
+        provider: `${name}-gps`,
+        scopeGate: paused,
+        silentUnits: [{ unit: `${name}-silent`, lastFixAt: AT, ageMs: 9e6 }],
+        lanes: [
+          { lane: 0, waiting: 1, inFlight: 1, batchId: `${name}-batch`, batchAgeMs: 1, unansweredMs: null },
+        ],
+      }),
+    ),
+    jobs: { waiting: 5, active: 7, delayed: 3, failed: 2 },
+    quarantine: {
+      count: 2,
+      bytes: 2,
+      oldestAt: AT,
+      recent: ["mine", "rival"].map((name) => ({
+        id: name === "mine" ? MINE_ID : THEIR_ID,
+        at: new Date().toISOString(),
+        source: `${name}-vans`,
+        reason: "malformed",
+        problem: `${name} problem`,
+      })),
+    },
+    deadLetters: {
+      count: 2,
+      bytes: 2,
+      recent: letters.map((each) => ({ ...each, at: new Date().toISOString() })),
+    },
+    ledger: {
+      batches: 2,
+      bytes: 2,
+      reachesBackTo: AT,
+      recent: ["mine", "rival"].map((name) => ({
+        at: AT,
+        destination: name,
+        batchId: `${name}-batch`,
+        pings: 1,
+        outcome: "delivered",
+        status: 200,
+        tookMs: 1,
+      })),
+    },
+    orphans: [{ destination: "rival-of-yesterday", waiting: 4 }],
+    unmapped: ["mine", "rival"].map((name) => ({
+      source: `${name}-vans`,
+      device: `${name}-stray`,
+      lastFixAt: AT,
+      policy: "hold",
+    })),
+  });
+}
+
+const clocks: ClockWatch = {
+  observe: () => undefined,
+  offenders: () =>
+    ["mine", "rival"].map((name) => ({
+      source: `${name}-vans`,
+      deviceId: `${name}-clock`,
+      offsetMs: -90_000,
+      text: "ahead by about 90 s",
+      looksLikeTimeZone: false,
+    })),
+};
+
+function twoTenants() {
+  const whole = (id: string) => ({
+    ...wholeMessage(),
+    id,
+    source: id === MINE_ID ? "mine-vans" : "rival-vans",
+    body: id === MINE_ID ? "mine" : "rival",
+  });
+  const asked: { within: unknown }[] = [];
+  const state = (name: string) => ({
+    since: AT,
+    reason: `no rights for rival/# at ${name}`,
+    unacked: 3,
+    clients: 4,
+    name,
+  });
+  const ops = opsApp({
+    tokens: TOKENS,
+    clocks,
+    topology: {
+      destinations: ["mine", "rival"],
+      sources: new Map([
+        ["mine-vans", { destination: "mine", broker: "yard" }],
+        ["rival-vans", { destination: "rival", broker: "yard" }],
+        ["rival-trucks", { destination: "rival", broker: "rival-broker" }],
+      ]),
+    },
+    brokers: () => [
+      { ...state("yard"), kind: "client", state: "refused" },
+      { ...state("rival-broker"), kind: "client", state: "refused" },
+    ],
+    pollers: () =>
+      ["mine-vans", "rival-vans"].map((name) => ({
+        name,
+        state: "failing",
+        since: AT,
+        reason: "timeout",
+        detail: name,
+        lastSuccessAt: null,
+        cursorAt: null,
+        gap: null,
+      })),
+    incidents: () =>
+      ["source mine-vans", "source rival-vans", "destination rival", "mqtt port"].map((where) => ({
+        kind: "foreign_device",
+        where,
+        since: AT,
+        lastAt: new Date().toISOString(),
+        count: 3,
+        subjects: [where.includes("mine") ? "mine-device" : "rival-device"],
+      })),
+    spool: () => ({ messages: 7, bytes: 7, maxBytes: 9, oldestAt: AT, spooled: 7, replayed: 0 }),
+    info: {
+      version: "9.8.7",
+      startedAtMs: Date.now(),
+      policies: [
+        "gateway",
+        "source mine-vans",
+        "source rival-vans",
+        "destination mine",
+        "destination rival",
+      ].map((where) => ({ where, name: "backfill", value: where })),
+    },
+    queryUnit: async () => unitAnswer(),
+    queryMessage: async (id, from, within) => {
+      const found = whole(id);
+      if (within?.has(found.source) === false) return null;
+      return from === null || from === found.source ? found : null;
+    },
+    redrive: {
+      deadLetters: async ({ within }) => ({ matched: asked.push({ within }) > 0 ? 1 : 0 }),
+      quarantine: async ({ within }) => ({ matched: asked.push({ within }) > 0 ? 1 : 0 }),
+      async *exportDeadLetters({ within }) {
+        asked.push({ within });
+        for (const name of ["mine", "rival"]) if (within?.destinations.has(name) !== false) yield { name };
+      },
+      async *exportQuarantine({ within }) {
+        asked.push({ within });
+        for (const name of ["mine-vans", "rival-vans"])
+          if (within?.sources.has(name) !== false) yield { name };
+      },
+    },
+  });
+  ops.state.status = bothTenants();
+  const ask = (key: string, name: string) => {
+    const route = ROUTES[key];
+    if (!route)
+      throw new Error(`${key} is not in the list of routes: say what it needs, and whose data it shows.`);
+    const [method = "GET"] = key.split(" ");
+    return ops.app.request(route.path, {
+      method,
+      headers: as(name, { "content-type": "application/json", origin: "http://localhost" }),
+      ...(route.body ? { body: JSON.stringify(route.body) } : {}),
+    });
+  };
+  return { ...ops, ask, asked };
+}
+
+const everyRoute = [
+  ...new Set(
+    opsApp()
+      .app.routes.filter(({ method }) => method !== "ALL")
+      .map(({ method, path }) => `${method} ${path}`),
+  ),
+];
+
+describe("every route of the whole app", () => {
+  it("is in the list, and the list has no other", () => {
+    expect([...everyRoute].sort()).toEqual(Object.keys(ROUTES).sort());
+  });
+
+  it.each(everyRoute)("%s is reached, whatever was added before it", async (key) => {
+    const { ask } = twoTenants();
+    const { status } = await ask(key, "boss");
+    expect(status).toBeLessThan(key === "POST /login" ? 402 : 400);
+    expect(status).not.toBe(404);
+  });
+
+  it.each(everyRoute)("%s says nothing of another tenant", async (key) => {
+    const { ask, state } = twoTenants();
+    for (const name of ["mine-screen", "mine-desk"]) {
+      for (const fault of [null, new Error("connect ECONNREFUSED")]) {
+        state.fault = fault;
+        const answer = await ask(key, name);
+        const text = `${JSON.stringify([...answer.headers])}${await answer.text()}`;
+        expect(text.replaceAll(/[^\n]{0,60}rival[^\n]{0,60}/gi, (found) => `»${found}«`)).not.toMatch(THEIRS);
+      }
+    }
+  });
+
+  it.each(everyRoute)("%s needs what the list says", async (key) => {
+    const { app, ask } = twoTenants();
+    const route = ROUTES[key];
+    const [method = "GET"] = key.split(" ");
+    if (route?.needs !== "nothing") {
+      const answer = await app.request(route?.path ?? "", { method });
+      expect(key === "GET /" ? 303 : 401).toBe(answer.status);
+    }
+    const read = await ask(key, "auditor");
+    if (route?.needs === "operate") {
+      expect(read.status).toBe(403);
+      expect(await read.json()).toEqual({ error: "role", detail: expect.stringContaining("role operate") });
+    } else expect(read.status).not.toBe(403);
+  });
+});
+
+describe("a token of one tenant", () => {
+  it("sees its own, with sums and problems made of nothing else", async () => {
+    const { ask } = twoTenants();
+    const status: StatusDocument = JSON.parse(await (await ask("GET /status", "mine-screen")).text());
+    const names = (list: { name: string }[]) => list.map(({ name }) => name);
+    expect(names(status.sources)).toEqual(["mine-vans"]);
+    expect(names(status.destinations)).toEqual(["mine"]);
+    expect(names(status.pollers)).toEqual(["mine-vans"]);
+    expect(status.totals.accounting).toEqual(status.sources[0]?.accounting);
+    expect(status.jobs).toEqual({ waiting: 0, active: 1, delayed: 0, failed: 0 });
+    expect(status.spool).toBeNull();
+    expect(status.clocks).toHaveLength(1);
+    expect(status.incidents.map(({ where }) => where)).toEqual(["source mine-vans"]);
+    expect(status.policies.map(({ where }) => where)).toEqual([
+      "gateway",
+      "source mine-vans",
+      "destination mine",
+    ]);
+    expect(status.brokers).toMatchObject([{ name: "yard", state: "refused", unacked: 0, clients: null }]);
+    const problems = JSON.stringify(status.problems);
+    for (const fact of ["mine-stray", "mine-clock", "mine-device", "mine-silent", "yard"]) {
+      expect(problems).toContain(fact);
+    }
+  });
+
+  it("has metrics of its own only, without what the process counts for everybody", async () => {
+    const { ask } = twoTenants();
+    const text = await (await ask("GET /metrics", "mine-screen")).text();
+    expect(text).toContain('waypost_destination_waiting_pings{destination="mine"}');
+    expect(text).not.toContain("waypost_of_this_process_total");
+    expect(await (await ask("GET /metrics", "auditor")).text()).toContain("waypost_of_this_process_total");
+  });
+
+  it.each([
+    "/pings?destination=rival&unit=7",
+    "/gps-pings?destination=rival&technicianId=7&fromUtc=2026-11-20T12:00:00Z&toUtc=2026-11-20T13:00:00Z",
+    `/quarantine/${THEIR_ID}`,
+    `/quarantine/${THEIR_ID}?source=rival-vans`,
+    `/quarantine/${MINE_ID}?source=rival-vans`,
+    "/dead-letters/export?destination=rival",
+    "/dead-letters/export?source=rival-vans",
+    "/quarantine/export?source=rival-vans",
+    "/quarantine/export?destination=rival",
+  ])("is told of %s what it is told of what does not exist", async (path) => {
+    const { app, asked, state } = twoTenants();
+    const theirs = await app.request(path, { headers: as("mine-desk") });
+    expect(theirs.status).toBe(404);
+    const nobodys = await app.request(path.replaceAll("rival", "nobody"), { headers: as("mine-desk") });
+    expect(nobodys.status).toBe(404);
+    expect(await theirs.text()).toBe(await nobodys.text());
+    expect([asked, state.pingQueries, state.unitQueries]).toEqual([[], [], []]);
+  });
+
+  it("redrives and exports within its own, and names nobody else's", async () => {
+    const { app, asked } = twoTenants();
+    for (const what of ["dead-letters", "quarantine"]) {
+      const post = (body: object) =>
+        app.request(`/${what}/redrive`, {
+          method: "POST",
+          headers: as("mine-desk", { "content-type": "application/json" }),
+          body: JSON.stringify(body),
+        });
+      expect((await post({ mode: "do" })).status).toBe(200);
+      expect((await post({ mode: "dry_run", unit: "7" })).status).toBe(200);
+      expect((await post({ mode: "do", destination: "rival" })).status).toBe(404);
+      expect((await post({ mode: "dry_run", source: "rival-vans" })).status).toBe(404);
+      await (await app.request(`/${what}/export`, { headers: as("mine-desk") })).text();
+    }
+    const within = { destinations: new Set(["mine"]), sources: new Set(["mine-vans"]) };
+    expect(asked).toEqual(Array(6).fill({ within }));
+  });
+
+  it("sees a broker whole where all its sources are its own", () => {
+    const sources = new Map([
+      ["a", { destination: "mine", broker: "own" }],
+      ["b", { destination: "mine", broker: "shared" }],
+      ["c", { destination: "rival", broker: "shared" }],
+      ["d", { destination: "rival", broker: "theirs" }],
+    ]);
+    const sight = sightOf(token("x", "read", ["mine"]), { destinations: ["mine", "rival"], sources });
+    expect(["own", "shared", "theirs", "none"].map((name) => sight.seesBroker(name))).toEqual([
+      "whole",
+      "shared",
+      "not",
+      "not",
+    ]);
+  });
+});
+
+describe("/gps-pings with several destinations", () => {
+  const range = "technicianId=7&fromUtc=2026-11-20T12:00:00Z&toUtc=2026-11-20T13:00:00Z";
+
+  it("asks for one, and names those the token may choose from", async () => {
+    const { app, state } = twoTenants();
+    const answer = await app.request(`/gps-pings?${range}`, { headers: as("auditor") });
+    expect(answer.status).toBe(400);
+    expect(await answer.json()).toEqual({
+      error: "bad_query",
+      problems: ["destination: is required where there are several: mine, rival"],
+    });
+    expect(state.pingQueries).toEqual([]);
+    const chosen = await app.request(`/gps-pings?destination=rival&${range}`, { headers: as("auditor") });
+    expect(chosen.status).toBe(200);
+    expect(state.pingQueries).toMatchObject([{ destination: "rival", technicianId: "7" }]);
+  });
+
+  it("takes the only one a token sees, and knows no other", async () => {
+    const { app, state } = twoTenants();
+    expect((await app.request(`/gps-pings?${range}`, { headers: as("mine-screen") })).status).toBe(200);
+    expect(state.pingQueries).toMatchObject([{ destination: "mine" }]);
+    const unknown = await app.request(`/gps-pings?destination=nobody&${range}`, { headers: as("auditor") });
+    expect(unknown.status).toBe(404);
+  });
+});
+
+describe("a token that reads", () => {
+  it("may try a redrive, and not do it", async () => {
+    const { app, state } = twoTenants();
+    const post = (mode: string) =>
+      app.request("/quarantine/redrive", {
+        method: "POST",
+        headers: as("auditor", { "content-type": "application/json" }),
+        body: JSON.stringify({ mode }),
+      });
+    expect((await post("dry_run")).status).toBe(200);
+    expect((await post("do")).status).toBe(403);
+    expect(state.refusals).toEqual(["role"]);
+    expect(state.acted).toMatchObject([
+      { action: "redrive", by: "auditor", filter: { mode: "dry_run" }, count: 1, outcome: "done" },
+      { action: "redrive", by: "auditor", filter: { mode: "do" }, count: null, outcome: "refused" },
+    ]);
+  });
+
+  it("has no other method that changes anything, not even one that does not exist yet", async () => {
+    const { app } = twoTenants();
+    for (const method of ["POST", "PUT", "PATCH", "DELETE"]) {
+      for (const path of ["/status", "/anything", "/dead-letters/redrive/"]) {
+        const headers = as("auditor", { "content-type": "application/json" });
+        expect((await app.request(path, { method, headers, body: "{}" })).status, path).toBe(403);
+      }
+    }
+  });
+});

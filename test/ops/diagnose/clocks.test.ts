@@ -1,0 +1,59 @@
+import { describe, expect, it } from "vitest";
+import { createClockWatch } from "../../../src/ops/diagnose/clocks.ts";
+
+/** Offsets as arrivals bring them: the clock's error plus a network delay that varies. */
+function observe(watch: ReturnType<typeof createClockWatch>, deviceId: string, offsets: number[]): void {
+  for (const offset of offsets) watch.observe("vans", deviceId, offset);
+}
+
+const delays = (fixes: number, errorMs: number, upToMs: number) =>
+  Array.from({ length: fixes }, (_, fix) => errorMs + 300 + ((fix * 7919) % 100) * (upToMs / 100));
+
+describe("the clock watch", () => {
+  it.each([
+    ["ahead by 90 s", -90_000, "ahead by about 90 s", false],
+    ["ahead by 10 s", -10_000, "ahead by about 10 s", false],
+    ["behind by 20 min", 20 * 60_000, "behind by about 20 min", false],
+    ["behind by five hours, a time zone", 5 * 3_600_000, "behind by about 5 h", true],
+    ["ahead by half a zone", -5.5 * 3_600_000, "ahead by about 5 h", true],
+  ])("names a clock %s", (_, errorMs, text, looksLikeTimeZone) => {
+    const watch = createClockWatch();
+    observe(watch, "veh-1", delays(25, errorMs, 4_000));
+    const [offender, ...others] = watch.offenders();
+    expect(others).toEqual([]);
+    expect(offender).toMatchObject({ source: "vans", deviceId: "veh-1", looksLikeTimeZone });
+    if (errorMs !== -5.5 * 3_600_000) expect(offender?.text).toBe(text);
+    expect(Math.abs((offender?.offsetMs ?? 0) - errorMs)).toBeLessThan(2_000);
+  });
+
+  it.each([
+    ["a right clock with delays up to a minute", delays(60, 0, 60_000)],
+    ["a clock a second ahead", delays(60, -1_500, 1_000)],
+    ["too few fixes to say", delays(19, -90_000, 1_000)],
+    [
+      "an upload of what was stored in a tunnel",
+      Array.from({ length: 60 }, (_, fix) => 3_600_000 - fix * 50_000),
+    ],
+    ["one mad fix among good ones", [...delays(30, 0, 2_000), -600_000, ...delays(8, 0, 2_000)]],
+    ["a clock that was put right", [...delays(40, -90_000, 1_000), 400]],
+  ])("says nothing of %s", (_, offsets) => {
+    const watch = createClockWatch();
+    observe(watch, "veh-1", offsets);
+    expect(watch.offenders()).toEqual([]);
+  });
+
+  it("puts the worst first and keeps sources apart", () => {
+    const watch = createClockWatch();
+    for (const offset of delays(25, -20_000, 100)) watch.observe("a", "1", offset);
+    for (const offset of delays(25, -80_000, 100)) watch.observe("b", "1", offset);
+    expect(watch.offenders().map(({ source }) => source)).toEqual(["b", "a"]);
+  });
+
+  it("forgets the device longest unheard of rather than grow without bound", () => {
+    const watch = createClockWatch();
+    observe(watch, "early", delays(25, -90_000, 100));
+    observe(watch, "stored", delays(25, -90_000, 100));
+    for (let device = 0; device < 19_999; device += 1) watch.observe("crowd", String(device), 100);
+    expect(watch.offenders().map(({ deviceId }) => deviceId)).toEqual(["stored"]);
+  });
+});

@@ -1,0 +1,138 @@
+/** An ops app over a queue that says what the test wants it to say. */
+
+import { Counter, Registry } from "prom-client";
+import { createTrail } from "../../src/ops/access/trail.ts";
+import { createOpsApp, type OpsDeps } from "../../src/ops/app.ts";
+import { createClockWatch } from "../../src/ops/diagnose/clocks.ts";
+import type { PingQuery, UnitQuery } from "../../src/ops/lookup-routes.ts";
+import type { Incident, OperatorEvent, OpsRefusal, QueueStatus } from "../../src/status.ts";
+import { AT, healthy, unitAnswer, wholeMessage } from "./sample.ts";
+
+export const TOKEN = "correct horse battery staple";
+
+export function opsApp(changes: Partial<OpsDeps> = {}) {
+  const registry = new Registry();
+  new Counter({ name: "waypost_of_this_process_total", help: "x", registers: [registry] }).inc(3);
+  const state = {
+    status: healthy(),
+    /** Thrown instead of an answer. */
+    fault: null as Error | null,
+    asked: 0,
+    pingQueries: [] as PingQuery[],
+    unitQueries: [] as UnitQuery[],
+    failures: [] as string[],
+    refusals: [] as OpsRefusal[],
+    acted: [] as OperatorEvent[],
+    authFailures: [] as { address: string; judged: boolean }[],
+    incidents: [] as Incident[],
+  };
+  const trail = createTrail({
+    store: memoryTrail(),
+    events: {
+      operatorActed: (event) => state.acted.push(event),
+      failed: ({ where }) => state.failures.push(where),
+    },
+  });
+  const queryStatus = async (): Promise<QueueStatus> => {
+    state.asked += 1;
+    if (state.fault) throw state.fault;
+    return state.status;
+  };
+  const app = createOpsApp({
+    tokens: [{ name: "token", token: TOKEN, role: "operate", destinations: null }],
+    hosts: { host: "127.0.0.1", hosts: [] },
+    topology: {
+      destinations: ["acme-austin"],
+      sources: new Map([
+        ["bouncie-vans", { destination: "acme-austin", broker: null }],
+        ["motive", { destination: "acme-austin", broker: null }],
+      ]),
+    },
+    trail,
+    endedSessions: memoryEndings(),
+    queryStatus,
+    queryPings: async (query) => {
+      state.pingQueries.push(query);
+      const item = { latitude: 30.2672, longitude: -97.7431, speed: 34, heading: 45, utcDateTime: AT };
+      return { items: [item], reachesBackTo: AT };
+    },
+    spool: () => null,
+    redrive: {
+      deadLetters: async (filter, mode) => ({ what: "dead letters", filter, mode }),
+      quarantine: async (filter, mode) => ({ what: "quarantine", filter, mode }),
+      async *exportDeadLetters() {
+        yield { id: "1-0" };
+        yield { id: "2-0" };
+      },
+      async *exportQuarantine() {},
+    },
+    pollers: () => [],
+    queryUnit: async (query) => {
+      state.unitQueries.push(query);
+      return query.destination === "acme-austin" ? unitAnswer() : null;
+    },
+    queryMessage: async (id, from, within) => {
+      const message = wholeMessage();
+      if (within?.has(message.source) === false) return null;
+      return id === message.id && (from === null || from === message.source) ? message : null;
+    },
+    brokers: () => [
+      {
+        name: "yard",
+        kind: "client",
+        state: "connected",
+        since: AT,
+        reason: null,
+        unacked: 4,
+        clients: null,
+      },
+      {
+        name: "listen",
+        kind: "embedded",
+        state: "connected",
+        since: AT,
+        reason: null,
+        unacked: 0,
+        clients: 41,
+      },
+    ],
+    clocks: createClockWatch(),
+    incidents: () => [],
+    registry,
+    ready: async () => ({ ready: true, problems: [] }),
+    info: {
+      version: "9.8.7",
+      startedAtMs: Date.now() - 90_000,
+      policies: [{ where: "destination acme-austin", name: "backfill", value: "drop" }],
+    },
+    events: {
+      failed: ({ where }) => state.failures.push(where),
+      opsRefused: ({ reason }) => state.refusals.push(reason),
+      authFailed: (event) => state.authFailures.push(event),
+      incident: (event) => state.incidents.push(event),
+    },
+    ...changes,
+  });
+  return { app, state };
+}
+
+/** What a browser says of a form of ours; requests of tests go to http://localhost. */
+export const OURS = { origin: "http://localhost" };
+
+/** In place of Redis; test/ops/access/trail.test.ts has the real one. */
+function memoryTrail(): Parameters<typeof createTrail>[0]["store"] {
+  const lists = { operators: [] as string[], strangers: [] as string[] };
+  return {
+    add: async (by, entry) => void lists[by].unshift(entry),
+    async *newestFirst(by) {
+      yield* lists[by];
+    },
+  };
+}
+
+function memoryEndings(): OpsDeps["endedSessions"] {
+  const ended = new Set<string>();
+  return { end: async (id) => void ended.add(id), isEnded: async (id) => ended.has(id) };
+}
+
+export const BEARER = { headers: { authorization: `Bearer ${TOKEN}` } };
