@@ -5,9 +5,9 @@ import { once } from "node:events";
 import { Command } from "commander";
 import { adapters, findAdapter } from "../src/adapters/index.ts";
 import { duration, json, runCommand, wholeNumber } from "../src/commands/options.ts";
+import { printLines } from "../src/commands/print.ts";
 import { loadConfig } from "../src/config/load.ts";
 import { createLogger } from "../src/log.ts";
-import { sayLines } from "../src/print.ts";
 import { startGateway } from "../src/server.ts";
 import { SANDBOX_CLIENT, type SandboxApi, startSandboxApi } from "./api.ts";
 import { startPrivateRedis } from "./redis.ts";
@@ -48,13 +48,15 @@ const program = new Command("sandbox")
   .option("--env", "print what a configuration needs of the stand-in, as variables, and end")
   .action(async (options: Options) => {
     if (options.env) {
-      sayLines(variables(options.port));
+      printLines(variables(options.port));
       return;
     }
     const interrupted = Promise.race([once(process, "SIGTERM"), once(process, "SIGINT")]);
     const sandbox = await startSandboxApi({ port: options.port, record: "all" });
     try {
-      sayLines(`ServiceTitan's stand-in: ${sandbox.url}/ (what it accepted: ${sandbox.url}/_sandbox/pings)`);
+      printLines(
+        `ServiceTitan's stand-in: ${sandbox.url}/ (what it accepted: ${sandbox.url}/_sandbox/pings)`,
+      );
       if (options.vendor === undefined) {
         await ended(options, interrupted);
       } else await runVendor(options.vendor, options, sandbox, () => ended(options, interrupted));
@@ -159,12 +161,12 @@ async function runVendor(
     try {
       const needs =
         method?.needs.map((need) => (need === "secrets" ? `secret ${options.secret}` : need)) ?? [];
-      sayLines(
+      printLines(
         overMqtt
           ? `Publish to mqtt://127.0.0.1:${gateway.brokerPort}, user sandbox, password ${options.secret}`
           : `Send to http://127.0.0.1:${gateway.webhookPort}/webhooks/${vendor}, ${method?.name} with ${needs.join(", ")}`,
       );
-      sayLines(`Ops endpoint: http://127.0.0.1:${gateway.opsPort}/, token ${loaded.config.ops.token}`);
+      printLines(`Ops endpoint: http://127.0.0.1:${gateway.opsPort}/, token ${loaded.config.ops.token}`);
       await untilEnd();
     } finally {
       await gateway.close();
