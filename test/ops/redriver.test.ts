@@ -58,7 +58,7 @@ describe("dead letters", () => {
     line.sandbox.faults.clear();
   }
 
-  test("a dry run says what would happen and changes nothing", async () => {
+  test("a dry run reports what would happen and changes nothing", async () => {
     await twoLetters();
     const { deadLetters } = redriver();
     expect(await deadLetters({}, "dry_run")).toMatchObject({ matched: 2, waiting: 2, expired: 0 });
