@@ -5,8 +5,8 @@ import { redisNow } from "../redis/clock.ts";
 
 /** An entry is a few hundred bytes: 3 MB at most. */
 const MAX_ENTRIES = 10_000;
-/** What strangers cause lies apart, so that a flood of guesses pushes out nothing but guesses. */
-const MAX_STRANGERS = 1000;
+/** Entries of unauthenticated senders have a list of their own, so that a flood of guesses pushes out only guesses. */
+const MAX_UNAUTHENTICATED = 1000;
 /** A quarter of a year: what an audit asks about. */
 const MAX_AGE_MS = 90 * 86_400_000;
 /** Entries read at a time. */
@@ -23,9 +23,9 @@ return 1
 export type TrailStore = ReturnType<typeof createTrailStore>;
 
 export function createTrailStore(redis: Redis, prefix: string) {
-  const keyOf = (by: "operators" | "strangers") => `${prefix}:trail:${by}`;
+  const keyOf = (by: "operators" | "unauthenticated") => `${prefix}:trail:${by}`;
 
-  async function* newestFirst(by: "operators" | "strangers"): AsyncGenerator<string> {
+  async function* newestFirst(by: "operators" | "unauthenticated"): AsyncGenerator<string> {
     const oldest = (await redisNow(redis)) - MAX_AGE_MS;
     let end = "+";
     for (;;) {
@@ -39,8 +39,8 @@ export function createTrailStore(redis: Redis, prefix: string) {
 
   return {
     /** One line of JSON. */
-    async add(by: "operators" | "strangers", entry: string): Promise<void> {
-      const max = by === "strangers" ? MAX_STRANGERS : MAX_ENTRIES;
+    async add(by: "operators" | "unauthenticated", entry: string): Promise<void> {
+      const max = by === "unauthenticated" ? MAX_UNAUTHENTICATED : MAX_ENTRIES;
       await redis.eval(ADD, 1, keyOf(by), max, MAX_AGE_MS, entry);
     },
     /** Lines of JSON, the last written first. */
