@@ -1,4 +1,4 @@
-/** IP addresses and their ranges: how each is written, which range holds which, and which addresses count as one sender. */
+/** IP addresses and ranges: parses them, matches them, and decides which addresses count as one sender. */
 
 import ipaddr from "ipaddr.js";
 
@@ -34,7 +34,7 @@ function asIpv4(base: Address, bits: number): AddressRange {
     : [base, bits];
 }
 
-/** The ranges among `texts` as one test; a text that is no range holds no address. */
+/** The ranges among `texts` as one test; a text that is no range matches no address. */
 export function withinRanges(texts: readonly string[]): (address: Address) => boolean {
   const ranges = texts.map(parseRange).filter((range) => range !== null);
   return (address) => ranges.some((range) => isWithin(address, range));

@@ -1,4 +1,4 @@
-/** Writes the log: JSON lines without secrets, and no more of them than somebody can read. */
+/** Writes the log: JSON lines without secrets, and no more of them than a person can read. */
 
 import { LRUCache } from "lru-cache";
 import { type DestinationStream, type Logger, pino, stdSerializers, stdTimeFunctions } from "pino";
@@ -17,12 +17,12 @@ const SECRET_KEYS = new Set([
   "token",
 ]);
 const URL_KEYS = new Set(["url", "originalurl", "path"]);
-/** Deeper lies only what a library hung on an error. */
+/** Deeper levels hold only what a library attached to an error. */
 const MAX_DEPTH = 6;
 
 /**
- * Builds the logger. Secrets are censored here, by key, so that no caller has to think of it: at any depth and in
- * any spelling. pino's own `redact` needs each depth and spelling named, and cost 90 µs a line where this costs 1.
+ * Builds the logger. Secrets are censored here, by key, at any depth and in any spelling, so that no caller has to
+ * remember it. pino's own `redact` needs each depth and spelling named, and cost 90 µs a line where this costs 1.
  */
 export function createLogger({
   level,
@@ -34,22 +34,22 @@ export function createLogger({
   const options = {
     level,
     timestamp: stdTimeFunctions.isoTime,
-    // censorFields has already made a plain object of it.
+    // censorFields has already made the error a plain object.
     serializers: { err: (error: unknown) => error },
     formatters: { level: (label: string) => ({ level: label }), log: censorFields },
   };
   const output = destination ?? standardOutput();
-  // Logs are read on terminals too, and quote what others have sent.
+  // Logs are read on terminals too, and quote what others sent.
   return pino(options, { write: (line) => output.write(visibleJson(line)) });
 }
 
-/** Lines that wait for a disk that is full; what comes beyond them is lost. */
+/** Lines that wait while the disk is full; further lines are lost. */
 const MAX_WAITING_BYTES = 1_000_000;
 
 /**
- * A log that cannot be written must not stop what it speaks of: to a file on a full disk pino would throw, and its
- * `fatal`, which says so, would try for ever (flushSync of sonic-boom 4). So an error is let pass, the lines wait for
- * room, and nothing but `write` is there to be called.
+ * A log that cannot be written must not stop the gateway: on a full disk pino would throw, and its `fatal`, which logs
+ * that, would try for ever (flushSync of sonic-boom 4). So errors are ignored, lines wait until the disk has room, and
+ * only `write` is exposed.
  */
 function standardOutput(): DestinationStream {
   const output = pino.destination({ dest: 1, sync: true, maxLength: MAX_WAITING_BYTES });
@@ -75,20 +75,20 @@ function censorObject(fields: object, depth: number): Record<string, unknown> {
 function censor(value: unknown, depth: number): unknown {
   if (value instanceof URL) return withoutSecrets(value.href);
   if (typeof value !== "object" || value === null || value instanceof Date) return value;
-  // A body, or a position on its way to Redis; and byte by byte nobody can read it.
+  // A body, or a position on its way to Redis: unreadable byte by byte.
   if (value instanceof Uint8Array) return `[${value.byteLength} bytes]`;
   if (depth > MAX_DEPTH) return "[deep]";
   if (Array.isArray(value)) return value.map((item) => censor(item, depth + 1));
   return censorObject(value instanceof Error ? withoutArguments(stdSerializers.err(value)) : value, depth);
 }
 
-/** A Redis client hangs the refused command on its error: a script and all the positions it was given. */
+/** A Redis client attaches the refused command to its error: a script with all its positions. */
 function withoutArguments({ command, ...rest }: Record<string, unknown>): object {
   if (command === undefined) return rest;
   return { ...rest, command: command instanceof Object && "name" in command ? command.name : command };
 }
 
-/** Of an address the place is worth logging; its password and every query value may be a vendor's token. */
+/** The host and path of a URL are worth logging; the password and every query value may be a vendor's token. */
 function withoutSecrets(url: string): string {
   return url.replace(/\/\/[^/@]*@/, "//[redacted]@").replace(/([?&][^=&#]*=)[^&#]*/g, "$1[redacted]");
 }
@@ -97,7 +97,7 @@ function withoutSecrets(url: string): string {
 const MAX_CAUSES = 1000;
 const QUIET_MS = 1000;
 
-/** Says of a cause how many lines were held back before this one, or null when this one is to be held back. */
+/** For a cause: how many lines were held back before this one, or null when this one is held back too. */
 export function createFloodGate(nowMs = () => performance.now()): (cause: string) => number | null {
   const causes = new LRUCache<string, { since: number; suppressed: number }>({ max: MAX_CAUSES });
   return (cause) => {

@@ -1,8 +1,8 @@
-/** The way out: through a proxy where there is one, certificates always verified, and words for what goes wrong on it. */
+/** The guarded way out: through a proxy where there is one, certificates always verified, and names for its failures. */
 
 import { Agent, type Dispatcher, EnvHttpProxyAgent, Pool } from "undici";
 
-/** From the proxy environment, read by whoever reads the environment; null where there is none. */
+/** From the proxy environment, which config/ reads; null where it is not set. */
 export interface ProxySettings {
   httpProxy: string | null;
   httpsProxy: string | null;
@@ -31,19 +31,19 @@ const CONNECT_TIMEOUT_MS = 5000;
 const KEEP_ALIVE_MS = 30_000;
 
 export function createDispatcher({ httpProxy, httpsProxy, noProxy }: ProxySettings): Dispatcher {
-  // Said aloud, or NODE_TLS_REJECT_UNAUTHORIZED=0 in the environment would switch verification off.
+  // Explicit, or NODE_TLS_REJECT_UNAUTHORIZED=0 in the environment would switch verification off.
   const connect = { timeout: CONNECT_TIMEOUT_MS, rejectUnauthorized: true };
   const options = {
     connect,
     keepAliveTimeout: KEEP_ALIVE_MS,
-    // One deadline covers the whole exchange; undici's own timers are coarse and would only name it differently.
+    // One deadline covers the whole exchange; undici's own timers are coarse and would only name the failure differently.
     headersTimeout: 0,
     bodyTimeout: 0,
   };
   if (httpProxy === null && httpsProxy === null) return new Agent(options);
   return new EnvHttpProxyAgent({
     ...options,
-    // Left out, each of the three would be read from the environment behind the configuration's back.
+    // Left out, undici would read each of the three from the environment, past the configuration.
     httpProxy: httpProxy ?? "",
     httpsProxy: httpsProxy ?? "",
     noProxy,
@@ -53,15 +53,15 @@ export function createDispatcher({ httpProxy, httpsProxy, noProxy }: ProxySettin
   });
 }
 
-/** Connections to the proxy, over which tunnels are asked for. */
+/** Connections to the proxy, over which tunnels are requested. */
 function proxyPool(origin: URL, options: object): Dispatcher {
   // The answer to CONNECT is part of connecting.
   const pool = new Pool(origin, { ...options, headersTimeout: CONNECT_TIMEOUT_MS });
-  const ask: (request: Dispatcher.ConnectOptions) => Promise<Dispatcher.ConnectData> = pool.connect;
+  const openTunnel: (request: Dispatcher.ConnectOptions) => Promise<Dispatcher.ConnectData> = pool.connect;
   const connect = (request: Dispatcher.ConnectOptions) =>
-    ask.call(pool, request).catch((error: unknown) => {
-      // Told a broken socket, undici asks for the tunnel again at once and for ever: hundreds of times a second
-      // while the proxy is restarting.
+    openTunnel.call(pool, request).catch((error: unknown) => {
+      // After a broken socket undici requests the tunnel again at once and for ever: hundreds of times a second while
+      // the proxy is restarting.
       if (codeOf(error) !== "UND_ERR_SOCKET") throw error;
       throw Object.assign(new Error("The proxy closed the connection.", { cause: error }), {
         code: PROXY_CLOSED,
@@ -80,7 +80,7 @@ export function codeOf(error: unknown): string {
 }
 
 /** By code, never by message: messages change between versions and carry hosts and addresses. */
-export function reasonOf(code: string, leftOnSocket: boolean): NetworkReason {
+export function reasonOf(code: string, isSent: boolean): NetworkReason {
   switch (code) {
     case "ECONNREFUSED":
       return "connection_refused";
@@ -93,7 +93,7 @@ export function reasonOf(code: string, leftOnSocket: boolean): NetworkReason {
     case "UND_ERR_HEADERS_TIMEOUT":
       return "connect_timeout";
     case "ETIMEDOUT":
-      return leftOnSocket ? "timeout" : "connect_timeout";
+      return isSent ? "timeout" : "connect_timeout";
     case "ENOTFOUND":
     case "EAI_AGAIN":
       return "dns_error";
@@ -102,8 +102,8 @@ export function reasonOf(code: string, leftOnSocket: boolean): NetworkReason {
     case PROXY_CLOSED:
       return "proxy_refused";
     case "UND_ERR_ABORTED":
-      // We abort only what has settled already; before the request left, it was the proxy that gave up.
-      return leftOnSocket ? "network_error" : "proxy_refused";
+      // We abort only settled exchanges; before the request was sent, the proxy gave up.
+      return isSent ? "network_error" : "proxy_refused";
     default:
       return TLS_CODE.test(code) ? "tls_error" : "network_error";
   }
@@ -123,9 +123,9 @@ export function retryAfterHeaderMs(
   if (/^\d+(\.\d+)?$/.test(header)) return Number(header) * 1000;
   const until = Date.parse(header);
   if (Number.isNaN(until)) return null;
-  // By the server's own clock where it tells it: ours may be off by more than the wait.
-  const told = Date.parse(only(headers.date) ?? "");
-  return until - (Number.isNaN(told) ? now : told);
+  // By the server's own clock where it sends it: ours may be off by more than the wait.
+  const serverNow = Date.parse(only(headers.date) ?? "");
+  return until - (Number.isNaN(serverNow) ? now : serverNow);
 }
 
 function only(header: string | string[] | undefined): string | undefined {

@@ -6,6 +6,7 @@ import type { Logger } from "pino";
 import { collectDefaultMetrics, Registry } from "prom-client";
 import type { Dispatcher } from "undici";
 import { adapters } from "./adapters/index.ts";
+import { asAuthenticated } from "./adapters/kit/adapter.ts";
 import { EMBEDDED } from "./config/check-sources.ts";
 import type { Config } from "./config/config.ts";
 import { opsTokensOf } from "./config/ops-tokens.ts";
@@ -211,7 +212,12 @@ async function openAll(config: Config, logger: Logger, opened: Opened): Promise<
       ...opened.brokers.map((broker) => broker.state()),
     ],
     pollers: () => opened.pollers?.states() ?? [],
-    redrive: createRedriver({ redrive: queue.redrive, ingest, examine, sources }),
+    redrive: createRedriver({
+      redrive: queue.redrive,
+      sources,
+      ingest: (source, message) => ingest.ingest(source, asAuthenticated(message)),
+      examine: (source, message) => examine(source.adapter, asAuthenticated(message), source),
+    }),
     spool: () => (spool ? spoolStatus(spool) : null),
     clocks,
     incidents: incidents.recent,

@@ -5,7 +5,7 @@ import { defineAdapter, otherThan } from "./kit/adapter.ts";
 import { basic, customHeader } from "./kit/auth.ts";
 import { degrees, epochMillis, flag, id, number, part, text, toMps } from "./kit/fields.ts";
 
-/** The name of the event is under both, or one of them. */
+/** The name of the event stands under both keys, or under one of them. */
 const NAMES = ["messageType", "type"] as const;
 const GPS = "GPS_MESSAGE";
 
@@ -26,7 +26,7 @@ export const azuga = defineAdapter({
       locationTime: epochMillis,
       latitude: degrees,
       longitude: degrees,
-      /** The same place again. */
+      /** Repeats the same place. */
       location: part({ latitude: degrees, longitude: degrees }),
       speed: number,
       course: degrees,

@@ -13,7 +13,7 @@ export const bluesNotehub = defineAdapter({
   auth: [bearer(), customHeader()],
   // Velocity and bearing in the body of `_track.qo` have no documented unit.
   speedUnit: "none",
-  // GPS alone: `tower_*` is a cell mast, `tri_*` an estimate, and `best_*` is any of these, as its type says.
+  // GPS alone: `tower_*` is a cell mast, `tri_*` an estimate, and `best_*` any of these, which its type names.
   payload: z.object({
     device: id,
     file: text,

@@ -1,4 +1,4 @@
-/** BMW CarData's stream: data points each with a time of its own, in messages that carry any part of them. */
+/** BMW CarData's stream: data points, each with its own time, in messages that carry any subset of them. */
 
 import { z } from "zod";
 import { defineAdapter } from "./kit/adapter.ts";
@@ -6,7 +6,7 @@ import { degrees, id, isoTime, isRecord, part } from "./kit/fields.ts";
 import { fragment } from "./kit/fragment.ts";
 
 const LOCATION = "vehicle.cabin.infotainment.navigation.currentLocation";
-/** Heading first, in case its time is its own: a position takes what came before it. */
+/** Heading first, because it may have its own time: a position uses what came before it. */
 const PARTS = [
   [`${LOCATION}.heading`, "headingDeg"],
   [`${LOCATION}.latitude`, "latitude"],
@@ -21,7 +21,7 @@ export const bmwCardata = defineAdapter({
   transports: ["mqtt"],
   auth: [],
   topics: ["+/+"],
-  // There is no speed beside the location.
+  // No speed comes with the location.
   speedUnit: "none",
   ignore: (raw) => {
     const keys = isRecord(raw) && isRecord(raw.data) ? Object.keys(raw.data) : [];

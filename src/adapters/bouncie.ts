@@ -43,7 +43,7 @@ export const bouncie = defineAdapter({
     event.eventType === "tripData"
       ? each(event.data, (point, index) => rawReading(event.imei, `data[${index}]`, trip.parse(point)))
       : [placed(event)],
-  // A reply that is not JSON counts as a failure and in time switches the webhook off.
+  // A reply that is not JSON counts as a failure, and repeated failures switch the webhook off.
   reply: { status: 200, contentType: "application/json", body: "{}" },
 });
 

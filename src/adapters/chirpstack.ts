@@ -7,7 +7,7 @@ import { positionIn, positionPaths } from "./kit/codec-paths.ts";
 import { degrees, id, isoTime, metres, part, text } from "./kit/fields.ts";
 
 const OTHERS = ["join", "status", "ack", "txack", "log", "integration"];
-/** Said by nobody in particular, or by the device's own receivers; the rest is guessed from gateways, or configured. */
+/** No named source, or the device's own receivers; all other locations are estimated from gateways, or configured. */
 const SOURCES = ["UNKNOWN", "GPS", "GEO_RESOLVER_GNSS", "GEO_RESOLVER_WIFI"];
 
 export const chirpstack = defineAdapter({

@@ -18,7 +18,7 @@ import {
   part,
 } from "./kit/fields.ts";
 
-/** `FType` tells kinds of fields apart: 0 is the position, 2 the inputs. */
+/** `FType` is the kind of a field: 0 is the position, 2 the inputs. */
 const field = part({
   FType: number,
   GpsUTC: isoTimeAssumedUtc,
@@ -64,7 +64,7 @@ function records({ IMEI, SerNo, Records }: z.output<typeof oem>) {
     return {
       path: `Records[${index}]`,
       deviceId: IMEI ?? SerNo,
-      // Not the record's own time: without a new fix the old one is sent again.
+      // Not the record's time: without a new fix the old one is sent again.
       fixTime: gps?.GpsUTC ?? null,
       latitude: gps?.Lat ?? null,
       longitude: gps?.Long ?? null,

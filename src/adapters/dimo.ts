@@ -11,18 +11,18 @@ export const dimo = defineAdapter({
   evidence: "source code",
   transports: ["webhook"],
   auth: [urlToken()],
-  // Of its verification; a trigger has 30 s.
+  // For its verification; a trigger has 30 s.
   deadlineMs: 10_000,
   speedUnit: "none",
   handshake: (raw, { query }) => {
     if (!isRecord(raw) || typeof raw.verification !== "string" || raw.data !== undefined) return null;
-    // Give DIMO the token of the URL as its verification token: whoever gets it here has just shown it.
+    // The URL's token is also DIMO's verification token: the answer gives the caller only what the caller has just sent.
     return { reply: { status: 200, contentType: "text/plain", body: query.token ?? "" } };
   },
   ignore: (raw) => {
     const data = isRecord(raw) && isRecord(raw.data) ? raw.data : {};
     const signal = isRecord(data.signal) ? data.signal : {};
-    // By name and by value: a place whose value or whose name is damaged must not pass for another signal.
+    // By name and by value: a location with a damaged name or value must not count as another signal.
     const isScalar = ["number", "string", "boolean"].includes(typeof signal.value);
     return isScalar && !/coordinates|location/i.test(String(signal.name)) ? eventName(signal.name) : null;
   },

@@ -32,7 +32,7 @@ const message = part({
   "battery.level": number,
 });
 
-/** 2001-01-01T00:00:00Z. A tracker that has had no fix since it was switched on has a clock of the year 2000 or before. */
+/** 2001-01-01T00:00:00Z. Without a fix since it was switched on, the clock of a tracker shows the year 2000 or before. */
 const CLOCK_SET_MS = 978_307_200_000;
 
 const POSITION = ["position.latitude", "position.longitude", "position.valid"] as const;
@@ -46,7 +46,7 @@ export const flespi = defineAdapter({
   topics: ["flespi/message/gw/devices/+", "flespi/message/gw/channels/+/+"],
   speedUnit: "kph",
   ignore: (sent, { topic }) => {
-    // `state` topics hold one field each, retained and without its time.
+    // `state` topics hold one field each, retained and without a time.
     const kind = topic[0] === "flespi" ? topic[1] : undefined;
     if (kind !== undefined && kind !== "message") return eventName(kind) ?? "other-topic";
     const messages = Array.isArray(sent) ? sent : [sent];

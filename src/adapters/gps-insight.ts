@@ -11,7 +11,7 @@ const POSITION = ["latitude", "longitude", "fix_time_gmt"] as const;
 export const gpsInsight = defineAdapter({
   vendor: "gps-insight",
   docs: "https://help.gpsinsight.com/docs/about-integration/using-webhooks/",
-  // The way of delivery is documented; the body is shown only in the customer's portal, and here that of the REST API.
+  // The delivery is documented; the body is documented only in the customer's portal, so this is the REST API's.
   evidence: "seen in code",
   transports: ["webhook"],
   auth: [customHeader(), urlToken()],
@@ -23,7 +23,7 @@ export const gpsInsight = defineAdapter({
       : null,
   ignores: "heartbeats, and what else a vehicle sends without a place or time of a position",
   payload: z.object({
-    // Events of other kinds have keys nobody has written down: without these they are set aside, not guessed at.
+    // Events of other kinds have undocumented keys: without these keys they are set aside, not guessed at.
     id: z.unknown().pipe(id),
     latitude: z.unknown().pipe(degrees),
     longitude: z.unknown().pipe(degrees),

@@ -1,4 +1,4 @@
-/** The reports of gpsd, bridged to a broker as they are: one JSON object in each message. */
+/** The reports of gpsd, bridged unchanged to a broker: one JSON object in each message. */
 
 import { z } from "zod";
 import { defineAdapter, otherThan } from "./kit/adapter.ts";

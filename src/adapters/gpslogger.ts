@@ -8,7 +8,7 @@ import { jsonOrForm } from "./kit/form.ts";
 
 const name = z.string().min(1);
 
-/** Under which name the customer's template sends each of the app's parameters; as its `%ALL` does unless said. */
+/** The name under which the customer's template sends each of the app's parameters; default: as `%ALL` sends them. */
 const options = z
   .strictObject({
     AID: name.default("aid"),

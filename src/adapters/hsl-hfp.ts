@@ -24,7 +24,7 @@ export const hslHfp = defineAdapter({
   ignore: (_, { topic }) => {
     const { version, event } = levelsOf(topic);
     if (version === undefined) return "not-hfp";
-    // Passenger counts; their position is that of the last door, without speed and to the second.
+    // Passenger counts; their position is that of the last door event, without speed and to the second.
     return event === "apc-partial" || event === "apc" ? event : null;
   },
   ignores: "passenger counts (`apc`), and topics that are not HFP",
@@ -35,7 +35,7 @@ export const hslHfp = defineAdapter({
     const { operator, vehicle } = levelsOf(topic);
     return Object.entries(events).map(([name, { tst, tsi, lat, long, spd, hdg }]) => ({
       path: name,
-      // Of the topic: `oper` in the body is whoever runs the line, and may be another company.
+      // From the topic: `oper` in the body is the operator of the line, which may be another company.
       deviceId: operator && vehicle ? `${operator}/${vehicle}` : null,
       // The same to the second.
       fixTime: tst === undefined ? tsi : isoTime.parse(tst),

@@ -77,13 +77,13 @@ function rawReading(path: string, sent: z.output<typeof oneOfMany>): RawReading 
 
 const POSITION = ["latitude", "longitude", "date", "positionDate"] as const;
 
-/** Messages have no type, but keys that only one kind has; unsaid ones may be in any. */
+/** Messages have no type, but each kind has keys of its own; keys without a value may be in any kind. */
 function otherKind(raw: Record<string, unknown>): string | null {
   if (said(raw.startDateTime)) return "trip";
   if (said(raw.stopType)) return "stop";
   if (said(raw.alertId)) return "alert";
   if (typeof raw.eventType === "string" && raw.eventType.startsWith("FENCE_")) return "geofence";
-  // What is known of usage messages is that they come.
+  // Of usage messages it is only known that they come.
   return isWithout(POSITION, raw) && isRecord(raw.tracker) ? "no-position" : null;
 }
 

@@ -37,7 +37,7 @@ export const meshtastic = defineAdapter({
     {
       path: "payload",
       deviceId: nodeId(from),
-      // Radios without a clock leave it out or write 0; then it is when the gateway heard them.
+      // Radios without a clock leave it out or write 0; then it is the time at which the gateway received them.
       fixTime: isClockless(payload.time) ? timestamp : epochSeconds.parse(payload.time),
       latitude: payload.latitude_i,
       longitude: payload.longitude_i,

@@ -13,9 +13,9 @@ export const motive = defineAdapter({
   evidence: "documented",
   transports: ["webhook"],
   auth: [hmac({ algorithm: "sha1", header: "X-KT-Webhook-Signature", encoding: "hex" })],
-  // Its overview of webhooks; an older one said 10 s.
+  // From the vendor's overview of webhooks; an older one said 10 s.
   deadlineMs: 3000,
-  // Any other refusal is tried again for hours.
+  // The vendor retries for hours after any other refusal.
   refusal: 403,
   speedUnit: "required",
   handshake: (raw) =>

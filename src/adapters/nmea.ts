@@ -1,4 +1,4 @@
-/** NMEA 0183 as receivers speak it, one or several sentences in each message; RMC alone carries date, place and speed. */
+/** NMEA 0183 sentences of a receiver, one or several sentences in each message; RMC alone carries date, place and speed. */
 
 import { z } from "zod";
 import type { RawReading } from "../reading.ts";
@@ -6,10 +6,10 @@ import { defineAdapter } from "./kit/adapter.ts";
 import { degrees, isoTime, knots } from "./kit/fields.ts";
 import { deviceInTopic, topicDevice } from "./kit/topic-device.ts";
 
-/** Those of one receiver in one second; a message of more is not ours. */
+/** As many as one receiver sends in one second; a message with more is malformed. */
 const MAX_LINES = 1000;
 
-/** `null` is a line whose checksum is wrong or missing: whatever it was, nothing in it can be believed. */
+/** `null` is a line whose checksum is wrong or missing: nothing in it can be trusted. */
 type Sentence = readonly string[] | null;
 
 const sentences = z

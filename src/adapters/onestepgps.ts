@@ -25,8 +25,8 @@ export const onestepgps = defineAdapter({
     {
       path: "",
       deviceId: alert.device_id,
-      // Never `alert_time_utc`: that a device is offline is told hours after it was where it says. Without a
-      // `device_point` nobody knows when it was there.
+      // Never `alert_time_utc`: an offline alert comes hours after the position it names. Without a `device_point` the
+      // time of the position is unknown.
       fixTime: device_point.dt_tracker ?? device_point.dt_server,
       latitude: alert.lat,
       longitude: alert.lng,

@@ -97,7 +97,7 @@ function fromJson(deviceId: string | null, fix: z.output<typeof single>, path: s
 
 function fromForm(sent: Readonly<Record<string, unknown>>): RawReading[] | Problems {
   if (sent.id === undefined && sent.deviceid === undefined) return { problems: ["id: is missing"] };
-  // JSON of somebody else, who may mean something else by the same names.
+  // JSON of another sender, whose names may mean something else.
   if (Object.values(sent).some((value) => typeof value !== "string"))
     return { problems: ["location: is missing"] };
   const { location, ...rest } = report.parse(sent);

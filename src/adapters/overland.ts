@@ -60,7 +60,7 @@ export const overland = defineAdapter({
   reply: { status: 200, contentType: "application/json", body: '{"result":"ok"}' },
 });
 
-/** What a feature is that is not a point on the way: points have neither of these properties. */
+/** The kind of a feature that is no point of the route: points have neither of these properties. */
 function nameOf(feature: unknown): string | null {
   const properties = isRecord(feature) && isRecord(feature.properties) ? feature.properties : {};
   return eventName(properties.action) ?? eventName(properties.type);

@@ -42,7 +42,7 @@ export const ovms = defineAdapter({
   },
 });
 
-/** `ovms/<user>/<vehicle>/metric/v/p/latitude`; the customer may have put another prefix before the user. */
+/** `ovms/<user>/<vehicle>/metric/v/p/latitude`; the customer may have configured another prefix. */
 function levelsOf(topic: DecodeContext["topic"]) {
   const at = topic.indexOf("metric");
   const [user, vehicle] = topic.slice(Math.max(0, at - 2), Math.max(0, at));

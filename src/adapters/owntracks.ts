@@ -1,4 +1,4 @@
-/** OwnTracks: phones, and trackers that speak its format, as JSON by MQTT or HTTP or as the short CSV of small firmware. */
+/** OwnTracks: phones, and trackers with its format, as JSON by MQTT or HTTP or as the short CSV of small firmware. */
 
 import nacl from "tweetnacl";
 import { z } from "zod";
@@ -55,7 +55,7 @@ const line = z
     }),
   );
 
-/** The passphrase as typed into the app, padded with zeros; it takes no longer one. */
+/** The passphrase as typed into the app, padded with zeros; the app accepts no longer one. */
 const key = z
   .string()
   .min(1)
@@ -63,7 +63,7 @@ const key = z
   .refine(({ length }) => length <= nacl.secretbox.keyLength, "must be at most 32 bytes")
   .transform((bytes) => Uint8Array.from({ length: nacl.secretbox.keyLength }, (_, at) => bytes[at] ?? 0));
 
-/** One passphrase for all devices, or for each its own. */
+/** One passphrase for all devices, or one for each. */
 const options = z
   .strictObject({
     key: key.optional(),
@@ -94,7 +94,7 @@ export const owntracks = defineAdapter({
       }
     );
   },
-  // Nothing at all: a cleared retained message, or a phone that only asks for what is waiting for it.
+  // An empty body: a cleared retained message, or a phone that only fetches what waits for it.
   ignore: otherThan("_type", ["location", "encrypted"], (raw) => (raw === "" ? "empty" : null)),
   ignores: "transitions, waypoints, last wills, cards, status and every other `_type` than `location`",
   payload: z.union([location, line]),
@@ -107,7 +107,7 @@ export const owntracks = defineAdapter({
       longitude: fix.lon,
       speedMps: fix.vel,
       headingDeg: fix.cog,
-      // `t` is why it was sent, in one letter: `p` for a ping, `u` for by hand, …
+      // `t` is the reason for sending, one letter: `p` for a ping, `u` for by hand, …
       details: { accuracyM: fix.acc, altitudeM: fix.alt, batteryPct: fix.batt, vendorEvent: fix.t },
     },
   ],
@@ -130,7 +130,7 @@ function beginsWithBrace({ body, method }: Message): boolean {
   return method === "GET" || /^\s*\{/.test(Buffer.from(body.subarray(0, 64)).toString("latin1"));
 }
 
-/** `user/device`, from where the sender cannot choose it if there is such a place. */
+/** `user/device`, preferably from a place where the sender cannot choose it. */
 function deviceOf(topicInBody: string | null, { topic, headers, query }: DecodeContext): string | null {
   if (topic.length > 0) return fromTopic(topic);
   const [user, device] = [headers["x-limit-u"] ?? query.u, headers["x-limit-d"] ?? query.d];
@@ -138,7 +138,7 @@ function deviceOf(topicInBody: string | null, { topic, headers, query }: DecodeC
   return topicInBody === null ? null : fromTopic(topicInBody.split("/"));
 }
 
-/** `owntracks/<user>/<device>`; under a base topic of one's own the last two levels. */
+/** `owntracks/<user>/<device>`; under another base topic, the last two levels. */
 function fromTopic(levels: readonly string[]): string | null {
   const [user, device] = levels[0] === "owntracks" ? levels.slice(1) : levels.slice(-2);
   return user && device ? `${user}/${device}` : null;

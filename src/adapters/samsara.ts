@@ -5,7 +5,7 @@ import { defineAdapter, eventName, otherThan } from "./kit/adapter.ts";
 import { hmacWithTime } from "./kit/auth.ts";
 import { degrees, id, isoTime, isRecord, list, part } from "./kit/fields.ts";
 
-/** The alerts that carry the vehicle's own place. Fences carry theirs, and forms that of whoever filled them in. */
+/** The alerts that carry the vehicle's own place. Fences carry theirs, and forms the place of their author. */
 const PLACED: ReadonlySet<string> = new Set([
   "suddenFuelLevelDrop",
   "suddenFuelLevelRise",
@@ -60,7 +60,7 @@ export const samsara = defineAdapter({
     ),
 });
 
-/** Names the alert if all it is about is known to carry no place. */
+/** Names the alert if all its conditions are known to carry no place. */
 function alertWithoutPlace(raw: unknown): string | null {
   const data = isRecord(raw) ? raw.data : null;
   if (!isRecord(data) || !Array.isArray(data.conditions)) return null;

@@ -1,4 +1,4 @@
-/** Sigfox callbacks: a form or JSON that the customer lays out, with what their payload decoder found. */
+/** Sigfox callbacks: a form or JSON that the customer lays out, with the output of their payload decoder. */
 
 import { z } from "zod";
 import { defineAdapter } from "./kit/adapter.ts";
@@ -21,7 +21,7 @@ export const sigfox = defineAdapter({
       ...positionPaths,
       deviceId: pathOr("deviceId", "device"),
       time: pathOr("positionTime", "time"),
-      // Not `lat`, `lng` and `location`: those are the network's guess from the places of its stations.
+      // Not `lat`, `lng` and `location`: the network estimates those from its base stations.
       latitude: pathOr("latitude"),
       longitude: pathOr("longitude"),
     })

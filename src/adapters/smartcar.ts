@@ -27,11 +27,11 @@ const place = { latitude: degrees, longitude: degrees, heading: degrees, directi
 const signal = part({
   body: part({ ...place, value: number, unit: text }),
   status: part({ value: text }),
-  // When the maker had it from the car; Smartcar's own times are those of asking.
+  // The time at which the maker got it from the car; Smartcar's own times are those of its requests.
   meta: part({ oemUpdatedAt: epochMillis }),
 });
 
-/** Version 4. All signals subscribed to come with each message, whichever of them changed: only two are read. */
+/** Version 4. Each message carries all subscribed signals, whichever of them changed: only two are read. */
 const state = z
   .object({
     eventType: z.literal("VEHICLE_STATE"),
@@ -83,8 +83,8 @@ function located(vehicle: unknown, index: number): RawReading {
 }
 
 /**
- * What we sign when asked, and what we never take for a message: an answered challenge is a signature in the hands of
- * whoever asked, so no body it covers may count as proven. Without braces it is no state of a vehicle anyway.
+ * The challenges we sign; never accepted as messages: an answered challenge gives its sender a signature, so no body
+ * that such a signature covers may count as authenticated. Without braces it is no state of a vehicle anyway.
  */
 const CHALLENGE = /^[\w.+/=-]{1,200}$/;
 /** A challenge with all its surroundings has some 500 bytes. */
@@ -92,7 +92,7 @@ const MAX_VERIFY_BYTES = 4096;
 
 const signature = hmac({ algorithm: "sha256", header: "SC-Signature", encoding: "hex" });
 
-/** Signed, or without a signature nothing but a challenge, which has no other effect than its answer. */
+/** Signed; or unsigned and nothing but a challenge, which has no effect but its answer. */
 const signedOrChallenge: AuthMethod = {
   ...signature,
   verify: (message, credentials) => {
@@ -115,7 +115,7 @@ export const smartcar = defineAdapter({
   handshake: (raw, message, { secrets }) => {
     const challenge = challengeOf(raw);
     if (challenge === null) return null;
-    // While the token is changed: the one by which the question is signed, where it is.
+    // While the token is being changed: the one that signed the challenge, if it is signed.
     const signer = secrets.find((secret) => signature.verify(message, { secrets: [secret] }) === null);
     const secret = signer ?? secrets.find((each) => each !== "");
     const signed = secret === undefined ? "" : createHmac("sha256", secret).update(challenge).digest("hex");
@@ -132,7 +132,7 @@ export const smartcar = defineAdapter({
 function challengeIn(body: Uint8Array): string | null {
   if (body.length > MAX_VERIFY_BYTES) return null;
   try {
-    // As strictly as the message is read later, or what passes here unsigned would be something else there.
+    // As strict as decoding: otherwise an unsigned body accepted here could be decoded as something else.
     return challengeOf(JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(body)));
   } catch {
     return null;

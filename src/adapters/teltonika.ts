@@ -1,4 +1,4 @@
-/** Teltonika's FMB and FMC trackers with their JSON codec, to a broker of one's own or as the shadow of an AWS thing. */
+/** Teltonika's FMB and FMC trackers with their JSON codec, to the customer's broker or as the shadow of an AWS thing. */
 
 import { z } from "zod";
 import { type DecodeContext, defineAdapter } from "./kit/adapter.ts";
@@ -14,7 +14,7 @@ import {
   UNREADABLE,
 } from "./kit/fields.ts";
 
-/** Beside the named elements the keys are AVL ids: 16 total odometer, 24 speed, 113 battery level, 239 ignition. */
+/** Keys beside the named elements are AVL ids: 16 total odometer, 24 speed, 113 battery level, 239 ignition. */
 const record = {
   ts: epochMillis,
   alt: metres,
@@ -28,7 +28,7 @@ const record = {
   "239": flag,
 };
 const whole = z.object({ ...record, latlng: z.unknown().optional() });
-/** Some brokers' rules take the wrapping off; then only this key tells a record from anything else. */
+/** Some brokers' rules remove the wrapper; then only this key identifies a record. */
 const bare = z.object({ ...record, latlng: z.string() });
 
 export const teltonika = defineAdapter({
@@ -71,7 +71,7 @@ function pair(latlng: unknown): readonly unknown[] {
   return parts.length === 2 ? parts : [UNREADABLE, UNREADABLE];
 }
 
-/** The 15 digits stand in the topic only, wherever the customer's own levels put them. */
+/** The 15 digits stand in the topic only, at any level. */
 function imeiOf(topic: DecodeContext["topic"]): string | null {
   return topic.find((level) => /^[0-9]{15}$/.test(level)) ?? null;
 }

@@ -6,7 +6,7 @@ import { type DecodeContext, defineAdapter } from "./kit/adapter.ts";
 import { degrees, flag, mph, part } from "./kit/fields.ts";
 import { fragment } from "./kit/fragment.ts";
 
-/** Of the vehicle: `OriginLocation` and `DestinationLocation` are places of its navigation. */
+/** The vehicle's location: `OriginLocation` and `DestinationLocation` belong to its navigation. */
 const SIGNALS = ["Location", "VehicleSpeed", "GpsHeading", "GpsState"];
 const location = part({ latitude: degrees, longitude: degrees });
 
@@ -41,7 +41,7 @@ export const teslaFleetTelemetry = defineAdapter({
   },
 });
 
-/** A state that is not known neither takes the fix nor gives it back. */
+/** An unknown state neither removes nor restores the fix. */
 function stateOf(value: unknown): { noFix?: boolean } {
   const hasFix = flag.parse(value);
   return hasFix === null ? {} : { noFix: !hasFix };

@@ -1,4 +1,4 @@
-/** TeslaMate's MQTT topics: one value for each, all of them kept by the broker. */
+/** TeslaMate's MQTT topics: one value for each, all retained by the broker. */
 
 import { z } from "zod";
 import { AT_RECEIPT } from "../reading.ts";
@@ -44,7 +44,7 @@ function isLocation({ topic, body }: Message): boolean {
   return topic?.endsWith("/location") === true && body.length > 0;
 }
 
-/** `teslamate/[namespace/]cars/<number>/<value>`; the number alone is only that of one installation. */
+/** `teslamate/[namespace/]cars/<number>/<value>`; the number is unique within one installation only. */
 function levelsOf(topic: DecodeContext["topic"]) {
   const at = topic.lastIndexOf("cars");
   const [number, value = "", ...more] = at === -1 ? [] : topic.slice(at + 1);

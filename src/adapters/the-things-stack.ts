@@ -6,7 +6,7 @@ import { basic, customHeader } from "./kit/auth.ts";
 import { positionIn, positionPaths } from "./kit/codec-paths.ts";
 import { degrees, id, isoTime, isRecord, metres, part, text } from "./kit/fields.ts";
 
-/** Where one coordinate is there, the other is left out when it is zero. */
+/** A coordinate that is zero is left out where the other one is present. */
 const location = part({
   latitude: z.unknown().optional(),
   longitude: z.unknown().optional(),
@@ -22,7 +22,7 @@ const uplink = z.object({
   uplink_message: z.object({
     received_at: z.unknown().optional(),
     decoded_payload: z.unknown().optional(),
-    // The others in there are the registry's; those of gateways are in `rx_metadata`.
+    // Other entries come from the registry; those of gateways are in `rx_metadata`.
     locations: part({ "frm-payload": location }),
   }),
 });
@@ -46,20 +46,20 @@ export const theThingsStack = defineAdapter({
   evidence: "documented",
   transports: ["webhook", "mqtt"],
   auth: [customHeader(), basic()],
-  // Of the open source edition; the hosted one waits 10 s.
+  // The open source edition; the hosted one waits 10 s.
   deadlineMs: 5000,
   topics: ["v3/+/devices/+/up", "v3/+/devices/+/location/solved"],
   speedUnit: "optional",
   options: z
     .strictObject({
-      /** The device's name in the console, or the number of its hardware; `dev_eui` by MQTT unless said. */
+      /** The device's name in the console, or the number of its hardware; by MQTT `dev_eui` by default. */
       deviceId: z.enum(["device_id", "dev_eui"]).optional(),
       ...positionPaths,
     })
     .prefault({}),
   ignore: (raw) => {
     if (!isRecord(raw) || raw.uplink_message !== undefined) return null;
-    // Solved from the payload, it repeats an uplink under a time of its own.
+    // A location solved from the payload repeats an uplink under another time.
     if (isRecord(raw.location_solved) && raw.location_solved.service === "frm-payload")
       return "location_solved";
     return OTHERS.find((kind) => Object.hasOwn(raw, kind)) ?? null;
@@ -93,7 +93,7 @@ export const theThingsStack = defineAdapter({
         deviceId,
         fixTime: received_at === undefined ? message.received_at : isoTime.parse(received_at),
         ...decoded,
-        // Where the formatter says half a place, the stack's own reading of it is asked for the other.
+        // Where the formatter has one coordinate only, the other comes from the stack's own decoding.
         ...(said === 2 || (said === 1 && place.noFix) ? {} : place),
         details,
       },
@@ -101,7 +101,7 @@ export const theThingsStack = defineAdapter({
   },
 });
 
-/** Only where the device was by its own GPS: solvers also guess it from the places of gateways. */
+/** Only positions of the device's own GPS: solvers also estimate from the places of gateways. */
 function placeOf({ latitude, longitude, altitude, accuracy, source }: z.output<typeof location>) {
   const isPlace = latitude !== undefined || longitude !== undefined;
   const coordinate = (value: unknown) => degrees.parse(isPlace && value === undefined ? 0 : value);

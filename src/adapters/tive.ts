@@ -44,7 +44,7 @@ export const tive = defineAdapter({
       longitude: Location.Longitude,
       speedMps: null,
       headingDeg: null,
-      // By `cell` it is the mast's neighbourhood, kilometres wide.
+      // By `cell` it is the area of a mast, kilometres wide.
       noFix: !/^(gps|wifi)$/i.test(Location.LocationMethod ?? ""),
       details: {
         street: Location.FormattedAddress,

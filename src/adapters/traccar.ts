@@ -27,7 +27,7 @@ export const traccar = defineAdapter({
   deadlineMs: 5000,
   topics: ["positions"],
   speedUnit: "knots",
-  // Where an event carries a position, it repeats one that is forwarded by itself.
+  // The position in an event repeats one that is forwarded separately.
   ignore: (raw) => (isRecord(raw) && isRecord(raw.event) ? (eventName(raw.event.type) ?? "event") : null),
   ignores: "forwarded events (`event.forward`), with or without a position",
   payload: z.object({
@@ -67,7 +67,7 @@ export const traccar = defineAdapter({
         street: position.address,
         ignition: position.attributes.ignition,
         odometerM: position.attributes.odometer,
-        // Both are always there, and 0 where the tracker does not say.
+        // Both are always present, and 0 where the tracker does not report them.
         accuracyM: position.accuracy === 0 ? null : position.accuracy,
         altitudeM: position.altitude === 0 ? null : position.altitude,
         batteryPct: position.attributes.batteryLevel,

@@ -1,4 +1,4 @@
-/** Verizon Connect Reveal's GPS push: one position a message, by way of Amazon's SNS. */
+/** Verizon Connect Reveal's GPS push: one position a message, through Amazon's SNS. */
 
 import { z } from "zod";
 import type { RawReading } from "../reading.ts";
@@ -29,7 +29,7 @@ const event = z.object({
     latitude: degrees,
     longitude: degrees,
     speedKmph: kph,
-    // `heading` says the same in words, in the vendor's own example wrongly.
+    // `heading` is the same in words, which is wrong in the vendor's own example.
     directionDegrees: degrees,
     isPrivate: flag,
     displayState: text,
@@ -58,12 +58,12 @@ export const verizonConnect = defineAdapter({
   evidence: "documented",
   transports: ["webhook"],
   auth: [basic()],
-  // The vendor's guide; it tries twice more, a minute apart.
+  // From the vendor's guide; it tries twice more, a minute apart.
   deadlineMs: 15_000,
-  // SNS sends its confirmation without credentials, and again with them when it is told so.
+  // SNS sends its confirmation without credentials, and after a 401 again with them.
   challenge: "Basic",
   speedUnit: "kph",
-  // SNS puts its own envelope around events unless it was told to deliver them raw.
+  // SNS wraps events in its own envelope unless raw delivery is configured.
   unseal: (raw, { maxReadings }) => {
     if (!isRecord(raw) || raw.Type !== "Notification" || typeof raw.Message !== "string")
       return { value: raw };
@@ -122,7 +122,7 @@ function ofBeta(plot: z.output<typeof beta>): RawReading {
   };
 }
 
-/** The driver has switched tracking off; the place is left out, or should have been. */
+/** The driver has switched tracking off; the position is left out, or has to be ignored. */
 function isHidden(isPrivate: boolean | null, displayState: string | null): boolean {
   return isPrivate === true || displayState === "Privacy";
 }

@@ -5,7 +5,7 @@ import { defineAdapter, otherThan } from "./kit/adapter.ts";
 import { hmac } from "./kit/auth.ts";
 import { degrees, id, isoTime, isRecord, part } from "./kit/fields.ts";
 
-/** Those that a moving vehicle causes: in others the place is the last one known, under the time of the event. */
+/** Events of a moving vehicle: in others the place is the last one known, with the time of the event. */
 const EVENTS = [
   "trip_start",
   "trip_end",

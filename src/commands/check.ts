@@ -1,4 +1,4 @@
-/** The `check` command: names every problem of a configuration, and of this machine with it. */
+/** The `check` command: lists every problem of a configuration, and of this machine with it. */
 
 import { Command } from "commander";
 import { allowWeakOption, CONFIG_OPTION } from "./options.ts";
@@ -12,7 +12,7 @@ interface Options {
 
 export function checkCommand(): Command {
   return new Command("check")
-    .description("check the configuration and name every problem in it")
+    .description("check the configuration and list every problem in it")
     .option(...CONFIG_OPTION)
     .addOption(allowWeakOption())
     .option("--show", "print the configuration as it is understood, without secrets")

@@ -1,4 +1,4 @@
-/** Reads the configuration a command was given, or names every problem in it and ends the process. */
+/** Reads the configuration of a command, or prints every problem in it and ends the process. */
 
 import { adapters } from "../adapters/index.ts";
 import type { Config } from "../config/config.ts";
@@ -6,7 +6,7 @@ import { type LoadedConfig, loadConfig } from "../config/load.ts";
 import type { ConfigProblem } from "../config/problems.ts";
 import { printError } from "./print.ts";
 
-/** For commands that start nothing: an operator of a gateway with weak secrets must be able to use them. */
+/** For commands that start nothing: they must work for the operator of a gateway with weak secrets. */
 export function configOrExit(file: string | undefined): Config {
   return loadedOrExit(file, true).config;
 }

@@ -1,4 +1,4 @@
-/** Takes one message, or a sequence of them, through an adapter and says what came out; behind the `decode` command. */
+/** Decodes one message, or a sequence of them, with an adapter and reports the result, for the `decode` command. */
 
 import { readFile } from "node:fs/promises";
 import { z } from "zod";
@@ -10,7 +10,7 @@ import { type Decoded, type Examined, examine } from "../ingest/examine.ts";
 import { SPEED_UNITS } from "../reading.ts";
 import { printError } from "./print.ts";
 
-/** What the command was told; texts as typed. */
+/** The arguments of the command; texts as typed. */
 export interface DecodeRequest {
   vendor: string;
   topic?: string | undefined;
@@ -21,18 +21,18 @@ export interface DecodeRequest {
   speedUnit?: string | undefined;
   receivedAt?: string | undefined;
   retained?: boolean | undefined;
-  /** What stands for the body is a whole message, as the ops endpoint gives one of the quarantine. */
+  /** Standard input is a whole message of the quarantine, as the ops endpoint returns it. */
   quarantined?: boolean | undefined;
   /** A JSON file of messages in order; then there is no body. */
   sequenceFile?: string | undefined;
   /** The source's `options`, as in the configuration. */
   options?: unknown;
-  /** Takes what does not belong into the answer: problems, ignored events, field defects, details. Default: standard error. */
+  /** Prints what is no part of the answer: problems, ignored events, field defects, details. Default: standard error. */
   note?: (line: string) => void;
 }
 
 const headersFileSchema = z.union([
-  // A file that describes a whole request may be given as it is.
+  // A file that describes a whole request is accepted as it is.
   z.object({ headers: z.record(z.string(), z.string()) }).transform(({ headers }) => headers),
   z.record(z.string(), z.string()),
 ]);
@@ -94,7 +94,7 @@ export async function decodeMessages(request: DecodeRequest, stdin: Uint8Array):
   return joined(examined);
 }
 
-/** One answer for a sequence: what was decoded outweighs a message that could not be, and that one the ignored. */
+/** One answer for a sequence: decoded outweighs malformed, and malformed outweighs ignored. */
 function joined(examined: readonly Examined[]): Decoded {
   const kinds = ["decoded", "malformed", "handshake", "ignored"] as const;
   const kind = kinds.find((candidate) => examined.some((one) => one.kind === candidate)) ?? "ignored";

@@ -1,4 +1,4 @@
-/** The `decode` command: one message, or a sequence of them, through a vendor's adapter, and what came out. */
+/** The `decode` command: decodes one message, or a sequence of them, with a vendor's adapter and prints the result. */
 
 import { buffer } from "node:stream/consumers";
 import { Command, Option } from "commander";
@@ -21,9 +21,9 @@ interface Options {
 
 export function decodeCommand(): Command {
   return new Command("decode")
-    .description("read one message from standard input through a vendor's adapter and print what it says")
+    .description("decode one message from standard input with a vendor's adapter and print the result")
     .argument("<vendor>")
-    .option("--topic <topic>", "MQTT topic it came by")
+    .option("--topic <topic>", "MQTT topic of the message")
     .option("--headers <file>", "JSON file of its HTTP headers")
     .option("--query <query>", "its query string")
     .option("--content-type <type>")

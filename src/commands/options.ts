@@ -1,4 +1,4 @@
-/** What the commands share: how an option's text becomes its value, and how a command says what went wrong. */
+/** Shared by the commands: options, how their text becomes a value, and how a failed command prints its problem. */
 
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { printError, printErrorLines, printLines } from "./print.ts";
@@ -15,7 +15,7 @@ export function allowWeakOption(): Option {
   );
 }
 
-/** Runs what was typed. A command that fails says why on standard error, and the process ends with 1. */
+/** Runs the command line. A command that fails prints why on standard error, and the process ends with 1. */
 export async function runCommand(program: Command): Promise<void> {
   // Commander's own messages quote what was typed.
   for (const command of [program, ...program.commands]) {

@@ -1,7 +1,6 @@
-/** The `redrive` command: asks the running gateway to send again what was set aside, or to say what would happen. */
+/** The `redrive` command: makes the running gateway send again what was set aside, or report what would happen. */
 
 import { Command, Option } from "commander";
-import type { Config } from "../config/config.ts";
 import type { DeadLettersRedriven, QuarantineRedriven } from "../ops/redrive.ts";
 import { print, printJson } from "./print.ts";
 
@@ -27,13 +26,13 @@ export function redriveCommand(): Command {
     .option("--destination <name>", "only for this destination")
     .option("--unit <unit>", "only of this unit")
     .option("--reason <reason>", "only set aside for this reason")
-    .option("--from <time>", "only set aside since then, ISO")
-    .option("--to <time>", "only set aside until then, ISO")
+    .option("--from <time>", "only set aside since this time, ISO")
+    .option("--to <time>", "only set aside until this time, ISO")
     .option(
       "--token <name>",
-      "the token of ops.tokens to ask with; otherwise the first that may and sees everything",
+      "the token of ops.tokens to use; default: the first with the role that sees everything",
     )
-    .option("--dry-run", "change nothing; say what would happen, and how decoding differs")
+    .option("--dry-run", "change nothing; report what would happen, and how decoding differs")
     .addOption(new Option("--json", "print the answer as it is"))
     .action(async (what: string, { config: file, dryRun, json, token, ...filter }: Options) => {
       if (what !== "dead-letters" && what !== "quarantine") {
@@ -42,12 +41,13 @@ export function redriveCommand(): Command {
       const { configOrExit } = await import("./configuration.ts");
       const { opsTokenFor } = await import("../config/ops-tokens.ts");
       const { ops } = configOrExit(file);
-      const asker = opsTokenFor(ops, dryRun ? "read" : "operate", token);
+      const { requestOps } = await import("./gateway.ts");
+      const caller = opsTokenFor(ops, dryRun ? "read" : "operate", token);
       const body = { ...filter, mode: dryRun ? "dry_run" : "do" };
-      const answer = await ask(ops, asker.token, `/${what}/redrive`, body);
+      const answer = await answerOf(await requestOps(ops, caller.token, `/${what}/redrive`, body));
       if (json) printJson(answer);
-      else if (isOfQuarantine(answer)) tellQuarantine(answer);
-      else tellDeadLetters(answer);
+      else if (isOfQuarantine(answer)) printQuarantine(answer);
+      else printDeadLetters(answer);
     });
 }
 
@@ -57,27 +57,15 @@ function isOfQuarantine(answer: Answer): answer is QuarantineRedriven {
   return "readable" in answer;
 }
 
-async function ask(ops: Config["ops"], token: string, path: string, body: object): Promise<Answer> {
-  const host = ops.host === "0.0.0.0" || ops.host === "::" ? "127.0.0.1" : ops.host;
-  const url = `http://${host}:${ops.port}${path}`;
-  const { fetch } = await import("undici");
-  const response = await fetch(url, {
-    method: "POST",
-    headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
-    body: JSON.stringify(body),
-  }).catch((cause: unknown) => {
-    throw new Error(`The gateway does not answer at ${url}: is it running with this configuration?`, {
-      cause,
-    });
-  });
+async function answerOf(response: Pick<Response, "ok" | "status" | "text">): Promise<Answer> {
   const text = await response.text();
   if (!response.ok) throw new Error(`The gateway answered ${response.status}: ${text.slice(0, 500)}`);
-  // Of our own making, by the same version: the ops endpoint's types are the command's.
+  // The gateway is this program, of the same version, so the ops endpoint's types hold.
   const answer: Answer = JSON.parse(text);
   return answer;
 }
 
-function tellDeadLetters({ matched, waiting, expired, superseded, examples }: DeadLettersRedriven): void {
+function printDeadLetters({ matched, waiting, expired, superseded, examples }: DeadLettersRedriven): void {
   for (const { fixTime, unit, destination, reason, message } of examples) {
     print(`${fixTime}  ${unit} → ${destination}  ${reason}: ${message}`);
   }
@@ -86,13 +74,13 @@ function tellDeadLetters({ matched, waiting, expired, superseded, examples }: De
   );
 }
 
-function tellQuarantine(answer: QuarantineRedriven): void {
+function printQuarantine(answer: QuarantineRedriven): void {
   for (const { id, source, before, after } of answer.examples) {
     print(`${id}  ${source}`);
     print(`  - ${before}`);
     print(`  + ${after}`);
   }
   print(
-    `${answer.matched} messages: ${answer.readable} can be read now (${answer.readings} readings), ${answer.staying} stay`,
+    `${answer.matched} messages: ${answer.readable} can be decoded now (${answer.readings} readings), ${answer.staying} stay`,
   );
 }

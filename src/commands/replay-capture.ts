@@ -1,7 +1,6 @@
-/** Finds the running gateway by its configuration, sends a capture to it, and prints the accounting; behind the `replay` command. */
+/** Finds the running gateway by its configuration, sends a capture to it, and prints the accounting, for the `replay` command. */
 
 import { setTimeout as sleep } from "node:timers/promises";
-import { fetch } from "undici";
 import { z } from "zod";
 import { EMBEDDED } from "../config/check-sources.ts";
 import type { Config, SourceConfig } from "../config/config.ts";
@@ -10,14 +9,24 @@ import type { Accounting } from "../status.ts";
 import { brokerSettingsOf } from "../wiring.ts";
 import { publishTo } from "./capture/publisher.ts";
 import { replay } from "./capture/replay.ts";
-import type { ReplayOptions, ReplayResult } from "./capture/way.ts";
+import type { Pace, ReplayOptions, ReplayResult } from "./capture/sender.ts";
 import { configOrExit } from "./configuration.ts";
+import { reachable, requestOps } from "./gateway.ts";
 import { print, printError, printJson } from "./print.ts";
-import type { ReplayRequest } from "./replay.ts";
 
-/** A message is offered again for this long: a gateway that was killed is back within seconds. */
+export interface ReplayRequest {
+  config?: string;
+  source: string;
+  speed: Pace;
+  shift?: boolean;
+  lines: number;
+  concurrency: number;
+  json?: boolean;
+}
+
+/** A message is sent again for this long: a gateway that was killed is back within seconds. */
 const PATIENCE_MS = 120_000;
-/** How long the line may take to empty after the last line was sent. */
+/** How long the pipeline may take to empty after the last message was sent. */
 const DRAIN_MS = 300_000;
 
 export async function replayCapture(capture: string, options: ReplayRequest): Promise<void> {
@@ -26,7 +35,7 @@ export async function replayCapture(capture: string, options: ReplayRequest): Pr
   if (!source) throw new Error(`Source "${options.source}" is not configured.`);
   const before = await accountingOf(config, options.source);
   if (before === null) throw new Error("The gateway cannot reach its Redis; nothing was sent.");
-  const way = await wayTo(config, source, options);
+  const sink = await sinkFor(config, source, options);
   const result = await replay({
     file: capture,
     pace: options.speed,
@@ -34,15 +43,15 @@ export async function replayCapture(capture: string, options: ReplayRequest): Pr
     concurrency: options.concurrency,
     patienceMs: PATIENCE_MS,
     onProgress: progress(),
-    ...way.options,
+    ...sink.options,
   });
-  await way.close();
+  await sink.close();
   const accounting = await settled(config, options.source, before, result);
   if (options.json) printJson({ ...result, accounting });
-  else sayReadable(result, accounting);
+  else printReadable(result, accounting);
 }
 
-async function wayTo(
+async function sinkFor(
   config: Config,
   source: SourceConfig,
   { source: name, lines: linesPerMessage }: ReplayRequest,
@@ -77,7 +86,7 @@ async function publisherFor(config: Config, broker: string, name: string) {
   const settings = config.mqtt.brokers[broker];
   if (!settings) throw new Error(`Broker "${broker}" is not configured.`);
   const { url, clientId, ...login } = brokerSettingsOf(settings);
-  // Under another name than the gateway's: the broker would throw one of the two out.
+  // Under another client id than the gateway's, or the broker would disconnect one of the two.
   return publishTo(url, { ...login, clientId: `${clientId}-replay` });
 }
 
@@ -85,19 +94,15 @@ const statusDocument = z.object({
   sources: z.array(z.object({ name: z.string(), accounting: z.record(z.string(), z.number()) })),
 });
 
-/** Asks the ops endpoint; null: it cannot say now. The replay and the gateway share the configuration, its token included. */
+/** From the ops endpoint; null: Redis is away. The replay and the gateway share the configuration, its token included. */
 async function accountingOf({ ops }: Config, source: string): Promise<Record<string, number> | null> {
-  const url = `http://${reachable(ops.host)}:${ops.port}/status`;
   const { token } = opsTokenFor(ops, "read", undefined);
-  let body: unknown;
-  try {
-    const response = await fetch(url, { headers: { authorization: `Bearer ${token}` } });
-    body = await response.json();
-  } catch (error) {
-    throw new Error(`The gateway does not answer at ${url}: is it running with this configuration?`, {
-      cause: error,
+  const response = await requestOps(ops, token, "/status");
+  const body = await response.json().catch((cause: unknown) => {
+    throw new Error(`What answers at ${response.url} is no gateway: is it running with this configuration?`, {
+      cause,
     });
-  }
+  });
   const parsed = statusDocument.safeParse(body);
   // Without its Redis the gateway answers, but cannot count.
   if (!parsed.success) return null;
@@ -106,7 +111,7 @@ async function accountingOf({ ops }: Config, source: string): Promise<Record<str
   return found.accounting;
 }
 
-/** The accounting of this replay: what moved since before, once nothing is on its way any more. */
+/** The accounting of this replay: what changed since `before`, once nothing is on its way any more. */
 async function settled(
   config: Config,
   source: string,
@@ -116,8 +121,8 @@ async function settled(
   const until = performance.now() + DRAIN_MS;
   for (;;) {
     const now = (await accountingOf(config, source)) ?? {};
-    const { waiting = 0, inFlight = 0, messages: taken = 0 } = now;
-    const arrived = taken - (before.messages ?? 0) >= messages;
+    const { waiting = 0, inFlight = 0, messages: received = 0 } = now;
+    const arrived = received - (before.messages ?? 0) >= messages;
     if ((arrived && waiting === 0 && inFlight === 0) || performance.now() > until) {
       return Object.fromEntries(
         Object.entries(now).map(([term, n]) => [term, isLevel(term) ? n : n - (before[term] ?? 0)]),
@@ -127,26 +132,21 @@ async function settled(
   }
 }
 
-/** Levels are what is somewhere now; everything else only grows. */
+/** Levels count what is somewhere now; all other terms only grow. */
 function isLevel(term: string): boolean {
   return term === "waiting" || term === "inFlight" || term === "held";
 }
 
 function progress(): (counts: Readonly<ReplayResult>) => void {
-  let toldAt = performance.now();
+  let printedAt = performance.now();
   return ({ lines, sent, resends }) => {
-    if (performance.now() - toldAt < 1000) return;
-    toldAt = performance.now();
-    printError(`${lines} lines read, ${sent} taken, ${resends} resent`);
+    if (performance.now() - printedAt < 1000) return;
+    printedAt = performance.now();
+    printError(`${lines} lines read, ${sent} accepted, ${resends} resent`);
   };
 }
 
-function sayReadable(result: ReplayResult, accounting: Partial<Accounting>): void {
+function printReadable(result: ReplayResult, accounting: Partial<Accounting>): void {
   const rows = Object.entries({ ...result, answers: JSON.stringify(result.answers), ...accounting });
   for (const [term, n] of rows) print(`  ${term.padEnd(14)}${n}`);
-}
-
-/** An address to listen on is not always one to connect to. */
-function reachable(host: string): string {
-  return host === "0.0.0.0" || host === "::" ? "127.0.0.1" : host;
 }

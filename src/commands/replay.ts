@@ -1,18 +1,9 @@
 /** The `replay` command: sends a recorded capture to the running gateway. */
 
 import { Command, InvalidArgumentError, Option } from "commander";
-import type { Pace } from "./capture/way.ts";
+import type { Pace } from "./capture/sender.ts";
 import { wholeNumber } from "./options.ts";
-
-export interface ReplayRequest {
-  config?: string;
-  source: string;
-  speed: Pace;
-  shift?: boolean;
-  lines: number;
-  concurrency: number;
-  json?: boolean;
-}
+import type { ReplayRequest } from "./replay-capture.ts";
 
 export function replayCommand(): Command {
   return new Command("replay")

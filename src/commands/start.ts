@@ -5,7 +5,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { Command } from "commander";
 import { allowWeakOption, CONFIG_OPTION } from "./options.ts";
 
-/** Closing keeps to its time by itself, but for its last steps. */
+/** Closing limits its own time, except for its last steps. */
 const CLOSING_GRACE_MS = 1000;
 
 export function startCommand(): Command {
@@ -25,10 +25,10 @@ export function startCommand(): Command {
       const gateway = await Promise.race([startGateway(config, logger), crashed]);
       if (gateway === "crashed") process.exit(1);
       const end = await Promise.race([once(process, "SIGTERM"), once(process, "SIGINT"), crashed]);
-      // After a fault it may be the closing itself that does not end.
+      // After a fault closing itself may hang.
       const timeUp = sleep(config.shutdownMs + CLOSING_GRACE_MS, undefined, { ref: false });
       await Promise.race([gateway.close(), timeUp]);
-      // A request to ServiceTitan that hangs would keep the process alive beyond the time it was given.
+      // A hanging request to ServiceTitan would keep the process alive beyond its time.
       process.exit(end === "crashed" ? 1 : 0);
     });
 }

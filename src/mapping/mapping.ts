@@ -1,4 +1,4 @@
-/** Joins devices to units, technicians and destinations, as an operator's file says, and follows its changes. */
+/** Joins devices to units, technicians and destinations by an operator's file, and follows its changes. */
 
 import { stat } from "node:fs/promises";
 import { z } from "zod";
@@ -6,7 +6,7 @@ import type { Unit } from "../servicetitan/ping.ts";
 import { readRows } from "./rows.ts";
 import { createScopes, type Known, type Scope, type Scopes } from "./scope.ts";
 
-/** One way a device's readings take. */
+/** Where a device's readings go, and as which unit. */
 export interface Route {
   /** Null: the source's own destination. */
   destination: string | null;
@@ -14,11 +14,11 @@ export interface Route {
 }
 
 export interface Mapping {
-  /** How many rows it was made from. */
+  /** The number of rows in the file. */
   readonly rows: number;
-  /** Empty for a device that no row names; whoever asks decides by the source's policy. */
+  /** Empty for a device that no row names; the source's policy decides about such readings. */
   routes(source: string, deviceId: string): readonly Route[];
-  /** The units a technician drives at a destination, for the read-back: another tenant's technician may have the same id. */
+  /** The units of a technician at a destination, for the read-back: another tenant's technician may have the same id. */
   unitsOf(destination: string, technician: string): readonly string[];
 }
 
@@ -27,16 +27,16 @@ export type LoadedMapping =
   /** Every problem at once, each with its line. */
   | { kind: "broken"; problems: string[] };
 
-/** An identifier of a spreadsheet row: white space around it is nobody's intention. */
+/** A cell of a spreadsheet: white space around its text is never intended. */
 const cell = z.string().trim();
 /** Longer than any id or name seen; a waiting ping's head has room for 999 bytes of it. */
 const MAX_CELL_CHARS = 200;
 const orNull = (text: string) => text || null;
 const optional = cell.max(MAX_CELL_CHARS).transform(orNull).optional();
 /**
- * What Excel makes of a long number (`3.52094E+14`, with a comma in other countries), and other programs of a column of
- * numbers with gaps (`352094000000000.0`). An id such as `12E4` is left alone: no spreadsheet writes an exponent that
- * has neither a decimal mark before it nor a plus after it.
+ * Long numbers as Excel writes them (`3.52094E+14`, with a comma in other countries), and columns of numbers with gaps as
+ * other programs write them (`352094000000000.0`). An id such as `12E4` is accepted: no spreadsheet writes an exponent
+ * with neither a decimal mark before it nor a plus after it.
  */
 const ROUNDED = /^[+-]?\d+(?:[.,]\d+E[+-]?\d+|E\+\d+|[.,]0+)$/i;
 const id = cell
@@ -61,7 +61,7 @@ export async function loadMapping(file: string, known: Known): Promise<LoadedMap
   let rows = 0;
   const scopes = createScopes(known);
   const table = createTable(scopes);
-  /** Scope, device and destination → the line that said it first. */
+  /** Scope, device and destination → the first line with them. */
   const lines = new Map<string, number>();
 
   for await (const found of readRows(file)) {
@@ -124,7 +124,7 @@ function createTable(scopes: Scopes): Table {
       }
     },
     routes(source, device) {
-      // A row that names the source knows better than one that names none.
+      // A row that names the source takes precedence over one that names none.
       const named = ofSource.get(source)?.get(device);
       if (named) return named;
       const tenant = scopes.tenantOfSource(source);
@@ -142,7 +142,7 @@ function entry<Value>(map: Map<string, Value>, key: string, create: () => Value)
   return created;
 }
 
-/** Enough to see what is wrong with the file; a hundred thousand of them would only bury the log. */
+/** Enough to see what is wrong with the file; a hundred thousand problems would only flood the log. */
 const MAX_PROBLEMS = 100;
 
 function firstOf(problems: string[]): string[] {
@@ -162,7 +162,7 @@ function describe({ issues }: z.ZodError, cells: unknown): string[] {
     if (issue.code !== "invalid_type") return `${String(column)} ${issue.message}`;
     const value: unknown = Object.entries(Object(cells)).find(([name]) => name === column)?.[1];
     if (value === undefined) return `${String(column)} is missing`;
-    // Long ids lose digits when they are read as numbers.
+    // Long ids lose digits when parsed as numbers.
     return `${String(column)} must be text${typeof value === "number" ? ", in quotes" : ""}`;
   });
 }
@@ -177,7 +177,7 @@ export interface WatchedMapping extends Mapping {
   stop(): void;
 }
 
-/** Reads the file and then follows it: by asking every few seconds, for mounted volumes and network drives tell nothing. */
+/** Reads the file and then polls it every few seconds: mounted volumes and network drives send no change events. */
 export async function watchMapping(
   file: string,
   known: Known,
@@ -193,7 +193,7 @@ export async function watchMapping(
     const stamp = await stampOf(file);
     const settled = stamp === seen;
     seen = stamp;
-    // A file that is being written may read well and lack half its rows: it has to look the same twice.
+    // A file that is being written may be valid and lack half its rows: two polls have to see the same state.
     if (!settled || stamp === inUse) return;
     inUse = stamp;
     const next = await loadMapping(file, known);
@@ -229,7 +229,7 @@ export async function watchMapping(
   };
 }
 
-/** Tells two states of the file apart. The inode is there for files replaced by renaming within one tick of the clock. */
+/** Distinguishes states of the file. The inode is for files replaced by renaming within one tick of the clock. */
 async function stampOf(file: string): Promise<string> {
   try {
     const { mtimeMs, size, ino } = await stat(file);

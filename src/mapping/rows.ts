@@ -1,4 +1,4 @@
-/** Reads the rows of a mapping file, CSV, JSON or YAML, each with the line it stands on. */
+/** Reads the rows of a mapping file, CSV, JSON or YAML, each with its line. */
 
 import { readFile } from "node:fs/promises";
 import { extname } from "node:path";
@@ -9,17 +9,17 @@ import { isMap, isScalar, isSeq, LineCounter, type Node, parseDocument } from "y
 import { messageOf } from "../untrusted.ts";
 
 export type FileRow =
-  /** `cells` by column, as the file has them. */
+  /** `cells` by column, unvalidated. */
   { kind: "row"; line: number; cells: unknown } | { kind: "problem"; problem: string };
 
 /** A hundred thousand rows and more; it is all held in memory. */
 const MAX_BYTES = 20_000_000;
-/** YAML takes some 50 µs a row and is read in one go: so much of it holds up the process for half a second. */
+/** YAML takes some 50 µs a row and is parsed in one go: this much of it blocks the process for half a second. */
 const MAX_YAML_BYTES = 1_000_000;
-/** CSV and JSON rows read in one turn of the event loop, some milliseconds of work. */
+/** CSV and JSON rows per turn of the event loop, some milliseconds of work. */
 const ROWS_PER_TURN = 1000;
 
-/** Lets others have their turn in between: the file may change while the gateway is busy. */
+/** Yields to the event loop in between: the file may change while the gateway is busy. */
 export async function* readRows(file: string): AsyncGenerator<FileRow> {
   let text: string;
   try {
@@ -86,7 +86,7 @@ async function* csvRows(text: string): AsyncGenerator<FileRow> {
   }
 }
 
-/** What csv-parse gives for a record when asked for its place. */
+/** A record of csv-parse with the option `info`. */
 interface CsvRecord {
   record: string[];
   info: { lines: number };
@@ -100,7 +100,7 @@ function* problemsOfHeader(columns: string[]): Generator<FileRow> {
 function* rowUnder(columns: string[], record: string[], line: number): Generator<FileRow> {
   const surplus = record.slice(columns.length).find((cell) => cell !== "");
   if (surplus !== undefined) yield problem(`line ${line}: "${surplus}" stands under no column`);
-  // A column without a heading, as spreadsheets leave them, says nothing as long as it is empty.
+  // A column without a heading, as spreadsheets leave them, is ignored while it is empty.
   const named = columns.flatMap((name, i) => (name === "" && !record[i] ? [] : [[name, record[i] ?? ""]]));
   yield { kind: "row", line, cells: Object.fromEntries(named) };
 }
@@ -122,8 +122,8 @@ function* jsonRows(text: string): Generator<FileRow> {
 }
 
 /**
- * A number with an exponent or a decimal point has passed through a floating-point number, which JSON.parse would hide:
- * in quotes it is judged as it is written. The text is known to be JSON.
+ * A number with an exponent or a decimal point was a floating-point number once, which JSON.parse would hide: in quotes
+ * it is validated as it is written. The text is known to be JSON.
  */
 function withRoundedInQuotes(text: string): string {
   if (!/\d[.eE]/.test(text)) return text;
@@ -132,7 +132,7 @@ function withRoundedInQuotes(text: string): string {
   );
 }
 
-/** Numbers are taken for text as long as no digit can have been lost in reading them. */
+/** Numbers become text as long as parsing cannot have lost a digit. */
 function withTexts(cells: unknown): unknown {
   if (typeof cells !== "object" || cells === null || Array.isArray(cells)) return cells;
   return Object.fromEntries(
@@ -143,7 +143,7 @@ function withTexts(cells: unknown): unknown {
   );
 }
 
-/** V8 does not reliably say where it gave up; a YAML parser does, except for what YAML allows beyond JSON. */
+/** V8 does not reliably report the place of a mistake; a YAML parser does, except for what YAML allows beyond JSON. */
 function placeOfMistake(text: string): string {
   if (text.length > MAX_YAML_BYTES) return "";
   const counter = new LineCounter();
@@ -187,7 +187,7 @@ function* yamlRows(text: string): Generator<FileRow> {
   }
 }
 
-/** A number as it is written: 00123 is a device's id and not 123. */
+/** A number as it is written: the device id 00123 is not 123. */
 function textOf(node: unknown): unknown {
   if (!isScalar(node)) return node;
   if (node.value === null) return "";

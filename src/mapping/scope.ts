@@ -2,7 +2,7 @@
 
 import { type TenantSettings, tenantOf } from "../config/tenant.ts";
 
-/** What the file's names must fit: the configuration's own records will do. */
+/** The names that the file may use: records of the configuration. */
 export interface Known {
   destinations: Readonly<Record<string, TenantSettings>>;
   sources: Readonly<Record<string, { destination: string }>>;
@@ -11,13 +11,13 @@ export interface Known {
 export type Scope =
   /** The devices of this source. */
   | { kind: "source"; source: string }
-  /** The devices of every source whose own destination is of this tenant. */
+  /** The devices of every source whose own destination belongs to this tenant. */
   | { kind: "tenant"; tenant: string };
 
 export interface Scopes {
   /**
-   * A row that names its source applies to that source, wherever it leads. Another one applies to the sources of its
-   * destination's tenant: a second customer's device may have the same id. A row that names neither has a tenant only
+   * A row that names its source applies to that source, whatever the destination. Any other row applies to the sources of
+   * its destination's tenant: a second customer's device may have the same id. A row that names neither has a tenant only
    * where all destinations share one.
    */
   scopeOf(
@@ -26,7 +26,7 @@ export interface Scopes {
   ): Scope | { kind: "problems"; problems: string[] };
   /** Undefined for a source that is not configured. */
   tenantOfSource(source: string): string | undefined;
-  /** Where a row without a destination leads: to the own destinations of the sources it applies to. */
+  /** The destinations of a row that names none: the own destinations of the sources it applies to. */
   ownDestinations(scope: Scope): readonly string[];
 }
 

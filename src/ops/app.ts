@@ -51,7 +51,7 @@ export interface OpsDeps extends Lookup {
   events: Pick<Events, "failed" | "opsRefused" | "authFailed" | "incident">;
 }
 
-/** Redis answers in milliseconds or not at all; probes of Kubernetes give up after 1 s unless told otherwise. */
+/** Redis answers in milliseconds or not at all; probes of Kubernetes give up after 1 s by default. */
 const READY_WITHIN_MS = 900;
 /** The page asks every 2 s, and must show that Redis hangs. */
 const STATUS_WITHIN_MS = 4000;

@@ -1,8 +1,8 @@
 /** Redrives what was set aside: dead letters wait again, quarantined messages go through ingest again. */
 
-import { asAuthenticated, type Message } from "../adapters/kit/adapter.ts";
-import type { examine } from "../ingest/examine.ts";
-import type { Ingest, IngestResult } from "../ingest/ingest.ts";
+import type { Message } from "../adapters/kit/adapter.ts";
+import type { Examined } from "../ingest/examine.ts";
+import type { IngestResult } from "../ingest/ingest.ts";
 import type { Source } from "../ingest/source.ts";
 import type { Redrive, RedriveFilter } from "../queue/ledger/redrive.ts";
 import { iso } from "../time.ts";
@@ -44,8 +44,9 @@ const MAX_EXAMPLES = 50;
 
 export interface RedriverDeps {
   redrive: Redrive;
-  ingest: Ingest;
-  examine: typeof examine;
+  /** For messages that were authenticated before they went to the quarantine. */
+  ingest(source: Source, message: Message): Promise<IngestResult>;
+  examine(source: Source, message: Message): Examined;
   sources: ReadonlyMap<string, Source>;
 }
 
@@ -82,7 +83,7 @@ export function createRedriver({ redrive, ingest, examine, sources }: RedriverDe
         result.examples.push({ id, source: name, before: problems[0] ?? entry.reason, after, readings });
       }
       if (readable && source && mode === "do") {
-        const ingested = await ingest.ingest(source, asAuthenticated(entry.message));
+        const ingested = await ingest(source, entry.message);
         if (leavesQuarantine(ingested)) await redrive.release(scope, entry.id);
         if (!isThrough(ingested)) {
           result.staying++;
@@ -101,7 +102,7 @@ export function createRedriver({ redrive, ingest, examine, sources }: RedriverDe
   async function* quarantined({ unit, destination, ...filter }: RedriveFilter) {
     for await (const { scope, entry } of redrive.quarantined(filter)) {
       const source = sources.get(entry.source);
-      const outcome = source ? redecode(examine, source, entry.message) : NOT_CONFIGURED;
+      const outcome = source ? redecode(() => examine(source, entry.message)) : NOT_CONFIGURED;
       const leadsThere = outcome.readings.some(({ deviceId }) =>
         redrive
           .routesOf(entry.source, deviceId)
@@ -150,13 +151,9 @@ function leavesQuarantine(result: IngestResult): boolean {
 }
 
 /** Today's decoding of a message, validated by ranges only. */
-function redecode(examineMessage: typeof examine, source: Source, message: Message) {
+function redecode(examine: () => Examined) {
   try {
-    const { kind, what, problems, readings, rejections } = examineMessage(
-      source.adapter,
-      asAuthenticated(message),
-      source,
-    );
+    const { kind, what, problems, readings, rejections } = examine();
     if (kind === "malformed") return { after: problems[0] ?? "malformed", readings: [] };
     const found = readings.map(({ deviceId, fixTime, latitude, longitude }) => ({
       deviceId,

@@ -1,10 +1,10 @@
-/** Reads what ServiceTitan's answers say, whatever shape they have, and keeps credentials out of it. */
+/** Reads ServiceTitan's answers, whatever shape they have, and redacts credentials in them. */
 
 import { retryAfterHeaderMs } from "../network.ts";
 import { isRecord } from "../untrusted.ts";
 import type { Answer } from "./exchange.ts";
 
-/** What ServiceTitan said of one ping in a 2xx answer. */
+/** ServiceTitan's result for one ping in a 2xx answer. */
 export interface PingResult {
   externalId: string;
   accepted: boolean;
@@ -13,11 +13,11 @@ export interface PingResult {
 
 /** One line in a log or on the ops page. */
 const MAX_DETAIL_CHARS = 300;
-/** What is looked at of a body that is plain text or HTML. */
+/** How much is read of a body that is plain text or HTML. */
 const MAX_TEXT_CHARS = 4096;
-/** Problems told of one refused request; a page of them helps nobody. */
+/** Problems shown of one refused request; a page of them does not help. */
 const MAX_ERRORS = 20;
-/** A wait longer than a day is a mistake or an attack; whoever pauses has a lower limit of its own. */
+/** A wait longer than a day is a mistake or an attack; the gates have lower limits of their own. */
 const MAX_RETRY_AFTER_MS = 86_400_000;
 
 /** Makes text fit for a log: one line, bounded, without the credentials given and without anything like a token. */
@@ -27,7 +27,7 @@ export function redactor(secrets: readonly string[]): Redact {
   const known = secrets.filter((secret) => secret !== "").sort((a, b) => b.length - a.length);
   return (text) => {
     let clean = text;
-    // Before any cutting: half a credential would not be recognised, and is still half a credential.
+    // Before any truncation: half a credential would not be recognised, and still be half a credential.
     for (const secret of known) clean = clean.replaceAll(secret, "[redacted]");
     clean = clean
       .slice(0, MAX_TEXT_CHARS)
@@ -43,9 +43,9 @@ export function redactor(secrets: readonly string[]): Redact {
   };
 }
 
-/** What an answer other than 2xx says of itself. */
+/** The problem in an answer other than 2xx. */
 export interface Complaint {
-  /** Only ServiceTitan's own errors carry one; what the gateway before it says does not. */
+  /** Only ServiceTitan's own errors carry one; those of the API gateway before it do not. */
   traceId: string | null;
   /** Not yet redacted. */
   text: string;
@@ -53,7 +53,7 @@ export interface Complaint {
 
 /**
  * Three shapes are known: ApiErrorResponse (title, errors, traceId), the API gateway's `{statusCode, message}`, and a
- * bare JSON string; anything else, plain text or HTML, is taken as it is.
+ * bare JSON string; anything else, plain text or HTML, is used as it is.
  */
 export function complaintOf(body: string | null): Complaint {
   if (body === null) return { traceId: null, text: "answer too long to read" };
@@ -64,8 +64,8 @@ export function complaintOf(body: string | null): Complaint {
   const head = [json.title, json.message, json.detail].find(
     (text) => typeof text === "string" && text !== "",
   );
-  const parts = [...(typeof head === "string" ? [head] : []), ...problemsOf(json.errors)];
-  return { traceId, text: parts.length > 0 ? parts.join("; ") : body };
+  const texts = [...(typeof head === "string" ? [head] : []), ...problemsOf(json.errors)];
+  return { traceId, text: texts.length > 0 ? texts.join("; ") : body };
 }
 
 /** `errors` maps the name or path of a property to a list of texts: `[3].EventTime: The value is not valid.` */
@@ -74,15 +74,15 @@ function problemsOf(errors: unknown): string[] {
   return Object.entries(errors)
     .slice(0, MAX_ERRORS)
     .map(([key, texts]) => {
-      const told = (Array.isArray(texts) ? texts : [texts]).filter((text) => typeof text === "string");
-      return `${key}: ${told.slice(0, MAX_ERRORS).join(" ")}`;
+      const lines = (Array.isArray(texts) ? texts : [texts]).filter((text) => typeof text === "string");
+      return `${key}: ${lines.slice(0, MAX_ERRORS).join(" ")}`;
     });
 }
 
-/** How long the answer asks us to wait, milliseconds: the header in either form, else the gateway's words. */
+/** How long the answer asks us to wait, milliseconds: the header in either form, or the API gateway's text. */
 export function retryAfterMs(answer: Answer, now: number): number | null {
-  const told = retryAfterHeaderMs(answer.headers, now);
-  if (told !== null) return bounded(told);
+  const header = retryAfterHeaderMs(answer.headers, now);
+  if (header !== null) return bounded(header);
   const words = /try again in (\d{1,6}) second/i.exec(answer.body?.slice(0, MAX_TEXT_CHARS) ?? "");
   return words === null ? null : bounded(Number(words[1]) * 1000);
 }
@@ -115,7 +115,7 @@ export function resultsOf(body: string | null, externalIds: readonly string[]): 
   }
   const results: Results = { failed: [], missing: [] };
   for (const externalId of new Set(externalIds)) {
-    // Told both, it has the ping: it took the one and turned down a second.
+    // With both results ServiceTitan has the ping: it accepted the first and refused a second one.
     if (accepted.has(externalId)) continue;
     const message = refused.get(externalId);
     if (message === undefined) results.missing.push(externalId);
@@ -124,7 +124,7 @@ export function resultsOf(body: string | null, externalIds: readonly string[]): 
   return results;
 }
 
-/** The usual answer, told without building sets. Still by externalId: the index only says where to look first. */
+/** The usual answer, recognised without building sets. Still by externalId: the index only says where to look first. */
 function allAcceptedInOrder(items: unknown[], externalIds: readonly string[]): boolean {
   return (
     items.length === externalIds.length &&

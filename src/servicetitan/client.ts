@@ -17,7 +17,7 @@ export interface Target extends Credential {
   requestTimeoutMs: number;
 }
 
-/** Everything a POST needs beside its body, so that it can leave at once when its throttle slot is taken. */
+/** Everything a POST needs beside its body, so that it can be sent at once when its throttle slot is acquired. */
 export interface Prepared {
   readonly token: Token;
   /** The token has carried a request before. */
@@ -25,18 +25,18 @@ export interface Prepared {
 }
 
 export interface Sending {
-  /** Less than the target's own where an answer is worth less than knowing soon that none comes. */
+  /** Shorter than the target's own where it matters more to know soon that no answer comes. */
   timeoutMs?: number;
-  /** Asked right before the request leaves. */
+  /** Called right before the request is sent; false stops it. */
   beforeSend?: () => boolean;
 }
 
 export interface Client {
-  /** Gets a token. An attempt in its place says why there is none; no POST was made. */
+  /** Gets a token. Without one it resolves with an attempt that says why; no POST was made. */
   prepare(target: Target): Promise<Prepared | Attempt>;
   /**
-   * Posts `body`, a JSON array of the pings with these externalIds. Never rejects. After `beforeSend` said no there was no
-   * attempt, and the one returned is to be thrown away.
+   * Posts `body`, a JSON array of the pings with these externalIds. Never rejects. When `beforeSend` returned false there
+   * was no attempt, and the one returned has to be ignored.
    */
   send(
     target: Target,
@@ -45,7 +45,7 @@ export interface Client {
     externalIds: readonly string[],
     how?: Sending,
   ): Promise<Attempt>;
-  /** Drops the token that was turned down, so that the next `prepare` gets a fresh one. */
+  /** Drops a token that was refused, so that the next `prepare` gets a fresh one. */
   renew(target: Target, prepared: Prepared): void;
   /** Lets requests under way end. */
   close(): Promise<void>;
@@ -70,7 +70,7 @@ export function servicetitanUrls(environment: "production" | "integration"): {
 export function createClient({ proxy }: ClientOptions): Client {
   const http = createHttp(proxy);
   const tokens = createTokens({ http });
-  // Worked out once per target: on the way to draining a backlog every microsecond counts.
+  // Computed once per target: while a backlog drains, every microsecond counts.
   const addresses = new WeakMap<Target, Address>();
   const sent = new WeakSet<Token>();
 
@@ -124,7 +124,7 @@ export function createClient({ proxy }: ClientOptions): Client {
       return { outcome, status, traceId: null, detail };
     }
     const { answer } = exchanged;
-    // Built when first needed: most answers hold nothing to hide.
+    // Built when first needed: most answers have nothing to redact.
     let redact: Redact | null = null;
     const context = {
       now: Date.now(),

@@ -1,10 +1,10 @@
-/** One HTTP exchange: a request goes out once, and the whole bounded answer or a named failure comes back. */
+/** One HTTP exchange: sends a request once, and returns the whole bounded answer or a named failure. */
 
 import type { Dispatcher } from "undici";
 import { codeOf, createDispatcher, type NetworkReason, type ProxySettings, reasonOf } from "../network.ts";
 import { USER_AGENT } from "../version.ts";
 
-/** Why a destination or its scope cannot take anything now. Short words, fit for metric labels. */
+/** Why a destination or its scope cannot accept anything now. Short words, fit for metric labels. */
 export type UnavailableReason = NetworkReason | "token_unavailable" | `http_${number}`;
 
 export interface HttpRequest {
@@ -14,7 +14,7 @@ export interface HttpRequest {
   body: string;
   /** For all of it: connecting, sending, waiting and reading. */
   timeoutMs: number;
-  /** Asked right before the request leaves, however long connecting took. After a no it fails without having left. */
+  /** Called right before the request is sent, however long connecting took. After false the exchange fails unsent. */
   beforeSend?: () => boolean;
 }
 
@@ -27,7 +27,7 @@ export interface Answer {
 
 export type Exchanged =
   | { kind: "answered"; answer: Answer; tookMs: number }
-  /** No answer, or only part of a good one. `code` is the system's word for what went wrong. */
+  /** No answer, or only part of a 2xx one. `code` is the system's word for what went wrong. */
   | { kind: "failed"; reason: UnavailableReason; code: string; status: number | null; tookMs: number };
 
 export interface Http {
@@ -37,8 +37,9 @@ export interface Http {
   close(): Promise<void>;
 }
 
-/** A thousand results with long messages are a quarter of it; more is no answer of this API. */
+/** A thousand results with long messages are a quarter of it; a longer body is no answer of this API. */
 const MAX_ANSWER_BYTES = 1_048_576;
+
 export function createHttp(proxy: ProxySettings): Http {
   const dispatcher = createDispatcher(proxy);
   return {
@@ -50,7 +51,7 @@ export function createHttp(proxy: ProxySettings): Http {
 function exchange(dispatcher: Dispatcher, request: HttpRequest): Promise<Exchanged> {
   return new Promise((resolve) => {
     let startedAt = performance.now();
-    let leftOnSocket = false;
+    let isSent = false;
     let settled = false;
     let controller: Dispatcher.DispatchController | null = null;
     let status: number | null = null;
@@ -71,7 +72,7 @@ function exchange(dispatcher: Dispatcher, request: HttpRequest): Promise<Exchang
       if (status !== null) settle({ kind: "answered", answer: { status, headers, body }, tookMs: tookMs() });
     }
     function failed(reason: UnavailableReason, code: string): void {
-      // A bad status says enough, whatever became of its body; a good one does not, for the body holds the results.
+      // A bad status is enough, even without its body; a good one is not, since the body holds the results.
       if (status !== null && (status < 200 || status > 299)) answered(textOf(chunks));
       else settle({ kind: "failed", reason, code, status, tookMs: tookMs() });
     }
@@ -86,16 +87,16 @@ function exchange(dispatcher: Dispatcher, request: HttpRequest): Promise<Exchang
     const handler: Dispatcher.DispatchHandler = {
       onRequestStart(given) {
         controller = given;
-        // The deadline passed while the connection was being made: the request must not leave any more.
+        // The deadline passed while the connection was being made: the request must not be sent any more.
         if (settled) return given.abort(new Error("The exchange took too long."));
-        // Thrown, for an abort would cost the connection, and the next request would be late again.
+        // Thrown, because an abort would close the connection, and the next request would be late again.
         if (request.beforeSend?.() === false)
           throw Object.assign(new Error("It is too late."), { code: TOO_LATE });
         startedAt = performance.now();
-        leftOnSocket = true;
+        isSent = true;
       },
       onResponseStart(_controller, statusCode, given) {
-        // An informational status may come first; the last one counts.
+        // An informational status may come first; the last status counts.
         status = statusCode;
         headers = given;
         chunks = [];
@@ -114,14 +115,14 @@ function exchange(dispatcher: Dispatcher, request: HttpRequest): Promise<Exchang
       },
       onResponseError(_controller, error) {
         const code = codeOf(error);
-        failed(reasonOf(code, leftOnSocket), code);
+        failed(reasonOf(code, isSent), code);
       },
     };
     try {
       dispatcher.dispatch({ origin, path, method: "POST", headers: requestHeaders, body }, handler);
     } catch (error) {
       const code = codeOf(error);
-      failed(reasonOf(code, leftOnSocket), code);
+      failed(reasonOf(code, isSent), code);
     }
   });
 }

@@ -1,4 +1,4 @@
-/** What one POST told us, as a closed union named by who has to act, and the one place where statuses become outcomes. */
+/** The outcome of one POST, a closed union named by who has to act, and the one place where statuses become outcomes. */
 
 import { complaintOf, type PingResult, type Redact, resultsOf, retryAfterMs } from "./answer.ts";
 import type { Answer, UnavailableReason } from "./exchange.ts";
@@ -21,7 +21,7 @@ export type Outcome =
   | { kind: "throttled"; afterMs: number | null }
   | { kind: "unavailable"; reason: UnavailableReason; afterMs: number | null }
   | { kind: "oversize" }
-  /** The batch as it is will not be taken: 400 or 422. */
+  /** The batch will not be accepted as it is: 400 or 422. */
   | { kind: "refused"; reason: string }
   /** A condition of the destination, not of the batch. */
   | { kind: "blocked"; reason: BlockedReason };
@@ -29,7 +29,7 @@ export type Outcome =
 /** Everything about one POST that the ledger, the log line and the metrics need. */
 export interface Attempt {
   outcome: Outcome;
-  /** Null when no answer came. */
+  /** Null without an answer. */
   status: number | null;
   /** From the request's first byte to the whole answer, milliseconds. */
   tookMs: number;
@@ -41,7 +41,7 @@ export interface Attempt {
   tokenWasCached: boolean;
 }
 
-/** What an answer means, before anything but its status is looked at. */
+/** What the status alone means. */
 type Meaning = "accepted" | "refused" | "oversize" | "throttled" | "unavailable" | "blocked";
 
 function meaningOf(status: number): Meaning {
@@ -50,7 +50,7 @@ function meaningOf(status: number): Meaning {
   if (status === 413) return "oversize";
   if (status === 429) return "throttled";
   if (status === 408 || (status >= 500 && status <= 599)) return "unavailable";
-  // Anything else was not foreseen: better to stop and keep the pings than to drop them or to hammer.
+  // An unforeseen status: stopping and keeping the pings is better than dropping them or sending without end.
   return "blocked";
 }
 
@@ -62,7 +62,7 @@ function blockedReasonOf(status: number): BlockedReason {
   return `http_${status}`;
 }
 
-/** The part of an attempt that the answer itself decides. Pure; never throws. */
+/** The part of an attempt that depends on the answer alone. Pure; never throws. */
 export function classify(
   answer: Answer,
   externalIds: readonly string[],
@@ -70,7 +70,7 @@ export function classify(
 ): Pick<Attempt, "outcome" | "traceId" | "detail"> {
   const { status, body } = answer;
   const meaning = meaningOf(status);
-  if (meaning === "accepted") return judgeResults(answer, externalIds, context.redact);
+  if (meaning === "accepted") return outcomeOfResults(answer, externalIds, context.redact);
   const complaint = complaintOf(body);
   const traceId = complaint.traceId === null ? null : context.redact(complaint.traceId);
   const text = context.redact(complaint.text);
@@ -92,7 +92,7 @@ export function classify(
   }
 }
 
-function judgeResults({ status, body }: Answer, externalIds: readonly string[], redact: Redact) {
+function outcomeOfResults({ status, body }: Answer, externalIds: readonly string[], redact: Redact) {
   const results = resultsOf(body, externalIds);
   if (results === null) {
     const outcome: Outcome = { kind: "partial", failed: [], missing: [...externalIds] };

@@ -7,11 +7,11 @@ import { iso } from "../time.ts";
 export interface Unit {
   unitId: string;
   unitName: string;
-  /** Never sent: ServiceTitan ties devices to technicians by itself. The ledger and the ops page show it. */
+  /** Never sent: ServiceTitan joins devices to technicians by itself. The ledger and the ops page show it. */
   technician: string | null;
 }
 
-/** A ping as ServiceTitan gets it, for those who read an encoded one back. */
+/** A ping as ServiceTitan gets it, for code that parses an encoded one. */
 export interface Ping {
   unitId: string;
   unitName: string;
@@ -32,17 +32,14 @@ export interface Ping {
 }
 
 /**
- * Identity of a ping and key of duplicate detection. Injective: a source's name has no colon and a fixTime is
- * digits, so the first and the last colon part the three whatever the device's id is made of.
+ * Identity of a ping and key of duplicate detection. Injective: a source's name has no colon and a fixTime is digits, so
+ * the first and the last colon separate the three, whatever characters the device's id has.
  */
 export function externalIdOf(source: string, deviceId: string, fixTime: number): string {
   return `${source}:${deviceId}:${fixTime}`;
 }
 
-/**
- * Encodes a reading as a ping, as it stands in a request's array. All keys are always there: ServiceTitan's schema
- * requires each.
- */
+/** Encodes a reading as one element of a request's array. All keys are always there: ServiceTitan's schema requires each. */
 export function toPing(
   reading: Reading,
   source: string,
@@ -64,7 +61,7 @@ export function toPing(
   );
 }
 
-/** The mapping's name; without one the vendor's, for an id such as `b1F` tells a dispatcher nothing. */
+/** The mapping's name; without one the vendor's, since an id such as `b1F` means nothing to a dispatcher. */
 function nameOf({ unitId, unitName }: Unit, details: Details | undefined): string {
   return unitName === unitId ? (details?.deviceName ?? unitName) : unitName;
 }
@@ -80,7 +77,7 @@ function addressOf(details: Details | undefined): string {
   );
 }
 
-/** Bytes by which details make a ping longer at most; to be added to those of `pingBytesAtMost`. */
+/** The most bytes that details add to a ping; to be added to `pingBytesAtMost`. */
 export function detailBytes(details: Details): number {
   const name = details.deviceName ? Buffer.byteLength(JSON.stringify(details.deviceName)) : 0;
   return Buffer.byteLength(addressOf(details)) - NO_ADDRESS.length + name;
@@ -89,7 +86,7 @@ export function detailBytes(details: Details): number {
 /** Everything in a ping but its ids, its name and its details: keys, a time, numbers of full length, the longest status, `false`. */
 const FIXED_BYTES_AT_MOST = 256;
 
-/** Upper bound of an encoded ping's bytes without its details, known before it is written: it keeps a batch's limit. */
+/** Upper bound of an encoded ping's bytes without details, known before encoding, so that a batch keeps its limit. */
 export function pingBytesAtMost(source: string, deviceId: string, { unitId, unitName }: Unit): number {
   return [unitId, unitName, externalIdOf(source, deviceId, Number.MAX_SAFE_INTEGER)]
     .map((text) => Buffer.byteLength(JSON.stringify(text)))
@@ -100,7 +97,7 @@ export function pingBytesAtMost(source: string, deviceId: string, { unitId, unit
 const DEGREE_STEPS = 1e7;
 const SPEED_STEPS = 100;
 
-/** Rounds to a power of ten. Leaves alone what already has so few decimals: n / 10^k is the double nearest to it. */
+/** Rounds to a power of ten. A value with as few decimals stays as it is: n / 10^k is the double nearest to it. */
 function rounded(value: number, steps: number): number {
   return Math.round(value * steps) / steps;
 }
@@ -110,7 +107,7 @@ const STOPPED_BELOW_MPS = 0.5;
 const UNIT_WORDS: Record<SpeedUnit, string> = { mph: "mph", kph: "km/h", mps: "m/s", knots: "kn" };
 const COMPASS = ["N", "NE", "E", "SE", "S", "SW", "W", "NW"] as const;
 
-/** What a dispatcher reads. ServiceTitan has no field for heading, so it is said here. Plain ASCII, needs no escaping. */
+/** What a dispatcher reads. ServiceTitan has no field for heading, so the heading stands here. Plain ASCII, needs no escaping. */
 function statusOf(speedMps: number | null, speed: number | null, headingDeg: number | null, unit: SpeedUnit) {
   const point = headingDeg === null ? null : COMPASS[Math.round(headingDeg / 45) % 8];
   if (speedMps === null || speed === null) return point === null ? "Position reported" : `Heading ${point}`;

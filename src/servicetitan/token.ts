@@ -1,4 +1,4 @@
-/** Access tokens by OAuth client credentials: one per credential and process, renewed before it is missed. */
+/** Access tokens by OAuth client credentials: one per credential and process, renewed before it expires. */
 
 import { setTimeout as delay } from "node:timers/promises";
 import { type Backoff, backoffMs } from "../time.ts";
@@ -15,9 +15,9 @@ export interface Credential {
 
 export interface Token {
   readonly value: string;
-  /** By the tokens' clock: from when on a new one is fetched while this one is still used. */
+  /** By the tokens' clock: after this a new one is fetched while this one is still used. */
   readonly refreshAt: number;
-  /** By the tokens' clock: from when on it is not used any more. */
+  /** By the tokens' clock: after this it is not used any more. */
   readonly unusableAt: number;
 }
 
@@ -25,26 +25,26 @@ export type TokenResult =
   | { kind: "token"; token: Token }
   /** Passes by itself: the network, a 5xx, too many requests. */
   | { kind: "unavailable"; detail: string; afterMs: number }
-  /** Somebody has to correct the credentials. */
+  /** A person has to correct the credentials. */
   | { kind: "refused"; detail: string; afterMs: number };
 
 type Failure = Exclude<TokenResult, { kind: "token" }>;
 
 export interface Tokens {
-  /** Never rejects. Callers that come while one is being fetched share it. */
+  /** Never rejects. Callers share a fetch under way. */
   get(credential: Credential, timeoutMs: number): Promise<TokenResult>;
-  /** Drops a token that was turned down; does nothing if another has taken its place. */
+  /** Drops a token that was refused; does nothing if another has replaced it. */
   invalidate(credential: Credential, token: Token): void;
 }
 
-/** Nothing slower is waited for; integrators report answers well below a second. */
+/** A slower answer is given up; integrators report answers well below a second. */
 const MAX_TIMEOUT_MS = 15_000;
 /** A token must outlive the request it travels with, and the difference between two clocks. */
 const MARGIN_MS = 30_000;
 /** Renewed at 75 to 85 % of its life, drawn anew each time: credentials fetched together drift apart. */
 const REFRESH_FROM = 0.75;
 const REFRESH_SPREAD = 0.1;
-/** ServiceTitan gives 900 s; an answer that names no life gets this much credit. */
+/** ServiceTitan gives 900 s; an answer without a lifetime counts as this one. */
 const ASSUMED_LIFE_MS = 300_000;
 const MAX_LIFE_MS = 86_400_000;
 /** The token endpoint is throttled: at most one request a second, and after failures less and less. */
@@ -62,8 +62,8 @@ interface Entry {
 }
 
 /**
- * `now` tells milliseconds that only grow: by a clock that can be set back, one failure while it was ahead would keep
- * every later request waiting for as long.
+ * `now` gives milliseconds that only grow: with a clock that can be set back, a failure while it was ahead would make
+ * every later request wait for as long.
  */
 export function createTokens({
   http,
@@ -75,7 +75,7 @@ export function createTokens({
   const entries = new Map<string, Entry>();
 
   function entryOf({ authUrl, clientId, clientSecret }: Credential): Entry {
-    // With the secret, so that a destination configured with a wrong one does not live on another's token.
+    // With the secret, so that a destination with a wrong secret does not work by another destination's token.
     const key = JSON.stringify([authUrl, clientId, clientSecret]);
     let entry = entries.get(key);
     if (entry === undefined) {
@@ -111,10 +111,10 @@ export function createTokens({
   }
 
   async function fetchInto(entry: Entry, credential: Credential, timeoutMs: number): Promise<TokenResult> {
-    // Only a token that was turned down within a second of being fetched makes anybody wait here.
+    // A wait happens only when a token was refused within a second of being fetched.
     const early = entry.notBefore - now();
     if (early > 0) await delay(Math.min(early, MIN_SPACING_MS));
-    // Life is counted from before the request, so that a slow answer does not lengthen it.
+    // The lifetime counts from before the request, so that a slow answer does not lengthen it.
     const at = now();
     const result = await request(http, credential, Math.min(timeoutMs, MAX_TIMEOUT_MS), at);
     if (result.kind === "token") {
@@ -165,7 +165,7 @@ async function request(
   return resultOf(exchanged.answer, at);
 }
 
-/** Bodies are never repeated: the ones of errors can echo the client id, the good ones hold the token. */
+/** Bodies are never quoted: errors can echo the client id, good answers hold the token. */
 function resultOf(answer: Answer, at: number): TokenResult {
   const { status, body } = answer;
   const json = body === null ? undefined : parseJson(body);
@@ -175,13 +175,13 @@ function resultOf(answer: Answer, at: number): TokenResult {
     return unavailable(`The token endpoint answered ${status} without a usable token.`, 0);
   }
   const code = isRecord(json) ? json.error : undefined;
-  const said =
+  const words =
     typeof code === "string" && OAUTH_ERRORS.has(code) ? `${code}, HTTP ${status}` : `HTTP ${status}`;
   if (status === 408 || status === 429 || status >= 500 || code === "temporarily_unavailable") {
     const afterMs = retryAfterMs(answer, Date.now()) ?? 0;
-    return unavailable(`The token endpoint cannot serve now (${said}).`, afterMs);
+    return unavailable(`The token endpoint cannot serve now (${words}).`, afterMs);
   }
-  return { kind: "refused", detail: `The token endpoint refused the credentials (${said}).`, afterMs: 0 };
+  return { kind: "refused", detail: `The token endpoint refused the credentials (${words}).`, afterMs: 0 };
 }
 
 function unavailable(detail: string, afterMs: number): Failure {
@@ -197,12 +197,12 @@ function tokenOf(json: Record<string, unknown>, at: number): Token | null {
   return {
     value,
     refreshAt: at + lifeMs * (REFRESH_FROM + Math.random() * REFRESH_SPREAD),
-    // A life of two minutes or less would be eaten up by the margin.
+    // The whole margin would use up a lifetime of two minutes or less.
     unusableAt: at + lifeMs - Math.min(MARGIN_MS, lifeMs / 4),
   };
 }
 
-/** RFC 6749 §5.2, and the two of §4.1.2.1 that servers use here as well. Anything else may be an echo. */
+/** RFC 6749 §5.2, and the two of §4.1.2.1 that servers use here as well. Any other text may be an echo. */
 const OAUTH_ERRORS = new Set([
   "invalid_request",
   "invalid_client",

@@ -55,7 +55,7 @@ describe.each(adapters.map((adapter) => [adapter.vendor, adapter] as const))("%s
     examine(adapter, message, fixture.settings, assemblerBefore(adapter, fixture));
   const readingsOf = (fixture: Fixture) => examined(fixture).readings;
 
-  it("says where it applies and how it is proven", () => {
+  it("names where it applies and how it is authenticated", () => {
     expect(adapter.transports.length).toBeGreaterThan(0);
     if (adapter.transports.includes("webhook")) expect(adapter.auth.length).toBeGreaterThan(0);
     expect(new Set(adapter.auth.map(({ name }) => name)).size).toBe(adapter.auth.length);
@@ -87,7 +87,7 @@ describe.each(adapters.map((adapter) => [adapter.vendor, adapter] as const))("%s
     }
   });
 
-  it("takes the methods that its fixtures come by", () => {
+  it("accepts the HTTP methods of its fixtures", () => {
     const methods: readonly string[] = adapter.methods ?? ["POST"];
     // What is asked for comes by none.
     const sent = adapter.transports.includes("webhook") ? own : [];
@@ -166,7 +166,7 @@ describe.each(adapters.map((adapter) => [adapter.vendor, adapter] as const))("%s
     },
   );
 
-  it("does not take a truncated message for a whole one", () => {
+  it("does not accept a truncated message as a whole one", () => {
     for (const fixture of own) {
       // A form or a bare number does not show where it ends; HTTP and MQTT know by its length.
       if (isForm(fixture.body) || /^-?[0-9.]+$/.test(fixture.body)) continue;
@@ -182,7 +182,7 @@ describe.each(adapters.map((adapter) => [adapter.vendor, adapter] as const))("%s
     }
   });
 
-  it("says so where a device's id may come from beside the body", () => {
+  it("reports where outside the body a device's id may come from", () => {
     const names = [
       "x-limit-u",
       "x-limit-d",

@@ -44,7 +44,7 @@ it.each(["NaN", "Infinity", "-Infinity", " NaN "])("takes a bare %s for a speed 
   expect(rawReadings.map(({ speedMps }) => speedMps)).toEqual([null, 15]);
 });
 
-it("leaves texts as they are, whatever they say", () => {
+it("leaves texts as they are, whatever they hold", () => {
   const { rawReadings } = candidatesOf(
     feed(row("NaN", '"NaN"'), row("1", '"a\\\\\\":NaN,Infinity"'), row("1")),
   );
@@ -61,7 +61,7 @@ it("mends nothing else", () => {
   }
 });
 
-it("takes no longer for an answer made to take long", () => {
+it("needs no longer for an answer made to be slow", () => {
   const startedAt = performance.now();
   for (const text of [
     '"'.repeat(2_000_001),

@@ -41,7 +41,7 @@ describe("encrypted messages", () => {
     });
   });
 
-  it("are believed only whole: no bit of them may be another", () => {
+  it("are trusted only whole: no bit of them may differ", () => {
     const { data } = JSON.parse(SEALED.toString());
     const bytes = Buffer.from(data, "base64");
     for (let at = 0; at < bytes.length; at++) {

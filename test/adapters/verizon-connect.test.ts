@@ -30,7 +30,7 @@ function confirmationOf(url: string) {
 }
 
 describe("the subscription", () => {
-  it("is proven like any message, and asks for a user by Basic", () => {
+  it("is authenticated like any message, and asks for a user by Basic", () => {
     const [authMethod] = verizonConnect.auth;
     expect(authMethod?.verify(asking("https://sns.us-east-2.amazonaws.com/").message, credentials)).toBe(
       "missing_credentials",

@@ -35,7 +35,7 @@ const own = {
 };
 
 describe("decodeMessages", () => {
-  it("notes what the vendor says beside the position", async () => {
+  it("notes the vendor's details beside the position", async () => {
     const body = { _type: "location", lat: 39.7, lon: -105, tst: 1_793_026_800, acc: 7, batt: 81 };
     const { answer, notes } = await decode({ vendor: "owntracks", topic: "owntracks/ann/phone" }, body);
     expect(answer.readings[0]).not.toHaveProperty("details");
@@ -87,7 +87,7 @@ describe("decodeMessages", () => {
     expect(notes).toEqual([]);
   });
 
-  it("says what was rejected, and notes what cost only a field", async () => {
+  it("lists what was rejected, and notes what cost only a field", async () => {
     const { answer, notes } = await decode({ vendor: "json" }, [
       own,
       { ...own, latitude: 91 },
@@ -107,13 +107,13 @@ describe("decodeMessages", () => {
     expect(ignored.notes).toEqual(["ignored: tripEnd"]);
   });
 
-  it("takes the device from a topic, and a retained message's age from its time", async () => {
+  it("reads the device from a topic, and a retained message's age from its time", async () => {
     const fix = { _type: "location", lat: 1, lon: 2, tst: 1791990245 };
     const { answer } = await decode({ vendor: "owntracks", topic: "owntracks/u/d", retained: true }, fix);
     expect(answer.readings).toMatchObject([{ deviceId: "u/d", fixTime: "2026-10-14T15:04:05.000Z" }]);
   });
 
-  it("takes headers from a file of headers, or from one that describes the request", async () => {
+  it("reads headers from a file of headers, or from one that describes the request", async () => {
     const fix = { _type: "location", lat: 1, lon: 2, tst: 1791990245 };
     const headers = { "X-Limit-U": "u", "X-Limit-D": "d" };
     for (const content of [headers, { method: "POST", headers, note: "n" }]) {
@@ -131,7 +131,7 @@ describe("decodeMessages", () => {
     expect((await decode({ vendor: "json", contentType }, own)).answer.readings).toHaveLength(1);
   });
 
-  it("uses the time of receipt where the source says messages carry none", async () => {
+  it("uses the time of receipt where the source's messages carry none", async () => {
     const options = { deviceId: { topicLevel: 2 }, latitude: "y", longitude: "x", timeFormat: "received" };
     const request = { vendor: "json", topic: "yard/b-17", options, receivedAt: "2026-10-14T10:04:05-05:00" };
     const { answer } = await decode(request, { y: 1, x: 2 });

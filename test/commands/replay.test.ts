@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { replay } from "../../src/commands/capture/replay.ts";
-import type { ReplayOptions } from "../../src/commands/capture/way.ts";
+import type { ReplayOptions } from "../../src/commands/capture/sender.ts";
 import { because, howToGet } from "../support/because.ts";
 import { scaled } from "../support/speed.ts";
 
@@ -181,7 +181,7 @@ describe("positions", () => {
     expect(gateway.requests.filter(({ body }) => body.length < 10).length).toBeLessThanOrEqual(4);
   });
 
-  test("that the gateway cannot take now are sent again, in order, after the time it asks for", async () => {
+  test("that the gateway cannot store now are sent again, in order, after the time it asks for", async () => {
     const file = write("a.jsonl", fleet(10));
     const refusedAt: number[] = [];
     const answeredAt: number[] = [];
@@ -235,14 +235,14 @@ describe("positions", () => {
     });
   });
 
-  test("that nobody takes are given up in the end, and counted", async () => {
+  test("that are never accepted are given up in the end, and counted", async () => {
     await gateway.stop();
     const result = await replay(options(write("a.jsonl", fleet(1)), { patienceMs: 300 }));
     expect(result).toMatchObject({ lines: 20, sent: 0, abandoned: 20, messages: 0 });
     expect(result.answers.none).toBeGreaterThan(1);
   });
 
-  test("stop when told to, every line accounted for", async () => {
+  test("stop on request, every line accounted for", async () => {
     const stop = new AbortController();
     gateway.respond = (response, nth) => {
       if (nth === 5) stop.abort();
@@ -306,7 +306,7 @@ describe("MQTT messages", () => {
     payload,
   });
 
-  test("keep their bytes and their order, so many under way at once", async () => {
+  test("keep their bytes and their order, with several under way at once", async () => {
     const lines = [...Array.from({ length: 30 }, (_, n) => message(n)), "garbage", message(30, "\u0000€😀")];
     const published: { topic: string; text: string }[] = [];
     let busy = 0;
@@ -328,7 +328,7 @@ describe("MQTT messages", () => {
     expect(busiest).toBe(4);
   });
 
-  test("that the broker does not take are counted", async () => {
+  test("that the broker does not accept are counted", async () => {
     const result = await replay({
       ...options(write("a.jsonl", [message(1), message(2)])),
       publish: async (topic) => {
@@ -339,7 +339,7 @@ describe("MQTT messages", () => {
   });
 });
 
-describe("what cannot be replayed is said", () => {
+describe("what cannot be replayed is reported", () => {
   test.each([
     ["positions without a webhook", [position("a", 0)], { webhook: undefined }, /need a webhook/],
     [

@@ -141,7 +141,7 @@ function problemsOf(loaded: LoadedConfig): Record<string, string> {
   return Object.fromEntries(loaded.problems.map(({ path, message }) => [path, message]));
 }
 
-describe("what is said is kept, what is not said has a default", () => {
+describe("given settings are used, others have a default", () => {
   test("the least that is a configuration", () => {
     const config = good(load(settings()));
     expect(config.redis).toEqual({
@@ -319,7 +319,7 @@ describe("tokens of the ops endpoint", () => {
     expect(JSON.stringify(loaded)).not.toContain("token-of-24");
   });
 
-  test("a command takes the first that may and sees everything, or the one it is told", () => {
+  test("a command uses the first with the role that sees everything, or the named one", () => {
     const { ops: tokens } = good(
       load(
         listed(
@@ -1046,7 +1046,7 @@ describe("relations", () => {
     expect(config.mqtt.listen?.devices[0]?.topics).toEqual(["%u/#"]);
   });
 
-  test("names of JavaScript's own are not taken for entries", () => {
+  test("names of JavaScript's own are no entries", () => {
     const loaded = load(settings((base) => (base.source.destination = "constructor")));
     expect(problemsOf(loaded)).toEqual({
       "sources.vans.destination": "names no destination of this configuration",
@@ -1231,7 +1231,7 @@ describe("proxies", () => {
 describe("secrets never show", () => {
   const SECRET = "Sw0rdf1sh";
 
-  test("describeConfig says only that they are set", () => {
+  test("describeConfig shows only that they are set", () => {
     const config = good(
       load(
         settings((base) => {
@@ -1318,7 +1318,7 @@ describe("a secret that can prove nothing", () => {
     return loadConfig({ settings: value, env: {}, adapters, allowWeak: true });
   };
 
-  test("is told of where it stands, and not repeated", () => {
+  test("is reported with its place, and not quoted", () => {
     expect(problemsOf(refused({ secret: "hook-secret" }))).toEqual({
       "sources.vans.auth.secret": "must be base64",
     });

@@ -269,7 +269,7 @@ describe("the replay command", () => {
     const startedAt = performance.now();
     const { stdout, stderr } = await replay(file, "vans", "--speed", "x20");
     expect(performance.now() - startedAt).toBeGreaterThan(59_000 / 20);
-    expect(stderr).toMatch(/^\d+ lines read, \d+ taken, \d+ resent$/m);
+    expect(stderr).toMatch(/^\d+ lines read, \d+ accepted, \d+ resent$/m);
     for (const [term, n] of Object.entries({
       lines: 61,
       unreadable: 1,

@@ -94,7 +94,7 @@ describe("a mapping file", () => {
     expect(mapping.routes("trucks", "1").map(({ unit }) => unit.unitId)).toEqual(["anywhere"]);
   });
 
-  test("columns may stand in any order and be left out; white space and empty lines say nothing", async () => {
+  test("columns may stand in any order and be left out; white space and empty lines have no meaning", async () => {
     const mapping = await load("a.csv", "Unit , DEVICE,\n\n van 9 , 9 ,\n , ,\n");
     expect(mapping.rows).toBe(1);
     expect(mapping.routes("vans", "9")[0]?.unit).toEqual({
@@ -189,7 +189,7 @@ describe("a row does not reach another tenant's device", () => {
     expect(mapping.unitsOf("guest", "7")).toEqual([]);
   });
 
-  test("one that names its source goes wherever it says", async () => {
+  test("one that names its source goes to any destination", async () => {
     const mapping = await load(
       "a.csv",
       "source,device,unit,technician,destination\nvans,42,lent,7,guest\nvans,42,ours,7,\ntrucks,1,t,7,\n",
@@ -391,7 +391,7 @@ describe("a watched mapping", () => {
   }
   beforeEach(() => told.splice(0));
 
-  test("follows its file, keeps the last good one, and says both", async () => {
+  test("follows its file, keeps the last good one, and reports both", async () => {
     const file = write("fleet.csv", "device,unit\n1,a\n");
     const mapping = await watch(file);
     const unitOf = () => mapping.routes("vans", "1")[0]?.unit.unitId;

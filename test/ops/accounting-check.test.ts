@@ -27,15 +27,15 @@ async function told(identities: (typeof HOLDS)[]) {
   return heard;
 }
 
-test("says nothing while the sums hold", async () => {
+test("emits nothing while the sums hold", async () => {
   expect(await told([HOLDS, HOLDS])).toEqual([]);
 });
 
-test("says nothing of a difference that is gone at the next look", async () => {
+test("emits nothing for a difference that is gone at the next check", async () => {
   expect(await told([{ ...HOLDS, stored: 3 }, HOLDS, { ...HOLDS, stored: 1 }])).toEqual([]);
 });
 
-test("tells a difference that stays, with the line and the amount", async () => {
+test("emits a difference that stays, with the term and the amount", async () => {
   const parted = { ...HOLDS, stored: 3 };
   expect(await told([parted, parted])).toEqual([{ source: "vans", ...parted }]);
 });

@@ -28,7 +28,7 @@ async function sessionOf(app: ReturnType<typeof opsApp>["app"]): Promise<string>
 }
 
 describe("probes", () => {
-  it("are open and tell nothing but one word", async () => {
+  it("are open and answer one word", async () => {
     const { app } = opsApp();
     for (const path of ["/healthz", "/readyz"]) {
       const answer = await app.request(path);
@@ -154,7 +154,7 @@ describe("the door", () => {
     expect((await app.request("/login", login("still wrong"))).status).toBe(429);
   });
 
-  it("takes no large login", async () => {
+  it("refuses a large login", async () => {
     const { app } = opsApp();
     const body = new URLSearchParams({ token: "x".repeat(100_000) }).toString();
     const headers = {
@@ -194,7 +194,7 @@ describe("/status", () => {
     expect(status.problems.length).toBeGreaterThan(3);
   });
 
-  it("says 503 and what to do when the queue cannot be asked", async () => {
+  it("answers 503 and what to do when the queue gives no answer", async () => {
     const { app, state } = opsApp();
     state.fault = new Error("connect ECONNREFUSED");
     const answer = await app.request("/status", BEARER);
@@ -250,7 +250,7 @@ describe("/metrics", () => {
     expect(lines).toContain('waypost_rejections_total{source="bouncie-vans",reason="null_island"} 301');
   });
 
-  it("do not fall when what was set aside is taken back", async () => {
+  it("do not fall when dead letters and quarantine are redriven", async () => {
     const ops = opsApp();
     ops.state.status = troubled();
     const [source] = ops.state.status.sources;
@@ -324,7 +324,7 @@ describe("/pings", () => {
     return { answer: app.request(`/pings?${query}`, BEARER), state };
   };
 
-  it("tells where a unit's pings went in the time asked for", async () => {
+  it("lists where a unit's pings went in the given time", async () => {
     const { answer, state } = ask(
       "destination=acme-austin&unit=+Van+7+&fromUtc=2026-11-20T12%3A00%3A00-06%3A00&toUtc=2026-11-20T19%3A00%3A00Z",
     );
@@ -338,7 +338,7 @@ describe("/pings", () => {
     expect(state.unitQueries).toEqual([asked]);
   });
 
-  it("looks a day back where nothing else is said", async () => {
+  it("looks a day back by default", async () => {
     const { answer, state } = ask("destination=acme-austin&unit=7");
     expect((await answer).status).toBe(200);
     const [{ fromUtc = "", toUtc = "" } = {}] = state.unitQueries;
@@ -419,7 +419,7 @@ describe("/gps-pings", () => {
     expect(state.pingQueries).toEqual([]);
   });
 
-  it("tells no inside of a failure, but reports it", async () => {
+  it("reveals no details of a failure, but reports it", async () => {
     const { app, state } = opsApp({ queryPings: () => Promise.reject(new Error("WRONGTYPE secret key")) });
     const answer = await app.request(
       "/gps-pings?technicianId=4&fromUtc=2026-11-20T12:00:00Z&toUtc=2026-11-20T13:00:00Z",

@@ -40,7 +40,7 @@ describe("incidents", () => {
     ]);
   });
 
-  test("take bounded memory, whoever invents names", () => {
+  test("take bounded memory, even when senders invent names", () => {
     const incidents = createIncidents(() => START);
     for (let i = 0; i < 5000; i++) incidents.note({ ...foreign(`x${i}`), where: `source ${i}` });
     for (let i = 0; i < 5000; i++) incidents.note(foreign("y".repeat(10_000) + i));

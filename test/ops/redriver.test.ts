@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import type { Adapter } from "../../src/adapters/kit/adapter.ts";
+import { type Adapter, asAuthenticated } from "../../src/adapters/kit/adapter.ts";
 import { examine } from "../../src/ingest/examine.ts";
 import type { Source } from "../../src/ingest/source.ts";
 import { type Logins, speaksForOf } from "../../src/ingest/speaks-for.ts";
@@ -21,8 +21,8 @@ function redriver(changes: Partial<Adapter> = {}, logins: Logins = new Map()) {
   const { ingest } = intakeOver(rig.queue.store);
   const made = createRedriver({
     redrive: rig.queue.redrive,
-    ingest,
-    examine,
+    ingest: (source, message) => ingest.ingest(source, asAuthenticated(message)),
+    examine: (source, message) => examine(source.adapter, asAuthenticated(message), source),
     sources: new Map([["vans", source]]),
   });
   const accept = (text: string, login?: string) =>
@@ -58,7 +58,7 @@ describe("dead letters", () => {
     rig.sandbox.faults.clear();
   }
 
-  test("a dry run says what would happen and changes nothing", async () => {
+  test("a dry run reports what would happen and changes nothing", async () => {
     await twoLetters();
     const { deadLetters } = redriver();
     expect(await deadLetters({}, "dry_run")).toMatchObject({ matched: 2, waiting: 2, expired: 0 });

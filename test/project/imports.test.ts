@@ -97,8 +97,7 @@ const REACHING_OUT: Record<string, string> = {
   "inputs/webhook/confirm.ts": "sends through the dispatcher it is given",
   "inputs/poll/http.ts": "sends through network.ts's dispatcher",
   "limits/descriptors.ts": "asks the shell for the process's limits where /proc has none",
-  "commands/redrive.ts": "asks the ops endpoint of the gateway whose configuration it was given",
-  "commands/replay-capture.ts": "asks the ops endpoint of the gateway whose configuration it was given",
+  "commands/gateway.ts": "requests the ops endpoint of the gateway whose configuration it was given",
   "commands/capture/webhook.ts":
     "sends a capture to the webhook of the gateway whose configuration it was given",
 };

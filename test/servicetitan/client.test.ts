@@ -143,7 +143,7 @@ describe("an answer", () => {
     },
   );
 
-  test("with Retry-After says how long to wait", async () => {
+  test("with Retry-After gives how long to wait", async () => {
     api.onPings(plain(429, "", { "retry-after": "11" }));
     expect((await attempt()).outcome).toEqual({ kind: "throttled", afterMs: 11_000 });
     const date = new Date("2026-11-20T12:00:00Z").toUTCString();
@@ -162,7 +162,7 @@ describe("an answer", () => {
     expect(elsewhere.pingRequests).toHaveLength(0);
   });
 
-  test("that repeats credentials is told without them", async () => {
+  test("that repeats credentials is shown without them", async () => {
     api.onPings((response, { headers }) => {
       const echo = `client cid.client-of-the-test cs1.secret-of-the-test ${headers.authorization} ${headers["st-app-key"]}`;
       json(400, { title: echo, errors: { echo: [echo] } })(response, {
@@ -196,7 +196,7 @@ describe("an answer", () => {
     expect(sent).toBeLessThan(50_000_000);
   });
 
-  test("longer than the bound with a bad status is told by its status", async () => {
+  test("longer than the bound with a bad status counts by its status", async () => {
     api.onPings(plain(500, "x".repeat(2_000_000)));
     expect(await attempt()).toMatchObject({
       outcome: { kind: "unavailable", reason: "http_500" },
@@ -316,7 +316,7 @@ describe("no answer", () => {
     });
   });
 
-  test("because nobody listens", async () => {
+  test("because nothing listens", async () => {
     const gone = await startServer(() => {});
     await gone.close();
     expect((await attempt(api.target({ apiUrl: gone.url }))).outcome).toEqual({
@@ -382,7 +382,7 @@ describe("no answer", () => {
 });
 
 describe("the token of an attempt", () => {
-  test("that was turned down is replaced when somebody says so, once", async () => {
+  test("that was refused is replaced once, on request", async () => {
     const target = api.target();
     expect((await attempt(target)).tokenWasCached).toBe(false);
     api.onPings((response, seen) => {
@@ -450,7 +450,7 @@ describe("a proxy", () => {
     expect(proxy.asked).toEqual([]);
   });
 
-  test("gets its credentials, and its refusal is told apart", async () => {
+  test("gets its credentials, and its refusal has a reason of its own", async () => {
     const proxy = await connectProxy(() => [0, "HTTP/1.1 407 Proxy Authentication Required\r\n\r\n"]);
     const url = proxy.url.replace("//", "//ana:p%40ss@");
     const through = createClient({ proxy: { httpProxy: url, httpsProxy: null, noProxy: "" } });

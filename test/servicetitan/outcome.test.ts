@@ -28,7 +28,7 @@ describe("an accepted request", () => {
     expect(judge(200, JSON.stringify(IDS.map(success).reverse())).outcome).toEqual({ kind: "delivered" });
   });
 
-  test("is told apart ping by ping, by externalId", () => {
+  test("is split ping by ping, by externalId", () => {
     const body = JSON.stringify([
       success("v:3:10"),
       fail("v:1:10", "<b>Unknown</b> unit"),
@@ -51,7 +51,7 @@ describe("an accepted request", () => {
     });
   });
 
-  test("a ping told twice is accepted if it was accepted once", () => {
+  test("a ping with two results is accepted if it was accepted once", () => {
     const body = JSON.stringify([...IDS.map(success), fail("v:2:10", "Duplicate")]);
     expect(judge(200, body).outcome).toEqual({ kind: "delivered" });
   });
@@ -149,7 +149,7 @@ describe("every other status", () => {
   });
 });
 
-describe("what an error says", () => {
+describe("the text of an error", () => {
   test("ServiceTitan's own: title, properties, trace", () => {
     const body = JSON.stringify({
       type: "https://tools.ietf.org/html/rfc7231#section-6.5.1",

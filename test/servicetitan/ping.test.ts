@@ -49,14 +49,14 @@ function pingOf(
 }
 
 describe("toPing", () => {
-  test("has the parts of an address, and nothing else of what the vendor said", () => {
+  test("has the parts of an address, and no other detail of the vendor", () => {
     const address = { street: '12 "Elm" St', city: "Łódź", postalCode: "76701" };
     const more = { ignition: true, odometerM: 5, driver: "Ana", vendorEvent: "trip", accuracyM: 3 };
     expect(pingOf({ details: { ...address, ...more } })).toEqual({ ...pingOf(), ...address });
     expect(pingOf({ details: more })).toEqual(pingOf());
   });
 
-  test("takes the vendor's name of a device that no mapping names", () => {
+  test("uses the vendor's name of a device that no mapping names", () => {
     const details = { deviceName: 'Van 12 "HVAC"' };
     const unnamed = { unitId: "b1F", unitName: "b1F", technician: null };
     expect(pingOf({ details }, "mph", unnamed).unitName).toBe('Van 12 "HVAC"');
@@ -68,7 +68,7 @@ describe("toPing", () => {
     );
   });
 
-  test("says everything under ServiceTitan's names", () => {
+  test("has everything under ServiceTitan's names", () => {
     expect(pingOf()).toEqual({
       unitId: "truck-17",
       unitName: "Truck 17",
@@ -87,13 +87,13 @@ describe("toPing", () => {
     });
   });
 
-  test("a fix from the future is told as of its receipt, and keeps its identity", () => {
+  test("a fix from the future gets the time of its receipt, and keeps its identity", () => {
     const ping = pingOf({ fixTime: RECEIVED_AT + 60_000 });
     expect(ping.eventTime).toBe("2026-09-21T14:13:20.005Z");
     expect(ping.externalId).toBe(`acme-vans:356938035643809:${RECEIVED_AT + 60_000}`);
   });
 
-  test.each([true, false])("says whether the unit is new: %s", (isNew) => {
+  test.each([true, false])("carries whether the unit is new: %s", (isNew) => {
     expect(JSON.parse(toPing(reading, "s", unit, { speedUnit: "mph", isNew }))).toMatchObject({ isNew });
   });
 
@@ -181,7 +181,7 @@ describe("toPing", () => {
   });
 });
 
-test("the upper bound of a ping's bytes is no more than a tenth above what a long one takes", () => {
+test("the upper bound of a ping's bytes is at most a tenth above those of a long ping", () => {
   const long = { latitude: -30.1234567, longitude: -100.1234567, speedMps: 99.87 };
   const bytes = Buffer.byteLength(
     toPing({ ...reading, ...long }, "acme-vans", unit, { speedUnit: "kph", isNew: false }),
@@ -190,7 +190,7 @@ test("the upper bound of a ping's bytes is no more than a tenth above what a lon
 });
 
 describe("externalIdOf", () => {
-  test("tells any two fixes apart, colons in the device's id or not", () => {
+  test("differs for any two fixes, colons in the device's id or not", () => {
     const part = fc.tuple(
       fc.stringMatching(/^[a-z][a-z0-9-]{0,3}$/),
       fc.stringMatching(/^[:0-9a]{1,4}$/),

@@ -223,7 +223,7 @@ describe("a spool file", () => {
     expect(await readSpoolFile(name)).toMatchObject({ tornBytes: 0, damagedBytes: 100 });
   });
 
-  test("garbage after the last record is told in bytes", async () => {
+  test("garbage after the last record is counted in bytes", async () => {
     writeFileSync(path(), encodeSpooled({ source: "vans", message: messageOf("a") }));
     appendFileSync(path(), Buffer.alloc(37, 255));
     const { records, tornBytes } = await readSpoolFile(path());

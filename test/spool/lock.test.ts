@@ -87,7 +87,7 @@ describe.concurrent("a spool directory's lock", { timeout: scaled(90_000) }, () 
     await holder.says("ours");
   });
 
-  test("is taken as soon as its holder lets go of it", async () => {
+  test("is acquired as soon as its holder releases it", async () => {
     const dir = newDir();
     const holder = start(dir);
     await holder.says("held");
@@ -99,7 +99,7 @@ describe.concurrent("a spool directory's lock", { timeout: scaled(90_000) }, () 
     await lock.release();
   });
 
-  test("is taken at once from a process of this machine that was killed", async () => {
+  test("is acquired at once from a killed process of this machine", async () => {
     const dir = newDir();
     const holder = start(dir);
     await holder.says("held");
@@ -110,7 +110,7 @@ describe.concurrent("a spool directory's lock", { timeout: scaled(90_000) }, () 
     await lock.release();
   });
 
-  test("is taken when its holder, of whom nothing is known, no longer renews it", async () => {
+  test("is acquired when an unknown holder no longer renews it", async () => {
     const dir = newDir();
     writeFileSync(join(dir, "lock"), "another-boot/pid:[1] 1 some-instance old-container");
     const { lock, waits } = await locked(dir);
@@ -118,7 +118,7 @@ describe.concurrent("a spool directory's lock", { timeout: scaled(90_000) }, () 
     await lock.release();
   });
 
-  test("is not believed for ever where a clock was set back", async () => {
+  test("is not trusted for ever where a clock was set back", async () => {
     const dir = newDir();
     writeFileSync(join(dir, "lock"), "another-boot/pid:[1] 1 some-instance old-container");
     const ahead = new Date(Date.now() + 3_600_000);

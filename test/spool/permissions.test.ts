@@ -148,7 +148,7 @@ describe("a directory is refused", () => {
   );
 });
 
-test("a link of one's own to a right directory is taken", async () => {
+test("an own link to a suitable directory is accepted", async () => {
   mkdirSync(dir, { mode: 0o700 });
   const link = join(parent, "link");
   symlinkSync(dir, link);

@@ -141,7 +141,7 @@ describe("a spool", () => {
     });
   });
 
-  test("does not make somebody else of who sent it", async () => {
+  test("keeps the login that sent it", async () => {
     const store = memoryKeep();
     let away = true;
     store.before = () => {
@@ -174,7 +174,7 @@ describe("a spool", () => {
     await until(() => spool.state().messages === 0, { what: "the spool to empty" });
   });
 
-  test("says no when it is full, so that the sender keeps the message", async () => {
+  test("refuses when it is full, so that the sender keeps the message", async () => {
     const { ingest } = storage();
     const { spool, told } = await spoolOn(ingest, 2000);
     const results: string[] = [];
@@ -202,7 +202,7 @@ describe("a spool", () => {
     expect(await other.spool.ingest.receive(source, messageOf("a"))).toMatchObject({ reason: "buffer_full" });
   });
 
-  test("goes on where it stopped when something cannot be taken, and offers nothing twice", async () => {
+  test("continues where it stopped when a message cannot be stored, and ingests nothing twice", async () => {
     const { state, ingest } = storage();
     const { spool } = await spoolOn(ingest);
     for (const text of ["a", "b", "full", "c"]) await spool.ingest.receive(source, messageOf(text));
@@ -245,7 +245,7 @@ describe("a spool", () => {
     expect(state.taken.map(({ text }) => text)).toEqual(["a", "x"]);
   });
 
-  test("keeps the file of a message that nobody could store, quarantine included", async () => {
+  test("keeps the file of a message that could not be stored, not even in quarantine", async () => {
     const { state, ingest } = storage();
     const { spool } = await spoolOn(ingest);
     await spool.ingest.receive(source, messageOf("a"));
@@ -260,7 +260,7 @@ describe("a spool", () => {
     await until(() => state.taken.length === 1, { what: "the message" });
   });
 
-  test("one source that cannot go on keeps no other waiting, and stays in order itself", async () => {
+  test("no other source waits for one that cannot go on, and that one stays in order", async () => {
     const { state, ingest } = storage();
     const { spool } = await spoolOn(ingest);
     const trucks = sourceCalled("trucks");
@@ -358,7 +358,7 @@ describe("a spool", () => {
     expect((await readSpoolFile(path)).records.filter(({ isDone }) => !isDone)).toHaveLength(4);
   });
 
-  test("a damaged record costs itself alone, and is kept", async () => {
+  test("a damaged record costs itself alone, and its bytes stay", async () => {
     const first = storage();
     const before = await spoolOn(first.ingest);
     for (const text of ["aaaa", "bbbb", "cccc"]) await before.spool.ingest.receive(source, messageOf(text));
@@ -390,7 +390,7 @@ describe("a spool", () => {
     expect(third.spool.state().bytes).toBe(readFileSync(damaged).length);
   });
 
-  test("a file that cannot be read stays, and keeps no other waiting", async () => {
+  test("a file that cannot be read stays, and no other file waits for it", async () => {
     const { state, ingest } = storage();
     mkdirSync(join(dir, "0000000001.spool"));
     const { spool, told } = await spoolOn(ingest);
@@ -401,7 +401,7 @@ describe("a spool", () => {
     expect(readdirSync(dir)).toContain("0000000001.spool");
   });
 
-  test("a message that hits a bug of ours meanwhile is kept too, and quarantined when Redis is back", async () => {
+  test("a message that hits a bug of ours meanwhile is spooled too, and quarantined when Redis is back", async () => {
     const store = memoryKeep();
     const { ingest, told } = intakeOver(store);
     let isAway = true;
@@ -421,7 +421,7 @@ describe("a spool", () => {
     expect(store.entries).toMatchObject([{ kind: "malformed", reason: "internal_error" }]);
   });
 
-  test("a message whose proof could not be judged for a bug of ours is not kept", async () => {
+  test("a message that a bug of ours kept from being authenticated is not spooled", async () => {
     const { ingest } = intakeOver(memoryKeep());
     const { spool } = await spoolOn(ingest);
     const authMethod = {

@@ -55,7 +55,7 @@ export const json = defineAdapter({
 function decodeOwn(raw: unknown, { speedUnit }: DecodeContext): Each | Problems {
   const list = Array.isArray(raw) ? raw : [raw];
   const pathOf = (index: number) => (Array.isArray(raw) ? `[${index}]` : "");
-  // One vehicle without a fix among a hundred is a candidate to reject; if nobody has the fields, it is not our format.
+  // One vehicle without a fix among a hundred is a raw reading to reject; if none has the fields, it is not our format.
   if (list.length > 0 && !list.some(isOurs)) {
     const first = list.slice(0, MAX_PROBLEMS);
     return { problems: first.flatMap((value, index) => problemsOf(value, pathOf(index))) };
@@ -85,13 +85,13 @@ function problemsOf(value: unknown, path: string): string[] {
   );
 }
 
-/** Metres per second where nobody says otherwise; a unit that is not one of ours leaves the speed unreadable. */
+/** Metres per second by default; an unknown unit makes the speed unreadable. */
 function unitOf(given: unknown, configured: SpeedUnit | undefined): SpeedUnit | undefined {
   if (given === undefined || given === null) return configured ?? "mps";
   return SPEED_UNITS.find((unit) => unit === given);
 }
 
-/** By content, too: curl calls every body a form unless told otherwise. */
+/** By content, too: curl calls every body a form by default. */
 function isForm({ headers, body }: Message): boolean {
   if (!(headers["content-type"] ?? "").startsWith("application/x-www-form-urlencoded")) return false;
   return !/^\s*[{[]/.test(Buffer.from(body.subarray(0, 64)).toString("latin1"));

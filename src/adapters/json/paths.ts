@@ -1,4 +1,4 @@
-/** Where in somebody's JSON the fields of a position stand: one set of the json adapter's options, and its decoding. */
+/** Where the fields of a position stand in foreign JSON: one set of the json adapter's options, and its decoding. */
 
 import { z } from "zod";
 import {
@@ -94,13 +94,13 @@ export const paths = z
     speed: path.optional(),
     heading: path.optional(),
     time: path.optional(),
-    /** `received`: the message carries no time and is taken to be fresh. */
+    /** `received`: the message carries no time and counts as fresh. */
     timeFormat: z.enum(["iso", "isoUtc", "epochSeconds", "epochMillis", "received"]).default("iso"),
     /** Messages for which this holds carry no position. */
     ignoreWhen: path.optional(),
     /** Readings for which this holds repeat an old place: their device has no fix now. */
     noFixWhen: path.optional(),
-    /** Each message tells a part of a position; the rest of it comes in others of the device. */
+    /** Each message carries a part of a position; the rest comes in other messages of the device. */
     fragment: z.boolean().default(false),
     details: z.partialRecord(z.enum(DETAIL_NAMES), path).optional(),
   })
@@ -205,7 +205,7 @@ function rawReadingOf(found: Found, ofMessage: unknown, given: Given, context: D
   return given.fragment ? partOf(whole, value, given) : whole;
 }
 
-/** Only what these options look for is said, and of speed and heading what is there; the rest is for other messages to say. */
+/** Only the fields these options name, and of speed and heading those present; other messages carry the rest. */
 function partOf(
   { latitude, longitude, speedMps, headingDeg, noFix, ...said }: RawReading,
   value: unknown,
@@ -227,7 +227,7 @@ function detailsOf(value: unknown, finds: NonNullable<Given["details"]>): SaidDe
   );
 }
 
-/** A condition that fails on the reading counts as no fix: a place nobody vouches for is worse than none. */
+/** A condition that fails on the reading counts as no fix: a doubtful place is worse than none. */
 function saysNoFix(found: unknown): boolean {
   return found === true || found === UNREADABLE;
 }

@@ -1,4 +1,4 @@
-/** Formats of other systems that need no adapter of their own: the json adapter under their names, its options given. */
+/** Formats of other systems that need no adapter of their own: the json adapter under their names, with fixed options. */
 
 import { z } from "zod";
 import type { SpeedUnit } from "../../reading.ts";
@@ -12,11 +12,11 @@ interface Preset extends Pick<Adapter, "vendor" | "docs" | "evidence" | "speedUn
   unit?: SpeedUnit;
   /** What a message in plain words is. */
   words?: string;
-  /** As a source would give them; its own are laid over these, and null takes one away. */
+  /** As a source would set them; the source's own options override these, and null removes one. */
   options: Record<string, unknown>;
 }
 
-/** The adapter's options schema: what a source leaves out is as the preset has it. */
+/** The adapter's options schema: what a source leaves out comes from the preset. */
 function over(options: Preset["options"]) {
   return z
     .unknown()
@@ -71,7 +71,7 @@ export const homeAssistant = preset({
   },
 });
 
-/** What firmware of one's own (ESP32, Espruino) usually sends; its unit of speed is whatever its author chose. */
+/** What home-made firmware (ESP32, Espruino) usually sends; its author chose the unit of speed. */
 export const homeMade = preset({
   vendor: "home-made",
   docs: "src/adapters/README.md#formats-that-are-options",
@@ -91,7 +91,7 @@ export const homeMade = preset({
   },
 });
 
-/** A device of one's own is `me` to ThingsBoard; behind a bridge the level is whatever the bridge puts there. */
+/** ThingsBoard calls a device itself `me`; behind a bridge the bridge chooses that level. */
 const OWN_TELEMETRY = ["v1/devices/+/telemetry", "v2/t"];
 
 export const thingsboard = preset({
@@ -112,13 +112,13 @@ export const thingsboard = preset({
     variants: [
       { topic: "v1/gateway/telemetry", deviceId: { key: true } },
       { topic: OWN_TELEMETRY, when: "ts || values || [?ts || values]" },
-      // Bare keys: the time is that of their arrival.
+      // Bare keys: their time is that of their arrival.
       { topic: OWN_TELEMETRY, time: null, timeFormat: "received" },
     ],
   },
 });
 
-/** `state` or `current.state`: names as devices report them, and the time at which the cloud heard the latitude. */
+/** `state` or `current.state`: names as devices report them, and the time at which the cloud received the latitude. */
 function reported(at: string) {
   return {
     latitude: `${at}state.reported.latitude`,
@@ -133,7 +133,7 @@ function shadowTopics(what: string): string[] {
   return [`$aws/things/+/shadow/${what}`, `$aws/things/+/shadow/name/+/${what}`];
 }
 
-/** Reports other things, or only what was asked for, and says so by what it holds; what holds nothing is damaged. */
+/** Recognised by its content: other reports, or only requested values; a message without content is damaged. */
 function reportsElse(at: string): string {
   const lacks = (where: string, key: string) => `!contains(keys(${at}${where}), '${key}')`;
   const otherThings = `${at}state.reported && ${lacks("state.reported", "latitude")} && ${lacks("state.reported", "longitude")}`;

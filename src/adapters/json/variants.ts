@@ -13,7 +13,7 @@ const filter = z
   .min(1)
   .transform((text) => ({ text, matches: levelsMatcher(text) }));
 
-/** What a message must be for a set of paths to be used. */
+/** The condition on a message for a set of paths to be used. */
 const condition = z.object({
   /** MQTT topic filters. */
   topic: z
@@ -28,7 +28,7 @@ const condition = z.object({
 
 type Variant = z.output<typeof condition> & z.output<typeof paths>;
 
-/** `variants` are laid over what stands beside them; the first that fits a message is used, and without one it is ignored. */
+/** `variants` override the options beside them; the first that matches a message is used, and without one it is ignored. */
 export const jsonOptions = z.unknown().transform((given, context) => {
   if (!isRecord(given)) {
     context.addIssue({ code: "invalid_type", expected: "object", input: given });
@@ -47,7 +47,7 @@ export const jsonOptions = z.unknown().transform((given, context) => {
     const whose = condition.safeParse({ topic, when }, { reportInput: true });
     const what = paths.safeParse(rest, { reportInput: true });
     for (const { message, ...issue } of [...(whose.error?.issues ?? []), ...(what.error?.issues ?? [])]) {
-      // Our own words are kept; where the schema has none, the configuration check has better ones.
+      // Messages of our own stay; where the schema has none, the configuration check has better ones.
       const words = issue.code === "custom" ? { message } : {};
       context.addIssue({ ...issue, ...words, path: [...at, ...issue.path] });
     }
@@ -56,7 +56,7 @@ export const jsonOptions = z.unknown().transform((given, context) => {
   return optionsOf(parsed);
 });
 
-/** A null in a variant takes an option away that stands beside the variants. */
+/** A null in a variant removes an option that stands beside the variants. */
 function without(fields: Record<string, unknown>): Record<string, unknown> {
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== null));
 }

@@ -22,15 +22,15 @@ export interface Message {
   topic?: string;
   /** MQTT: the broker kept this message; it may be old. */
   retained: boolean;
-  /** MQTT: it was sent before, and nobody here knows when; it may be old. */
+  /** MQTT: it was sent before, at an unknown time; it may be old. */
   resent?: boolean;
-  /** The peer's address after trusted proxies, for address-list proofs. Absent on MQTT. */
+  /** The peer's address after trusted proxies, for authentication by address. Absent on MQTT. */
   remoteAddress?: string;
-  /** The name the sender proved itself with, where it has a login of its own; absent: the vendor's own account. */
+  /** The authenticated username, where the sender has a login of its own; absent: the vendor's account. */
   login?: string;
 }
 
-/** What is known of a message before its body is read. */
+/** The part of a message that is known before its body is read. */
 export type MessageHead = Omit<Message, "body">;
 
 declare const authenticated: unique symbol;
@@ -47,14 +47,14 @@ export function asAuthenticated<Part extends MessageHead>(message: Part): Authen
   return message as Authenticated<Part>;
 }
 
-/** What a source is configured with to prove its senders. */
+/** The settings by which a source authenticates its senders. */
 export interface Credentials {
   /** One, or two while the secret is being rotated. Never logged. */
   secrets: readonly string[];
   username?: string;
   /** Header the shared secret travels in, where the vendor lets the customer choose. */
   header?: string;
-  /** Addresses and CIDR ranges, for proofs by address. */
+  /** Addresses and CIDR ranges, for authentication by address. */
   allow?: readonly string[];
   /** People or devices with a login each, in place of `username` and `secrets`. */
   users?: readonly User[];
@@ -67,23 +67,23 @@ export interface User {
   secrets: readonly string[];
 }
 
-/** One way a vendor proves itself. `prove` sees the exact bytes and must compare in constant time. */
+/** One way to authenticate a vendor. `verify` sees the exact bytes and must compare in constant time. */
 export interface AuthMethod {
   /** The word used in the configuration: `basic`, `bearer`, `hmac-sha1`, … */
   name: string;
-  /** What the configuration must give for this proof. */
+  /** What the configuration must give for this method. */
   needs: readonly ("secrets" | "username" | "header" | "allow")[];
-  /** Null when proven, else why not, in a short snake-case word. */
+  /** Null when authenticated, otherwise why not, in a short snake-case word. */
   verify(message: Message, credentials: Credentials): string | null;
-  /** The same answer from less, where the body is no part of the proof: a stranger's body is then not even read. */
+  /** The same without the body, where the method does not need it: an unauthenticated body is then not even read. */
   verifyHead?(head: MessageHead, credentials: Credentials): string | null;
-  /** Which of several users a head that was proven is from; null where the source has one account. */
+  /** Which of several users an authenticated head is from; null where the source has one account. */
   loginOf?(head: MessageHead, credentials: Credentials): string | null;
-  /** Why nothing can be proven with this secret, without repeating it; null where it may be one. For the configuration check. */
+  /** Why this secret cannot authenticate anything, without quoting it; null where it can. For the configuration check. */
   secretProblem?(secret: string): string | null;
 }
 
-/** What the adapter may look at beside the payload. */
+/** What the adapter may read beside the payload. */
 export interface DecodeContext<Options = unknown> {
   /** MQTT topic levels, split at `/`; empty for HTTP. */
   topic: readonly string[];
@@ -93,7 +93,7 @@ export interface DecodeContext<Options = unknown> {
   speedUnit: SpeedUnit | undefined;
   /** The source's `options`, as parsed by the adapter's `options` schema. */
   options: Options;
-  /** For `parseJson`, of what lies within. */
+  /** The bound for `parseJson` on JSON inside the message. */
   maxReadings: number;
 }
 
@@ -104,7 +104,7 @@ export interface Reply {
   body: string;
 }
 
-/** A vendor's question about ourselves: the answer, and where needed one address to fetch (https, host pattern). */
+/** A vendor's check of our endpoint: the answer, and where needed one address to fetch (https, host pattern). */
 export interface Handshake {
   reply: Reply;
   confirm?: { url: string; allowedHost: RegExp };
@@ -113,10 +113,10 @@ export interface Handshake {
 /** How the bytes become the value that `ignore` and `payload` see. */
 export type Format = "json" | "text" | "form" | "bytes";
 
-/** Says what a message without a position is, or null. */
+/** Names a message without a position, or null. */
 export interface Ignore<Options = unknown> {
   (raw: unknown, context: DecodeContext<Options>): string | null;
-  /** The keys whose value tells events apart: only another name there may make a message ignored. */
+  /** The keys whose value is the kind of event: only another name there may make a message ignored. */
   discriminators?: readonly string[];
 }
 
@@ -130,7 +130,7 @@ export function eventName(value: unknown): string | null {
 
 /**
  * Ignores events by name, all but those an adapter handles, so that a damaged one of these is never ignored. `also` is
- * asked about what is left. Where the name stands under several keys, one of ours in any of them is enough.
+ * asked about the rest. Where the name stands under several keys, a handled name in any of them is enough.
  */
 export function otherThan(
   discriminator: string | readonly string[],
@@ -157,11 +157,11 @@ export interface Adapter<Payload = unknown, Options = unknown> {
   /** How sure we are: the vendor's documentation, its source code, or receiving code only. */
   evidence: "documented" | "source code" | "seen in code";
   transports: readonly ("webhook" | "mqtt" | "pull")[];
-  /** What to ask a vendor that does not send by itself; goes with the transport `pull` and no other. */
+  /** How to request from a vendor that does not send by itself; only with the transport `pull`. */
   pull?: Pull;
-  /** The proofs a webhook source may choose, the usual one first; on MQTT the broker connection is the proof. */
+  /** The methods a webhook source may choose, the usual one first; on MQTT the broker connection authenticates. */
   auth: readonly AuthMethod[];
-  /** HTTP methods the vendor's webhook comes by; default POST alone. */
+  /** HTTP methods of the vendor's webhook; default POST alone. */
   methods?: readonly ("POST" | "GET")[];
   /** Default `json`; a function decides per message. A GET without body reads its query as `form`. */
   format?: Format | ((message: Message) => Format);
@@ -171,28 +171,28 @@ export interface Adapter<Payload = unknown, Options = unknown> {
   topics?: readonly string[];
   /** Validates the source's `options`. Absent: the source may give none. */
   options?: ZodType<Options>;
-  /** What is wrong with settings that are right one by one; for the configuration check. */
+  /** Problems of settings that are valid one by one; for the configuration check. */
   settingProblems?: (settings: Pick<DecodeContext<Options>, "speedUnit" | "options">) => string[];
-  /** The MQTT topic filters outside of which a source with these options ignores every message; null: none. */
+  /** The MQTT topic filters outside which a source with these options ignores every message; null: none. */
   topicsRead?: (options: Options) => readonly string[] | null;
-  /** Where beside the body the device's id may come from with these options; a signature over the body does not cover it. */
+  /** Where outside the body the device's id may come from with these options; a signature over the body does not cover it. */
   idOutsideBody?: (options: Options) => "header" | "query" | null;
-  /** Opens what a vendor's sender has wrapped or sealed (with a key of the source's options); all others see the inside. */
+  /** Unwraps or decrypts a message (with a key of the source's options); all other functions see the inside. */
   unseal?: (raw: unknown, context: DecodeContext<Options>) => { value: unknown } | Problems;
-  /** Understood and carries no position: says what it is, for the ops page. Tried before `payload`. */
+  /** Names a message that is understood and carries no position, for the ops page. Called before `payload`. */
   ignore?: Ignore<Options>;
   /** One line for docs/vendors.md: which messages `ignore` names. */
   ignores?: string;
-  /** Recognised before `ignore`; the message is already proven. */
+  /** Recognised before `ignore`; the message is already authenticated. */
   handshake?: (raw: unknown, message: Message, credentials: Credentials) => Handshake | null;
   /** Envelope strict, values lenient (see fields.ts). */
   payload: ZodType<Payload>;
   /**
-   * Renames only; validate judges for everyone. A list of positions comes as `each`, its items parsed there and not by
-   * `payload`. Only an adapter whose schema is configured may find problems here.
+   * Renames only; `validate` checks the values of every vendor alike. A list of positions is returned as `each`, its items
+   * parsed there and not by `payload`. Only an adapter whose schema is configured may find problems here.
    */
   decode: (payload: Payload, context: DecodeContext<Options>) => RawReading[] | Each | Problems;
-  /** How long the vendor waits for an answer, where it says so; milliseconds. */
+  /** How long the vendor waits for an answer, where documented; milliseconds. */
   deadlineMs?: number;
   /** Answer to an accepted message; default `200 {}` with counts. */
   reply?: Reply;
@@ -219,7 +219,7 @@ export type DecodeResult =
   | { kind: "handshake"; handshake: Handshake }
   | { kind: "malformed"; problems: string[] };
 
-/** What the source adds to a message when it is read. */
+/** The settings of the source that decoding needs. */
 export interface DecodeSettings {
   speedUnit?: SpeedUnit | undefined;
   options?: unknown;
@@ -228,11 +228,11 @@ export interface DecodeSettings {
   maxReadings?: number | undefined;
 }
 
-/** At most this many problems are listed for one malformed message; a page of them helps nobody. */
+/** At most this many problems are listed for one malformed message; a page of them does not help. */
 export const MAX_PROBLEMS = 20;
 /** Messages of fewer bytes are decoded in one go, within a millisecond. */
 const SLICED_FROM_BYTES = 16_384;
-/** Of a list between two pauses: some tenths of a millisecond. */
+/** Items of a list between two pauses: some tenths of a millisecond. */
 const ITEMS_BETWEEN_PAUSES = 32;
 
 /** Runs an adapter over one message. Pure. Throws only if the adapter has a bug; ingest catches that. */
@@ -244,7 +244,7 @@ export function decode(adapter: Adapter, message: Authenticated, settings: Decod
   }
 }
 
-/** The same with pauses in a large message, in each of which the caller may let others through. */
+/** The same with pauses in a large message, in which the caller may serve other messages. */
 export function* decodeInSteps(
   adapter: Adapter,
   message: Authenticated,

@@ -1,10 +1,10 @@
-/** The proofs by which vendors show that a message is theirs; all compare exact bytes in constant time. */
+/** The methods by which vendors authenticate their messages; all compare exact bytes in constant time. */
 
 import { createHmac, hash, randomBytes, timingSafeEqual } from "node:crypto";
 import { type Address, parseAddress, withinRanges } from "../../addresses.ts";
 import type { AuthMethod, Credentials, Message, MessageHead, User } from "./adapter.ts";
 
-/** A proof to which the body adds nothing, so that it is the same before and after it. */
+/** A method that does not need the body, so that it gives the same answer before and after it. */
 function headCredentials({
   verify,
   ...authMethod
@@ -64,7 +64,7 @@ export function basic(): AuthMethod {
   });
 }
 
-/** All that was given is compared with a user's pairs of name and secret; an unknown name takes the same time. */
+/** Compares the given name and secret with a user's pairs; an unknown name takes the same time. */
 function verifyUser(given: Buffer, users: readonly User[]): string | null {
   return matchesOne(sha256(given), pairsOf(users).get(usernameIn(given)) ?? NOBODYS_PAIRS);
 }
@@ -75,7 +75,7 @@ function usernameIn(given: Buffer): string {
   return given.subarray(0, end === -1 ? 0 : end).toString();
 }
 
-/** As many as a user who is changing the secret has, and equal to no hash of anything. */
+/** As many as a user has during a change of the secret, and equal to no hash of anything. */
 const NOBODYS_PAIRS: readonly Uint8Array[] = [randomBytes(32), randomBytes(32)];
 
 /** Hashed once for each configured list, which lives as long as the process. */
@@ -87,7 +87,7 @@ function pairsOf(users: readonly User[]): ReadonlyMap<string, readonly Uint8Arra
   const pairs = new Map(
     users.map(({ username, secrets }) => {
       const own = secrets.filter(isUsable).map((secret) => sha256(Buffer.from(`${username}:${secret}`)));
-      // Filled up, so that the time does not tell who is changing a secret.
+      // Padded, so that the time does not reveal who is changing a secret.
       return [username, [...own, ...NOBODYS_PAIRS].slice(0, Math.max(own.length, NOBODYS_PAIRS.length))];
     }),
   );
@@ -95,7 +95,7 @@ function pairsOf(users: readonly User[]): ReadonlyMap<string, readonly Uint8Arra
   return pairs;
 }
 
-/** What a signature looks like; without `header` the configuration names it. */
+/** The form of a signature; without `header` the configuration names the header. */
 interface HmacForm {
   algorithm: "sha1" | "sha256";
   header?: string;
@@ -126,7 +126,7 @@ export function hmac({ algorithm, header, encoding, prefix = "" }: HmacForm): Au
   };
 }
 
-/** Samsara names no limit; this one is common among receivers and leaves room for clocks that are off. */
+/** Samsara documents no limit; this one is common among receivers and tolerates clocks that are off. */
 const SIGNED_WITHIN_MS = 300_000;
 
 /** A keyed hash over version, time and body, under a key configured in base64; old ones are refused. */
@@ -163,7 +163,7 @@ export function hmacWithTime(form: {
   };
 }
 
-/** None unless it is base64 to the letter: Node would take any text for some other key. */
+/** Null unless it is strict base64: Node would decode any text to some other key. */
 function keyOf(secret: string): Buffer[] {
   const key = Buffer.from(secret, "base64");
   return key.length > 0 && key.toString("base64") === secret ? [key] : [];
@@ -230,7 +230,7 @@ function hashesOf(secrets: Credentials["secrets"]): readonly Uint8Array[] {
   return hashes;
 }
 
-/** An empty secret would be proven by sending nothing. */
+/** With an empty secret, sending nothing would authenticate. */
 function isUsable(secret: string): boolean {
   return secret !== "";
 }
@@ -245,8 +245,8 @@ function matchesAny(given: Uint8Array, expected: readonly Uint8Array[]): string 
 }
 
 function matchesOne(given: Uint8Array, expected: readonly Uint8Array[]): string | null {
-  // Hashes: timingSafeEqual wants equal lengths, and the length of a secret is part of it. Every one is compared, so
-  // that the time does not tell which of two matched.
+  // Hashes: timingSafeEqual needs equal lengths, and the length of a secret is part of the secret. All are compared, so
+  // that the time does not reveal which of two matched.
   let matches = 0;
   for (const each of expected) matches += Number(timingSafeEqual(given, each));
   return matches > 0 ? null : "wrong_credentials";

@@ -1,6 +1,6 @@
-/** Bounds the work that one message can ask for, before its text is parsed: bytes alone do not bound it. */
+/** Bounds the work that one message can cause, before its text is parsed: bytes alone do not bound it. */
 
-/** Unless the configuration says otherwise. Vendors' largest pages have 5,000 (Geotab); others send some hundred. */
+/** The default. Vendors' largest pages have 5,000 (Geotab); others send some hundred. */
 export const MAX_READINGS = 5000;
 /** A reading is written with lists of its own: coordinates, fields, signals. */
 const MAX_ELEMENTS_PER_READING = 10;
@@ -43,9 +43,9 @@ const COMMA = 0x2c;
 const [LIST, LIST_END] = [0x5b, 0x5d];
 const [OBJECT, OBJECT_END] = [0x7b, 0x7d];
 
-/** Counts entries by their commas: what is not JSON is left to the parser to refuse. */
+/** Counts entries by their commas: the parser refuses what is not JSON. */
 function jsonProblem(text: string, maxReadings: number): string | null {
-  // The shortest entry takes two characters, so the usual small message is not looked at.
+  // The shortest entry takes two characters, so usual small messages need no count.
   if (text.length < 2 * maxReadings) return null;
   const entries = new Uint32Array(MAX_DEPTH + 1);
   const isList = new Uint8Array(MAX_DEPTH + 1);

@@ -1,4 +1,4 @@
-/** Where a customer's codec or template puts the fields of a position: paths in the options, else the usual names. */
+/** Where a customer's codec or template puts the fields of a position: paths in the options, or the usual names. */
 
 import { MPS_PER, type SpeedUnit } from "../../reading.ts";
 import { type Find, path } from "./expression.ts";
@@ -12,7 +12,7 @@ export function pathOr(...names: readonly string[]) {
 export const positionPaths = {
   latitude: pathOr("latitude", "lat"),
   longitude: pathOr("longitude", "lon", "lng", "long"),
-  /** In the source's `speedUnit`; km/h where it has none, as most codecs say it. */
+  /** In the source's `speedUnit`; km/h where it has none, as in most codecs. */
   speed: pathOr("speed"),
   heading: pathOr("heading", "course"),
   /** False: the coordinates repeat an old place. */

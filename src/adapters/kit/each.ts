@@ -1,4 +1,4 @@
-/** A list whose items are decoded one by one, so that a long one can be decoded in slices that let others through. */
+/** A list whose items are decoded one by one, so that a long list can be decoded in slices, between other messages. */
 
 import type { RawReading } from "../../reading.ts";
 
@@ -7,12 +7,12 @@ export interface Problems {
   problems: string[];
 }
 
-/** What a `decode` may give back in place of its candidates. */
+/** What a `decode` may return in place of its raw readings. */
 export interface Each {
   count: number;
-  /** Of one item; what stands in it is parsed only here. */
+  /** Decodes one item; the item is parsed only here. */
   decodeItem(index: number): RawReading | readonly RawReading[];
-  /** What is wrong with all of them together. */
+  /** Problems of the whole list. */
   check?: (rawReadings: readonly RawReading[]) => Problems | null;
 }
 

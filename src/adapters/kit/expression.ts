@@ -9,7 +9,7 @@ export type Find = (value: unknown) => unknown;
 
 export const path = z.string().transform(compiled);
 
-/** Names and dots alone, as most are: followed by hand, which is ten times as fast, and undefined where they lead nowhere. */
+/** Names and dots alone, as most are: evaluated without the library, ten times as fast; undefined where they lead nowhere. */
 const PLAIN = /^[a-z_]\w*(?:\.[a-z_]\w*)*$/i;
 
 function compiled(text: string, context: z.RefinementCtx): Find {
@@ -39,7 +39,7 @@ function search(expression: ReturnType<typeof compile>, value: unknown): unknown
   try {
     return TreeInterpreter.search(expression, value as Parameters<typeof TreeInterpreter.search>[1]);
   } catch {
-    // A function was given a type it does not take; what the expression looked for cannot be read here.
+    // A function got a type it does not accept; the value is unreadable.
     return UNREADABLE;
   }
 }

@@ -1,8 +1,8 @@
 /**
  * Lenient readers for the values vendors send; the vendor's unit is the name of the reader.
  *
- * A reader never fails the parse. What the vendor left out, or calls unknown, becomes `null`; what is there but
- * cannot be read becomes `NaN` (for an id: `null`). Nothing becomes 0 that was not a zero when it came.
+ * A reader never fails the parse. A value that is left out, or called unknown, becomes `null`; an unreadable value
+ * becomes `NaN` (for an id: `null`). Nothing becomes 0 that was not sent as zero.
  */
 
 import { z } from "zod";
@@ -11,13 +11,13 @@ import { isRecord } from "../../untrusted.ts";
 
 export { isRecord };
 
-/** Stands where something was said that nobody can read: not said, but not absent either. */
+/** Stands for a value that is present but unreadable: neither a value nor absent. */
 export const UNREADABLE = Symbol("unreadable");
 
 /** How vendors write that they do not know. */
 const UNSAID: ReadonlySet<string> = new Set(["", "null", "none", "unknown", "undefined", "n/a"]);
 
-/** The longest text taken for a number; more digits than this measure nothing on Earth. */
+/** The longest text read as a number; more digits than this measure nothing on Earth. */
 const MAX_NUMBER_CHARS = 40;
 const DECIMAL = /^[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:e[+-]?[0-9]{1,3})?$/i;
 
@@ -38,7 +38,7 @@ export function speedIn(unit: SpeedUnit) {
   return reader((value) => toMps(toNumber(value), unit));
 }
 
-/** A speed in a unit known only with the source or the message; without one only standing still can be read. */
+/** A speed in a unit known only with the source or the message; without one, only 0 can be read. */
 export function toMps(speed: number | null, unit: SpeedUnit | undefined): number | null {
   if (unit === undefined && speed === 0) return 0;
   return scaledBy(speed, unit === undefined ? Number.NaN : MPS_PER[unit]);
@@ -113,27 +113,27 @@ export const packedUtcTime = reader((value) => {
 /** A truth value, also written as 0 and 1 or in words; null when it is none of these. */
 export const flag = reader(toFlag);
 
-/** A truth value that is shown and not acted upon: what is there but none is unreadable. */
+/** A truth value that is only shown: any other value is unreadable. */
 export const labelFlag = reader(
   (value): boolean | number | null => toFlag(value) ?? (isUnsaid(value) ? null : Number.NaN),
 );
 
-/** For `noFix`: whether a flag says anything but `isFix`. Left out it says nothing against the fix; null is no answer. */
+/** For `noFix`: whether a flag is anything but `isFix`. A missing flag does not deny the fix; null is no answer. */
 export function noFixUnless(isFix: boolean) {
   return reader((value) => value !== undefined && toFlag(value) !== isFix);
 }
 
-/** For `noFix`: whether a number (of satellites, a mode) is below `least`, or unreadable; left out it says nothing. */
+/** For `noFix`: whether a number (of satellites, a mode) is below `least`, or unreadable; a missing number does not deny the fix. */
 export function noFixBelow(least: number) {
   return reader((value) => value !== undefined && !((toNumber(value) ?? Number.NaN) >= least));
 }
 
-/** Words for people to read; null where there are none. */
+/** Text for people to read; null where there is none. */
 export const text = reader((value): string | null =>
   typeof value === "string" && !isUnsaid(value) ? value.trim() : null,
 );
 
-/** A text that is shown and not acted upon: numbers, as postal codes and drivers' ids are often sent, are their digits. */
+/** A text that is only shown: numbers, as postal codes and drivers' ids are often sent, become their digits. */
 export const label = reader((value): string | number | null => {
   if (isUnsaid(value)) return null;
   if (typeof value === "string") return value.trim();
@@ -149,8 +149,8 @@ export const id = reader((value): string | null => {
 });
 
 /**
- * An object inside the message whose damage costs only its own fields: absent, they are all unsaid; something
- * else in its place, they are all unreadable.
+ * An object inside the message whose damage costs only its own fields: without the object they are all absent; with
+ * another value in its place they are all unreadable.
  */
 export function part<const Shape extends z.ZodRawShape>(shape: Shape) {
   const whole = z.object(shape);
@@ -159,12 +159,12 @@ export function part<const Shape extends z.ZodRawShape>(shape: Shape) {
   return reader((value) => whole.parse(isRecord(value) ? value : isUnsaid(value) ? unsaid : unreadable));
 }
 
-/** A list inside a message of several devices: something else in its place stands for one item, rejected in its turn. */
+/** A list inside a message of several devices: another value in its place counts as one item, which is then rejected. */
 export function listOf<Item extends z.ZodType>(item: Item) {
   return reader((value): unknown[] => (Array.isArray(value) ? value : [value])).pipe(list(item));
 }
 
-/** More of one list than this are not even looked for: they are not listed, and a million would take seconds to build. */
+/** No more problems of one list are searched: they are not shown, and a million would take seconds to build. */
 const MAX_LIST_PROBLEMS = 20;
 
 /** `z.array` that gives up early. Every list in a payload is one of these, or is left to `each`. */
@@ -189,12 +189,12 @@ export function list<Item extends z.ZodType>(item: Item) {
 /** The items of a list, unread: for `each`. */
 export const items = z.array(z.unknown());
 
-/** None of these keys: together left out they say that the message is about something else, one alone is damage. */
+/** None of these keys: with all left out the message is about something else, with one left out it is damaged. */
 export function isWithout(keys: readonly string[], message: unknown): message is Record<string, unknown> {
   return isRecord(message) && !keys.some((key) => Object.hasOwn(message, key));
 }
 
-/** Optional first: to zod a key that is not there is an error, to a vendor it is a way of saying nothing. */
+/** Optional first: for zod a missing key is an error, for a vendor it means no value. */
 function reader<Value>(read: (value: unknown) => Value) {
   return z
     .unknown()

@@ -1,8 +1,8 @@
-/** How JSON and forms are told apart and nested, for vendors whose customers choose what is sent. */
+/** Distinguishes and unnests JSON and forms, for vendors whose customers choose what is sent. */
 
 import type { Message } from "./adapter.ts";
 
-/** By content, since the content type is often left as the sender's library had it. */
+/** By content, since the content type is often the default of the sender's library. */
 export function jsonOrForm({ body }: Message): "json" | "form" {
   return /^\s*[{["]/.test(Buffer.from(body.subarray(0, 64)).toString("latin1")) ? "json" : "form";
 }

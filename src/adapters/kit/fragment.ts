@@ -1,4 +1,4 @@
-/** A candidate that tells a part of a position, for vendors who spread one over several messages (assembler.ts joins them). */
+/** A raw reading with part of a position, for vendors who spread one over several messages (ingest/assembler.ts joins them). */
 
 import type { RawReading } from "../../reading.ts";
 
@@ -6,9 +6,9 @@ type Said = Pick<RawReading, "deviceId" | "fixTime" | "path"> &
   Partial<Omit<RawReading, "fragment" | "unknown">>;
 
 /**
- * Leave out what the message is not about: null means that the vendor does not know it now. A coordinate that it does
- * not give, or gives so that nobody can read it, will never be half of a position: then the candidate is no part, so
- * that it is rejected at once and by name.
+ * Leave out what the message is not about: null means that the vendor does not know it now. A coordinate that is null or
+ * unreadable can never complete a position: the raw reading is then no fragment, so that it is rejected at once and by
+ * name.
  */
 export function fragment(said: Said): RawReading {
   const unknown = (["speedMps", "headingDeg"] as const).filter((field) => said[field] === null);

@@ -1,4 +1,4 @@
-/** The device in a topic of the customer's own making, for formats that carry no id in the message. */
+/** The device in a topic that the customer chose, for formats that carry no id in the message. */
 
 import { z } from "zod";
 import type { DecodeContext } from "./adapter.ts";

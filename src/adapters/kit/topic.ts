@@ -1,4 +1,4 @@
-/** MQTT topic filters (MQTT 3.1.1 §4.7): which topics a filter takes, and which filters take the same ones. */
+/** MQTT topic filters (MQTT 3.1.1 §4.7): which topics a filter matches, and which filters overlap. */
 
 const SHARED = /^\$share\/[^/]+\//;
 
@@ -35,7 +35,7 @@ export function withoutCovered(filters: readonly string[]): string[] {
 }
 
 function covers(wide: string, narrow: string): boolean {
-  // Members of a shared subscription get a part of the messages each: none covers another.
+  // Each member of a shared subscription gets a part of the messages: none covers another.
   if (SHARED.test(wide) || SHARED.test(narrow)) return false;
   const above = wide.split("/");
   const below = narrow.split("/");
@@ -48,13 +48,13 @@ function covers(wide: string, narrow: string): boolean {
   return above.length === below.length;
 }
 
-/** Whether some topic fits both filters. */
+/** Whether some topic matches both filters. */
 export function overlap(one: string, other: string): boolean {
   return levelsOverlap(one.replace(SHARED, "").split("/"), other.replace(SHARED, "").split("/"));
 }
 
 function levelsOverlap([one, ...rest]: readonly string[], [other, ...more]: readonly string[]): boolean {
-  // Also where the other has ended: `a/#` takes `a` itself.
+  // Also where the other filter has ended: `a/#` matches `a` itself.
   if (one === "#" || other === "#") return true;
   if (one === undefined || other === undefined) return one === other;
   return (one === other || one === "+" || other === "+") && levelsOverlap(rest, more);

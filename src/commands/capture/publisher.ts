@@ -9,7 +9,7 @@ const RECONNECT_EVERY_MS = 1000;
 export interface Publisher {
   /** Resolves when the broker has acknowledged it; with QoS 0 when it is written. */
   publish(topic: string, payload: string | Uint8Array, qos: 0 | 1 | 2): Promise<void>;
-  /** In good order; `atOnce` does not wait for what was not acknowledged. */
+  /** Disconnects cleanly; with `atOnce` it does not wait for acknowledgements. */
   close(how?: { atOnce: boolean }): Promise<void>;
 }
 
@@ -34,7 +34,7 @@ export async function publishTo(url: string, options: PublisherOptions = {}): Pr
     },
     false,
   );
-  // From here on the library reconnects by itself and sends again what was not acknowledged.
+  // From here on the library reconnects by itself and resends unacknowledged messages.
   client.on("error", () => {});
   return {
     async publish(topic, payload, qos) {

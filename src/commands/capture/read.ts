@@ -13,7 +13,7 @@ export type CaptureLine =
       vehicle: string;
       /** As recorded. */
       time: string;
-      /** Not judged here: a capture keeps its dirt, and the line has to cope with it. */
+      /** Not validated here: a capture keeps its errors, and the gateway has to cope with them. */
       latitude: unknown;
       longitude: unknown;
       speedMps: unknown;
@@ -36,7 +36,7 @@ const position = z.object({
 });
 const mqttMessage = z.object({ receivedAt: instant, topic: z.string().min(1), payload: z.string() });
 
-/** Rejects if the file cannot be read or is no whole gzip; a line that makes no sense is `unreadable`. */
+/** Rejects if the file cannot be read or is no whole gzip; a line of unknown form is `unreadable`. */
 export async function* readCapture(file: string): AsyncGenerator<CaptureLine> {
   for await (const line of linesOf(file)) {
     if (line.trim() !== "") yield parseLine(line);
@@ -86,7 +86,7 @@ function textOf(file: string): Readable {
   const bytes = createReadStream(file);
   if (!file.endsWith(".gz")) return bytes.setEncoding("utf8");
   const gunzip = createGunzip();
-  // A pipe does not hand its errors on.
+  // A pipe does not pass errors on.
   bytes.on("error", (error) => gunzip.destroy(error));
   return bytes.pipe(gunzip).setEncoding("utf8");
 }

@@ -1,9 +1,9 @@
-/** Sends a recorded capture through the running line, at the speed it was recorded or another, and counts every line. */
+/** Sends a recorded capture to the running gateway, at recorded or another speed, and counts every line. */
 
 import { setTimeout as delay } from "node:timers/promises";
 import { type CaptureLine, readCapture } from "./read.ts";
-import type { Pace, ReplayOptions, ReplayResult, Tally, Way } from "./way.ts";
-import { createWebhookWay } from "./webhook.ts";
+import type { Pace, ReplayOptions, ReplayResult, Sender, Tally } from "./sender.ts";
+import { createWebhookSender } from "./webhook.ts";
 
 export async function replay(options: ReplayOptions): Promise<ReplayResult> {
   const { file, pace, signal } = options;
@@ -18,7 +18,7 @@ export async function replay(options: ReplayOptions): Promise<ReplayResult> {
   };
   const tally = tallyInto(result, options.onProgress);
   const shiftMs = options.times === "shifted" ? await shiftOf(file, pace) : 0;
-  const ways = new Map<CaptureLine["kind"], Way>();
+  const senders = new Map<CaptureLine["kind"], Sender>();
   let clock: ((at: number) => number) | null = null;
 
   try {
@@ -33,41 +33,41 @@ export async function replay(options: ReplayOptions): Promise<ReplayResult> {
         clock ??= clockFrom(line.at, pace.times);
         await until(clock(line.at), signal);
       }
-      const way = ways.get(line.kind) ?? wayFor(line.kind, options, shiftMs, tally);
-      ways.set(line.kind, way);
-      await way.take(line);
+      const sender = senders.get(line.kind) ?? senderFor(line.kind, options, shiftMs, tally);
+      senders.set(line.kind, sender);
+      await sender.send(line);
     }
   } finally {
-    for (const way of ways.values()) await way.finish();
+    for (const sender of senders.values()) await sender.finish();
   }
   return result;
 }
 
-function wayFor(kind: "position" | "mqtt", options: ReplayOptions, shiftMs: number, tally: Tally): Way {
+function senderFor(kind: "position" | "mqtt", options: ReplayOptions, shiftMs: number, tally: Tally): Sender {
   if (kind === "position") {
     if (options.webhook === undefined)
       throw new Error(`${options.file} holds positions; they need a webhook's address.`);
-    return createWebhookWay(options.webhook, shiftMs, options, tally);
+    return createWebhookSender(options.webhook, shiftMs, options, tally);
   }
   if (options.publish === undefined)
     throw new Error(`${options.file} holds MQTT messages; they need a broker.`);
   if (options.times === "shifted")
     throw new Error("MQTT messages are sent as recorded; their times cannot be shifted.");
-  return createMqttWay(options.publish, options.concurrency, tally);
+  return createMqttSender(options.publish, options.concurrency, tally);
 }
 
 /**
- * Publications start in the order of the file, on one connection; that keeps every device's messages in order
- * although nobody knows here which device a message is from.
+ * Publications start in the order of the file, on one connection: that keeps every device's messages in order although
+ * the device of a message is not known here.
  */
-function createMqttWay(
+function createMqttSender(
   publish: NonNullable<ReplayOptions["publish"]>,
   concurrency: number,
   tally: Tally,
-): Way {
+): Sender {
   const underWay = new Set<Promise<void>>();
 
-  async function send(topic: string, payload: Uint8Array): Promise<void> {
+  async function publishOne(topic: string, payload: Uint8Array): Promise<void> {
     try {
       await publish(topic, payload);
       tally.answered("ack");
@@ -79,9 +79,9 @@ function createMqttWay(
   }
 
   return {
-    async take(line) {
+    async send(line) {
       if (line.kind !== "mqtt") return;
-      const sending = send(line.topic, line.payload).finally(() => underWay.delete(sending));
+      const sending = publishOne(line.topic, line.payload).finally(() => underWay.delete(sending));
       underWay.add(sending);
       if (underWay.size >= concurrency) await Promise.race(underWay);
     },
@@ -113,8 +113,8 @@ function tallyInto(result: ReplayResult, onProgress: ReplayOptions["onProgress"]
 }
 
 /**
- * By how much to shift so that the newest line carries the moment at which it will be sent: earlier ones lie in the
- * past by as much as was recorded, and none in the future, where it would be rejected.
+ * The shift that gives the newest line the moment at which it will be sent: earlier lines lie in the past by as much as
+ * was recorded, and none in the future, where it would be rejected.
  */
 async function shiftOf(file: string, pace: Pace): Promise<number> {
   let first = Number.POSITIVE_INFINITY;
@@ -137,7 +137,7 @@ function clockFrom(first: number, times: number): (at: number) => number {
 
 async function until(due: number, signal: AbortSignal | undefined): Promise<void> {
   const ms = due - performance.now();
-  // Timers are no finer than this, and lines of one second come in crowds.
+  // Timers are no finer than 1 ms, and many lines share one second.
   if (ms < 1) return;
   await delay(ms, undefined, signal ? { signal } : {}).catch(() => {});
 }

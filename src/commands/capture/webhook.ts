@@ -1,10 +1,10 @@
-/** Sends a capture's positions by webhook: every device's in order, several devices' at once, again until they are taken. */
+/** Sends a capture's positions by webhook: each device's in order, several devices' at once, again until they are accepted. */
 
 import { setTimeout as delay } from "node:timers/promises";
 import { Agent } from "undici";
 import { type Backoff, backoffMs, iso } from "../../time.ts";
 import type { CaptureLine } from "./read.ts";
-import type { ReplayOptions, Tally, Way, WebhookSink } from "./way.ts";
+import type { ReplayOptions, Sender, Tally, WebhookSink } from "./sender.ts";
 
 type Position = Extract<CaptureLine, { kind: "position" }>;
 
@@ -12,24 +12,24 @@ type Position = Extract<CaptureLine, { kind: "position" }>;
 const TIMEOUT_MS = 30_000;
 /** Between attempts without an answer; a gateway that was killed is back within a few seconds. */
 const BACKOFF: Backoff = { firstMs: 100, maxMs: 2000, jitter: 0 };
-/** For a 503 that does not say how long. */
+/** For a 503 or 429 without Retry-After. */
 const DEFAULT_RETRY_AFTER_MS = 1000;
 
-export function createWebhookWay(
+export function createWebhookSender(
   { url, headers, linesPerMessage }: WebhookSink,
   shiftMs: number,
   { pace, concurrency, patienceMs, signal }: ReplayOptions,
   tally: Tally,
-): Way {
+): Sender {
   const agent = new Agent({ headersTimeout: TIMEOUT_MS, bodyTimeout: TIMEOUT_MS });
   const { origin, pathname, search } = new URL(url);
-  /** Whoever is told to wait waits for all: it is one gateway that cannot keep up. performance.now() milliseconds. */
+  /** When one request has to wait, all wait: the one gateway cannot keep up. performance.now() milliseconds. */
   let pausedUntil = 0;
   const lanes = Array.from({ length: concurrency }, () =>
-    createLane({ send, size: linesPerMessage, whenFull: pace.kind === "fastest" }),
+    createLane({ send: sendMessage, size: linesPerMessage, whenFull: pace.kind === "fastest" }),
   );
 
-  async function send(positions: readonly Position[]): Promise<void> {
+  async function sendMessage(positions: readonly Position[]): Promise<void> {
     const body = JSON.stringify(positions.map((position) => toOwnFormat(position, shiftMs)));
     const givenUpAt = performance.now() + patienceMs;
     for (let failures = 0; ; failures++) {
@@ -41,13 +41,13 @@ export function createWebhookWay(
       if (failures > 0) tally.resent();
       const answer = await post(body);
       tally.answered(answer === null ? "none" : String(answer.status));
-      if (answer !== null && !asksAgain(answer.status)) return tally.settled(positions.length);
+      if (answer !== null && !isRetryable(answer.status)) return tally.settled(positions.length);
       const waitMs = answer?.retryAfterMs ?? backoffMs(failures, BACKOFF);
       pausedUntil = Math.max(pausedUntil, performance.now() + waitMs);
     }
   }
 
-  /** Null: there was no answer. Whether the message was kept is unknown then; sent again it is a duplicate at worst. */
+  /** Null: there was no answer. Whether the message was stored is unknown then; sent again it is a duplicate at worst. */
   async function post(body: string): Promise<{ status: number; retryAfterMs: number | null } | null> {
     try {
       const response = await agent.request({
@@ -60,15 +60,15 @@ export function createWebhookWay(
       await response.body.dump();
       const seconds = Number(response.headers["retry-after"] ?? Number.NaN);
       const hint = Number.isNaN(seconds) ? null : seconds * 1000;
-      return { status: response.statusCode, retryAfterMs: hint ?? hintless(response.statusCode) };
+      return { status: response.statusCode, retryAfterMs: hint ?? defaultRetryAfterMs(response.statusCode) };
     } catch {
       return null;
     }
   }
 
   return {
-    async take(line) {
-      if (line.kind === "position") await lanes[laneOf(line.vehicle, concurrency)]?.take(line);
+    async send(line) {
+      if (line.kind === "position") await lanes[laneOf(line.vehicle, concurrency)]?.add(line);
     },
     async finish() {
       await Promise.all(lanes.map((lane) => lane.finish()));
@@ -77,17 +77,17 @@ export function createWebhookWay(
   };
 }
 
-/** What means "send it again": not now, or an error that may pass. Everything else is an answer for good. */
-function asksAgain(status: number): boolean {
+/** These mean "send it again": not now, or an error that may pass. Every other status is an answer for good. */
+function isRetryable(status: number): boolean {
   return status === 408 || status === 425 || status === 429 || status >= 500;
 }
 
-function hintless(status: number): number | null {
+function defaultRetryAfterMs(status: number): number | null {
   return status === 503 || status === 429 ? DEFAULT_RETRY_AFTER_MS : null;
 }
 
 interface Lane {
-  take(position: Position): Promise<void>;
+  add(position: Position): Promise<void>;
   finish(): Promise<void>;
 }
 
@@ -118,11 +118,11 @@ function createLane({
   }
 
   return {
-    async take(position) {
+    async add(position) {
       gathering.push(position);
-      // At recorded speed a line does not wait for company, except for the one under way before it.
+      // At recorded speed a line does not wait for others, except while a message is under way.
       if (gathering.length >= size || (!whenFull && underWay === 0)) flush();
-      // One under way and one ready: more would only fill the memory.
+      // One under way and one ready: more would only use memory.
       if (underWay > 1) await last;
     },
     async finish() {

@@ -83,7 +83,7 @@ describe("our own format", () => {
 });
 
 describe("GET", () => {
-  it("brings our own format in its query, proven but by a signature", () => {
+  it("carries our own format in its query, with any method but a signature", () => {
     expect(json.methods).toEqual(["POST", "GET"]);
     const sent = message(null, {
       ...{ method: "GET", body: new Uint8Array(0) },
@@ -101,7 +101,7 @@ describe("GET", () => {
 describe("options", () => {
   const least = { deviceId: "id", latitude: "y", longitude: "x", time: "t" };
 
-  it("takes a device's id from where it stands", () => {
+  it("reads a device's id from the configured place", () => {
     const body = { y: 1, x: 2, t: "2026-10-14T15:04:05Z", id: 7, head: { id: "h" } };
     const on = (deviceId: unknown, parts: Partial<Message> = {}) =>
       readings(body, { ...least, deviceId }, parts)[0]?.deviceId;
@@ -113,7 +113,7 @@ describe("options", () => {
     expect(on({ topicLevel: 9 }, { topic: "trackers" })).toBeUndefined();
   });
 
-  it("takes it from the top of a message with many readings", () => {
+  it("reads it from the top of a message with many readings", () => {
     const body = {
       unit: "u1",
       fixes: [
@@ -235,7 +235,7 @@ describe("options", () => {
     expect(problemsWith(options).map((problem) => problem.split(": ")[0])).toEqual(paths);
   });
 
-  it("says what is wrong with an expression", () => {
+  it("reports what is wrong with an expression", () => {
     expect(problemsWith({ ...least, deviceId: "a.." })[0]).toMatch(
       /^deviceId: is not a JMESPath expression: ./,
     );
@@ -329,7 +329,7 @@ describe("variants", () => {
     expect(kindOf({ ...at, t: 0 }, options)).toBe("decoded");
   });
 
-  it("take away what stands beside them by null, and need what every set of options needs", () => {
+  it("remove options beside them by null, and need what every set of options needs", () => {
     const received = { time: null, timeFormat: "received" };
     expect(problemsWith({ ...least, variants: [received] })).toEqual([]);
     expect(problemsWith({ ...least, variants: [{ latitude: null }, { time: null }] })).toEqual([
@@ -379,7 +379,7 @@ describe("places of the device", () => {
 });
 
 describe("parts", () => {
-  it("say only what their options look for", () => {
+  it("carry only the fields their options name", () => {
     const assembler = createAssembler();
     const options = optionsOf({
       ...{ deviceId: { topicLevel: 2 }, timeFormat: "received", fragment: true },
@@ -424,7 +424,7 @@ describe("speed and heading in parts", () => {
     expect(tell("cars/7/place", { y: 1, x: 2 })).toMatchObject({ speedMps: 5, headingDeg: 90 });
   });
 
-  it("are unknown from where the sender says null", () => {
+  it("are unknown after the sender has sent null", () => {
     const tell = driving();
     tell("cars/7/motion", { v: 5, h: 90 });
     tell("cars/7/motion", { v: null });
@@ -439,7 +439,7 @@ describe("formats under their own names", () => {
       options: adapter.options?.parse(options),
     });
 
-  it("take a source's own options over theirs", () => {
+  it("prefer a source's own options", () => {
     const place = { latitude: 1, longitude: 2, gps_accuracy: 9 };
     expect(moved(homeAssistant, undefined, place, "phones/kim").kind).toBe("ignored");
     const own = { topic: "phones/+", details: null };
@@ -451,7 +451,7 @@ describe("formats under their own names", () => {
     ).toMatchObject([{ latitude: 1, longitude: 2 }]);
   });
 
-  it("may be told by a source what its own firmware means", () => {
+  it("accept a source's options for its own firmware", () => {
     const own = {
       topic: "garage/trackers/+",
       deviceId: { topicLevel: 3 },
@@ -464,7 +464,7 @@ describe("formats under their own names", () => {
     expect(fixes).toEqual([["van-7"], [], []]);
   });
 
-  it("say outside of which topics they read nothing", () => {
+  it("report outside which topics they read nothing", () => {
     const read = (adapter: typeof homeAssistant, options?: unknown) =>
       adapter.topicsRead?.(adapter.options?.parse(options));
     expect(read(homeAssistant)).toEqual(["location/+"]);
@@ -483,7 +483,7 @@ describe("formats under their own names", () => {
     }
   });
 
-  it("take words for the name of a zone, and nothing else", () => {
+  it("accept words as the name of a zone, and nothing else", () => {
     const said = (words: string) =>
       examine(
         homeAssistant,

@@ -32,7 +32,7 @@ describe("shared secrets in headers", () => {
     );
   });
 
-  it("takes the bare key, not one with a scheme", () => {
+  it("accepts the bare key, not one with a scheme", () => {
     expect(sharedKey("X-Key").verify(withHeader("x-key", "Bearer s"), { secrets: ["s"] })).toBe(
       "wrong_credentials",
     );
@@ -49,7 +49,7 @@ describe("shared secrets in headers", () => {
     }
   });
 
-  it("needs to be told which header the customer chose", () => {
+  it("needs the name of the header that the customer chose", () => {
     const given = withHeader("x-mine", "s");
     expect(customHeader().verify(given, { secrets: ["s"], header: "X-Mine" })).toBeNull();
     expect(customHeader().verify(given, { secrets: ["s"] })).toBe("missing_credentials");
@@ -124,7 +124,7 @@ describe("hmac", () => {
 describe("hmac with time", () => {
   const authMethod = hmacWithTime({ version: "v1", signatureHeader: "X-Sig", timestampHeader: "X-Time" });
 
-  it("says beforehand that a secret which is not base64 proves nothing", () => {
+  it("reports beforehand that a secret which is not base64 cannot authenticate", () => {
     for (const secret of ["b2xkLXNlY3JldC0xMg==", "c2VjcmV0"])
       expect(authMethod.secretProblem?.(secret)).toBeNull();
     for (const secret of ["test-secret", "c2VjcmV0==", "c2VjcmV0 ", "c2VjcmV", "-_-_", "=", " "]) {
@@ -238,7 +238,7 @@ describe("address list", () => {
     expect(from(address, range)).toBe("wrong_credentials");
   });
 
-  it("keeps out who has no address", () => {
+  it("refuses a message without an address", () => {
     expect(addressList().verify(message(), { secrets: [], allow: ["0.0.0.0/0"] })).toBe(
       "missing_credentials",
     );
@@ -262,7 +262,7 @@ describe("address list", () => {
   });
 });
 
-describe("every proof", () => {
+describe("every method", () => {
   const authMethods = [
     ...[sharedKey("x-key"), customHeader(), bearer(), basic(), urlToken(), addressList()],
     ...[
@@ -272,7 +272,7 @@ describe("every proof", () => {
     ],
   ];
 
-  it("refuses strangers and never throws, whatever they send", () => {
+  it("refuses unauthenticated messages and never throws, whatever they hold", () => {
     const names = fc.constantFrom("authorization", "x-key", "token", "__proto__", "constructor");
     const values = fc.oneof(
       fc.string({ unit: "binary" }),

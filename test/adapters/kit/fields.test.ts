@@ -52,7 +52,7 @@ const UNREADABLE = [
 ];
 
 describe.each(readers)("%s", (_, reader) => {
-  it.each(UNSAID)("takes %j for unsaid", (value) => {
+  it.each(UNSAID)("reads %j as absent", (value) => {
     expect(reader.parse(value)).toBeNull();
   });
 
@@ -60,7 +60,7 @@ describe.each(readers)("%s", (_, reader) => {
     expect(reader.parse(value)).toBeNaN();
   });
 
-  it("takes an absent key for unsaid", () => {
+  it("reads an absent key as absent", () => {
     expect(z.object({ it: reader }).parse({})).toEqual({ it: null });
   });
 
@@ -123,7 +123,7 @@ describe("speeds", () => {
     expect(reader.parse(-1)).toBeLessThan(0);
   });
 
-  it("cannot be told without a unit", () => {
+  it("cannot be read without a unit", () => {
     expect(toMps(10, undefined)).toBeNaN();
     expect(toMps(0, undefined)).toBe(0);
     expect(toMps(null, undefined)).toBeNull();
@@ -392,7 +392,7 @@ describe("label", () => {
     expect(label.parse(value)).toBe(expected);
   });
 
-  it.each(UNSAID)("was not said: %j", (value) => {
+  it.each(UNSAID)("is absent: %j", (value) => {
     expect(label.parse(value)).toBeNull();
   });
 

@@ -106,7 +106,7 @@ describe("what changes something", () => {
   ];
   const hosts = { host: "127.0.0.1", hosts: ["ops.example.com"] };
 
-  it.each(ours)("is taken from a page of ours with a session: %j", async (headers) => {
+  it.each(ours)("is accepted from a page of ours with a session: %j", async (headers) => {
     const { app } = opsApp({ hosts });
     const cookie = await session(app);
     expect((await redrive(app, { ...JSON_TYPE, ...headers, cookie })).status).toBe(200);
@@ -135,7 +135,7 @@ describe("what changes something", () => {
     expect((await app.request("/status", { headers: { cookie } })).status).toBe(200);
   });
 
-  it("is taken from a bearer, who is no browser that was led astray", async () => {
+  it("is accepted with a bearer token, which no website can make a browser send", async () => {
     const { app } = opsApp({ hosts });
     expect((await redrive(app, { ...BEARER, ...JSON_TYPE })).status).toBe(200);
   });
@@ -245,7 +245,7 @@ describe("the session", () => {
 });
 
 describe("the login page", () => {
-  it("says where the tokens are, and names none", async () => {
+  it("names the settings of the tokens, and no token", async () => {
     const { app } = opsApp();
     expect(await (await app.request("/login")).text()).toMatch(/ops\.token, or one of ops\.tokens/);
     const wrong = await app.request("/login", {

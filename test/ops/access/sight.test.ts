@@ -267,7 +267,7 @@ describe("every route of the whole app", () => {
     expect(status).not.toBe(404);
   });
 
-  it.each(everyRoute)("%s says nothing of another tenant", async (key) => {
+  it.each(everyRoute)("%s reveals nothing of another tenant", async (key) => {
     const { ask, state } = twoTenants();
     for (const name of ["mine-screen", "mine-desk"]) {
       for (const fault of [null, new Error("connect ECONNREFUSED")]) {
@@ -279,7 +279,7 @@ describe("every route of the whole app", () => {
     }
   });
 
-  it.each(everyRoute)("%s needs what the list says", async (key) => {
+  it.each(everyRoute)("%s needs the role in the list", async (key) => {
     const { app, ask } = twoTenants();
     const route = ROUTES[key];
     const [method = "GET"] = key.split(" ");
@@ -348,7 +348,7 @@ describe("a token of one tenant", () => {
     expect([asked, state.pingQueries, state.unitQueries]).toEqual([[], [], []]);
   });
 
-  it("redrives and exports within its own, and names nobody else's", async () => {
+  it("redrives and exports within its own, and names nothing of other tenants", async () => {
     const { app, asked } = twoTenants();
     for (const what of ["dead-letters", "quarantine"]) {
       const post = (body: object) =>
@@ -401,7 +401,7 @@ describe("/gps-pings with several destinations", () => {
     expect(state.pingQueries).toMatchObject([{ destination: "rival", technicianId: "7" }]);
   });
 
-  it("takes the only one a token sees, and knows no other", async () => {
+  it("uses the only one a token sees, and finds no other", async () => {
     const { app, state } = twoTenants();
     expect((await app.request(`/gps-pings?${range}`, { headers: as("mine-screen") })).status).toBe(200);
     expect(state.pingQueries).toMatchObject([{ destination: "mine" }]);

@@ -82,7 +82,7 @@ describe("the trail", () => {
     expect(one.acted).toHaveLength(3);
   });
 
-  it("keeps the last ten thousand, and what unauthenticated senders cause pushes none of them out", async () => {
+  it("keeps the last ten thousand, and failed logins push none of them out", async () => {
     const { trail } = trailOn(await connected());
     const pipeline = db.pipeline();
     for (let i = 0; i < 10_050; i++) pipeline.xadd("p:trail:operators", "*", "e", JSON.stringify({ i }));
@@ -146,7 +146,7 @@ describe("the trail", () => {
     ]);
   });
 
-  it("is logged and waits while Redis is away, and stops nobody", async () => {
+  it("is logged and waits while Redis is away, and blocks no action", async () => {
     const redis = await connected();
     const { trail, acted, failures } = trailOn(redis);
     await gone(redis);

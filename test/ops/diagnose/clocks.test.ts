@@ -49,7 +49,7 @@ describe("the clock watch", () => {
     expect(watch.offenders().map(({ source }) => source)).toEqual(["b", "a"]);
   });
 
-  it("forgets the device longest unheard of rather than grow without bound", () => {
+  it("drops the device that was silent for longest rather than grow without bound", () => {
     const watch = createClockWatch();
     observe(watch, "early", delays(25, -90_000, 100));
     observe(watch, "stored", delays(25, -90_000, 100));

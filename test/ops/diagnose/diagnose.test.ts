@@ -329,7 +329,7 @@ describe("diagnose", () => {
     expect(problems[0]?.what).toMatch(what);
   });
 
-  it("tells a shared scope once and names at most four of many", () => {
+  it("reports a shared scope once and names at most four of many", () => {
     const scopeGate = gate("paused", "timeout");
     const silentUnits = Array.from({ length: 9 }, (_, n) => ({
       unit: `V${n}`,
@@ -450,7 +450,7 @@ describe("vendors that are asked", () => {
     expect(problem?.doNext).not.toContain("pollStateChanged");
   });
 
-  it("have a gap told for a day", () => {
+  it("have a gap reported for a day", () => {
     const gap = { from: before(32 * 86_400_000), to: before(3_600_000) };
     expect(of({ gap })).toMatchObject([{ severity: "warning", what: expect.stringContaining(gap.from) }]);
     expect(of({ gap: { ...gap, to: before(2 * 86_400_000) } })).toEqual([]);

@@ -1,4 +1,4 @@
-/** How a capture is sent: its pace, the two ways it can take, and what is counted. */
+/** How a capture is sent: its pace, its two sinks, and what is counted. */
 
 import type { CaptureLine } from "./read.ts";
 
@@ -11,7 +11,7 @@ export interface ReplayOptions {
   pace: Pace;
   /** Where positions go, in the format of our `json` adapter. */
   webhook?: WebhookSink;
-  /** Where MQTT messages go; resolves when the broker has them, and resends by itself if it must. */
+  /** Where MQTT messages go; resolves when the broker has the message, and resends by itself where needed. */
   publish?: (topic: string, payload: Uint8Array) => Promise<void>;
   /** `shifted`: by the same amount for all, so that the last line is due when it is sent. Positions only. */
   times: "recorded" | "shifted";
@@ -35,9 +35,9 @@ export interface WebhookSink {
 export interface ReplayResult {
   lines: number;
   unreadable: number;
-  /** Lines answered for good, by whatever status, or acknowledged by the broker. */
+  /** Lines answered for good, with any status, or acknowledged by the broker. */
   sent: number;
-  /** Lines given up: nobody took them in time, or the replay was ended. */
+  /** Lines given up: there was no acceptance in time, or the replay was ended. */
   abandoned: number;
   /** Messages answered for good. */
   messages: number;
@@ -46,13 +46,13 @@ export interface ReplayResult {
   resends: number;
 }
 
-/** Takes lines one after the other. `take` waits while enough are under way; neither rejects. */
-export interface Way {
-  take(line: CaptureLine): Promise<void>;
+/** Sends lines one after the other. `send` waits while enough are under way; neither rejects. */
+export interface Sender {
+  send(line: CaptureLine): Promise<void>;
   finish(): Promise<void>;
 }
 
-/** What both ways do with what they hear. */
+/** Where both senders count the answers. */
 export interface Tally {
   answered(answer: string): void;
   settled(lines: number): void;
