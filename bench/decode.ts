@@ -1,7 +1,7 @@
 /** How fast each vendor's messages are decoded and validated on one processor: no network, no Redis, only decode and validate. */
 
 import { adapters } from "../src/adapters/index.ts";
-import { read } from "../src/adapters/kit/adapter.ts";
+import { asAuthenticated, decode } from "../src/adapters/kit/adapter.ts";
 import { createAssembler } from "../src/ingest/assembler.ts";
 import { validate } from "../src/reading.ts";
 import { type Fixture, fixturesOf } from "../test/support/fixtures.ts";
@@ -75,7 +75,7 @@ function repeat(adapter: Adapter, fixture: Fixture, ms: number): { messages: num
 const assembler = createAssembler();
 
 function once(adapter: Adapter, { message, settings }: Fixture): number {
-  const result = read(adapter, message, settings);
+  const result = decode(adapter, asAuthenticated(message), settings);
   if (result.kind !== "decoded") return 0;
   const { receivedAt, retained } = message;
   const context = { receivedAt, retained, maxAgeMs: Infinity, maxAheadMs: Infinity };

@@ -3,9 +3,9 @@
 import { once } from "node:events";
 import { Command } from "commander";
 import { duration, runCommand, wholeNumber } from "../src/commands/options.ts";
+import { print, printJson, printLines } from "../src/commands/print.ts";
 import { givenRedisUrl } from "../src/config/load.ts";
 import { createLogger } from "../src/log.ts";
-import { say, sayJson, sayLines } from "../src/print.ts";
 import { startGateway } from "../src/server.ts";
 import { runDemo } from "./demo.ts";
 
@@ -21,13 +21,13 @@ const program = new Command("demo")
       vehicles: options.vehicles,
       seed: options.seed,
       redisUrl: givenRedisUrl(),
-      print: options.json ? () => {} : sayLines,
+      print: options.json ? () => {} : printLines,
       interrupted: Promise.race([once(process, "SIGTERM"), once(process, "SIGINT")]).then(() => {}),
       // The demo reports a fault that the user tries in a line of its own, and the page shows it.
       startGateway: (config) => startGateway(config, createLogger({ level: "fatal" })),
     });
-    if (options.json) sayJson(result);
-    else for (const [term, n] of Object.entries(result)) say(`  ${term.padEnd(14)}${n}`);
+    if (options.json) printJson(result);
+    else for (const [term, n] of Object.entries(result)) print(`  ${term.padEnd(14)}${n}`);
   });
 
 await runCommand(program);

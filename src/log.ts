@@ -1,7 +1,8 @@
 /** Writes the log: JSON lines without secrets, and no more of them than somebody can read. */
 
+import { LRUCache } from "lru-cache";
 import { type DestinationStream, type Logger, pino, stdSerializers, stdTimeFunctions } from "pino";
-import { visibleJson } from "./print.ts";
+import { visibleJson } from "./untrusted.ts";
 
 const SECRET_KEYS = new Set([
   "accesstoken",
@@ -92,24 +93,21 @@ function withoutSecrets(url: string): string {
   return url.replace(/\/\/[^/@]*@/, "//[redacted]@").replace(/([?&][^=&#]*=)[^&#]*/g, "$1[redacted]");
 }
 
-/** More causes than this at once are a flood of their own; the oldest is forgotten and may write again. */
+/** More causes than this at once are a flood of their own; the one that wrote longest ago is dropped and may write again. */
 const MAX_CAUSES = 1000;
 const QUIET_MS = 1000;
 
 /** Says of a cause how many lines were held back before this one, or null when this one is to be held back. */
 export function createFloodGate(nowMs = () => performance.now()): (cause: string) => number | null {
-  const causes = new Map<string, { since: number; suppressed: number }>();
+  const causes = new LRUCache<string, { since: number; suppressed: number }>({ max: MAX_CAUSES });
   return (cause) => {
     const now = nowMs();
-    const last = causes.get(cause);
+    const last = causes.peek(cause);
     if (last && now - last.since < QUIET_MS) {
       last.suppressed += 1;
       return null;
     }
-    causes.delete(cause);
     causes.set(cause, { since: now, suppressed: 0 });
-    const oldest = causes.size > MAX_CAUSES ? causes.keys().next() : undefined;
-    if (oldest && !oldest.done) causes.delete(oldest.value);
     return last?.suppressed ?? 0;
   };
 }

@@ -1,4 +1,4 @@
-/** Judges candidates: one schema for every vendor decides which of them are readings, and says why the others are not. */
+/** Validates raw readings: one schema for every vendor decides which of them are readings, and why the others are not. */
 
 /** Speed units vendors use; a source states one where its vendor does not document it. */
 export const SPEED_UNITS = ["mph", "kph", "mps", "knots"] as const;
@@ -16,7 +16,7 @@ export const MPS_PER: Record<SpeedUnit, number> = {
 export const AT_RECEIPT = "at_receipt";
 
 /**
- * What an adapter hands over, not yet judged. In every numeric field `null` means "the vendor did not say" and
+ * What an adapter hands over, not yet validated. In every numeric field `null` means "the vendor did not say" and
  * `NaN` means "the vendor said something that cannot be read"; the two are counted apart.
  */
 export interface RawReading {
@@ -35,20 +35,20 @@ export interface RawReading {
   noFix?: boolean;
   /**
    * The message tells only a part: what is null here comes, or came, in other messages of the device. The assembler puts
-   * parts together (assembler.ts); a candidate without this mark is whole.
+   * parts together (ingest/assembler.ts); a raw reading without this mark is whole.
    */
   fragment?: boolean;
-  /** Of a fragment: what the vendor says it does not know now. What else is null there, the message is not about. */
+  /** Of a fragment: what the vendor says it does not know now. Other fields that are null are not in the message. */
   unknown?: readonly ("speedMps" | "headingDeg")[];
   /** What the vendor says beside the position. */
   details?: SaidDetails;
-  /** Where in the message this candidate stands, for example `data[2]`; empty for the whole message. */
+  /** Where in the message this raw reading stands, for example `data[2]`; empty for the whole message. */
   path: string;
 }
 
 /**
- * What vendors say beside the position and operators want to see. Nothing here can reject a candidate, but for the
- * accuracy where a source sets a limit. `null` and `undefined` both mean "did not say".
+ * What vendors say beside the position and operators want to see. Nothing here can reject a raw reading, but for
+ * the accuracy where a source sets a limit. `null` and `undefined` both mean "did not say".
  */
 export interface Details {
   /** The device as the vendor's customer calls it: "Van 12". */
@@ -72,10 +72,10 @@ export interface Details {
   vendorEvent?: string | null | undefined;
 }
 
-/** Details as an adapter hands them over: in any of them NaN means that something is there, but cannot be read. */
+/** Details as an adapter hands them over: NaN in any of them means that something is there but cannot be read. */
 export type SaidDetails = { [Name in keyof Details]: Details[Name] | number };
 
-/** A judged candidate: one device, one place, one instant. */
+/** A validated raw reading: one device, one place, one instant. */
 export interface Reading {
   deviceId: string;
   /** UTC milliseconds since 1970. */
@@ -114,7 +114,7 @@ export const DETAIL_NUMBERS = [
   ["batteryPct", 0, 100],
 ] as const satisfies readonly (readonly [keyof Details, number, number])[];
 
-/** Why a candidate is not a reading. Closed: every one is a metric label and is explained in the README. */
+/** Why a raw reading is not a reading. Closed: every one is a metric label and is explained in docs/reasons.md. */
 export const REJECTION_REASONS = [
   "no_device",
   "bad_device",
@@ -150,30 +150,30 @@ export const FIELD_DEFECTS = [
 ] as const;
 export type FieldDefect = (typeof FIELD_DEFECTS)[number];
 
-/** A candidate that failed: which one, and why. */
+/** A raw reading that failed validation: which one, and why. */
 export interface Rejection {
   reason: RejectionReason;
   path: string;
 }
 
-/** What validate says of one candidate. */
-export type Verdict =
+/** What validate says of one raw reading. */
+export type Validation =
   | { kind: "reading"; reading: Reading; defects: FieldDefect[] }
   | { kind: "rejected"; rejection: Rejection };
 
-/** What validate needs to know beside the candidate. */
+/** What validate needs to know beside the raw reading. */
 export interface ValidationContext {
   /** UTC milliseconds since 1970. */
   receivedAt: number;
-  /** Oldest fix to let in, milliseconds; Infinity switches the check off. */
+  /** Oldest fix to accept, milliseconds; Infinity switches the check off. */
   maxAgeMs: number;
   /** How far ahead of our clock a fix may be, milliseconds; Infinity switches the check off. */
   maxAheadMs: number;
-  /** Fixes less accurate than this are turned down, metres; those that do not say are let in. Absent: no limit. */
+  /** Fixes less accurate than this are rejected, metres; those that do not say are accepted. Absent: no limit. */
   maxAccuracyM?: number | undefined;
   /** A retained MQTT message: without a time of its own it says nothing about now. */
   retained: boolean;
-  /** An MQTT message that was sent before, at a time nobody here knows: the same. */
+  /** An MQTT message that was sent before, at an unknown time: the same. */
   resent?: boolean | undefined;
 }
 
@@ -186,7 +186,7 @@ const YEAR_2000_MS = 946_684_800_000;
 /** 9999-12-31T23:59:59.999Z, the last instant ISO text has four digits for; milliseconds sent as seconds lie beyond. */
 const MAX_TIME_MS = 253_402_300_799_999;
 /**
- * Control characters; format characters, which nobody sees and by which an id looks like another's; and halves of
+ * Control characters; format characters, which are invisible and make an id look like another's; and halves of
  * characters, which would all be stored as the same U+FFFD.
  */
 const UNSTORABLE = /[\p{Cc}\p{Cf}\p{Cs}]/u;
@@ -197,8 +197,8 @@ const BREAKS = /[\s\p{Cc}\p{Cs}]+/gu;
 /** 360 km/h. Above it lie the sentinels (255 mph, 1023 kn), not vehicles. */
 const MAX_SPEED_MPS = 100;
 
-/** Judges one candidate. Pure; never throws. Position and time can reject, speed and heading only become null. */
-export function validate(rawReading: RawReading, context: ValidationContext): Verdict {
+/** Validates one raw reading. Pure; never throws. Position and time can reject, speed and heading only become null. */
+export function validate(rawReading: RawReading, context: ValidationContext): Validation {
   const { deviceId, latitude, longitude, path } = rawReading;
   if (deviceId === null || deviceId === "") return rejected("no_device", path);
   if (deviceId.length > MAX_DEVICE_ID_CHARS || UNSTORABLE.test(deviceId)) return rejected("bad_device", path);
@@ -225,7 +225,7 @@ export function validate(rawReading: RawReading, context: ValidationContext): Ve
   const headingDeg = validateHeading(rawReading.headingDeg, defects);
   const reading: Reading = {
     deviceId,
-    // Vendors send up to nine fraction digits; further than milliseconds they are cut, not rounded.
+    // Vendors send up to nine fraction digits; beyond milliseconds they are cut, not rounded.
     fixTime: Math.floor(fixTime),
     receivedAt: context.receivedAt,
     latitude,
@@ -238,7 +238,7 @@ export function validate(rawReading: RawReading, context: ValidationContext): Ve
   return { kind: "reading", reading, defects };
 }
 
-function rejected(reason: RejectionReason, path: string): Verdict {
+function rejected(reason: RejectionReason, path: string): Validation {
   return { kind: "rejected", rejection: { reason, path } };
 }
 

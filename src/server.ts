@@ -9,9 +9,12 @@ import { adapters } from "./adapters/index.ts";
 import { EMBEDDED } from "./config/check-sources.ts";
 import type { Config } from "./config/config.ts";
 import { opsTokensOf } from "./config/ops-tokens.ts";
-import { createEvents, type Events } from "./events.ts";
+import { createEvents } from "./event-log.ts";
+import type { Events } from "./events.ts";
 import { createShares, type Shares } from "./ingest/decode-shares.ts";
-import { createIngest, type Ingest, type Source } from "./ingest/ingest.ts";
+import { examine } from "./ingest/examine.ts";
+import { createIngest, type Ingest } from "./ingest/ingest.ts";
+import type { Source } from "./ingest/source.ts";
 import { type EmbeddedBroker, startBroker } from "./inputs/mqtt/broker.ts";
 import { type LeasedBroker, leasedBroker } from "./inputs/mqtt/leased-broker.ts";
 import { type LeasedPollers, leasedPollers } from "./inputs/poll/leased-poller.ts";
@@ -25,7 +28,7 @@ import { startAccountingCheck } from "./ops/accounting-check.ts";
 import { createOpsApp } from "./ops/app.ts";
 import { createClockWatch } from "./ops/diagnose/clocks.ts";
 import { createIncidents } from "./ops/incidents.ts";
-import { createQuestions } from "./ops/lookup.ts";
+import { createLookup } from "./ops/lookup.ts";
 import { policiesOf } from "./ops/policies.ts";
 import { openOpsPort } from "./ops/port.ts";
 import { createRedriver } from "./ops/redrive.ts";
@@ -34,6 +37,8 @@ import { type Client, createClient } from "./servicetitan/client.ts";
 import { openSpool, type Spool } from "./spool/spool.ts";
 import { explainListenError, libraryProblems, mappingProblems, StartupError } from "./startup.ts";
 import type { BrokerState, OperatorEvent, QueueStatus, SpoolStatus } from "./status.ts";
+import { iso } from "./time.ts";
+import { messageOf } from "./untrusted.ts";
 import { VERSION } from "./version.ts";
 import { budgetsOf, destinationsOf, ingestSourcesOf, queueSourcesOf, tlsOf, topologyOf } from "./wiring.ts";
 
@@ -144,10 +149,7 @@ async function openAll(config: Config, logger: Logger, opened: Opened): Promise<
         isStorageBack: async () => (await queue.readiness()).length === 0,
         events,
       }).catch((error: unknown) => {
-        throw new StartupError(
-          [`spool.dir: ${error instanceof Error ? error.message : String(error)}`],
-          error,
-        );
+        throw new StartupError([`spool.dir: ${messageOf(error)}`], error);
       })
     : null;
   if (spool) opened.spool = spool;
@@ -181,11 +183,6 @@ async function openAll(config: Config, logger: Logger, opened: Opened): Promise<
 
   const trail = createTrail({ store: queue.trail, events });
   opened.trail = trail;
-  const redriver = createRedriver({
-    redrive: queue.redrive,
-    ingest,
-    sources,
-  });
   const ops = createOpsApp({
     tokens: opsTokensOf(config.ops),
     hosts: config.ops,
@@ -193,18 +190,13 @@ async function openAll(config: Config, logger: Logger, opened: Opened): Promise<
     queryStatus: queue.queryStatus,
     trail,
     endedSessions: queue.endedSessions,
-    ...createQuestions({ config, mapping, queue }),
+    ...createLookup({ config, mapping, queue }),
     brokers: () => [
       ...(embedded ? [embeddedState(embedded)] : []),
       ...opened.brokers.map((broker) => broker.state()),
     ],
     pollers: () => opened.pollers?.states() ?? [],
-    redrive: {
-      redriveDeadLetters: redriver.deadLetters,
-      redriveQuarantine: redriver.quarantine,
-      exportDeadLetters: redriver.exportDeadLetters,
-      exportQuarantine: redriver.exportQuarantine,
-    },
+    redrive: createRedriver({ redrive: queue.redrive, ingest, examine, sources }),
     spool: () => (spool ? spoolStatus(spool) : null),
     clocks,
     incidents: incidents.recent,
@@ -363,7 +355,7 @@ async function embeddedBroker(
 
 function spoolStatus(spool: Spool): SpoolStatus {
   const { oldestAt, ...state } = spool.state();
-  return { ...state, oldestAt: oldestAt === null ? null : new Date(oldestAt).toISOString() };
+  return { ...state, oldestAt: oldestAt === null ? null : iso(oldestAt) };
 }
 
 const startedAt = new Date().toISOString();

@@ -1,4 +1,4 @@
-/** Why a right configuration cannot be started on this machine, found before anything is opened and while ports are; and what ends a process that runs. */
+/** Why a valid configuration cannot start on this machine, found before and while anything is opened; and what ends a running process. */
 
 import { accessSync, constants, statSync } from "node:fs";
 import { dirname, resolve } from "node:path";
@@ -6,8 +6,9 @@ import type { Logger } from "pino";
 import type { Config } from "./config/config.ts";
 import { whyNotReliable } from "./inputs/mqtt/library.ts";
 import { loadMapping } from "./mapping/mapping.ts";
+import { errorCode } from "./untrusted.ts";
 
-/** A configuration that is right in itself, but not for this machine: a file, a port. */
+/** A configuration that is valid in itself but not on this machine: a file, a port. */
 export class StartupError extends Error {
   readonly problems: string[];
   constructor(problems: string[], cause?: unknown) {
@@ -17,7 +18,7 @@ export class StartupError extends Error {
   }
 }
 
-/** A port that cannot be had is the operator's to change, and named as the setting it is. */
+/** A port that cannot be opened is the operator's to change, so the error names its setting. */
 export async function explainListenError<T>(
   setting: string,
   { host, port }: { host: string; port: number },
@@ -26,7 +27,7 @@ export async function explainListenError<T>(
   try {
     return await open();
   } catch (error) {
-    const code = error instanceof Error && "code" in error ? error.code : null;
+    const code = errorCode(error);
     switch (code) {
       case "EADDRINUSE":
         throw new StartupError([`${setting}.port ${port} is in use: something else listens there`], error);
@@ -41,7 +42,7 @@ export async function explainListenError<T>(
   }
 }
 
-/** Throws StartupError with everything that keeps a right configuration from being started here. */
+/** Throws StartupError with everything that keeps a valid configuration from starting here. */
 export async function checkBeforeStart(config: Config): Promise<{ mappingRows: number | null }> {
   const mapping = config.mapping ? await loadMapping(config.mapping.file, config) : null;
   const problems = [
@@ -64,7 +65,7 @@ export function mappingProblems(file: string, problems: readonly string[]): stri
   return problems.map((problem) => `${file}: ${problem}`);
 }
 
-/** The directory is made at the start; it, or the nearest one above it that is there, must take files. */
+/** The directory is made at the start; it, or the nearest existing one above it, must be writable. */
 function spoolProblems({ spool }: Config): string[] {
   if (!spool) return [];
   const dir = resolve(spool.dir);
@@ -74,7 +75,7 @@ function spoolProblems({ spool }: Config): string[] {
       accessSync(at, constants.W_OK | constants.X_OK);
       return [];
     } catch (error) {
-      const code = error instanceof Error && "code" in error ? String(error.code) : "unreadable";
+      const code = errorCode(error) ?? "unreadable";
       if (code === "ENOENT" && at !== dirname(at)) continue;
       return [`spool.dir: ${at} cannot be written to (${code})`];
     }
@@ -82,12 +83,12 @@ function spoolProblems({ spool }: Config): string[] {
 }
 
 /**
- * What nobody caught is logged and ends the process in order, since nobody knows what it has left half done. Resolves with the first error that nobody caught; those that follow, while closing, are
- * logged only.
+ * Resolves with the first error that nothing caught. The process has to end in order after it, because what it left half
+ * done is unknown; errors that follow while it closes are only logged.
  */
 export function onFatal(logger: Logger): Promise<unknown> {
   return new Promise((resolve) => {
-    // A rejection that nobody handles comes this way too.
+    // An unhandled rejection comes this way, too.
     process.on("uncaughtException", (error, origin) => {
       logger.fatal({ event: "crashed", origin, err: error });
       resolve(error);

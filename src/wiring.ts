@@ -5,7 +5,7 @@ import type { Adapter, AuthMethod, User } from "./adapters/kit/adapter.ts";
 import type { Pull } from "./adapters/kit/pull.ts";
 import { EMBEDDED } from "./config/check-sources.ts";
 import type { BrokerConfig, Config, SourceConfig } from "./config/config.ts";
-import type { Source } from "./ingest/ingest.ts";
+import type { Source } from "./ingest/source.ts";
 import { type Logins, speaksForOf } from "./ingest/speaks-for.ts";
 import type { BrokerSettings } from "./inputs/mqtt/library.ts";
 import type { Subscription } from "./inputs/mqtt/routing.ts";

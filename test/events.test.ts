@@ -1,8 +1,10 @@
 import { Writable } from "node:stream";
 import { Registry } from "prom-client";
 import { describe, expect, it } from "vitest";
-import { type AttemptEvent, createEvents } from "../src/events.ts";
-import { createIngest, StoreError } from "../src/ingest/ingest.ts";
+import { createEvents } from "../src/event-log.ts";
+import type { AttemptEvent } from "../src/events.ts";
+import { createIngest } from "../src/ingest/ingest.ts";
+import { StoreError } from "../src/ingest/store.ts";
 import { createLogger } from "../src/log.ts";
 
 function setUp() {

@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { stringify } from "yaml";
 import { createLogger } from "../src/log.ts";
-import { visible, visibleJson } from "../src/print.ts";
+import { visible, visibleJson } from "../src/untrusted.ts";
 import { runCli } from "./support/cli-process.ts";
 
 // Each command is a process that loads TypeScript first, and the machine may be busy.

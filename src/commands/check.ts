@@ -1,8 +1,8 @@
 /** The `check` command: names every problem of a configuration, and of this machine with it. */
 
 import { Command } from "commander";
-import { complain, say, sayLines } from "../print.ts";
 import { allowWeakOption, CONFIG_OPTION } from "./options.ts";
+import { print, printError, printLines } from "./print.ts";
 
 interface Options {
   config?: string;
@@ -21,12 +21,12 @@ export function checkCommand(): Command {
       const { describeConfig } = await import("../config/load.ts");
       const { checkBeforeStart } = await import("../startup.ts");
       const { config, warnings } = loadedOrExit(file, allowWeak);
-      for (const warning of warnings) complain(`warning: ${inWords(warning)}`);
-      if (show) sayLines(describeConfig(config).trimEnd());
+      for (const warning of warnings) printError(`warning: ${inWords(warning)}`);
+      if (show) printLines(describeConfig(config).trimEnd());
       const { sources, destinations } = config;
       const { mappingRows } = await checkBeforeStart(config);
       const rows = mappingRows === null ? "" : `, ${count(mappingRows, "mapping row")}`;
-      say(
+      print(
         `The configuration is right: ${count(sources, "source")}, ${count(destinations, "destination")}${rows}.`,
       );
     });

@@ -4,7 +4,7 @@ import { adapters } from "../adapters/index.ts";
 import type { Config } from "../config/config.ts";
 import { type LoadedConfig, loadConfig } from "../config/load.ts";
 import type { ConfigProblem } from "../config/problems.ts";
-import { complain } from "../print.ts";
+import { printError } from "./print.ts";
 
 /** For commands that start nothing: an operator of a gateway with weak secrets must be able to use them. */
 export function configOrExit(file: string | undefined): Config {
@@ -17,8 +17,8 @@ export function loadedOrExit(
 ): Extract<LoadedConfig, { config: Config }> {
   const loaded = loadConfig({ file, adapters, allowWeak });
   if ("config" in loaded) return loaded;
-  for (const problem of loaded.problems) complain(inWords(problem));
-  complain(`${count(loaded.problems, "problem")}; nothing was started.`);
+  for (const problem of loaded.problems) printError(inWords(problem));
+  printError(`${count(loaded.problems, "problem")}; nothing was started.`);
   process.exit(1);
 }
 

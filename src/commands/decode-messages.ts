@@ -3,12 +3,12 @@
 import { readFile } from "node:fs/promises";
 import { z } from "zod";
 import { adapters, findAdapter } from "../adapters/index.ts";
-import type { Adapter, Message } from "../adapters/kit/adapter.ts";
+import { type Adapter, asAuthenticated, type Message } from "../adapters/kit/adapter.ts";
 import { isoTime } from "../adapters/kit/fields.ts";
 import { createAssembler } from "../ingest/assembler.ts";
 import { type Decoded, type Examined, examine } from "../ingest/examine.ts";
-import { complain } from "../print.ts";
 import { SPEED_UNITS } from "../reading.ts";
+import { printError } from "./print.ts";
 
 /** What the command was told; texts as typed. */
 export interface DecodeRequest {
@@ -67,13 +67,13 @@ export async function decodeMessages(request: DecodeRequest, stdin: Uint8Array):
     throw new Error(`No adapter for ${request.vendor}. There are: ${known}.`);
   }
   const settings = settingsOf(adapter, request);
-  const note = request.note ?? complain;
+  const note = request.note ?? printError;
   const messages = request.sequenceFile
     ? await sequenceOf(request.sequenceFile)
     : [request.quarantined ? quarantinedMessage(stdin) : await messageOf(request, stdin)];
 
   const assembler = createAssembler();
-  const examined = messages.map((message) => examine(adapter, message, settings, assembler));
+  const examined = messages.map((message) => examine(adapter, asAuthenticated(message), settings, assembler));
   const isUnitMissing = adapter.speedUnit === "required" && settings.speedUnit === undefined;
   if (isUnitMissing && examined.some(({ defects }) => defects.includes("speed_unreadable"))) {
     note(

@@ -2,9 +2,9 @@
 
 import { buffer } from "node:stream/consumers";
 import { Command, Option } from "commander";
-import { sayJson } from "../print.ts";
 import { SPEED_UNITS } from "../reading.ts";
 import { json } from "./options.ts";
+import { printJson } from "./print.ts";
 
 interface Options {
   topic?: string;
@@ -40,6 +40,6 @@ export function decodeCommand(): Command {
       const { decodeMessages } = await import("./decode-messages.ts");
       const body = sequence ? new Uint8Array() : await buffer(process.stdin);
       const request = { vendor, ...options, headersFile: headers, sequenceFile: sequence };
-      sayJson(await decodeMessages(request, body));
+      printJson(await decodeMessages(request, body));
     });
 }

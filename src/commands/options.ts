@@ -1,7 +1,7 @@
 /** What the commands share: how an option's text becomes its value, and how a command says what went wrong. */
 
 import { type Command, InvalidArgumentError, Option } from "commander";
-import { complain, complainLines, sayLines } from "../print.ts";
+import { printError, printErrorLines, printLines } from "./print.ts";
 
 export const CONFIG_OPTION = [
   "-c, --config <file>",
@@ -20,14 +20,14 @@ export async function runCommand(program: Command): Promise<void> {
   // Commander's own messages quote what was typed.
   for (const command of [program, ...program.commands]) {
     command.configureOutput({
-      writeOut: (text) => sayLines(text.replace(/\n$/, "")),
-      writeErr: (text) => complainLines(text.replace(/\n$/, "")),
+      writeOut: (text) => printLines(text.replace(/\n$/, "")),
+      writeErr: (text) => printErrorLines(text.replace(/\n$/, "")),
     });
   }
   try {
     await program.parseAsync();
   } catch (error) {
-    for (const problem of await problemsOf(error)) complain(problem);
+    for (const problem of await problemsOf(error)) printError(problem);
     process.exitCode = 1;
   }
 }

@@ -3,7 +3,7 @@
 import { Command, Option } from "commander";
 import type { Config } from "../config/config.ts";
 import type { DeadLettersRedriven, QuarantineRedriven } from "../ops/redrive.ts";
-import { say, sayJson } from "../print.ts";
+import { print, printJson } from "./print.ts";
 
 interface Options {
   config?: string;
@@ -45,7 +45,7 @@ export function redriveCommand(): Command {
       const asker = opsTokenFor(ops, dryRun ? "read" : "operate", token);
       const body = { ...filter, mode: dryRun ? "dry_run" : "do" };
       const answer = await ask(ops, asker.token, `/${what}/redrive`, body);
-      if (json) sayJson(answer);
+      if (json) printJson(answer);
       else if (isOfQuarantine(answer)) tellQuarantine(answer);
       else tellDeadLetters(answer);
     });
@@ -79,20 +79,20 @@ async function ask(ops: Config["ops"], token: string, path: string, body: object
 
 function tellDeadLetters({ matched, waiting, expired, superseded, examples }: DeadLettersRedriven): void {
   for (const { fixTime, unit, destination, reason, message } of examples) {
-    say(`${fixTime}  ${unit} → ${destination}  ${reason}: ${message}`);
+    print(`${fixTime}  ${unit} → ${destination}  ${reason}: ${message}`);
   }
-  say(
+  print(
     `${matched} dead letters: ${waiting} waiting again, ${expired} too old to be sent, ${superseded} older than what was accepted since`,
   );
 }
 
 function tellQuarantine(answer: QuarantineRedriven): void {
   for (const { id, source, before, after } of answer.examples) {
-    say(`${id}  ${source}`);
-    say(`  - ${before}`);
-    say(`  + ${after}`);
+    print(`${id}  ${source}`);
+    print(`  - ${before}`);
+    print(`  + ${after}`);
   }
-  say(
+  print(
     `${answer.matched} messages: ${answer.readable} can be read now (${answer.readings} readings), ${answer.staying} stay`,
   );
 }

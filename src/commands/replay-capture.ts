@@ -6,13 +6,13 @@ import { z } from "zod";
 import { EMBEDDED } from "../config/check-sources.ts";
 import type { Config, SourceConfig } from "../config/config.ts";
 import { opsTokenFor } from "../config/ops-tokens.ts";
-import { complain, say, sayJson } from "../print.ts";
 import type { Accounting } from "../status.ts";
 import { brokerSettingsOf } from "../wiring.ts";
 import { publishTo } from "./capture/publisher.ts";
 import { replay } from "./capture/replay.ts";
 import type { ReplayOptions, ReplayResult } from "./capture/way.ts";
 import { configOrExit } from "./configuration.ts";
+import { print, printError, printJson } from "./print.ts";
 import type { ReplayRequest } from "./replay.ts";
 
 /** A message is offered again for this long: a gateway that was killed is back within seconds. */
@@ -38,7 +38,7 @@ export async function replayCapture(capture: string, options: ReplayRequest): Pr
   });
   await way.close();
   const accounting = await settled(config, options.source, before, result);
-  if (options.json) sayJson({ ...result, accounting });
+  if (options.json) printJson({ ...result, accounting });
   else sayReadable(result, accounting);
 }
 
@@ -137,13 +137,13 @@ function progress(): (counts: Readonly<ReplayResult>) => void {
   return ({ lines, sent, resends }) => {
     if (performance.now() - toldAt < 1000) return;
     toldAt = performance.now();
-    complain(`${lines} lines read, ${sent} taken, ${resends} resent`);
+    printError(`${lines} lines read, ${sent} taken, ${resends} resent`);
   };
 }
 
 function sayReadable(result: ReplayResult, accounting: Partial<Accounting>): void {
   const rows = Object.entries({ ...result, answers: JSON.stringify(result.answers), ...accounting });
-  for (const [term, n] of rows) say(`  ${term.padEnd(14)}${n}`);
+  for (const [term, n] of rows) print(`  ${term.padEnd(14)}${n}`);
 }
 
 /** An address to listen on is not always one to connect to. */

@@ -1,10 +1,10 @@
-/** Says whether credentials may be sent to an address. */
+/** Decides whether credentials may be sent to an address. */
 
 import { parseAddress } from "../addresses.ts";
 
 const ENCRYPTED = /^(https|mqtts|ssl|wss|rediss):$/;
 
-/** Encrypted, or an address that no public network can carry. */
+/** Encrypted, or to an address that no public network routes. */
 export function isConfidential({ protocol, hostname }: URL): boolean {
   return ENCRYPTED.test(protocol) || isPrivateHost(hostname);
 }

@@ -1,7 +1,8 @@
-/** Checks that certificates and keys are what they are named as, so that `check` says so and not the first connection. */
+/** Checks that certificates and keys are what their settings say, so that `check` finds it and not the first connection. */
 
 import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
+import { errorCode } from "../untrusted.ts";
 import type { Report } from "./check-sources.ts";
 import type { SettingPath } from "./problems.ts";
 
@@ -54,5 +55,5 @@ function keyIn(text: string): KeyObject {
 
 function whatIsWrong(error: unknown): string {
   if (error instanceof NotPem) return error.message;
-  return `cannot be read (${error instanceof Error && "code" in error ? String(error.code) : "unreadable"})`;
+  return `cannot be read (${errorCode(error) ?? "unreadable"})`;
 }

@@ -5,10 +5,10 @@ import { overlap } from "../adapters/kit/topic.ts";
 import { isConfidential } from "./address.ts";
 import type { SourceConfig } from "./config.ts";
 import { type Finding, type SettingPath, validate } from "./problems.ts";
-import type { Parts } from "./valid-parts.ts";
+import type { ValidSettings } from "./valid-settings.ts";
 import { settingsAt } from "./values.ts";
 
-/** What must be known of an adapter to judge the sources that use it. */
+/** The facts about an adapter that are needed to check the sources that use it. */
 export interface AdapterFacts {
   vendor: string;
   transports: readonly ("webhook" | "mqtt" | "pull")[];
@@ -20,9 +20,9 @@ export interface AdapterFacts {
   auth: readonly {
     name: string;
     needs: readonly ("secrets" | "username" | "header" | "allow")[];
-    /** Why nothing can be proven with this secret. */
+    /** Why this secret cannot authenticate anything. */
     secretProblem?(secret: string): string | null;
-    /** Absent: what is proven is the body, and nothing beside it. */
+    /** Absent: the method authenticates the body, and nothing beside it. */
     verifyHead?: unknown;
   }[];
   speedUnit: string;
@@ -30,15 +30,15 @@ export interface AdapterFacts {
   /** How long the vendor waits for an answer. */
   deadlineMs?: number;
   options?: z.ZodType;
-  /** Topic filters outside of which a source with these options ignores every message; null: none. */
+  /** Topic filters outside which a source with these options ignores every message; null: no such limit. */
   topicsRead?: (options: unknown) => readonly string[] | null;
-  /** Where beside the body the device's id may come from with these options. */
+  /** Where outside the body the device's id may come from with these options. */
   idOutsideBody?: (options: unknown) => "header" | "query" | null;
-  /** What the adapter has against a source's settings, each as `setting: problem`; gets the options as parsed. */
+  /** The adapter's problems with a source's settings, each as `setting: problem`; gets the parsed options. */
   settingProblems?: (settings: { speedUnit: SourceConfig["speedUnit"]; options: unknown }) => string[];
 }
 
-/** The name by which a source means the embedded broker. */
+/** The name of the embedded broker in a source's settings. */
 export const EMBEDDED = "listen";
 
 type UserConfig = NonNullable<NonNullable<SourceConfig["auth"]>["users"]>[number];
@@ -48,12 +48,12 @@ export type Report = (path: SettingPath, message: string) => void;
 export function checkSource(
   name: string,
   source: SourceConfig,
-  parts: Parts,
+  valid: ValidSettings,
   adapters: readonly AdapterFacts[],
   report: Report,
 ): void {
   const at = ["sources", name];
-  if (!parts.named.destinations.has(source.destination)) {
+  if (!valid.named.destinations.has(source.destination)) {
     report([...at, "destination"], "names no destination of this configuration");
   }
   const adapter = adapters.find(({ vendor }) => vendor === source.vendor);
@@ -74,7 +74,7 @@ export function checkSource(
       "does not go with mqtt, where the broker connection authenticates; make it two sources",
     );
   } else if (source.mqtt) {
-    checkMqttSource([...at, "mqtt"], source.mqtt, parts, adapter, report);
+    checkMqttSource([...at, "mqtt"], source.mqtt, valid, adapter, report);
   } else {
     checkWebhookSource(at, source, adapter, report);
   }
@@ -95,7 +95,7 @@ export function checkSource(
 function checkMqttSource(
   at: SettingPath,
   { broker, topics }: NonNullable<SourceConfig["mqtt"]>,
-  parts: Parts,
+  valid: ValidSettings,
   adapter: AdapterFacts,
   report: Report,
 ): void {
@@ -104,11 +104,11 @@ function checkMqttSource(
     return;
   }
   if (broker === EMBEDDED) {
-    if (!parts.named.listen)
+    if (!valid.named.listen)
       report([...at, "broker"], "means the embedded broker, which mqtt.listen switches on");
     return;
   }
-  if (!parts.named.brokers.has(broker)) report([...at, "broker"], "names no broker under mqtt.brokers");
+  if (!valid.named.brokers.has(broker)) report([...at, "broker"], "names no broker under mqtt.brokers");
   if (!topics && !adapter.topics?.length) {
     report([...at, "topics"], `is required: ${adapter.vendor} has no usual topics`);
   }
@@ -141,13 +141,13 @@ function checkPullSource(
   if (pull.intervalMs !== undefined && pull.intervalMs < minIntervalMs) {
     report([...at, "pull", "intervalMs"], `must be at least ${minIntervalMs}: ${vendor} asks for that`);
   }
-  if (pull.baseUrl !== undefined && !mayBeAsked(new URL(pull.baseUrl), hosts)) {
+  if (pull.baseUrl !== undefined && !mayGetCredentials(new URL(pull.baseUrl), hosts)) {
     report([...at, "pull", "baseUrl"], `must be https at a host of ${vendor}, which gets the credentials`);
   }
 }
 
-/** Somebody else's host would get the credentials; a private address is a stand-in's or a forwarding proxy's. */
-function mayBeAsked(url: URL, hosts: RegExp): boolean {
+/** A foreign host would get the credentials; a private address belongs to a stand-in or to a forwarding proxy. */
+function mayGetCredentials(url: URL, hosts: RegExp): boolean {
   const isTheirs = url.protocol === "https:" && url.port === "" && hosts.test(url.hostname);
   return isTheirs || (isConfidential(url) && url.protocol === "http:");
 }
@@ -167,7 +167,7 @@ function checkWebhookSource(
   if (!auth) {
     report(
       [...at, "auth"],
-      `is required: the source cannot prove its sender; ${adapter.vendor} offers ${offered}`,
+      `is required: without it the source cannot authenticate its sender; ${adapter.vendor} offers ${offered}`,
     );
     return;
   }
@@ -200,7 +200,7 @@ function checkWebhookSource(
       report([...at, "auth", key], `is required by the method ${authMethod.name}`);
     }
   }
-  // Whoever lists addresses believes that only they get in.
+  // An operator who lists addresses expects that only these get in.
   if (allow && !authMethod.needs.includes("allow")) {
     report(
       [...at, "auth", "allow"],
@@ -236,14 +236,14 @@ function checkUsers(
   }
 }
 
-/** Messages of a topic that the options do not name would be ignored without end, and without a word. */
+/** Messages of a topic that the options do not name would all be ignored, without any problem being reported. */
 function checkTopics(
   at: SettingPath,
   { broker, topics }: NonNullable<SourceConfig["mqtt"]>,
   name: string,
-  { listen }: Parts,
+  { listen }: ValidSettings,
   read: readonly string[],
-  { vendor, topics: usual = [] }: AdapterFacts,
+  { vendor, topics: defaults = [] }: AdapterFacts,
   report: Report,
 ): void {
   const isRead = (filter: string) => read.some((one) => overlap(one, filter));
@@ -261,14 +261,14 @@ function checkTopics(
     for (const [index, filter] of topics.entries()) {
       if (!isRead(filter)) report([...at, "mqtt", "topics", index], problem(filter));
     }
-  } else if (!usual.some(isRead)) report([...at, "mqtt", "topics"], problem(listed(usual)));
+  } else if (!defaults.some(isRead)) report([...at, "mqtt", "topics"], problem(listed(defaults)));
 }
 
-/** The options of each source as its adapter's own schema gives them back. */
-export function parseOptions(parts: Parts, adapters: readonly AdapterFacts[]) {
+/** The options of each source, parsed by its adapter's own schema. */
+export function parseOptions(valid: ValidSettings, adapters: readonly AdapterFacts[]) {
   const parsed = new Map<string, unknown>();
   const found: Finding[] = [];
-  for (const [name, { vendor, options, speedUnit, mqtt, auth }] of parts.sources) {
+  for (const [name, { vendor, options, speedUnit, mqtt, auth }] of valid.sources) {
     const at = ["sources", name];
     const adapter = adapters.find((candidate) => candidate.vendor === vendor);
     const schema = adapter?.options ?? z.unknown();
@@ -282,7 +282,7 @@ export function parseOptions(parts: Parts, adapters: readonly AdapterFacts[]) {
         at,
         mqtt,
         name,
-        parts,
+        valid,
         read,
         adapter,
         (path, message) => void found.push({ path, message }),
@@ -292,7 +292,7 @@ export function parseOptions(parts: Parts, adapters: readonly AdapterFacts[]) {
     const authMethod =
       auth && adapter?.auth.find((each) => auth.method === undefined || each.name === auth.method);
     if (outside !== null && authMethod && authMethod.verifyHead === undefined) {
-      const message = `comes from ${outside === "query" ? "the query" : "a header"}, which the method ${authMethod.name} does not cover: whoever has seen one signed message could send it as any device; take the id from the body, or another method`;
+      const message = `comes from ${outside === "query" ? "the query" : "a header"}, which the method ${authMethod.name} does not cover: anyone who has seen one signed message could send it as any device; take the id from the body, or use another method`;
       found.push({ path: [...at, "options", "deviceId"], message });
     }
     for (const problem of adapter?.settingProblems?.({ speedUnit, options: data }) ?? []) {

@@ -1,4 +1,4 @@
-/** Checks what no single setting can tell: that the settings fit each other and the adapters. */
+/** Checks what no single setting shows: that the settings fit each other and the adapters. */
 
 import { isConfidential } from "./address.ts";
 import { checkCertificates } from "./certificates.ts";
@@ -7,27 +7,27 @@ import type { BrokerConfig, DestinationConfig, ListenConfig } from "./config.ts"
 import { lanesOf } from "./defaults.ts";
 import { checkOpsTokens } from "./ops-tokens.ts";
 import type { Finding, SettingPath } from "./problems.ts";
-import type { Parts } from "./valid-parts.ts";
+import type { ValidSettings } from "./valid-settings.ts";
 
-/** A batch whose process died must be on its way again this soon, or it is too late for a dispatcher. */
+/** A batch whose process died must be on its way again this soon, or its positions are too old for a dispatcher. */
 const TAKEOVER_WITHIN_MS = 5000;
 
-export function checkRelations(parts: Parts, adapters: readonly AdapterFacts[]): Finding[] {
+export function checkRelations(valid: ValidSettings, adapters: readonly AdapterFacts[]): Finding[] {
   const found: Finding[] = [];
   const report: Report = (path, message) => void found.push({ path, message });
-  for (const [name, source] of parts.sources) checkSource(name, source, parts, adapters, report);
-  for (const [name, destination] of parts.destinations) checkDestination(name, destination, report);
-  checkScopes(parts.destinations, report);
-  for (const [name, broker] of parts.brokers) checkBroker(name, broker, report);
-  checkClientIds(parts.brokers, report);
-  if (parts.listen) checkListen(parts.listen, parts, report);
-  if (parts.listen?.tls) checkCertificates(["mqtt", "listen", "tls"], parts.listen.tls, report);
-  if (parts.http?.tls) checkCertificates(["http", "tls"], parts.http.tls, report);
-  checkOpsTokens(parts, report);
-  checkTimes(parts, report);
-  checkDeadlines(parts, adapters, report);
-  checkSlots(parts, report);
-  checkPorts(parts, report);
+  for (const [name, source] of valid.sources) checkSource(name, source, valid, adapters, report);
+  for (const [name, destination] of valid.destinations) checkDestination(name, destination, report);
+  checkScopes(valid.destinations, report);
+  for (const [name, broker] of valid.brokers) checkBroker(name, broker, report);
+  checkClientIds(valid.brokers, report);
+  if (valid.listen) checkListen(valid.listen, valid, report);
+  if (valid.listen?.tls) checkCertificates(["mqtt", "listen", "tls"], valid.listen.tls, report);
+  if (valid.http?.tls) checkCertificates(["http", "tls"], valid.http.tls, report);
+  checkOpsTokens(valid, report);
+  checkTimes(valid, report);
+  checkDeadlines(valid, adapters, report);
+  checkSlots(valid, report);
+  checkPorts(valid, report);
   return found;
 }
 
@@ -60,7 +60,7 @@ function checkDestination(name: string, destination: DestinationConfig, report: 
 }
 
 /** ServiceTitan counts requests by app and tenant, so destinations that share both share one throttle. */
-function checkScopes(destinations: Parts["destinations"], report: Report): void {
+function checkScopes(destinations: ValidSettings["destinations"], report: Report): void {
   const first = new Map<string, { name: string; destination: DestinationConfig }>();
   for (const [name, destination] of destinations) {
     const scope = JSON.stringify([destination.appKey, destination.tenant]);
@@ -97,7 +97,7 @@ function checkBroker(name: string, broker: BrokerConfig, report: Report): void {
 }
 
 /** A broker lets one connection at a time have a client id: two would push each other out without end. */
-function checkClientIds(brokers: Parts["brokers"], report: Report): void {
+function checkClientIds(brokers: ValidSettings["brokers"], report: Report): void {
   const seen = new Map<string, string>();
   for (const [name, broker] of brokers) {
     const identity = JSON.stringify([brokerAddress(broker.url), broker.clientId]);
@@ -126,20 +126,20 @@ function brokerAddress(text: string): string {
   return `${url.hostname.toLowerCase()}:${url.port || MQTT_PORTS[url.protocol]}`;
 }
 
-function checkListen(listen: ListenConfig, parts: Parts, report: Report): void {
+function checkListen(listen: ListenConfig, valid: ValidSettings, report: Report): void {
   const usernames = new Set<string>();
   for (const [index, device] of listen.devices.entries()) {
     const at = ["mqtt", "listen", "devices", index];
     if (usernames.has(device.username)) report([...at, "username"], "is given twice");
     usernames.add(device.username);
-    const source = parts.sources.get(device.source);
-    if (!parts.named.sources.has(device.source))
+    const source = valid.sources.get(device.source);
+    if (!valid.named.sources.has(device.source))
       report([...at, "source"], "names no source of this configuration");
     else if (source && source.mqtt?.broker !== EMBEDDED) {
       report([...at, "source"], `names a source whose mqtt.broker is not ${EMBEDDED}`);
     }
   }
-  for (const [name, source] of parts.sources) {
+  for (const [name, source] of valid.sources) {
     if (source.mqtt?.broker === EMBEDDED && !listen.devices.some((device) => device.source === name)) {
       report(
         ["sources", name, "mqtt", "broker"],
@@ -149,10 +149,10 @@ function checkListen(listen: ListenConfig, parts: Parts, report: Report): void {
   }
 }
 
-function checkTimes({ queue, http, redis }: Parts, report: Report): void {
+function checkTimes({ queue, http, redis }: ValidSettings, report: Report): void {
   if (queue) {
     const { lockMs, stalledCheckMs, toleratedStallMs } = queue;
-    // A dead process's lock has to run out, and the check that notices may have just passed, twice.
+    // A dead process's lock has to run out, and the check that notices it may have just passed, twice.
     if (lockMs + 2 * stalledCheckMs > TAKEOVER_WITHIN_MS) {
       report(
         ["queue", "lockMs"],
@@ -177,8 +177,12 @@ function checkTimes({ queue, http, redis }: Parts, report: Report): void {
   }
 }
 
-/** Later an answer is no use: the vendor has given up, and sends the message again or never. */
-function checkDeadlines({ http, sources }: Parts, adapters: readonly AdapterFacts[], report: Report): void {
+/** A later answer is useless: the vendor has given up, and sends the message again or never. */
+function checkDeadlines(
+  { http, sources }: ValidSettings,
+  adapters: readonly AdapterFacts[],
+  report: Report,
+): void {
   const [tightest] = [...sources]
     .filter(([, { mqtt }]) => !mqtt)
     .flatMap(([name, { vendor }]) => {
@@ -193,8 +197,8 @@ function checkDeadlines({ http, sources }: Parts, adapters: readonly AdapterFact
   );
 }
 
-/** A slot whose request hangs is nobody else's: with fewer slots than lanes, one tenant could take all of them. */
-function checkSlots({ queue, destinations }: Parts, report: Report): void {
+/** A hanging request occupies its slot: with fewer slots than lanes, one tenant could occupy all of them. */
+function checkSlots({ queue, destinations }: ValidSettings, report: Report): void {
   const lanes = lanesOf(destinations.values());
   if (queue?.concurrency === undefined || queue.concurrency >= lanes) return;
   report(
@@ -203,7 +207,7 @@ function checkSlots({ queue, destinations }: Parts, report: Report): void {
   );
 }
 
-function checkPorts({ http, ops, listen }: Parts, report: Report): void {
+function checkPorts({ http, ops, listen }: ValidSettings, report: Report): void {
   const taken = new Map<number, string>();
   const ports: [SettingPath, number | undefined][] = [
     [["http", "port"], http?.port],

@@ -1,10 +1,10 @@
-/** The configuration as every stage of the gateway gets it: read, checked, and with its defaults. */
+/** The configuration as every stage of the gateway gets it: read, checked, and with all defaults. */
 
 import type { z } from "zod";
 import type { ProxySettings } from "./proxy.ts";
 import type { configSchema } from "./schema.ts";
 
-/** As the schema understands it; defaults that follow from other settings are still missing. */
+/** As the schema parses it; defaults that follow from other settings are still missing. */
 export type Settings = z.output<typeof configSchema>;
 
 export interface Config extends Omit<Settings, "queue" | "shutdownMs"> {

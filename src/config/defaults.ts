@@ -2,11 +2,11 @@
 
 import type { Config, DestinationConfig, Settings } from "./config.ts";
 
-/** Fewer would save nothing: an idle slot costs nothing. */
+/** A lower number would save nothing: an idle slot costs nothing. */
 const MIN_CONCURRENCY = 100;
-/** Ways in close first (at most http.answerWithinMs), and the answer to the last request has to reach Redis. */
+/** Inputs close first (at most http.answerWithinMs), and the answer to the last request has to reach Redis. */
 const ENDING_MS = 5000;
-/** Whoever waits longer for one answer does not wait for it at an end; and setTimeout has a bound. */
+/** A shutdown does not wait for a single answer that takes longer; and setTimeout has a bound. */
 const MAX_SHUTDOWN_MS = 3_600_000;
 
 export function withDefaults(settings: Settings): Omit<Config, "proxy"> {
@@ -20,7 +20,7 @@ export function withDefaults(settings: Settings): Omit<Config, "proxy"> {
   return { ...settings, queue: { ...settings.queue, concurrency }, shutdownMs };
 }
 
-/** Each has at most one batch under way, whatever becomes of it: with as many slots nobody waits for another's. */
+/** Each lane has at most one batch under way: with as many slots as lanes, no batch waits for another lane's. */
 export function lanesOf(destinations: Iterable<Pick<DestinationConfig, "lanes">>): number {
   return [...destinations].reduce((sum, { lanes }) => sum + lanes, 0);
 }

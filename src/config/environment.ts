@@ -1,4 +1,4 @@
-/** Builds the settings of a single tenant from environment variables alone, in the same form as a file gives them. */
+/** Builds the settings of a single tenant from environment variables alone, in the same form as in a file. */
 
 import type { Finding, SettingPath } from "./problems.ts";
 import { pathText } from "./problems.ts";
@@ -6,7 +6,7 @@ import type { Environment } from "./values.ts";
 
 const PREFIX = "WAYPOST_";
 
-/** The names that a file would choose. */
+/** The names that a file would choose freely. */
 const DESTINATION = "servicetitan";
 const BROKER = "mqtt";
 
@@ -17,7 +17,7 @@ interface Variable {
   list?: true;
 }
 
-/** For every setting a single tenant may want; the first one of a section stands for the section in a problem. */
+/** One for every setting a single tenant may want; a problem of a whole section names the first one of the section. */
 function variables(source: string): Variable[] {
   const ofSource = ["sources", source];
   const ofDestination = ["destinations", DESTINATION];
@@ -63,20 +63,20 @@ function variables(source: string): Variable[] {
   ];
 }
 
-/** Names that stand for no setting of their own. */
+/** Variables that set no setting of their own. */
 const OTHERS = ["WAYPOST_CONFIG", "WAYPOST_SOURCE_NAME"];
 
-/** Kubernetes tells every pod about a service called waypost in variables of these forms. */
+/** Kubernetes sets variables of these forms in every pod when there is a service called waypost. */
 const SERVICE_LINK = /^WAYPOST_(PORT|(.+_)?SERVICE_(HOST|PORT)(_.+)?|(.+_)?PORT_\d+_(TCP|UDP)(_.+)?)$/;
 
 export interface EnvironmentSettings {
   raw: Record<string, unknown>;
   findings: Finding[];
-  /** What the operator has to change for a setting: the variable, or the setting where none stands for it. */
+  /** What the operator has to change for a setting: its variable, or the setting where there is none. */
   nameOf(path: SettingPath): string;
 }
 
-/** Null when the environment says nothing about us. */
+/** Null when the environment has no variable of ours. */
 export function settingsFromEnvironment(env: Environment): EnvironmentSettings | null {
   const given = Object.keys(env).filter(
     (name) => name.startsWith(PREFIX) && !SERVICE_LINK.test(name) && env[name],
@@ -95,7 +95,7 @@ export function settingsFromEnvironment(env: Environment): EnvironmentSettings |
   if (env.WAYPOST_MQTT_URL) source.mqtt = { broker: BROKER };
   for (const { name, path, list } of table) {
     const text = env[name];
-    // An empty variable is what a compose file passes on for one that nobody set.
+    // A compose file passes on an unset variable as an empty one.
     if (text) place(raw, path, list ? text.split(",").map((entry) => entry.trim()) : text);
   }
   return {

@@ -1,24 +1,24 @@
-/** Finds what a configuration lays open: passwords on public networks, proofs by address that everybody passes, plain ports. */
+/** Finds what a configuration exposes: passwords on public networks, address ranges that match everybody, ports without TLS. */
 
 import { parseRange } from "../addresses.ts";
 import { isConfidential, isPrivateHost } from "./address.ts";
 import type { Report } from "./check-sources.ts";
 import type { SettingPath } from "./problems.ts";
 import type { ProxySettings } from "./proxy.ts";
-import type { Parts } from "./valid-parts.ts";
+import type { ValidSettings } from "./valid-settings.ts";
 
-/** What must be allowed on purpose. */
-export function checkExposure(parts: Parts, report: Report): void {
-  checkTransports(parts, report);
-  for (const [index, range] of (parts.http?.trustedProxies ?? []).entries())
+/** Exposures that are refused unless allowed on purpose. */
+export function checkExposure(valid: ValidSettings, report: Report): void {
+  checkTransports(valid, report);
+  for (const [index, range] of (valid.http?.trustedProxies ?? []).entries())
     checkRange(["http", "trustedProxies", index], range, report);
-  for (const [name, { auth }] of parts.sources) {
+  for (const [name, { auth }] of valid.sources) {
     for (const [index, range] of (auth?.allow ?? []).entries())
       checkRange(["sources", name, "auth", "allow", index], range, report);
   }
 }
 
-function checkTransports({ brokers, redis }: Parts, report: Report): void {
+function checkTransports({ brokers, redis }: ValidSettings, report: Report): void {
   const open = "crosses a public network in the clear";
   for (const [name, { url: text, password, rejectUnauthorized }] of brokers) {
     const at = ["mqtt", "brokers", name];
@@ -29,7 +29,7 @@ function checkTransports({ brokers, redis }: Parts, report: Report): void {
     } else if (!rejectUnauthorized && !isPrivateHost(url.hostname)) {
       report(
         [...at, "rejectUnauthorized"],
-        "must be true: the password would be told to any server; name its ca",
+        "must be true: the password would be sent to any server; name its ca",
       );
     }
   }
@@ -40,10 +40,10 @@ function checkTransports({ brokers, redis }: Parts, report: Report): void {
     report(["redis", "url"], `must be rediss://: the password ${open}`);
 }
 
-/** The largest block that one party has is a /8 of IPv4 and a /16 of IPv6; the private ranges are let pass. */
+/** The largest block that one party owns is a /8 of IPv4 and a /16 of IPv6; private ranges are allowed. */
 function checkRange(path: SettingPath, text: string, report: Report): void {
   const range = parseRange(text);
-  // The schema has said that it is none.
+  // The schema has reported that it is no range.
   if (range === null) return;
   const [address, bits] = range;
   const isIpv6 = address.kind() === "ipv6";
@@ -52,8 +52,12 @@ function checkRange(path: SettingPath, text: string, report: Report): void {
   if (tooWide && !isPrivate) report(path, "is so wide that it means everybody: name the sender's own range");
 }
 
-/** What is told and not refused. */
-export function findOpenPorts({ http, ops, listen }: Parts, proxy: ProxySettings, warn: Report): void {
+/** Exposures that are warned of and not refused. */
+export function findOpenPorts(
+  { http, ops, listen }: ValidSettings,
+  proxy: ProxySettings,
+  warn: Report,
+): void {
   const plain = "without TLS where other machines reach it: what passes can be read on the way";
   if (http && !http.tls && http.trustedProxies.length === 0 && !isPrivateHost(http.host)) {
     const instead = "give http.tls, or put a TLS proxy before it and name that in http.trustedProxies";

@@ -1,7 +1,8 @@
-/** Reads the configuration file and remembers on which line each setting stands. */
+/** Reads the configuration file and remembers the line of each setting. */
 
 import { readFileSync } from "node:fs";
 import { type ErrorCode, isNode, LineCounter, parseDocument } from "yaml";
+import { errorCode } from "../untrusted.ts";
 import type { ConfigProblem, SettingPath } from "./problems.ts";
 
 export type SettingsFile =
@@ -13,12 +14,12 @@ export function readSettingsFile(file: string): SettingsFile {
   try {
     text = readFileSync(file, "utf8");
   } catch (error) {
-    const code = error instanceof Error && "code" in error ? String(error.code) : "unreadable";
+    const code = errorCode(error) ?? "unreadable";
     return { kind: "unreadable", problems: [{ path: file, message: `cannot be read (${code})` }] };
   }
   const lines = new LineCounter();
-  // Pretty errors quote the line they are about, which may hold a secret. Merge keys (`<<`) spare the operator of a
-  // hundred destinations from repeating what they share.
+  // Pretty errors quote the line they are about, which may hold a secret. With merge keys (`<<`) the operator of a
+  // hundred destinations need not repeat what they share.
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, merge: true });
   const faults = [...document.errors, ...document.warnings];
   if (faults.length > 0) {
@@ -50,7 +51,7 @@ export function readSettingsFile(file: string): SettingsFile {
   }
 }
 
-/** In our words: the parser's own may quote the text they are about. */
+/** In our own words: the parser's may quote the text they are about. */
 const FAULT_WORDS: Partial<Record<ErrorCode, string>> = {
   BAD_ALIAS: "a value that begins with * or & must be in quotes",
   BAD_INDENT: "wrong indentation",

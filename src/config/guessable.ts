@@ -1,6 +1,6 @@
-/** Says whether a text is one that lists of guesses hold: words, runs of the alphabet or the keyboard, repetitions. */
+/** Decides whether a text is on the lists of guessers: words, runs of the alphabet or the keyboard, repetitions. */
 
-/** What people write where a secret is asked for, and what an example says in its place. Longer ones first. */
+/** What people write where a secret is required, and what examples put in its place. Longer words first. */
 const WORDS = [
   ...["servicetitan", "placeholder", "credential", "undefined", "password", "changeme", "passwort"],
   ...["webhook", "waypost", "letmein", "welcome", "default", "example", "replace", "iloveyou"],
@@ -18,7 +18,7 @@ const ROWS = [
   "qazwsxedcrfvtgbyhnujmikolp",
 ];
 const RUNS = [...ROWS, ...ROWS.map((row) => [...row].reverse().join(""))];
-/** Three in a row come about by chance. */
+/** Three in a row occur by chance. */
 const MIN_RUN = 4;
 /** A guesser tries combinations of a few words, runs and single characters first. */
 const MIN_PARTS = 5;
@@ -47,7 +47,7 @@ export function isGuessable(text: string): boolean {
   return parts < MIN_PARTS;
 }
 
-/** The text without its repetitions: `abcabcabc` says no more than `abc`. */
+/** The text without its repetitions: `abcabcabc` is no better than `abc`. */
 export function withoutRepetition(text: string): string {
   for (let period = 1; period <= text.length / 2; period++) {
     if (text.slice(period) === text.slice(0, -period)) return text.slice(0, period);

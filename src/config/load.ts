@@ -3,6 +3,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { stringify } from "yaml";
+import { isRecord } from "../untrusted.ts";
 import { checkRelations } from "./check.ts";
 import { type AdapterFacts, parseOptions } from "./check-sources.ts";
 import type { Config } from "./config.ts";
@@ -10,11 +11,11 @@ import { withDefaults } from "./defaults.ts";
 import { settingsFromEnvironment } from "./environment.ts";
 import { checkExposure, findOpenPorts } from "./exposure.ts";
 import { readSettingsFile } from "./file.ts";
-import { type ConfigProblem, type Finding, isMap, pathText, validate } from "./problems.ts";
+import { type ConfigProblem, type Finding, pathText, validate } from "./problems.ts";
 import { hideProxySecrets, readProxySettings } from "./proxy.ts";
 import { configSchema } from "./schema.ts";
 import { checkSecrets } from "./secrets.ts";
-import { partsOf } from "./valid-parts.ts";
+import { validSettingsIn } from "./valid-settings.ts";
 import {
   type Environment,
   type FillContext,
@@ -25,11 +26,11 @@ import {
 } from "./values.ts";
 
 export interface ConfigInput {
-  /** YAML. Without it WAYPOST_CONFIG names the file; without that the environment alone is read. */
+  /** YAML. By default the file named by WAYPOST_CONFIG; without that the environment alone is read. */
   file?: string | undefined;
   /** Instead of a file, in the same form. */
   settings?: unknown;
-  /** Default: this process's. */
+  /** Default: the environment of this process. */
   env?: Environment;
   adapters: readonly AdapterFacts[];
   /** Weak secrets, and passwords sent in the clear, are warned of and not refused. */
@@ -37,7 +38,7 @@ export interface ConfigInput {
 }
 
 export type LoadedConfig =
-  /** Warnings are of what is right and still worth a thought. */
+  /** Warnings are about settings that are valid but risky. */
   { config: Config; warnings: ConfigProblem[] } | { problems: ConfigProblem[] };
 
 export function loadConfig(input: ConfigInput): LoadedConfig {
@@ -53,18 +54,18 @@ export function loadConfig(input: ConfigInput): LoadedConfig {
     report: (finding) => void unfilled.push(finding),
   });
   const parsed = validate(configSchema, raw, (path) => settingsAt(configSchema, path));
-  const parts = partsOf(raw);
-  const options = parseOptions(parts, adapters);
+  const valid = validSettingsIn(raw);
+  const options = parseOptions(valid, adapters);
   const weak: Finding[] = [];
-  checkSecrets(raw, parts, adapters, (path, message) => void weak.push({ path, message }));
-  checkExposure(parts, (path, message) => void weak.push({ path, message }));
+  checkSecrets(raw, valid, adapters, (path, message) => void weak.push({ path, message }));
+  checkExposure(valid, (path, message) => void weak.push({ path, message }));
   const open: Finding[] = [];
-  findOpenPorts(parts, proxy, (path, message) => void open.push({ path, message }));
-  const wrong = [...parsed.findings, ...checkRelations(parts, adapters), ...options.findings];
-  const judged = allowWeak ? wrong : [...wrong, ...unlessSaid(weak, wrong)];
-  // A reference that could not be replaced leaves a gap, which is no second problem.
+  findOpenPorts(valid, proxy, (path, message) => void open.push({ path, message }));
+  const wrong = [...parsed.findings, ...checkRelations(valid, adapters), ...options.findings];
+  const refused = allowWeak ? wrong : [...wrong, ...unlessReported(weak, wrong)];
+  // A reference that could not be replaced leaves a gap; the gap is no second problem.
   const gaps = new Set(unfilled.map(({ path }) => pathText(path)));
-  const found = [...origin.findings, ...unfilled, ...judged.filter(({ path }) => !gaps.has(pathText(path)))];
+  const found = [...origin.findings, ...unfilled, ...refused.filter(({ path }) => !gaps.has(pathText(path)))];
   const problems = [...found.map((finding) => origin.toProblem(finding)), ...proxyProblems];
   if (problems.length > 0 || parsed.data === undefined) return { problems };
   for (const [name, source] of Object.entries(parsed.data.sources)) {
@@ -77,9 +78,9 @@ export function loadConfig(input: ConfigInput): LoadedConfig {
   return { config: { ...withDefaults(parsed.data), proxy }, warnings };
 }
 
-/** Of one setting one thing is said: a secret that is too short for the schema is not weak besides. */
-function unlessSaid(findings: readonly Finding[], said: readonly Finding[]): Finding[] {
-  const places = new Set(said.map(({ path }) => pathText(path)));
+/** One problem for each setting: a secret that is too short for the schema is not reported as weak as well. */
+function unlessReported(findings: readonly Finding[], reported: readonly Finding[]): Finding[] {
+  const places = new Set(reported.map(({ path }) => pathText(path)));
   return findings.filter(({ path }) => !places.has(pathText(path)));
 }
 
@@ -90,19 +91,19 @@ export function describeConfig({ proxy, sources, ...settings }: Config): string 
     options === undefined ? source : { ...source, options: asWritten(options) },
   ]);
   const shown = hideSecrets({ ...settings, sources: Object.fromEntries(written) }, configSchema);
-  return stringify({ ...(isMap(shown) ? shown : {}), proxy: hideProxySecrets(proxy) });
+  return stringify({ ...(isRecord(shown) ? shown : {}), proxy: hideProxySecrets(proxy) });
 }
 
 /** Where `scripts/setup.mjs` leaves the address of a container it had to start. */
 const CONTAINER_URL_FILE = ".waypost/redis-url";
 
-/** A Redis that somebody named or that had to be started in a container; null: the demo starts one of its own. */
+/** A Redis named in the environment, or started in a container; null: the demo starts its own. */
 export function givenRedisUrl(env: Environment = process.env): string | null {
   if (env.REDIS_URL) return env.REDIS_URL;
   return existsSync(CONTAINER_URL_FILE) ? readFileSync(CONTAINER_URL_FILE, "utf8").trim() : null;
 }
 
-/** An adapter may compile its options into something that cannot be shown. */
+/** An adapter may compile its options into a form that cannot be shown. */
 const optionsAsWritten = new WeakMap<object, unknown>();
 
 function asWritten(options: unknown): unknown {

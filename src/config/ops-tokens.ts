@@ -1,22 +1,22 @@
-/** Who may use the ops endpoint: the tokens of `ops`, however they are written, and what must be true of them. */
+/** The tokens of the ops endpoint, from either form of `ops`, and the checks on them. */
 
 import type { Report } from "./check-sources.ts";
 import type { Config } from "./config.ts";
-import type { Parts } from "./valid-parts.ts";
+import type { ValidSettings } from "./valid-settings.ts";
 
 export type OpsRole = "read" | "operate";
 
 export interface OpsToken {
-  /** What the trail calls it. */
+  /** Its name in the trail. */
   name: string;
   token: string;
-  /** `read` asks; `operate` also changes things. */
+  /** `read` only looks; `operate` also changes things. */
   role: OpsRole;
   /** The destinations it may see; null: all. */
   destinations: readonly string[] | null;
 }
 
-/** The short form is one token of this name that may do everything. */
+/** The short form means one token of this name that may do everything. */
 const SHORT_FORM = "token";
 
 export function opsTokensOf({ token, tokens = [] }: Config["ops"]): OpsToken[] {
@@ -24,8 +24,8 @@ export function opsTokensOf({ token, tokens = [] }: Config["ops"]): OpsToken[] {
   return tokens.map(({ destinations = null, ...rest }) => ({ ...rest, destinations }));
 }
 
-/** One way to write them: with both, it would be unclear who `token` is. */
-export function checkOpsTokens({ ops, named }: Parts, report: Report): void {
+/** Only one of the two forms: with both, it would be unclear whose `token` is. */
+export function checkOpsTokens({ ops, named }: ValidSettings, report: Report): void {
   if (!ops) return;
   const { token, tokens } = ops;
   if (token === undefined && tokens === undefined) {
@@ -42,7 +42,7 @@ export function checkOpsTokens({ ops, named }: Parts, report: Report): void {
     names.add(each.name);
     const other = secrets.get(each.token);
     if (other !== undefined) {
-      report([...at, "token"], `is also that of ${other}: nobody could tell who it was`);
+      report([...at, "token"], `is also that of ${other}: the trail could not tell the two apart`);
     }
     secrets.set(each.token, each.name);
     for (const [i, destination] of (each.destinations ?? []).entries()) {
@@ -52,7 +52,7 @@ export function checkOpsTokens({ ops, named }: Parts, report: Report): void {
   }
 }
 
-/** A token for a command: the named one, or the first that has the role and sees everything. Throws what to do. */
+/** A token for a command: the named one, or the first with the role that sees everything. Throws an error that says what to do. */
 export function opsTokenFor(ops: Config["ops"], role: OpsRole, name: string | undefined): OpsToken {
   const tokens = opsTokensOf(ops);
   const isEnough = (token: OpsToken) => token.role === "operate" || role === "read";

@@ -1,4 +1,4 @@
-/** Says what is wrong with a setting in words that name the setting and never repeat its value, which may be a secret. */
+/** Describes what is wrong with a setting; names the setting and never repeats its value, which may be a secret. */
 
 import type { z } from "zod";
 
@@ -8,11 +8,11 @@ export interface ConfigProblem {
   /** As an operator would write it: `destinations.acme.tenant`, `mqtt.listen.devices[2].username`. */
   path: string;
   message: string;
-  /** In the file, from 1, where there is a file and the place can be told. */
+  /** In the file, from 1; absent without a file, or where the line is unknown. */
   line?: number;
 }
 
-/** A problem whose place is still known step by step. */
+/** A problem whose path is still a list of steps. */
 export interface Finding {
   path: SettingPath;
   message: string;
@@ -25,11 +25,7 @@ export function pathText(path: SettingPath): string {
     .replace(/^\./, "");
 }
 
-export function isMap(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
-/** What a schema finds; one finding for each unknown setting, so that every one has its place. */
+/** The findings of a schema, one for each unknown setting, so that each has its own path. */
 export function validate<Output>(
   schema: z.ZodType<Output>,
   value: unknown,
@@ -54,7 +50,7 @@ export function validate<Output>(
   return { data, findings };
 }
 
-/** Our words where the schema has none of its own. */
+/** Our message where the schema has none of its own. */
 function explain(issue: z.core.$ZodRawIssue): string | undefined {
   if (issue.input === undefined) return "is required";
   if (issue.input === null) return "is empty";

@@ -3,7 +3,7 @@
 import type { ConfigProblem } from "./problems.ts";
 import { type Environment, hideUrlSecrets } from "./values.ts";
 
-/** Named as undici's EnvHttpProxyAgent takes them. A key is absent where the environment says nothing. */
+/** With the names of undici's EnvHttpProxyAgent. A key is absent where the environment does not set it. */
 export interface ProxySettings {
   httpProxy?: string;
   httpsProxy?: string;

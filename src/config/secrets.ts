@@ -1,17 +1,18 @@
-/** Judges the secrets that open our own doors; those we show at other people's doors are theirs to judge. */
+/** Checks the secrets that authenticate others to us; those that authenticate us to others are for the others to check. */
 
+import { isRecord } from "../untrusted.ts";
 import { type AdapterFacts, EMBEDDED, type Report } from "./check-sources.ts";
 import { isGuessable, withoutRepetition } from "./guessable.ts";
-import { isMap, pathText, type SettingPath } from "./problems.ts";
+import { pathText, type SettingPath } from "./problems.ts";
 import { configSchema } from "./schema.ts";
 import { tenantOf } from "./tenant.ts";
-import type { Parts } from "./valid-parts.ts";
+import type { ValidSettings } from "./valid-settings.ts";
 import { secretsIn } from "./values.ts";
 
-/** What a secret must have to be hard to guess through our doors, which answer some hundred guesses a second at most. */
+/** What makes a secret hard to guess through our ports, which answer some hundred guesses a second at most. */
 interface Strength {
   characters: number;
-  /** Of them different; a random text of decimal digits has as many nearly always. */
+  /** How many of them must differ; a random text of decimal digits nearly always has as many. */
   distinct: number;
 }
 /** Chosen by a program, at no cost. */
@@ -20,7 +21,7 @@ const CHOSEN: Strength = { characters: 16, distinct: 6 };
 const TYPED: Strength = { characters: 12, distinct: 6 };
 /** Handed out by a vendor in a form the customer cannot choose. */
 const HANDED_OUT: Strength = { characters: 8, distinct: 4 };
-/** By proof; every other one works with what the vendor hands out. */
+/** By authentication method; every other method uses what the vendor hands out. */
 const BY_METHOD: Readonly<Record<string, Strength>> = {
   bearer: CHOSEN,
   "custom-header": CHOSEN,
@@ -28,35 +29,36 @@ const BY_METHOD: Readonly<Record<string, Strength>> = {
   basic: TYPED,
 };
 
-/** Printed in what was shipped once, so that everybody may know them. */
+/** Printed in an example that was shipped once, so they are public. */
 const PRINTED: ReadonlySet<string> = new Set(["unused-until-rotation"]);
 
-interface Holder {
-  /** Null: not a door of ours. */
+/** What a secret is used for. */
+interface Use {
+  /** Null: it does not authenticate anybody to us. */
   strength: Strength | null;
   owner: "ops" | "elsewhere" | { tenant: string };
-  /** What everybody may know, and a guesser tries. */
+  /** Public names, which a guesser tries. */
   names: readonly string[];
 }
 
 /** `raw`: the settings with references replaced. */
 export function checkSecrets(
   raw: unknown,
-  parts: Parts,
+  valid: ValidSettings,
   adapters: readonly AdapterFacts[],
   report: Report,
 ): void {
-  const twins = createTwins();
+  const reuses = createReuses();
   for (const { path, value } of secretsIn(raw, configSchema)) {
-    const holder = holderOf(path, parts, adapters);
-    if (!holder) continue;
-    const names = [...holder.names, ...namesBeside(raw, path)];
-    const weakness = holder.strength && weaknessOf(value, holder.strength, names);
-    const twin = twins.add(value, path, holder);
-    const problem = weakness ?? twin;
+    const use = useOf(path, valid, adapters);
+    if (!use) continue;
+    const names = [...use.names, ...namesBeside(raw, path)];
+    const weakness = use.strength && weaknessOf(value, use.strength, names);
+    const reuse = reuses.add(value, path, use);
+    const problem = weakness ?? reuse;
     if (problem !== null) report(path, problem);
   }
-  for (const [name, { auth }] of parts.sources) {
+  for (const [name, { auth }] of valid.sources) {
     const [first, second] = auth?.secrets ?? [];
     if (first !== undefined && first === second)
       report(
@@ -66,7 +68,7 @@ export function checkSecrets(
   }
 }
 
-/** Why a secret is no secret; null where it is. Never repeats it. */
+/** Why a secret is weak; null where it is not. Never repeats the secret. */
 export function weaknessOf(
   secret: string,
   { characters, distinct }: Strength = CHOSEN,
@@ -84,37 +86,37 @@ export function weaknessOf(
   return isGuessable(plain) ? `is made of words and runs that are guessed first; ${make}` : null;
 }
 
-/** A shorter name is in many a text by chance. */
+/** A shorter name occurs in many texts by chance. */
 const MIN_NAME = 3;
 
-function holderOf(path: SettingPath, parts: Parts, adapters: readonly AdapterFacts[]): Holder | null {
+function useOf(path: SettingPath, valid: ValidSettings, adapters: readonly AdapterFacts[]): Use | null {
   const [section, name = "", , index] = path;
   switch (section) {
     case "ops":
       return { strength: CHOSEN, owner: "ops", names: [] };
     case "sources":
-      return holderOfSource(String(name), parts, adapters);
+      return useInSource(String(name), valid, adapters);
     case "destinations": {
-      const destination = parts.destinations.get(String(name));
+      const destination = valid.destinations.get(String(name));
       return destination ? { strength: null, owner: { tenant: tenantOf(destination) }, names: [] } : null;
     }
     case "mqtt": {
       if (name !== EMBEDDED) return ELSEWHERE;
-      const device = typeof index === "number" ? parts.listen?.devices[index] : undefined;
-      const holder = device && holderOfSource(device.source, parts, adapters);
-      return holder ? { ...holder, strength: TYPED } : null;
+      const device = typeof index === "number" ? valid.listen?.devices[index] : undefined;
+      const use = device && useInSource(device.source, valid, adapters);
+      return use ? { ...use, strength: TYPED } : null;
     }
     default:
       return ELSEWHERE;
   }
 }
 
-const ELSEWHERE: Holder = { strength: null, owner: "elsewhere", names: [] };
+const ELSEWHERE: Use = { strength: null, owner: "elsewhere", names: [] };
 
-function holderOfSource(name: string, parts: Parts, adapters: readonly AdapterFacts[]): Holder | null {
-  const source = parts.sources.get(name);
+function useInSource(name: string, valid: ValidSettings, adapters: readonly AdapterFacts[]): Use | null {
+  const source = valid.sources.get(name);
   const adapter = adapters.find(({ vendor }) => vendor === source?.vendor);
-  const destination = source && parts.destinations.get(source.destination);
+  const destination = source && valid.destinations.get(source.destination);
   if (!source || !adapter || !destination) return null;
   const authMethod = source.auth?.method ?? adapter.auth[0]?.name ?? "";
   return {
@@ -124,13 +126,13 @@ function holderOfSource(name: string, parts: Parts, adapters: readonly AdapterFa
   };
 }
 
-/** The name that stands in the same group as the secret. */
+/** Names in the same group of settings as the secret. */
 function namesBeside(raw: unknown, path: SettingPath): string[] {
   const names: string[] = [];
   let at = raw;
   for (const step of path) {
     if (Array.isArray(at)) at = at[Number(step)];
-    else if (isMap(at)) {
+    else if (isRecord(at)) {
       names.push(...[at.username, at.name].filter((name) => typeof name === "string"));
       at = at[step];
     }
@@ -138,27 +140,27 @@ function namesBeside(raw: unknown, path: SettingPath): string[] {
   return names;
 }
 
-/** Finds the secrets that stand in two places whose holders must not know each other's. */
-function createTwins() {
+/** Finds a secret that is set in two places whose owners must not know the same one. */
+function createReuses() {
   /** By secret, the first place of each owner. */
-  const seen = new Map<string, Map<string, { path: SettingPath; holder: Holder }>>();
+  const seen = new Map<string, Map<string, { path: SettingPath; use: Use }>>();
 
   return {
-    add(secret: string, path: SettingPath, holder: Holder): string | null {
-      const byOwner = seen.get(secret) ?? new Map<string, { path: SettingPath; holder: Holder }>();
+    add(secret: string, path: SettingPath, use: Use): string | null {
+      const byOwner = seen.get(secret) ?? new Map<string, { path: SettingPath; use: Use }>();
       seen.set(secret, byOwner);
-      const twin = [...byOwner.values()].find((other) => mustDiffer(holder, other.holder));
-      const owner = JSON.stringify([holder.owner, holder.strength !== null]);
-      if (!byOwner.has(owner)) byOwner.set(owner, { path, holder });
-      if (!twin) return null;
-      const isOps = holder.owner === "ops" || twin.holder.owner === "ops";
-      const why = isOps ? "whoever has one has both" : "one tenant could speak for the other";
-      return `is also ${pathText(twin.path)}: ${why}; openssl rand -hex 24 makes another`;
+      const other = [...byOwner.values()].find((known) => mustDiffer(use, known.use));
+      const owner = JSON.stringify([use.owner, use.strength !== null]);
+      if (!byOwner.has(owner)) byOwner.set(owner, { path, use });
+      if (!other) return null;
+      const isOps = use.owner === "ops" || other.use.owner === "ops";
+      const why = isOps ? "whoever knows one knows both" : "one tenant could speak for the other";
+      return `is also ${pathText(other.path)}: ${why}; openssl rand -hex 24 makes another`;
     },
   };
 }
 
-function mustDiffer(one: Holder, other: Holder): boolean {
+function mustDiffer(one: Use, other: Use): boolean {
   if (one.owner === "ops" || other.owner === "ops") return true;
   if (one.owner === "elsewhere" || other.owner === "elsewhere") return false;
   const isDoor = one.strength !== null || other.strength !== null;

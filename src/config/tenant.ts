@@ -1,4 +1,4 @@
-/** Says which tenant a destination belongs to: what must not cross is told apart by it. */
+/** Names the tenant of a destination, by which data that must not cross is kept apart. */
 
 export interface TenantSettings {
   tenant: string;
@@ -6,7 +6,7 @@ export interface TenantSettings {
   apiUrl?: string | undefined;
 }
 
-/** ServiceTitan's tenant. Its environments give out their numbers separately, so the same number may be another customer. */
+/** ServiceTitan's environments number their tenants separately, so the same number may be another customer. */
 export function tenantOf({ tenant, environment = "production", apiUrl = "" }: TenantSettings): string {
   return environment === "custom" ? `${tenant} at ${apiUrl}` : `${tenant} (${environment})`;
 }

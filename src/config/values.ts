@@ -1,18 +1,19 @@
-/** Walks settings along their schema: puts the environment's values in before it judges, and hides secrets afterwards. */
+/** Walks settings along their schema: fills in the environment's values before validation, and hides secrets afterwards. */
 
 import { accessSync, constants } from "node:fs";
 import { resolve } from "node:path";
 import { z } from "zod";
-import { type Finding, isMap, type SettingPath } from "./problems.ts";
+import { isRecord } from "../untrusted.ts";
+import type { Finding, SettingPath } from "./problems.ts";
 
-/** What the schema says of a text beyond its shape. */
+/** Marks of the schema on a text, beyond its shape. */
 export const marks = z.registry<{ is: Mark }>();
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
 type Schema = z.core.$ZodType;
 
-/** Where a text's value comes from: as it stands, or from the environment, which knows only text. */
+/** Where a text's value comes from: the text itself, or the environment, which has only texts. */
 export type Resolved =
   | { kind: "as_written" }
   | { kind: "from_environment"; text: string }
@@ -29,8 +30,8 @@ export interface FillContext {
 
 /**
  * The settings with references replaced and file names made absolute. References are replaced after YAML was read, so
- * that no value can change the structure, and what came from the environment becomes a number or a boolean only where
- * the schema asks for one.
+ * that no value can change the structure, and a value from the environment becomes a number or a boolean only where the
+ * schema wants one.
  */
 export function fill(value: unknown, schema: Schema, path: SettingPath, context: FillContext): unknown {
   const inside = bare(schema);
@@ -38,13 +39,13 @@ export function fill(value: unknown, schema: Schema, path: SettingPath, context:
   if (typeof value === "string") return fillText(value, inside, path, context);
   if (Array.isArray(value)) {
     const items = value.map((item, index) => fill(item, child(inside, index), [...path, index], context));
-    // A variable that nobody set: the second secret of a rotation, most of the time.
+    // An unset variable: most of the time the second secret of a rotation.
     const isUnset = (item: unknown, index: number) => item === "" && value[index] !== "";
     return markOf(bare(child(inside, 0))) === "secret"
       ? items.filter((item, index) => !isUnset(item, index))
       : items;
   }
-  if (isMap(value)) {
+  if (isRecord(value)) {
     return Object.fromEntries(
       Object.entries(value).map(([key, item]) => [
         key,
@@ -90,9 +91,9 @@ function checkedFile(name: string, path: SettingPath, context: FillContext): str
 const REFERENCE = /\$\$\{|\$\{(?:([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\})?/g;
 
 /**
- * Replaces `${NAME}` and `${NAME:-default}`, once: what a variable holds is never looked into. As in a shell, the
- * default also stands in for an empty variable. `$${` stands for `${`. A secret has no default: whoever reads the file
- * would know it, and an unset variable would open a door.
+ * Replaces `${NAME}` and `${NAME:-default}`, once: references inside a variable's value are not replaced. As in a shell,
+ * the default also replaces an empty variable. `$${` means `${`. A secret has no default: every reader of the file would
+ * know it, and an unset variable would let them in.
  */
 export function resolveReferences(text: string, env: Environment, mark?: Mark): Resolved {
   if (!text.includes("${")) return { kind: "as_written" };
@@ -129,7 +130,7 @@ function hasSecretDefault(text: string, mark: Mark | undefined): boolean {
   return mark === "secret" ? shown !== hidden : secretsOfUrl(shown) !== secretsOfUrl(hidden);
 }
 
-/** Of a URL that may still lack its host or its port: the password, and what a query calls one. */
+/** The password in a URL that may still lack its host or port, and query parameters whose name means a secret. */
 function secretsOfUrl(text: string): string {
   const [, userInfo = ""] = /:\/\/([^/?#]*)@/.exec(text) ?? [];
   const query = new URLSearchParams(text.split("?").slice(1).join("?"));
@@ -137,7 +138,7 @@ function secretsOfUrl(text: string): string {
   return JSON.stringify([userInfo.split(":").slice(1).join(":"), named]);
 }
 
-/** Every text of the settings that the schema calls a secret, and the passwords in addresses. */
+/** Every text of the settings that the schema marks as secret, and the passwords in URLs. */
 export function* secretsIn(
   value: unknown,
   schema: Schema,
@@ -151,7 +152,7 @@ export function* secretsIn(
   } else if (Array.isArray(value)) {
     for (const [index, item] of value.entries())
       yield* secretsIn(item, child(inside, index), [...path, index]);
-  } else if (isMap(value)) {
+  } else if (isRecord(value)) {
     for (const [key, item] of Object.entries(value))
       yield* secretsIn(item, child(inside, key), [...path, key]);
   }
@@ -166,7 +167,7 @@ function passwordIn(url: string): string {
   }
 }
 
-/** A copy fit to be shown: every secret is "(set)", and an address shows no user and no query. */
+/** A copy that may be shown: every secret is "(set)", and a URL shows no user and no query. */
 export function hideSecrets(value: unknown, schema: Schema): unknown {
   const inside = bare(schema);
   if (typeof value === "string") {
@@ -175,7 +176,7 @@ export function hideSecrets(value: unknown, schema: Schema): unknown {
     return mark === "url" ? hideUrlSecrets(value) : value;
   }
   if (Array.isArray(value)) return value.map((item, index) => hideSecrets(item, child(inside, index)));
-  if (isMap(value)) {
+  if (isRecord(value)) {
     const isOpaque = !isSection(inside);
     return Object.fromEntries(
       Object.entries(value).map(([key, item]) => [
@@ -189,7 +190,7 @@ export function hideSecrets(value: unknown, schema: Schema): unknown {
   return value;
 }
 
-/** Options belong to adapters, so only their names can tell what must not be shown. */
+/** Options belong to adapters, so only their names show which of them are secret. */
 const SECRET_NAME = /secret|token|password|key|credential/i;
 
 export function hideUrlSecrets(text: string): string {
@@ -199,7 +200,7 @@ export function hideUrlSecrets(text: string): string {
   return `${url.protocol}//${user}${url.host}${url.pathname === "/" ? "" : url.pathname}${url.search ? "?(set)" : ""}`;
 }
 
-/** The settings that can stand at a place; empty where names are free. */
+/** The settings that are possible at a path; empty where names are free. */
 export function settingsAt(schema: Schema, path: SettingPath): string[] {
   const inside = bare(path.reduce<Schema>((at, step) => child(bare(at), step), schema));
   return inside instanceof z.ZodObject ? Object.keys(inside.shape) : [];
@@ -209,7 +210,7 @@ function markOf(schema: Schema): Mark | undefined {
   return marks.get(schema)?.is;
 }
 
-/** The schema without what only says that the setting may be left out, or what is made of it afterwards. */
+/** The schema without wrappers that make the setting optional or transform it. */
 function bare(schema: Schema): Schema {
   let inside = schema;
   for (;;) {

@@ -1,16 +1,13 @@
-/** Puts positions together that vendors spread over several messages; stands between read and validate, per device. */
+/** Joins positions that vendors spread over several messages, per device; stands between decode and validate. */
 
-import { createHash } from "node:crypto";
+import { LRUCache } from "lru-cache";
 import { AT_RECEIPT, type RawReading } from "../reading.ts";
+import { createDeferredParts, type Sent } from "./deferred-parts.ts";
 
 /** Parts further apart than this are not of one position. */
 const WINDOW_MS = 5000;
-/** About 300 bytes each; beyond it the device longest unheard of begins anew. */
+/** About 300 bytes each; beyond it the device that has been silent for longest begins anew. */
 const MAX_DEVICES = 20_000;
-/** How long after a refusal its sender may come again: vendors begin after a second or a few. */
-const RESEND_MS = 30_000;
-/** About 500 bytes each; beyond it the oldest is forgotten, and its position with it. */
-const MAX_UNKEPT = 10_000;
 
 /** A value and when its message came, UTC milliseconds since 1970. */
 interface Seen<T> {
@@ -25,110 +22,41 @@ interface Assembly {
   longitude: Seen<number> | null;
   speedMps: Seen<number> | null;
   headingDeg: Seen<number> | null;
-  /** Said once and true until said otherwise: devices tell a lost lock when they lose it. */
+  /** Sent once and true until sent otherwise: a device reports a lost lock when it loses it. */
   noFix: boolean;
 }
 
 export interface Assembler {
   /**
-   * Gives back whole candidates as they are, and for fragments what they complete: nothing, or one candidate. A
-   * coordinate whose partner never came is given back as it is, alone, so that it is rejected by name and not lost.
+   * Returns whole raw readings as they are, and for fragments what they complete: nothing, or one raw reading. A
+   * coordinate whose partner never came is returned alone, so that it is rejected by name and not lost.
    */
-  assemble(source: string, rawReadings: RawReading[], message: Heard): RawReading[];
-  /** The message could not be kept: what it gave is given again when its sender comes with it once more. */
-  deferred(source: string, message: Heard): void;
-  /** The message is kept: another that reads like it is a new one. */
-  stored(source: string, message: Heard): void;
-}
-
-interface Heard {
-  receivedAt: number;
-  retained: boolean;
-  resent?: boolean;
-}
-
-/** What a message said, and what came of it. */
-interface Given {
-  said: RawReading[];
-  assembled: RawReading[];
+  assemble(source: string, rawReadings: RawReading[], message: Sent): RawReading[];
+  /** The message could not be stored: what it completed is returned again when its sender sends it again. */
+  deferred(source: string, message: Sent): void;
+  /** The message is stored: another with the same content is a new one. */
+  stored(source: string, message: Sent): void;
 }
 
 export function createAssembler(): Assembler {
-  const devices = new Map<string, Assembly>();
+  /** Made when first needed: most senders never split a position, and its arrays take half a megabyte. */
+  let devices: LRUCache<string, Assembly> | null = null;
+  const deferredParts = createDeferredParts();
 
   function assemblyOf(source: string, device: string): Assembly {
+    devices ??= new LRUCache<string, Assembly>({ max: MAX_DEVICES });
     const key = `${source}\0${device}`;
     const known = devices.get(key);
-    if (known) {
-      devices.delete(key);
-      devices.set(key, known);
-      return known;
-    }
-    const fresh: Assembly = {
-      latitude: null,
-      longitude: null,
-      speedMps: null,
-      headingDeg: null,
-      noFix: false,
-    };
-    devices.set(key, fresh);
-    const oldest = devices.size > MAX_DEVICES ? devices.keys().next() : undefined;
-    if (oldest && !oldest.done) devices.delete(oldest.value);
-    return fresh;
+    if (known) return known;
+    const empty = { latitude: null, longitude: null, speedMps: null, headingDeg: null, noFix: false };
+    devices.set(key, empty);
+    return empty;
   }
 
-  function add(assembly: Assembly, part: RawReading, receivedAt: number): RawReading[] {
-    const given: RawReading[] = [];
-    const fixTime = typeof part.fixTime === "number" ? part.fixTime : null;
-    const seen = (value: number | null): Seen<number> | null =>
-      value === null ? null : { value, receivedAt, fixTime };
-    if (part.noFix !== undefined) assembly.noFix = part.noFix;
-    for (const field of ["speedMps", "headingDeg"] as const) {
-      const isAbout = part[field] !== null || part.unknown?.includes(field);
-      if (isAbout) assembly[field] = seen(part[field]);
-    }
-    for (const [axis, other] of [
-      ["latitude", "longitude"],
-      ["longitude", "latitude"],
-    ] as const) {
-      const value = seen(part[axis]);
-      if (value === null) continue;
-      // A second latitude before any longitude: the first will never be complete.
-      if (assembly[axis] !== null) given.push(alone(part, axis, assembly[axis]));
-      assembly[axis] = value;
-      const partner = assembly[other];
-      if (partner !== null && part[other] === null && !ofOnePosition(partner, value)) {
-        given.push(alone(part, other, partner));
-        assembly[other] = null;
-      }
-    }
-    const { latitude, longitude } = assembly;
-    if (latitude === null || longitude === null) return given;
-    assembly.latitude = null;
-    assembly.longitude = null;
-    const { fragment: _, unknown: __, ...whole } = part;
-    given.push({
-      ...whole,
-      latitude: latitude.value,
-      longitude: longitude.value,
-      speedMps: fresh(assembly.speedMps, longitude, receivedAt),
-      headingDeg: fresh(assembly.headingDeg, longitude, receivedAt),
-      noFix: assembly.noFix,
-    });
-    return given;
-  }
-
-  /** A message that could not be kept is offered again: what it completed must not be lost with its parts used up. */
-  const given = new WeakMap<object, Given>();
-  /** The same for one that its sender sends again: only what it says is the same. */
-  const deferred = new Map<string, { receivedAt: number; assembled: RawReading[] }>();
-
-  function resent(source: string, said: RawReading[], receivedAt: number): RawReading[] | null {
-    const before = deferred.size > 0 ? deferred.get(keyOf(source, said)) : undefined;
-    if (!before || Math.abs(receivedAt - before.receivedAt) > RESEND_MS) return null;
-    // Parts that still wait for their partner are as fresh as the message that brought them again.
-    for (const { deviceId, latitude, longitude } of said) {
-      const assembly = deviceId === null ? undefined : devices.get(`${source}\0${deviceId}`);
+  /** Parts that still wait for their partner are as fresh as the message that brought them again. */
+  function refresh(source: string, rawReadings: readonly RawReading[], receivedAt: number): void {
+    for (const { deviceId, latitude, longitude } of rawReadings) {
+      const assembly = deviceId === null ? undefined : devices?.peek(`${source}\0${deviceId}`);
       for (const [axis, value] of [
         ["latitude", latitude],
         ["longitude", longitude],
@@ -137,50 +65,77 @@ export function createAssembler(): Assembler {
         if (pending && pending.value === value) pending.receivedAt = receivedAt;
       }
     }
-    return before.assembled;
+  }
+
+  function join(source: string, part: RawReading, { receivedAt, retained, resent }: Sent): RawReading[] {
+    const { deviceId, noFix } = part;
+    const isOld = (retained || resent) && isTimeless(part);
+    // A retained lock state is the current one: it is sent only when it changes.
+    if (deviceId && isOld && noFix !== undefined) assemblyOf(source, deviceId).noFix = noFix;
+    // Validate has a reason for both: a part of no device, and one that may be a year old.
+    if (!deviceId || isOld) return hasCoordinate(part) ? [part] : [];
+    return joinPart(assemblyOf(source, deviceId), part, receivedAt);
   }
 
   return {
-    deferred(source, message) {
-      const of = given.get(message);
-      if (!of) return;
-      const key = keyOf(source, of.said);
-      deferred.delete(key);
-      deferred.set(key, { receivedAt: message.receivedAt, assembled: of.assembled });
-      const oldest = deferred.size > MAX_UNKEPT ? deferred.keys().next() : undefined;
-      if (oldest && !oldest.done) deferred.delete(oldest.value);
-    },
-    stored(source, message) {
-      const of = deferred.size > 0 ? given.get(message) : undefined;
-      if (of) deferred.delete(keyOf(source, of.said));
-    },
+    deferred: deferredParts.remember,
+    stored: deferredParts.drop,
     assemble(source, rawReadings, message) {
       if (!rawReadings.some(({ fragment }) => fragment)) return rawReadings;
-      const { receivedAt, retained, resent: sentBefore } = message;
-      const before = given.get(message)?.assembled ?? resent(source, rawReadings, receivedAt);
+      const before = deferredParts.assembledBefore(source, rawReadings, message);
       if (before) {
-        given.set(message, { said: rawReadings, assembled: before });
-        return before;
+        if (before.isResent) refresh(source, rawReadings, message.receivedAt);
+        return before.assembled;
       }
-      const assembled = rawReadings.flatMap((rawReading) => {
-        if (!rawReading.fragment) return [rawReading];
-        const { deviceId, noFix } = rawReading;
-        const isOld = (retained || sentBefore) && isTimeless(rawReading);
-        // What the broker kept of the lock is how it stands: it is told only when it changes.
-        if (deviceId && isOld && noFix !== undefined) assemblyOf(source, deviceId).noFix = noFix;
-        // Admit has words for both: a part of no device, and one that may be a year old.
-        if (!deviceId || isOld) return hasCoordinate(rawReading) ? [rawReading] : [];
-        return add(assemblyOf(source, deviceId), rawReading, receivedAt);
-      });
-      given.set(message, { said: rawReadings, assembled });
+      const assembled = rawReadings.flatMap((rawReading) =>
+        rawReading.fragment ? join(source, rawReading, message) : [rawReading],
+      );
+      deferredParts.assembled(message, { rawReadings, assembled });
       return assembled;
     },
   };
 }
 
-/** Decoding is pure: what was sent again says the same, letter for letter. */
-function keyOf(source: string, said: RawReading[]): string {
-  return createHash("sha256").update(source).update("\0").update(JSON.stringify(said)).digest("base64url");
+/** Adds one part to what is known of its device; returns what it completes, or has made impossible to complete. */
+function joinPart(assembly: Assembly, part: RawReading, receivedAt: number): RawReading[] {
+  const joined: RawReading[] = [];
+  const fixTime = typeof part.fixTime === "number" ? part.fixTime : null;
+  const seen = (value: number | null): Seen<number> | null =>
+    value === null ? null : { value, receivedAt, fixTime };
+  if (part.noFix !== undefined) assembly.noFix = part.noFix;
+  for (const field of ["speedMps", "headingDeg"] as const) {
+    const isAbout = part[field] !== null || part.unknown?.includes(field);
+    if (isAbout) assembly[field] = seen(part[field]);
+  }
+  for (const [axis, other] of [
+    ["latitude", "longitude"],
+    ["longitude", "latitude"],
+  ] as const) {
+    const value = seen(part[axis]);
+    if (value === null) continue;
+    // A second latitude before any longitude: the first will never be complete.
+    if (assembly[axis] !== null) joined.push(alone(part, axis, assembly[axis]));
+    assembly[axis] = value;
+    const partner = assembly[other];
+    if (partner !== null && part[other] === null && !ofOnePosition(partner, value)) {
+      joined.push(alone(part, other, partner));
+      assembly[other] = null;
+    }
+  }
+  const { latitude, longitude } = assembly;
+  if (latitude === null || longitude === null) return joined;
+  assembly.latitude = null;
+  assembly.longitude = null;
+  const { fragment: _, unknown: __, ...whole } = part;
+  joined.push({
+    ...whole,
+    latitude: latitude.value,
+    longitude: longitude.value,
+    speedMps: fresh(assembly.speedMps, longitude, receivedAt),
+    headingDeg: fresh(assembly.headingDeg, longitude, receivedAt),
+    noFix: assembly.noFix,
+  });
+  return joined;
 }
 
 function isTimeless({ fixTime }: RawReading): boolean {

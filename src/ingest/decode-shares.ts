@@ -1,12 +1,12 @@
-/** Shares the event loop out among the sources: what one of them sends is decoded in its own share of the time. */
+/** Divides the event loop among the sources: what one of them sends is decoded in its own share of the time. */
 
-/** A quarter of the time; what nobody else wants comes on top. */
+/** A quarter of the time; what the other sources do not use comes on top. */
 const SHARE = 0.25;
 /** What a source may use at once before it counts as over its share. */
 const BURST_MS = 50;
-/** Whoever has used less than this has the first word: in a flood the usual small message need not wait for a turn. */
+/** A source that has used less than this goes first: in a flood the usual small message need not wait for a turn. */
 const LIGHT_MS = 1;
-/** Decoding in one turn of the event loop, of all together who are as far in their shares. */
+/** Decoding in one turn of the event loop, of all sources of one standing together. */
 const TURN_MS = { light: 20, within: 20, over: 8 };
 type Standing = keyof typeof TURN_MS;
 /** Bodies of one source that wait for their turn: sixteen of the largest, or as many small ones as a large fleet sends at once. */
@@ -16,22 +16,22 @@ const MAX_ALL_WAITING_BYTES = 256_000_000;
 /** What a waiting message takes beside its body. */
 const MESSAGE_BYTES = 2000;
 /**
- * Of one source on its way to storage, where nothing more of it is begun: Redis and the connection to it are shared, too.
- * Fifty messages of 100 readings go together; with fewer a busy source would be slower by a tenth.
+ * Of one source on its way to storage; above it nothing more of the source is begun: Redis and the connection to it are
+ * shared, too. Fifty messages of 100 readings go together; with fewer a busy source would be slower by a tenth.
  */
 const MAX_UNSTORED_BYTES = 1_000_000;
-/** A message that waited this long is worth telling: the source wants more than its share, and does not get it. */
-const TELL_AFTER_MS = 500;
+/** A message that waited this long is worth a report: the source wants more than its share, and does not get it. */
+const REPORT_AFTER_MS = 500;
 
 export interface Shares {
   /**
-   * Takes the steps at once where the source may, and its result is given back as it is; otherwise when its turn comes.
+   * Takes the steps at once where the source may, and returns their result as it is; otherwise when its turn comes.
    * In order for each source. Null: too much of the source waits already.
    */
   run<Result>(source: string, bytes: number, steps: Steps<Result>): Result | Promise<Result> | null;
   /** Charges work that was done for the source elsewhere. */
   charge(source: string, ms: number): void;
-  /** A message is on its way to storage; the function given back says that it has arrived, or has not. */
+  /** A message is on its way to storage; the returned function says that it has arrived, or has not. */
   storing(source: string, bytes: number): () => void;
   /** False while the source has used up its share, or this turn of the event loop: nothing more of it should be read. */
   mayRead(source: string): boolean;
@@ -49,7 +49,7 @@ interface Task {
 
 interface Share {
   name: string;
-  /** Time used and not forgotten yet, milliseconds, at `at`. */
+  /** Time used and not yet given back, milliseconds, at `at`. */
   usedMs: number;
   at: number;
   waiting: Task[];
@@ -57,22 +57,22 @@ interface Share {
   unstoredBytes: number;
 }
 
+interface Clock {
+  now: () => number;
+  /** Called back in the next turn of the event loop. */
+  nextTurn: (turn: () => void) => void;
+}
+
 export function createShares({
   usedUp,
   now = () => performance.now(),
-  /** Called back in the next turn of the event loop. */
   nextTurn = (turn) => void setImmediate(turn),
-}: {
-  usedUp(source: string): void;
-  now?: () => number;
-  nextTurn?: (turn: () => void) => void;
-}): Shares {
+}: { usedUp(source: string): void } & Partial<Clock>): Shares {
   const shares = new Map<string, Share>();
+  const turns = createTurns({ now, nextTurn }, serveAll);
   /** Those with something waiting, the next one first. */
-  let line: Share[] = [];
+  let queue: Share[] = [];
   let allWaitingBytes = 0;
-  let isTurnArmed = false;
-  let spentMs: Record<Standing, number> = { light: 0, within: 0, over: 0 };
 
   function shareOf(name: string): Share {
     let share = shares.get(name);
@@ -81,6 +81,105 @@ export function createShares({
       shares.set(name, share);
     }
     return share;
+  }
+
+  /** Each once a turn; a source that was served stands behind the others in the next one. */
+  function serveAll(): void {
+    const [served, unserved]: [Share[], Share[]] = [[], []];
+    for (const share of queue) (serve(share) ? served : unserved).push(share);
+    queue = [...unserved, ...served].filter(({ waiting }) => waiting.length > 0);
+    if (queue.some(({ unstoredBytes }) => unstoredBytes < MAX_UNSTORED_BYTES)) turns.arm();
+  }
+
+  function serve(share: Share): boolean {
+    let isServed = false;
+    for (;;) {
+      const [task] = share.waiting;
+      if (!task || share.unstoredBytes >= MAX_UNSTORED_BYTES || !turns.hasTime(share, now())) return isServed;
+      isServed = true;
+      if (!turns.proceed(share, task.step)) return true;
+      share.waiting.shift();
+      share.waitingBytes -= task.bytes;
+      allWaitingBytes -= task.bytes;
+      if (now() - task.since > REPORT_AFTER_MS) usedUp(share.name);
+    }
+  }
+
+  function run<Result>(source: string, bodyBytes: number, steps: Steps<Result>) {
+    const share = shareOf(source);
+    let outcome: { result: Result } | undefined;
+    const step = (): boolean => {
+      const next = steps.next();
+      if (!next.done) return false;
+      outcome = { result: next.value };
+      return true;
+    };
+    const mayBegin = share.waiting.length === 0 && share.unstoredBytes < MAX_UNSTORED_BYTES;
+    if (mayBegin && turns.proceed(share, step) && outcome) return outcome.result;
+    const bytes = bodyBytes + MESSAGE_BYTES;
+    if (isFull(share, bytes)) {
+      usedUp(source);
+      return null;
+    }
+    return new Promise<Result>((resolve, reject) => {
+      enqueue(share, bytes, () => {
+        try {
+          if (!step()) return false;
+          if (outcome) resolve(outcome.result);
+        } catch (error) {
+          reject(error);
+        }
+        return true;
+      });
+    });
+  }
+
+  function isFull({ waitingBytes }: Share, bytes: number): boolean {
+    return (
+      waitingBytes > 0 &&
+      (waitingBytes + bytes > MAX_WAITING_BYTES || allWaitingBytes + bytes > MAX_ALL_WAITING_BYTES)
+    );
+  }
+
+  function enqueue(share: Share, bytes: number, step: () => boolean): void {
+    share.waiting.push({ bytes, since: now(), step });
+    share.waitingBytes += bytes;
+    allWaitingBytes += bytes;
+    if (share.waiting.length === 1) queue.push(share);
+    turns.arm();
+  }
+
+  return {
+    run,
+    charge: (source, ms) => turns.spend(shareOf(source), ms),
+    storing(source, bytes) {
+      const share = shareOf(source);
+      share.unstoredBytes += bytes;
+      return () => {
+        share.unstoredBytes -= bytes;
+        if (share.waiting.length > 0) turns.arm();
+      };
+    },
+    mayRead: (source) => {
+      const share = shareOf(source);
+      return share.waiting.length === 0 && turns.hasTime(share, now());
+    },
+  };
+}
+
+/** Counts the time of each share, and of each turn of the event loop. */
+function createTurns({ now, nextTurn }: Clock, onTurn: () => void) {
+  let isArmed = false;
+  let spentMs: Record<Standing, number> = { light: 0, within: 0, over: 0 };
+
+  function arm(): void {
+    if (isArmed) return;
+    isArmed = true;
+    nextTurn(() => {
+      isArmed = false;
+      spentMs = { light: 0, within: 0, over: 0 };
+      onTurn();
+    });
   }
 
   function hasTime(share: Share, at: number): boolean {
@@ -93,13 +192,7 @@ export function createShares({
   function spend(share: Share, ms: number): void {
     spentMs[standingOf(share)] += ms;
     share.usedMs += ms;
-    armTurn();
-  }
-
-  function armTurn(): void {
-    if (isTurnArmed) return;
-    isTurnArmed = true;
-    nextTurn(turn);
+    arm();
   }
 
   /** Steps while there is time in this turn; true when there is nothing left to do. */
@@ -115,87 +208,7 @@ export function createShares({
     return false;
   }
 
-  function turn(): void {
-    isTurnArmed = false;
-    spentMs = { light: 0, within: 0, over: 0 };
-    // Each once a turn, and whoever was served stands behind the others in the next one.
-    const [served, unserved]: [Share[], Share[]] = [[], []];
-    for (const share of line) (serve(share) ? served : unserved).push(share);
-    line = [...unserved, ...served].filter(({ waiting }) => waiting.length > 0);
-    if (line.some(({ unstoredBytes }) => unstoredBytes < MAX_UNSTORED_BYTES)) armTurn();
-  }
-
-  function serve(share: Share): boolean {
-    let isServed = false;
-    for (;;) {
-      const [task] = share.waiting;
-      if (!task || share.unstoredBytes >= MAX_UNSTORED_BYTES || !hasTime(share, now())) return isServed;
-      isServed = true;
-      if (!proceed(share, task.step)) return true;
-      share.waiting.shift();
-      share.waitingBytes -= task.bytes;
-      allWaitingBytes -= task.bytes;
-      if (now() - task.since > TELL_AFTER_MS) usedUp(share.name);
-    }
-  }
-
-  function run<Result>(source: string, bodyBytes: number, steps: Steps<Result>) {
-    const share = shareOf(source);
-    let outcome: { result: Result } | undefined;
-    const step = (): boolean => {
-      const next = steps.next();
-      if (!next.done) return false;
-      outcome = { result: next.value };
-      return true;
-    };
-    if (share.waiting.length === 0 && share.unstoredBytes < MAX_UNSTORED_BYTES && proceed(share, step)) {
-      if (outcome) return outcome.result;
-    }
-    const bytes = bodyBytes + MESSAGE_BYTES;
-    const isFull =
-      share.waitingBytes > 0 &&
-      (share.waitingBytes + bytes > MAX_WAITING_BYTES || allWaitingBytes + bytes > MAX_ALL_WAITING_BYTES);
-    if (isFull) {
-      usedUp(source);
-      return null;
-    }
-    return new Promise<Result>((resolve, reject) => {
-      share.waiting.push({
-        bytes,
-        since: now(),
-        step() {
-          try {
-            if (!step()) return false;
-            if (outcome) resolve(outcome.result);
-          } catch (error) {
-            reject(error);
-          }
-          return true;
-        },
-      });
-      share.waitingBytes += bytes;
-      allWaitingBytes += bytes;
-      if (share.waiting.length === 1) line.push(share);
-      armTurn();
-    });
-  }
-
-  return {
-    run,
-    charge: (source, ms) => spend(shareOf(source), ms),
-    storing(source, bytes) {
-      const share = shareOf(source);
-      share.unstoredBytes += bytes;
-      return () => {
-        share.unstoredBytes -= bytes;
-        if (share.waiting.length > 0) armTurn();
-      };
-    },
-    mayRead: (source) => {
-      const share = shareOf(source);
-      return share.waiting.length === 0 && hasTime(share, now());
-    },
-  };
+  return { arm, hasTime, spend, proceed };
 }
 
 function standingOf({ usedMs }: Share): Standing {

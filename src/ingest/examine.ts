@@ -1,7 +1,8 @@
 /** Takes one message through decode and validate and says everything that came out: for a person, never for storage. */
 
-import { type Adapter, type Message, read } from "../adapters/kit/adapter.ts";
+import { type Adapter, type Authenticated, decode } from "../adapters/kit/adapter.ts";
 import { type Details, type FieldDefect, type Rejection, validate } from "../reading.ts";
+import { iso } from "../time.ts";
 import { type Assembler, createAssembler } from "./assembler.ts";
 import { type Logins, partForeign } from "./speaks-for.ts";
 
@@ -18,7 +19,7 @@ export interface Decoded {
   rejections: Rejection[];
 }
 
-/** What an adapter made of one message, judged by ranges only: age belongs to destinations, duplicates to keep. */
+/** What an adapter made of one message, validated by ranges only: age belongs to destinations, duplicates to storage. */
 export interface Examined extends Decoded {
   readings: (Decoded["readings"][number] & { details?: Details })[];
   /** The event's name, when ignored. */
@@ -27,15 +28,14 @@ export interface Examined extends Decoded {
   defects: FieldDefect[];
 }
 
-/** Runs one message through read and validate. */
 export function examine(
   adapter: Adapter,
-  message: Message,
-  settings: Pick<Parameters<typeof read>[2], "speedUnit" | "options"> & { logins?: Logins },
+  message: Authenticated,
+  settings: Pick<Parameters<typeof decode>[2], "speedUnit" | "options"> & { logins?: Logins },
   /** The same for all messages of a sequence. */
   assembler: Assembler = createAssembler(),
 ): Examined {
-  const result = read(adapter, message, { ...settings, credentials: { secrets: [] } });
+  const result = decode(adapter, message, { ...settings, credentials: { secrets: [] } });
   const examined: Examined = {
     kind: result.kind,
     what: result.kind === "ignored" ? result.what : null,
@@ -47,26 +47,26 @@ export function examine(
   if (result.kind !== "decoded") return examined;
   const { receivedAt, retained } = message;
   const context = { receivedAt, retained, maxAgeMs: Infinity, maxAheadMs: Infinity };
-  // Only a configured source knows who may speak for what.
+  // Only a configured source knows which login may speak for what.
   const { own, foreign } = partForeign(result.rawReadings, settings.logins && message.login, settings.logins);
   for (const { path } of foreign) examined.rejections.push({ reason: "foreign_device", path });
   for (const rawReading of assembler.assemble(adapter.vendor, own, message)) {
-    const verdict = validate(rawReading, context);
-    if (verdict.kind === "rejected") {
-      examined.rejections.push(verdict.rejection);
+    const validation = validate(rawReading, context);
+    if (validation.kind === "rejected") {
+      examined.rejections.push(validation.rejection);
       continue;
     }
-    const { deviceId, fixTime, latitude, longitude, speedMps, headingDeg, details } = verdict.reading;
+    const { deviceId, fixTime, latitude, longitude, speedMps, headingDeg, details } = validation.reading;
     examined.readings.push({
       deviceId,
-      fixTime: new Date(fixTime).toISOString(),
+      fixTime: iso(fixTime),
       latitude,
       longitude,
       speedMps,
       headingDeg,
       ...(details && { details }),
     });
-    examined.defects.push(...verdict.defects);
+    examined.defects.push(...validation.defects);
   }
   return examined;
 }

@@ -1,8 +1,8 @@
-/** Says which devices a login may speak for, and parts what it says of these from what it says of others. */
+/** Decides which devices a login may speak for, and separates their raw readings from those of other devices. */
 
 import type { RawReading } from "../reading.ts";
 
-/** Takes a device's id as the adapter gives it, and compares it to the letter. */
+/** Compares a device's id, as the adapter returns it, to the letter. */
 export type SpeaksFor = (deviceId: string) => boolean;
 
 /** By username. */
@@ -20,8 +20,8 @@ export function speaksForOf(username: string, patterns?: readonly string[]): Spe
 }
 
 /**
- * What a message says of devices that its login may speak for, and the rest. A message without a login comes from the
- * vendor's own account, which speaks for all. A login that is not configured any more is held to the default.
+ * The raw readings of devices that the message's login may speak for, and the rest. A message without a login comes from
+ * the vendor's own account, which speaks for all. A login that is no longer configured gets the default.
  */
 export function partForeign(
   rawReadings: RawReading[],
@@ -30,7 +30,7 @@ export function partForeign(
 ): { own: RawReading[]; foreign: readonly RawReading[] } {
   if (login === undefined) return { own: rawReadings, foreign: NONE };
   const speaksFor = logins?.get(login) ?? speaksForOf(login);
-  // Without an id it is nobody's, and validate says so.
+  // A raw reading without an id belongs to no device; validate rejects it as such.
   const isForeign = ({ deviceId }: RawReading) =>
     deviceId !== null && deviceId !== "" && !speaksFor(deviceId);
   if (!rawReadings.some(isForeign)) return { own: rawReadings, foreign: NONE };

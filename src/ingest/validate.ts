@@ -1,4 +1,4 @@
-/** Admits the candidates of one message, and counts why the others are not admitted. */
+/** Validates the raw readings of one message, and counts why some are rejected. */
 
 import type { Message } from "../adapters/kit/adapter.ts";
 import {
@@ -14,7 +14,7 @@ import {
 
 /** At most this many rejections are named to the sender; all are counted. */
 const MAX_NAMED_REJECTIONS = 20;
-/** Of candidates between two pauses. */
+/** Raw readings between two pauses. */
 const READINGS_BETWEEN_PAUSES = 128;
 
 const NO_REJECTIONS: ReadonlyMap<RejectionReason, number> = new Map();
@@ -24,7 +24,7 @@ export interface Validated {
   kind: "validated";
   /** Foreign ones included. */
   rawReadings: number;
-  /** Of devices that the message's login may not speak for; among the rejected. */
+  /** Of devices that the message's login may not speak for; they are among the rejected. */
   foreign: readonly RawReading[];
   /** One of the readings has the time of receipt for its own. */
   isTimeless: boolean;
@@ -34,7 +34,7 @@ export interface Validated {
   defects: ReadonlyMap<FieldDefect, number>;
 }
 
-/** With pauses where there are many. */
+/** Pauses where there are many. */
 export function* validateAll(
   source: { name: string; maxAgeMs: number; maxAccuracyM?: number | undefined },
   message: Message,
@@ -73,14 +73,14 @@ export function* validateAll(
     if (deviceId !== null && Number.isFinite(fixTime) && !message.retained && !message.resent) {
       fixSeen(source.name, deviceId, message.receivedAt - Number(fixTime));
     }
-    const verdict = validate(rawReading, context);
-    if (verdict.kind === "rejected") {
-      reject(verdict.rejection);
+    const validation = validate(rawReading, context);
+    if (validation.kind === "rejected") {
+      reject(validation.rejection);
       continue;
     }
-    readings.push(verdict.reading);
+    readings.push(validation.reading);
     if (fixTime === AT_RECEIPT) isTimeless = true;
-    for (const defect of verdict.defects) {
+    for (const defect of validation.defects) {
       defects ??= new Map();
       defects.set(defect, (defects.get(defect) ?? 0) + 1);
     }

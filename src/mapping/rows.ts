@@ -6,6 +6,7 @@ import { Readable } from "node:stream";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { CsvError, parse as parseCsv } from "csv-parse";
 import { isMap, isScalar, isSeq, LineCounter, type Node, parseDocument } from "yaml";
+import { messageOf } from "../untrusted.ts";
 
 export type FileRow =
   /** `cells` by column, as the file has them. */
@@ -27,7 +28,7 @@ export async function* readRows(file: string): AsyncGenerator<FileRow> {
     text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
   } catch (error) {
     if (error instanceof TypeError) return yield problem("the file is not UTF-8 text");
-    return yield problem(`the file cannot be read: ${error instanceof Error ? error.message : error}`);
+    return yield problem(`the file cannot be read: ${messageOf(error)}`);
   }
   let read = 0;
   for await (const row of rowsOf(file, text)) {

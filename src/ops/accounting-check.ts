@@ -1,14 +1,14 @@
-/** Adds up every source's accounting again and again, and raises its voice when the sums part. */
+/** Checks every 30 s that each source's counters add up; emits `accountingMismatch` where they do not. */
 
 import type { Events } from "../events.ts";
 import type { QueueStatus } from "../status.ts";
 
-/** Often enough to be near the cause, seldom enough to cost nothing. */
+/** Often enough to be near the cause in the log, rare enough to cost nothing. */
 const EVERY_MS = 30_000;
 
 /**
- * Each scope is counted in one step, but a message that feeds two scopes is written in two: only what is still apart
- * at the next look is told.
+ * Each scope is counted in one step, but a message that feeds two scopes is written in two: only a mismatch that is
+ * still there at the next check is emitted.
  */
 export function startAccountingCheck({
   queryStatus,
@@ -17,20 +17,20 @@ export function startAccountingCheck({
   queryStatus(): Promise<QueueStatus>;
   events: Pick<Events, "accountingMismatch">;
 }): { stop(): void } {
-  let suspects = new Set<string>();
+  let mismatched = new Set<string>();
 
-  async function look(): Promise<void> {
+  async function check(): Promise<void> {
     const { sources } = await queryStatus();
-    const apart = sources.filter(({ identity }) =>
+    const mismatches = sources.filter(({ identity }) =>
       Object.values(identity).some((difference) => difference !== 0),
     );
-    for (const { name, identity } of apart) {
-      if (suspects.has(name)) events.accountingMismatch({ source: name, ...identity });
+    for (const { name, identity } of mismatches) {
+      if (mismatched.has(name)) events.accountingMismatch({ source: name, ...identity });
     }
-    suspects = new Set(apart.map(({ name }) => name));
+    mismatched = new Set(mismatches.map(({ name }) => name));
   }
 
-  // Without Redis there is nothing to add up; whoever needs to know is told elsewhere.
-  const timer = setInterval(() => void look().catch(() => {}), EVERY_MS).unref();
+  // Without Redis there is nothing to check; the status reports an unreachable Redis by itself.
+  const timer = setInterval(() => void check().catch(() => {}), EVERY_MS).unref();
   return { stop: () => clearInterval(timer) };
 }

@@ -1,4 +1,4 @@
-/** The ops endpoint: probes in the open; status, metrics, read-back and the page behind the token. */
+/** The ops endpoint: probes open to all; status, metrics, lookups and the page behind the token. */
 
 import { Hono, type MiddlewareHandler } from "hono";
 import { HTTPException } from "hono/http-exception";
@@ -8,16 +8,17 @@ import type { OpsToken } from "../config/ops-tokens.ts";
 import type { Events } from "../events.ts";
 import type { EndedSessions } from "../queue/redis/ended-sessions.ts";
 import type { BrokerState, IncidentState, PollerState, QueueStatus, SpoolStatus } from "../status.ts";
+import { withTimeout } from "../time.ts";
+import { messageOf } from "../untrusted.ts";
 import { shutDoor } from "./access/door.ts";
 import type { OwnHosts } from "./access/origin.ts";
 import { limited, type OpsEnv, type Sight, type Topology } from "./access/sight.ts";
 import type { Trail } from "./access/trail.ts";
-import { inTime } from "./deadline.ts";
 import type { ClockWatch } from "./diagnose/clocks.ts";
-import { type Questions, serveQuestions } from "./lookup-routes.ts";
+import { type Lookup, serveLookup } from "./lookup-routes.ts";
 import { statusMetrics } from "./metrics.ts";
 import { type Asset, LOGIN_ASSETS, PAGE_ASSETS } from "./page/assets.ts";
-import { type RedriveRoutesParts, serveRedrives } from "./redrive-routes.ts";
+import { type Redriver, serveRedrives } from "./redrive-routes.ts";
 import {
   type NoStatus,
   noStatus,
@@ -27,17 +28,17 @@ import {
   statusDocument,
 } from "./status-document.ts";
 
-export interface OpsParts extends Questions {
+export interface OpsDeps extends Lookup {
   tokens: readonly OpsToken[];
-  /** Where it listens, and by which other names it is reached. */
+  /** Where the endpoint listens, and its other host names. */
   hosts: OwnHosts;
   topology: Topology;
-  /** Lists and sums are those of these destinations, everything else of all. */
+  /** With `within`, lists and sums cover these destinations only; the rest covers everything. */
   queryStatus: (within?: ReadonlySet<string>) => Promise<QueueStatus>;
   brokers: () => BrokerState[];
   pollers: () => PollerState[];
   spool: () => SpoolStatus | null;
-  redrive: RedriveRoutesParts;
+  redrive: Redriver;
   clocks: ClockWatch;
   incidents: () => IncidentState[];
   registry: Registry;
@@ -50,9 +51,9 @@ export interface OpsParts extends Questions {
 
 /** Redis answers in milliseconds or not at all; probes of Kubernetes give up after 1 s unless told otherwise. */
 const READY_WITHIN_MS = 900;
-/** The page asks every 2 s and must hear of a Redis that hangs. */
+/** The page asks every 2 s, and must show that Redis hangs. */
 const STATUS_WITHIN_MS = 4000;
-/** As many entries of the trail as one answer has: unless told otherwise, and at most. */
+/** Entries of the trail in one answer: by default, and at most. */
 const TRAIL_ENTRIES = 200;
 const MAX_TRAIL_ENTRIES = 1000;
 
@@ -71,20 +72,20 @@ const trailQuery = z.strictObject({
   limit: z.coerce.number().int().min(1).max(MAX_TRAIL_ENTRIES).default(TRAIL_ENTRIES),
 });
 
-export function createOpsApp(parts: OpsParts): Hono<OpsEnv> {
-  const { clocks, events, info, registry, trail } = parts;
-  const queryStatus = shared((within) => inTime(STATUS_WITHIN_MS, parts.queryStatus(within)));
+export function createOpsApp(deps: OpsDeps): Hono<OpsEnv> {
+  const { clocks, events, info, registry, trail } = deps;
+  const queryStatus = shared((within) => withTimeout(STATUS_WITHIN_MS, deps.queryStatus(within)));
   const app = new Hono<OpsEnv>();
 
   async function statusFor(sight: Sight): Promise<StatusDocument | NoStatus> {
     const process = processStatus(info, Date.now());
     const facts = (queue: QueueStatus | null) => ({
       queue,
-      brokers: parts.brokers(),
-      pollers: parts.pollers(),
-      spool: parts.spool(),
+      brokers: deps.brokers(),
+      pollers: deps.pollers(),
+      spool: deps.spool(),
       clocks: clocks.offenders(),
-      incidents: parts.incidents(),
+      incidents: deps.incidents(),
       policies: info.policies,
     });
     try {
@@ -92,7 +93,7 @@ export function createOpsApp(parts: OpsParts): Hono<OpsEnv> {
       return statusDocument({ ...limited({ ...facts(queue), queue }, sight), process });
     } catch (error) {
       events.failed({ where: "status", error });
-      const detail = error instanceof Error ? error.message : String(error);
+      const detail = messageOf(error);
       return noStatus(limited(facts(null), sight), process, detail);
     }
   }
@@ -107,14 +108,14 @@ export function createOpsApp(parts: OpsParts): Hono<OpsEnv> {
 
   app.get("/healthz", (c) => c.json({ status: "ok" }));
   app.get("/readyz", async (c) => {
-    const ready = await inTime(READY_WITHIN_MS, parts.ready()).then(
+    const ready = await withTimeout(READY_WITHIN_MS, deps.ready()).then(
       (answer) => answer.ready,
       () => false,
     );
     return ready ? c.json({ status: "ok" }) : c.json({ status: "unavailable" }, 503);
   });
 
-  const guards = shutDoor(app, parts, () => serve(app, LOGIN_ASSETS));
+  const guards = shutDoor(app, deps, () => serve(app, LOGIN_ASSETS));
 
   serve(app, PAGE_ASSETS);
   app.get("/status", async (c) => {
@@ -123,7 +124,7 @@ export function createOpsApp(parts: OpsParts): Hono<OpsEnv> {
   });
   app.get("/metrics", async (c) => {
     const { sight } = c.var;
-    // What this process counts by itself has everybody's names for labels.
+    // This process's own metrics carry the names of all tenants as labels.
     const own = sight.within === null ? registry.metrics() : "";
     const [process, status] = await Promise.all([own, statusFor(sight).then(statusMetrics)]);
     return c.body(`${process}\n${status}`, 200, { "content-type": registry.contentType });
@@ -141,17 +142,17 @@ export function createOpsApp(parts: OpsParts): Hono<OpsEnv> {
     if (!query.success) {
       return c.json({ error: "bad_query", problems: [`limit: must be 1 to ${MAX_TRAIL_ENTRIES}`] }, 400);
     }
-    // Whoever sees one tenant only is not told who else there is, and from where.
+    // A token limited to some tenants must not learn of the other operators and their addresses.
     const by = c.var.sight.within === null ? null : c.var.token.name;
     try {
-      return c.json({ entries: await inTime(STATUS_WITHIN_MS, trail.latest(query.data.limit, by)) });
+      return c.json({ entries: await withTimeout(STATUS_WITHIN_MS, trail.latest(query.data.limit, by)) });
     } catch (error) {
       events.failed({ where: "trail", error });
       return c.json({ error: "unavailable", detail: "Redis does not answer; the log has the trail." }, 503);
     }
   });
-  serveQuestions(app, parts, trail);
-  serveRedrives(app, parts.redrive, guards);
+  serveLookup(app, deps, trail);
+  serveRedrives(app, deps.redrive, guards);
 
   return app;
 }
@@ -173,15 +174,15 @@ function serve(app: Hono<OpsEnv>, assets: readonly Asset[]): void {
   }
 }
 
-/** Several viewers of the same at once are one question to Redis. */
+/** Viewers that ask for the same at the same time share one query to Redis. */
 function shared<T>(
-  ask: (within?: ReadonlySet<string>) => Promise<T>,
+  query: (within?: ReadonlySet<string>) => Promise<T>,
 ): (within?: ReadonlySet<string>) => Promise<T> {
   const underWay = new Map<string, Promise<T>>();
   return (within) => {
     const key = within === undefined ? "*" : [...within].sort().join(" ");
-    const asked = underWay.get(key) ?? ask(within).finally(() => underWay.delete(key));
-    underWay.set(key, asked);
-    return asked;
+    const answer = underWay.get(key) ?? query(within).finally(() => underWay.delete(key));
+    underWay.set(key, answer);
+    return answer;
   };
 }

@@ -1,9 +1,10 @@
-/** Routes for one thing: where a unit's or a technician's pings went, and one message of the quarantine, whole. */
+/** Routes that answer for single things: the pings of a unit or a technician, and one message of the quarantine. */
 
 import type { Hono } from "hono";
 import { z } from "zod";
+import { iso } from "../time.ts";
 import type { OpsEnv } from "./access/sight.ts";
-import { deedOf, type Trail } from "./access/trail.ts";
+import { operationOf, type Trail } from "./access/trail.ts";
 
 /** One position as it was sent, for the read-back. */
 export interface SentPing {
@@ -31,22 +32,22 @@ export interface UnitQuery {
   toUtc: string;
 }
 
-/** Where a unit's pings went, the latest fix first, and what of it has not come to an end. Times are ISO, UTC. */
+/** Where a unit's pings went, the latest fix first, and which of them are still on the way. Times are ISO, UTC. */
 export interface UnitAnswer {
-  /** Of `speed`, as the destination gets it. */
+  /** Unit of `speed`, as the destination gets it. */
   speedUnit: string;
-  /** How far the ledger knows anything at all; null when it is empty. */
+  /** The oldest time the ledger covers; null when it is empty. */
   reachesBackTo: string | null;
   now: {
     waiting: number;
     inFlight: number;
-    /** False: only the newest of what waits was looked through. */
+    /** False: only the newest of the waiting pings were searched. */
     complete: boolean;
     acceptedFixAt: string | null;
-    /** By device: what no mapping row names has no unit yet. */
+    /** By device: a device that no mapping row names has no unit yet. */
     held: { source: string; fixAt: string }[];
   };
-  /** There are more in this time than are listed. */
+  /** The time range holds more pings than are listed. */
   more: boolean;
   pings: {
     fate: string;
@@ -68,7 +69,7 @@ export interface UnitAnswer {
   }[];
 }
 
-/** A message in quarantine, as `waypost decode --quarantined` reads it. What proved its sender is not kept. */
+/** A message in quarantine, as `waypost decode --quarantined` reads it, without its credentials. */
 export interface WholeMessage {
   id: string;
   source: string;
@@ -80,7 +81,7 @@ export interface WholeMessage {
   method: string | null;
   topic: string | null;
   retained: boolean;
-  /** Of a sender with a login of its own. */
+  /** Null for a sender without a login of its own. */
   login: string | null;
   headers: Readonly<Record<string, string>>;
   query: Readonly<Record<string, string>>;
@@ -89,16 +90,16 @@ export interface WholeMessage {
   bodyBase64: string | null;
 }
 
-export interface Questions {
+export interface Lookup {
   /** Null for a destination that is not configured. */
   queryUnit(query: UnitQuery): Promise<UnitAnswer | null>;
   queryPings(query: PingQuery): Promise<{ items: SentPing[]; reachesBackTo: string | null }>;
-  /** Messages of other sources than those of `within` count as not there. */
+  /** Messages of sources outside `within` count as not there. */
   queryMessage(id: string, source: string | null, within?: ReadonlySet<string>): Promise<WholeMessage | null>;
 }
 
 const DAY_MS = 86_400_000;
-/** The ledger is looked through by the hour. */
+/** The ledger is searched hour by hour. */
 const MAX_RANGE_MS = 31 * DAY_MS;
 const RANGE_RULE = "must be after fromUtc, by at most 31 days";
 
@@ -135,16 +136,16 @@ const pingQuery = z
     error: RANGE_RULE,
   });
 
-export function serveQuestions(app: Hono<OpsEnv>, questions: Questions, trail: Trail): void {
+export function serveLookup(app: Hono<OpsEnv>, lookup: Lookup, trail: Trail): void {
   app.get("/pings", async (c) => {
     const query = unitQuery.safeParse(c.req.query());
     if (!query.success) return c.json({ error: "bad_query", problems: problemsOf(query.error) }, 400);
     const { destination, unit, from, to } = query.data;
     if (!c.var.sight.seesDestination(destination)) return c.json(UNKNOWN_DESTINATION, 404);
-    const asked = { destination, unit, fromUtc: utc(from), toUtc: utc(to) };
+    const asked = { destination, unit, fromUtc: iso(from), toUtc: iso(to) };
     const answer = await trail.during(
-      deedOf(c, "unit_pings", asked),
-      () => questions.queryUnit(asked),
+      operationOf(c, "unit_pings", asked),
+      () => lookup.queryUnit(asked),
       (found) => found?.pings.length ?? 0,
     );
     return answer ? c.json({ ...asked, ...answer }) : c.json(UNKNOWN_DESTINATION, 404);
@@ -155,7 +156,7 @@ export function serveQuestions(app: Hono<OpsEnv>, questions: Questions, trail: T
     if (!query.success) return c.json({ error: "bad_query", problems: problemsOf(query.error) }, 400);
     const { technicianId, fromUtc, toUtc } = query.data;
     const { destinations } = c.var.sight;
-    // An id of a technician means something within one tenant only.
+    // A technician's id is unique within one tenant only.
     const destination = query.data.destination ?? (destinations.length === 1 ? destinations[0] : undefined);
     if (destination === undefined) {
       const problem = `destination: is required where there are several: ${destinations.join(", ")}`;
@@ -165,37 +166,33 @@ export function serveQuestions(app: Hono<OpsEnv>, questions: Questions, trail: T
     const asked = {
       destination,
       technicianId,
-      fromUtc: utc(Date.parse(fromUtc)),
-      toUtc: utc(Date.parse(toUtc)),
+      fromUtc: iso(Date.parse(fromUtc)),
+      toUtc: iso(Date.parse(toUtc)),
     };
     const answer = await trail.during(
-      deedOf(c, "gps_pings", asked),
-      () => questions.queryPings(asked),
+      operationOf(c, "gps_pings", asked),
+      () => lookup.queryPings(asked),
       ({ items }) => items.length,
     );
     return c.json(answer);
   });
 
-  // Redis' own form of an entry's id, so that no other route of the quarantine is taken for one.
+  // The form of a Redis stream id, so that no other route of the quarantine matches.
   app.get("/quarantine/:id{[0-9]{1,20}-[0-9]{1,20}}", async (c) => {
     const id = c.req.param("id");
     const source = c.req.query("source") ?? null;
     const message = await trail.during(
-      deedOf(c, "quarantined_message", { id, ...(source === null ? {} : { source }) }),
-      () => questions.queryMessage(id, source, c.var.sight.within?.sources),
+      operationOf(c, "quarantined_message", { id, ...(source === null ? {} : { source }) }),
+      () => lookup.queryMessage(id, source, c.var.sight.within?.sources),
       (found) => (found ? 1 : 0),
     );
     return message ? c.json(message) : c.json({ error: "not_found" }, 404);
   });
 }
 
-/** Said of what does not exist and of what is another tenant's. */
+/** The answer for what does not exist and for what belongs to another tenant. */
 const UNKNOWN_DESTINATION = { error: "unknown_destination" };
 
 function problemsOf({ issues }: z.ZodError): string[] {
   return issues.map(({ path, message }) => `${path.join(".") || "query"}: ${message}`);
-}
-
-function utc(ms: number): string {
-  return new Date(ms).toISOString();
 }

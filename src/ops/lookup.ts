@@ -1,4 +1,4 @@
-/** Answers what operators ask of single pings and messages, from the queue, in the destination's words and units. */
+/** Looks up single pings and messages in the queue, and answers in the destination's words and units. */
 
 import { isUtf8 } from "node:buffer";
 import type { Config } from "../config/config.ts";
@@ -6,23 +6,24 @@ import type { WatchedMapping } from "../mapping/mapping.ts";
 import type { FoundPing } from "../queue/ledger/ledger.ts";
 import type { Queue } from "../queue/queue.ts";
 import { MPS_PER, type SpeedUnit } from "../reading.ts";
-import type { PingQuery, Questions, SentPing, UnitAnswer } from "./lookup-routes.ts";
+import { iso } from "../time.ts";
+import type { Lookup, PingQuery, SentPing, UnitAnswer } from "./lookup-routes.ts";
 
-/** What one answer lists: more than a person reads. */
+/** As many pings as one answer lists: more than a person reads. */
 const MAX_PINGS = 200;
 
-export interface QuestionsParts {
+export interface LookupDeps {
   config: Config;
   mapping: WatchedMapping | null;
   queue: Pick<Queue, "findPings" | "lookFor" | "quarantined" | "queryStatus">;
 }
 
-export function createQuestions({ config, mapping, queue }: QuestionsParts) {
+export function createLookup({ config, mapping, queue }: LookupDeps): Lookup {
   async function reachesBackTo(): Promise<string | null> {
     return (await queue.queryStatus()).ledger.reachesBackTo;
   }
 
-  /** The read-back of a destination's mapped technician: the pings of the units, as they were sent. */
+  /** The pings of the units that the mapping gives a destination's technician, as they were sent. */
   async function queryPings({ destination, technicianId, fromUtc, toUtc }: PingQuery) {
     const speedUnit = config.destinations[destination]?.speedUnit;
     const range = { from: Date.parse(fromUtc), to: Date.parse(toUtc) };
@@ -45,12 +46,12 @@ export function createQuestions({ config, mapping, queue }: QuestionsParts) {
     return { items, reachesBackTo: await reachesBackTo() };
   }
 
-  const queryUnit: Questions["queryUnit"] = async ({ destination, unit, fromUtc, toUtc }) => {
+  const queryUnit: Lookup["queryUnit"] = async ({ destination, unit, fromUtc, toUtc }) => {
     const speedUnit = config.destinations[destination]?.speedUnit;
     const range = { from: Date.parse(fromUtc), to: Date.parse(toUtc) };
     const [now, pings, reach] = await Promise.all([
       queue.lookFor(destination, unit),
-      // One more than is listed tells that there are more.
+      // One more than is listed shows that there are more.
       queue.findPings({ destination, unit, ...range, limit: MAX_PINGS + 1 }),
       reachesBackTo(),
     ]);
@@ -70,11 +71,11 @@ export function createQuestions({ config, mapping, queue }: QuestionsParts) {
       pings: pings
         .reverse()
         .slice(0, MAX_PINGS)
-        .map((ping) => told(ping, speedUnit)),
+        .map((ping) => pingAnswer(ping, speedUnit)),
     };
   };
 
-  const queryMessage: Questions["queryMessage"] = async (id, source, within) => {
+  const queryMessage: Lookup["queryMessage"] = async (id, source, within) => {
     const found = await queue.quarantined(id, source, within);
     if (!found) return null;
     const { message } = found;
@@ -101,7 +102,7 @@ export function createQuestions({ config, mapping, queue }: QuestionsParts) {
   return { queryPings, queryUnit, queryMessage };
 }
 
-function told(ping: FoundPing, speedUnit: SpeedUnit): UnitAnswer["pings"][number] {
+function pingAnswer(ping: FoundPing, speedUnit: SpeedUnit): UnitAnswer["pings"][number] {
   const { fate, latitude, longitude, source, device, technician, batch } = ping;
   return {
     fate,
@@ -126,8 +127,4 @@ function told(ping: FoundPing, speedUnit: SpeedUnit): UnitAnswer["pings"][number
 /** The ledger keeps 0.01 m/s, so the last decimal may differ from what was sent. */
 function speedIn(unit: SpeedUnit, speedMps: number | null): number | null {
   return speedMps === null ? null : Math.round((speedMps / MPS_PER[unit]) * 100) / 100;
-}
-
-function iso(ms: number): string {
-  return new Date(ms).toISOString();
 }

@@ -1,4 +1,4 @@
-/** Turns the status document into Prometheus metrics; they come from Redis, so every process says the same. */
+/** Turns the status document into Prometheus metrics; they come from Redis, so every process exports the same. */
 
 import { Counter, Gauge, Registry } from "prom-client";
 import {
@@ -10,18 +10,21 @@ import {
 } from "../status.ts";
 import type { NoStatus, StatusDocument } from "./status-document.ts";
 
-/** Terms that only grow are counters; the last three say where positions are now. */
+/** Terms that only grow are counters; the last three are gauges of where positions are now. */
 const TERMS: Record<keyof Accounting, { name: string; help: string }> = {
   messages: { name: "waypost_messages_total", help: "Messages that arrived." },
-  refused: { name: "waypost_messages_refused_total", help: "Messages not believed or not acceptable." },
-  ignored: { name: "waypost_messages_ignored_total", help: "Messages understood that carry no position." },
-  handshakes: { name: "waypost_messages_handshakes_total", help: "Vendors' questions about ourselves." },
-  malformed: { name: "waypost_messages_malformed_total", help: "Proven messages that could not be read." },
+  refused: { name: "waypost_messages_refused_total", help: "Messages not authenticated or not acceptable." },
+  ignored: { name: "waypost_messages_ignored_total", help: "Messages decoded that carry no position." },
+  handshakes: { name: "waypost_messages_handshakes_total", help: "Vendors' handshakes with the gateway." },
+  malformed: {
+    name: "waypost_messages_malformed_total",
+    help: "Authenticated messages that could not be decoded.",
+  },
   decoded: { name: "waypost_messages_decoded_total", help: "Messages decoded." },
-  readings: { name: "waypost_readings_total", help: "Candidates found in messages." },
-  rejected: { name: "waypost_readings_rejected_total", help: "Candidates that are not readings." },
-  duplicates: { name: "waypost_readings_duplicates_total", help: "Readings already kept before." },
-  stored: { name: "waypost_readings_stored_total", help: "Readings kept." },
+  readings: { name: "waypost_readings_total", help: "Raw readings found in messages." },
+  rejected: { name: "waypost_readings_rejected_total", help: "Raw readings that failed validation." },
+  duplicates: { name: "waypost_readings_duplicates_total", help: "Readings already stored before." },
+  stored: { name: "waypost_readings_stored_total", help: "Readings stored." },
   delivered: { name: "waypost_pings_delivered_total", help: "Pings ServiceTitan accepted." },
   deadLettered: { name: "waypost_pings_dead_lettered_total", help: "Pings ServiceTitan refused for good." },
   expired: { name: "waypost_pings_expired_total", help: "Pings that became too old to send." },
@@ -71,7 +74,7 @@ type Write = Record<"gauge" | "counter", (name: string, help: string, rows: Row[
 function writeProcess({ gauge, counter }: Write, status: StatusDocument | NoStatus): void {
   const { brokers, pollers, problems } = status;
   const bad = (severity: string) => problems.filter((problem) => problem.severity === severity).length;
-  gauge("waypost_status_available", "1 when the queue could be asked.", [[{}, "sources" in status]]);
+  gauge("waypost_status_available", "1 when the queue answered.", [[{}, "sources" in status]]);
   gauge("waypost_info", "Always 1; the version of this process.", [[{ version: status.process.version }, 1]]);
   gauge(
     "waypost_problems",
@@ -83,7 +86,7 @@ function writeProcess({ gauge, counter }: Write, status: StatusDocument | NoStat
     gauge("waypost_spool_messages", "Messages on the local disk, waiting for Redis.", [[{}, spool.messages]]);
     gauge("waypost_spool_bytes", "Bytes of the spool in use.", [[{}, spool.bytes]]);
     counter("waypost_spooled_messages_total", "Messages set aside on the local disk.", [[{}, spool.spooled]]);
-    counter("waypost_spool_replayed_messages_total", "Messages taken out of the spool again.", [
+    counter("waypost_spool_replayed_messages_total", "Messages replayed from the spool.", [
       [{}, spool.replayed],
     ]);
   }
@@ -94,12 +97,12 @@ function writeProcess({ gauge, counter }: Write, status: StatusDocument | NoStat
   );
   gauge(
     "waypost_poller_working",
-    "1 while the source's vendor is asked by this process and answers.",
+    "1 while this process polls the source's vendor and gets answers.",
     pollers.map(({ name, state }) => [{ source: name }, state === "standby" ? null : state === "polling"]),
   );
   gauge(
     "waypost_poller_last_success_timestamp_seconds",
-    "When this process last fetched and kept a page of the source.",
+    "When this process last fetched and stored a page of the source.",
     pollers.map(({ name, lastSuccessAt }) => [
       { source: name },
       lastSuccessAt === null ? null : Date.parse(lastSuccessAt) / 1000,
@@ -107,7 +110,7 @@ function writeProcess({ gauge, counter }: Write, status: StatusDocument | NoStat
   );
   gauge(
     "waypost_broker_unacked_messages",
-    "Messages received from the broker and not kept yet.",
+    "Messages received from the broker and not acknowledged yet.",
     brokers.map(({ name, unacked }) => [{ broker: name }, unacked]),
   );
   gauge(
@@ -124,12 +127,15 @@ function writeSources({ gauge, counter }: Write, { sources, clocks, unmapped }: 
     write(
       name,
       help,
-      sources.map((source) => [{ source: source.name }, source.accounting[term] + takenBack(term, source)]),
+      sources.map((source) => [
+        { source: source.name },
+        source.accounting[term] + subtractedByRedrive(term, source),
+      ]),
     );
   }
   counter(
     "waypost_redriven_messages_total",
-    "Messages taken back from the quarantine; they count as messages a second time.",
+    "Messages redriven from the quarantine; they count as messages a second time.",
     sources.map(({ name, redriven }) => [{ source: name }, redriven.messages]),
   );
   counter(
@@ -141,7 +147,9 @@ function writeSources({ gauge, counter }: Write, { sources, clocks, unmapped }: 
     "waypost_accounting_mismatch",
     "Left side minus right side of each line of the accounting identity; anything but 0 is a fault.",
     sources.flatMap((source) =>
-      Object.entries(source.identity).map(([line, parted]): Row => [{ source: source.name, line }, parted]),
+      Object.entries(source.identity).map(
+        ([line, difference]): Row => [{ source: source.name, line }, difference],
+      ),
     ),
   );
   const byReason = (counts: "rejectedBy" | "refusedBy" | "defects", label: string) =>
@@ -170,8 +178,8 @@ function writeSources({ gauge, counter }: Write, { sources, clocks, unmapped }: 
   gauge("waypost_unmapped_devices", "Devices that no mapping row names.", [[{}, unmapped.length]]);
 }
 
-/** What redriving took back from a term, to be added again: a counter that falls looks like a restart to Prometheus. */
-function takenBack(term: keyof Accounting, { redriven }: SourceStatus): number {
+/** What redriving subtracted from a term, to be added again: a falling counter looks like a restart to Prometheus. */
+function subtractedByRedrive(term: keyof Accounting, { redriven }: SourceStatus): number {
   if (term === "deadLettered") return redriven.pings;
   return term === "messages" || term === "malformed" ? redriven.messages : 0;
 }
@@ -210,7 +218,7 @@ function writeDestinations({ gauge }: Write, { destinations }: StatusDocument): 
   each("buffer_limit_bytes", "Size at which senders get 503.", ({ bufferLimitBytes }) => bufferLimitBytes);
   each("units", "Units ever seen.", ({ unitsKnown }) => unitsKnown);
   each("silent_units", "Units silent while others report.", ({ silentUnits }) => silentUnits.length);
-  each("dead_letters", "Dead letters kept.", ({ deadLetters }) => deadLetters);
+  each("dead_letters", "Dead letters stored.", ({ deadLetters }) => deadLetters);
   each("rate_limit", "Requests per second its gate lets through now.", ({ scopeGate, gate: own }) =>
     Math.min(scopeGate.ratePerSecond, own.ratePerSecond),
   );
@@ -253,7 +261,7 @@ function writeStores(
   );
   one("quarantine_messages", "Messages in quarantine.", quarantine.count);
   one("quarantine_bytes", "Size of the quarantine.", quarantine.bytes);
-  one("dead_letters", "Dead letters kept.", deadLetters.count);
+  one("dead_letters", "Dead letters stored.", deadLetters.count);
   one("dead_letter_bytes", "Size of the dead letters.", deadLetters.bytes);
   one("ledger_batches", "Batches in the ledger.", ledger.batches);
   one("ledger_bytes", "Size of the ledger.", ledger.bytes);

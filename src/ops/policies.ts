@@ -1,4 +1,4 @@
-/** Lists the settings that decide what happens to a position, as the page shows them; never a secret. */
+/** Lists the settings that decide what happens to a position, for the page; never a secret. */
 
 import type { Config } from "../config/config.ts";
 import { durationText } from "./diagnose/duration.ts";

@@ -1,4 +1,4 @@
-/** The ops endpoint's port, with a bound on its connections of its own: it has to answer while other ports are flooded. */
+/** The ops endpoint's port, with its own bound on connections: it has to answer while other ports are flooded. */
 
 import type { AddressInfo } from "node:net";
 import { type HttpBindings, serve } from "@hono/node-server";
@@ -17,9 +17,9 @@ export interface OpsPortOptions {
   onError: (error: Error) => void;
 }
 
-/** The page asks for one, a scraper for the other; both are behind the token. */
+/** The page requests the first, a scraper the second; both are behind the token. */
 const BEHIND_TOKEN = /^\/(status|metrics)(\?|$)/;
-/** To send all headers; less would be enough on the way to an operator, and costs as little. */
+/** For sending all headers; an operator needs less, but a longer time costs nothing. */
 const HEADERS_MS = 10_000;
 
 export async function openOpsPort(options: OpsPortOptions): Promise<OpsPort> {
@@ -27,7 +27,7 @@ export async function openOpsPort(options: OpsPortOptions): Promise<OpsPort> {
   async function answer(request: Request, bindings: HttpBindings): Promise<Response> {
     const response = await fetch(request, bindings);
     const { socket, url = "" } = bindings.incoming;
-    // 503 says that Redis is away, and that to nobody without the token.
+    // 503 means that Redis is away, and only a request with the token gets it.
     if ((response.ok || response.status === 503) && BEHIND_TOKEN.test(url)) connections.authenticated(socket);
     return response;
   }

@@ -1,12 +1,13 @@
-/** Lists, exports and redrives what was set aside, behind the same token as the rest. */
+/** Routes that export and redrive dead letters and the quarantine, behind the same token as the rest. */
 
 import type { Hono } from "hono";
 import { stream } from "hono/streaming";
 import { z } from "zod";
 import type { OperatorOutcome } from "../status.ts";
+import { iso } from "../time.ts";
 import type { Guards } from "./access/door.ts";
 import type { OpsEnv, Sight } from "./access/sight.ts";
-import { deedOf } from "./access/trail.ts";
+import { operationOf } from "./access/trail.ts";
 
 const time = z.iso.datetime({ offset: true }).transform((text) => Date.parse(text));
 const filter = z.strictObject({
@@ -22,22 +23,21 @@ const request = filter.extend({ mode: z.enum(["dry_run", "do"]) });
 type Filter = z.output<typeof filter>;
 type Mode = z.output<typeof request>["mode"];
 
-/** What is another tenant's counts as not there. */
+/** With `within`, everything outside it counts as not there. */
 export type LimitedFilter = Filter & { within?: NonNullable<Sight["within"]> };
 
-export interface RedriveRoutesParts {
-  redriveDeadLetters(filter: LimitedFilter, mode: Mode): Promise<object>;
-  redriveQuarantine(filter: LimitedFilter, mode: Mode): Promise<object>;
-  /** Everything that fits, the oldest first, one plain object each. */
+export interface Redriver {
+  deadLetters(filter: LimitedFilter, mode: Mode): Promise<object>;
+  quarantine(filter: LimitedFilter, mode: Mode): Promise<object>;
+  /** Everything that matches, the oldest first, one plain object each. */
   exportDeadLetters(filter: LimitedFilter): AsyncIterable<object>;
   exportQuarantine(filter: LimitedFilter): AsyncIterable<object>;
 }
 
-export function serveRedrives(app: Hono<OpsEnv>, parts: RedriveRoutesParts, guards: Guards): void {
-  const { trail, refuse } = guards;
+export function serveRedrives(app: Hono<OpsEnv>, redriver: Redriver, { trail, refuse }: Guards): void {
   const kinds = [
-    ["dead-letters", parts.redriveDeadLetters, parts.exportDeadLetters],
-    ["quarantine", parts.redriveQuarantine, parts.exportQuarantine],
+    ["dead-letters", redriver.deadLetters, redriver.exportDeadLetters],
+    ["quarantine", redriver.quarantine, redriver.exportQuarantine],
   ] as const;
   for (const [name, redrive, all] of kinds) {
     app.post(`/${name}/redrive`, async (c) => {
@@ -45,18 +45,20 @@ export function serveRedrives(app: Hono<OpsEnv>, parts: RedriveRoutesParts, guar
       if (!parsed.success) return c.json({ error: "bad_request", problems: problemsOf(parsed.error) }, 400);
       const { mode, ...wanted } = parsed.data;
       if (asksForOthers(c.var.sight, wanted)) return c.json(NOT_THERE, 404);
-      const deed = deedOf(c, "redrive", written(name, { ...wanted, mode }));
+      const operation = operationOf(c, "redrive", filterText(name, { ...wanted, mode }));
       if (mode === "do" && c.var.token.role !== "operate") {
-        trail.record({ ...deed, count: null, outcome: "refused" });
+        trail.record({ ...operation, count: null, outcome: "refused" });
         return refuse(c, "role");
       }
-      return c.json(await trail.during(deed, () => redrive(limit(c.var.sight, wanted), mode), matchedIn));
+      return c.json(
+        await trail.during(operation, () => redrive(limit(c.var.sight, wanted), mode), matchedIn),
+      );
     });
     app.get(`/${name}/export`, (c) => {
       const parsed = filter.safeParse(c.req.query());
       if (!parsed.success) return c.json({ error: "bad_query", problems: problemsOf(parsed.error) }, 400);
       if (asksForOthers(c.var.sight, parsed.data)) return c.json(NOT_THERE, 404);
-      const deed = deedOf(c, "export", written(name, parsed.data));
+      const operation = operationOf(c, "export", filterText(name, parsed.data));
       c.header("content-type", "application/x-ndjson");
       c.header("content-disposition", `attachment; filename="${name}.jsonl"`);
       return stream(c, async (out) => {
@@ -70,14 +72,14 @@ export function serveRedrives(app: Hono<OpsEnv>, parts: RedriveRoutesParts, guar
           }
           outcome = out.aborted ? "cut_off" : "done";
         } finally {
-          trail.record({ ...deed, count, outcome });
+          trail.record({ ...operation, count, outcome });
         }
       });
     });
   }
 }
 
-/** Said of what does not exist and of what is another tenant's. */
+/** The answer for what does not exist and for what belongs to another tenant. */
 const NOT_THERE = { error: "not_found" };
 
 function asksForOthers(sight: Sight, { source, destination }: Filter): boolean {
@@ -91,8 +93,8 @@ function limit(sight: Sight, wanted: Filter): LimitedFilter {
   return sight.within === null ? wanted : { ...wanted, within: sight.within };
 }
 
-/** The filter as the trail shows it, times as they were given. */
-function written(what: string, { from, to, ...given }: Filter & { mode?: Mode }): Record<string, string> {
+/** The filter as the trail shows it. */
+function filterText(what: string, { from, to, ...given }: Filter & { mode?: Mode }): Record<string, string> {
   const all = { what, ...given, from: isoOf(from), to: isoOf(to) };
   return Object.fromEntries(
     Object.entries(all).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])),
@@ -100,7 +102,7 @@ function written(what: string, { from, to, ...given }: Filter & { mode?: Mode })
 }
 
 function isoOf(ms: number | undefined): string | undefined {
-  return ms === undefined ? undefined : new Date(ms).toISOString();
+  return ms === undefined ? undefined : iso(ms);
 }
 
 function matchedIn(answer: object): number | null {

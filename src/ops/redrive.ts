@@ -1,29 +1,33 @@
-/** Redrives what was set aside: dead letters go back to waiting, quarantined messages through ingest again. */
+/** Redrives what was set aside: dead letters wait again, quarantined messages go through ingest again. */
 
-import { examine } from "../ingest/examine.ts";
-import type { Ingest, Source } from "../ingest/ingest.ts";
+import { asAuthenticated, type Message } from "../adapters/kit/adapter.ts";
+import type { examine } from "../ingest/examine.ts";
+import type { Ingest, IngestResult } from "../ingest/ingest.ts";
+import type { Source } from "../ingest/source.ts";
 import type { Redrive, RedriveFilter } from "../queue/ledger/redrive.ts";
+import { iso } from "../time.ts";
+import { messageOf } from "../untrusted.ts";
 
-/** `dry_run` changes nothing and says what would happen. */
+/** `dry_run` changes nothing and reports what would happen. */
 export type RedriveMode = "dry_run" | "do";
 
 export interface DeadLettersRedriven {
   matched: number;
-  /** Waiting again, to be sent as any other ping; in a dry run: would be. */
+  /** Waiting again, to be sent like any other ping; in a dry run, those that would be. */
   waiting: number;
-  /** Older than their destination still wants: never sent. */
+  /** Older than the destination allows: never sent. */
   expired: number;
-  /** Older than what was accepted of their unit since; under `backfill: drop` never sent. */
+  /** Older than a ping of the unit accepted since; never sent under `backfill: drop`. */
   superseded: number;
   examples: { unit: string; destination: string; fixTime: string; reason: string; message: string }[];
 }
 
 export interface QuarantineRedriven {
   matched: number;
-  /** Can be read now. In a dry run nothing more happens; otherwise they are kept like any other message. */
+  /** Can be decoded now. In a dry run nothing more happens; otherwise they are stored like any other message. */
   readable: number;
   readings: number;
-  /** Still cannot be read, or could not be stored now: they stay. */
+  /** Still cannot be decoded, or could not be stored now: they stay. */
   staying: number;
   /** The difference between the old and the new decoding. */
   examples: {
@@ -35,16 +39,17 @@ export interface QuarantineRedriven {
   }[];
 }
 
-/** A page of examples; all are counted. */
+/** As many as fit a page; the counts cover all. */
 const MAX_EXAMPLES = 50;
 
-export interface RedriveParts {
+export interface RedriverDeps {
   redrive: Redrive;
   ingest: Ingest;
+  examine: typeof examine;
   sources: ReadonlyMap<string, Source>;
 }
 
-export function createRedriver({ redrive, ingest, sources }: RedriveParts) {
+export function createRedriver({ redrive, ingest, examine, sources }: RedriverDeps) {
   async function deadLetters(filter: RedriveFilter, mode: RedriveMode): Promise<DeadLettersRedriven> {
     const result: DeadLettersRedriven = {
       matched: 0,
@@ -77,13 +82,9 @@ export function createRedriver({ redrive, ingest, sources }: RedriveParts) {
         result.examples.push({ id, source: name, before: problems[0] ?? entry.reason, after, readings });
       }
       if (readable && source && mode === "do") {
-        const taken = await ingest.ingestAuthenticated(source, entry.message);
-        // Only what is stored leaves the quarantine; dying in between means it is a duplicate the next time.
-        const isThrough = taken.kind === "stored" || taken.kind === "ignored" || taken.kind === "handshake";
-        // Set aside again, by a fault that reading alone does not show: the new entry stands for it.
-        const isBack = taken.kind === "malformed" || (taken.kind === "failed" && taken.quarantined);
-        if (isThrough || isBack) await redrive.release(scope, entry.id);
-        if (!isThrough) {
+        const ingested = await ingest.ingest(source, asAuthenticated(entry.message));
+        if (leavesQuarantine(ingested)) await redrive.release(scope, entry.id);
+        if (!isThrough(ingested)) {
           result.staying++;
           continue;
         }
@@ -96,11 +97,11 @@ export function createRedriver({ redrive, ingest, sources }: RedriveParts) {
     return result;
   }
 
-  /** With today's decoding of each; by unit and destination where that leads. */
+  /** Each with today's decoding; a filter by unit or destination asks where that decoding leads. */
   async function* quarantined({ unit, destination, ...filter }: RedriveFilter) {
     for await (const { scope, entry } of redrive.quarantined(filter)) {
       const source = sources.get(entry.source);
-      const outcome = source ? look(source, entry.message) : NOT_CONFIGURED;
+      const outcome = source ? redecode(examine, source, entry.message) : NOT_CONFIGURED;
       const leadsThere = outcome.readings.some(({ deviceId }) =>
         redrive
           .routesOf(entry.source, deviceId)
@@ -137,14 +138,25 @@ export function createRedriver({ redrive, ingest, sources }: RedriveParts) {
 
 const NOT_CONFIGURED = { after: "its source is not configured", readings: [] };
 
-function iso(ms: number): string {
-  return new Date(ms).toISOString();
+function isThrough({ kind }: IngestResult): boolean {
+  return kind === "stored" || kind === "ignored" || kind === "handshake";
 }
 
-/** Today's decoding of a message, by ranges only. */
-function look(source: Source, message: Parameters<Ingest["accept"]>[1]) {
+/** Only then does a message leave the quarantine; after a crash in between it is a duplicate the next time. */
+function leavesQuarantine(result: IngestResult): boolean {
+  // Set aside again, by a fault that decoding alone does not show: the new entry replaces the old one.
+  const isBack = result.kind === "malformed" || (result.kind === "failed" && result.quarantined);
+  return isThrough(result) || isBack;
+}
+
+/** Today's decoding of a message, validated by ranges only. */
+function redecode(examineMessage: typeof examine, source: Source, message: Message) {
   try {
-    const { kind, what, problems, readings, rejections } = examine(source.adapter, message, source);
+    const { kind, what, problems, readings, rejections } = examineMessage(
+      source.adapter,
+      asAuthenticated(message),
+      source,
+    );
     if (kind === "malformed") return { after: problems[0] ?? "malformed", readings: [] };
     const found = readings.map(({ deviceId, fixTime, latitude, longitude }) => ({
       deviceId,
@@ -156,6 +168,6 @@ function look(source: Source, message: Parameters<Ingest["accept"]>[1]) {
       kind === "decoded" ? `${readings.length} readings, ${rejections.length} rejections` : (what ?? kind);
     return { after, readings: found, readable: true as const };
   } catch (error) {
-    return { after: `still fails: ${error instanceof Error ? error.message : String(error)}`, readings: [] };
+    return { after: `still fails: ${messageOf(error)}`, readings: [] };
   }
 }

@@ -11,6 +11,7 @@ import {
   type SpoolStatus,
   sumAccounting,
 } from "../status.ts";
+import { iso } from "../time.ts";
 import type { Facts } from "./access/sight.ts";
 import type { ClockOffender } from "./diagnose/clocks.ts";
 import { diagnoseIncidents } from "./diagnose/incidents.ts";
@@ -19,7 +20,7 @@ import { diagnoseSpool, redisUnreachable } from "./diagnose/outside.ts";
 import type { Problem } from "./diagnose/problem.ts";
 import type { Policy } from "./policies.ts";
 
-/** What the composition root knows of this process. */
+/** Facts about this process from the composition root. */
 export interface OpsInfo {
   version: string;
   /** UTC milliseconds since 1970. */
@@ -35,22 +36,22 @@ export interface ProcessStatus {
   uptimeS: number;
 }
 
-/** Everything `/status` says and the page shows. */
+/** Everything that `/status` answers and the page shows. */
 export type StatusDocument = QueueStatus & {
   process: ProcessStatus;
   brokers: BrokerState[];
   pollers: PollerState[];
-  /** Null: no directory is configured for it. */
+  /** Null: no spool is configured. */
   spool: SpoolStatus | null;
   clocks: ClockOffender[];
-  /** What went wrong at the doors of this process within the last hour. */
+  /** What went wrong at the ports of this process within the last hour. */
   incidents: IncidentState[];
   totals: { accounting: Accounting; identity: Identity };
   policies: readonly Policy[];
   problems: Problem[];
 };
 
-/** What `/status` says with 503, when the queue could not be asked. */
+/** The answer of `/status` with 503, when the queue gave no answer. */
 export interface NoStatus {
   at: string;
   process: ProcessStatus;
@@ -61,11 +62,11 @@ export interface NoStatus {
   problems: Problem[];
 }
 
-/** A fleet whose clocks are all wrong is one finding; nobody reads more names than this. */
+/** A fleet whose clocks are all wrong is one finding; a person reads no more names than this. */
 const MAX_CLOCKS = 100;
 
-export function statusDocument(parts: Facts<QueueStatus> & { process: ProcessStatus }): StatusDocument {
-  const { queue, process, brokers, pollers, spool, clocks, incidents, policies } = parts;
+export function statusDocument(facts: Facts<QueueStatus> & { process: ProcessStatus }): StatusDocument {
+  const { queue, process, brokers, pollers, spool, clocks, incidents, policies } = facts;
   const accounting = sumAccounting(queue.sources);
   return {
     ...queue,
@@ -85,14 +86,14 @@ export function statusDocument(parts: Facts<QueueStatus> & { process: ProcessSta
   };
 }
 
-/** Without the queue: `detail` says why it could not be asked. */
+/** Without the queue: `detail` is why it gave no answer. */
 export function noStatus(
   { brokers, pollers, spool, incidents }: Facts,
   process: ProcessStatus,
   detail: string,
 ): NoStatus {
   return {
-    at: new Date().toISOString(),
+    at: iso(Date.now()),
     process,
     brokers,
     pollers,
@@ -111,7 +112,7 @@ export function processStatus(info: OpsInfo, nowMs: number): ProcessStatus {
     version: info.version,
     node: process.version,
     pid: process.pid,
-    startedAt: new Date(info.startedAtMs).toISOString(),
+    startedAt: iso(info.startedAtMs),
     uptimeS: Math.floor((nowMs - info.startedAtMs) / 1000),
   };
 }

@@ -1,7 +1,7 @@
 /** Builds the queue from its parts: keep, lanes, jobs, delivery, sweep, and the questions ops may ask. */
 
 import type { Events } from "../events.ts";
-import type { Store } from "../ingest/ingest.ts";
+import type { Store } from "../ingest/store.ts";
 import type { Client } from "../servicetitan/client.ts";
 import type { QueueStatus } from "../status.ts";
 import { createJobs } from "./batch/jobs.ts";

@@ -1,6 +1,7 @@
 /** Reads what ServiceTitan's answers say, whatever shape they have, and keeps credentials out of it. */
 
 import { retryAfterHeaderMs } from "../network.ts";
+import { isRecord } from "../untrusted.ts";
 import type { Answer } from "./exchange.ts";
 
 /** What ServiceTitan said of one ping in a 2xx answer. */
@@ -139,8 +140,4 @@ export function parseJson(text: string): unknown {
   } catch {
     return undefined;
   }
-}
-
-export function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

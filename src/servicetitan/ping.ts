@@ -1,6 +1,7 @@
 /** The one place where a reading becomes a ping: ServiceTitan's field names, units and words. */
 
 import { type Details, MPS_PER, type Reading, type SpeedUnit } from "../reading.ts";
+import { iso } from "../time.ts";
 
 /** ServiceTitan's word for the tracked object; a mapping joins it to a device. */
 export interface Unit {
@@ -51,7 +52,7 @@ export function toPing(
   const { speedMps, headingDeg, fixTime, receivedAt } = reading;
   const speed = speedMps === null ? null : speedMps / MPS_PER[settings.speedUnit];
   // Devices' clocks run ahead; a position from the future could outrank the next true one.
-  const eventTime = new Date(Math.min(fixTime, receivedAt)).toISOString();
+  const eventTime = iso(Math.min(fixTime, receivedAt));
   return (
     `{"unitId":${JSON.stringify(unit.unitId)},"unitName":${JSON.stringify(nameOf(unit, reading.details))}` +
     `,"eventTime":"${eventTime}","latitude":${rounded(reading.latitude, DEGREE_STEPS)}` +

@@ -1,7 +1,9 @@
 /** Access tokens by OAuth client credentials: one per credential and process, renewed before it is missed. */
 
 import { setTimeout as delay } from "node:timers/promises";
-import { isRecord, parseJson, retryAfterMs } from "./answer.ts";
+import { type Backoff, backoffMs } from "../time.ts";
+import { isRecord } from "../untrusted.ts";
+import { parseJson, retryAfterMs } from "./answer.ts";
 import type { Answer, Http } from "./exchange.ts";
 
 export interface Credential {
@@ -47,7 +49,8 @@ const ASSUMED_LIFE_MS = 300_000;
 const MAX_LIFE_MS = 86_400_000;
 /** The token endpoint is throttled: at most one request a second, and after failures less and less. */
 const MIN_SPACING_MS = 1000;
-const MAX_SPACING_MS = 30_000;
+/** Half of a wait is drawn, so that processes sharing a credential do not ask at the same moment. */
+const BACKOFF: Backoff = { firstMs: MIN_SPACING_MS, maxMs: 30_000, jitter: 0.5 };
 
 interface Entry {
   token: Token | null;
@@ -121,10 +124,8 @@ export function createTokens({
       entry.notBefore = at + MIN_SPACING_MS;
       return result;
     }
-    const spacing = Math.min(MIN_SPACING_MS * 2 ** entry.failures, MAX_SPACING_MS);
+    const afterMs = Math.max(Math.ceil(backoffMs(entry.failures, BACKOFF)), result.afterMs);
     entry.failures++;
-    // Half of it is drawn, so that the processes of one credential do not knock together.
-    const afterMs = Math.max(Math.ceil(spacing * (0.5 + Math.random() / 2)), result.afterMs);
     entry.notBefore = now() + afterMs;
     entry.failure = { ...result, afterMs };
     return entry.failure;

@@ -1,4 +1,9 @@
-/** The files of a spool: which there are, what waits in each, what they weigh together, and where each ends up. */
+/**
+ * The files of a spool: which there are, what waits in each, what they weigh together, and where each ends up.
+ *
+ * The format is our own because the embedded stores measured do not hold here: LevelDB can neither delete nor reopen on
+ * a full disk; LMDB has no checksums and no exclusive lock, and raises an unhandled rejection on a full disk.
+ */
 
 import { open, readdir, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
@@ -20,10 +25,10 @@ import { encodeSpooled, type SpooledMessage, type SpoolRecord } from "./record.t
 export interface SpoolFile {
   path: string;
   bytes: number;
-  /** How many messages of each source wait in it; null when it could not be read yet. */
+  /** How many messages of each source wait in it; null while it could not be read. */
   waiting: Map<string, number> | null;
   oldestAt: number | null;
-  /** Where records begin that are done but could not be marked: this process at least sends none of them again. */
+  /** Where records begin that are done but could not be marked, so that at least this process sends none of them again. */
   unmarked: Set<number>;
 }
 
@@ -35,26 +40,26 @@ export interface Replayed {
 export interface SpoolDirectory {
   /** In the order in which they are replayed. */
   files(): readonly SpoolFile[];
-  /** Of everything in it: what is kept aside counts too. */
+  /** Of everything in it, files set aside for a person included. */
   bytes(): number;
-  /** Resolves when the message is on the disk. Throws when it cannot be written; for a moment after that it `rests`. */
-  append(spooled: SpooledMessage): Promise<"written" | "full" | "rests">;
+  /** Resolves when the message is on the disk. Throws when it cannot be written; after that it is `paused` for a moment. */
+  append(spooled: SpooledMessage): Promise<"written" | "full" | "paused">;
   /** Nothing is appended to this file any more. */
   finish(file: SpoolFile): Promise<void>;
-  /** So much of the file is done, and so much waits. */
-  nowWaiting(file: SpoolFile, records: Replayed): Promise<void>;
+  /** Notes what waits in the file after a replay, and shortens it when most of it is done. */
+  settle(file: SpoolFile, records: Replayed): Promise<void>;
   remove(file: SpoolFile): Promise<void>;
-  /** Keeps what cannot be read of a file whose other records are done; says where. */
+  /** Sets aside what cannot be read of a file whose other records are done; resolves with its path. */
   keepDamaged(file: SpoolFile, done: readonly SpoolRecord[]): Promise<string>;
-  /** Keeps a message that has no source any more; says where. */
+  /** Sets aside a message that has no source any more; resolves with the path. */
   keepOrphan(spooled: SpooledMessage): Promise<string>;
   close(): Promise<void>;
 }
 
 /** A file is read into memory as a whole, and removed as a whole. */
 const FILE_BYTES = 8_000_000;
-/** A full disk is not asked again for every message. */
-const REST_MS = 1000;
+/** After a failed write the disk is left alone for this long: a full disk is not tried again for every message. */
+const PAUSE_MS = 1000;
 const ORPHANS = "orphans.kept";
 const DAMAGED = ".damaged";
 
@@ -64,147 +69,182 @@ export async function openSpoolDirectory(options: {
   maxBytes: number;
   begun(): void;
 }): Promise<SpoolDirectory> {
-  const { dir, maxBytes } = options;
-  const orphans = join(dir, ORPHANS);
-  const found = await look(dir);
-  const files = found.files;
-  let total = found.bytes;
-  let lastNumber = found.lastNumber;
-  let writing: { writer: SpoolWriter; file: SpoolFile } | null = null;
-  let opening: Promise<{ writer: SpoolWriter; file: SpoolFile }> | null = null;
-  let restsUntil = 0;
+  const { dir } = options;
+  const inventory = await scan(dir);
+  const appender = createAppender({ ...options, inventory });
+  return {
+    files: () => inventory.files,
+    bytes: () => inventory.bytes,
+    append: appender.append,
+    finish: appender.finish,
+    settle: (file, records) => settle(inventory, file, records),
+    remove: (file) => remove(inventory, file),
+    keepDamaged: (file, done) => keepDamaged(inventory, file, done),
+    keepOrphan: (spooled) => keepOrphan(dir, inventory, spooled),
+    close: appender.close,
+  };
+}
 
-  async function current(): Promise<{ writer: SpoolWriter; file: SpoolFile }> {
-    if (writing && writing.writer.bytes() < FILE_BYTES && !writing.writer.isBroken()) return writing;
+/** What the directory holds; changed as files come, shrink and go. */
+interface Inventory {
+  /** In the order in which they are replayed. */
+  files: SpoolFile[];
+  bytes: number;
+  /** The highest number a file has had. */
+  lastNumber: number;
+}
+
+interface Current {
+  writer: SpoolWriter;
+  file: SpoolFile;
+}
+
+/** Appends messages to the newest file, and begins the next one when that is full or broken. */
+function createAppender({
+  dir,
+  maxBytes,
+  inventory,
+  begun,
+}: {
+  dir: string;
+  maxBytes: number;
+  inventory: Inventory;
+  begun(): void;
+}): Pick<SpoolDirectory, "append" | "finish" | "close"> {
+  let current: Current | null = null;
+  let opening: Promise<Current> | null = null;
+  let pausedUntil = 0;
+
+  async function writable(): Promise<Current> {
+    if (current && current.writer.bytes() < FILE_BYTES && !current.writer.isBroken()) return current;
     opening ??= begin().finally(() => {
       opening = null;
     });
     return opening;
   }
 
-  async function begin(): Promise<{ writer: SpoolWriter; file: SpoolFile }> {
-    if (writing) await finish(writing.file);
-    lastNumber++;
-    const path = join(dir, newSpoolName(lastNumber));
+  async function begin(): Promise<Current> {
+    if (current) await finish(current.file);
+    inventory.lastNumber++;
+    const path = join(dir, newSpoolName(inventory.lastNumber));
     const file: SpoolFile = { path, bytes: 0, waiting: new Map(), oldestAt: null, unmarked: new Set() };
-    const begun = { writer: await openSpoolWriter(path), file };
-    if (files.length === 0) options.begun();
-    files.push(file);
-    writing = begun;
-    return begun;
+    const next = { writer: await openSpoolWriter(path), file };
+    if (inventory.files.length === 0) begun();
+    inventory.files.push(file);
+    current = next;
+    return next;
   }
 
-  async function append(spooled: SpooledMessage): Promise<"written" | "full" | "rests"> {
-    if (performance.now() < restsUntil) return "rests";
+  async function append(spooled: SpooledMessage): Promise<"written" | "full" | "paused"> {
+    if (performance.now() < pausedUntil) return "paused";
     const record = encodeSpooled(spooled);
     const size = MARKER_BYTES + record.length;
-    if (total + size > maxBytes) return "full";
+    if (inventory.bytes + size > maxBytes) return "full";
     // Counted before it is written, so that messages that come together do not pass the limit together.
-    total += size;
+    inventory.bytes += size;
     try {
-      const { writer, file } = await current();
+      const { writer, file } = await writable();
       await writer.append(record);
       file.bytes += size;
       file.waiting?.set(spooled.source, (file.waiting.get(spooled.source) ?? 0) + 1);
       file.oldestAt ??= spooled.message.receivedAt;
       return "written";
     } catch (error) {
-      total -= size;
-      restsUntil = performance.now() + REST_MS;
+      inventory.bytes -= size;
+      pausedUntil = performance.now() + PAUSE_MS;
       await giveUpBroken();
       throw error;
     }
   }
 
   async function giveUpBroken(): Promise<void> {
-    if (!writing?.writer.isBroken()) return;
-    const { file } = writing;
+    if (!current?.writer.isBroken()) return;
+    const { file } = current;
     await finish(file).catch(() => {});
-    if (file.waiting?.size === 0) await remove(file).catch(() => {});
+    if (file.waiting?.size === 0) await remove(inventory, file).catch(() => {});
   }
 
   async function finish(file: SpoolFile): Promise<void> {
-    if (writing?.file !== file) return;
-    const { writer } = writing;
-    writing = null;
+    if (current?.file !== file) return;
+    const { writer } = current;
+    current = null;
     await writer.close();
   }
 
-  async function nowWaiting(file: SpoolFile, { done, waiting }: Replayed): Promise<void> {
-    count(file, waiting);
-    const doneBytes = done.reduce((sum, { at, end }) => sum + end - at, 0);
-    // One source that cannot go on must not hold the room of all that was replayed around it.
-    if (doneBytes > file.bytes / 2) await shorten(file, done);
-  }
-
-  async function shorten(file: SpoolFile, done: readonly SpoolRecord[]): Promise<void> {
-    // Only what is known to be done: a second look may find what a first could not read.
-    const doneAt = new Set(done.map(({ at }) => at));
-    const bytes = await dropDone(file.path, ({ at }) => doneAt.has(at));
-    total += bytes - file.bytes;
-    file.bytes = bytes;
-    file.unmarked.clear();
-  }
-
-  async function remove(file: SpoolFile): Promise<void> {
-    await rm(file.path);
-    forget(file);
-    total -= file.bytes;
-  }
-
-  async function keepDamaged(file: SpoolFile, done: readonly SpoolRecord[]): Promise<string> {
-    const stored = `${file.path}${DAMAGED}`;
-    await shorten(file, done);
-    await rename(file.path, stored);
-    forget(file);
-    return stored;
-  }
-
-  function forget(file: SpoolFile): void {
-    const index = files.indexOf(file);
-    if (index !== -1) files.splice(index, 1);
-  }
-
-  async function keepOrphan(spooled: SpooledMessage): Promise<string> {
-    const record = encodeSpooled(spooled);
-    const file = await open(orphans, "a", FILE_MODE);
-    try {
-      await file.chmod(FILE_MODE);
-      const { size } = await file.stat();
-      // Nothing could be read behind a record that is cut short.
-      await file.appendFile(record).catch(async (error: unknown) => {
-        await file.truncate(size);
-        throw error;
-      });
-      await file.datasync();
-    } finally {
-      await file.close();
-    }
-    await syncDirectory(dir);
-    total += record.length;
-    return orphans;
-  }
-
   return {
-    files: () => files,
-    bytes: () => total,
     append,
     finish,
-    nowWaiting,
-    remove,
-    keepDamaged,
-    keepOrphan,
     async close() {
       await opening?.catch(() => {});
-      if (writing) await finish(writing.file);
+      if (current) await finish(current.file);
     },
   };
 }
 
+async function settle(inventory: Inventory, file: SpoolFile, { done, waiting }: Replayed): Promise<void> {
+  count(file, waiting);
+  const doneBytes = done.reduce((sum, { at, end }) => sum + end - at, 0);
+  // A source that cannot go on must not occupy the bytes of everything that was replayed around its messages.
+  if (doneBytes > file.bytes / 2) await shorten(inventory, file, done);
+}
+
+async function shorten(inventory: Inventory, file: SpoolFile, done: readonly SpoolRecord[]): Promise<void> {
+  // Only records known to be done: a second reading may find what the first could not read.
+  const doneAt = new Set(done.map(({ at }) => at));
+  const bytes = await dropDone(file.path, ({ at }) => doneAt.has(at));
+  inventory.bytes += bytes - file.bytes;
+  file.bytes = bytes;
+  file.unmarked.clear();
+}
+
+async function remove(inventory: Inventory, file: SpoolFile): Promise<void> {
+  await rm(file.path);
+  dropFrom(inventory, file);
+  inventory.bytes -= file.bytes;
+}
+
+async function keepDamaged(
+  inventory: Inventory,
+  file: SpoolFile,
+  done: readonly SpoolRecord[],
+): Promise<string> {
+  const path = `${file.path}${DAMAGED}`;
+  await shorten(inventory, file, done);
+  await rename(file.path, path);
+  dropFrom(inventory, file);
+  return path;
+}
+
+function dropFrom({ files }: Inventory, file: SpoolFile): void {
+  const index = files.indexOf(file);
+  if (index !== -1) files.splice(index, 1);
+}
+
+async function keepOrphan(dir: string, inventory: Inventory, spooled: SpooledMessage): Promise<string> {
+  const path = join(dir, ORPHANS);
+  const record = encodeSpooled(spooled);
+  const file = await open(path, "a", FILE_MODE);
+  try {
+    await file.chmod(FILE_MODE);
+    const { size } = await file.stat();
+    // Nothing could be read behind a record that is cut short.
+    await file.appendFile(record).catch(async (error: unknown) => {
+      await file.truncate(size);
+      throw error;
+    });
+    await file.datasync();
+  } finally {
+    await file.close();
+  }
+  await syncDirectory(dir);
+  inventory.bytes += record.length;
+  return path;
+}
+
 /** What an earlier process left behind. */
-async function look(dir: string): Promise<{ files: SpoolFile[]; bytes: number; lastNumber: number }> {
+async function scan(dir: string): Promise<Inventory> {
   const files: (SpoolFile & { number: number })[] = [];
-  let total = 0;
+  let bytes = 0;
   // One after the other: together they may be larger than the memory there is.
   for (const name of await readdir(dir)) {
     const path = join(dir, name);
@@ -212,19 +252,19 @@ async function look(dir: string): Promise<{ files: SpoolFile[]; bytes: number; l
     if (name.endsWith(UNFINISHED)) await rm(path, { force: true });
     else if (number !== null) {
       await checkFile(path);
-      const file = await found(path);
+      const file = await scanFile(path);
       files.push({ ...file, number });
-      total += file.bytes;
+      bytes += file.bytes;
     } else if (name === ORPHANS || name.endsWith(DAMAGED)) {
       await checkFile(path);
-      total += (await stat(path)).size;
+      bytes += (await stat(path)).size;
     }
   }
   files.sort((a, b) => a.number - b.number);
-  return { files, bytes: total, lastNumber: files.at(-1)?.number ?? 0 };
+  return { files, bytes, lastNumber: files.at(-1)?.number ?? 0 };
 }
 
-async function found(path: string): Promise<SpoolFile> {
+async function scanFile(path: string): Promise<SpoolFile> {
   const { size } = await stat(path);
   const file: SpoolFile = { path, bytes: size, waiting: null, oldestAt: null, unmarked: new Set() };
   try {
@@ -232,7 +272,7 @@ async function found(path: string): Promise<SpoolFile> {
     const waiting = records.filter(({ isDone }) => !isDone);
     count(file, waiting);
   } catch {
-    // Tried again, and told, when it is to be replayed.
+    // The replay reads it again, and reports it when that fails as well.
   }
   return file;
 }

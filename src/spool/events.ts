@@ -1,4 +1,4 @@
-/** What the spool tells of itself, and what can go wrong with it. */
+/** The events of the spool, and the problems it can have. */
 
 import type { SpoolAwaited } from "./lock.ts";
 
@@ -7,11 +7,11 @@ export const SPOOL_PROBLEMS = ["full", "write", "read", "damaged", "no_source", 
 export type SpoolProblem = (typeof SPOOL_PROBLEMS)[number];
 
 export interface SpoolEvents {
-  /** Another process has the directory; it is waited for. */
+  /** Another process uses the directory; this one waits for it to end. */
   spoolAwaited(event: SpoolAwaited): void;
-  /** Redis is away and the first message was set aside. */
+  /** Redis is away, and the first message was set aside. */
   spoolOpened(event: { dir: string }): void;
-  /** What was set aside has been taken through ingest. */
+  /** The messages of a file have been through ingest. */
   spoolReplayed(event: { messages: number; tornBytes: number }): void;
   spoolProblem(event: { what: SpoolProblem; detail?: string; error?: unknown }): void;
 }

@@ -1,21 +1,21 @@
-/** One file of the spool on the disk: begun, appended to, read, its records marked done, and shortened, each safe from a crash. */
+/** One file of the spool on the disk: begins it, appends, reads, marks records done and shortens it, each step safe from a crash. */
 
 import { randomBytes } from "node:crypto";
 import { type FileHandle, open, readFile, rename, rm } from "node:fs/promises";
 import { basename, dirname } from "node:path";
 import { doneByte, recordsIn, type SpoolContents, type SpoolRecord } from "./record.ts";
 
-/** Its number, by which files are replayed in order, and its marker; what is put back by hand has none. */
+/** A number, by which files are replayed in order, and a marker; a file that a person put back has no marker. */
 const NAME = /^(\d{10})(?:-([0-9a-f]{16}))?\.spool$/;
 export const MARKER_BYTES = 8;
-/** Positions of people at work: for the gateway's own user. Said again after opening, since a umask may take bits away. */
+/** Positions of people at work: only the gateway's own user may read them. Set again after opening: a umask may take bits away. */
 export const FILE_MODE = 0o600;
 
 export function newSpoolName(number: number): string {
   return `${String(number).padStart(10, "0")}-${randomBytes(MARKER_BYTES).toString("hex")}.spool`;
 }
 
-/** Null: no file of messages. */
+/** Null: not a file of messages. */
 export function spoolNumberOf(name: string): number | null {
   const [, digits] = NAME.exec(name) ?? [];
   return digits === undefined ? null : Number(digits);
@@ -30,7 +30,7 @@ export async function readSpoolFile(path: string): Promise<SpoolContents> {
   return recordsIn(await readFile(path), markerOf(path));
 }
 
-/** A name is as safe as what it names only when its directory is on the disk too. */
+/** A new file survives a loss of power only when its name in the directory is on the disk too. */
 export async function syncDirectory(path: string): Promise<void> {
   const directory = await open(path, "r");
   try {
@@ -44,7 +44,7 @@ export interface SpoolWriter {
   /** Resolves when the record is on the disk, not merely written. */
   append(record: Buffer): Promise<void>;
   bytes(): number;
-  /** A write failed: every further one does, and a new file has to be begun. */
+  /** A write failed: every further one fails too, and a new file has to be begun. */
   isBroken(): boolean;
   close(): Promise<void>;
 }
@@ -62,7 +62,7 @@ async function begin(path: string): Promise<FileHandle> {
   }
 }
 
-/** Appends to a new file; those who come while it is being synced share the next sync. */
+/** Appends to a new file; records that arrive during a sync share the next sync. */
 export async function openSpoolWriter(path: string): Promise<SpoolWriter> {
   const marker = markerOf(path);
   const file = await begin(path);
@@ -83,9 +83,9 @@ export async function openSpoolWriter(path: string): Promise<SpoolWriter> {
         written += bytes.length;
         for (const { settle } of group) settle();
       } catch (error) {
-        // After a failed sync nobody can say what is on the disk: nothing may be written behind it.
+        // After a failed sync it is unknown what is on the disk: nothing may be written behind it.
         broken ??= error instanceof Error ? error : new Error(String(error));
-        // None of it is answered with 200. If it stays nevertheless, it is read as a torn end, or replayed once more.
+        // None of these records is answered with 200. If one stays all the same, it is read as a torn end, or replayed once more.
         await file.truncate(written).catch(() => {});
         for (const { settle } of group) settle(error);
       }
@@ -109,7 +109,7 @@ export async function openSpoolWriter(path: string): Promise<SpoolWriter> {
   };
 }
 
-/** How much a loss of power may undo: what these say is sent again. A kill of the process undoes none. */
+/** How many marks a loss of power may undo: their records are sent again. A kill of the process undoes none. */
 const MARKS_PER_SYNC = 100;
 
 export interface SpoolMarks {
@@ -117,7 +117,7 @@ export interface SpoolMarks {
   close(): Promise<void>;
 }
 
-/** Marks records in their place, so that another process goes on behind them. */
+/** Marks records in their place, so that another process continues behind them. */
 export function openSpoolMarks(path: string): SpoolMarks {
   const marker = markerOf(path);
   let file: FileHandle | null = null;
@@ -147,21 +147,21 @@ export function openSpoolMarks(path: string): SpoolMarks {
   };
 }
 
-/** Left behind by a crash, it is in nobody's way and removed at the next start. */
+/** A crash may leave such a file behind; it does no harm, and the next start removes it. */
 export const UNFINISHED = ".unfinished";
 
-/** Writes a file anew without the records that are done; what cannot be read stays. Says how long it is now. */
+/** Writes a file anew without the records that are done; unreadable bytes stay. Resolves with the new length. */
 export async function dropDone(path: string, isDone: (record: SpoolRecord) => boolean): Promise<number> {
   const bytes = await readFile(path);
-  const stored: Buffer[] = [];
+  const remaining: Buffer[] = [];
   let at = 0;
   for (const record of recordsIn(bytes, markerOf(path)).records) {
     if (!isDone(record)) continue;
-    stored.push(bytes.subarray(at, record.at));
+    remaining.push(bytes.subarray(at, record.at));
     at = record.end;
   }
-  stored.push(bytes.subarray(at));
-  const shortened = Buffer.concat(stored);
+  remaining.push(bytes.subarray(at));
+  const shortened = Buffer.concat(remaining);
   const unfinished = `${path}${UNFINISHED}`;
   try {
     const file = await open(unfinished, "w", FILE_MODE);
@@ -172,7 +172,7 @@ export async function dropDone(path: string, isDone: (record: SpoolRecord) => bo
     } finally {
       await file.close();
     }
-    // The directory need not be synced: the file as it was before says the same.
+    // The directory need not be synced: the file as it was before means the same.
     await rename(unfinished, path);
   } catch (error) {
     await rm(unfinished, { force: true });

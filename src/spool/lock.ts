@@ -1,19 +1,20 @@
-/** Sees to it that one process at a time uses a spool directory: two would replay and remove each other's files. */
+/** Lets one process at a time use a spool directory: two would replay and remove each other's files. */
 
 import { randomUUID } from "node:crypto";
 import { open, readFile, readlink, rm, stat, utimes } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
+import { errorCode } from "../untrusted.ts";
 import { FILE_MODE } from "./file.ts";
 
 export interface SpoolLock {
-  /** False from when another process has taken it over, for this one had stood still for too long. */
+  /** False once another process has taken the lock over because this one stood still for too long. */
   isOurs(): Promise<boolean>;
   release(): Promise<void>;
 }
 
-/** Somebody holds the lock; it is waited for. */
+/** Another process holds the lock; this one waits for it. */
 export interface SpoolAwaited {
   dir: string;
   holder: string;
@@ -21,25 +22,25 @@ export interface SpoolAwaited {
 }
 
 const RENEWAL_MS = 2000;
-/** A holder that has not renewed for so long is gone. */
+/** A holder that has not renewed the lock for so long is gone. */
 const STALE_MS = 10_000;
-/** Longer than a holder that was killed seems to be there, and than one that is being stopped takes by default. */
+/** Longer than the lock of a killed holder stays valid, and than a holder needs to stop by default. */
 const WAIT_MS = 15_000;
-const ASK_EVERY_MS = 200;
-/** Two that find one lock stale both remove it, and the second removes the first one's new lock: who is left has it. */
+const RETRY_EVERY_MS = 200;
+/** Two processes that find a lock stale both remove it, the second one the first one's new lock: the lock left after this time counts. */
 const SETTLING_MS = 250;
 
-/** Locks of this process: a lock with its id that is none of them was left by one that had the id before. */
+/** Locks of this process: any other lock with its id was left by a process that had the id before. */
 const ownInstances = new Set<string>();
 
 export async function lockSpool(dir: string, awaited: (event: SpoolAwaited) => void): Promise<SpoolLock> {
   const path = join(dir, "lock");
-  const here = await place();
+  const here = await pidScope();
   const instance = randomUUID();
   const own = `${here} ${process.pid} ${instance} ${hostname()}`;
   ownInstances.add(instance);
   try {
-    await take({ dir, path, here, own, awaited });
+    await acquire({ dir, path, here, own, awaited });
   } catch (error) {
     ownInstances.delete(instance);
     throw error;
@@ -49,32 +50,32 @@ export async function lockSpool(dir: string, awaited: (event: SpoolAwaited) => v
   let renewedAt = performance.now();
   async function renew(): Promise<void> {
     try {
-      const seen = await look(path);
+      const seen = await readLock(path);
       if (seen === null) isLost ||= !(await create(path, own));
       else if (seen.text === own) await utimes(path, new Date(), new Date());
       else isLost = true;
       renewedAt = performance.now();
     } catch {
-      // A disk that fails now says nothing of who holds the lock.
+      // A disk that fails now does not show who holds the lock.
     }
   }
   const renewal = setInterval(() => void renew(), RENEWAL_MS).unref();
 
   return {
     async isOurs() {
-      // Nobody takes over what was renewed a moment ago; looking at it each time would cost every message a read.
+      // A lock renewed a moment ago is not taken over; reading it each time would cost every message a read.
       if (!isLost && performance.now() - renewedAt > 2 * RENEWAL_MS) await renew();
       return !isLost;
     },
     async release() {
       clearInterval(renewal);
       ownInstances.delete(instance);
-      if ((await look(path))?.text === own) await rm(path, { force: true });
+      if ((await readLock(path))?.text === own) await rm(path, { force: true });
     },
   };
 }
 
-interface Taking {
+interface Acquisition {
   dir: string;
   path: string;
   here: string;
@@ -82,22 +83,22 @@ interface Taking {
   awaited: (event: SpoolAwaited) => void;
 }
 
-async function take({ dir, path, here, own, awaited }: Taking): Promise<void> {
+async function acquire({ dir, path, here, own, awaited }: Acquisition): Promise<void> {
   const deadline = performance.now() + WAIT_MS;
   let watched = { mtimeMs: Number.NaN, since: 0 };
-  let isTold = false;
+  let isReported = false;
   for (;;) {
     if (await create(path, own)) {
       await pause(SETTLING_MS);
-      if ((await look(path))?.text === own) return;
+      if ((await readLock(path))?.text === own) return;
     }
-    const seen = await look(path);
+    const seen = await readLock(path);
     if (seen === null) continue;
     const { text, mtimeMs } = seen;
     if (watched.mtimeMs !== mtimeMs) watched = { mtimeMs, since: performance.now() };
-    // Its age by the clock, or, where clocks differ, how long it was seen not to change.
+    // The age by the clock, or, where clocks differ, how long the lock was seen not to change.
     const stillForMs = Math.max(Date.now() - mtimeMs, performance.now() - watched.since);
-    if (isLeft(text, here) || stillForMs > STALE_MS) {
+    if (isAbandoned(text, here) || stillForMs > STALE_MS) {
       await rm(path, { force: true });
       continue;
     }
@@ -108,28 +109,28 @@ async function take({ dir, path, here, own, awaited }: Taking): Promise<void> {
         `${dir} is in use by another process (${holder}), which has renewed ${path} within the last ${STALE_MS / 1000} s. Stop it, or give each process a directory of its own.`,
       );
     }
-    if (!isTold) awaited({ dir, holder, withinMs: WAIT_MS });
-    isTold = true;
-    await pause(ASK_EVERY_MS);
+    if (!isReported) awaited({ dir, holder, withinMs: WAIT_MS });
+    isReported = true;
+    await pause(RETRY_EVERY_MS);
   }
 }
 
 /**
- * Where a process id means something: one boot of one machine, and there one space of process ids. Containers on one
- * machine differ in the second only, and may have the same host name, and the same process id within.
+ * The scope of a process id: one boot of one machine, and in it one namespace of process ids. Containers of one machine
+ * differ in the namespace only, and may have the same host name and the same process id.
  */
-async function place(): Promise<string> {
+async function pidScope(): Promise<string> {
   try {
     const boot = await readFile("/proc/sys/kernel/random/boot_id", "utf8");
     return `${boot.trim()}/${await readlink("/proc/self/ns/pid")}`;
   } catch {
-    // Not Linux, so no containers.
+    // Not Linux, hence no containers.
     return hostname();
   }
 }
 
-/** Its process is certainly gone. */
-function isLeft(text: string, here: string): boolean {
+/** The process that made the lock is certainly gone. */
+function isAbandoned(text: string, here: string): boolean {
   const [at, pid, instance = ""] = text.split(" ");
   if (at !== here) return false;
   return Number(pid) === process.pid ? !ownInstances.has(instance) : !isAlive(Number(pid));
@@ -140,8 +141,8 @@ function isAlive(pid: number): boolean {
     process.kill(pid, 0);
     return true;
   } catch (error) {
-    // It is there, and another user's.
-    return error instanceof Error && "code" in error && error.code === "EPERM";
+    // The process exists and belongs to another user.
+    return errorCode(error) === "EPERM";
   }
 }
 
@@ -159,18 +160,18 @@ async function create(path: string, text: string): Promise<boolean> {
     }
     return true;
   } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "EEXIST") return false;
+    if (errorCode(error) === "EEXIST") return false;
     throw error;
   }
 }
 
-/** Null: there is none. */
-async function look(path: string): Promise<{ text: string; mtimeMs: number } | null> {
+/** Null: there is no lock. */
+async function readLock(path: string): Promise<{ text: string; mtimeMs: number } | null> {
   try {
     const [text, { mtimeMs }] = await Promise.all([readFile(path, "utf8"), stat(path)]);
     return { text, mtimeMs };
   } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") return null;
+    if (errorCode(error) === "ENOENT") return null;
     throw error;
   }
 }

@@ -1,4 +1,4 @@
-/** Keeps the spool to its own user: positions of people at work lie there, and what lies there is sent on unauthenticated. */
+/** Keeps the spool to its own user: it holds positions of people at work, and its messages are sent on without authentication. */
 
 import { chmod, lstat, mkdir, stat } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
@@ -8,11 +8,11 @@ const DIRECTORY_MODE = 0o700;
 const WRITABLE_BY_OTHERS = 0o022;
 const ANYTHING_BY_OTHERS = 0o077;
 
-/** Makes the directory if there is none, so that it outlives a loss of power; refuses one that others can write. */
+/** Makes the directory if there is none, so that it survives a loss of power; refuses one that others can write. */
 export async function makeDirectory(dir: string): Promise<void> {
   const first = await mkdir(dir, { recursive: true, mode: DIRECTORY_MODE });
   if (first !== undefined) {
-    // The umask may have taken bits away that we need.
+    // The umask may have taken away bits that the gateway needs.
     await chmod(dir, DIRECTORY_MODE);
     for (let made = resolve(dir); made.length >= resolve(first).length; made = dirname(made))
       await syncDirectory(dirname(made));
@@ -22,7 +22,7 @@ export async function makeDirectory(dir: string): Promise<void> {
   await closeToOthers(dir, DIRECTORY_MODE);
 }
 
-/** Whoever can write here can have the gateway send what they like, and read or remove what waits. */
+/** A user who can write here can make the gateway send anything, and can read or remove waiting messages. */
 async function whyNotSafe(dir: string): Promise<string | null> {
   const uid = process.getuid?.();
   const [link, { uid: owner, mode }] = await Promise.all([lstat(resolve(dir)), stat(dir)]);
@@ -36,7 +36,7 @@ async function whyNotSafe(dir: string): Promise<string | null> {
   return null;
 }
 
-/** Takes away what an earlier version, or somebody's umask, has left open. Root's directory stays as root wants it. */
+/** Takes away permissions that an earlier version or a umask has left open. A directory of root stays as root wants it. */
 async function closeToOthers(path: string, mode: number): Promise<void> {
   const found = await stat(path);
   const uid = process.getuid?.();
@@ -44,11 +44,11 @@ async function closeToOthers(path: string, mode: number): Promise<void> {
   await chmod(path, mode);
 }
 
-/** A file found in the directory is closed to others. A link or a pipe was not put there by us. */
+/** Closes a file in the directory to others. A link or a pipe does not come from the gateway. */
 export async function checkFile(path: string): Promise<void> {
   const found = await lstat(path);
   if (found.isFile()) await closeToOthers(path, FILE_MODE);
-  // A directory cannot be read like a file; that is told when its turn comes, and keeps no other file waiting.
+  // A directory cannot be read like a file: its replay reports that, and no other file waits for it.
   else if (!found.isDirectory()) throw new Error(`${path} is not a plain file: remove it`);
 }
 

@@ -1,9 +1,9 @@
-/** The bytes of a spool file: records one after the other, each with its length and checksum, and how to read on behind a damaged one. */
+/** The bytes of a spool file: records with length and checksum, one after the other, and how to read on behind a damaged one. */
 
 import { crc32 } from "node:zlib";
 import type { Message } from "../adapters/kit/adapter.ts";
 
-/** A proven message as it was received, and of which source. */
+/** An authenticated message as it was received, and its source. */
 export interface SpooledMessage {
   source: string;
   message: Message;
@@ -18,9 +18,9 @@ export interface SpoolRecord extends SpooledMessage {
 
 export interface SpoolContents {
   records: SpoolRecord[];
-  /** The file's end, where it was cut short: never answered with 200, because that waits for fsync. */
+  /** The file's end, where it was cut short: never answered with 200, because the answer waits for fsync. */
   tornBytes: number;
-  /** What cannot be read and is no torn end: it may have been answered. */
+  /** Unreadable bytes that are no torn end: their messages may have been answered. */
   damagedBytes: number;
 }
 
@@ -28,10 +28,10 @@ export interface SpoolContents {
 const HEAD_BYTES = 8;
 /** 268 MB; `http.bodyLimitBytes` allows 64 MB. */
 const LENGTH_MASK = 0x0fff_ffff;
-/** All four bits: a single flipped one makes no message done, nor one that is done wait for more than a repetition. */
+/** All four bits: one flipped bit can neither make a waiting message done nor cost a done one more than a repetition. */
 const DONE = 0xf;
 
-/** What stands in a file behind its marker. */
+/** The record as it stands in a file behind the marker. */
 export function encodeSpooled({ source, message: { body, ...envelope } }: SpooledMessage): Buffer {
   const text = Buffer.from(JSON.stringify({ source, ...envelope }));
   const record = Buffer.alloc(HEAD_BYTES + 4 + text.length + body.length);
@@ -45,8 +45,8 @@ export function encodeSpooled({ source, message: { body, ...envelope } }: Spoole
 
 /**
  * `marker` stands before each record of a file and is random, so that the next record is found behind a damaged one
- * whatever a sender put into its body. It is empty where messages of a source that was gone are kept, and put back by
- * hand: there a damaged record is passed only if its length still leads to the next.
+ * whatever a sender put into its body. The marker is empty in a file that a person put back, with messages whose source
+ * was not configured: there a damaged record can be passed only if its length still leads to the next.
  */
 export function recordsIn(bytes: Buffer, marker: Buffer): SpoolContents {
   const records: SpoolRecord[] = [];
@@ -66,7 +66,7 @@ export function recordsIn(bytes: Buffer, marker: Buffer): SpoolContents {
   return { records, tornBytes: 0, damagedBytes };
 }
 
-/** The byte that says of a record that it is done, and its place in the file. */
+/** The byte that marks a record as done, and its place in the file. */
 export function doneByte({ at, end }: SpoolRecord, marker: Buffer): { byte: number; at: number } {
   const head = at + marker.length;
   return { byte: (DONE << 4) | ((end - head - HEAD_BYTES) >>> 24), at: head };
@@ -85,7 +85,7 @@ function recordAt(bytes: Buffer, at: number, marker: Buffer): SpoolRecord | null
   const { source, ...envelope }: { source: string } & Omit<Message, "body"> = JSON.parse(
     content.subarray(4, bodyAt).toString(),
   );
-  // A copy: one message that waits would keep the whole file in memory.
+  // A copy: a view would keep the whole file in memory while the message waits.
   const message = { ...envelope, body: new Uint8Array(content.subarray(bodyAt)) };
   return { at, end, isDone: stateAndLength >>> 28 === DONE, source, message };
 }
@@ -103,7 +103,7 @@ function recordBehind(bytes: Buffer, at: number, marker: Buffer): SpoolRecord | 
   return null;
 }
 
-/** A write that did not get to its end: right as far as it goes, and its length leads beyond the file. */
+/** A write that did not get to its end: correct as far as it goes, with a length that leads beyond the file. */
 function isCutShort(bytes: Buffer, at: number, marker: Buffer): boolean {
   const head = at + marker.length;
   const begun = bytes.subarray(at, head);

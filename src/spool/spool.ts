@@ -1,7 +1,9 @@
-/** Keeps proven webhook messages on the local disk while Redis is away, and takes them through ingest when it is back. */
+/** Keeps authenticated webhook messages on the local disk while Redis is away, and replays them through ingest afterwards. */
 
-import { type Message, read } from "../adapters/kit/adapter.ts";
-import { type Ingest, type IngestResult, redactCredentials, type Source } from "../ingest/ingest.ts";
+import { asAuthenticated, decode, type Message } from "../adapters/kit/adapter.ts";
+import { redactCredentials } from "../ingest/authenticate.ts";
+import type { Ingest, IngestResult } from "../ingest/ingest.ts";
+import type { Source } from "../ingest/source.ts";
 import { openSpoolDirectory } from "./directory.ts";
 import type { SpoolEvents } from "./events.ts";
 import { lockSpool } from "./lock.ts";
@@ -10,7 +12,7 @@ import { startReplay } from "./replay.ts";
 
 export interface SpoolSettings {
   dir: string;
-  /** Of all files together; above it senders are told to come back. */
+  /** Of all files together; beyond it senders get 503. */
   maxBytes: number;
 }
 
@@ -26,19 +28,19 @@ export interface SpoolState {
 }
 
 export interface Spool {
-  /** The same ingest, but a webhook message that cannot be stored is set aside, and its sender told that it is kept. */
+  /** The same ingest, but a webhook message that cannot be stored in Redis is set aside and counts as accepted. */
   ingest: Ingest;
   state(): SpoolState;
-  /** Ends replaying and writing; what waits stays on the disk for the next start. */
+  /** Ends replaying and writing; waiting messages stay on the disk for the next start. */
   close(): Promise<void>;
 }
 
-/** Opens the directory, which one process may use at a time, and finds what an earlier one left behind. */
+/** Opens the directory, which one process may use at a time, with the messages that an earlier process left there. */
 export async function openSpool(options: {
   settings: SpoolSettings;
   ingest: Ingest;
   sources: ReadonlyMap<string, Source>;
-  /** Whether Redis takes messages again; asked before each replay, so that an outage does not leave a file a second. */
+  /** Whether Redis takes messages again; checked before each replay, so that an outage does not leave one file per second. */
   isStorageBack(): Promise<boolean>;
   events: SpoolEvents;
 }): Promise<Spool> {
@@ -65,11 +67,11 @@ export async function openSpool(options: {
   async function setAside(source: Source, message: Message): Promise<boolean> {
     if (!(await isOurs())) return false;
     try {
-      // The proof was checked before and is a secret: it does not go to the disk.
-      const toKeep = { source: source.name, message: redactCredentials(message, source.credentials) };
-      const result = await directory.append(toKeep);
+      // The credentials were verified before, and are secret: they do not go to the disk.
+      const toAppend = { source: source.name, message: redactCredentials(message, source.credentials) };
+      const result = await directory.append(toAppend);
       if (result === "full") events.spoolProblem({ what: "full" });
-      // Stopped in between, it may have written into a file that another process has replayed and removed.
+      // A process that stood still meanwhile may have written into a file that another one has replayed and removed.
       if (result !== "written" || !(await isOurs())) return false;
       spooled++;
       return true;
@@ -79,24 +81,24 @@ export async function openSpool(options: {
     }
   }
 
-  async function orSetAside(
-    accept: Ingest["accept"],
+  async function orSpooled<Received extends Message>(
+    ingestMessage: (source: Source, message: Received) => Promise<IngestResult>,
     source: Source,
-    message: Message,
+    message: Received,
   ): Promise<IngestResult> {
-    const result = await accept(source, message);
-    // MQTT needs no spool: its broker holds what is not acknowledged.
+    const result = await ingestMessage(source, message);
+    // MQTT needs no spool: the broker holds messages that are not acknowledged.
     const isForSpool =
       result.kind === "deferred" && result.reason === "storage_unavailable" && message.topic === undefined;
-    if (!isForSpool || isClosed || isQuestion(source, message)) return result;
+    if (!isForSpool || isClosed || isHandshake(source, message)) return result;
     return (await setAside(source, message)) ? { kind: "spooled" } : result;
   }
 
   return {
     ingest: {
       ...ingest,
-      accept: (source, message) => orSetAside(ingest.accept, source, message),
-      ingestAuthenticated: (source, message) => orSetAside(ingest.ingestAuthenticated, source, message),
+      receive: (source, message) => orSpooled(ingest.receive, source, message),
+      ingest: (source, message) => orSpooled(ingest.ingest, source, message),
     },
     state() {
       const files = directory.files();
@@ -122,10 +124,10 @@ export async function openSpool(options: {
   };
 }
 
-/** A handshake wants its own answer, now or later; it carries nothing to be kept. */
-function isQuestion(source: Source, message: Message): boolean {
+/** A handshake needs its own answer, now or later; it carries nothing to set aside. */
+function isHandshake(source: Source, message: Message): boolean {
   try {
-    return read(source.adapter, message, source).kind === "handshake";
+    return decode(source.adapter, asAuthenticated(message), source).kind === "handshake";
   } catch {
     return false;
   }

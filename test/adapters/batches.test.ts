@@ -2,7 +2,7 @@
 
 import { describe, expect, it } from "vitest";
 import { findAdapter } from "../../src/adapters/index.ts";
-import { examine } from "../../src/ingest/examine.ts";
+import { examine } from "../support/decode.ts";
 
 const receivedAt = Date.UTC(2026, 9, 26, 15);
 const [seconds, iso] = [receivedAt / 1000, new Date(receivedAt).toISOString()];

@@ -6,10 +6,10 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { adapters, findAdapter } from "../../src/adapters/index.ts";
 import * as presets from "../../src/adapters/json/presets.ts";
-import { type Adapter, type AuthMethod, type Message, read } from "../../src/adapters/kit/adapter.ts";
-import { examine } from "../../src/ingest/examine.ts";
+import type { Adapter, AuthMethod, Message } from "../../src/adapters/kit/adapter.ts";
 import { type RawReading, validate } from "../../src/reading.ts";
 import { type Breakage, breakagesOfForm, breakagesOfJson, breakagesOfLine } from "../support/breakage.ts";
+import { decode, examine } from "../support/decode.ts";
 import {
   assemblerBefore,
   type Fixture,
@@ -100,8 +100,8 @@ describe.each(adapters.map((adapter) => [adapter.vendor, adapter] as const))("%s
 
   it("reads the same message twice the same, and leaves it as it was", () => {
     for (const { message, settings, body, name } of own) {
-      const first = read(adapter, message, settings);
-      expect(read(adapter, message, settings), name).toEqual(first);
+      const first = decode(adapter, message, settings);
+      expect(decode(adapter, message, settings), name).toEqual(first);
       expect(Buffer.from(message.body).toString(), name).toBe(
         Buffer.from(withBody(message, body).body).toString(),
       );
@@ -215,7 +215,7 @@ describe.each(adapters.map((adapter) => [adapter.vendor, adapter] as const))("%s
             retained: false,
             ...(topic === undefined ? { method: "POST" } : { topic }),
           };
-          const result = read(adapter, message, settings);
+          const result = decode(adapter, message, settings);
           if (result.kind === "malformed") expect(result.problems.length).toBeGreaterThan(0);
           // A question about ourselves may be fenced instead of proven: it is answered, and has no other effect.
           if (result.kind === "handshake") return;
@@ -267,7 +267,7 @@ function breakagesOf({ body, settings: _ }: Fixture): Breakage[] {
 }
 
 interface Look {
-  result: ReturnType<typeof read>;
+  result: ReturnType<typeof decode>;
   rawReadings: RawReading[];
   readings: ReturnType<typeof examine>["readings"];
   /** Reading or rejection, by the candidate's path. */
@@ -276,7 +276,7 @@ interface Look {
 
 function look(adapter: Adapter, fixture: Fixture, body: string): Look {
   const broken = { ...fixture.message, body: Buffer.from(body) };
-  const result = read(adapter, broken, fixture.settings);
+  const result = decode(adapter, broken, fixture.settings);
   const { receivedAt, retained } = broken;
   const rawReadings =
     result.kind === "decoded"

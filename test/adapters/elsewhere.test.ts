@@ -2,7 +2,7 @@
 
 import { describe, expect, it } from "vitest";
 import { findAdapter } from "../../src/adapters/index.ts";
-import { examine } from "../../src/ingest/examine.ts";
+import { examine } from "../support/decode.ts";
 
 const time = "2026-10-26T15:00:00Z";
 const place = { latitude: 51.45, longitude: -2.58 };

@@ -2,8 +2,9 @@
 
 import { expect, it } from "vitest";
 import { geotab } from "../../src/adapters/geotab.ts";
-import { type Message, read } from "../../src/adapters/kit/adapter.ts";
+import type { Message } from "../../src/adapters/kit/adapter.ts";
 import type { PullContext, PullResult } from "../../src/adapters/kit/pull.ts";
+import { decode } from "../support/decode.ts";
 
 const session = {
   login: { baseUrl: "https://my.geotab.com", credentials: {} },
@@ -27,7 +28,7 @@ function candidatesOf(text: string) {
   const message: Message = {
     ...{ body: Buffer.from(page.body), receivedAt: 0, headers: {}, query: {}, retained: false },
   };
-  const result = read(geotab, message, { credentials: { secrets: [] } });
+  const result = decode(geotab, message, { credentials: { secrets: [] } });
   if (result.kind !== "decoded") throw new Error(`was ${result.kind}`);
   return { page, rawReadings: result.rawReadings };
 }

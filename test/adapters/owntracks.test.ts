@@ -2,15 +2,16 @@
 
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { type Message, read } from "../../src/adapters/kit/adapter.ts";
+import type { Message } from "../../src/adapters/kit/adapter.ts";
 import { owntracks } from "../../src/adapters/owntracks.ts";
+import { decode } from "../support/decode.ts";
 
 /** Sealed by libsodium with "correct horse". */
 const SEALED = readFileSync(new URL("../fixtures/owntracks/encrypted-with-key.json", import.meta.url));
 
 function sent(options: unknown, topic = "owntracks/mara/pixel", body: Uint8Array = SEALED) {
   const message: Message = { body, topic, receivedAt: 0, headers: {}, query: {}, retained: false };
-  return read(owntracks, message, {
+  return decode(owntracks, message, {
     options: owntracks.options?.parse(options),
     credentials: { secrets: [] },
   });

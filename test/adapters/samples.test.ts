@@ -4,11 +4,11 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { gunzipSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
 import { adapters } from "../../src/adapters/index.ts";
-import { type Adapter, type Credentials, type Message, read } from "../../src/adapters/kit/adapter.ts";
+import type { Adapter, Credentials, Message } from "../../src/adapters/kit/adapter.ts";
 import { createAssembler } from "../../src/ingest/assembler.ts";
-import { examine } from "../../src/ingest/examine.ts";
 import { validate } from "../../src/reading.ts";
 import { because, howToGet } from "../support/because.ts";
+import { decode, examine } from "../support/decode.ts";
 import { lowerCased } from "../support/fixtures.ts";
 
 const SAMPLES = new URL("../../../shared/samples/", import.meta.url);
@@ -122,7 +122,7 @@ describe.skipIf(noCapture !== null)(`recorded vehicles${because(noCapture)}`, ()
         query: {},
         retained: false,
       };
-      const result = read(adapter, message, { credentials: { secrets: [] } });
+      const result = decode(adapter, message, { credentials: { secrets: [] } });
       if (result.kind === "ignored") counts.ignored++;
       else if (result.kind !== "decoded") throw new Error(`${topic} is ${result.kind}`);
       else {

@@ -2,8 +2,9 @@
 
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { type Message, read } from "../../src/adapters/kit/adapter.ts";
+import type { Message } from "../../src/adapters/kit/adapter.ts";
 import { smartcar } from "../../src/adapters/smartcar.ts";
+import { decode } from "../support/decode.ts";
 
 const SECRET = "correct-horse-7";
 const STATE = '{"eventType":"VEHICLE_STATE","vehicleId":"v","data":{"vehicle":{"id":"v"},"signals":[]}}';
@@ -29,7 +30,7 @@ function verify(sent: Message, secrets: readonly string[] = [SECRET]): string | 
 function ask(body: string | Uint8Array, secrets: readonly string[] = [SECRET], signature?: string) {
   const sent = message(body, signature);
   if (verify(sent, secrets) !== null) return null;
-  const result = read(smartcar, sent, { credentials: { secrets } });
+  const result = decode(smartcar, sent, { credentials: { secrets } });
   // Unproven, a message is answered and does nothing else.
   expect(result.kind).toBe("handshake");
   return result.kind === "handshake" ? JSON.parse(result.handshake.reply.body).challenge : null;

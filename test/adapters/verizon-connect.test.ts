@@ -2,9 +2,10 @@
 
 import { MockAgent } from "undici";
 import { describe, expect, it } from "vitest";
-import { type Message, read } from "../../src/adapters/kit/adapter.ts";
+import type { Message } from "../../src/adapters/kit/adapter.ts";
 import { verizonConnect } from "../../src/adapters/verizon-connect.ts";
 import { confirm } from "../../src/inputs/webhook/confirm.ts";
+import { decode } from "../support/decode.ts";
 
 const nowhere = new MockAgent();
 nowhere.disableNetConnect();
@@ -19,7 +20,7 @@ function asking(SubscribeURL: unknown) {
     query: {},
     retained: false,
   };
-  return { message, result: read(verizonConnect, message, { credentials }) };
+  return { message, result: decode(verizonConnect, message, { credentials }) };
 }
 
 function confirmationOf(url: string) {

@@ -376,7 +376,8 @@ describe("every problem at once, each with its place", () => {
       "sources.vans.vendor":
         "is not a known vendor; known are simple, choosy, signed, radio, asked, token, picky, topicless",
       "sources.vans.destination": "names no destination of this configuration",
-      "sources.trucks.auth": "is required: the source cannot prove its sender; simple offers shared-key",
+      "sources.trucks.auth":
+        "is required: without it the source cannot authenticate its sender; simple offers shared-key",
       "destinations.acme.tenant": "must be the numeric tenant id, not the tenant's name",
       "destinations.acme.provider": "begins or ends with white space",
       "destinations.acme.appKey": "must not be empty",
@@ -1200,7 +1201,7 @@ describe("a single tenant on environment variables alone", () => {
       WAYPOST_TENANT: "is required",
     });
     expect(problemsOf(loadEnv({ WAYPOST_SOURCE_SECRET: "" }))).toEqual({
-      WAYPOST_SOURCE_SECRET: expect.stringContaining("cannot prove its sender"),
+      WAYPOST_SOURCE_SECRET: expect.stringContaining("cannot authenticate its sender"),
     });
   });
 });

@@ -179,7 +179,7 @@ describe("a weak secret", () => {
     [
       "the ops token's",
       (c) => (c.auth.vans.secret = OPS),
-      "sources.vans.auth.secret is also ops.token: whoever has one has both",
+      "sources.vans.auth.secret is also ops.token: whoever knows one knows both",
     ],
     [
       "the ops token's, at a device",

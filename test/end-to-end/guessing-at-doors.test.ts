@@ -17,7 +17,7 @@ import {
   sharedKey,
   urlToken,
 } from "../../src/adapters/kit/auth.ts";
-import type { Source } from "../../src/ingest/ingest.ts";
+import type { Source } from "../../src/ingest/source.ts";
 import { startBroker } from "../../src/inputs/mqtt/broker.ts";
 import { createWebhookApp, serveWebhooks } from "../../src/inputs/webhook/app.ts";
 import { createDispatcher } from "../../src/network.ts";

@@ -2,9 +2,9 @@
 
 import { createRandom } from "../../sandbox/random.ts";
 import { adapters } from "../../src/adapters/index.ts";
-import { read } from "../../src/adapters/kit/adapter.ts";
 import { createAssembler } from "../../src/ingest/assembler.ts";
 import { MAX_AHEAD_MS, type Reading, validate } from "../../src/reading.ts";
+import { decode } from "../support/decode.ts";
 import { fixturesOf } from "../support/fixtures.ts";
 import { mutate } from "./mutate.ts";
 
@@ -39,7 +39,7 @@ export function runCase(seed: string, number: number): CaseResult {
   };
   const startedAt = performance.now();
   try {
-    const decoded = read(adapter, message, fixture.settings);
+    const decoded = decode(adapter, message, fixture.settings);
     if (decoded.kind !== "decoded") return result;
     result.decoded = true;
     const { receivedAt, retained } = message;

@@ -1,25 +1,30 @@
 /** Ingest: what it keeps, what it counts, what it tells, and in which order. */
 
 import { expect, test } from "vitest";
-import type { AuthMethod, Message } from "../../src/adapters/kit/adapter.ts";
+import {
+  type Authenticated,
+  type AuthMethod,
+  asAuthenticated,
+  type Message,
+} from "../../src/adapters/kit/adapter.ts";
 import { ovms } from "../../src/adapters/ovms.ts";
-import { type StoreEntry, StoreError } from "../../src/ingest/ingest.ts";
 import { speaksForOf } from "../../src/ingest/speaks-for.ts";
+import { type StoreEntry, StoreError } from "../../src/ingest/store.ts";
 import { AT_RECEIPT } from "../../src/reading.ts";
 import { memoryKeep } from "../support/memory-keep.ts";
 import { intakeOver, KEY, plainSource, pointText } from "../support/plain-vendor.ts";
 
 const RECEIVED_AT = 1_700_000_100_000;
 
-function message(body: string, changes: Partial<Message> = {}): Message {
-  return {
+function message(body: string, changes: Partial<Message> = {}): Authenticated {
+  return asAuthenticated({
     body: Buffer.from(body),
     receivedAt: RECEIVED_AT,
     headers: { "x-key": KEY },
     query: {},
     retained: false,
     ...changes,
-  };
+  });
 }
 
 function setting() {
@@ -38,7 +43,7 @@ const throwing: AuthMethod = {
 test("a source's limit of accuracy turns down what says it is worse, and counts it", async () => {
   const { store, ingest } = setting();
   const body = JSON.stringify([4, 101, -1].map((acc, i) => ({ ...JSON.parse(pointText("van-1", i)), acc })));
-  const result = await ingest.accept({ ...plainSource("vans"), maxAccuracyM: 100 }, message(body));
+  const result = await ingest.receive({ ...plainSource("vans"), maxAccuracyM: 100 }, message(body));
   expect(result).toMatchObject({ stored: 2, rejections: [{ reason: "inaccurate", path: "[1]" }] });
   expect(store.entries[0]).toMatchObject({
     readings: [{ details: { accuracyM: 4 } }, {}],
@@ -55,7 +60,7 @@ test("one message is one entry, with everything keep must store or count", async
     { id: "van-1", t: 1_700_000_002_000, lat: null, lon: null },
     { id: "van-1", t: 1_700_000_003_000, lat: null, lon: null },
   ]);
-  const result = await ingest.accept(plainSource("vans"), message(body));
+  const result = await ingest.receive(plainSource("vans"), message(body));
   expect(result).toEqual({
     kind: "stored",
     readings: 4,
@@ -102,7 +107,7 @@ test("of a message with a login only its own devices are taken, the others count
   const store = memoryKeep();
   const { ingest, told } = intakeOver(store, (_source, deviceId) => void seen.push(deviceId));
   const body = JSON.stringify(["van-2", "van-1", "van-10"].map((id, i) => JSON.parse(pointText(id, i))));
-  const result = await ingest.ingestAuthenticated(plainSource("vans"), message(body, { login: "van-1" }));
+  const result = await ingest.ingest(plainSource("vans"), message(body, { login: "van-1" }));
   expect(result).toEqual({
     kind: "stored",
     readings: 3,
@@ -132,7 +137,7 @@ test("a login speaks for what its source lists, and one that is not configured a
   const source = { ...plainSource("vans"), logins: new Map([["yard", speaksForOf("yard", ["van-*"])]]) };
   const taken = async (id: string, index: number, login?: string) => {
     const more = login === undefined ? {} : { login };
-    const result = await ingest.ingestAuthenticated(source, message(pointText(id, index), more));
+    const result = await ingest.ingest(source, message(pointText(id, index), more));
     return result.kind === "stored" && result.stored === 1;
   };
   expect(await taken("van-7", 0, "yard")).toBe(true);
@@ -149,10 +154,10 @@ test("what cannot be stored yet is told as foreign once, when it is stored", asy
     throw new StoreError("storage_unavailable", 1);
   };
   const foreign = message(pointText("van-2", 0), { login: "van-1" });
-  expect(await ingest.ingestAuthenticated(plainSource("vans"), foreign)).toMatchObject({ kind: "deferred" });
+  expect(await ingest.ingest(plainSource("vans"), foreign)).toMatchObject({ kind: "deferred" });
   expect(told.map(({ event }) => event)).not.toContain("incident");
   store.before = () => {};
-  await ingest.ingestAuthenticated(plainSource("vans"), foreign);
+  await ingest.ingest(plainSource("vans"), foreign);
   expect(told.filter(({ event }) => event === "incident")).toHaveLength(1);
 });
 
@@ -160,10 +165,7 @@ test("a part of a position by a foreign login is not put together with the devic
   const { store, ingest } = setting();
   const source = { ...plainSource("cars"), adapter: ovms, authMethod: null };
   const part = (login: string, axis: string, value: string) =>
-    ingest.ingestAuthenticated(
-      source,
-      message(value, { login, topic: `${login}/ovms/owner/car/metric/v/p/${axis}` }),
-    );
+    ingest.ingest(source, message(value, { login, topic: `${login}/ovms/owner/car/metric/v/p/${axis}` }));
   expect(await part("owner", "latitude", "51.5")).toMatchObject({ readings: 0 });
   // Under its own topic, as far as the broker can see.
   expect(await part("thief", "longitude", "2.5")).toMatchObject({ readings: 1, stored: 0 });
@@ -174,8 +176,7 @@ test("a part of a position by a foreign login is not put together with the devic
 
 test("handshakes, ignored messages and those without a device are what they were", async () => {
   const { ingest } = setting();
-  const say = (body: string) =>
-    ingest.ingestAuthenticated(plainSource("vans"), message(body, { login: "van-1" }));
+  const say = (body: string) => ingest.ingest(plainSource("vans"), message(body, { login: "van-1" }));
   expect(await say('{"challenge":"c"}')).toMatchObject({ kind: "handshake" });
   expect(await say('{"hello":1}')).toMatchObject({ kind: "ignored" });
   expect(await say('{"id":"","t":1,"lat":1,"lon":1}')).toMatchObject({
@@ -185,8 +186,8 @@ test("handshakes, ignored messages and those without a device are what they were
 
 test("a message set aside still says who sent it", async () => {
   const { store, ingest } = setting();
-  await ingest.ingestAuthenticated(plainSource("vans"), message("not json", { login: "van-1" }));
-  await ingest.ingestAuthenticated(plainSource("vans"), message(pointText("bug", 0), { login: "van-1" }));
+  await ingest.ingest(plainSource("vans"), message("not json", { login: "van-1" }));
+  await ingest.ingest(plainSource("vans"), message(pointText("bug", 0), { login: "van-1" }));
   expect(store.entries).toMatchObject([{ message: { login: "van-1" } }, { message: { login: "van-1" } }]);
 });
 
@@ -196,10 +197,7 @@ test("a webhook whose readings are dated by receipt says so to keep, and nothing
     ...{ deviceId: "van-1", fixTime, latitude, longitude: 1, speedMps: null, headingDeg: null, path: "" },
   });
   const said = (candidate: ReturnType<typeof at>, more: Partial<Message>) =>
-    ingest.ingestAuthenticated(
-      plainSource("vans", { decode: () => [candidate] }),
-      message(pointText("a", 0), more),
-    );
+    ingest.ingest(plainSource("vans", { decode: () => [candidate] }), message(pointText("a", 0), more));
   await said(at(AT_RECEIPT), { method: "POST" });
   await said(at(AT_RECEIPT), { topic: "vans/1" });
   await said(at(RECEIVED_AT), { method: "POST" });
@@ -222,7 +220,7 @@ test("a field defect is counted and costs the field only", async () => {
       },
     ],
   });
-  expect(await ingest.accept(source, message(pointText("van-1", 0)))).toMatchObject({
+  expect(await ingest.receive(source, message(pointText("van-1", 0)))).toMatchObject({
     stored: 1,
     rejections: [],
   });
@@ -240,7 +238,7 @@ test("a field defect is counted and costs the field only", async () => {
 test("all rejections are counted, twenty are named", async () => {
   const { store, ingest, told } = setting();
   const points = Array.from({ length: 50 }, () => ({ id: "van-1", t: RECEIVED_AT, lat: 0, lon: 0 }));
-  const result = await ingest.accept(plainSource("vans"), message(JSON.stringify(points)));
+  const result = await ingest.receive(plainSource("vans"), message(JSON.stringify(points)));
   expect(result).toMatchObject({ readings: 50, stored: 0 });
   expect(result.kind === "stored" && result.rejections).toHaveLength(20);
   expect(store.entries).toMatchObject([{ rejections: new Map([["null_island", 50]]) }]);
@@ -250,7 +248,7 @@ test("all rejections are counted, twenty are named", async () => {
 test("the source's age limit and the retained flag reach validate", async () => {
   const { ingest } = setting();
   const source = { ...plainSource("vans"), maxAgeMs: 50_000 };
-  expect(await ingest.accept(source, message(pointText("van-1", 0)))).toMatchObject({
+  expect(await ingest.receive(source, message(pointText("van-1", 0)))).toMatchObject({
     rejections: [{ reason: "too_old" }],
   });
   const timeless = plainSource("vans", {
@@ -266,7 +264,7 @@ test("the source's age limit and the retained flag reach validate", async () => 
       },
     ],
   });
-  expect(await ingest.accept(timeless, message(pointText("v", 0), { retained: true }))).toMatchObject({
+  expect(await ingest.receive(timeless, message(pointText("v", 0), { retained: true }))).toMatchObject({
     rejections: [{ reason: "retained_without_time" }],
   });
 });
@@ -280,7 +278,7 @@ test("an unauthenticated message is counted and nothing of it is read", async ()
       return "json";
     },
   });
-  const result = await ingest.accept(source, message(pointText("bug", 0), { headers: {} }));
+  const result = await ingest.receive(source, message(pointText("bug", 0), { headers: {} }));
   expect(result).toEqual({ kind: "refused", reason: "unauthenticated" });
   expect(read).toBe(0);
   expect(store.refusals).toEqual([{ source: "vans", reason: "unauthenticated" }]);
@@ -292,7 +290,7 @@ test("an unauthenticated message is counted and nothing of it is read", async ()
 
 test("a bug in the proof lets nobody in, and nothing into the quarantine", async () => {
   const { store, ingest, told } = setting();
-  const result = await ingest.accept(
+  const result = await ingest.receive(
     { ...plainSource("vans"), authMethod: throwing },
     message(pointText("van-1", 0)),
   );
@@ -308,14 +306,14 @@ test.each([
   ["a bug of ours", pointText("bug", 0), { kind: "malformed", reason: "internal_error" }],
 ])("%s is kept as such", async (_what, body, entry) => {
   const { store, ingest } = setting();
-  await ingest.accept(plainSource("vans"), message(body));
+  await ingest.receive(plainSource("vans"), message(body));
   expect(store.entries).toMatchObject([{ source: "vans", receivedAt: RECEIVED_AT, ...entry }]);
 });
 
 test("quarantine gets the message as sent, but for its proof", async () => {
   const { store, ingest } = setting();
   const sent = message("}", { topic: "a/b", query: { x: "1" } });
-  await ingest.accept(plainSource("vans"), sent);
+  await ingest.receive(plainSource("vans"), sent);
   expect(store.entries).toMatchObject([
     { message: { ...sent, headers: {} }, problems: [expect.stringContaining("not JSON")] },
   ]);
@@ -332,7 +330,7 @@ test.each([
   store.before = () => {
     throw new StoreError("buffer_full", 9);
   };
-  const result = await ingest.accept(plainSource("vans"), message(body));
+  const result = await ingest.receive(plainSource("vans"), message(body));
   expect(result).toEqual({ kind: "deferred", reason: "buffer_full", retryAfterS: 9 });
   expect(store.entries).toEqual([]);
   expect(told).toMatchObject([{ event: "messageDeferred", reason: "buffer_full" }]);
@@ -351,7 +349,7 @@ test.each([
     "x-original-uri": `/webhooks/vans?token=${encodeURIComponent("the next/key")}`,
     "content-type": "application/json",
   };
-  await ingest.accept({ ...source, credentials }, message(body, { headers, query: { token: KEY, v: "2" } }));
+  await ingest.receive({ ...source, credentials }, message(body, { headers, query: { token: KEY, v: "2" } }));
   expect(store.entries).toMatchObject([{ kind: "malformed" }]);
   const [entry] = store.entries;
   const stored = entry?.kind === "malformed" ? entry.message : undefined;
@@ -367,7 +365,7 @@ test("a bug in keep: quarantined if that still works", async () => {
     asked.push(entry.kind);
     if (entry.kind === "decoded") throw new Error("a bug in keep");
   };
-  const result = await ingest.accept(plainSource("vans"), message(pointText("van-1", 0)));
+  const result = await ingest.receive(plainSource("vans"), message(pointText("van-1", 0)));
   expect(result).toMatchObject({ kind: "failed", quarantined: true });
   expect(asked).toEqual(["decoded", "malformed"]);
   expect(told).toMatchObject([
@@ -381,14 +379,14 @@ test("a bug of ours while nothing can be stored: its sender comes again, and the
     throw new StoreError("storage_unavailable", 7);
   };
   const bug = message(pointText("bug", 0));
-  const result = await ingest.accept(plainSource("vans"), bug);
+  const result = await ingest.receive(plainSource("vans"), bug);
   expect(result).toEqual({ kind: "deferred", reason: "storage_unavailable", retryAfterS: 7 });
   expect(told).toMatchObject([
     { event: "ingestFailed", error: { message: "a bug in decode" }, quarantined: false },
     { event: "messageDeferred", reason: "storage_unavailable" },
   ]);
   store.before = () => {};
-  expect(await ingest.accept(plainSource("vans"), bug)).toMatchObject({ kind: "failed", quarantined: true });
+  expect(await ingest.receive(plainSource("vans"), bug)).toMatchObject({ kind: "failed", quarantined: true });
   expect(store.entries).toMatchObject([{ kind: "malformed", reason: "internal_error" }]);
 });
 
@@ -403,7 +401,7 @@ test("a position that could not be kept comes again with its last part, though t
   const { store, ingest } = setting();
   const source = { ...plainSource("cars"), adapter: ovms, authMethod: null };
   const part = (axis: string, value: string, afterMs: number) =>
-    ingest.accept(
+    ingest.receive(
       source,
       message(value, { topic: `ovms/me/car/metric/v/p/${axis}`, receivedAt: RECEIVED_AT + afterMs }),
     );

@@ -1,18 +1,26 @@
 /** Messages that cannot be kept at once are offered again, and each device's stay in the order they came. */
 
 import { expect, test } from "vitest";
-import type { Message } from "../../src/adapters/kit/adapter.ts";
-import { StoreError } from "../../src/ingest/ingest.ts";
-import { createRetryOrder, offer } from "../../src/ingest/retry.ts";
+import { type Authenticated, asAuthenticated } from "../../src/adapters/kit/adapter.ts";
+import { createRetryOrder, ingestWithRetry } from "../../src/ingest/retry.ts";
+import { StoreError } from "../../src/ingest/store.ts";
 import { memoryKeep } from "../support/memory-keep.ts";
 import { intakeOver, mqttSource } from "../support/plain-vendor.ts";
 
 const DEVICES = ["a", "b", "c"];
 const MESSAGES = 12;
 
-function messageOf(id: string, t: number): Message {
+function messageOf(id: string, t: number): Authenticated {
   const body = Buffer.from(JSON.stringify({ id, t, lat: 32.78, lon: -96.8 }));
-  return { body, receivedAt: Date.now(), headers: {}, query: {}, topic: `fleet/${id}`, retained: false };
+  const message = {
+    body,
+    receivedAt: Date.now(),
+    headers: {},
+    query: {},
+    topic: `fleet/${id}`,
+    retained: false,
+  };
+  return asAuthenticated(message);
 }
 
 test("what came while nothing could be kept is kept in the order it came, device by device", async () => {
@@ -27,7 +35,7 @@ test("what came while nothing could be kept is kept in the order it came, device
   const startedAt = Date.now() - 1000;
   const offers = Array.from({ length: MESSAGES }, (_, n) =>
     DEVICES.map((device) =>
-      offer({
+      ingestWithRetry({
         ingest,
         source,
         message: messageOf(device, startedAt + n),
@@ -56,7 +64,7 @@ test("whoever waits behind a message that is given up is not stuck behind it", a
   const order = createRetryOrder();
   let gone = false;
   const offers = [true, false].map((isGivenUp, n) =>
-    offer({
+    ingestWithRetry({
       ingest,
       source: mqttSource("fleet"),
       message: messageOf("a", Date.now() - 1000 + n),

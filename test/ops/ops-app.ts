@@ -2,7 +2,7 @@
 
 import { Counter, Registry } from "prom-client";
 import { createTrail } from "../../src/ops/access/trail.ts";
-import { createOpsApp, type OpsParts } from "../../src/ops/app.ts";
+import { createOpsApp, type OpsDeps } from "../../src/ops/app.ts";
 import { createClockWatch } from "../../src/ops/diagnose/clocks.ts";
 import type { PingQuery, UnitQuery } from "../../src/ops/lookup-routes.ts";
 import type { Incident, OperatorEvent, OpsRefusal, QueueStatus } from "../../src/status.ts";
@@ -10,7 +10,7 @@ import { AT, healthy, unitAnswer, wholeMessage } from "./sample.ts";
 
 export const TOKEN = "correct horse battery staple";
 
-export function opsApp(changes: Partial<OpsParts> = {}) {
+export function opsApp(changes: Partial<OpsDeps> = {}) {
   const registry = new Registry();
   new Counter({ name: "waypost_of_this_process_total", help: "x", registers: [registry] }).inc(3);
   const state = {
@@ -58,8 +58,8 @@ export function opsApp(changes: Partial<OpsParts> = {}) {
     },
     spool: () => null,
     redrive: {
-      redriveDeadLetters: async (filter, mode) => ({ what: "dead letters", filter, mode }),
-      redriveQuarantine: async (filter, mode) => ({ what: "quarantine", filter, mode }),
+      deadLetters: async (filter, mode) => ({ what: "dead letters", filter, mode }),
+      quarantine: async (filter, mode) => ({ what: "quarantine", filter, mode }),
       async *exportDeadLetters() {
         yield { id: "1-0" };
         yield { id: "2-0" };
@@ -130,7 +130,7 @@ function memoryTrail(): Parameters<typeof createTrail>[0]["store"] {
   };
 }
 
-function memoryEndings(): OpsParts["endedSessions"] {
+function memoryEndings(): OpsDeps["endedSessions"] {
   const ended = new Set<string>();
   return { end: async (id) => void ended.add(id), isEnded: async (id) => ended.has(id) };
 }

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { Adapter } from "../../src/adapters/kit/adapter.ts";
-import type { Source } from "../../src/ingest/ingest.ts";
+import { examine } from "../../src/ingest/examine.ts";
+import type { Source } from "../../src/ingest/source.ts";
 import { type Logins, speaksForOf } from "../../src/ingest/speaks-for.ts";
 import { createRedriver } from "../../src/ops/redrive.ts";
 import { type Line, readingOf, startLine } from "../support/line.ts";
@@ -21,10 +22,11 @@ function redriver(changes: Partial<Adapter> = {}, logins: Logins = new Map()) {
   const made = createRedriver({
     redrive: line.queue.redrive,
     ingest,
+    examine,
     sources: new Map([["vans", source]]),
   });
   const accept = (text: string, login?: string) =>
-    ingest.accept(source, { ...messageOf(text), ...(login !== undefined && { login }) });
+    ingest.receive(source, { ...messageOf(text), ...(login !== undefined && { login }) });
   return { ...made, accept };
 }
 
@@ -156,7 +158,13 @@ describe("quarantined messages", () => {
     expect(await line.account()).toMatchObject({ malformed: 2, stored: 0 });
 
     expect(await quarantine({}, "do")).toMatchObject({ matched: 2, readable: 1, staying: 1 });
-    expect(await line.empty()).toMatchObject({ messages: 2, malformed: 1, read: 1, stored: 1, delivered: 1 });
+    expect(await line.empty()).toMatchObject({
+      messages: 2,
+      malformed: 1,
+      decoded: 1,
+      stored: 1,
+      delivered: 1,
+    });
     expect(await line.parted()).toEqual([]);
     expect(line.sandbox.pings({ unitId: "van-9" })).toHaveLength(1);
     expect((await line.queue.queryStatus()).sources[0]?.redriven).toEqual({ messages: 1, pings: 0 });
@@ -203,7 +211,7 @@ describe("quarantined messages", () => {
           ...van9(),
           // Reading goes by ranges; what fails is ingest behind it.
           get latitude(): number {
-            if (new Error().stack?.includes("judge.ts")) throw new Error("a bug behind reading");
+            if (new Error().stack?.includes("ingest/validate.ts")) throw new Error("a bug behind reading");
             return 32.7;
           },
         },

@@ -1,7 +1,7 @@
 /** Many messages at once and messages of many readings: everybody gets the right answer, and Redis is not kept from others. */
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { StoreError } from "../../src/ingest/ingest.ts";
+import { StoreError } from "../../src/ingest/store.ts";
 import { messageOf, readingOf } from "../support/line.ts";
 import { startStores } from "../support/store.ts";
 
@@ -69,7 +69,7 @@ describe("a message of 10,000 readings", () => {
     expect(await store.store.add(message)).toMatchObject({ stored: 10_000, duplicates: 0 });
     expect(await store.account()).toMatchObject({
       messages: 1,
-      read: 1,
+      decoded: 1,
       readings: 10_000,
       waiting: 10_000,
     });

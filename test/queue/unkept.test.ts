@@ -2,7 +2,7 @@
 
 import { setTimeout as pause } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { StoreError } from "../../src/ingest/ingest.ts";
+import { StoreError } from "../../src/ingest/store.ts";
 import { messageOf, readingOf, startLine } from "../support/line.ts";
 import { scaled } from "../support/speed.ts";
 import { startStores } from "../support/store.ts";

@@ -7,7 +7,7 @@ import { fleetSources } from "../../sandbox/fleet.ts";
 import { createTraffic, type FleetMessage, type MessageKind, planFleet } from "../../sandbox/traffic.ts";
 import { FLEET_SOURCES, type FleetSource } from "../../sandbox/vendor.ts";
 import { findAdapter } from "../../src/adapters/index.ts";
-import { read } from "../../src/adapters/kit/adapter.ts";
+import { decode } from "../support/decode.ts";
 
 const START_MS = Date.parse("2026-11-20T15:00:00.123Z");
 const SECRETS = {
@@ -182,7 +182,7 @@ describe.each(FLEET_SOURCES)("%s", (source) => {
     const adapter = findAdapter(settings.vendor);
     if (!adapter) expect.fail(`no adapter for ${settings.vendor}`);
     for (const message of sound) {
-      const result = read(adapter, asReceived(message), {
+      const result = decode(adapter, asReceived(message), {
         speedUnit: settings.speedUnit,
         credentials: { secrets: [] },
       });
@@ -208,7 +208,7 @@ describe.each(FLEET_SOURCES)("%s", (source) => {
     const adapter = findAdapter(settings.vendor);
     if (!adapter) expect.fail(`no adapter for ${settings.vendor}`);
     const kindOf = (message: FleetMessage) =>
-      read(adapter, asReceived(message), { speedUnit: settings.speedUnit, credentials: { secrets: [] } })
+      decode(adapter, asReceived(message), { speedUnit: settings.speedUnit, credentials: { secrets: [] } })
         .kind;
     for (const message of of(source, "event")) expect(kindOf(message)).toBe("ignored");
     for (const message of of(source, "test")) expect(kindOf(message)).toBe("handshake");

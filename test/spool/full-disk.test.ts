@@ -30,13 +30,13 @@ test.skipIf(missing !== null)(
   async () => {
     const state = { away: true, taken: [] as string[] };
     const ingest: Ingest = {
-      accept: async () => ({ kind: "deferred", reason: "storage_unavailable", retryAfterS: 5 }),
-      ingestAuthenticated: async (_, message) => {
+      receive: async () => ({ kind: "deferred", reason: "storage_unavailable", retryAfterS: 5 }),
+      ingest: async (_, message) => {
         if (state.away) return { kind: "deferred", reason: "storage_unavailable", retryAfterS: 5 };
         state.taken.push(Buffer.from(message.body).toString());
         return { kind: "stored", readings: 1, stored: 1, duplicates: 0, rejections: [] };
       },
-      refuseByHead: () => null,
+      authenticateHead: () => null,
       refuse: () => {},
     };
     const source = plainSource("vans");
@@ -58,7 +58,7 @@ test.skipIf(missing !== null)(
     const answered: string[] = [];
     async function send(): Promise<string> {
       const text = `${sent++} ${"x".repeat(1000)}`;
-      const { kind } = await spool.ingest.accept(source, {
+      const { kind } = await spool.ingest.receive(source, {
         body: Buffer.from(text),
         receivedAt: Date.now(),
         method: "POST",

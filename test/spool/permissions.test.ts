@@ -38,9 +38,9 @@ afterEach(async () => {
 });
 
 const away: Ingest = {
-  accept: async () => ({ kind: "deferred", reason: "storage_unavailable", retryAfterS: 5 }),
-  ingestAuthenticated: async () => ({ kind: "deferred", reason: "storage_unavailable", retryAfterS: 5 }),
-  refuseByHead: () => null,
+  receive: async () => ({ kind: "deferred", reason: "storage_unavailable", retryAfterS: 5 }),
+  ingest: async () => ({ kind: "deferred", reason: "storage_unavailable", retryAfterS: 5 }),
+  authenticateHead: () => null,
   refuse: () => {},
 };
 const source = plainSource("vans");
@@ -76,7 +76,7 @@ test.each(["000", "002", "022", "077"])(
     try {
       dir = join(parent, "made", "with", "its", "parents");
       const spool = await open();
-      expect(await spool.ingest.accept(source, spooled())).toEqual({ kind: "spooled" });
+      expect(await spool.ingest.receive(source, spooled())).toEqual({ kind: "spooled" });
       expect(modeOf(dir)).toBe("700");
       // The lock and the file of messages.
       expect(modesIn(dir)).toEqual(["600", "600"]);
@@ -153,6 +153,6 @@ test("a link of one's own to a right directory is taken", async () => {
   const link = join(parent, "link");
   symlinkSync(dir, link);
   const spool = await open(link);
-  expect(await spool.ingest.accept(source, spooled())).toEqual({ kind: "spooled" });
+  expect(await spool.ingest.receive(source, spooled())).toEqual({ kind: "spooled" });
   expect(modesIn(dir)).toEqual(["600", "600"]);
 });

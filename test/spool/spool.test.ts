@@ -11,8 +11,9 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import type { Message } from "../../src/adapters/kit/adapter.ts";
-import { type Ingest, type IngestResult, StoreError } from "../../src/ingest/ingest.ts";
+import { asAuthenticated, type Message } from "../../src/adapters/kit/adapter.ts";
+import type { Ingest, IngestResult } from "../../src/ingest/ingest.ts";
+import { StoreError } from "../../src/ingest/store.ts";
 import { readSpoolFile } from "../../src/spool/file.ts";
 import { openSpool, type Spool } from "../../src/spool/spool.ts";
 import { memoryKeep } from "../support/memory-keep.ts";
@@ -71,9 +72,9 @@ function storage() {
     return { kind: "stored", readings: 1, stored: 1, duplicates: 0, rejections: [] };
   };
   const ingest: Ingest = {
-    accept: (_, message) => take(message, false),
-    ingestAuthenticated: (_, message) => take(message, true),
-    refuseByHead: () => null,
+    receive: (_, message) => take(message, false),
+    ingest: (_, message) => take(message, true),
+    authenticateHead: () => null,
     refuse: () => {},
   };
   return { state, ingest };
@@ -102,7 +103,7 @@ describe("a spool", () => {
     const { state, ingest } = storage();
     state.away = false;
     const { spool } = await spoolOn(ingest);
-    expect(await spool.ingest.accept(source, messageOf("a"))).toMatchObject({ kind: "stored" });
+    expect(await spool.ingest.receive(source, messageOf("a"))).toMatchObject({ kind: "stored" });
     expect(spool.state()).toMatchObject({ messages: 0, spooled: 0 });
   });
 
@@ -111,7 +112,7 @@ describe("a spool", () => {
     const { spool, told } = await spoolOn(ingest, 1_000_000, () => !state.away);
     const texts = Array.from({ length: 200 }, (_, i) => `message ${i}`);
     for (const text of texts) {
-      expect(await spool.ingest.accept(source, messageOf(text))).toEqual({ kind: "spooled" });
+      expect(await spool.ingest.receive(source, messageOf(text))).toEqual({ kind: "spooled" });
     }
     expect(spool.state()).toMatchObject({ messages: 200, spooled: 200, replayed: 0 });
     state.away = false;
@@ -126,7 +127,7 @@ describe("a spool", () => {
   test("keeps the time of arrival, and no secret", async () => {
     const { state, ingest } = storage();
     const { spool } = await spoolOn(ingest);
-    await spool.ingest.accept(source, messageOf("a", { receivedAt: 1_795_000_000_000 }));
+    await spool.ingest.receive(source, messageOf("a", { receivedAt: 1_795_000_000_000 }));
     const [file = ""] = readdirSync(dir).filter((name) => name.endsWith(".spool"));
     const { records } = await readSpoolFile(join(dir, file));
     expect(records).toHaveLength(1);
@@ -150,7 +151,7 @@ describe("a spool", () => {
     const { spool } = await spoolOn(ingest, 1_000_000, () => !away);
     for (const [i, id] of ["van-2", "van-1"].entries()) {
       const message = messageOf(pointText(id, i), { login: "van-1" });
-      expect(await spool.ingest.ingestAuthenticated(source, message)).toEqual({ kind: "spooled" });
+      expect(await spool.ingest.ingest(source, asAuthenticated(message))).toEqual({ kind: "spooled" });
     }
     away = false;
     await until(() => store.entries.length === 2, { what: "both messages" });
@@ -161,8 +162,8 @@ describe("a spool", () => {
   test("survives the process: what was answered is there after a start from the same directory", async () => {
     const first = storage();
     const before = await spoolOn(first.ingest);
-    await before.spool.ingest.accept(source, messageOf("a"));
-    await before.spool.ingest.accept(source, messageOf("b"));
+    await before.spool.ingest.receive(source, messageOf("a"));
+    await before.spool.ingest.receive(source, messageOf("b"));
     await before.spool.close();
     open = [];
     const second = storage();
@@ -178,7 +179,7 @@ describe("a spool", () => {
     const { spool, told } = await spoolOn(ingest, 2000);
     const results: string[] = [];
     for (let i = 0; i < 20; i++)
-      results.push((await spool.ingest.accept(source, messageOf("x".repeat(300)))).kind);
+      results.push((await spool.ingest.receive(source, messageOf("x".repeat(300)))).kind);
     expect(results[0]).toBe("spooled");
     expect(results.at(-1)).toBe("deferred");
     expect(spool.state().bytes).toBeLessThanOrEqual(2000);
@@ -188,31 +189,31 @@ describe("a spool", () => {
   test("leaves MQTT to its broker, and a full buffer to the sender", async () => {
     const { ingest } = storage();
     const { spool } = await spoolOn(ingest);
-    expect(await spool.ingest.accept(source, messageOf("a", { topic: "fleet/1" }))).toMatchObject({
+    expect(await spool.ingest.receive(source, messageOf("a", { topic: "fleet/1" }))).toMatchObject({
       kind: "deferred",
     });
     const full: Ingest = {
       ...ingest,
-      accept: async () => ({ kind: "deferred", reason: "buffer_full", retryAfterS: 30 }),
+      receive: async () => ({ kind: "deferred", reason: "buffer_full", retryAfterS: 30 }),
     };
     await spool.close();
     open = [];
     const other = await spoolOn(full);
-    expect(await other.spool.ingest.accept(source, messageOf("a"))).toMatchObject({ reason: "buffer_full" });
+    expect(await other.spool.ingest.receive(source, messageOf("a"))).toMatchObject({ reason: "buffer_full" });
   });
 
   test("goes on where it stopped when something cannot be taken, and offers nothing twice", async () => {
     const { state, ingest } = storage();
     const { spool } = await spoolOn(ingest);
-    for (const text of ["a", "b", "full", "c"]) await spool.ingest.accept(source, messageOf(text));
+    for (const text of ["a", "b", "full", "c"]) await spool.ingest.receive(source, messageOf(text));
     const offered: string[] = [];
-    const ingestAuthenticated = ingest.ingestAuthenticated;
+    const ingestNow = ingest.ingest;
     let full = true;
-    ingest.ingestAuthenticated = async (from, message) => {
+    ingest.ingest = async (from, message) => {
       const text = Buffer.from(message.body).toString();
       offered.push(text);
       if (text === "full" && full) return { kind: "deferred", reason: "buffer_full", retryAfterS: 30 };
-      return ingestAuthenticated(from, message);
+      return ingestNow(from, message);
     };
     state.away = false;
     await until(() => offered.filter((text) => text === "full").length > 1, { what: "a second try" });
@@ -226,8 +227,8 @@ describe("a spool", () => {
     const { state, ingest } = storage();
     const { spool, told } = await spoolOn(ingest);
     const gone = { ...source, name: "gone" };
-    await spool.ingest.accept(gone, messageOf("x"));
-    await spool.ingest.accept(source, messageOf("a"));
+    await spool.ingest.receive(gone, messageOf("x"));
+    await spool.ingest.receive(source, messageOf("a"));
     state.away = false;
     await until(() => state.taken.length === 1, { what: "the other source's message" });
     expect(told).toContainEqual({ name: "problem", event: expect.objectContaining({ what: "no_source" }) });
@@ -247,11 +248,11 @@ describe("a spool", () => {
   test("keeps the file of a message that nobody could store, quarantine included", async () => {
     const { state, ingest } = storage();
     const { spool } = await spoolOn(ingest);
-    await spool.ingest.accept(source, messageOf("a"));
+    await spool.ingest.receive(source, messageOf("a"));
     let broken = true;
-    const ingestAuthenticated = ingest.ingestAuthenticated;
-    ingest.ingestAuthenticated = async (from, message) =>
-      broken ? { kind: "failed", requestId: "1", quarantined: false } : ingestAuthenticated(from, message);
+    const ingestNow = ingest.ingest;
+    ingest.ingest = async (from, message) =>
+      broken ? { kind: "failed", requestId: "1", quarantined: false } : ingestNow(from, message);
     state.away = false;
     await new Promise((resolve) => setTimeout(resolve, 1500));
     expect(spool.state().messages).toBe(1);
@@ -264,15 +265,15 @@ describe("a spool", () => {
     const { spool } = await spoolOn(ingest);
     const trucks = sourceCalled("trucks");
     for (let i = 0; i < 50; i++) {
-      await spool.ingest.accept(trucks, messageOf(`truck ${i}`));
-      await spool.ingest.accept(source, messageOf(`van ${i}`));
+      await spool.ingest.receive(trucks, messageOf(`truck ${i}`));
+      await spool.ingest.receive(source, messageOf(`van ${i}`));
     }
-    const { ingestAuthenticated } = ingest;
+    const { ingest: ingestNow } = ingest;
     let isFull = true;
-    ingest.ingestAuthenticated = async (from, message) =>
+    ingest.ingest = async (from, message) =>
       isFull && from === trucks
         ? { kind: "deferred", reason: "buffer_full", retryAfterS: 30 }
-        : ingestAuthenticated(from, message);
+        : ingestNow(from, message);
     state.away = false;
     await until(() => state.taken.length === 50, { what: "the other source's messages" });
     expect(state.taken.map(({ text }) => text)).toEqual(Array.from({ length: 50 }, (_, i) => `van ${i}`));
@@ -281,8 +282,8 @@ describe("a spool", () => {
 
     // What comes of another outage meanwhile is not held up by them either, nor overtakes them.
     state.away = true;
-    await spool.ingest.accept(trucks, messageOf("truck 50"));
-    await spool.ingest.accept(source, messageOf("van 50"));
+    await spool.ingest.receive(trucks, messageOf("truck 50"));
+    await spool.ingest.receive(source, messageOf("van 50"));
     state.away = false;
     await until(() => state.taken.length === 51, { what: "the other source's next message" });
     // They hold no room but their own.
@@ -302,13 +303,13 @@ describe("a spool", () => {
   test("goes on in another process where this one was ended", async () => {
     const { state, ingest } = storage();
     const first = await spoolOn(ingest);
-    for (let i = 0; i < 20; i++) await first.spool.ingest.accept(source, messageOf(`message ${i}`));
-    const { ingestAuthenticated } = ingest;
+    for (let i = 0; i < 20; i++) await first.spool.ingest.receive(source, messageOf(`message ${i}`));
+    const { ingest: ingestNow } = ingest;
     let ending: Promise<void> | undefined;
-    ingest.ingestAuthenticated = async (from, message) => {
+    ingest.ingest = async (from, message) => {
       // In the middle of the file, and of a message.
       if (state.taken.length === 10) ending ??= first.spool.close();
-      return ingestAuthenticated(from, message);
+      return ingestNow(from, message);
     };
     state.away = false;
     await until(() => ending !== undefined, { what: "the end of the first" });
@@ -326,26 +327,26 @@ describe("a spool", () => {
     const { state, ingest } = storage();
     const { spool, told } = await spoolOn(ingest);
     const texts = Array.from({ length: 20 }, (_, i) => `message ${i}`);
-    for (const text of texts) await spool.ingest.accept(source, messageOf(text));
+    for (const text of texts) await spool.ingest.receive(source, messageOf(text));
     const path = onlyFile();
     const { size } = statSync(path);
-    const { ingestAuthenticated } = ingest;
+    const { ingest: ingestNow } = ingest;
     const lock = join(dir, "lock");
-    ingest.ingestAuthenticated = async (from, message) => {
+    ingest.ingest = async (from, message) => {
       if (state.taken.length === 15) {
         // As if this process had stood still here.
         writeFileSync(lock, "another-boot/pid:[1] 1 some-instance another");
         state.away = true;
         await until(
           async () => {
-            const { kind } = await spool.ingest.accept(source, messageOf("late"));
+            const { kind } = await spool.ingest.receive(source, messageOf("late"));
             return kind === "deferred" && told.some(({ event }) => isAbout(event, "lock_lost"));
           },
           { what: "the loss to be noticed" },
         );
         state.away = false;
       }
-      return ingestAuthenticated(from, message);
+      return ingestNow(from, message);
     };
     state.away = false;
     await until(() => state.taken.length === 16, { what: "the message under way" });
@@ -360,7 +361,7 @@ describe("a spool", () => {
   test("a damaged record costs itself alone, and is kept", async () => {
     const first = storage();
     const before = await spoolOn(first.ingest);
-    for (const text of ["aaaa", "bbbb", "cccc"]) await before.spool.ingest.accept(source, messageOf(text));
+    for (const text of ["aaaa", "bbbb", "cccc"]) await before.spool.ingest.receive(source, messageOf(text));
     await before.spool.close();
     open = [];
     const path = onlyFile();
@@ -393,7 +394,7 @@ describe("a spool", () => {
     const { state, ingest } = storage();
     mkdirSync(join(dir, "0000000001.spool"));
     const { spool, told } = await spoolOn(ingest);
-    await spool.ingest.accept(source, messageOf("a"));
+    await spool.ingest.receive(source, messageOf("a"));
     state.away = false;
     await until(() => state.taken.length === 1, { what: "the message of the other file" });
     expect(told).toContainEqual({ name: "problem", event: expect.objectContaining({ what: "read" }) });
@@ -410,7 +411,7 @@ describe("a spool", () => {
     const { spool } = await spoolOn(ingest, 1_000_000, () => !isAway);
     const message = messageOf(pointText("bug", 0), { headers: { "x-key": KEY } });
     const own = { ...source, credentials: { secrets: [KEY] } };
-    expect(await spool.ingest.accept(own, message)).toEqual({ kind: "spooled" });
+    expect(await spool.ingest.receive(own, message)).toEqual({ kind: "spooled" });
     expect(told).toMatchObject([
       { event: "ingestFailed", quarantined: false, error: { message: "a bug in decode" } },
       { event: "messageDeferred", reason: "storage_unavailable" },
@@ -430,7 +431,7 @@ describe("a spool", () => {
         throw new Error("a bug in the proof");
       },
     };
-    const result = await spool.ingest.accept({ ...source, authMethod }, messageOf("a"));
+    const result = await spool.ingest.receive({ ...source, authMethod }, messageOf("a"));
     expect(result).toMatchObject({ kind: "failed", quarantined: false });
     expect(spool.state().messages).toBe(0);
   });
@@ -439,7 +440,7 @@ describe("a spool", () => {
     const { ingest } = storage();
     const { spool } = await spoolOn(ingest);
     const results = await Promise.all(
-      Array.from({ length: 500 }, (_, i) => spool.ingest.accept(source, messageOf(`m${i}`))),
+      Array.from({ length: 500 }, (_, i) => spool.ingest.receive(source, messageOf(`m${i}`))),
     );
     expect(results.every(({ kind }) => kind === "spooled")).toBe(true);
     const onDisk = await Promise.all(
@@ -455,5 +456,5 @@ test("a handshake is not spooled: its sender waits for an answer of its own", as
   const { ingest } = storage();
   const { spool } = await spoolOn(ingest);
   const question = messageOf(JSON.stringify({ challenge: "x" }));
-  expect(await spool.ingest.accept(source, question)).toMatchObject({ kind: "deferred" });
+  expect(await spool.ingest.receive(source, question)).toMatchObject({ kind: "deferred" });
 });

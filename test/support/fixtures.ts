@@ -4,8 +4,8 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { pathToFileURL } from "node:url";
 import type { Adapter, Credentials, Message } from "../../src/adapters/kit/adapter.ts";
 import { type Assembler, createAssembler } from "../../src/ingest/assembler.ts";
-import { examine } from "../../src/ingest/examine.ts";
 import type { SpeedUnit } from "../../src/reading.ts";
+import { examine } from "./decode.ts";
 
 /** One way in which the fixture's sender proves itself, with the values computed by another program. */
 export interface FixtureAuth {

@@ -3,7 +3,7 @@
 import { Redis } from "ioredis";
 import { SANDBOX_CLIENT, type SandboxApi, startSandboxApi } from "../../sandbox/api.ts";
 import { type PrivateRedis, startPrivateRedis } from "../../sandbox/redis.ts";
-import type { StoreEntry } from "../../src/ingest/ingest.ts";
+import type { StoreEntry } from "../../src/ingest/store.ts";
 import {
   createQueue,
   type Queue,

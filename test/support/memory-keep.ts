@@ -1,6 +1,6 @@
 /** A keep in memory for tests of the ways in: it can be slow, refuse, or break on request. */
 
-import type { RefusalReason, Store, StoreEntry, StoreVerdict } from "../../src/ingest/ingest.ts";
+import type { RefusalReason, Store, StoreEntry, StoreVerdict } from "../../src/ingest/store.ts";
 
 export interface MemoryKeep extends Store {
   entries: StoreEntry[];

@@ -2,13 +2,9 @@
 
 import { z } from "zod";
 import { type Adapter, type AuthMethod, defineAdapter } from "../../src/adapters/kit/adapter.ts";
-import {
-  createIngest,
-  type Ingest,
-  type IngestEvents,
-  type Source,
-  type Store,
-} from "../../src/ingest/ingest.ts";
+import { createIngest, type Ingest, type IngestEvents } from "../../src/ingest/ingest.ts";
+import type { Source } from "../../src/ingest/source.ts";
+import type { Store } from "../../src/ingest/store.ts";
 
 /** Proves by a header or, for senders that can set none, by `?token=`. */
 const keyMethod: AuthMethod = {

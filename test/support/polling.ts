@@ -4,7 +4,7 @@ import { Redis } from "ioredis";
 import { startPrivateRedis } from "../../sandbox/redis.ts";
 import { findAdapter } from "../../src/adapters/index.ts";
 import type { Pull, PullAccount, PullRequest } from "../../src/adapters/kit/pull.ts";
-import type { Source } from "../../src/ingest/ingest.ts";
+import type { Source } from "../../src/ingest/source.ts";
 import type { CursorStore } from "../../src/inputs/poll/cursor.ts";
 import { createPullHttp, type PullHttp } from "../../src/inputs/poll/http.ts";
 import { type PollEvents, type Poller, startPoller } from "../../src/inputs/poll/poller.ts";

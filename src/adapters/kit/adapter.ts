@@ -33,6 +33,20 @@ export interface Message {
 /** What is known of a message before its body is read. */
 export type MessageHead = Omit<Message, "body">;
 
+declare const authenticated: unique symbol;
+
+/** A message whose sender is known. Only such a message can be decoded: `decode` takes no other. */
+export type Authenticated<Part extends MessageHead = Message> = Part & { readonly [authenticated]: true };
+
+/**
+ * Marks a message whose sender is known without a credential in the message itself: by the login of its MQTT connection,
+ * because we asked the vendor for it, because it was authenticated before it went to the spool or the quarantine, or
+ * because an operator has it decoded. What carries credentials is marked by `ingest/authenticate.ts` once they are verified.
+ */
+export function asAuthenticated<Part extends MessageHead>(message: Part): Authenticated<Part> {
+  return message as Authenticated<Part>;
+}
+
 /** What a source is configured with to prove its senders. */
 export interface Credentials {
   /** One, or two while the secret is being rotated. Never logged. */
@@ -206,7 +220,7 @@ export type DecodeResult =
   | { kind: "malformed"; problems: string[] };
 
 /** What the source adds to a message when it is read. */
-export interface ReadSettings {
+export interface DecodeSettings {
   speedUnit?: SpeedUnit | undefined;
   options?: unknown;
   credentials: Credentials;
@@ -221,8 +235,8 @@ const SLICED_FROM_BYTES = 16_384;
 /** Of a list between two pauses: some tenths of a millisecond. */
 const ITEMS_BETWEEN_PAUSES = 32;
 
-/** Runs an adapter over one proven message. Pure. Throws only if the adapter has a bug; ingest catches that. */
-export function read(adapter: Adapter, message: Message, settings: ReadSettings): DecodeResult {
+/** Runs an adapter over one message. Pure. Throws only if the adapter has a bug; ingest catches that. */
+export function decode(adapter: Adapter, message: Authenticated, settings: DecodeSettings): DecodeResult {
   const steps = decodeInSteps(adapter, message, settings);
   for (;;) {
     const step = steps.next();
@@ -233,8 +247,8 @@ export function read(adapter: Adapter, message: Message, settings: ReadSettings)
 /** The same with pauses in a large message, in each of which the caller may let others through. */
 export function* decodeInSteps(
   adapter: Adapter,
-  message: Message,
-  settings: ReadSettings,
+  message: Authenticated,
+  settings: DecodeSettings,
 ): Generator<undefined, DecodeResult> {
   const { maxReadings = MAX_READINGS } = settings;
   const isLarge = message.body.length >= SLICED_FROM_BYTES;

@@ -2,6 +2,7 @@
 
 import { compile, TreeInterpreter } from "@jmespath-community/jmespath";
 import { z } from "zod";
+import { messageOf } from "../../untrusted.ts";
 import { isRecord, UNREADABLE } from "./fields.ts";
 
 export type Find = (value: unknown) => unknown;
@@ -17,7 +18,7 @@ function compiled(text: string, context: z.RefinementCtx): Find {
     const expression = compile(text);
     return (value) => search(expression, value);
   } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
+    const why = messageOf(error);
     context.addIssue({ code: "custom", message: `is not a JMESPath expression: ${why}` });
     return z.NEVER;
   }

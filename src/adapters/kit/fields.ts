@@ -7,6 +7,9 @@
 
 import { z } from "zod";
 import { MPS_PER, type SpeedUnit } from "../../reading.ts";
+import { isRecord } from "../../untrusted.ts";
+
+export { isRecord };
 
 /** Stands where something was said that nobody can read: not said, but not absent either. */
 export const UNREADABLE = Symbol("unreadable");
@@ -185,10 +188,6 @@ export function list<Item extends z.ZodType>(item: Item) {
 
 /** The items of a list, unread: for `each`. */
 export const items = z.array(z.unknown());
-
-export function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
 
 /** None of these keys: together left out they say that the message is about something else, one alone is damage. */
 export function isWithout(keys: readonly string[], message: unknown): message is Record<string, unknown> {

@@ -2,6 +2,7 @@
 
 import { setTimeout as delay } from "node:timers/promises";
 import { Agent } from "undici";
+import { type Backoff, backoffMs, iso } from "../../time.ts";
 import type { CaptureLine } from "./read.ts";
 import type { ReplayOptions, Tally, Way, WebhookSink } from "./way.ts";
 
@@ -9,9 +10,8 @@ type Position = Extract<CaptureLine, { kind: "position" }>;
 
 /** Longer than the gateway ever takes to answer. */
 const TIMEOUT_MS = 30_000;
-/** Between attempts while nobody answers, doubling; a gateway that was killed is back within a few seconds. */
-const FIRST_WAIT_MS = 100;
-const LONGEST_WAIT_MS = 2000;
+/** Between attempts without an answer; a gateway that was killed is back within a few seconds. */
+const BACKOFF: Backoff = { firstMs: 100, maxMs: 2000, jitter: 0 };
 /** For a 503 that does not say how long. */
 const DEFAULT_RETRY_AFTER_MS = 1000;
 
@@ -42,7 +42,7 @@ export function createWebhookWay(
       const answer = await post(body);
       tally.answered(answer === null ? "none" : String(answer.status));
       if (answer !== null && !asksAgain(answer.status)) return tally.settled(positions.length);
-      const waitMs = answer?.retryAfterMs ?? Math.min(FIRST_WAIT_MS * 2 ** failures, LONGEST_WAIT_MS);
+      const waitMs = answer?.retryAfterMs ?? backoffMs(failures, BACKOFF);
       pausedUntil = Math.max(pausedUntil, performance.now() + waitMs);
     }
   }
@@ -147,7 +147,7 @@ function toOwnFormat(
     // Missing fields become null: one damaged line must not make the whole message malformed.
     latitude: latitude ?? null,
     longitude: longitude ?? null,
-    time: shiftMs === 0 ? time : new Date(at + shiftMs).toISOString(),
+    time: shiftMs === 0 ? time : iso(at + shiftMs),
     speed: speedMps ?? null,
     speedUnit: "mps",
     heading: headingDeg ?? null,

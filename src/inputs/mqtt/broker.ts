@@ -6,12 +6,13 @@ import { type AddressInfo, createServer, Socket } from "node:net";
 import { setTimeout as pause } from "node:timers/promises";
 import { createServer as createTlsServer } from "node:tls";
 import { Aedes, type Client, type PublishPacket } from "aedes";
-import type { Message } from "../../adapters/kit/adapter.ts";
+import { asAuthenticated, type Message } from "../../adapters/kit/adapter.ts";
 import { topicMatcher } from "../../adapters/kit/topic.ts";
 import type { Events } from "../../events.ts";
 import type { Shares } from "../../ingest/decode-shares.ts";
-import type { Ingest, Source } from "../../ingest/ingest.ts";
-import { createRetryOrder, offer } from "../../ingest/retry.ts";
+import type { Ingest } from "../../ingest/ingest.ts";
+import { createRetryOrder, ingestWithRetry } from "../../ingest/retry.ts";
+import type { Source } from "../../ingest/source.ts";
 import { createConnectionCap, createLoginCap, guardConnections } from "../../limits/connections.ts";
 import { createGuessing } from "../../limits/guessing.ts";
 import { createUnacked } from "./broker-limits.ts";
@@ -318,10 +319,10 @@ export async function startBroker(options: EmbeddedBrokerOptions): Promise<Embed
     const bytes = body.length + topic.length;
     unacked.add(source, bytes);
     if (isLastChance) lastChances += 1;
-    const result = await offer({
+    const result = await ingestWithRetry({
       ingest,
       source,
-      message,
+      message: asAuthenticated(message),
       ended: ended.signal,
       // What came with QoS 0 nobody sends again: it is worth trying on, and without its device.
       giveUp: () =>

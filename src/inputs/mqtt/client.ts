@@ -2,10 +2,10 @@
 
 import { setTimeout as pause } from "node:timers/promises";
 import mqtt, { type IPublishPacket, type MqttClient } from "mqtt";
-import type { Message } from "../../adapters/kit/adapter.ts";
+import { asAuthenticated, type Message } from "../../adapters/kit/adapter.ts";
 import type { Events } from "../../events.ts";
 import type { Ingest } from "../../ingest/ingest.ts";
-import { createRetryOrder, offer } from "../../ingest/retry.ts";
+import { createRetryOrder, ingestWithRetry } from "../../ingest/retry.ts";
 import { createArrivals } from "./inflight.ts";
 import { ACK_LATER, type BrokerSettings, clientOptions } from "./library.ts";
 import { createFirstArrivals, type FirstArrivals } from "./redelivery.ts";
@@ -164,10 +164,10 @@ export function connectBroker({
       ingest.refuse(source, "too_large");
       return Promise.resolve();
     }
-    return offer({
+    return ingestWithRetry({
       ingest,
       source,
-      message,
+      message: asAuthenticated(message),
       giveUp,
       onError,
       inOrder: { order, key },

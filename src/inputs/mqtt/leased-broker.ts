@@ -1,10 +1,12 @@
 /** A broker session has one user: of all gateway processes the one that holds the lease connects, the others stand by. */
 
 import type { Config } from "../../config/config.ts";
-import type { Ingest, Source } from "../../ingest/ingest.ts";
+import type { Ingest } from "../../ingest/ingest.ts";
+import type { Source } from "../../ingest/source.ts";
 import type { Queue } from "../../queue/queue.ts";
 import type { Standing } from "../../queue/redis/lease.ts";
 import type { BrokerState } from "../../status.ts";
+import { iso } from "../../time.ts";
 import { brokerSettingsOf, subscriptionsOf } from "../../wiring.ts";
 import {
   type BrokerConnection,
@@ -103,7 +105,7 @@ export function clientState(connection: ConnectionState): BrokerState {
         : connected || lastError === null
           ? "connecting"
           : "disconnected",
-    since: new Date(since).toISOString(),
+    since: iso(since),
     reason: works ? null : (lastError ?? (connected ? "the broker has not answered the subscription" : null)),
     unacked,
     clients: null,
@@ -116,7 +118,7 @@ function waiting(name: string, sinceMs: number, { kind, reason }: Standing, unac
     name,
     kind: "client",
     state,
-    since: new Date(sinceMs).toISOString(),
+    since: iso(sinceMs),
     reason,
     unacked,
     clients: null,

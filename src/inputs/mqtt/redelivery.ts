@@ -1,6 +1,7 @@
 /** Remembers when MQTT messages arrived first: one that is sent again (DUP) is as old as that, and not new. */
 
 import { crc32 } from "node:zlib";
+import { LRUCache } from "lru-cache";
 
 export interface FirstArrivals<Key> {
   /**
@@ -11,22 +12,17 @@ export interface FirstArrivals<Key> {
 }
 
 /** Key: what a resend repeats, which is the packet id, and whose it is. Of more messages than `max` the latest. */
-export function createFirstArrivals<Key>(max: number): FirstArrivals<Key> {
+export function createFirstArrivals<Key extends string | number>(max: number): FirstArrivals<Key> {
   // Packet ids are used again, so it has to be the same message too; a print of it, since a payload may be large.
-  const known = new Map<Key, { print: number; receivedAt: number }>();
+  const known = new LRUCache<Key, { print: number; receivedAt: number }>({ max });
 
   return {
     of(key, { topic, body, dup }, now) {
       const print = crc32(body, crc32(topic));
-      const before = dup ? known.get(key) : undefined;
+      const before = dup ? known.peek(key) : undefined;
       if (dup && before?.print !== print) return null;
       const receivedAt = before?.receivedAt ?? now;
-      known.delete(key);
       known.set(key, { print, receivedAt });
-      if (known.size > max) {
-        const oldest = known.keys().next();
-        if (!oldest.done) known.delete(oldest.value);
-      }
       return receivedAt;
     },
   };

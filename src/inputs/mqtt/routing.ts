@@ -1,7 +1,7 @@
 /** Says which sources a topic's messages are for. */
 
 import { topicMatcher, withoutCovered } from "../../adapters/kit/topic.ts";
-import type { Source } from "../../ingest/ingest.ts";
+import type { Source } from "../../ingest/source.ts";
 
 export interface Subscription {
   source: Source;

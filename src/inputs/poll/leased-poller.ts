@@ -2,11 +2,13 @@
 
 import type { Config } from "../../config/config.ts";
 import type { Events } from "../../events.ts";
-import type { Ingest, Source } from "../../ingest/ingest.ts";
+import type { Ingest } from "../../ingest/ingest.ts";
+import type { Source } from "../../ingest/source.ts";
 import type { ProxySettings } from "../../network.ts";
 import type { Queue } from "../../queue/queue.ts";
 import type { Standing } from "../../queue/redis/lease.ts";
 import type { PollerState } from "../../status.ts";
+import { iso } from "../../time.ts";
 import { pollSettingsOf } from "../../wiring.ts";
 import { createPullHttp, type PullHttp } from "./http.ts";
 import { type Poller, startPoller } from "./poller.ts";
@@ -100,8 +102,4 @@ function waiting(name: string, sinceMs: number, { kind, reason }: Standing): Pol
     cursorAt: null,
     gap: null,
   };
-}
-
-function iso(ms: number): string {
-  return new Date(ms).toISOString();
 }

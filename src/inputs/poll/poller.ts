@@ -2,12 +2,14 @@
 
 import { createHash } from "node:crypto";
 import { setTimeout as pause } from "node:timers/promises";
-import type { Message } from "../../adapters/kit/adapter.ts";
+import { asAuthenticated, type Message } from "../../adapters/kit/adapter.ts";
 import type { Pull, PullAccount, PullRefusal, PullResult, PullTrouble } from "../../adapters/kit/pull.ts";
 import type { Events } from "../../events.ts";
-import type { Ingest, Source } from "../../ingest/ingest.ts";
-import { offer } from "../../ingest/retry.ts";
+import type { Ingest } from "../../ingest/ingest.ts";
+import { ingestWithRetry } from "../../ingest/retry.ts";
+import type { Source } from "../../ingest/source.ts";
 import { type NetworkReason, retryAfterHeaderMs } from "../../network.ts";
+import { type Backoff, backoffMs, iso } from "../../time.ts";
 import { type CursorStore, createPollCursor, type Gap } from "./cursor.ts";
 import type { PullExchange, PullHttp } from "./http.ts";
 
@@ -53,10 +55,8 @@ export interface Poller {
   close(withinMs: number): Promise<void>;
 }
 
-/** First wait after a failure, doubled each time; the wait taken is anything up to it, so that pollers spread. */
-const BACKOFF_MS = 1000;
-/** How late we may notice that a vendor is back. */
-const MAX_BACKOFF_MS = 60_000;
+/** `maxMs`: how late we may notice that a vendor is back. The whole wait is drawn, so that pollers spread. */
+const BACKOFF: Backoff = { firstMs: 1000, maxMs: 60_000, jitter: 1 };
 /** Somebody has to act first, and each try counts against limits: a Geotab user has 10 logins a minute, failed ones included. */
 const REFUSED_AGAIN_MS = 300_000;
 /** A longer wait is asked for by mistake. */
@@ -195,10 +195,10 @@ export function startPoller(parts: {
       retained: false,
     };
     keepingSince = message.receivedAt;
-    const result = await offer({
+    const result = await ingestWithRetry({
       ingest,
       source: isCatchingUp ? lookBack : source,
-      message,
+      message: asAuthenticated(message),
       giveUp: () => ended,
       onError: (error) => events.failed({ where: `poll ${name}`, error }),
     });
@@ -213,7 +213,7 @@ export function startPoller(parts: {
   /** As at the first start; what lies between is not fetched any more, and somebody has to know. */
   function giveUp(): void {
     const { from, to } = cursor.giveUp();
-    events.pollGap({ source: name, from: new Date(from).toISOString(), to: new Date(to).toISOString() });
+    events.pollGap({ source: name, from: iso(from), to: iso(to) });
   }
 
   function failed(reason: PollReason, detail: string): number {
@@ -237,8 +237,7 @@ export function startPoller(parts: {
   }
 
   function backoff(): number {
-    const longest = Math.min(BACKOFF_MS * 2 ** Math.max(failures - 1, 0), MAX_BACKOFF_MS);
-    return Math.max(Math.random() * longest, pull.minGapMs);
+    return Math.max(backoffMs(Math.max(failures - 1, 0), BACKOFF), pull.minGapMs);
   }
 
   function bounded(waitMs: number): number {

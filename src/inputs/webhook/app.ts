@@ -7,9 +7,11 @@ import type { AddressInfo } from "node:net";
 import { getRequestListener, type HttpBindings } from "@hono/node-server";
 import { Hono } from "hono";
 import type { Dispatcher } from "undici";
-import type { Handshake, Message, MessageHead, Reply } from "../../adapters/kit/adapter.ts";
+import type { Handshake, MessageHead, Reply } from "../../adapters/kit/adapter.ts";
 import type { Events } from "../../events.ts";
-import { type Ingest, type IngestResult, type Source, withLogin } from "../../ingest/ingest.ts";
+import type { Authentication } from "../../ingest/authenticate.ts";
+import type { Ingest, IngestResult } from "../../ingest/ingest.ts";
+import type { Source } from "../../ingest/source.ts";
 import { type ConnectionCap, guardConnections } from "../../limits/connections.ts";
 import { createGuessing, type Verdict } from "../../limits/guessing.ts";
 import { createAddressReader } from "../../limits/remote-address.ts";
@@ -81,13 +83,14 @@ export function createWebhookApp(parts: WebhookParts): WebhookApp {
     const verdict = heard(source, from);
     if (verdict.kind === "refused") return unheard(source, verdict);
     if (verdict.kind === "wait") await guessing.wait(verdict.ms);
-    // Before the body: a stranger shall cost neither the memory for one nor the time to inflate it.
-    const refused = ingest.refuseByHead(source, head);
-    if (source.authMethod?.verifyHead) learn(source, from, refused);
-    if (refused !== null) return reply(source, refused);
-    if (source.authMethod?.verifyHead) parts.connections?.authenticated(incoming.socket, name);
-    const known = source.authMethod?.verifyHead ? withLogin(source, head) : head;
-    const holder = source.authMethod?.verifyHead ? null : from;
+    // Before the body, so that a sender who is not authenticated costs neither the memory for one nor the time to inflate it.
+    const early = ingest.authenticateHead(source, head);
+    if (early !== null) {
+      learn(source, from, early);
+      if (early.kind !== "authenticated") return reply(source, early);
+      parts.connections?.authenticated(incoming.socket, name);
+    }
+    const holder = early === null ? from : null;
     const body = method === "GET" ? EMPTY : await readBody(incoming, outgoing, holder);
     switch (body.kind) {
       case "too_large":
@@ -105,12 +108,14 @@ export function createWebhookApp(parts: WebhookParts): WebhookApp {
       default:
         return body satisfies never;
     }
-    const message = { ...known, body: body.bytes };
-    if (source.authMethod?.verifyHead) return reply(source, await acceptInTime(source, message, incoming));
+    if (early !== null) {
+      const message = { ...early.message, body: body.bytes };
+      return reply(source, await inTime(source, ingest.ingest(source, message), incoming));
+    }
     // Others may have been wrong while the body came; who waited has its place already.
     const still = verdict.kind === "go" ? heard(source, from) : GO;
     if (still.kind !== "go") return unheard(source, still);
-    const result = await acceptInTime(source, message, incoming);
+    const result = await inTime(source, ingest.receive(source, { ...head, body: body.bytes }), incoming);
     learn(source, from, result);
     return reply(source, result);
   }
@@ -123,13 +128,13 @@ export function createWebhookApp(parts: WebhookParts): WebhookApp {
   function learn(
     { authMethod, name }: Source,
     from: string,
-    result: IngestResult | typeof LATE | null,
+    result: IngestResult | Authentication<MessageHead> | typeof LATE,
   ): void {
     if (!authMethod?.needs.includes("secrets")) return;
-    const kind = result?.kind ?? "proven";
-    if (result?.kind === "refused") {
+    const { kind } = result;
+    if (kind === "refused") {
       if (result.guess) guessing.failed(from, name);
-      // A handshake may have come without a proof; of the other two nobody knows.
+      // A handshake may have come without credentials; of the other two it is not known.
     } else if (kind !== "handshake" && kind !== "failed" && kind !== "late") guessing.succeeded(from, name);
   }
 
@@ -153,19 +158,17 @@ export function createWebhookApp(parts: WebhookParts): WebhookApp {
     return head;
   }
 
-  async function acceptInTime(
+  async function inTime(
     source: Source,
-    message: Message,
+    ingesting: Promise<IngestResult>,
     incoming: IncomingMessage,
   ): Promise<IngestResult | typeof LATE> {
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<typeof LATE>((resolve) => {
       timer = setTimeout(resolve, limits.answerWithinMs, LATE);
     });
-    // Proven before its body was read; the other proofs need the body.
-    const accept = source.authMethod?.verifyHead ? ingest.ingestAuthenticated : ingest.accept;
     try {
-      const result = await Promise.race([accept(source, message), late]);
+      const result = await Promise.race([ingesting, late]);
       if (isAuthenticated(result)) parts.connections?.authenticated(incoming.socket, source.name);
       return result;
     } finally {

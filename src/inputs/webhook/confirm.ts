@@ -3,6 +3,7 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { type Dispatcher, request } from "undici";
 import type { Handshake } from "../../adapters/kit/adapter.ts";
+import { messageOf } from "../../untrusted.ts";
 import { USER_AGENT } from "../../version.ts";
 
 export interface ConfirmationOutcome {
@@ -39,7 +40,7 @@ export async function confirm(
       if (status >= 200 && status < 300) return { host, ok: true, detail: `http_${status}` };
       detail = `http_${status}`;
     } catch (error) {
-      detail = error instanceof Error ? error.message : String(error);
+      detail = messageOf(error);
     }
   }
   return { host, ok: false, detail };

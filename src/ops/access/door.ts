@@ -1,4 +1,4 @@
-/** The door of the ops endpoint: whom it lets in, by token or session, and which requests it turns down whoever asks. */
+/** The door of the ops endpoint: lets in requests with a token or a session, and refuses those that no caller may make. */
 
 import type { Context, Hono } from "hono";
 import { bodyLimit } from "hono/body-limit";
@@ -15,7 +15,7 @@ import { createSessions, type Session } from "./session.ts";
 import { type OpsEnv, sightOf, type Topology } from "./sight.ts";
 import type { Trail } from "./trail.ts";
 
-export interface DoorParts {
+export interface DoorDeps {
   tokens: readonly OpsToken[];
   hosts: OwnHosts;
   topology: Topology;
@@ -24,16 +24,16 @@ export interface DoorParts {
   events: Pick<Events, "opsRefused" | "authFailed" | "incident">;
 }
 
-/** For routes that decide by themselves. */
+/** For routes that check the role themselves. */
 export interface Guards {
   trail: Trail;
   refuse(c: Context<OpsEnv>, reason: OpsRefusal): Response;
 }
 
-/** Under TLS a name that only this host can set, for this host alone; without TLS there is nothing like it. */
+/** Under TLS a name that only this host can set, for this host alone; without TLS there is no such protection. */
 const COOKIE_NAMES = { https: "__Host-waypost_session", http: "waypost_session" } as const;
 const COOKIE = { httpOnly: true, sameSite: "Strict", path: "/" } as const;
-/** A token and a form field's name; anything longer is no login. */
+/** A token and the name of a form field; a longer body is no login. */
 const MAX_LOGIN_BYTES = 4096;
 
 const REFUSALS: Record<OpsRefusal, { status: 403 | 415 | 421; detail: string }> = {
@@ -50,24 +50,50 @@ const REFUSALS: Record<OpsRefusal, { status: 403 | 415 | 421; detail: string }> 
   role: { status: 403, detail: "This needs a token with role operate; yours has role read." },
 };
 
-type Asker =
+type Caller =
   | { kind: "known"; token: OpsToken; session: Session | null }
   /** `retryAfterS` once its address was wrong too often. */
-  | { kind: "nobody"; retryAfterS: number | null };
+  | { kind: "unknown"; retryAfterS: number | null };
 
-/** Methods that change nothing. */
-const ASKING = new Set(["GET", "HEAD"]);
-/** They look at their body first: a dry run is only a question. */
-const DECIDE_BY_THEMSELVES = new Set(["/dead-letters/redrive", "/quarantine/redrive"]);
+const SAFE_METHODS = new Set(["GET", "HEAD"]);
+/** These read their body before they check the role: a dry run changes nothing. */
+const CHECK_ROLE_THEMSELVES = new Set(["/dead-letters/redrive", "/quarantine/redrive"]);
 
 /**
- * Routes added before are open by whatever name we are asked: orchestrators have names of their own, and are told one word.
- * Routes added afterwards are behind the door. `openRoutes` adds what the login form needs.
+ * Routes added before are open under any host name: orchestrators use names of their own, and get one word. Routes added
+ * afterwards are behind the door. `openRoutes` adds what the login form needs.
  */
-export function shutDoor(app: Hono<OpsEnv>, parts: DoorParts, openRoutes: () => void): Guards {
-  const { hosts, topology, trail, events } = parts;
-  const sessions = createSessions(parts.tokens, Date.now);
-  const endings = createEndings(parts.endedSessions, Date.now);
+export function shutDoor(app: Hono<OpsEnv>, deps: DoorDeps, openRoutes: () => void): Guards {
+  const { hosts, topology, trail } = deps;
+  const door = createDoor(deps);
+  const { identify, refuse } = door;
+
+  app.use(async (c, next) => (isOurHost(c, hosts) ? next() : refuse(c, "wrong_host")));
+  openRoutes();
+  serveLogin(app, deps, door);
+  serveLogout(app, deps, door);
+
+  app.use(async (c, next) => {
+    const caller = await identify(c);
+    if (caller.kind === "unknown") return turnAway(c, caller.retryAfterS);
+    const { token, session } = caller;
+    c.set("token", token);
+    c.set("sight", sightOf(token, topology));
+    if (SAFE_METHODS.has(c.req.method)) return next();
+    if (session && !isSameOrigin(c, hosts)) return refuse(c, "cross_site");
+    if (token.role !== "operate" && !CHECK_ROLE_THEMSELVES.has(c.req.path)) return refuse(c, "role");
+    if (!isJson(c.req.header("content-type"))) return refuse(c, "not_json");
+    return next();
+  });
+
+  return { trail, refuse };
+}
+
+type Door = ReturnType<typeof createDoor>;
+
+function createDoor({ tokens, endedSessions, trail, events }: DoorDeps) {
+  const sessions = createSessions(tokens, Date.now);
+  const endings = createEndings(endedSessions, Date.now);
   const guessing = createGuessing({ door: "ops", events, where: () => "ops login" });
 
   function refuse(c: Context<OpsEnv>, reason: OpsRefusal): Response {
@@ -77,8 +103,13 @@ export function shutDoor(app: Hono<OpsEnv>, parts: DoorParts, openRoutes: () => 
     return c.json({ error: reason, detail }, status);
   }
 
-  /** Who the request is from; a session that has been ended is nobody's. */
-  async function whoAsks(c: Context<OpsEnv>): Promise<Asker> {
+  /** The session that a cookie proves, unless it has been ended. */
+  async function sessionOf(cookie: string | undefined): Promise<Session | null> {
+    const session = sessions.byCookie(cookie);
+    return session && !(await endings.isEnded(session)) ? session : null;
+  }
+
+  async function identify(c: Context<OpsEnv>): Promise<Caller> {
     const authorization = c.req.header("authorization");
     let retryAfterS: number | null = null;
     if (authorization !== undefined) {
@@ -87,15 +118,29 @@ export function shutDoor(app: Hono<OpsEnv>, parts: DoorParts, openRoutes: () => 
       trail.loginFailed(addressOf(c));
       retryAfterS = bearer.retryAfterS;
     }
-    // No budget for these: nobody guesses 256 bits, and a page left open with an old session asks every 2 s.
-    const session = sessions.byCookie(getCookie(c, COOKIE_NAMES[isHttps(c) ? "https" : "http"]));
-    if (session && !(await endings.isEnded(session))) return { kind: "known", token: session.token, session };
-    return { kind: "nobody", retryAfterS };
+    // Cookies have no budget: 256 bits cannot be guessed, and a page left open with an old session asks every 2 s.
+    const session = await sessionOf(getCookie(c, COOKIE_NAMES[isHttps(c) ? "https" : "http"]));
+    return session ? { kind: "known", token: session.token, session } : { kind: "unknown", retryAfterS };
   }
 
-  app.use(async (c, next) => (isOurHost(c, hosts) ? next() : refuse(c, "wrong_host")));
+  return { sessions, endings, guessing, refuse, sessionOf, identify };
+}
 
-  openRoutes();
+function turnAway(c: Context<OpsEnv>, retryAfterS: number | null): Response {
+  if (c.req.path === "/" && c.req.header("authorization") === undefined) return c.redirect("/login", 303);
+  if (retryAfterS !== null) {
+    c.header("Retry-After", String(retryAfterS));
+    return c.json({ error: "too_many_wrong_tokens" }, 429);
+  }
+  c.header("WWW-Authenticate", "Bearer");
+  return c.json({ error: "unauthorized" }, 401);
+}
+
+function serveLogin(
+  app: Hono<OpsEnv>,
+  { hosts, trail }: DoorDeps,
+  { sessions, guessing, refuse }: Door,
+): void {
   app.get("/login", (c) => c.html(loginPage(null)));
   app.post("/login", bodyLimit({ maxSize: MAX_LOGIN_BYTES }), async (c) => {
     if (!isSameOrigin(c, hosts)) return refuse(c, "cross_site");
@@ -120,12 +165,19 @@ export function shutDoor(app: Hono<OpsEnv>, parts: DoorParts, openRoutes: () => 
     c.header("Retry-After", String(retryAfterS));
     return c.html(loginPage(`Too many wrong tokens from your address. Try again in ${retryAfterS} s.`), 429);
   });
+}
+
+function serveLogout(
+  app: Hono<OpsEnv>,
+  { hosts, trail }: DoorDeps,
+  { endings, refuse, sessionOf }: Door,
+): void {
   app.post("/logout", async (c) => {
     if (!isSameOrigin(c, hosts)) return refuse(c, "cross_site");
     for (const [scheme, name] of Object.entries(COOKIE_NAMES)) {
       const cookie = getCookie(c, name);
-      const session = sessions.byCookie(cookie);
-      if (session && !(await endings.isEnded(session))) {
+      const session = await sessionOf(cookie);
+      if (session) {
         endings.end(session);
         const by = session.token.name;
         trail.record({ action: "logout", by, from: addressOf(c), filter: {}, count: null, outcome: "done" });
@@ -136,28 +188,6 @@ export function shutDoor(app: Hono<OpsEnv>, parts: DoorParts, openRoutes: () => 
     }
     return c.redirect("/login", 303);
   });
-
-  app.use(async (c, next) => {
-    const asker = await whoAsks(c);
-    if (asker.kind === "nobody") {
-      if (c.req.path === "/" && c.req.header("authorization") === undefined) return c.redirect("/login", 303);
-      if (asker.retryAfterS !== null) {
-        c.header("Retry-After", String(asker.retryAfterS));
-        return c.json({ error: "too_many_wrong_tokens" }, 429);
-      }
-      c.header("WWW-Authenticate", "Bearer");
-      return c.json({ error: "unauthorized" }, 401);
-    }
-    c.set("token", asker.token);
-    c.set("sight", sightOf(asker.token, topology));
-    if (ASKING.has(c.req.method)) return next();
-    if (asker.session && !isSameOrigin(c, hosts)) return refuse(c, "cross_site");
-    if (asker.token.role !== "operate" && !DECIDE_BY_THEMSELVES.has(c.req.path)) return refuse(c, "role");
-    if (!isJson(c.req.header("content-type"))) return refuse(c, "not_json");
-    return next();
-  });
-
-  return { trail, refuse };
 }
 
 const WRONG =

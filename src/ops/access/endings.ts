@@ -1,29 +1,29 @@
-/** Ends sessions for every process: what was ended is in Redis, and here for as long as Redis does not answer. */
+/** Ends sessions for every process: ended sessions are in Redis, and in memory for as long as Redis does not answer. */
 
 import type { EndedSessions } from "../../queue/redis/ended-sessions.ts";
-import { inTime } from "../deadline.ts";
+import { withTimeout } from "../../time.ts";
 import type { Session } from "./session.ts";
 
-/** The page asks every 2 s and is drawn even while Redis hangs. */
+/** The page asks every 2 s, and must work while Redis hangs. */
 const ANSWER_WITHIN_MS = 500;
-/** A Redis that did not answer is not asked again for this long: one page is ten requests. */
-const LEAVE_ALONE_MS = 1000;
+/** Redis is not asked again for this long after it gave no answer: one page is ten requests. */
+const RETRY_AFTER_MS = 1000;
 
 export interface Endings {
   end(session: Session): void;
   /**
-   * While Redis is away only the logouts made in this process, or seen before, are known. The page shows no position then,
-   * and nothing can be changed, since all of it is in Redis.
+   * While Redis is away, only logouts made in this process or seen before are known. No harm comes of it: the page shows
+   * no position then and nothing can be changed, since everything is in Redis.
    */
   isEnded(session: Session): Promise<boolean>;
 }
 
 export function createEndings(store: EndedSessions, now: () => number): Endings {
-  /** Id → when the session would have ended by itself. Only who held a token can add to it. */
+  /** Id → when the session would have ended by itself. Only holders of a token can add entries. */
   const ended = new Map<string, number>();
   const unwritten = new Set<Session>();
   let isRetrying = false;
-  let leaveAloneUntil = 0;
+  let retryAt = 0;
 
   function write(session: Session): void {
     unwritten.add(session);
@@ -32,7 +32,7 @@ export function createEndings(store: EndedSessions, now: () => number): Endings 
       () => {
         if (isRetrying) return;
         isRetrying = true;
-        setTimeout(writeAgain, LEAVE_ALONE_MS).unref();
+        setTimeout(writeAgain, RETRY_AFTER_MS).unref();
       },
     );
   }
@@ -53,13 +53,13 @@ export function createEndings(store: EndedSessions, now: () => number): Endings 
     },
     async isEnded(session) {
       if (ended.has(session.id)) return true;
-      if (now() < leaveAloneUntil) return false;
+      if (now() < retryAt) return false;
       try {
-        const isEnded = await inTime(ANSWER_WITHIN_MS, store.isEnded(session.id));
+        const isEnded = await withTimeout(ANSWER_WITHIN_MS, store.isEnded(session.id));
         if (isEnded) ended.set(session.id, session.endsAtMs);
         return isEnded;
       } catch {
-        leaveAloneUntil = now() + LEAVE_ALONE_MS;
+        retryAt = now() + RETRY_AFTER_MS;
         return false;
       }
     },

@@ -1,17 +1,17 @@
-/** Tells a request that is meant for us from one that another website made a browser send. */
+/** Distinguishes requests meant for this endpoint from those that another website made a browser send. */
 
 import type { Context } from "hono";
 
 export interface OwnHosts {
-  /** Where the endpoint listens. */
+  /** The host the endpoint listens on. */
   host: string;
   /** `ops.hosts`. */
   hosts: readonly string[];
 }
 
 /**
- * A name that only pretends to be ours (DNS rebinding) is one that somebody else chose. An address is nobody's name, and
- * localhost is this machine whatever a name server says.
+ * Only names of ours: any other may be an attacker's name that leads here (DNS rebinding). An address is safe because
+ * no name server is involved, and localhost is this machine whatever a name server says.
  */
 export function isOurHost(c: Context, own: OwnHosts): boolean {
   const given = [c.req.header("host"), new URL(c.req.url).host].filter((host) => host !== undefined);
@@ -23,8 +23,8 @@ export function isOurHost(c: Context, own: OwnHosts): boolean {
 }
 
 /**
- * Whether a page of ours sent it. A browser says so in one of two headers that no page can set; what is neither is no
- * browser, or too old a one to be trusted with a session.
+ * Whether a page of ours sent the request. A browser says so in one of two headers that no page can set; a request with
+ * neither comes from no browser, or from one too old to be trusted with a session.
  */
 export function isSameOrigin(c: Context, own: OwnHosts): boolean {
   const site = c.req.header("sec-fetch-site");
@@ -33,15 +33,15 @@ export function isSameOrigin(c: Context, own: OwnHosts): boolean {
   if (origin === undefined) return site === "same-origin";
   if (!URL.canParse(origin)) return false;
   const { host, hostname } = new URL(origin);
-  const asked = c.req.header("host") ?? new URL(c.req.url).host;
-  if (host === withoutDefaultPort(origin, asked)) return true;
-  // A proxy may ask us by another name than the browser asked it.
+  const ownHost = c.req.header("host") ?? new URL(c.req.url).host;
+  if (host === withoutDefaultPort(origin, ownHost)) return true;
+  // A proxy may forward the request under another host name than the browser used.
   return site === "same-origin" && own.hosts.some((name) => name.toLowerCase() === hostname);
 }
 
 /**
- * A proxy in front may speak TLS for us. Nobody but the sender of a request can set its headers, and a forged one only
- * gives the forger a cookie that does not work.
+ * A proxy in front may terminate TLS. Only the sender of a request can set its headers, and a forged one only gives the
+ * sender itself a cookie that does not work.
  */
 export function isHttps(c: Context): boolean {
   const forwarded = c.req.header("x-forwarded-proto")?.split(",")[0]?.trim().toLowerCase();
@@ -54,11 +54,11 @@ export function addressOf(c: Context): string {
   return (server?.incoming?.socket?.remoteAddress ?? "unknown").replace(/^::ffff:/i, "");
 }
 
-/** Of `name:port`, in small letters and without the root's dot; null for what is no host at all. */
+/** The name in `name:port`, in lower case and without the final dot; null for what is no host at all. */
 function nameOf(host: string): string | null {
   if (!URL.canParse(`http://${host}`)) return null;
   const url = new URL(`http://${host}`);
-  // `name@host`, `host/path`: no browser writes that.
+  // `name@host` or `host/path`: no browser sends that.
   if (url.href !== `http://${url.host}/`) return null;
   return url.hostname.replace(/\.$/, "");
 }
@@ -67,7 +67,7 @@ function isAddress(name: string): boolean {
   return name.startsWith("[") || /^\d{1,3}(\.\d{1,3}){3}$/.test(name);
 }
 
-/** An origin leaves out the port that its scheme implies. */
+/** An origin omits the default port of its scheme. */
 function withoutDefaultPort(origin: string, host: string): string {
   const { protocol } = new URL(origin);
   return URL.canParse(`${protocol}//${host}`) ? new URL(`${protocol}//${host}`).host : host;

@@ -1,9 +1,9 @@
-/** Says who asks: which token a bearer shows, or which session of a token a browser has. */
+/** Identifies the caller: by the token in a bearer header, or by the session cookie of a browser. */
 
 import { createHash, createHmac, randomBytes, timingSafeEqual } from "node:crypto";
 import type { OpsToken } from "../../config/ops-tokens.ts";
 
-/** One shift; then the token is asked for again. */
+/** One shift; after that the token has to be entered again. */
 const SESSION_S = 12 * 60 * 60;
 
 export interface Session {
@@ -13,7 +13,7 @@ export interface Session {
   endsAtMs: number;
 }
 
-/** What a browser is given for a token. */
+/** What a browser gets in exchange for a token. */
 export interface Login {
   token: OpsToken;
   cookie: string;
@@ -23,9 +23,9 @@ export interface Login {
 export interface Sessions {
   /** By the value of an Authorization header. */
   byBearer(authorization: string): OpsToken | null;
-  /** By the value of the session cookie. Whether the session was ended by a logout is not known here. */
+  /** By the value of the session cookie. Does not know whether a logout has ended the session. */
   byCookie(cookie: string | undefined): Session | null;
-  /** Null when it is no token. */
+  /** Null when `given` is not a token. */
   login(given: string): Login | null;
 }
 
@@ -33,20 +33,20 @@ export function createSessions(tokens: readonly OpsToken[], now: () => number): 
   const known = tokens.map((token) => ({
     token,
     digest: digestOf(token.token),
-    // Derived from the token, so that a new token ends its sessions, and every process knows the key.
+    // Derived from the token, so that a new token ends the old sessions, and every process knows the key.
     key: createHmac("sha256", token.token).update("waypost ops session").digest(),
   }));
 
-  /** Whose token this is. Every token is compared, whichever fits: the time tells nothing. */
-  function whoIs(given: string): OpsToken | null {
+  /** Compares every token, whichever matches, so that the time taken reveals nothing. */
+  function tokenMatching(given: string): OpsToken | null {
     const digest = digestOf(given);
-    const fitting = known.map((each) => (timingSafeEqual(each.digest, digest) ? each.token : null));
-    return fitting.find((token) => token !== null) ?? null;
+    const matches = known.map((each) => (timingSafeEqual(each.digest, digest) ? each.token : null));
+    return matches.find((token) => token !== null) ?? null;
   }
 
   function byBearer(authorization: string): OpsToken | null {
     const given = authorization.match(/^Bearer +(.+)$/i)?.[1];
-    return given === undefined ? null : whoIs(given);
+    return given === undefined ? null : tokenMatching(given);
   }
 
   function byCookie(cookie: string | undefined): Session | null {
@@ -63,7 +63,7 @@ export function createSessions(tokens: readonly OpsToken[], now: () => number): 
   }
 
   function login(given: string): Login | null {
-    const token = whoIs(given);
+    const token = tokenMatching(given);
     return token && { token, cookie: openSession(token), maxAgeS: SESSION_S };
   }
 
@@ -74,7 +74,7 @@ function sign(key: Buffer, text: string): string {
   return createHmac("sha256", key).update(text).digest("base64url");
 }
 
-/** Constant time whatever the lengths: digests are compared, not texts. */
+/** Constant time for any lengths: it compares digests, not texts. */
 function isSame(given: string, expected: string): boolean {
   return timingSafeEqual(digestOf(given), digestOf(expected));
 }

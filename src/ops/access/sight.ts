@@ -1,4 +1,4 @@
-/** What a token may see: the one place where everything of another tenant is left out. */
+/** What a token may see: the one place where everything of other tenants is left out. */
 
 import type { OpsToken } from "../../config/ops-tokens.ts";
 import type {
@@ -12,14 +12,14 @@ import type {
 import type { ClockOffender } from "../diagnose/clocks.ts";
 import type { Policy } from "../policies.ts";
 
-/** Which sources and destinations there are, and what belongs to what. */
+/** The sources and destinations of the configuration, and what belongs to what. */
 export interface Topology {
   destinations: readonly string[];
-  /** By name. `broker`: the one its messages come from, `listen` for the embedded one. */
+  /** By name. `broker`: where its messages come from, `listen` for the embedded one. */
   sources: ReadonlyMap<string, { destination: string; broker: string | null }>;
 }
 
-/** What every route behind the door knows of who asks. */
+/** What every route behind the door knows of its caller. */
 export interface OpsEnv {
   Variables: {
     token: OpsToken;
@@ -30,14 +30,14 @@ export interface OpsEnv {
 export interface Sight {
   /** Null: everything. */
   within: { destinations: ReadonlySet<string>; sources: ReadonlySet<string> } | null;
-  /** Those of the configuration that it sees. */
+  /** The visible ones, in the order of the configuration. */
   destinations: readonly string[];
   seesDestination(name: string): boolean;
   seesSource(name: string): boolean;
   seesBroker(name: string): "whole" | "shared" | "not";
 }
 
-/** What the status document is made from; the queue's part is null while Redis does not answer. */
+/** The input of the status document; the queue's part is null while Redis does not answer. */
 export interface Facts<Queue extends QueueStatus | null = QueueStatus | null> {
   queue: Queue;
   brokers: BrokerState[];
@@ -48,7 +48,7 @@ export interface Facts<Queue extends QueueStatus | null = QueueStatus | null> {
   policies: readonly Policy[];
 }
 
-/** A source is a tenant's when its own destination is, whatever the mapping makes of single devices. */
+/** A source belongs to the tenant of its own destination, wherever the mapping routes single devices. */
 export function sightOf({ destinations }: OpsToken, topology: Topology): Sight {
   if (destinations === null) {
     return {
@@ -75,7 +75,7 @@ export function sightOf({ destinations }: OpsToken, topology: Topology): Sight {
   };
 }
 
-/** The facts of its own tenants alone; sums and problems are made from what is left, so they cannot tell more. */
+/** The facts of its own tenants alone; sums and problems are computed from these, so they cannot reveal more. */
 export function limited<Queue extends QueueStatus | null>(facts: Facts<Queue>, sight: Sight): Facts<Queue> {
   if (sight.within === null) return facts;
   const isOwn = ({ source }: { source: string }) => sight.seesSource(source);
@@ -83,7 +83,7 @@ export function limited<Queue extends QueueStatus | null>(facts: Facts<Queue>, s
     queue: facts.queue === null ? facts.queue : limitedQueue(facts.queue, sight),
     brokers: facts.brokers.flatMap((broker) => limitedBroker(broker, sight)),
     pollers: facts.pollers.filter(({ name }) => sight.seesSource(name)),
-    // One directory for everybody's messages.
+    // One directory holds the messages of all tenants.
     spool: null,
     clocks: facts.clocks.filter(isOwn),
     incidents: facts.incidents.filter(({ where }) => isOwnPlace(where, sight)),
@@ -100,7 +100,7 @@ function limitedQueue<Queue extends QueueStatus>(queue: Queue, sight: Sight): Qu
     ...queue,
     sources: queue.sources.filter(({ name }) => sight.seesSource(name)),
     destinations,
-    // Jobs belong to nobody; what is being sent is told by the lanes.
+    // Jobs belong to no tenant; the lanes show what is being sent.
     jobs: { waiting: 0, active: batchesOf(destinations), delayed: 0, failed: 0 },
     quarantine: { ...quarantine, recent: quarantine.recent.filter(isOwn) },
     deadLetters: { ...deadLetters, recent: deadLetters.recent.filter(goesToOwn) },
@@ -114,7 +114,7 @@ function batchesOf(destinations: readonly DestinationStatus[]): number {
   return destinations.flatMap(({ lanes }) => lanes).filter(({ batchId }) => batchId !== null).length;
 }
 
-/** What a broker says against us may name the topics of others, and its devices are theirs too. */
+/** A broker's reason may name topics of other tenants, and its client count includes their devices. */
 function limitedBroker(broker: BrokerState, sight: Sight): BrokerState[] {
   switch (sight.seesBroker(broker.name)) {
     case "whole":
@@ -129,7 +129,7 @@ function limitedBroker(broker: BrokerState, sight: Sight): BrokerState[] {
   }
 }
 
-/** `source vans`, `destination acme`; a place that is neither is everybody's. */
+/** `source vans`, `destination acme`; anything else belongs to no single tenant. */
 function isOwnPlace(where: string, sight: Sight): boolean {
   const [, kind, name = ""] = /^(source|destination) (\S+)$/.exec(where) ?? [];
   if (kind === undefined) return false;

@@ -1,4 +1,4 @@
-/** Writes down what operators did: in the log, and in Redis for all processes to show. */
+/** Records what operators did: in the log, and in Redis for all processes to show. */
 
 import type { Context } from "hono";
 import type { Events } from "../../events.ts";
@@ -13,29 +13,29 @@ export type TrailEntry = OperatorEvent & {
   at: string;
 };
 
-/** Who does what, from where, before it is known how it ends. */
-export type Deed = Pick<OperatorEvent, "action" | "by" | "from" | "filter">;
+/** Who does what, from where, while the result is still open. */
+export type Operation = Pick<OperatorEvent, "action" | "by" | "from" | "filter">;
 
 export interface Trail {
   record(event: OperatorEvent): void;
-  /** Runs it and writes down how it ended; `count` says how much came out of it. */
-  during<T>(deed: Deed, run: () => Promise<T>, count: (answer: T) => number | null): Promise<T>;
-  /** Somebody showed a token that is none of ours. Cheap: guesses come by the thousand. */
+  /** Runs it and records how it ended; `count` gives the size of its answer. */
+  during<T>(operation: Operation, run: () => Promise<T>, count: (answer: T) => number | null): Promise<T>;
+  /** A request came with a token that is not configured. Cheap: guesses come by the thousand. */
   loginFailed(from: string): void;
-  /** The newest first; of one token only where it is named. Rejects while Redis does not answer. */
+  /** The newest first; only those of token `by` where it is not null. Rejects while Redis does not answer. */
   latest(limit: number, by: string | null): Promise<TrailEntry[]>;
-  /** Writes down what has been counted and not yet told. */
+  /** Records the guesses that are counted and not yet recorded. */
   stop(): void;
 }
 
-/** Guesses of one address within this time are one entry. */
+/** Further guesses of one address within this time are one entry. */
 const GUESSES_MS = 60_000;
-/** Guessing addresses named in that time; the rest is one number. */
+/** Guessing addresses recorded by name in that time; the others share one entry. */
 const MAX_GUESSERS = 10;
-/** Entries that wait for Redis; above it only the log has them. */
+/** Entries that wait for Redis; beyond it only the log has them. */
 const MAX_UNWRITTEN = 500;
 const RETRY_MS = 1000;
-/** What is asked for is text of the asker's choice. */
+/** The filter is text of the caller's choice. */
 const MAX_FILTER_CHARS = 200;
 
 export function createTrail({
@@ -57,7 +57,7 @@ export function createTrail({
       text.slice(0, MAX_FILTER_CHARS),
     ]);
     const entry = { ...event, filter: Object.fromEntries(filter) };
-    // The log has it in any case; what an operator may do is not stopped by a Redis that is away.
+    // The log has it in any case: a Redis that is away must not stop an operator.
     events.operatorActed(entry);
     const at = new Date().toISOString();
     write({
@@ -81,10 +81,10 @@ export function createTrail({
     for (const waiting of unwritten.splice(0)) write(waiting);
   }
 
-  async function found(by: "operators" | "strangers", limit: number, token: string | null) {
+  async function newest(by: "operators" | "strangers", limit: number, token: string | null) {
     const entries: TrailEntry[] = [];
     for await (const text of store.newestFirst(by)) {
-      // Of our own making, by this version or one before it.
+      // Written by this version of ours or an earlier one.
       const entry: TrailEntry = JSON.parse(text);
       if (token !== null && entry.by !== token) continue;
       entries.push(entry);
@@ -95,21 +95,21 @@ export function createTrail({
 
   return {
     record,
-    async during(deed, run, count) {
+    async during(operation, run, count) {
       try {
         const answer = await run();
-        record({ ...deed, count: count(answer), outcome: "done" });
+        record({ ...operation, count: count(answer), outcome: "done" });
         return answer;
       } catch (error) {
-        record({ ...deed, count: null, outcome: "failed" });
+        record({ ...operation, count: null, outcome: "failed" });
         throw error;
       }
     },
     loginFailed: guesses.note,
     async latest(limit, by) {
       const lists = await Promise.all([
-        found("operators", limit, by),
-        by === null ? found("strangers", limit, null) : [],
+        newest("operators", limit, by),
+        by === null ? newest("strangers", limit, null) : [],
       ]);
       return lists
         .flat()
@@ -120,8 +120,8 @@ export function createTrail({
   };
 }
 
-/** Tells the first guess of an address at once and how many followed at the end of the minute. */
-function createGuesses(tell: (from: string | null, count: number) => void) {
+/** Emits the first guess of an address at once, and at the end of the minute how many followed. */
+function createGuesses(emit: (from: string | null, count: number) => void) {
   const followed = new Map<string, number>();
   let ofOthers = 0;
   let timer: NodeJS.Timeout | null = null;
@@ -129,8 +129,8 @@ function createGuesses(tell: (from: string | null, count: number) => void) {
   function flush(): void {
     if (timer !== null) clearTimeout(timer);
     timer = null;
-    for (const [from, count] of followed) if (count > 0) tell(from, count);
-    if (ofOthers > 0) tell(null, ofOthers);
+    for (const [from, count] of followed) if (count > 0) emit(from, count);
+    if (ofOthers > 0) emit(null, ofOthers);
     followed.clear();
     ofOthers = 0;
   }
@@ -142,18 +142,18 @@ function createGuesses(tell: (from: string | null, count: number) => void) {
     else if (followed.size >= MAX_GUESSERS) ofOthers += 1;
     else {
       followed.set(from, 0);
-      tell(from, 1);
+      emit(from, 1);
     }
   }
 
   return { note, flush };
 }
 
-/** What somebody whose token is known is about to do. */
-export function deedOf(
+/** What the caller, whose token is known, is about to do. */
+export function operationOf(
   c: Context<OpsEnv>,
   action: OperatorAction,
   filter: Readonly<Record<string, string>>,
-): Deed {
+): Operation {
   return { action, by: c.var.token.name, from: addressOf(c), filter };
 }

@@ -1,4 +1,4 @@
-/** What an operator should do about each reason a gate is not open. */
+/** What an operator should do about each reason of a gate and of a dead letter. */
 
 export interface Advice {
   /** What the reason means, to follow "because". */
@@ -8,9 +8,9 @@ export interface Advice {
 
 const NOTHING_NEEDED = "Nothing: sending starts again by itself.";
 
-/** By the reasons of the outcomes; a reason without an entry is an HTTP status or new. */
+/** By the reasons of outcomes; a reason without an entry is an HTTP status, or new. */
 const ADVICE: Record<string, Advice> = {
-  // Conditions of a destination: somebody has to change something.
+  // Conditions of a destination: a person has to change something.
   unauthorized: {
     meaning: "ServiceTitan does not accept our token or app key (401), not even a fresh one",
     doNext:
@@ -88,7 +88,7 @@ const ADVICE: Record<string, Advice> = {
   },
 };
 
-/** Reasons that do not pass until somebody acts. */
+/** Reasons that do not pass until a person acts. */
 const BLOCKED = new Set([
   "unauthorized",
   "credentials_refused",

@@ -1,12 +1,13 @@
 /** Finds devices whose clock is wrong by a constant, from the offset between each fix and its arrival. */
 
+import { LRUCache } from "lru-cache";
 import { durationText } from "./duration.ts";
 
-/** A device with a wrong clock, in numbers and in words. */
+/** A device with a wrong clock, in numbers and as text. */
 export interface ClockOffender {
   source: string;
   deviceId: string;
-  /** Arrival minus fix, the least of the last fixes: negative when the clock is ahead. */
+  /** The least arrival minus fix of the last fixes: negative when the clock is ahead. */
   offsetMs: number;
   /** `ahead by about 90 s`. */
   text: string;
@@ -15,30 +16,30 @@ export interface ClockOffender {
 }
 
 export interface ClockWatch {
-  /** `offsetMs` is receivedAt − fixTime. Cheap: called for every candidate that has a time, rejected ones too. */
+  /** `offsetMs` is receivedAt − fixTime. Cheap: called for every raw reading that has a time, rejected ones too. */
   observe(source: string, deviceId: string, offsetMs: number): void;
   /** The worst first. */
   offenders(): ClockOffender[];
 }
 
-/** A device is judged by the least offsets of its last two whole windows and the one under way: 20 to 29 fixes. */
+/** A verdict uses the least offsets of the last two whole windows and the current one: 20 to 29 fixes. */
 const WINDOW_FIXES = 10;
-/** A delay only ever adds: an arrival this long before its fix is the clock. NTP errors stay below it. */
+/** Delays only add, so an arrival this long before its fix means a wrong clock. NTP errors are smaller. */
 const AHEAD_MS = 5_000;
-/** Behind is told apart from late only by never being less; slow vendors deliver within a few minutes. */
+/** A clock behind looks like late delivery, but never arrives earlier; slow vendors deliver within a few minutes. */
 const BEHIND_MS = 5 * 60_000;
 /** The least offsets of the windows may differ by this much; a device catching up after a gap differs by more. */
 const STEADY_MS = 30_000;
 /** Time zones are multiples of 30 minutes (three are off by 15); the delay adds up to this much. */
 const ZONE_STEP_MS = 30 * 60_000;
 const ZONE_SLACK_MS = 2 * 60_000;
-/** About 200 bytes each: 4 MB. Above it the device longest unheard of is forgotten. */
+/** About 200 bytes each: 4 MB. Beyond it the device that was silent for longest is dropped. */
 const MAX_DEVICES = 20_000;
 
 interface Device {
   source: string;
   deviceId: string;
-  /** Least offsets of the two whole windows before; Infinity while there was none. */
+  /** Least offsets of the two whole windows before this one; Infinity while there is none. */
   before: number;
   last: number;
   current: number;
@@ -46,19 +47,15 @@ interface Device {
 }
 
 export function createClockWatch(): ClockWatch {
-  const devices = new Map<string, Device>();
+  const devices = new LRUCache<string, Device>({ max: MAX_DEVICES });
 
   function observe(source: string, deviceId: string, offsetMs: number): void {
     const key = `${source}\0${deviceId}`;
-    const known = devices.get(key);
-    const device = known ?? {
-      source,
-      deviceId,
-      before: Infinity,
-      last: Infinity,
-      current: Infinity,
-      fixes: 0,
-    };
+    let device = devices.get(key);
+    if (device === undefined) {
+      device = { source, deviceId, before: Infinity, last: Infinity, current: Infinity, fixes: 0 };
+      devices.set(key, device);
+    }
     if (device.fixes === WINDOW_FIXES) {
       device.before = device.last;
       device.last = device.current;
@@ -67,23 +64,16 @@ export function createClockWatch(): ClockWatch {
     }
     device.current = Math.min(device.current, offsetMs);
     device.fixes += 1;
-    // Re-inserted, so that the map's order is the order in which devices were last heard of; while there is plenty of
-    // room nobody will be forgotten, and the order does not matter.
-    if (known && devices.size < MAX_DEVICES / 2) return;
-    if (known) devices.delete(key);
-    devices.set(key, device);
-    const oldest = devices.size > MAX_DEVICES ? devices.keys().next() : undefined;
-    if (oldest && !oldest.done) devices.delete(oldest.value);
   }
 
   function offenders(): ClockOffender[] {
     const found: ClockOffender[] = [];
-    for (const device of devices.values()) {
+    devices.forEach((device) => {
       const minima = [device.before, device.last, device.current];
       const least = Math.min(...minima);
-      if (Math.max(...minima) - least > STEADY_MS || !Number.isFinite(least)) continue;
+      if (Math.max(...minima) - least > STEADY_MS || !Number.isFinite(least)) return;
       if (least < -AHEAD_MS || least > BEHIND_MS) found.push(describe(device, least));
-    }
+    });
     return found.sort((a, b) => Math.abs(b.offsetMs) - Math.abs(a.offsetMs));
   }
 
@@ -92,7 +82,7 @@ export function createClockWatch(): ClockWatch {
 
 function describe({ source, deviceId }: Device, offsetMs: number): ClockOffender {
   const direction = offsetMs < 0 ? "ahead" : "behind";
-  // Arrival jitter makes single seconds untrue.
+  // Arrival jitter makes single seconds meaningless.
   const rounded = Math.round(Math.abs(offsetMs) / 5000) * 5000;
   const fromStep = Math.abs(offsetMs - Math.round(offsetMs / ZONE_STEP_MS) * ZONE_STEP_MS);
   const looksLikeTimeZone = Math.abs(offsetMs) > ZONE_STEP_MS - ZONE_SLACK_MS && fromStep <= ZONE_SLACK_MS;

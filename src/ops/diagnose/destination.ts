@@ -1,4 +1,4 @@
-/** Finds problems of sending: gates that are not open, backlogs, full buffers, units gone silent. */
+/** Finds problems of sending: gates that are not open, backlogs, full buffers, silent units. */
 
 import type { DestinationStatus, GateStatus } from "../../status.ts";
 import { adviceFor, needsAPerson } from "./advice.ts";
@@ -7,13 +7,13 @@ import { error, listed, type Problem, warning } from "./problem.ts";
 
 /** Ten times the default batch age, and long enough for a probe (at least every 4 s) to have gone out. */
 const WAITING_WARN_MS = 30_000;
-/** Half of the default time after which a ping expires. */
+/** Half of the age at which a ping expires by default. */
 const WAITING_ERROR_MS = 5 * 60_000;
 const BUFFER_WARN_SHARE = 0.8;
 /** ServiceTitan answers well within a second; a request is given up only after `requestTimeoutMs`. */
 const UNANSWERED_WARN_MS = 5000;
 
-/** A scope's gate is told once, however many destinations share it. */
+/** A scope's gate is reported once, however many destinations share it. */
 export function diagnoseScopes(destinations: readonly DestinationStatus[], nowMs: number): Problem[] {
   const scopes = new Map(destinations.map((destination) => [destination.scope, destination.scopeGate]));
   return [...scopes].flatMap(([scope, gate]) => diagnoseGate(`tenant scope ${scope}`, gate, nowMs, ""));

@@ -1,4 +1,4 @@
-/** Says a length of time the way a person would. */
+/** Writes a length of time the way a person would. */
 
 const SECOND_MS = 1000;
 const MINUTE_MS = 60 * SECOND_MS;

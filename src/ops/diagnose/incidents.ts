@@ -1,11 +1,11 @@
-/** Puts what went wrong at our own doors into words: one entry for each kind of incident. */
+/** Turns what went wrong at our own ports into problems: one entry for each kind of incident. */
 
 import type { IncidentKind, IncidentState } from "../../status.ts";
 import { listed, type Problem } from "./problem.ts";
 
 interface Words {
   severity: Problem["severity"];
-  /** A problem for as long as the last one is not older than this; what happens seldom has to stay longer to be seen. */
+  /** A problem until the last incident is older than this; rare ones stay longer, so that they are seen. */
   lastsMs: number;
   what(incident: IncidentState): string;
   doNext: string;

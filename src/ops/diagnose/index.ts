@@ -1,4 +1,4 @@
-/** Turns the status into problems in words: what is wrong, where, and what to do next. */
+/** Turns the status into problems for an operator: what is wrong, where, and what to do next. */
 
 import type { BrokerState, PollerState, QueueStatus, SourceStatus } from "../../status.ts";
 import { adviceForDeadLetter } from "./advice.ts";
@@ -8,10 +8,10 @@ import { diagnoseBroker, diagnoseRedis } from "./outside.ts";
 import { diagnosePoller } from "./poller.ts";
 import { error, listed, type Problem, warning } from "./problem.ts";
 
-/** What was set aside longer ago than this is shown in its list, not as a problem of now. */
+/** What was set aside longer ago than this is in its list only, not a current problem. */
 const RECENT_MS = 60 * 60_000;
 
-/** Pure; errors come first, otherwise in the order of the line. */
+/** Pure; errors come first, otherwise in the order of the pipeline. */
 export function diagnose({
   queue,
   brokers,
@@ -48,9 +48,9 @@ export function diagnose({
   ];
 }
 
-/** Each line of the identity with its two sides, as the design writes it. */
-const IDENTITY_LINES = {
-  messages: "messages = refused + ignored + handshakes + malformed + read",
+/** The equations of the accounting identity. */
+const EQUATIONS = {
+  messages: "messages = refused + ignored + handshakes + malformed + decoded",
   readings: "readings = rejected + duplicates + stored",
   stored: "stored = delivered + dead-lettered + expired + superseded + dropped + held + waiting + in flight",
 } as const;
@@ -58,21 +58,21 @@ const IDENTITY_LINES = {
 function diagnoseSource(source: SourceStatus): Problem[] {
   const found: Problem[] = [];
   const where = `source ${source.name}`;
-  for (const line of ["messages", "readings", "stored"] as const) {
-    const parted = source.identity[line];
-    if (parted === 0) continue;
-    const side = parted > 0 ? `${parted} unaccounted for` : `${-parted} counted twice`;
+  for (const term of ["messages", "readings", "stored"] as const) {
+    const difference = source.identity[term];
+    if (difference === 0) continue;
+    const side = difference > 0 ? `${difference} unaccounted for` : `${-difference} counted twice`;
     found.push(
       error(
         where,
-        `The accounting does not add up, ${side}: ${IDENTITY_LINES[line]}.`,
+        `The accounting does not add up, ${side}: ${EQUATIONS[term]}.`,
         "This is a fault of the gateway or of somebody writing to its Redis. Keep the log around accountingMismatch and report it.",
       ),
     );
   }
   const { messages, refused, readings, rejected } = source.accounting;
   if (messages > 0 && refused === messages) {
-    const [reason] = mostOf(source.refusedBy);
+    const [reason] = mostFrequent(source.refusedBy);
     const doNext =
       reason === "unauthenticated"
         ? "The secret configured here and the one at the vendor differ: compare source.auth with the vendor's webhook settings."
@@ -80,7 +80,7 @@ function diagnoseSource(source: SourceStatus): Problem[] {
     found.push(warning(where, `Every one of ${messages} messages was refused (${reason}).`, doNext));
   }
   if (readings > 0 && rejected === readings) {
-    const [reason, count] = mostOf(source.rejectedBy);
+    const [reason, count] = mostFrequent(source.rejectedBy);
     found.push(
       warning(
         where,
@@ -92,7 +92,7 @@ function diagnoseSource(source: SourceStatus): Problem[] {
   return found;
 }
 
-function mostOf(counts: Record<string, number>): [string, number] {
+function mostFrequent(counts: Record<string, number>): [string, number] {
   return Object.entries(counts).reduce((most, entry) => (entry[1] > most[1] ? entry : most), ["unknown", 0]);
 }
 
@@ -100,13 +100,13 @@ function diagnoseSetAside({ quarantine, deadLetters }: QueueStatus, nowMs: numbe
   const found: Problem[] = [];
   const isRecent = ({ at }: { at: string }) => nowMs - Date.parse(at) < RECENT_MS;
   const messages = quarantine.recent.filter(isRecent);
-  const ours = messages.find(({ reason }) => reason === "internal_error");
-  if (ours) {
+  const ownFault = messages.find(({ reason }) => reason === "internal_error");
+  if (ownFault) {
     found.push(
       error(
         "quarantine",
-        `A message of ${ours.source} met a fault of the gateway: ${ours.problem}.`,
-        "It is kept and loses nothing. Report the fault; after the fix, run it through waypost decode and send it again.",
+        `A message of ${ownFault.source} met a fault of the gateway: ${ownFault.problem}.`,
+        "It is in quarantine and loses nothing. Report the fault; after the fix, run it through waypost decode and send it again.",
       ),
     );
   }
@@ -115,7 +115,7 @@ function diagnoseSetAside({ quarantine, deadLetters }: QueueStatus, nowMs: numbe
     found.push(
       warning(
         "quarantine",
-        `Messages that cannot be read keep coming, ${quarantine.count} are kept; the last from ${malformed.source}: ${malformed.problem}.`,
+        `Messages that cannot be decoded keep coming, ${quarantine.count} are in quarantine; the last from ${malformed.source}: ${malformed.problem}.`,
         "The vendor may have changed its format: take the message from /quarantine and run it through waypost decode.",
       ),
     );
@@ -128,7 +128,7 @@ function diagnoseSetAside({ quarantine, deadLetters }: QueueStatus, nowMs: numbe
     found.push(
       warning(
         "dead letters",
-        `${what}, ${deadLetters.count} are kept; the last for unit ${letter.unit} of ${letter.destination} (${reason}): ${letter.message}`,
+        `${what}, there are ${deadLetters.count} dead letters; the last for unit ${letter.unit} of ${letter.destination} (${reason}): ${letter.message}`,
         doNext,
       ),
     );

@@ -1,19 +1,19 @@
-/** Finds problems of what the gateway stands on: Redis and the brokers. */
+/** Finds problems of what the gateway depends on: Redis, the brokers, and the disk of the spool. */
 
 import type { BrokerState, RedisStatus, SpoolStatus } from "../../status.ts";
 import { durationText } from "./duration.ts";
 import { error, type Problem, warning } from "./problem.ts";
 
 const MEMORY_WARN_SHARE = 0.8;
-/** A broker that is still being connected to after this is not coming back by itself at once. */
+/** A connection that takes longer than this is not just slow. */
 const CONNECTING_WARN_MS = 15_000;
 
-/** For when nothing could be asked at all. */
+/** The problem when the queue gave no answer at all. */
 export function redisUnreachable(detail: string): Problem {
   return {
     severity: "error",
     where: "Redis",
-    what: `Redis does not answer (${detail}), so nothing can be kept: senders get 503, MQTT messages are not acknowledged.`,
+    what: `Redis does not answer (${detail}), so nothing can be stored: senders get 503, MQTT messages are not acknowledged.`,
     doNext:
       "See that Redis runs and that redis.url is right. Vendors and brokers send again once it answers.",
   };
@@ -74,11 +74,11 @@ export function diagnoseRedis(redis: RedisStatus): Problem[] {
       warning(
         where,
         `Redis uses ${share} % of its memory.`,
-        "Raise maxmemory; at 100 % nothing more can be kept.",
+        "Raise maxmemory; at 100 % nothing more can be stored.",
       ),
     );
   }
-  // Whatever else the queue noticed, unless it is one of the findings above in other words.
+  // Other findings of the queue, unless they repeat one of the above in other words.
   if (found.length === 0) {
     for (const text of redis.problems) found.push(warning(where, text, "See Redis' log and configuration."));
   }

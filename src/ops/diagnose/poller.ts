@@ -1,17 +1,17 @@
-/** Finds problems of pull sources: what keeps their fixes from coming in, and what was lost. */
+/** Finds problems of pull sources: why fixes do not come in, and which were lost. */
 
 import type { PollerState } from "../../status.ts";
 import { durationText } from "./duration.ts";
 import { error, type Problem, warning } from "./problem.ts";
 
-/** A vendor may stumble for so long without anybody having to know. */
+/** Shorter failures of a vendor are no problem worth showing. */
 const FAILING_WARN_MS = 60_000;
-/** Half of what a ping may be old by default. */
+/** Half of the age at which a ping expires by default. */
 const FAILING_ERROR_MS = 300_000;
-/** So long a gap is news. */
+/** For this long a gap is shown. */
 const GAP_SHOWN_MS = 86_400_000;
 
-/** What a person has to do; without it, asking goes on by itself. */
+/** Reasons that need a person; for all others polling continues by itself. */
 const REFUSED: Record<string, { meaning: string; doNext: string }> = {
   unauthorized: {
     meaning: "The vendor does not accept our token or password",
@@ -63,12 +63,12 @@ function diagnoseState(poller: PollerState, nowMs: number): Problem[] {
     case "throttled":
     case "failing": {
       if (forMs < FAILING_WARN_MS) return [];
-      const tell = forMs < FAILING_ERROR_MS ? warning : error;
+      const problem = forMs < FAILING_ERROR_MS ? warning : error;
       return [
-        tell(
+        problem(
           where,
           `No positions could be fetched for ${durationText(forMs)} (${why}). They stay with the vendor until then.`,
-          "Nothing now: asking goes on by itself. If it lasts, see the vendor's status page and this machine's way to it.",
+          "Nothing now: polling continues by itself. If it lasts, see the vendor's status page and this machine's way to it.",
         ),
       ];
     }
@@ -90,7 +90,7 @@ function diagnoseGap({ name, gap }: PollerState, nowMs: number): Problem[] {
     warning(
       `source ${name}`,
       `Positions between ${gap.from} and ${gap.to} were not fetched: the vendor had forgotten where we were.`,
-      "They are too old for dispatching. Whoever needs them for another purpose has to take them from the vendor's history.",
+      "They are too old for dispatching. For other purposes, take them from the vendor's history.",
     ),
   ];
 }

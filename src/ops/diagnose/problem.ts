@@ -15,7 +15,7 @@ export function warning(where: string, what: string, doNext: string): Problem {
   return { severity: "warning", where, what, doNext };
 }
 
-/** At most this many units or devices are named in one sentence. */
+/** One sentence names at most this many units or devices. */
 const MAX_NAMED = 4;
 
 export function listed(names: readonly string[]): string {

@@ -1,7 +1,7 @@
 /** Keeps raw messages that were proven but could not be decoded, so that they can be decoded again after a fix. */
 
 import type { Redis } from "ioredis";
-import type { StoreEntry } from "../../ingest/ingest.ts";
+import type { StoreEntry } from "../../ingest/store.ts";
 import { keys } from "../redis/keys.ts";
 import { run, script } from "../redis/lua.ts";
 import { SHARES, shareOf } from "./quarantine-shares.ts";

@@ -2,6 +2,7 @@
 
 import type { Redis } from "ioredis";
 import type { Freshness, SilentUnit } from "../../status.ts";
+import { iso } from "../../time.ts";
 import type { QueueDestination } from "../redis/destination.ts";
 import { keys } from "../redis/keys.ts";
 
@@ -80,7 +81,7 @@ function silentOf(
     .slice(0, MAX_SILENT_LISTED)
     .map(({ unit, fixTime }) => ({
       unit,
-      lastFixAt: new Date(fixTime).toISOString(),
+      lastFixAt: iso(fixTime),
       ageMs: now - fixTime,
     }));
 }

@@ -11,6 +11,7 @@ import {
   type QueueStatus,
   type SourceStatus,
 } from "../../status.ts";
+import { iso } from "../../time.ts";
 import type { Jobs } from "../batch/jobs.ts";
 import { recentEntries } from "../ledger/ledger.ts";
 import type { Quarantine } from "../ledger/quarantine.ts";
@@ -303,8 +304,4 @@ function gateStatus(gate: Record<string, string>, { ratePerSecond }: QueueDestin
 function byPrefix(counters: Record<string, number>, prefix: string): Record<string, number> {
   const found = Object.entries(counters).filter(([field]) => field.startsWith(prefix));
   return Object.fromEntries(found.map(([field, n]) => [field.slice(prefix.length), n]));
-}
-
-function iso(ms: number): string {
-  return new Date(ms).toISOString();
 }

@@ -2,6 +2,7 @@
 
 import { randomUUID } from "node:crypto";
 import type { Redis } from "ioredis";
+import { messageOf } from "../../untrusted.ts";
 
 /** Returns 0 when it is ours, else for how much longer it is somebody else's, in ms. */
 const RENEW = `
@@ -136,8 +137,4 @@ export function holdLease(redis: Redis, key: string, events: LeaseEvents): Lease
       await giveBack();
     },
   };
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

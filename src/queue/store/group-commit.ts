@@ -1,7 +1,7 @@
 /** Writes messages into one scope's Redis together: what arrives while a call is under way goes with the next one. */
 
 import { type Redis, ReplyError } from "ioredis";
-import { StoreError, type StoreVerdict } from "../../ingest/ingest.ts";
+import { StoreError, type StoreVerdict } from "../../ingest/store.ts";
 import type { RejectionReason } from "../../reading.ts";
 import { run } from "../redis/lua.ts";
 import type { RetryAfter } from "./retry-after.ts";

@@ -7,7 +7,7 @@ import {
   type StoreEntry,
   StoreError,
   type StoreVerdict,
-} from "../../ingest/ingest.ts";
+} from "../../ingest/store.ts";
 import type { Reading, RejectionReason } from "../../reading.ts";
 import type { Quarantine } from "../ledger/quarantine.ts";
 import {

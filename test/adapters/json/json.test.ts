@@ -6,10 +6,10 @@ import { parse } from "yaml";
 import { findAdapter } from "../../../src/adapters/index.ts";
 import { json } from "../../../src/adapters/json/json.ts";
 import { homeAssistant, homeMade, thingsboard, victron } from "../../../src/adapters/json/presets.ts";
-import { type Message, read } from "../../../src/adapters/kit/adapter.ts";
+import type { Message } from "../../../src/adapters/kit/adapter.ts";
 import { createAssembler } from "../../../src/ingest/assembler.ts";
-import { examine } from "../../../src/ingest/examine.ts";
 import { DETAIL_TEXTS, type SpeedUnit } from "../../../src/reading.ts";
+import { decode, examine } from "../../support/decode.ts";
 
 function message(body: unknown, parts: Partial<Message> = {}): Message {
   const bytes = Buffer.from(JSON.stringify(body));
@@ -36,7 +36,7 @@ const complete = { deviceId: "a", latitude: 1, longitude: 2, time: "2026-10-14T1
 
 describe("our own format", () => {
   it("lists every problem where nothing in the message has the fields", () => {
-    const result = read(json, message([{ deviceId: "a" }, "b"]), { credentials: { secrets: [] } });
+    const result = decode(json, message([{ deviceId: "a" }, "b"]), { credentials: { secrets: [] } });
     expect(result).toEqual({
       kind: "malformed",
       problems: [
@@ -49,7 +49,7 @@ describe("our own format", () => {
   });
 
   it("bounds the list", () => {
-    const result = read(json, message(Array.from({ length: 5000 }, () => ({}))), {
+    const result = decode(json, message(Array.from({ length: 5000 }, () => ({}))), {
       credentials: { secrets: [] },
     });
     expect(result.kind === "malformed" && result.problems.length).toBe(20);
@@ -190,7 +190,10 @@ describe("options", () => {
 
   it("sets a message aside whole when the paths lead nowhere", () => {
     const result = (options: unknown) =>
-      read(json, message({ list: { a: 1 } }), { credentials: { secrets: [] }, options: optionsOf(options) });
+      decode(json, message({ list: { a: 1 } }), {
+        credentials: { secrets: [] },
+        options: optionsOf(options),
+      });
     expect(result(least)).toEqual({
       kind: "malformed",
       problems: ["message: nothing at the paths of deviceId, latitude and longitude"],

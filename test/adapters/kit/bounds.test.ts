@@ -2,8 +2,9 @@
 
 import { describe, expect, it } from "vitest";
 import { adapters } from "../../../src/adapters/index.ts";
-import { type Adapter, decodeInSteps, type Message, read } from "../../../src/adapters/kit/adapter.ts";
+import type { Adapter, Message } from "../../../src/adapters/kit/adapter.ts";
 import { parseForm, parseJson, parseLines } from "../../../src/adapters/kit/bounds.ts";
+import { decode, decodeInSteps } from "../../support/decode.ts";
 import { type Fixture, fixturesOf, isForm } from "../../support/fixtures.ts";
 
 const MOST = 5000;
@@ -107,7 +108,7 @@ describe("a list in a message", () => {
         return value;
       }),
     };
-    const result = read(counting, hostile(fixture, body), fixture.settings);
+    const result = decode(counting, hostile(fixture, body), fixture.settings);
     expect(result).toMatchObject({ kind: "malformed", problems: [expect.stringMatching(TOO_MANY)] });
     expect(isParsed).toBe(false);
   });
@@ -115,7 +116,7 @@ describe("a list in a message", () => {
   it.each(withLists)(
     "of %s is read up to it, in slices where each item is a position",
     (_, adapter, fixture, nth) => {
-      const few = read(adapter, hostile(fixture, amplified(fixture, nth, 64) ?? ""), fixture.settings);
+      const few = decode(adapter, hostile(fixture, amplified(fixture, nth, 64) ?? ""), fixture.settings);
       const steps = decodeInSteps(
         adapter,
         hostile(fixture, amplified(fixture, nth, 4096) ?? ""),

@@ -8,8 +8,9 @@ import mqttPacket, { type Packet } from "mqtt-packet";
 import { afterEach, describe, expect, test } from "vitest";
 import { owntracks } from "../../../src/adapters/owntracks.ts";
 import { publishTo } from "../../../src/commands/capture/publisher.ts";
-import { type Source, StoreError } from "../../../src/ingest/ingest.ts";
+import type { Source } from "../../../src/ingest/source.ts";
 import { speaksForOf } from "../../../src/ingest/speaks-for.ts";
+import { StoreError } from "../../../src/ingest/store.ts";
 import {
   type EmbeddedBrokerEvents,
   type EmbeddedBrokerOptions,

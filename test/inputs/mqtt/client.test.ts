@@ -13,7 +13,7 @@ import { topicMatcher, withoutCovered } from "../../../src/adapters/kit/topic.ts
 import { type Publisher, publishTo } from "../../../src/commands/capture/publisher.ts";
 import { withDefaults } from "../../../src/config/defaults.ts";
 import { configSchema } from "../../../src/config/schema.ts";
-import { StoreError } from "../../../src/ingest/ingest.ts";
+import { StoreError } from "../../../src/ingest/store.ts";
 import { type BrokerConnection, connectBroker, type MqttEvents } from "../../../src/inputs/mqtt/client.ts";
 import { clientState } from "../../../src/inputs/mqtt/leased-broker.ts";
 import { type BrokerSettings, whyNotReliable } from "../../../src/inputs/mqtt/library.ts";

@@ -5,7 +5,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vite
 import { startProxy } from "../../../sandbox/proxy.ts";
 import { type PrivateRedis, startPrivateRedis } from "../../../sandbox/redis.ts";
 import { type Publisher, publishTo } from "../../../src/commands/capture/publisher.ts";
-import { StoreError } from "../../../src/ingest/ingest.ts";
+import { StoreError } from "../../../src/ingest/store.ts";
 import type { MqttEvents } from "../../../src/inputs/mqtt/client.ts";
 import { leasedBroker } from "../../../src/inputs/mqtt/leased-broker.ts";
 import { holdLease } from "../../../src/queue/redis/lease.ts";

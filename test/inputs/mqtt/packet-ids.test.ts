@@ -7,7 +7,7 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import mqttPacket from "mqtt-packet";
 import { afterEach, expect, test } from "vitest";
-import type { Store } from "../../../src/ingest/ingest.ts";
+import type { Store } from "../../../src/ingest/store.ts";
 import { type EmbeddedBrokerOptions, startBroker } from "../../../src/inputs/mqtt/broker.ts";
 import { createUnreleased } from "../../../src/inputs/mqtt/packet-ids.ts";
 import type { Incident } from "../../../src/status.ts";

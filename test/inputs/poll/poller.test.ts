@@ -3,7 +3,7 @@
 import { once } from "node:events";
 import { createServer } from "node:net";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
-import { StoreError } from "../../../src/ingest/ingest.ts";
+import { StoreError } from "../../../src/ingest/store.ts";
 import type { CursorStore } from "../../../src/inputs/poll/cursor.ts";
 import { createPullHttp } from "../../../src/inputs/poll/http.ts";
 import { USER_AGENT } from "../../../src/version.ts";

@@ -11,8 +11,9 @@ import { afterEach, describe, expect, test } from "vitest";
 import type { Adapter } from "../../../src/adapters/kit/adapter.ts";
 import { basic, sharedKey } from "../../../src/adapters/kit/auth.ts";
 import { owntracks } from "../../../src/adapters/owntracks.ts";
-import { type Source, StoreError } from "../../../src/ingest/ingest.ts";
+import type { Source } from "../../../src/ingest/source.ts";
 import { speaksForOf } from "../../../src/ingest/speaks-for.ts";
+import { StoreError } from "../../../src/ingest/store.ts";
 import {
   createWebhookApp,
   type ServeOptions,

@@ -219,8 +219,8 @@ function twoTenants() {
       return from === null || from === found.source ? found : null;
     },
     redrive: {
-      redriveDeadLetters: async ({ within }) => ({ matched: asked.push({ within }) > 0 ? 1 : 0 }),
-      redriveQuarantine: async ({ within }) => ({ matched: asked.push({ within }) > 0 ? 1 : 0 }),
+      deadLetters: async ({ within }) => ({ matched: asked.push({ within }) > 0 ? 1 : 0 }),
+      quarantine: async ({ within }) => ({ matched: asked.push({ within }) > 0 ? 1 : 0 }),
       async *exportDeadLetters({ within }) {
         asked.push({ within });
         for (const name of ["mine", "rival"]) if (within?.destinations.has(name) !== false) yield { name };

@@ -1,4 +1,18 @@
-/** The one way to standard output and standard error: whatever a line quotes, it cannot steer the terminal that shows it. */
+/** Handles what others wrote: values of unknown shape, errors of unknown kind, and text that is shown on a terminal. */
+
+export function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** Anything can be thrown, not only an Error. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** The system's or a library's word for what went wrong (`ENOENT`), where the error carries one. */
+export function errorCode(error: unknown): string | null {
+  return error instanceof Error && "code" in error ? String(error.code) : null;
+}
 
 /** Controls, escapes and line ends; bidi marks and all other format characters; halves of characters. */
 const HIDDEN = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu;
@@ -33,28 +47,4 @@ export function visibleJson(json: string): string {
       return `\\u${hex.padStart(4, "0")}`;
     }).join(""),
   );
-}
-
-/** An answer to what was asked. */
-export function say(line: string): void {
-  process.stdout.write(`${visible(line)}\n`);
-}
-
-/** What is no answer: problems, notes, progress. */
-export function complain(line: string): void {
-  process.stderr.write(`${visible(line)}\n`);
-}
-
-/** A text of several lines, whose line ends are our own. */
-export function sayLines(text: string): void {
-  for (const line of text.split("\n")) say(line);
-}
-
-export function complainLines(text: string): void {
-  for (const line of text.split("\n")) complain(line);
-}
-
-/** For programs: one line of JSON. */
-export function sayJson(value: unknown): void {
-  process.stdout.write(`${visibleJson(JSON.stringify(value))}\n`);
 }

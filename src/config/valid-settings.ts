@@ -1,8 +1,8 @@
-/** Picks out what is valid by itself, so that relations are checked too while something else is still wrong. */
+/** Picks the settings that are valid by themselves, so that relations are checked even while other settings are wrong. */
 
 import type { z } from "zod";
+import { isRecord } from "../untrusted.ts";
 import type { BrokerConfig, Config, DestinationConfig, ListenConfig, SourceConfig } from "./config.ts";
-import { isMap } from "./problems.ts";
 import {
   brokerSchema,
   configSchema,
@@ -12,8 +12,8 @@ import {
   sourceSchema,
 } from "./schema.ts";
 
-/** What is not valid is absent; the schema reports it. */
-export interface Parts {
+/** Invalid settings are absent; the schema reports them. */
+export interface ValidSettings {
   redis: Config["redis"] | undefined;
   http: Config["http"] | undefined;
   ops: Config["ops"] | undefined;
@@ -22,7 +22,7 @@ export interface Parts {
   brokers: ReadonlyMap<string, BrokerConfig>;
   sources: ReadonlyMap<string, SourceConfig>;
   destinations: ReadonlyMap<string, DestinationConfig>;
-  /** Names as written, of entries that are not valid too: naming one of those is no second mistake. */
+  /** All names as written, those of invalid entries included: to name one of those is no second mistake. */
   named: {
     listen: boolean;
     brokers: ReadonlySet<string>;
@@ -31,10 +31,10 @@ export interface Parts {
   };
 }
 
-export function partsOf(raw: unknown): Parts {
+export function validSettingsIn(raw: unknown): ValidSettings {
   const { shape } = configSchema;
-  const root = isMap(raw) ? raw : {};
-  const mqtt = isMap(root.mqtt) ? root.mqtt : {};
+  const root = isRecord(raw) ? raw : {};
+  const mqtt = isRecord(root.mqtt) ? root.mqtt : {};
   return {
     redis: shape.redis.safeParse(root.redis).data,
     http: shape.http.safeParse(root.http).data,
@@ -45,7 +45,7 @@ export function partsOf(raw: unknown): Parts {
     sources: validEntries(root.sources, sourceSchema),
     destinations: validEntries(root.destinations, destinationSchema),
     named: {
-      listen: isMap(mqtt.listen),
+      listen: isRecord(mqtt.listen),
       brokers: namesIn(mqtt.brokers),
       sources: namesIn(root.sources),
       destinations: namesIn(root.destinations),
@@ -55,7 +55,7 @@ export function partsOf(raw: unknown): Parts {
 
 function validEntries<Entry>(raw: unknown, entry: z.ZodType<Entry>): Map<string, Entry> {
   const valid = new Map<string, Entry>();
-  for (const [key, value] of Object.entries(isMap(raw) ? raw : {})) {
+  for (const [key, value] of Object.entries(isRecord(raw) ? raw : {})) {
     const parsed = entry.safeParse(value);
     if (nameSchema.safeParse(key).success && parsed.success) valid.set(key, parsed.data);
   }
@@ -63,5 +63,5 @@ function validEntries<Entry>(raw: unknown, entry: z.ZodType<Entry>): Map<string,
 }
 
 function namesIn(raw: unknown): Set<string> {
-  return new Set(Object.keys(isMap(raw) ? raw : {}));
+  return new Set(Object.keys(isRecord(raw) ? raw : {}));
 }

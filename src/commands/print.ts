@@ -1,0 +1,27 @@
+/** The one way to standard output and standard error: a printed line cannot steer the terminal, whatever it quotes. */
+
+import { visible, visibleJson } from "../untrusted.ts";
+
+/** An answer to what was asked. */
+export function print(line: string): void {
+  process.stdout.write(`${visible(line)}\n`);
+}
+
+/** What is no answer: problems, notes, progress. */
+export function printError(line: string): void {
+  process.stderr.write(`${visible(line)}\n`);
+}
+
+/** A text of several lines, whose line ends are our own. */
+export function printLines(text: string): void {
+  for (const line of text.split("\n")) print(line);
+}
+
+export function printErrorLines(text: string): void {
+  for (const line of text.split("\n")) printError(line);
+}
+
+/** For programs: one line of JSON. */
+export function printJson(value: unknown): void {
+  process.stdout.write(`${visibleJson(JSON.stringify(value))}\n`);
+}

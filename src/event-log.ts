@@ -1,0 +1,284 @@
+/** Writes every event to the log, and counts it. */
+
+import type { Logger } from "pino";
+import type { Registry } from "prom-client";
+import { createEventMetrics, type EventMetrics } from "./event-metrics.ts";
+import type { Events } from "./events.ts";
+import type { IngestEvents } from "./ingest/ingest.ts";
+import { createFloodGate } from "./log.ts";
+import type { SpoolEvents, SpoolProblem } from "./spool/events.ts";
+
+/** A stall of this length can cost a batch its lock (`queue.toleratedStallMs`). */
+const STALL_MS = 1000;
+
+/** Builds the events over one logger and one registry. */
+export function createEvents({ logger, registry }: { logger: Logger; registry: Registry }): Events {
+  const metrics = createEventMetrics(registry);
+  const lines = createLines(logger, metrics);
+  return {
+    ...processEvents(lines, metrics),
+    ...ingestEvents(lines, metrics),
+    ...mqttEvents(lines),
+    ...pollEvents(lines, metrics),
+    ...storageEvents(lines, metrics),
+    ...deliveryEvents(lines, metrics),
+    ...operatorEvents(lines, metrics),
+  };
+}
+
+type Level = "debug" | "info" | "warn" | "error";
+
+interface Lines {
+  write(level: Level, event: keyof Events, fields: object): void;
+  /** For what a sender or a broken vendor can repeat at will: at most a line per second and cause. */
+  writeLimited(level: Level, event: keyof Events, cause: string, fields: object): void;
+}
+
+function createLines(logger: Logger, metrics: EventMetrics): Lines {
+  const mayWrite = createFloodGate();
+  return {
+    write(level, event, fields) {
+      metrics.events.inc({ event });
+      logger[level]({ event, ...fields });
+    },
+    writeLimited(level, event, cause, fields) {
+      metrics.events.inc({ event });
+      const suppressed = mayWrite(`${event} ${cause}`);
+      if (suppressed === null) return;
+      logger[level](suppressed === 0 ? { event, ...fields } : { event, ...fields, suppressed });
+    },
+  };
+}
+
+/** The named events of the whole; each group leaves the others to their own function. */
+type Group<Name extends keyof Events> = Pick<Events, Name>;
+
+function processEvents(
+  { write, writeLimited }: Lines,
+  { loopP99, loopMax, mappingRows, incidents }: EventMetrics,
+): Group<
+  "started" | "stopping" | "failed" | "loopDelay" | "mappingReloaded" | "mappingProblem" | "incident"
+> {
+  return {
+    started: (event) => write("info", "started", event),
+    stopping: (event) => write("info", "stopping", event),
+    failed: ({ where, error }) => writeLimited("error", "failed", where, { where, err: error }),
+    loopDelay(event) {
+      loopP99.set(event.p99Ms / 1000);
+      loopMax.set(event.maxMs / 1000);
+      if (event.maxMs >= STALL_MS) writeLimited("warn", "loopDelay", "", event);
+    },
+    mappingReloaded(event) {
+      mappingRows.set(event.rows);
+      write("info", "mappingReloaded", event);
+    },
+    mappingProblem: (event) => writeLimited("error", "mappingProblem", event.file, event),
+    incident(event) {
+      incidents.inc({ kind: event.kind });
+      const subject = event.subject.slice(0, MAX_SENDER_CHARS);
+      writeLimited("warn", "incident", `${event.kind} ${event.where}`, { ...event, subject });
+    },
+  };
+}
+
+function ingestEvents(
+  { writeLimited }: Lines,
+  { deferred, answers, stores, authFailures, refusedConnections }: EventMetrics,
+): Group<
+  | Exclude<keyof IngestEvents, "fixSeen" | "incident">
+  | "authFailed"
+  | "webhookAnswered"
+  | "sourceUnknown"
+  | "confirmationEnded"
+  | "storeTook"
+  | "connectionRefused"
+> {
+  return {
+    messageRefused: (event) => writeLimited("warn", "messageRefused", event.source, event),
+    messageMalformed: (event) => writeLimited("warn", "messageMalformed", event.source, event),
+    readingRejected: (event) => writeLimited("info", "readingRejected", event.source, event),
+    messageDeferred({ source, reason, error }) {
+      deferred.inc({ source, reason });
+      writeLimited("error", "messageDeferred", source, { source, reason, err: error });
+    },
+    ingestFailed: ({ error, ...event }) =>
+      writeLimited("error", "ingestFailed", event.source, { ...event, err: error }),
+    webhookAnswered: (status, tookMs) => answers.observe({ status }, tookMs / 1000),
+    sourceUnknown: ({ name, remoteAddress }) =>
+      writeLimited("warn", "sourceUnknown", "", { name: name.slice(0, MAX_SENDER_CHARS), remoteAddress }),
+    confirmationEnded: (event) =>
+      writeLimited(event.ok ? "info" : "error", "confirmationEnded", event.source, event),
+    storeTook: (tookMs) => stores.observe(tookMs / 1000),
+    authFailed(event) {
+      authFailures.inc({ door: event.door });
+      writeLimited("warn", "authFailed", event.door, event);
+    },
+    connectionRefused: (event) => refusedConnections.inc(event),
+  };
+}
+
+function mqttEvents({
+  write,
+  writeLimited,
+}: Lines): Group<
+  "brokerConnected" | "brokerDisconnected" | "brokerRefused" | "messagesGivenUp" | "deviceRefused"
+> {
+  return {
+    brokerConnected: (event) => write("info", "brokerConnected", event),
+    brokerDisconnected: ({ error, ...event }) =>
+      writeLimited("warn", "brokerDisconnected", event.broker, withError(event, error)),
+    brokerRefused: (event) => writeLimited("error", "brokerRefused", event.broker, event),
+    messagesGivenUp: (event) => write("error", "messagesGivenUp", event),
+    deviceRefused: ({ client, username, reason }) =>
+      writeLimited("warn", "deviceRefused", "", {
+        client: client.slice(0, MAX_SENDER_CHARS),
+        ...(username === undefined
+          ? {}
+          : { username: username.slice(0, MAX_SENDER_CHARS).replace(/\p{C}/gu, "\uFFFD") }),
+        reason,
+      }),
+  };
+}
+
+const POLL_LEVELS = {
+  starting: "warn",
+  polling: "info",
+  throttled: "warn",
+  failing: "warn",
+  refused: "error",
+} as const;
+
+function pollEvents(
+  { write, writeLimited }: Lines,
+  { polls }: EventMetrics,
+): Group<"pollMade" | "pollStateChanged" | "pollGap"> {
+  return {
+    pollMade(event) {
+      const { source, outcome } = event;
+      polls.inc({ source, outcome });
+      write("debug", "pollMade", event);
+    },
+    pollStateChanged: (event) =>
+      writeLimited(POLL_LEVELS[event.state], "pollStateChanged", event.source, event),
+    pollGap: (event) => write("error", "pollGap", event),
+  };
+}
+
+const SPOOL_LEVELS: Record<SpoolProblem, "warn" | "error"> = {
+  full: "error",
+  write: "error",
+  read: "error",
+  damaged: "warn",
+  no_source: "error",
+  lock_lost: "error",
+};
+
+function storageEvents(
+  { write, writeLimited }: Lines,
+  { spoolProblems }: EventMetrics,
+): Group<keyof SpoolEvents | "redisProblem" | "redisRecovered" | "accountingMismatch"> {
+  return {
+    redisProblem: ({ problem, error }) =>
+      writeLimited("error", "redisProblem", problem, withError({ problem }, error)),
+    redisRecovered: (event) => write("info", "redisRecovered", event),
+    spoolAwaited: (event) => write("warn", "spoolAwaited", event),
+    spoolOpened: (event) => write("warn", "spoolOpened", event),
+    spoolReplayed: (event) => write("info", "spoolReplayed", event),
+    spoolProblem({ error, ...event }) {
+      const { what } = event;
+      spoolProblems.inc({ what });
+      writeLimited(SPOOL_LEVELS[what], "spoolProblem", what, withError(event, error));
+    },
+    accountingMismatch: (event) => writeLimited("error", "accountingMismatch", event.source, event),
+  };
+}
+
+const SETTLED_ENDS = ["delivered", "deadLettered", "expired", "superseded", "returned"] as const;
+const GATE_LEVELS = {
+  open: "info",
+  paused: "warn",
+  probing: "info",
+  ramping: "info",
+  blocked: "error",
+} as const;
+
+function deliveryEvents(
+  { write, writeLimited }: Lines,
+  metrics: EventMetrics,
+): Group<
+  | "batchFormed"
+  | "attemptMade"
+  | "batchSettled"
+  | "pingsDeadLettered"
+  | "deliveryLatency"
+  | "gateChanged"
+  | "sweepFound"
+> {
+  return {
+    batchFormed(event) {
+      const { destination } = event;
+      metrics.batches.inc({ destination });
+      metrics.batchPings.observe({ destination }, event.pings);
+      write("debug", "batchFormed", event);
+    },
+    attemptMade(event) {
+      const { destination, outcome, status } = event;
+      metrics.attempts.inc({ destination, outcome, status: status ?? "none" });
+      metrics.attemptTook.observe({ destination }, event.tookMs / 1000);
+      metrics.sentBytes.inc({ destination }, event.bytes);
+      write(outcome === "delivered" ? "info" : "warn", "attemptMade", event);
+    },
+    batchSettled(event) {
+      const { destination } = event;
+      for (const end of SETTLED_ENDS) {
+        if (event[end] > 0) metrics.settled.inc({ destination, end }, event[end]);
+      }
+      write("debug", "batchSettled", event);
+    },
+    pingsDeadLettered(event) {
+      const { destination, reason, pings } = event;
+      metrics.deadLettered.inc({ destination, reason: word(reason) }, pings);
+      writeLimited("warn", "pingsDeadLettered", destination, event);
+    },
+    deliveryLatency: (destination, latencyMs) => metrics.latency.observe({ destination }, latencyMs / 1000),
+    gateChanged(event) {
+      metrics.gates.inc({ scope: event.scope, state: event.state });
+      write(GATE_LEVELS[event.state], "gateChanged", event);
+    },
+    sweepFound(event) {
+      metrics.swept.inc({ what: word(event.what) }, event.count);
+      writeLimited("warn", "sweepFound", event.what, event);
+    },
+  };
+}
+
+function operatorEvents(
+  { write, writeLimited }: Lines,
+  { actions, opsRefusals }: EventMetrics,
+): Group<"operatorActed" | "opsRefused"> {
+  return {
+    operatorActed(event) {
+      const { action, outcome, count } = event;
+      // Many failed logins are one entry.
+      actions.inc({ action, outcome }, action === "login_failed" ? (count ?? 1) : 1);
+      write(outcome === "done" ? "info" : "warn", "operatorActed", event);
+    },
+    opsRefused({ reason, method, path, from }) {
+      opsRefusals.inc({ reason });
+      const fields = { reason, method, path: path.slice(0, MAX_SENDER_CHARS), from };
+      writeLimited("warn", "opsRefused", reason, fields);
+    },
+  };
+}
+
+/** What a sender calls itself is stored up to this length. */
+const MAX_SENDER_CHARS = 80;
+
+function withError(fields: object, error: unknown): object {
+  return error === undefined ? fields : { ...fields, err: error };
+}
+
+/** Keeps a label a word: any other text would make a new time series each time. */
+function word(text: string): string {
+  return /^[a-z][a-z0-9_]{0,39}$/.test(text) ? text : "other";
+}

@@ -1,0 +1,145 @@
+/** The metrics that events move, beside the log. What Redis holds is counted in ops/metrics.ts. */
+
+import { Counter, Gauge, Histogram, type Registry } from "prom-client";
+import { DOORS } from "./limits/guessing.ts";
+import { SPOOL_PROBLEMS } from "./spool/events.ts";
+import { INCIDENT_KINDS, OPS_REFUSALS } from "./status.ts";
+
+/** Answers a vendor waits for; 2.5 s is the default deadline, 3 s is where Motive gives up. */
+const ANSWER_BUCKETS_S = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 3, 5];
+/** One POST, up to the default timeout of 20 s. */
+const ATTEMPT_BUCKETS_S = [0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20];
+/** Arrival to yes: a batch waits up to 1 s by default; after 600 s a ping expires. */
+const LATENCY_BUCKETS_S = [0.1, 0.25, 0.5, 0.75, 1, 1.25, 1.5, 2, 3, 5, 10, 20, 30, 60, 120, 300, 600];
+/** Up to the largest batch the configuration allows. */
+const BATCH_BUCKETS_PINGS = [1, 2, 5, 10, 25, 50, 100, 250, 1000, 5000];
+
+export type EventMetrics = ReturnType<typeof createEventMetrics>;
+
+export function createEventMetrics(registry: Registry) {
+  const metrics = {
+    ...generalMetrics(registry),
+    ...inputMetrics(registry),
+    ...deliveryMetrics(registry),
+    ...operatorMetrics(registry),
+  };
+  // There from the start: the first one is to raise an alarm, and an increase is not seen without a value before it.
+  for (const what of SPOOL_PROBLEMS) metrics.spoolProblems.inc({ what }, 0);
+  for (const kind of INCIDENT_KINDS) metrics.incidents.inc({ kind }, 0);
+  for (const reason of OPS_REFUSALS) metrics.opsRefusals.inc({ reason }, 0);
+  for (const door of DOORS) metrics.authFailures.inc({ door }, 0);
+  return metrics;
+}
+
+function generalMetrics(registry: Registry) {
+  const { counter, gauge } = makers(registry);
+  return {
+    events: counter("waypost_events_total", "Events by name, whether or not their line was suppressed.", [
+      "event",
+    ]),
+    mappingRows: gauge("waypost_mapping_rows", "Rows of the mapping in use."),
+    loopP99: gauge("waypost_event_loop_delay_p99_seconds", "Event loop delay, 99th percentile."),
+    loopMax: gauge("waypost_event_loop_delay_max_seconds", "Event loop delay, longest."),
+    incidents: counter("waypost_incidents_total", "What went wrong at our own doors, by kind.", ["kind"]),
+  };
+}
+
+function inputMetrics(registry: Registry) {
+  const { counter, histogram } = makers(registry);
+  return {
+    deferred: counter("waypost_deferred_messages_total", "Messages answered 503 or not acknowledged.", [
+      "source",
+      "reason",
+    ]),
+    answers: histogram(
+      "waypost_webhook_answer_seconds",
+      "Arrival of a webhook to our answer.",
+      ANSWER_BUCKETS_S,
+      ["status"],
+    ),
+    stores: histogram(
+      "waypost_store_seconds",
+      "Storing one message, duplicates checked.",
+      ANSWER_BUCKETS_S,
+      [],
+    ),
+    spoolProblems: counter("waypost_spool_problems_total", "What went wrong on the local disk.", ["what"]),
+    authFailures: counter(
+      "waypost_auth_failures_total",
+      "Wrong credentials, and those that were not looked at since their sender was wrong too often.",
+      ["door"],
+    ),
+    refusedConnections: counter(
+      "waypost_connections_refused_total",
+      "Connections not accepted, or closed so that another could be.",
+      ["port", "reason"],
+    ),
+    polls: counter("waypost_polls_total", "Requests to vendors that have to be asked.", [
+      "source",
+      "outcome",
+    ]),
+  };
+}
+
+function deliveryMetrics(registry: Registry) {
+  const { counter, histogram } = makers(registry);
+  return {
+    batches: counter("waypost_batches_formed_total", "Batches formed.", ["destination"]),
+    batchPings: histogram("waypost_batch_pings", "Pings in a batch when it is formed.", BATCH_BUCKETS_PINGS, [
+      "destination",
+    ]),
+    attempts: counter("waypost_attempts_total", "POSTs to ServiceTitan.", [
+      "destination",
+      "outcome",
+      "status",
+    ]),
+    attemptTook: histogram(
+      "waypost_attempt_seconds",
+      "One POST, first byte to whole answer.",
+      ATTEMPT_BUCKETS_S,
+      ["destination"],
+    ),
+    sentBytes: counter("waypost_attempt_bytes_total", "Bytes of request bodies sent.", ["destination"]),
+    settled: counter("waypost_settled_pings_total", "Pings of settled batches by where they went.", [
+      "destination",
+      "end",
+    ]),
+    deadLettered: counter("waypost_dead_lettered_pings_total", "Pings ServiceTitan refused for good.", [
+      "destination",
+      "reason",
+    ]),
+    latency: histogram(
+      "waypost_delivery_latency_seconds",
+      "Arrival of a ping to ServiceTitan's yes.",
+      LATENCY_BUCKETS_S,
+      ["destination"],
+    ),
+    gates: counter("waypost_gate_changes_total", "Changes of what a scope or destination may do.", [
+      "scope",
+      "state",
+    ]),
+    swept: counter("waypost_swept_total", "What the sweep put right after a crash.", ["what"]),
+  };
+}
+
+function operatorMetrics(registry: Registry) {
+  const { counter } = makers(registry);
+  return {
+    actions: counter("waypost_operator_actions_total", "What operators did, by action and outcome.", [
+      "action",
+      "outcome",
+    ]),
+    opsRefusals: counter("waypost_ops_refusals_total", "Requests the ops endpoint turned down.", ["reason"]),
+  };
+}
+
+function makers(registry: Registry) {
+  const registers = [registry];
+  return {
+    counter: <L extends string>(name: string, help: string, labelNames: readonly L[]) =>
+      new Counter({ name, help, labelNames, registers }),
+    gauge: (name: string, help: string) => new Gauge({ name, help, registers }),
+    histogram: <L extends string>(name: string, help: string, buckets: number[], labelNames: readonly L[]) =>
+      new Histogram({ name, help, buckets, labelNames, registers }),
+  };
+}
