@@ -5,7 +5,7 @@ import type { Source } from "../../src/ingest/source.ts";
 import { type Logins, speaksForOf } from "../../src/ingest/speaks-for.ts";
 import { createRedriver } from "../../src/ops/redrive.ts";
 import { type Line, readingOf, startLine } from "../support/line.ts";
-import { intakeOver, plainSource } from "../support/plain-vendor.ts";
+import { ingestOver, plainSource } from "../support/plain-vendor.ts";
 
 let line: Line;
 beforeEach(async () => {
@@ -18,7 +18,7 @@ afterEach(async () => {
 /** The redriver as the server builds it; `adapter` is the fix that was made meanwhile. */
 function redriver(changes: Partial<Adapter> = {}, logins: Logins = new Map()) {
   const source: Source = { ...plainSource("vans", changes), authMethod: null, logins };
-  const { ingest } = intakeOver(line.queue.store);
+  const { ingest } = ingestOver(line.queue.store);
   const made = createRedriver({
     redrive: line.queue.redrive,
     ingest,
