@@ -220,7 +220,7 @@ test("what is built starts, in the version that the package has", () => {
       encoding: "utf8",
     }).trim();
     expect(version).toBe(JSON.parse(readFileSync(join(root, "package.json"), "utf8")).version);
-    expect(readFileSync(join(root, "CHANGELOG.md"), "utf8")).toContain(`\n## ${version}\n`);
+    expect(readFileSync(join(root, "CHANGELOG.md"), "utf8")).toContain(`\n## ${version} (`);
   } finally {
     rmSync(out, { recursive: true, force: true });
   }

@@ -127,8 +127,8 @@ const CONNECTING_GLOBALS = ["fetch", "WebSocket", "EventSource", "XMLHttpRequest
 /** Beside the folders: what every folder may need, and the files that put the whole together. */
 const MAX_LOOSE_FILES = 13;
 
-/** Files of the sandbox that run the gateway itself: the demo. */
-const STARTS_GATEWAY = ["main.ts", "demo.ts"];
+/** Files of the sandbox that run the gateway itself: the demo, and a gateway for one vendor. */
+const STARTS_GATEWAY = ["main.ts", "demo.ts", "try.ts"];
 
 const PURE = ["reading.ts", "untrusted.ts", "adapters/"];
 /** What a pure file may import beside its own: no I/O, no clock, no configuration. */

@@ -28,6 +28,8 @@ interface FixtureRequest {
   /** The source's settings. */
   speedUnit?: SpeedUnit;
   options?: unknown;
+  /** What the source is configured with, where a handshake's reply depends on it. */
+  credentials?: Credentials;
   auth?: FixtureAuth[];
   /** MQTT messages of the same device that came before, where one position is spread over several. */
   before?: { topic: string; body: unknown; receivedAt: string; retained?: boolean }[];
@@ -99,7 +101,7 @@ function load(adapter: Adapter, folder: URL, file: string): Fixture {
     settings: {
       speedUnit: request.speedUnit,
       options: adapter.options?.parse(request.options),
-      credentials: { secrets: [] },
+      credentials: request.credentials ?? { secrets: [] },
     },
     auth: request.auth ?? [],
     leavingOutMeansDefault: request.leavingOutMeansDefault ?? [],

@@ -165,7 +165,7 @@ export interface Adapter<Payload = unknown, Options = unknown> {
   methods?: readonly ("POST" | "GET")[];
   /** Default `json`; a function decides per message. A GET without body reads its query as `form`. */
   format?: Format | ((message: Message) => Format);
-  /** The unit of speed where the vendor documents one, for the README; `required` makes the source state it. */
+  /** The unit of speed where the vendor documents one, for docs/vendors.md; `required` makes the source state it. */
   speedUnit: SpeedUnit | "cm/s" | "none" | "required" | "optional";
   /** Default MQTT topic filters. */
   topics?: readonly string[];
@@ -181,7 +181,7 @@ export interface Adapter<Payload = unknown, Options = unknown> {
   unseal?: (raw: unknown, context: DecodeContext<Options>) => { value: unknown } | Problems;
   /** Understood and carries no position: says what it is, for the ops page. Tried before `payload`. */
   ignore?: Ignore<Options>;
-  /** One line for the README: which messages `ignore` names. */
+  /** One line for docs/vendors.md: which messages `ignore` names. */
   ignores?: string;
   /** Recognised before `ignore`; the message is already proven. */
   handshake?: (raw: unknown, message: Message, credentials: Credentials) => Handshake | null;

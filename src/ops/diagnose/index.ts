@@ -76,7 +76,7 @@ function diagnoseSource(source: SourceStatus): Problem[] {
     const doNext =
       reason === "unauthenticated"
         ? "The secret configured here and the one at the vendor differ: compare source.auth with the vendor's webhook settings."
-        : "Compare the vendor's webhook settings with this vendor's row in the README.";
+        : "Compare the vendor's webhook settings with docs/vendors.md.";
     found.push(warning(where, `Every one of ${messages} messages was refused (${reason}).`, doNext));
   }
   if (readings > 0 && rejected === readings) {
@@ -85,7 +85,7 @@ function diagnoseSource(source: SourceStatus): Problem[] {
       warning(
         where,
         `Every one of ${readings} positions was rejected, ${count} of them as ${reason}.`,
-        "Take one message and run it through waypost decode; the README explains each reason.",
+        "Take one message and run it through waypost decode; docs/reasons.md explains each reason.",
       ),
     );
   }
