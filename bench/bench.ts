@@ -5,9 +5,9 @@ import { Command, InvalidArgumentError, Option } from "commander";
 import { startPrivateRedis } from "../sandbox/redis.ts";
 import { startMosquitto, whyNotMosquitto } from "../test/support/mosquitto.ts";
 import { BROKER_SETTINGS } from "./broker-counts.ts";
+import { type Child, startChild } from "./child.ts";
 import { CONTESTANTS, type ContestantName, startContestant } from "./contestants.ts";
 import { decodeRates, decodeTable } from "./decode.ts";
-import { type Part, startPart } from "./parts.ts";
 import type { Publisher } from "./publisher.ts";
 import { type Result, summarize, type Turns, table } from "./report.ts";
 import { type Effort, type Figures, FLOOR_MODE, play, SCENARIOS, type ScenarioName } from "./scenarios.ts";
@@ -24,18 +24,18 @@ interface Options {
   profile?: string;
 }
 
-/** Needs no contestants: it is the gateway's own code, and nobody else's would read these messages. */
+/** Needs no contestants: it is the gateway's own code, and the references cannot read these messages. */
 const DECODE = "decode";
 
-/** What lives as long as the whole run. */
-interface Workshop {
+/** Children that live as long as the whole run. */
+interface Equipment {
   sinkUrl: string;
-  sink: Part<Sink>;
-  webhooks: Part<Webhooks>;
-  publisher: Part<Publisher>;
+  sink: Child<Sink>;
+  webhooks: Child<Webhooks>;
+  publisher: Child<Publisher>;
 }
 
-/** What is running, newest last; stopped in reverse, whatever happens. */
+/** What is running, newest last; always stopped in reverse. */
 const running: { stop(): Promise<void> }[] = [];
 
 async function own<T extends { stop(): Promise<void> }>(starting: Promise<T>): Promise<T> {
@@ -48,19 +48,19 @@ async function stopDownTo(count: number): Promise<void> {
   while (running.length > count) await running.pop()?.stop();
 }
 
-async function openWorkshop(): Promise<Workshop> {
-  const sink = await own(startPart<Sink>("sink.ts"));
-  const webhooks = await own(startPart<Webhooks>("webhooks.ts"));
-  const publisher = await own(startPart<Publisher>("publisher.ts"));
-  const port = await sink.ask("address");
+async function startEquipment(): Promise<Equipment> {
+  const sink = await own(startChild<Sink>("sink.ts"));
+  const webhooks = await own(startChild<Webhooks>("webhooks.ts"));
+  const publisher = await own(startChild<Publisher>("publisher.ts"));
+  const port = await sink.call("address");
   return { sinkUrl: `http://127.0.0.1:${port}`, sink, webhooks, publisher };
 }
 
-/** One contestant, once, on a Redis and a broker that nobody has used before. */
+/** One contestant, once, on a fresh Redis and a fresh broker. */
 async function turn(
   scenario: ScenarioName,
   name: ContestantName,
-  workshop: Workshop,
+  equipment: Equipment,
   effort: Effort,
   profileDir: string | null,
 ): Promise<Figures> {
@@ -68,23 +68,23 @@ async function turn(
   try {
     const redis = await own(startPrivateRedis({ appendfsync: "everysec" }));
     const broker = scenario === "mqtt-qos1" ? await own(startMosquitto(BROKER_SETTINGS)) : null;
-    await workshop.sink.ask("reset", "accept");
+    await equipment.sink.call("reset", "accept");
     const contestant = await own(
       startContestant(name, {
         redisUrl: redis.url,
-        sinkUrl: workshop.sinkUrl,
+        sinkUrl: equipment.sinkUrl,
         brokerUrl: broker?.url ?? null,
         floorMode: FLOOR_MODE[scenario],
         profileDir,
       }),
     );
-    return await play(scenario, { ...workshop, contestant, redis, broker }, effort);
+    return await play(scenario, { ...equipment, contestant, redis, broker }, effort);
   } finally {
     await stopDownTo(before);
   }
 }
 
-async function runScenario(scenario: ScenarioName, workshop: Workshop, options: Options): Promise<Result> {
+async function runScenario(scenario: ScenarioName, equipment: Equipment, options: Options): Promise<Result> {
   const contestants = options.contestant ?? CONTESTANTS;
   const measureMs = options.seconds * 1000;
   const effort: Effort = {
@@ -95,7 +95,7 @@ async function runScenario(scenario: ScenarioName, workshop: Workshop, options: 
   const turns: Turns = {};
   for (let round = 1; round <= options.rounds; round++) {
     for (const name of contestants) {
-      const figures = await turn(scenario, name, workshop, effort, options.profile ?? null);
+      const figures = await turn(scenario, name, equipment, effort, options.profile ?? null);
       turns[name] = [...(turns[name] ?? []), figures];
       const rate = Math.round(figures.pingsPerSecond).toLocaleString("en");
       process.stderr.write(`${scenario}, round ${round} of ${options.rounds}, ${name}: ${rate} pings/s\n`);
@@ -145,16 +145,16 @@ try {
     if (options.json) for (const rate of rates) process.stdout.write(`${JSON.stringify(rate)}\n`);
     else process.stdout.write(`${decodeTable(rates)}\n\n`);
   }
-  const workshop = await openWorkshop();
+  const equipment = await startEquipment();
   const results: Result[] = [];
   for (const scenario of scenarios) {
-    const result = await runScenario(scenario, workshop, options);
+    const result = await runScenario(scenario, equipment, options);
     results.push(result);
     if (options.json) process.stdout.write(`${JSON.stringify(result)}\n`);
   }
   if (!options.json && results.length > 0) process.stdout.write(`\n${table(results)}\n`);
 } catch (error) {
-  // Whatever was under way when the signal came fails for that reason alone.
+  // Work that was under way when the signal came fails for that reason alone.
   if (interrupted === null) throw error;
   await interrupted;
 } finally {

@@ -1,14 +1,14 @@
-/** Counts the PUBACKs that subscribers send, as Mosquitto itself counts packets: no contestant is asked how fast it was. */
+/** Counts the PUBACKs that subscribers send, as Mosquitto itself counts packets: no figure comes from a contestant. */
 
 import { EventEmitter, once } from "node:events";
 import mqtt from "mqtt";
 
-/** As often as it can be made to report: with 1, Mosquitto 2.0 does so every two seconds. */
+/** The shortest interval that works: with 1, Mosquitto 2.0 reports every two seconds. */
 export const BROKER_SETTINGS = ["sys_interval 1"];
 
 const ALL = "$SYS/broker/messages/received";
 const PUBLISHES = "$SYS/broker/publish/messages/received";
-/** Several times the interval; a broker that is silent for so long is stuck. */
+/** Several times the interval; a broker that is silent for this long is stuck. */
 const REPORT_WITHIN_MS = 15_000;
 
 export interface Report {
@@ -29,11 +29,11 @@ export async function watchBroker(url: string): Promise<BrokerCounts> {
   let all = 0;
   client.on("message", (topic, payload, { retain }) => {
     const count = Number(payload.toString());
-    // Retained ones are old, and not from one moment.
+    // Retained reports are old, and not from one moment.
     if (retain) return;
-    // Mosquitto reports ALL before PUBLISHES, in one go.
+    // Mosquitto reports ALL before PUBLISHES, in one step.
     if (topic === ALL) all = count;
-    // What it receives and is no PUBLISH is a PUBACK, but for a handful of other packets.
+    // A packet that it receives and that is no PUBLISH is a PUBACK, except for a handful of others.
     else reports.emit("report", { atMs: performance.now(), pubacks: all - count });
   });
   await client.subscribeAsync([ALL, PUBLISHES]);

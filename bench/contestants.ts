@@ -6,14 +6,14 @@ import { join } from "node:path";
 import { stringify } from "yaml";
 import { freePort, type OwnedProcess, startOwned } from "../sandbox/owned-process.ts";
 import { until } from "../test/support/wait.ts";
+import { type Child, NODE_ARGS, programPath, startChild } from "./child.ts";
 import type { Floor, FloorSettings } from "./floor.ts";
 import type { Naive, NaiveSettings } from "./naive.ts";
-import { NODE_ARGS, type Part, programPath, startPart } from "./parts.ts";
 
 export const CONTESTANTS = ["gateway", "floor", "naive"] as const;
 export type ContestantName = (typeof CONTESTANTS)[number];
 
-/** The same for everybody. */
+/** The same for every contestant. */
 export const TOKEN = "bench-token-0123456789";
 export const TOPIC = "fleet/positions";
 /** Pings in one POST. */
@@ -24,7 +24,7 @@ const POSTS_IN_FLIGHT = 4;
 const BATCH_AGE_MS = 100;
 /** Messages the broker may send ahead of their PUBACK. */
 const RECEIVE_MAXIMUM = 500;
-/** The most the schema allows: nobody is to be slowed by a rate limit here. */
+/** The most the schema allows: no rate limit may slow a contestant here. */
 const RATE_PER_SECOND = 1000;
 const PINGS_PATH = "/dispatch/v2/tenant/1/gps-provider/bench/gps-pings";
 const TOKEN_PATH = "/connect/token";
@@ -43,7 +43,7 @@ export interface Surroundings {
 export interface Contestant {
   pid: number;
   webhookUrl: string;
-  /** Stops delivering; what comes in waits in Redis. The gateway has no such switch: there the sink answers 503. */
+  /** Stops delivering; new pings wait in Redis. The gateway has no such switch: there the sink answers 503. */
   hold(): Promise<void>;
   release(): Promise<void>;
   stop(): Promise<void>;
@@ -76,7 +76,7 @@ async function startFloor(surroundings: Surroundings): Promise<Contestant> {
     postsInFlight: POSTS_IN_FLIGHT,
     mqtt: subscription(surroundings),
   };
-  return reference(await startPart<Floor>("floor.ts", [JSON.stringify(settings)]));
+  return reference(await startChild<Floor>("floor.ts", [JSON.stringify(settings)]));
 }
 
 async function startNaive(surroundings: Surroundings): Promise<Contestant> {
@@ -88,16 +88,16 @@ async function startNaive(surroundings: Surroundings): Promise<Contestant> {
     token: TOKEN,
     mqtt: subscription(surroundings),
   };
-  return reference(await startPart<Naive>("naive.ts", [JSON.stringify(settings)]));
+  return reference(await startChild<Naive>("naive.ts", [JSON.stringify(settings)]));
 }
 
-async function reference(part: Part<Floor> | Part<Naive>): Promise<Contestant> {
-  const port = await part.ask("address");
+async function reference(part: Child<Floor> | Child<Naive>): Promise<Contestant> {
+  const port = await part.call("address");
   return {
     pid: part.pid,
     webhookUrl: `http://127.0.0.1:${port}/webhooks/bench`,
-    hold: () => part.ask("hold"),
-    release: () => part.ask("release"),
+    hold: () => part.call("hold"),
+    release: () => part.call("release"),
     stop: () => part.stop(),
   };
 }
@@ -118,7 +118,7 @@ async function startGateway(surroundings: Surroundings): Promise<Contestant> {
   // As in the Dockerfile.
   const node = [process.execPath, "--max-semi-space-size=64", ...profile, ...program];
   closeSync(openSync(log, "w"));
-  // `exec`: the process id is the gateway's, not a shell's. The sink is next door, whatever proxy the machine uses.
+  // `exec`: the process id is the gateway's, not a shell's. The sink is on this machine, so no proxy applies.
   const gateway = await startOwned(
     "sh",
     ["-c", 'log=$1; shift; exec env NO_PROXY=127.0.0.1 "$@" >"$log" 2>&1', "sh", log, ...node],
@@ -130,9 +130,9 @@ async function startGateway(surroundings: Surroundings): Promise<Contestant> {
     await untilReady(gateway, ports.ops);
   } catch (error) {
     await gateway.stop();
-    const said = readFileSync(log, "utf8").slice(-2000);
+    const output = readFileSync(log, "utf8").slice(-2000);
     rmSync(dir, { recursive: true, force: true });
-    throw new Error(`the gateway did not start; it said:\n${said}`, { cause: error });
+    throw new Error(`the gateway did not start; its log:\n${output}`, { cause: error });
   }
   return {
     pid: gateway.pid,
@@ -140,7 +140,7 @@ async function startGateway(surroundings: Surroundings): Promise<Contestant> {
     hold: async () => {},
     release: async () => {},
     async stop() {
-      // Only a profile is worth an orderly end: it is written then.
+      // Only a profile needs an orderly end: Node writes it then.
       if (surroundings.profileDir === null) gateway.kill("SIGKILL");
       await gateway.stop();
       rmSync(dir, { recursive: true, force: true });
@@ -158,7 +158,7 @@ async function untilReady(gateway: OwnedProcess, opsPort: number): Promise<void>
   if (state === "ended") throw new Error(`it ended (${gateway.ended()})`);
 }
 
-/** Settings as a file would hold them; what is not named keeps its default. */
+/** Settings as in a file; a setting that is not named has its default. */
 export function gatewayConfig(surroundings: Surroundings, ports: { http: number; ops: number }) {
   const { brokerUrl, redisUrl, sinkUrl } = surroundings;
   const webhook = { vendor: "json", destination: "sink", auth: { method: "bearer", secret: TOKEN } };

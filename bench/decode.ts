@@ -1,4 +1,4 @@
-/** How fast each vendor's messages are read and judged on one processor: no network, no Redis, only decode and validate. */
+/** How fast each vendor's messages are decoded and validated on one processor: no network, no Redis, only decode and validate. */
 
 import { adapters } from "../src/adapters/index.ts";
 import { asAuthenticated, decode } from "../src/adapters/kit/adapter.ts";
@@ -9,9 +9,9 @@ import { type Fixture, fixturesOf } from "../test/support/fixtures.ts";
 export interface DecodeResult {
   scenario: "decode";
   vendor: string;
-  /** The fixture that was read again and again: the vendor's one with the most candidates. */
+  /** The fixture that was decoded again and again: the vendor's one with the most raw readings. */
   fixture: string;
-  /** Candidates judged per second of processor time; of a format in parts, messages. */
+  /** Raw readings validated per second of processor time; messages where a position comes in several. */
   readingsPerSecond: number;
   /** Processor time for a thousand bytes of body, microseconds. */
   usPerKilobyte: number;
@@ -59,7 +59,7 @@ export function decodeTable(results: readonly DecodeResult[]): string {
 
 type Adapter = (typeof adapters)[number];
 
-/** Processor time, not wall-clock: whatever else the machine is doing does not count. */
+/** Processor time, not wall-clock time, so that other work on the machine does not count. */
 function repeat(adapter: Adapter, fixture: Fixture, ms: number): { messages: number; cpuUs: number } {
   const until = performance.now() + ms;
   const before = process.cpuUsage();
@@ -79,7 +79,7 @@ function once(adapter: Adapter, { message, settings }: Fixture): number {
   if (result.kind !== "decoded") return 0;
   const { receivedAt, retained } = message;
   const context = { receivedAt, retained, maxAgeMs: Infinity, maxAheadMs: Infinity };
-  // A new object each time: the assembler knows a message that is offered again.
+  // A new object each time: the assembler recognises a message that comes again.
   for (const rawReading of assembler.assemble(adapter.vendor, result.rawReadings, { ...message })) {
     validate(rawReading, context);
   }

@@ -57,7 +57,7 @@ const isWell =
   figures.expiredButSent === 0 &&
   figures.maxRequestsPerSecond <= options.rate &&
   figures.lost === 0 &&
-  figures.identityParted === 0;
+  figures.accountingMismatches === 0;
 process.exitCode = isWell ? 0 : 1;
 
 function inWords(f: OutageFigures): string {
@@ -76,14 +76,14 @@ function inWords(f: OutageFigures): string {
     ["of these out of their unit's order", f.historyOutOfOrder],
     ["superseded", f.superseded],
     ["expired", f.expired],
-    ["expired and sent all the same", f.expiredButSent],
+    ["expired but sent", f.expiredButSent],
     ["oldest position accepted, age", seconds(f.oldestAcceptedAgeMs)],
     ["requests during the outage", f.requestsDuringOutage],
     ["most requests in any second", f.maxRequestsPerSecond],
-    ["longest stall of the one who counted them", `${f.receiverStallMs} ms`],
+    ["longest stall of the sandbox", `${f.receiverStallMs} ms`],
     ["Redis memory before, most", `${megabytes(f.redisBytes.before)}, ${megabytes(f.redisBytes.most)}`],
     ["lost", f.lost],
-    ["lines of the accounting that part", f.identityParted],
+    ["mismatches of the accounting", f.accountingMismatches],
   ];
   return rows.map(([what, value]) => `${what.padEnd(42)} ${value}`).join("\n");
 }

@@ -1,8 +1,8 @@
-/** A part: a fleet that reports evenly, whatever becomes of its messages, and remembers which were answered with success. */
+/** A child process: a fleet that reports evenly, never waits for answers, and remembers which messages got a 200. */
 
 import { setTimeout as pause } from "node:timers/promises";
 import { createPoster } from "../sandbox/post.ts";
-import { serveParent } from "./parts.ts";
+import { serveParent } from "./child.ts";
 
 interface FleetSettings {
   url: string;
@@ -14,7 +14,7 @@ interface FleetSettings {
 
 /** How often the units that are due report. */
 const TICK_MS = 20;
-/** More than a gateway that is well has under way at this rate. */
+/** More than are under way at this rate while the gateway answers in time. */
 const CONNECTIONS = 16;
 
 function startFleet({ url, token, units, everyMs }: FleetSettings) {
@@ -46,7 +46,7 @@ function startFleet({ url, token, units, everyMs }: FleetSettings) {
     while (!stopping) {
       const due = Math.floor(((performance.now() - startedAt) / everyMs) * units);
       for (; reported < due; reported++) {
-        // A position that is not taken is forgotten: the next one says more.
+        // A position that is not accepted is forgotten: the next one is newer.
         const reporting = report(`van-${reported % units}`).finally(() => underWay.delete(reporting));
         underWay.add(reporting);
       }

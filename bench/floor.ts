@@ -1,10 +1,10 @@
 /**
- * Reference "floor": the least that could work with the same parts. Nobody is authenticated, nothing is checked, a
- * crash loses what was popped. No gateway with the same parts can be expected to do better; it shows what care costs.
+ * Reference "floor": the least that works on the same libraries. No sender is authenticated, nothing is checked, a crash
+ * loses what was popped. No gateway on the same libraries can do better, so the difference is what care costs.
  *
  *   answer   Hono parses the JSON and answers; nothing is stored
  *   consume  MQTT.js parses the JSON; the library acknowledges by itself; nothing is stored
- *   line     Hono, RPUSH, answer; LPOP of a batch, POST, again
+ *   queue    Hono, RPUSH, answer; LPOP of a batch, POST, again
  */
 
 import { setTimeout as pause } from "node:timers/promises";
@@ -13,12 +13,12 @@ import { Hono } from "hono";
 import { Redis } from "ioredis";
 import mqtt from "mqtt";
 import { Pool } from "undici";
-import { serveParent } from "./parts.ts";
+import { serveParent } from "./child.ts";
 import { type Reading, toPing } from "./ping.ts";
 
-/** Given by the benchmark as one JSON argument. */
+/** The benchmark gives them as one JSON argument. */
 export interface FloorSettings {
-  mode: "answer" | "consume" | "line";
+  mode: "answer" | "consume" | "queue";
   redisUrl: string;
   sinkUrl: string;
   pingsPath: string;
@@ -29,7 +29,7 @@ export interface FloorSettings {
 
 const settings: FloorSettings = JSON.parse(process.argv[2] ?? "{}");
 const KEY = "floor:pings";
-/** Not every pop finds a full batch; waiting this long for more keeps small POSTs from eating the processor. */
+/** Not every pop finds a full batch; waiting this long for more avoids small POSTs, which cost most of the processor. */
 const FILL_MS = 10;
 
 const app = new Hono();
@@ -42,7 +42,7 @@ if (settings.mode === "answer") {
   });
 }
 
-if (settings.mode === "line") {
+if (settings.mode === "queue") {
   const redis = new Redis(settings.redisUrl);
   app.post("/webhooks/bench", async (c) => {
     const body: Reading | Reading[] = await c.req.json();

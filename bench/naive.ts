@@ -1,5 +1,5 @@
 /**
- * Reference "naive": what a good engineer would ship in a day. Hono and zod, a job for each ping, a worker that POSTs
+ * Reference "naive": what a good engineer ships in a day. Hono and zod, a job for each ping, a worker that POSTs
  * them one by one a hundred at a time over kept-alive connections, BullMQ's retries, MQTT.js with its default
  * acknowledgement.
  */
@@ -10,10 +10,10 @@ import { Hono } from "hono";
 import mqtt from "mqtt";
 import { Pool } from "undici";
 import { z } from "zod";
-import { serveParent } from "./parts.ts";
+import { serveParent } from "./child.ts";
 import { toPing } from "./ping.ts";
 
-/** Given by the benchmark as one JSON argument. */
+/** The benchmark gives them as one JSON argument. */
 export interface NaiveSettings {
   redisUrl: string;
   sinkUrl: string;

@@ -1,4 +1,4 @@
-/** Plays an outage of ServiceTitan against a fleet that goes on reporting, and reads off what came out of it. */
+/** Plays an outage of ServiceTitan against a fleet that goes on reporting, and measures the result. */
 
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { setTimeout as pause } from "node:timers/promises";
@@ -9,8 +9,8 @@ import { startPrivateRedis } from "../sandbox/redis.ts";
 import type { DestinationStatus } from "../src/status.ts";
 import { type GatewayProcess, startGatewayProcess, TOKEN } from "../test/support/gateway-process.ts";
 import { until } from "../test/support/wait.ts";
+import { type Child, startChild } from "./child.ts";
 import type { Fleet } from "./fleet.ts";
-import { type Part, startPart } from "./parts.ts";
 
 export const OUTAGES = ["503", "reset", "hang"] as const;
 export type OutageKind = (typeof OUTAGES)[number];
@@ -25,7 +25,7 @@ export interface OutageSettings {
   ratePerSecond: number;
   backfill: "drop" | "deliver";
   maxAgeMs: number;
-  /** What is going on, for whoever waits. */
+  /** Gets a line about what is going on. */
   progress(line: string): void;
 }
 
@@ -58,12 +58,12 @@ export interface OutageFigures {
   expiredButSent: number;
   requestsDuringOutage: number;
   maxRequestsPerSecond: number;
-  /** The receiver counts arrivals as it hears of them; stalled for longer than `guardMs`, it hears of several at once. */
+  /** Longest stall of the sandbox: after a long one it counts several arrivals at once. */
   receiverStallMs: number;
   redisBytes: { before: number; most: number };
   /** Answered 200 and neither delivered nor counted as given up; must be 0. */
   lost: number;
-  identityParted: number;
+  accountingMismatches: number;
 }
 
 const FAULTS: Record<OutageKind, FaultInput[]> = {
@@ -72,11 +72,11 @@ const FAULTS: Record<OutageKind, FaultInput[]> = {
   hang: [{ kind: "hang" }, { kind: "token_down" }],
 };
 const SAMPLE_EVERY_MS = 1000;
-/** A request may leave this long after the age was looked at, and then has to arrive. */
+/** A request may leave this long after the age was checked, and then has to arrive. */
 const ON_THE_WAY_MS = 1000;
-/** What waits longer than this has not merely been waiting for its batch. */
+/** A position that waits longer than this does not just wait for its batch. */
 const BEHIND_MS = 5000;
-/** History takes as long as the spare rate allows; a drill that hangs has to end all the same. */
+/** History needs as long as the spare rate allows; a drill that hangs has to end. */
 const CATCH_UP_WITHIN_MS = 1_800_000;
 
 export async function playOutage(settings: OutageSettings): Promise<OutageFigures> {
@@ -85,7 +85,7 @@ export async function playOutage(settings: OutageSettings): Promise<OutageFigure
   const redis = await startPrivateRedis();
   const sandbox = await startSandboxApi({ record: "all" });
   let gateway: GatewayProcess | null = null;
-  let fleet: Part<Fleet> | null = null;
+  let fleet: Child<Fleet> | null = null;
   try {
     const { ratePerSecond, backfill, maxAgeMs, warmUpMs, outageMs, progress } = settings;
     gateway = await startGatewayProcess({
@@ -94,11 +94,11 @@ export async function playOutage(settings: OutageSettings): Promise<OutageFigure
       destination: { ratePerSecond, backfill, maxAgeMs },
     });
     const { status } = gateway;
-    fleet = await startPart<Fleet>("fleet.ts");
+    fleet = await startChild<Fleet>("fleet.ts");
     const { units, everyMs } = settings;
-    await fleet.ask("start", { url: gateway.webhook("vans"), token: TOKEN, units, everyMs });
+    await fleet.call("start", { url: gateway.webhook("vans"), token: TOKEN, units, everyMs });
     await pause(warmUpMs);
-    const before = await look(status);
+    const before = await observe(status);
 
     sandbox.faults.set(FAULTS[settings.kind]);
     const requestsBefore = sandbox.summary().requests;
@@ -106,7 +106,7 @@ export async function playOutage(settings: OutageSettings): Promise<OutageFigure
     let most = before.redisBytes;
     for (let left = outageMs; left > 0; left = outageEnd - performance.now()) {
       await pause(Math.min(left, SAMPLE_EVERY_MS));
-      const { redisBytes, destination } = await look(status);
+      const { redisBytes, destination } = await observe(status);
       most = Math.max(most, redisBytes);
       progress(
         `outage, ${Math.max(0, Math.round((outageEnd - performance.now()) / 1000))} s left: ${destination.waiting} positions wait, Redis uses ${redisBytes} bytes`,
@@ -114,14 +114,14 @@ export async function playOutage(settings: OutageSettings): Promise<OutageFigure
     }
     const requestsDuringOutage = sandbox.summary().requests - requestsBefore;
 
-    const backlog = (await look(status)).destination.waiting;
-    const newest = new Map(await fleet.ask("newest"));
+    const backlog = (await observe(status)).destination.waiting;
+    const newest = new Map(await fleet.call("newest"));
     sandbox.faults.clear();
     const endedAt = Date.now();
     await until(
       async () => {
         await pause(SAMPLE_EVERY_MS / 4);
-        const { redisBytes, destination } = await look(status);
+        const { redisBytes, destination } = await observe(status);
         most = Math.max(most, redisBytes);
         progress(
           `${((Date.now() - endedAt) / 1000).toFixed(1)} s after the outage: ${destination.waiting} positions wait`,
@@ -131,7 +131,7 @@ export async function playOutage(settings: OutageSettings): Promise<OutageFigure
       { withinMs: CATCH_UP_WITHIN_MS, what: "the backlog to be gone" },
     );
     const caughtUpMs = Date.now() - endedAt;
-    const owed = await fleet.ask("end");
+    const owed = await fleet.call("end");
     const after = await gateway.drained(CATCH_UP_WITHIN_MS);
     const receiverStallMs = Math.round(stalls.max / 1e6);
     stalls.disable();
@@ -159,7 +159,8 @@ export async function playOutage(settings: OutageSettings): Promise<OutageFigure
       receiverStallMs,
       redisBytes: { before: before.redisBytes, most },
       lost: Math.max(0, owed.filter((id) => !ids.has(id)).length - gaveUp) + (stored - delivered - gaveUp),
-      identityParted: Object.values(after.totals.identity).filter((difference) => difference !== 0).length,
+      accountingMismatches: Object.values(after.totals.identity).filter((difference) => difference !== 0)
+        .length,
     };
   } finally {
     await fleet?.stop();
@@ -169,12 +170,12 @@ export async function playOutage(settings: OutageSettings): Promise<OutageFigure
   }
 }
 
-async function look(
+async function observe(
   status: GatewayProcess["status"],
 ): Promise<{ destination: DestinationStatus; redisBytes: number }> {
   const { destinations, redis } = await status();
   const [destination] = destinations;
-  if (!destination) throw new Error("the gateway tells of no destination");
+  if (!destination) throw new Error("the gateway reports no destination");
   return { destination, redisBytes: redis.usedMemoryBytes ?? 0 };
 }
 
@@ -188,7 +189,7 @@ function waitsOf(
   for (const { ping, acceptedAt } of accepted) {
     const wanted = newest.get(ping.unitId);
     if (wanted === undefined || waits.has(ping.unitId) || Date.parse(ping.eventTime) < wanted) continue;
-    // One that was accepted before the outage, by a unit that has said nothing since.
+    // One that was accepted before the outage, by a unit that has sent nothing since.
     waits.set(ping.unitId, Math.max(0, acceptedAt - endedAt));
   }
   return waits;

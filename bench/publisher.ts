@@ -2,7 +2,7 @@
 
 import { connect } from "node:net";
 import mqttPacket from "mqtt-packet";
-import { serveParent } from "./parts.ts";
+import { serveParent } from "./child.ts";
 import { createReadings } from "./readings.ts";
 
 /** Publishes the broker has not acknowledged yet: enough to keep it busy, few enough to see it stall. */
@@ -15,7 +15,7 @@ const PUBACK_BYTES = 4;
 export interface Flood {
   port: number;
   topic: string;
-  /** Messages; then it waits to be allowed more. */
+  /** Messages it may publish; then it waits for `allow`. */
   allowed: number;
 }
 
@@ -72,7 +72,7 @@ function flood({ port, topic, ...first }: Flood): Promise<{ published: number }>
     resume = publish;
     socket.setNoDelay(true);
     socket.on("error", reject);
-    // We subscribe to nothing: what comes back is one CONNACK and then nothing but PUBACKs, so counting bytes will do.
+    // This client subscribes to nothing, so after one CONNACK only PUBACKs come back, and counting bytes is enough.
     socket.on("data", (chunk) => {
       received += chunk.length;
       publish();

@@ -1,6 +1,6 @@
-/** Makes message bodies in our own JSON format that are never duplicates: each device's fix time only ever moves on. */
+/** Creates message bodies in Waypost's own JSON format that are never duplicates: each device's fix time only ever moves on. */
 
-/** Vehicles in turn; a fleet of this size at one reading each is one moment of its fix times. */
+/** Vehicles report in turn; all readings of one round have one fix time. */
 export const DEVICES = 1000;
 
 const TIME_BYTES = "2026-01-01T00:00:00.000Z".length;
@@ -17,7 +17,7 @@ interface Template {
   timesAt: number[];
 }
 
-/** Kept over calls, so that a second load in the same run does not repeat the fix times of the first. */
+/** Lives longer than one call, so that a second load in the same run does not repeat the fix times of the first. */
 let fixTimeMs = 0;
 
 /** A body is one object for one reading, otherwise an array. */

@@ -149,7 +149,7 @@ function contestantRows(result: Result): string[][] {
   });
 }
 
-/** Where the processors went: without it nobody can tell a slow contestant from a machine that was busy elsewhere. */
+/** Where the processors went: without it a slow contestant looks like a machine that was busy with other work. */
 function cpuLines(result: Result): string[] {
   return NAMES.flatMap((name) => {
     const shares = Object.entries(result[name]?.cpu ?? {}).map(

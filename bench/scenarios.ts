@@ -5,9 +5,9 @@ import { Redis } from "ioredis";
 import type { PrivateRedis } from "../sandbox/redis.ts";
 import type { Mosquitto } from "../test/support/mosquitto.ts";
 import { watchBroker } from "./broker-counts.ts";
+import { type Child, cpuSeconds } from "./child.ts";
 import { type Contestant, TOKEN, TOPIC } from "./contestants.ts";
 import type { FloorSettings } from "./floor.ts";
-import { cpuSeconds, type Part } from "./parts.ts";
 import type { Publisher } from "./publisher.ts";
 import type { Sink } from "./sink.ts";
 import type { Load, LoadResult, Webhooks } from "./webhooks.ts";
@@ -18,27 +18,27 @@ export type ScenarioName = (typeof SCENARIOS)[number];
 /** Which of the floor's programs does what the scenario measures. */
 export const FLOOR_MODE: Record<ScenarioName, FloorSettings["mode"]> = {
   "webhook-1": "answer",
-  "webhook-100": "line",
+  "webhook-100": "queue",
   "mqtt-qos1": "consume",
-  drain: "line",
+  drain: "queue",
 };
 
 export interface Effort {
   /** Length of the measured part of a turn. */
   measureMs: number;
-  /** Load before it, so that nobody is judged by code that is not compiled yet. */
+  /** Load before it, so that no contestant is measured before V8 has compiled its code. */
   warmUpMs: number;
   backlogPings: number;
 }
 
-/** Everything a turn stands on: fresh Redis and contestant, shared generators and sink. */
+/** Everything a turn needs: fresh Redis and contestant, shared generators and sink. */
 export interface Stage {
   contestant: Contestant;
   redis: PrivateRedis;
   broker: Mosquitto | null;
-  sink: Part<Sink>;
-  webhooks: Part<Webhooks>;
-  publisher: Part<Publisher>;
+  sink: Child<Sink>;
+  webhooks: Child<Webhooks>;
+  publisher: Child<Publisher>;
 }
 
 /** Null: the scenario does not show it. */
@@ -55,7 +55,7 @@ export interface Figures {
 
 const CONNECTIONS = 64;
 const POLL_MS = 20;
-/** The broker reports at even seconds of its own; a stretch that is a little short of the wanted length will do. */
+/** The broker reports at its own even seconds, so a stretch may be a little shorter than wanted. */
 const ENOUGH = 0.95;
 
 export function play(scenario: ScenarioName, stage: Stage, effort: Effort): Promise<Figures> {
@@ -77,7 +77,7 @@ function request(
   stage: Stage,
   load: Pick<Load, "readingsPerRequest" | "forMs"> & Partial<Load>,
 ): Promise<LoadResult> {
-  return stage.webhooks.ask("load", {
+  return stage.webhooks.call("load", {
     url: stage.contestant.webhookUrl,
     token: TOKEN,
     connections: CONNECTIONS,
@@ -86,13 +86,13 @@ function request(
   });
 }
 
-/** Requests answered per second. The gateway answers after keep, and delivers what it kept at the same time. */
+/** Requests answered per second. The gateway answers after storing, and delivers what it stored at the same time. */
 async function answerSingles(stage: Stage, effort: Effort): Promise<Figures> {
   await request(stage, { readingsPerRequest: 1, forMs: effort.warmUpMs });
   const cpu = startCpu(stage);
   const result = await request(stage, { readingsPerRequest: 1, forMs: effort.measureMs });
   return {
-    pingsPerSecond: perSecond(result.taken, result.tookMs),
+    pingsPerSecond: perSecond(result.accepted, result.tookMs),
     p50Ms: result.p50Ms,
     p99Ms: result.p99Ms,
     redisBytesPerPing: null,
@@ -103,22 +103,22 @@ async function answerSingles(stage: Stage, effort: Effort): Promise<Figures> {
 
 /**
  * Pings that reached the sink, over the time from the first request to the last arrival: load for `measureMs`, then
- * time to deliver what is left. Taking in faster than delivering therefore wins nothing, and costs nothing either.
+ * time to deliver what is left. Storing faster than delivering therefore neither wins nor costs anything.
  */
 async function sustainHundreds(stage: Stage, effort: Effort): Promise<Figures> {
-  await stage.sink.ask("reset", "accept");
+  await stage.sink.call("reset", "accept");
   const warmUp = await request(stage, { readingsPerRequest: 100, forMs: effort.warmUpMs });
-  await untilArrived(stage, warmUp.taken, effort.warmUpMs);
-  const before = await stage.sink.ask("read");
-  const stillWaiting = warmUp.taken - before.pings;
+  await untilArrived(stage, warmUp.accepted, effort.warmUpMs);
+  const before = await stage.sink.call("read");
+  const stillWaiting = warmUp.accepted - before.pings;
   const cpu = startCpu(stage);
   const result = await request(stage, { readingsPerRequest: 100, forMs: effort.measureMs });
   const used = cpu();
-  const during = await stage.sink.ask("read");
-  await untilArrived(stage, warmUp.taken + result.taken, effort.measureMs * DRAIN_LENGTHS);
-  const after = await stage.sink.ask("read");
+  const during = await stage.sink.call("read");
+  await untilArrived(stage, warmUp.accepted + result.accepted, effort.measureMs * DRAIN_LENGTHS);
+  const after = await stage.sink.call("read");
   const arrived = after.pings - before.pings;
-  const left = stillWaiting + result.taken - arrived;
+  const left = stillWaiting + result.accepted - arrived;
   return {
     pingsPerSecond: perSecond(arrived, after.lastAtMs - before.nowMs),
     p50Ms: result.p50Ms,
@@ -127,7 +127,7 @@ async function sustainHundreds(stage: Stage, effort: Effort): Promise<Figures> {
     cpu: used,
     remarks: [
       ...failures(result),
-      `took in ${rate(result.taken, result.tookMs)}/s, delivered ${rate(during.pings - before.pings, during.nowMs - before.nowMs)}/s meanwhile`,
+      `stored ${rate(result.accepted, result.tookMs)}/s, delivered ${rate(during.pings - before.pings, during.nowMs - before.nowMs)}/s meanwhile`,
       ...(left > 0 ? [`${left} pings still waiting when time was up`] : []),
       ...(left < 0 ? [`${-left} pings arrived twice`] : []),
     ],
@@ -135,8 +135,8 @@ async function sustainHundreds(stage: Stage, effort: Effort): Promise<Figures> {
 }
 
 /**
- * PUBACKs per second, as the broker counts them. The broker always has messages waiting, and takes in new ones only as
- * fast as they are acknowledged: a flood would cost it a processor that the slower contestant is then without.
+ * PUBACKs per second, as the broker counts them. The broker always has messages waiting, and gets new ones only as
+ * fast as they are acknowledged: a flood would cost a processor that a slower contestant then lacks.
  */
 async function consume(stage: Stage, effort: Effort): Promise<Figures> {
   if (stage.broker === null) throw new Error("this scenario needs a broker");
@@ -144,23 +144,23 @@ async function consume(stage: Stage, effort: Effort): Promise<Figures> {
   const counts = await watchBroker(stage.broker.url);
   const next = async () => {
     const report = await counts.next();
-    await publisher.ask("allow", report.pubacks + BROKER_BACKLOG);
+    await publisher.call("allow", report.pubacks + BROKER_BACKLOG);
     return report;
   };
-  const flood = publisher.ask("flood", { port: stage.broker.port, topic: TOPIC, allowed: BROKER_BACKLOG });
+  const flood = publisher.call("flood", { port: stage.broker.port, topic: TOPIC, allowed: BROKER_BACKLOG });
   // Awaited below; until then a failure must not end the process before everything is stopped.
   flood.catch(() => {});
-  while ((await publisher.ask("published")) < BROKER_BACKLOG) await next();
+  while ((await publisher.call("published")) < BROKER_BACKLOG) await next();
   await pause(effort.warmUpMs);
   const first = await next();
-  const before = await publisher.ask("published");
+  const before = await publisher.call("published");
   const cpu = startCpu(stage);
   let last = await next();
   while (last.atMs - first.atMs < effort.measureMs * ENOUGH) last = await next();
   const used = cpu();
   const tookMs = last.atMs - first.atMs;
-  const published = (await publisher.ask("published")) - before;
-  await publisher.ask("stop");
+  const published = (await publisher.call("published")) - before;
+  await publisher.call("stop");
   await flood;
   await counts.stop();
   return {
@@ -176,16 +176,16 @@ async function consume(stage: Stage, effort: Effort): Promise<Figures> {
 /** Pings per second from the first arrival to the last, of a backlog that came in by webhook while nothing could leave. */
 async function drain(stage: Stage, effort: Effort): Promise<Figures> {
   const { contestant, sink } = stage;
-  await sink.ask("reset", "accept");
+  await sink.call("reset", "accept");
   const warmUp = await request(stage, {
     readingsPerRequest: 100,
     forMs: effort.warmUpMs,
     maxReadings: effort.backlogPings / 4,
   });
-  await untilArrived(stage, warmUp.taken, effort.warmUpMs * DRAIN_LENGTHS);
+  await untilArrived(stage, warmUp.accepted, effort.warmUpMs * DRAIN_LENGTHS);
 
   await contestant.hold();
-  await sink.ask("reset", "unavailable");
+  await sink.call("reset", "unavailable");
   const emptyBytes = await redisBytes(stage);
   const preload = await request(stage, {
     readingsPerRequest: 100,
@@ -194,42 +194,44 @@ async function drain(stage: Stage, effort: Effort): Promise<Figures> {
   });
   const fullBytes = await redisBytes(stage);
 
-  await sink.ask("reset", "accept");
-  const { nowMs: releasedAtMs } = await sink.ask("read");
+  await sink.call("reset", "accept");
+  const { nowMs: releasedAtMs } = await sink.call("read");
   await contestant.release();
-  // Whoever has given the destination a rest looks again within seconds; only then does the clock run.
-  await until(async () => (await sink.ask("read")).posts > 0, RECOVERY_MS);
+  // A contestant that has paused the destination probes it within seconds; the clock starts then.
+  await until(async () => (await sink.call("read")).posts > 0, RECOVERY_MS);
   const cpu = startCpu(stage);
-  await untilArrived(stage, preload.taken, effort.measureMs * DRAIN_LENGTHS);
+  await untilArrived(stage, preload.accepted, effort.measureMs * DRAIN_LENGTHS);
   const used = cpu();
-  const { pings, firstPings, firstAtMs, lastAtMs } = await sink.ask("read");
+  const { pings, firstPings, firstAtMs, lastAtMs } = await sink.call("read");
   return {
     pingsPerSecond: perSecond(pings - firstPings, lastAtMs - firstAtMs),
     p50Ms: null,
     p99Ms: null,
-    redisBytesPerPing: (fullBytes - emptyBytes) / preload.taken,
+    redisBytesPerPing: (fullBytes - emptyBytes) / preload.accepted,
     cpu: used,
     remarks: [
       ...failures(preload),
       `first arrival ${Math.round(firstAtMs - releasedAtMs)} ms after the destination came back`,
-      ...(pings < preload.taken ? [`${preload.taken - pings} pings still waiting when time was up`] : []),
-      ...(pings > preload.taken ? [`${pings - preload.taken} pings arrived twice`] : []),
+      ...(pings < preload.accepted
+        ? [`${preload.accepted - pings} pings still waiting when time was up`]
+        : []),
+      ...(pings > preload.accepted ? [`${pings - preload.accepted} pings arrived twice`] : []),
     ],
   };
 }
 
-/** Messages that wait in the broker: more than anybody takes between two of its reports. */
+/** Messages that wait in the broker: more than any contestant acknowledges between two reports. */
 const BROKER_BACKLOG = 400_000;
 /** Stretches of the measured length that a backlog may take to drain before it is cut off. */
 const DRAIN_LENGTHS = 5;
-/** Longer than any back-off between two looks at a destination that was unavailable. */
+/** Longer than any backoff between two probes of a destination that was unavailable. */
 const RECOVERY_MS = 15_000;
 
 async function untilArrived(stage: Stage, pings: number, withinMs: number): Promise<void> {
-  await until(async () => (await stage.sink.ask("read")).pings >= pings, withinMs);
+  await until(async () => (await stage.sink.call("read")).pings >= pings, withinMs);
 }
 
-/** Gives up in silence: what is missing then shows in the figures. */
+/** Gives up without an error: the figures show what is missing. */
 async function until(isTrue: () => Promise<boolean>, withinMs: number): Promise<void> {
   const deadline = performance.now() + withinMs;
   while (!(await isTrue()) && performance.now() < deadline) await pause(POLL_MS);

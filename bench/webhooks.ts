@@ -1,17 +1,20 @@
 /** The load generator for webhooks: a process that keeps a fixed number of connections busy, one request at a time on each. */
 
 import { connect, type Socket } from "node:net";
-import { serveParent } from "./parts.ts";
+import { serveParent } from "./child.ts";
 import { createReadings } from "./readings.ts";
 
-/** Bare sockets and ready-made bodies, as in the sink: what it spends, the contestant does not get. */
+/**
+ * Bare sockets and ready-made bodies, as in the sink: processor time spent here is missing from the contestant. That is why
+ * it does not use sandbox/post.ts.
+ */
 
 export interface Load {
   url: string;
   token: string;
   readingsPerRequest: number;
   connections: number;
-  /** Whichever comes first ends the load. */
+  /** The load ends at `forMs` or at `maxReadings`, whichever comes first. */
   forMs: number;
   maxReadings: number;
 }
@@ -19,7 +22,7 @@ export interface Load {
 export interface LoadResult {
   requests: number;
   /** Readings in requests that were answered 2xx. */
-  taken: number;
+  accepted: number;
   /** Answers by status, other than 2xx. */
   failures: Record<string, number>;
   tookMs: number;
@@ -28,7 +31,7 @@ export interface LoadResult {
 }
 
 const HEAD_END = "\r\n\r\n";
-/** Without an answer for this long the contestant is taken to be dead. */
+/** A contestant that does not answer for this long counts as dead. */
 const SILENCE_MS = 20_000;
 
 function load({
@@ -60,7 +63,7 @@ function load({
       latencies.sort((a, b) => a - b);
       resolve({
         requests: latencies.length,
-        taken: ok * readingsPerRequest,
+        accepted: ok * readingsPerRequest,
         failures,
         tookMs: performance.now() - startedAt,
         p50Ms: quantile(latencies, 0.5),

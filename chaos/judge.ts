@@ -1,6 +1,7 @@
 /** Judges a run by what the sandbox received: what was owed and did not arrive, what arrived and was not owed, and when. */
 
 import type { Accepted, Episode, History, Issued } from "./history.ts";
+import { createOrder } from "./order.ts";
 import { explainRepeats } from "./repeats.ts";
 
 export type ViolationKind =
@@ -82,7 +83,7 @@ export function judge(history: History): Verdict {
 
   const redriven = new Set(history.doomed.flatMap(({ id, listedAt }) => (listedAt === null ? [] : [id])));
   const firsts = new Map<string, Accepted>();
-  const order = orderWatch();
+  const order = createOrder();
   let outOfOrderUnclear = 0;
   for (const ping of history.accepted) {
     const sent = issued.get(ping.id);
@@ -182,33 +183,6 @@ export function judge(history: History): Verdict {
     violations.push({ kind: "no_evidence", fault: null, what: `the run had no ${what}` });
   }
   return { faults: rows, total, outOfOrderUnclear, resent, evidence, violations };
-}
-
-/**
- * Newest first, history after it: so a unit's pings form two rising sequences, those newer than all before and those of
- * the history, and every disk that held some has a sequence of its own. Returns the ping that should have come later; null
- * when all is in order.
- */
-function orderWatch(): { see(sent: Issued): string | null } {
-  const units = new Map<string, { newest: Issued; filledIn: Map<string | null, Issued> }>();
-  return {
-    see(sent) {
-      const unit = units.get(sent.unit);
-      if (!unit) {
-        units.set(sent.unit, { newest: sent, filledIn: new Map() });
-        return null;
-      }
-      if (sent.fixTime > unit.newest.fixTime) {
-        unit.newest = sent;
-        return null;
-      }
-      const before = unit.filledIn.get(sent.spooledAt);
-      // A ping that may have been stored at any time proves nothing about the order of the others.
-      if (before && sent.fixTime < before.fixTime) return before.id;
-      if (!sent.unclear && sent.owedAt !== null) unit.filledIn.set(sent.spooledAt, sent);
-      return null;
-    },
-  };
 }
 
 function differenceOf(sent: Issued, got: Accepted): string | null {

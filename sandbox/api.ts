@@ -23,7 +23,7 @@ export const SANDBOX_CLIENT = {
 } as const satisfies SandboxClient;
 
 export interface SandboxApiOptions {
-  /** 0: any free one. */
+  /** 0: any free port. */
   port?: number;
   host?: string;
   /** Requests per second, app and tenant; ServiceTitan's documented limit is 60. */
@@ -88,7 +88,7 @@ export async function startSandboxApi(options: SandboxApiOptions): Promise<Sandb
 
   const listener = getRequestListener(app.fetch);
   const server = createServer((incoming, outgoing) => {
-    // Before any other work, so that the recorded moment is the receiver's door and not our own queue.
+    // Before any other work, so that the recorded moment is the arrival and not the end of a wait in this process.
     arrivals.set(incoming, performance.now());
     void listener(incoming, outgoing);
   });
@@ -168,7 +168,7 @@ const readBackQuery = z.object({
   limit: count,
 });
 
-/** What only a stand-in can have: a look at what it took, and its faults. Not part of ServiceTitan's API. */
+/** What only a stand-in has: read-back of what it accepted, and its faults. Not part of ServiceTitan's API. */
 function addReadBack(app: Hono<Env>, recorder: Recorder, faults: Faults): void {
   app.get("/", (c) => c.html(MAP_PAGE));
   app.get("/_sandbox/summary", (c) => c.json(recorder.summary()));

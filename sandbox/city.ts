@@ -10,11 +10,11 @@ const MPS_PER_MPH = 0.44704;
 
 /** A straight road through the whole city: avenues run along y, streets along x. */
 export interface Road {
-  /** Where it lies on the other axis, metres from the city's middle. */
+  /** Its place on the other axis, metres from the city's middle. */
   offsetM: number;
   rank: Rank;
   limitMps: number;
-  /** Stretches along it where the sky cannot be seen, metres from the middle. */
+  /** Stretches along it without a view of the sky, metres from the middle. */
   tunnels: readonly (readonly [fromM: number, toM: number])[];
 }
 

@@ -22,25 +22,25 @@ export interface DemoOptions {
   forMs: number | null;
   vehicles: number;
   seed: string;
-  /** A Redis somebody runs: used under a prefix of our own. Null: one of our own. */
+  /** An existing Redis, used under a prefix of its own. Null: the demo starts a Redis. */
   redisUrl: string | null;
-  say(line: string): void;
-  /** Resolves when somebody wants the demo to end. */
+  print(line: string): void;
+  /** Resolves when the user ends the demo. */
   interrupted: Promise<void>;
   startGateway(config: Config): Promise<Gateway>;
 }
 
 export interface DemoResult extends Accounting {
-  /** Arrival to ServiceTitan's yes. */
+  /** From arrival to ServiceTitan's acceptance. */
   p50Ms: number;
   p99Ms: number;
 }
 
-/** The ports people are told; taken ones are replaced by free ones. */
+/** The documented ports; one that is in use is replaced by a free one. */
 const PORTS = { webhooks: 8080, ops: 9090, mqtt: 1883, sandbox: 8090 };
-/** How long after the fleet's last message the line may take to empty. */
+/** How long after the fleet's last message the pipeline may need to empty. */
 const DRAIN_MS = 60_000;
-/** A line that stood still for as long as this will not empty: a fault is set, or Redis is away. */
+/** A pipeline in which nothing moves for this long does not empty: a fault is set, or Redis is away. */
 const STUCK_MS = 2000;
 const REPORT_EVERY_MS = 5000;
 const WATCH_EVERY_MS = 500;
@@ -72,7 +72,7 @@ export async function runDemo(options: DemoOptions): Promise<DemoResult> {
       return await drained(gateway, options);
     } finally {
       await watch.stop();
-      // What hangs there now would be waited for until its request times out.
+      // Closing the gateway would otherwise wait for requests that hang there until they time out.
       await sandbox.stop();
       await gateway.close();
     }
@@ -105,24 +105,24 @@ async function drive(options: DemoOptions, gateway: Gateway, secrets: FleetSecre
   });
   const stop = new AbortController();
   const report = setInterval(() => {
-    // Without an answer there are no figures; that Redis is away is told by the watch.
-    tell(gateway, options).catch(() => {});
+    // Without an answer there are no figures; the watch reports that Redis is away.
+    printTotals(gateway, options).catch(() => {});
   }, REPORT_EVERY_MS);
   const time = options.forMs === null ? [] : [sleep(options.forMs, undefined, { signal: stop.signal })];
   await Promise.race([options.interrupted, ...time]);
   stop.abort();
   clearInterval(report);
-  options.say("The fleet stops; what is on its way is delivered. Ctrl-C once more ends at once.");
+  options.print("The fleet stops; what is in the pipeline is delivered. Ctrl-C once more ends at once.");
   await fleet.stop();
-  // The fleet has waited for what can be acknowledged.
+  // The fleet has already waited for every PUBACK that can come.
   await Promise.all(publishers.map(({ publisher }) => publisher.close({ atOnce: true })));
 }
 
-/** The demo outlives its Redis: says when it is away and when it is back, and starts its own again where that has ended. */
+/** The demo outlives its Redis: it reports when Redis is away and when it is back, and restarts a Redis of its own. */
 function watchRedis(
   redis: PrivateRedis | null,
   gateway: Gateway,
-  { say }: DemoOptions,
+  { print }: DemoOptions,
 ): { stop(): Promise<void> } {
   const stopping = new AbortController();
   let away = false;
@@ -132,14 +132,14 @@ function watchRedis(
       const ended = redis?.ended() ?? null;
       if (redis && ended !== null) {
         away = true;
-        say(`Redis has ended (${ended}). It is started again on the same port, with what was in it.`);
-        await redis.restart().catch((error: unknown) => say(`It did not start: ${String(error)}`));
+        print(`Redis has ended (${ended}). It is started again on the same port, with its data.`);
+        await redis.restart().catch((error: unknown) => print(`It did not start: ${String(error)}`));
       }
       const status = await statusOf(gateway);
       if (!status && !away) {
-        say("Redis does not answer. Senders are told to come again, and keep their messages until it does.");
+        print("Redis does not answer. Senders get 503 and send their messages again later.");
       }
-      if (status && away) say("Redis answers again; what waited goes on.");
+      if (status && away) print("Redis answers again; deliveries go on.");
       away = !status;
       await sleep(WATCH_EVERY_MS, undefined, { signal: stopping.signal }).catch(() => {});
     }
@@ -164,14 +164,14 @@ async function statusOf(gateway: Gateway): Promise<QueueStatus | null> {
   }
 }
 
-async function tell(gateway: Gateway, { say }: DemoOptions): Promise<void> {
+async function printTotals(gateway: Gateway, { print }: DemoOptions): Promise<void> {
   const { messages, delivered, waiting, inFlight, rejected, duplicates } = await totals(gateway);
-  say(
+  print(
     `${messages} messages in · ${delivered} pings delivered · ${waiting} waiting · ${inFlight} in flight · ${duplicates} duplicates · ${rejected} rejected`,
   );
 }
 
-async function drained(gateway: Gateway, { say }: DemoOptions): Promise<DemoResult> {
+async function drained(gateway: Gateway, { print }: DemoOptions): Promise<DemoResult> {
   const until = performance.now() + DRAIN_MS;
   let found = sumAccounting([]);
   let movedAt = performance.now();
@@ -185,24 +185,24 @@ async function drained(gateway: Gateway, { say }: DemoOptions): Promise<DemoResu
     if (left !== before.waiting + before.inFlight) movedAt = now;
     const cause = status ? whyStuck(status) : "Redis does not answer";
     if (cause !== null && now - movedAt > STUCK_MS) {
-      say(
-        `${cause}, so ${left} pings stay where they are; a gateway would go on with them when it starts again.`,
+      print(
+        `${cause}, so ${left} pings stay where they are; a gateway continues with them when it starts again.`,
       );
       return { ...found, ...gateway.latency() };
     }
     if (now > until) {
-      say(`After ${DRAIN_MS / 1000} s something is still on its way: see the numbers.`);
+      print(`After ${DRAIN_MS / 1000} s the pipeline is not empty: see the numbers.`);
       return { ...found, ...gateway.latency() };
     }
     await sleep(100);
   }
 }
 
-/** Why what waits is not sent; null while it is. */
+/** Why nothing is sent; null while pings are sent. */
 function whyStuck({ destinations }: QueueStatus): string | null {
   for (const { gate, scopeGate, lanes } of destinations) {
     const shut = [gate, scopeGate].find(({ state }) => state === "paused" || state === "probing");
-    if (shut) return `ServiceTitan takes nothing now (${shut.reason})`;
+    if (shut) return `ServiceTitan accepts nothing now (${shut.reason})`;
     if (lanes.some(({ unansweredMs }) => unansweredMs !== null && unansweredMs > STUCK_MS))
       return "ServiceTitan does not answer";
   }
@@ -214,11 +214,11 @@ async function totals(gateway: Gateway): Promise<Accounting> {
 }
 
 function introduce(
-  { say, vehicles }: DemoOptions,
+  { print, vehicles }: DemoOptions,
   parts: { gateway: Gateway; sandbox: SandboxApi; opsToken: string; secrets: FleetSecrets },
 ): void {
   const { gateway, sandbox, opsToken, secrets } = parts;
-  say(`
+  print(`
 Waypost is running, with ${vehicles} simulated vehicles.
 
   Operators' page    http://127.0.0.1:${gateway.opsPort}/     token: ${opsToken}
@@ -286,7 +286,7 @@ function demoConfig(parts: {
           clientSecret,
         },
       },
-      // What the fleet does wrong on purpose would fill the terminal.
+      // The errors that the fleet makes on purpose would fill the terminal.
       log: { level: "error" },
     },
   });

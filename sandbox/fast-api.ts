@@ -1,4 +1,4 @@
-/** The stand-in for ServiceTitan in its fast mode: checks nothing, keeps only counts, and costs as little as we could find. */
+/** The stand-in for ServiceTitan in its fast mode: checks nothing, keeps only counts, and costs as little as possible. */
 
 import { once } from "node:events";
 import { STATUS_CODES } from "node:http";

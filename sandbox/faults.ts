@@ -1,4 +1,4 @@
-/** The faults that can be switched on in the stand-in API: what they are, and which of them strikes a request now. */
+/** The faults that can be switched on in the stand-in API: what they are, and which of them applies to a request now. */
 
 import { z } from "zod";
 import type { SandboxPing } from "./schema.ts";
@@ -11,20 +11,20 @@ const match = z
   );
 type Match = z.output<typeof match>;
 
-/** Whether the pings of the request count as accepted although the sender never learns it. */
+/** Whether the sandbox accepts the pings of the request although the sender never learns it. */
 const when = z.enum(["before_accepting", "after_accepting"]).default("before_accepting");
 
 const reach = {
   /** Only requests of this tenant; token requests: only clients connected to it. */
   tenant: z.string().optional(),
-  /** Gone after so many strikes. */
+  /** Ends after this many strikes. */
   times: z.int().positive().optional(),
-  /** Gone after so many milliseconds. */
+  /** Ends after this many milliseconds. */
   forMs: z.number().positive().optional(),
 };
 
 const fault = z.discriminatedUnion("kind", [
-  /** 429; `hint` says where the waiting time is told. */
+  /** 429; `hint` says where the waiting time stands. */
   z.strictObject({
     kind: z.literal("throttle"),
     hint: z.enum(["seconds", "date", "body", "none"]).default("seconds"),
@@ -51,11 +51,11 @@ const fault = z.discriminatedUnion("kind", [
   z.strictObject({ kind: z.literal("omit"), match, ...reach }),
   /** 200 with a body that is not JSON; the pings are accepted. */
   z.strictObject({ kind: z.literal("unreadable"), ...reach }),
-  /** 413 above so many bytes. */
+  /** 413 above this many bytes. */
   z.strictObject({ kind: z.literal("byte_cap"), bytes: z.int().positive(), ...reach }),
   /** Never answers. */
   z.strictObject({ kind: z.literal("hang"), when, ...reach }),
-  /** The answer's second half comes so much later. */
+  /** The answer's second half comes this much later. */
   z.strictObject({ kind: z.literal("slow_body"), seconds: z.number().positive(), ...reach }),
   /** The connection is reset. */
   z.strictObject({ kind: z.literal("reset"), when, ...reach }),
@@ -80,13 +80,13 @@ export interface FaultState {
 }
 
 export interface Faults {
-  /** Switches on exactly these; what was on before is off. Throws a ZodError on what it does not know. */
+  /** Switches on exactly these faults and all others off. Throws a ZodError on an unknown one. */
   set(given: FaultInput | FaultInput[]): void;
   clear(): void;
   list(): FaultState[];
 }
 
-/** What the endpoints ask of the faults. */
+/** What the endpoints need of the faults. */
 export interface Strikes {
   /** The first active fault of the kind that reaches these tenants and passes `applies`; a strike is counted. */
   strike<K extends Fault["kind"]>(

@@ -1,4 +1,4 @@
-/** Sets the simulated fleet in motion against a gateway, and says how that gateway must be configured for it. */
+/** Sets the simulated fleet in motion against a gateway, and returns how that gateway must be configured for it. */
 
 import { randomBytes } from "node:crypto";
 import { OWNTRACKS_USER } from "./phones.ts";
@@ -6,7 +6,7 @@ import { createSender, type PublishMqtt, type Sender } from "./sender.ts";
 import { createTraffic, type FleetPlan, type FleetSecrets, planFleet } from "./traffic.ts";
 import type { FleetSource } from "./vendor.ts";
 
-/** A source as the gateway's configuration wants it; the destination is the caller's to add. */
+/** A source as the gateway's configuration wants it; the caller adds the destination. */
 export interface FleetSourceSettings {
   vendor: string;
   auth?: { method: string; secret: string; username?: string };
@@ -34,7 +34,7 @@ export function fleetSources(secrets: FleetSecrets): Record<FleetSource, FleetSo
 /** The users of the embedded broker the fleet's MQTT messages are published as; by the topic's beginning. */
 export function fleetBrokerDevices(secrets: FleetSecrets) {
   return [
-    // Each of them a fleet that shares one login.
+    // Each is a fleet that shares one login.
     {
       username: "phones",
       password: secrets.owntracks,
@@ -52,7 +52,7 @@ export function fleetBrokerDevices(secrets: FleetSecrets) {
   }[];
 }
 
-/** Secrets that nobody has used before: 24 random bytes each. */
+/** Fresh secrets, of 24 random bytes each. */
 export function createFleetSecrets(): FleetSecrets {
   const secret = () => randomBytes(24).toString("hex");
   return {
@@ -79,7 +79,7 @@ export function fleetMapping(
 export interface FleetOptions {
   seed: string | number;
   vehicles: number;
-  /** Where the gateway takes webhooks, without the source's name: `http://127.0.0.1:8080/webhooks`. */
+  /** Where the gateway receives webhooks, without the source's name: `http://127.0.0.1:8080/webhooks`. */
   webhookUrl: string;
   secrets: FleetSecrets;
   /** Publishes to the gateway's broker; without it the fleet has no MQTT vehicles. */

@@ -22,7 +22,7 @@ export type PingsAnswer =
   | { kind: "hang" }
   | { kind: "reset" };
 
-export interface PingsParts {
+export interface PingsDeps {
   tokens: Tokens;
   faults: Faults & Strikes;
   recorder: Recorder;
@@ -30,7 +30,7 @@ export interface PingsParts {
   unknownProviderStatus: 400 | 403 | 404;
 }
 
-/** The text of the real gateway, which says it of a wrong tenant as well as of a wrong path. */
+/** The text of the real gateway, for a wrong tenant as well as for a wrong path. */
 export const NO_OPERATION = "Unable to match incoming request to an operation.";
 
 export function createGpsPings({
@@ -39,11 +39,11 @@ export function createGpsPings({
   recorder,
   ratePerSecond,
   unknownProviderStatus,
-}: PingsParts) {
+}: PingsDeps) {
   /** Requests let through in the last second, by app and tenant. */
   const letThrough = new Map<string, number[]>();
 
-  /** Answers one request and leaves it in the record. */
+  /** Answers one request and records it. */
   async function answer(request: PingsRequest): Promise<PingsAnswer> {
     const record = recorder.open(request.arrivedAtMs, request.tenant, request.provider);
     const outcome = await decide(request, record);
@@ -70,7 +70,7 @@ export function createGpsPings({
     const checked = checkBody(new TextDecoder().decode(body));
     if (checked.kind === "invalid") return badRequest(checked.errors);
     record.pings = checked.pings.length;
-    return take(request, record, checked.pings);
+    return accept(request, record, checked.pings);
   }
 
   function authorize(request: PingsRequest): PingsAnswer | null {
@@ -90,10 +90,10 @@ export function createGpsPings({
 
   /** What the real service answers is unknown, so the status is a setting. */
   function unknownProvider(client: SandboxClient, provider: string): PingsAnswer {
-    const said = `The app ${client.clientId} is not connected to the GPS provider ${provider}.`;
+    const message = `The app ${client.clientId} is not connected to the GPS provider ${provider}.`;
     return unknownProviderStatus === 400
-      ? badRequest({ gps_provider: [said] })
-      : gateway(unknownProviderStatus, said);
+      ? badRequest({ gps_provider: [message] })
+      : gateway(unknownProviderStatus, message);
   }
 
   function throttle(request: PingsRequest): PingsAnswer | null {
@@ -133,7 +133,7 @@ export function createGpsPings({
     return tooLarge ? gateway(413, "Request body is too large.") : null;
   }
 
-  function take(request: PingsRequest, record: RequestRecord, pings: SandboxPing[]): PingsAnswer {
+  function accept(request: PingsRequest, record: RequestRecord, pings: SandboxPing[]): PingsAnswer {
     const reach = [request.tenant];
     const poison = faults.strike("poison", reach, ({ match }) => pings.some((ping) => matches(match, ping)));
     if (poison) {
@@ -157,7 +157,7 @@ export function createGpsPings({
       ...accepted.map(({ externalId }) => ({ externalId, status: "Success", message: "" })),
       ...failed.map(({ externalId }) => ({ externalId, status: "Fail", message: fail?.message ?? "" })),
     ];
-    // Nothing says that the answer has the order of the request, so a client that counts on it must fail here.
+    // The documentation promises no order of the answer, so a client that relies on one must fail here.
     const body = JSON.stringify(items.reverse());
     const slow = faults.strike("slow_body", reach);
     return slow ? { kind: "slow", body, seconds: slow.seconds } : ok(body);

@@ -21,9 +21,9 @@ const program = new Command("demo")
       vehicles: options.vehicles,
       seed: options.seed,
       redisUrl: givenRedisUrl(),
-      say: options.json ? () => {} : printLines,
+      print: options.json ? () => {} : printLines,
       interrupted: Promise.race([once(process, "SIGTERM"), once(process, "SIGINT")]).then(() => {}),
-      // A fault that is being tried is told in a line of the demo's own, and on the page.
+      // The demo reports a fault that the user tries in a line of its own, and the page shows it.
       startGateway: (config) => startGateway(config, createLogger({ level: "fatal" })),
     });
     if (options.json) printJson(result);

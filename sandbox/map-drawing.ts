@@ -124,7 +124,7 @@ function drawUnit(unit, at, state) {
 
 function drawLabels(placed) {
   // A label is left out where it would cover another; the selected unit's comes first.
-  const taken = [];
+  const drawn = [];
   const first = placed.filter(({ unit }) => unit.key === selected);
   const rest = placed.length <= 400 && view.pxPerM > 0.015 ? placed.filter(({ unit }) => unit.key !== selected) : [];
   pen.textBaseline = "middle";
@@ -135,8 +135,8 @@ function drawLabels(placed) {
     pen.font = (chosen ? "600 13px" : "11px") + " system-ui, sans-serif";
     const box = { x: at.x + 10, y: at.y - 7, w: pen.measureText(text).width, h: 14 };
     const covers = (b) => box.x < b.x + b.w && b.x < box.x + box.w && box.y < b.y + b.h && b.y < box.y + box.h;
-    if (taken.some(covers)) continue;
-    taken.push(box);
+    if (drawn.some(covers)) continue;
+    drawn.push(box);
     pen.lineWidth = 3;
     pen.strokeStyle = colour.halo;
     pen.strokeText(text, box.x, at.y);

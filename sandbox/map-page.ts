@@ -83,7 +83,7 @@ export const MAP_PAGE = `<!doctype html>
 </head>
 <body>
 <header>
-  <h1>Dispatch Map stand-in<small>what ServiceTitan would have been told</small></h1>
+  <h1>Dispatch Map stand-in<small>what ServiceTitan would have received</small></h1>
   <dl>${NUMBERS.map(([id, label]) => `<div><dt>${label}</dt><dd id="${id}">–</dd></div>`).join("")}</dl>
   <div id="lost" role="status">No answer from the sandbox</div>
 </header>

@@ -45,8 +45,8 @@ async function poll() {
     );
     $("lost").style.display = "none";
     skewMs = seen.now - Date.now();
-    take(seen.units);
-    tell(summary);
+    update(seen.units);
+    showSummary(summary);
     if (!touched) fit();
     listUnits();
   } catch {
@@ -55,7 +55,7 @@ async function poll() {
   setTimeout(poll, POLL_MS);
 }
 
-function take(list) {
+function update(list) {
   const fresh = [];
   const now = performance.now();
   const keys = new Set();
@@ -97,7 +97,7 @@ function shown(unit, now) {
   };
 }
 
-function tell(summary) {
+function showSummary(summary) {
   const now = performance.now();
   rates = [...rates, { now, accepted: summary.accepted }].slice(-6);
   const first = rates[0];

@@ -1,4 +1,4 @@
-/** Starts another program on a private port and makes sure that it never outlives this process, however this one ends. */
+/** Starts another program on a private port and makes sure that it never outlives this process, even after SIGKILL. */
 
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
@@ -9,7 +9,7 @@ export interface OwnedProcess {
   /** Null while the program runs; afterwards how it ended. */
   ended(): string | null;
   kill(signal: NodeJS.Signals): void;
-  /** Ends the program in good order, then the hard way. Resolves when it is gone. */
+  /** Ends the program with SIGTERM, then with SIGKILL. Resolves when it has ended. */
   stop(): Promise<void>;
 }
 
@@ -17,7 +17,7 @@ export interface OwnedProcess {
 const STOP_WITHIN_MS = 5000;
 
 /**
- * Waits for end of file on its standard input, which comes whenever its parent dies, by SIGKILL too, and then ends
+ * Waits for end of file on its standard input, which comes when its parent dies, by SIGKILL too, and then ends
  * the program and removes the directories it was given.
  */
 const REAPER = 'trap "" INT TERM HUP; read -r _; kill -9 "$1"; shift; [ $# -eq 0 ] || rm -rf -- "$@"';
@@ -37,7 +37,7 @@ export async function startOwned(
   args: readonly string[],
   { removeDirs = [] }: { removeDirs?: readonly string[] } = {},
 ): Promise<OwnedProcess> {
-  // A session of its own: Ctrl-C reaches only us, and we decide in which order things end.
+  // A session of its own: Ctrl-C reaches only this process, which decides in which order programs end.
   const child = spawn(program, args, { detached: true, stdio: "ignore" });
   await once(child, "spawn");
   const { pid } = child;
@@ -50,9 +50,9 @@ export async function startOwned(
     });
   });
   const reaper = startReaper(pid, removeDirs);
-  // The reaper must not kill whatever gets this process id next.
+  // The reaper must not kill another program that gets this process id next.
   void gone.then(() => reaper.kill("SIGKILL"));
-  // Neither keeps our event loop alive.
+  // Neither the program nor the reaper keeps the event loop alive.
   child.unref();
 
   async function stop(): Promise<void> {
@@ -76,13 +76,13 @@ function startReaper(pid: number, removeDirs: readonly string[]): ChildProcess {
   });
   reaper.unref();
   const input = reaper.stdin;
-  // When the reaper goes first, its end of the pipe closes; nothing was going to be written.
+  // When the reaper ends first, its end of the pipe closes; nothing is ever written there.
   input?.on("error", () => {});
   if (input && "unref" in input && typeof input.unref === "function") input.unref();
   return reaper;
 }
 
-/** A port nobody listens on now. Somebody else may take it before it is used; the caller tries again. */
+/** A port that is free now. Another program may occupy it before it is used; then the caller tries again. */
 export async function freePort(): Promise<number> {
   const server = createServer();
   server.listen(0, "127.0.0.1");
@@ -94,7 +94,7 @@ export async function freePort(): Promise<number> {
   return address.port;
 }
 
-/** The wished port if nobody listens there, else a free one. */
+/** The wished port if it is free, else another free one. */
 export async function portOrFree(wished: number): Promise<number> {
   const server = createServer();
   try {

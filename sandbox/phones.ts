@@ -60,7 +60,7 @@ export const owntracksHttp: Vendor = {
   },
 };
 
-/** The user name all phones share at the gateway; who they are stands in their own headers. */
+/** All phones share this user name at the gateway; their own headers name them. */
 export const OWNTRACKS_USER = "phones";
 
 function phoneLocation(device: DeviceId, fix: Fix): Record<string, unknown> {

@@ -1,4 +1,4 @@
-/** Remembers what reached the stand-in API, so that a test or a person can compare it with what was meant to. */
+/** Remembers what reached the stand-in API, so that a test or a person can compare it with what was sent. */
 
 import type { SandboxPing } from "./schema.ts";
 
@@ -12,7 +12,7 @@ export interface RequestRecord {
   arrivedAtMs: number;
   tenant: string;
   provider: string;
-  /** Null while under way; 0 when the sender was left without an answer. */
+  /** Null while under way; 0 when the sender got no answer. */
   status: number | null;
   pings: number;
   bytes: number;
@@ -52,7 +52,7 @@ export interface TenantSummary {
 }
 
 export interface Summary extends TenantSummary {
-  /** Answers by status; `none` where the sender was left without one. */
+  /** Answers by status; `none` where the sender got none. */
   statuses: Record<string, number>;
   accepted: number;
   /** Different externalIds among the accepted pings, and repetitions of remembered ones; null when only counting. */
@@ -79,7 +79,7 @@ export interface PingQuery {
 
 /**
  * Pings and requests remembered in mode `all`; twice as many just before the older half is forgotten. Five times the
- * longest recording we replay, and about 250 MB.
+ * longest recording that tests replay, and about 250 MB.
  */
 const REMEMBERED = 250_000;
 

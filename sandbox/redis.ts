@@ -1,4 +1,4 @@
-/** Starts a Redis of our own on a private port and directory, so that nobody's Redis is touched by demo, tests or bench. */
+/** Starts a private Redis on a port and directory of its own, so that demo, tests and bench touch no other Redis. */
 
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { connect } from "node:net";
@@ -14,7 +14,7 @@ export interface PrivateRedisOptions {
   maxmemory?: string;
   /** Default: a free one. */
   port?: number;
-  /** Default: a temporary directory that goes with the server. A given one is kept. */
+  /** Default: a temporary directory that goes with the server. A given one stays. */
   dir?: string;
 }
 
@@ -35,7 +35,7 @@ export interface PrivateRedis {
 /** Loading the AOF of a large run takes seconds, more on a busy machine. */
 const ANSWER_WITHIN_MS = 30_000;
 const PROBE_EVERY_MS = 20;
-/** Somebody may take the free port before Redis does; more than a few times in a row is another fault. */
+/** Another program may occupy the free port before Redis does; more than a few times in a row has another cause. */
 const MAX_PORT_TRIES = 5;
 
 export function findRedisServer(): string | null {
@@ -92,7 +92,7 @@ export async function startPrivateRedis(options: PrivateRedisOptions = {}): Prom
     },
     ended: () => server.ended(),
     async stop() {
-      // Nobody reads these data again, so they need not be flushed.
+      // These data are never read again, so they need not be flushed.
       if (isOurs) server.kill("SIGKILL");
       await server.stop();
       if (isOurs) rmSync(dir, { recursive: true, force: true });
@@ -131,7 +131,7 @@ async function untilAnswering(server: OwnedProcess, port: number): Promise<void>
   }
 }
 
-/** True once the server has loaded its data; the process id tells it from a stranger on the same port. */
+/** True once the server has loaded its data; the process id distinguishes it from another server on the same port. */
 function answers(pid: number, port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect(port, "127.0.0.1");

@@ -1,4 +1,4 @@
-/** Judges a request body against the official schema of gps-pings, and words every violation as ASP.NET would. */
+/** Checks a request body against the official schema of gps-pings, and words every violation as ASP.NET does. */
 
 /** `Dispatch.V2.GpsPingCreateRequest`, field for field. */
 export interface SandboxPing {
@@ -27,7 +27,7 @@ type FieldType = "string" | "dateTime" | "boolean" | "numberOrNull";
 
 /**
  * The official schema leaves latitude, longitude and speed out of `required`. Here all fourteen must be there: what
- * the real service does with an absent one is unknown, so a client that leaves one out should be caught by us.
+ * the real service does with an absent one is unknown, so a client that leaves one out fails here.
  */
 const FIELDS: Record<keyof SandboxPing, FieldType> = {
   unitId: "string",
@@ -47,10 +47,10 @@ const FIELDS: Record<keyof SandboxPing, FieldType> = {
 };
 const FIELD_LIST = Object.entries(FIELDS);
 
-/** After this many keys the answer says enough; a batch of nonsense must not produce megabytes. */
+/** This many keys show enough; a batch of nonsense must not produce megabytes. */
 const MAX_ERRORS = 100;
 
-/** Judges the text of a whole body. */
+/** Checks the text of a whole body. */
 export function checkBody(text: string): Checked {
   if (text.trim() === "") return invalid({ "": ["A non-empty request body is required."] });
   let body: unknown;

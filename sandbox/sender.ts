@@ -1,4 +1,4 @@
-/** Sends the fleet's messages as vendors send them: kept-alive connections, deadlines, and again where they are told to. */
+/** Sends the fleet's messages as vendors send them: kept-alive connections, deadlines, and retries. */
 
 import { setMaxListeners } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -20,7 +20,7 @@ export interface SourceStats {
   /** 2xx whose body is not what the vendor needs to see; counts as a failure for the vendor. */
   badReplies: number;
   retries: number;
-  /** Messages that were never taken. */
+  /** Messages that were never accepted. */
   gaveUp: number;
 }
 
@@ -48,14 +48,14 @@ interface SenderOptions {
   publishMqtt?: PublishMqtt | undefined;
 }
 
-type TryResult = { kind: "taken" } | { kind: "refused" } | { kind: "again"; afterMs: number | null };
+type TryResult = { kind: "accepted" } | { kind: "refused" } | { kind: "again"; afterMs: number | null };
 
 export function createSender({ webhookUrl, publishMqtt }: SenderOptions): Sender {
   const poster = createPoster(MAX_CONNECTIONS);
   const sources = new Map<FleetSource, SourceStats>();
   const underWay = new Set<Promise<void>>();
   const stopping = new AbortController();
-  // Every message that waits for another try listens: no leak, however many they are.
+  // Every message that waits for another try listens, so many listeners are no leak.
   setMaxListeners(0, stopping.signal);
   const base = webhookUrl.replace(/\/$/, "");
 
@@ -72,7 +72,7 @@ export function createSender({ webhookUrl, publishMqtt }: SenderOptions): Sender
   async function deliver(message: FleetMessage, stats: SourceStats): Promise<void> {
     for (let tries = 1; ; tries += 1) {
       const result = await tryOnce(message, stats);
-      if (result.kind === "taken") return;
+      if (result.kind === "accepted") return;
       const backoffMs = Math.min(MAX_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** (tries - 1));
       const goesOn = result.kind === "again" && tries < MAX_TRIES;
       if (!goesOn || !(await pause(result.afterMs ?? backoffMs))) {
@@ -98,10 +98,10 @@ export function createSender({ webhookUrl, publishMqtt }: SenderOptions): Sender
     try {
       await publishMqtt?.(message.way.topic, message.body, message.way.qos);
       count(stats.answers, "published");
-      return { kind: "taken" };
+      return { kind: "accepted" };
     } catch {
       count(stats.answers, "none");
-      // An MQTT client queues and repeats by itself; what it gives back is lost.
+      // An MQTT client queues and repeats by itself; a message whose publish fails is lost.
       return { kind: "again", afterMs: null };
     }
   }
@@ -123,14 +123,14 @@ export function createSender({ webhookUrl, publishMqtt }: SenderOptions): Sender
     count(stats.answers, String(status));
     if (status >= 500) return { kind: "again", afterMs: retryAfterMs };
     if (status >= 300) return { kind: "refused" };
-    if (reply === "anything" || isJson(text)) return { kind: "taken" };
+    if (reply === "anything" || isJson(text)) return { kind: "accepted" };
     stats.badReplies += 1;
     return { kind: "again", afterMs: null };
   }
 
   async function stop(): Promise<void> {
     stopping.abort();
-    // An MQTT client without a broker would keep its messages, and us, for ever.
+    // An MQTT client without a broker would hold its messages, and this process, for ever.
     await Promise.race([Promise.all(underWay), sleep(STOP_WITHIN_MS, undefined, { ref: false })]);
     await poster.close();
   }

@@ -5,7 +5,7 @@ import { randomBytes, timingSafeEqual } from "node:crypto";
 /** The scope that lets an app push pings. */
 export const GPS_PINGS_SCOPE = "tn.dis.gpspings:w";
 
-/** One registered app connection: what the developer portal and the tenant's admin would have set up. */
+/** One registered app connection: what the developer portal and the tenant's admin set up in the real service. */
 export interface SandboxClient {
   clientId: string;
   clientSecret: string;

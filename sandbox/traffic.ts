@@ -49,7 +49,7 @@ export interface FleetPlan {
 /** A secret or broker password for each source. */
 export type FleetSecrets = Readonly<Record<FleetSource, string>>;
 
-/** Shares of messages that go wrong on their way; a little more than in good fleets, so that minutes show them all. */
+/** Shares of messages that go wrong in transit; a little more than in good fleets, so that minutes show them all. */
 const RESEND_SHARE = 0.01;
 const LATE_SHARE = 0.004;
 const MALFORMED_SHARE = 0.002;
@@ -57,7 +57,7 @@ const UNPROVEN_SHARE = 0.002;
 /** Shares of devices with a flaw of their own, and what it is; each flaw has other devices, and at least one. */
 const ODD_DEVICES: readonly { share: number; habits?: Partial<ReceiverHabits>; silentAfterMs?: number }[] = [
   { share: 0, silentAfterMs: 45_000 },
-  // The first two are within what gateways forgive, the third is not.
+  // Gateways accept the first two, and reject the third.
   { share: 0.02, habits: { clockErrorMs: 90_000 } },
   { share: 0.01, habits: { clockErrorMs: -240_000 } },
   { share: 0, habits: { clockErrorMs: 600_000 } },
@@ -65,7 +65,7 @@ const ODD_DEVICES: readonly { share: number; habits?: Partial<ReceiverHabits>; s
   { share: 0.03, habits: { speedSentinelShare: 0.2 } },
 ];
 const SOUND_HABITS: ReceiverHabits = { clockErrorMs: 0, nullIslandShare: 0, speedSentinelShare: 0 };
-/** Smaller fleets are sound: one odd device of each kind would be too much of them. */
+/** Smaller fleets have no flaws: one odd device of each kind would be too large a share of them. */
 const SMALL_FLEET = 20;
 /** No faster than this: several vendors write whole seconds, and two fixes in one second would be one. */
 const MIN_FIX_EVERY_MS = 1000;

@@ -3,7 +3,7 @@
 import { type City, type Crossing, inTunnel, type Leg, lengthM } from "./city.ts";
 import type { Random } from "./random.ts";
 
-/** The truth about a vehicle at one instant; what its receiver makes of it is another matter. */
+/** The truth about a vehicle at one instant; its receiver measures it with errors. */
 export interface VehicleState {
   /** UTC milliseconds since 1970. */
   at: number;
@@ -33,7 +33,7 @@ const BRAKING_MPS2 = 2.2;
 const TURN_MPS = 4.5;
 /** A job is at most this far away in blocks, which is two to three miles: technicians work an area. */
 const JOB_BLOCKS = 22;
-/** Vehicles have been under way for up to this long when the day begins for us, so that they are spread out. */
+/** Vehicles have been under way for up to this long at the start, so that they are spread out. */
 const WARM_UP_MS = 900_000;
 
 type Task =
@@ -73,7 +73,7 @@ export function createVehicle({ city, random, startMs }: VehicleOptions): Vehicl
     // The last stretch ends at a kerb, not round a corner.
     const last = tasks.at(-1);
     if (last?.kind === "drive") last.exitMps = 0;
-    // Most jobs are short errands here, so that most vehicles move while somebody watches.
+    // Most jobs are short errands, so that most vehicles move while a user watches.
     const parkedMs = random.chance(0.7)
       ? random.between(60_000, 300_000)
       : random.between(600_000, 2_400_000);

@@ -1,4 +1,4 @@
-/** What the fleet must know of a vendor: how its devices report, how its messages look and how it proves itself. */
+/** What the fleet must know of a vendor: how its devices report, how its messages look and how it authenticates. */
 
 import type { Random } from "./random.ts";
 import { type Fix, round } from "./receiver.ts";
@@ -32,9 +32,9 @@ export interface Written {
 
 export interface WebhookWay {
   via: "webhook";
-  /** The headers that prove this body. */
+  /** The headers that authenticate this body. */
   authHeaders(body: string, secret: string, device: DeviceId): Record<string, string>;
-  /** The vendor hangs up after so long. */
+  /** The vendor hangs up after this long. */
   answerWithinMs: number;
   /** What the vendor expects of an answer beside its status. */
   reply: "anything" | "json";

@@ -1,4 +1,4 @@
-/** The vendors whose messages the fleet sends: Bouncie, Motive, Traccar and our own format here, the others in their files. */
+/** The vendors whose messages the fleet sends: Bouncie, Motive, Traccar and Waypost's own format here, the others in their files. */
 
 import { createHmac } from "node:crypto";
 import { hsl } from "./buses.ts";

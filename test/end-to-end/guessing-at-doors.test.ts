@@ -26,8 +26,8 @@ import { diagnoseIncidents } from "../../src/ops/diagnose/incidents.ts";
 import { createIncidents } from "../../src/ops/incidents.ts";
 import type { Incident } from "../../src/status.ts";
 import { opsApp, TOKEN } from "../ops/ops-app.ts";
-import { memoryKeep } from "../support/memory-keep.ts";
-import { intakeOver, KEY, mqttSource, plainSource, pointText } from "../support/plain-vendor.ts";
+import { memoryStore } from "../support/memory-store.ts";
+import { ingestOver, KEY, mqttSource, plainSource, pointText } from "../support/plain-vendor.ts";
 import { until } from "../support/wait.ts";
 
 /** No source here asks for a confirmation. */
@@ -43,7 +43,7 @@ const CONNECTIONS = 64;
 const GUESSER = "127.0.0.1";
 const OTHER = "127.0.0.2";
 
-interface Asked {
+interface VendorRequest {
   port: number;
   path: string;
   from?: string;
@@ -52,7 +52,7 @@ interface Asked {
   body?: string;
 }
 
-async function ask({ port, path, from = GUESSER, method = "POST", headers = {}, body = "" }: Asked) {
+async function ask({ port, path, from = GUESSER, method = "POST", headers = {}, body = "" }: VendorRequest) {
   const options = { host: "127.0.0.1", port, path, method, localAddress: from, agent: false, headers };
   const outgoing = request(options);
   outgoing.end(body);
@@ -108,7 +108,7 @@ describe("at the webhook port", () => {
   const body = pointText("van-1", 0);
 
   async function start(authMethod: AuthMethod, trustedProxies: string[] = []) {
-    const store = memoryKeep();
+    const store = memoryStore();
     const seen = watch();
     let checked = 0;
     const counted = <Args extends unknown[], Result>(check: (...args: Args) => Result) => {
@@ -128,7 +128,7 @@ describe("at the webhook port", () => {
     };
     const app = createWebhookApp({
       sources: new Map([["vans", source]]),
-      ingest: intakeOver(store).ingest,
+      ingest: ingestOver(store).ingest,
       limits: { bodyLimitBytes: 100_000, answerWithinMs: 10_000 },
       confirmVia: nowhere,
       trustedProxies,
@@ -249,7 +249,7 @@ describe("at the MQTT port", () => {
       maxUnacked: 1000,
       maximumPacketBytes: 262_144,
       sources: new Map([["fleet", mqttSource("fleet")]]),
-      ingest: intakeOver(memoryKeep()).ingest,
+      ingest: ingestOver(memoryStore()).ingest,
       events: seen.events,
     });
     closers.push(() => broker.close(0));

@@ -11,8 +11,8 @@ import { ovms } from "../../src/adapters/ovms.ts";
 import { speaksForOf } from "../../src/ingest/speaks-for.ts";
 import { type StoreEntry, StoreError } from "../../src/ingest/store.ts";
 import { AT_RECEIPT } from "../../src/reading.ts";
-import { memoryKeep } from "../support/memory-keep.ts";
-import { intakeOver, KEY, plainSource, pointText } from "../support/plain-vendor.ts";
+import { memoryStore } from "../support/memory-store.ts";
+import { ingestOver, KEY, plainSource, pointText } from "../support/plain-vendor.ts";
 
 const RECEIVED_AT = 1_700_000_100_000;
 
@@ -28,8 +28,8 @@ function message(body: string, changes: Partial<Message> = {}): Authenticated {
 }
 
 function setting() {
-  const store = memoryKeep();
-  return { store, ...intakeOver(store) };
+  const store = memoryStore();
+  return { store, ...ingestOver(store) };
 }
 
 const throwing: AuthMethod = {
@@ -99,13 +99,13 @@ test("one message is one entry, with everything keep must store or count", async
   ]);
 });
 
-const foreignIn = (store: ReturnType<typeof memoryKeep>) =>
+const foreignIn = (store: ReturnType<typeof memoryStore>) =>
   store.entries.map((entry) => entry.kind === "decoded" && entry.rejections.get("foreign_device"));
 
 test("of a message with a login only its own devices are taken, the others counted and named", async () => {
   const seen: string[] = [];
-  const store = memoryKeep();
-  const { ingest, told } = intakeOver(store, (_source, deviceId) => void seen.push(deviceId));
+  const store = memoryStore();
+  const { ingest, told } = ingestOver(store, (_source, deviceId) => void seen.push(deviceId));
   const body = JSON.stringify(["van-2", "van-1", "van-10"].map((id, i) => JSON.parse(pointText(id, i))));
   const result = await ingest.ingest(plainSource("vans"), message(body, { login: "van-1" }));
   expect(result).toEqual({

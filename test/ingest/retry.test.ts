@@ -4,8 +4,8 @@ import { expect, test } from "vitest";
 import { type Authenticated, asAuthenticated } from "../../src/adapters/kit/adapter.ts";
 import { createRetryOrder, ingestWithRetry } from "../../src/ingest/retry.ts";
 import { StoreError } from "../../src/ingest/store.ts";
-import { memoryKeep } from "../support/memory-keep.ts";
-import { intakeOver, mqttSource } from "../support/plain-vendor.ts";
+import { memoryStore } from "../support/memory-store.ts";
+import { ingestOver, mqttSource } from "../support/plain-vendor.ts";
 
 const DEVICES = ["a", "b", "c"];
 const MESSAGES = 12;
@@ -24,12 +24,12 @@ function messageOf(id: string, t: number): Authenticated {
 }
 
 test("what came while nothing could be kept is kept in the order it came, device by device", async () => {
-  const store = memoryKeep();
+  const store = memoryStore();
   let refusals = 3 * MESSAGES;
   store.before = () => {
     if (refusals-- > 0) throw new StoreError("storage_unavailable", 1);
   };
-  const { ingest } = intakeOver(store);
+  const { ingest } = ingestOver(store);
   const source = mqttSource("fleet");
   const order = createRetryOrder();
   const startedAt = Date.now() - 1000;
@@ -55,12 +55,12 @@ test("what came while nothing could be kept is kept in the order it came, device
 });
 
 test("whoever waits behind a message that is given up is not stuck behind it", async () => {
-  const store = memoryKeep();
+  const store = memoryStore();
   let open = false;
   store.before = () => {
     if (!open) throw new StoreError("storage_unavailable", 1);
   };
-  const { ingest } = intakeOver(store);
+  const { ingest } = ingestOver(store);
   const order = createRetryOrder();
   let gone = false;
   const offers = [true, false].map((isGivenUp, n) =>

@@ -16,8 +16,8 @@ import { createProxyTest } from "../../src/limits/remote-address.ts";
 import { createDispatcher } from "../../src/network.ts";
 import { because } from "../support/because.ts";
 import { createAuthority, whyNotCertificates } from "../support/certificates.ts";
-import { memoryKeep } from "../support/memory-keep.ts";
-import { intakeOver, KEY, plainSource, pointText } from "../support/plain-vendor.ts";
+import { memoryStore } from "../support/memory-store.ts";
+import { ingestOver, KEY, plainSource, pointText } from "../support/plain-vendor.ts";
 import { until } from "../support/wait.ts";
 
 /** No source here asks for a confirmation. */
@@ -60,7 +60,7 @@ async function webhooks(options: Partial<ConnectionCapOptions>, encrypted = fals
   };
   const app = createWebhookApp({
     sources: new Map([["vans", plainSource("vans")]]),
-    ingest: intakeOver(memoryKeep()).ingest,
+    ingest: ingestOver(memoryStore()).ingest,
     limits: { bodyLimitBytes: 100_000, answerWithinMs: 10_000 },
     trustedProxies: [],
     confirmVia: nowhere,

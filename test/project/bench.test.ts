@@ -1,6 +1,7 @@
 /** The references the gateway is measured against really do the work they are timed for. */
 
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { type Child, startChild } from "../../bench/child.ts";
 import {
   type ContestantName,
   gatewayConfig,
@@ -9,7 +10,6 @@ import {
   TOPIC,
 } from "../../bench/contestants.ts";
 import type { FloorSettings } from "../../bench/floor.ts";
-import { type Part, startPart } from "../../bench/parts.ts";
 import type { Publisher } from "../../bench/publisher.ts";
 import { createReadings, DEVICES } from "../../bench/readings.ts";
 import type { Sink } from "../../bench/sink.ts";
@@ -25,19 +25,19 @@ import { until } from "../support/wait.ts";
 vi.setConfig({ testTimeout: scaled(60_000), hookTimeout: scaled(60_000) });
 
 let redis: PrivateRedis;
-let sink: Part<Sink>;
-let webhooks: Part<Webhooks>;
-let publisher: Part<Publisher>;
+let sink: Child<Sink>;
+let webhooks: Child<Webhooks>;
+let publisher: Child<Publisher>;
 let sinkUrl: string;
 
 beforeAll(async () => {
   [redis, sink, webhooks, publisher] = await Promise.all([
     startPrivateRedis(),
-    startPart<Sink>("sink.ts"),
-    startPart<Webhooks>("webhooks.ts"),
-    startPart<Publisher>("publisher.ts"),
+    startChild<Sink>("sink.ts"),
+    startChild<Webhooks>("webhooks.ts"),
+    startChild<Publisher>("publisher.ts"),
   ]);
-  sinkUrl = `http://127.0.0.1:${await sink.ask("address")}`;
+  sinkUrl = `http://127.0.0.1:${await sink.call("address")}`;
 });
 
 afterAll(async () => {
@@ -49,7 +49,7 @@ function start(name: ContestantName, floorMode: FloorSettings["mode"], brokerUrl
 }
 
 function send(url: string, readingsPerRequest: number, maxReadings: number) {
-  return webhooks.ask("load", {
+  return webhooks.call("load", {
     url,
     token: TOKEN,
     readingsPerRequest,
@@ -60,24 +60,24 @@ function send(url: string, readingsPerRequest: number, maxReadings: number) {
 }
 
 function untilArrived(pings: number) {
-  return until(async () => (await sink.ask("read")).pings >= pings, { what: `${pings} pings at the sink` });
+  return until(async () => (await sink.call("read")).pings >= pings, { what: `${pings} pings at the sink` });
 }
 
 describe.each(["floor", "naive"] as const)("%s", (name) => {
   it("delivers every ping once, and none while it is held", async () => {
-    await sink.ask("reset", "accept");
-    const contestant = await start(name, "line");
+    await sink.call("reset", "accept");
+    const contestant = await start(name, "queue");
     try {
       await contestant.hold();
       const many = await send(contestant.webhookUrl, 100, 1000);
       const single = await send(contestant.webhookUrl, 1, 20);
-      expect(many).toMatchObject({ requests: 10, taken: 1000, failures: {} });
-      expect(single).toMatchObject({ requests: 20, taken: 20, failures: {} });
-      expect((await sink.ask("read")).pings).toBe(0);
+      expect(many).toMatchObject({ requests: 10, accepted: 1000, failures: {} });
+      expect(single).toMatchObject({ requests: 20, accepted: 20, failures: {} });
+      expect((await sink.call("read")).pings).toBe(0);
 
       await contestant.release();
       await untilArrived(1020);
-      const { pings, posts } = await sink.ask("read");
+      const { pings, posts } = await sink.call("read");
       expect(pings).toBe(1020);
       if (name === "naive") expect(posts).toBe(1020);
       else expect(posts).toBeLessThan(20);
@@ -90,16 +90,16 @@ describe.each(["floor", "naive"] as const)("%s", (name) => {
 it("floor answers without storing", async () => {
   const contestant = await start("floor", "answer");
   try {
-    expect(await send(contestant.webhookUrl, 1, 50)).toMatchObject({ taken: 50, failures: {} });
+    expect(await send(contestant.webhookUrl, 1, 50)).toMatchObject({ accepted: 50, failures: {} });
   } finally {
     await contestant.stop();
   }
 });
 
 async function publish(port: number, messages: number): Promise<void> {
-  const flood = publisher.ask("flood", { port, topic: TOPIC, allowed: messages });
-  await until(async () => (await publisher.ask("published")) === messages, { what: "all to be published" });
-  await publisher.ask("stop");
+  const flood = publisher.call("flood", { port, topic: TOPIC, allowed: messages });
+  await until(async () => (await publisher.call("published")) === messages, { what: "all to be published" });
+  await publisher.call("stop");
   await flood;
 }
 
@@ -107,18 +107,18 @@ it.skipIf(whyNotMosquitto() !== null)(
   `naive forwards what a broker delivers${because(whyNotMosquitto())}`,
   async () => {
     const broker = await startMosquitto();
-    await sink.ask("reset", "accept");
+    await sink.call("reset", "accept");
     const contestant = await start("naive", "consume", broker.url);
     try {
       // What is published before it has subscribed is gone; so publish until something arrives.
       await until(
         async () => {
           await publish(broker.port, 50);
-          return (await sink.ask("read")).pings > 0;
+          return (await sink.call("read")).pings > 0;
         },
         { what: "a ping that came by MQTT" },
       );
-      const before = (await sink.ask("read")).pings;
+      const before = (await sink.call("read")).pings;
       await publish(broker.port, 200);
       await untilArrived(before + 200);
     } finally {
@@ -129,24 +129,24 @@ it.skipIf(whyNotMosquitto() !== null)(
   60_000,
 );
 
-it("takes a refusal for what it is", async () => {
-  const contestant = await start("naive", "line");
+it("counts a refusal as a refusal", async () => {
+  const contestant = await start("naive", "queue");
   try {
-    const result = await webhooks.ask("load", {
+    const result = await webhooks.call("load", {
       url: contestant.webhookUrl,
-      token: "somebody-else",
+      token: "another-token",
       readingsPerRequest: 1,
       connections: 1,
       forMs: 30_000,
       maxReadings: 3,
     });
-    expect(result).toMatchObject({ taken: 0, failures: { 401: 3 } });
+    expect(result).toMatchObject({ accepted: 0, failures: { 401: 3 } });
   } finally {
     await contestant.stop();
   }
 });
 
-it("never makes the same fix twice", () => {
+it("never creates the same fix twice", () => {
   const seen = new Set<string>();
   const rounds = 3;
   for (const perBody of [1, 100]) {
@@ -166,7 +166,13 @@ it("never makes the same fix twice", () => {
 
 it("gives the gateway a configuration that it accepts", () => {
   const settings = gatewayConfig(
-    { redisUrl: redis.url, sinkUrl, brokerUrl: "mqtt://127.0.0.1:1883", floorMode: "line", profileDir: null },
+    {
+      redisUrl: redis.url,
+      sinkUrl,
+      brokerUrl: "mqtt://127.0.0.1:1883",
+      floorMode: "queue",
+      profileDir: null,
+    },
     { http: 18_080, ops: 19_090 },
   );
   expect(loadConfig({ settings, env: {}, adapters, allowWeak: true })).toHaveProperty("config");

@@ -32,7 +32,7 @@ test.concurrent.each([
       historyOutOfOrder: 0,
       expiredButSent: 0,
       lost: 0,
-      identityParted: 0,
+      accountingMismatches: 0,
     });
     expect(figures.backlog).toBeGreaterThan(2000);
     expect(figures.newestAcceptedMs.max).toBeLessThan(scaled(10_000));

@@ -58,7 +58,7 @@ async function token(): Promise<string> {
   return answer.access_token;
 }
 
-/** What answers look like, as far as tests take them apart. */
+/** The shapes of answers, as far as tests read them. */
 const results = z.array(
   z.strictObject({ externalId: z.string(), status: z.enum(["Success", "Fail"]), message: z.string() }),
 );
@@ -135,7 +135,7 @@ describe("the token endpoint", () => {
 });
 
 describe("gps-pings", () => {
-  test("accepts a batch, answers for every ping, and shows what it took", async () => {
+  test("accepts a batch, answers for every ping, and shows what it accepted", async () => {
     const batch = [ping(), ping({ unitId: "van-2", latitude: null, longitude: null, speed: null })];
     const response = await push(...batch);
     expect(response.status).toBe(200);
@@ -330,7 +330,7 @@ describe("what it remembers", () => {
     expect(api.pings()).toEqual([]);
   });
 
-  test("only counts when told so", async () => {
+  test("only counts in mode `counts`", async () => {
     await api.stop();
     api = await startSandboxApi({ record: "counts" });
     await push(ping(), ping());

@@ -1,4 +1,4 @@
-/** The demo as a stranger meets it: the numbers it ends with, and its pages in a real browser. */
+/** The demo as a new user meets it: the numbers it ends with, and its pages in a real browser. */
 
 import { execFileSync } from "node:child_process";
 import type { Browser, Page } from "playwright-core";
@@ -62,7 +62,7 @@ describe("the demo's Redis", () => {
     expect({ ended: demo.ended(), stderr: demo.stderr() }).toEqual({ ended: null, stderr: "" });
   }
 
-  test("may be frozen: it is told in one line, and all goes on", async () => {
+  test("may be frozen: one line reports it, and all goes on", async () => {
     await start();
     const pid = redisPid();
     process.kill(pid, "SIGSTOP");
@@ -73,7 +73,7 @@ describe("the demo's Redis", () => {
     expect(demo.stdout().match(/Redis does not answer/g)).toHaveLength(1);
   });
 
-  test("may be killed: it is started again with what it had, and all goes on", async () => {
+  test("may be killed: it is started again with its data, and all goes on", async () => {
     await start();
     const pid = redisPid();
     process.kill(pid, "SIGKILL");
@@ -83,7 +83,7 @@ describe("the demo's Redis", () => {
     await goesOn();
   });
 
-  test("Ctrl-C ends soon where ServiceTitan takes nothing, and says why pings are left", async () => {
+  test("Ctrl-C ends soon where ServiceTitan accepts nothing, and the reason why pings are left is printed", async () => {
     await start();
     const [, map] = /Dispatch map +(http\S+)/.exec(demo.stdout()) ?? [];
     await fetch(`${map}_sandbox/faults`, {
@@ -163,7 +163,7 @@ describe.skipIf(whyNotChromium() !== null)(`the running demo${because(whyNotChro
     expect(complaints).toEqual([]);
   });
 
-  test("takes the position of the curl it prints", async () => {
+  test("accepts the position of the curl it prints", async () => {
     const curl = /curl[\s\S]*?webhooks\/json/.exec(demo.stdout())?.[0] ?? "";
     const [, bearer] = /Authorization: (Bearer \S+)'/.exec(curl) ?? [];
     const [, body] = /-d '(\{.*\})'/.exec(curl) ?? [];
@@ -182,7 +182,7 @@ describe.skipIf(whyNotChromium() !== null)(`the running demo${because(whyNotChro
     );
   });
 
-  test("ends in good order on Ctrl-C, and sums up", async () => {
+  test("ends in good order on Ctrl-C, and prints the sums", async () => {
     demo.kill("SIGINT");
     expect(await demo.end(90_000)).toBe("exit code 0");
     expect(demo.stderr()).toBe("");

@@ -1,4 +1,4 @@
-/** Lets the fleet send to a receiver of our own and checks that it behaves as vendors do, and counts what it did. */
+/** The fleet sends to a receiver of this test, behaves as vendors do, and counts what it did. */
 
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -22,7 +22,7 @@ interface Received {
   socket: unknown;
 }
 
-/** A receiver that answers as told, one answer after the other and then `200 {}` for ever. */
+/** A receiver that gives the prepared answers one after the other, and then `200 {}` for ever. */
 let received: Received[];
 let answers: ((response: ServerResponse) => void)[];
 let webhookUrl: string;
@@ -50,7 +50,7 @@ afterEach(() => close());
 
 const secrets = createFleetSecrets();
 
-/** A minute of a fleet, to take messages from. */
+/** The messages of a minute of a fleet. */
 const startMs = Date.now() - 60_000;
 const minute = createTraffic({ seed: 1, vehicles: 60, ways: "webhooks_and_mqtt", secrets, startMs }).advance(
   Date.now(),
@@ -91,7 +91,7 @@ describe("a sender", () => {
     expect(stats?.fixes).toEqual({ none: 1, no_fix: 0, null_island: 0, speed_sentinel: 0 });
   });
 
-  test("sends the same again after 503, when told to", async () => {
+  test("sends the same again after 503, after the time it asks for", async () => {
     const { stats } = await settled("traccar", [
       status(503, { "retry-after": "0" }),
       status(503, { "retry-after": "0" }),
@@ -113,7 +113,7 @@ describe("a sender", () => {
     expect(performance.now() - startedAt).toBeGreaterThanOrEqual(1998);
   });
 
-  test.each([401, 403, 400, 302])("takes %i as final", async (code) => {
+  test.each([401, 403, 400, 302])("treats %i as final", async (code) => {
     const { stats } = await settled("motive", [status(code, { location: "/elsewhere" })]);
     expect(received).toHaveLength(1);
     expect(stats).toMatchObject({ answers: { [code]: 1 }, retries: 0, gaveUp: 0 });
@@ -124,7 +124,7 @@ describe("a sender", () => {
     expect(stats).toMatchObject({ answers: { none: 1, 200: 1 }, retries: 1, gaveUp: 0 });
   });
 
-  test("a reply that Bouncie could not read is a failure to it, and none to others", async () => {
+  test("a reply that Bouncie cannot read is a failure to it, and none to other vendors", async () => {
     const bouncie = await settled("bouncie", [(response) => response.end("thanks")]);
     expect(bouncie.stats).toMatchObject({ answers: { 200: 2 }, badReplies: 1, retries: 1 });
     const motive = await settled("motive", [(response) => response.end("thanks")]);
@@ -141,7 +141,7 @@ describe("a sender", () => {
     expect(new Set(received.map(({ socket }) => socket)).size).toBe(1);
   });
 
-  test("gives up what waits for its next try when it is stopped", async () => {
+  test("gives up messages that wait for their next try when it is stopped", async () => {
     answers = [status(503, { "retry-after": "3600" })];
     const sender = createSender({ webhookUrl });
     sender.send(messageOf("json"));
@@ -185,7 +185,7 @@ test("a fleet sends from all its sources, and its counts are what arrived", asyn
 });
 
 describe("what a configuration is built from", () => {
-  test("every source has a vendor and one proof or the embedded broker, and every broker user a source", () => {
+  test("every source has a vendor and one auth method or the embedded broker, and every broker user a source", () => {
     const sources = fleetSources(secrets);
     for (const source of FLEET_SOURCES) {
       const { auth, mqtt } = sources[source];

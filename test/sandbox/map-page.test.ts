@@ -58,7 +58,7 @@ describe.skipIf(whyNotChromium() !== null)(`the map page${because(whyNotChromium
     expect(response.status).toBe(200);
   }
 
-  test("lists the units, follows them, keeps markup in names harmless and asks nobody else", async () => {
+  test("lists the units, follows them, keeps markup in names harmless and sends requests nowhere else", async () => {
     const page = await browser.newPage({ viewport: { width: 1200, height: 700 } });
     const errors: string[] = [];
     const hosts = new Set<string>();

@@ -1,4 +1,4 @@
-/** The proxy breaks links in the ways it says, and mends them without losing what a network would not lose. */
+/** The proxy breaks links in each of its ways, and mends them without losing what a network does not lose. */
 
 import { once } from "node:events";
 import { connect, createServer, type Server, type Socket } from "node:net";
@@ -7,16 +7,16 @@ import { startProxy, type TcpProxy } from "../../sandbox/proxy.ts";
 import { until } from "../support/wait.ts";
 
 let echo: Server;
-let heard = "";
+let received = "";
 let proxy: TcpProxy;
 const clients: Socket[] = [];
 
 beforeEach(async () => {
-  heard = "";
+  received = "";
   echo = createServer((socket) => {
     socket.on("error", () => {});
     socket.on("data", (chunk) => {
-      heard += chunk;
+      received += chunk;
       socket.write(chunk);
     });
   });
@@ -32,7 +32,7 @@ afterEach(async () => {
   echo.close();
 });
 
-/** A client that remembers what it was told and how its link ended. */
+/** A client that remembers what it received and how its link ended. */
 function client() {
   const seen = { text: "", end: "" };
   const socket = connect(proxy.port, "127.0.0.1");
@@ -46,34 +46,34 @@ function client() {
   socket.on("close", () => {
     seen.end ||= "closed";
   });
-  return { seen, say: (text: string) => socket.write(text) };
+  return { seen, send: (text: string) => socket.write(text) };
 }
 
 async function talking() {
   const one = client();
-  one.say("hello ");
+  one.send("hello ");
   await until(() => one.seen.text === "hello ", { what: "the echo" });
   return one;
 }
 
 test("frozen: nothing passes, and everything arrives once when it is thawed", async () => {
-  const { seen, say } = await talking();
+  const { seen, send } = await talking();
   proxy.set({ kind: "frozen" });
-  say("world");
-  // Somebody whose link is made meanwhile waits too.
+  send("world");
+  // A client that connects meanwhile waits too.
   const late = client();
-  late.say("!");
-  await until(() => late.seen.end === "" && heard === "hello ", { what: "silence" });
+  late.send("!");
+  await until(() => late.seen.end === "" && received === "hello ", { what: "silence" });
   proxy.set({ kind: "open" });
   await until(() => seen.text === "hello world" && late.seen.text === "!", { what: "the rest" });
 });
 
 test("deaf: the request passes, its answer waits", async () => {
-  const { seen, say } = await talking();
+  const { seen, send } = await talking();
   proxy.set({ kind: "deaf" });
-  say("world");
+  send("world");
   await until(() => proxy.unanswered() === 1, { what: "an answer that waits" });
-  expect([heard, seen.text]).toEqual(["hello world", "hello "]);
+  expect([received, seen.text]).toEqual(["hello world", "hello "]);
   proxy.set({ kind: "open" });
   await until(() => seen.text === "hello world", { what: "the answer" });
 });
@@ -89,17 +89,17 @@ test("cut: links are reset, new ones too", async () => {
 });
 
 test("torn: the link ends in the middle of an answer", async () => {
-  const { seen, say } = await talking();
+  const { seen, send } = await talking();
   proxy.set({ kind: "torn", afterBytes: 3 });
-  say("world");
+  send("world");
   await until(() => seen.end !== "", { what: "the end" });
-  expect([heard, seen.text]).toEqual(["hello world", "hello wor"]);
+  expect([received, seen.text]).toEqual(["hello world", "hello wor"]);
 });
 
 test("drip: an answer comes a few bytes at a time, and whole", async () => {
-  const { seen, say } = await talking();
+  const { seen, send } = await talking();
   proxy.set({ kind: "drip", bytes: 1, everyMs: 100 });
-  say("world");
+  send("world");
   await until(() => /^hello w[orl]*$/.test(seen.text), { what: "its first bytes" });
   await until(() => seen.text === "hello world", { what: "its last" });
 });
@@ -110,11 +110,11 @@ test("moved: new links lead elsewhere, open ones stay where they are", async () 
   await once(elsewhere, "listening");
   const address = elsewhere.address();
   if (address === null || typeof address === "string") throw new Error("no port");
-  const { seen, say } = await talking();
+  const { seen, send } = await talking();
   proxy.moveTo(address.port);
   const late = client();
   await until(() => late.seen.text === "elsewhere", { what: "the answer of the other server" });
-  say("world");
+  send("world");
   await until(() => seen.text === "hello world", { what: "the echo" });
   elsewhere.close();
 });

@@ -41,7 +41,7 @@ describe("the same messages come", () => {
     expect(pieces).toEqual(run(2));
   });
 
-  test("but others for another seed", () => {
+  test("other messages come for another seed", () => {
     expect(run(1).map(({ body }) => body)).not.toEqual(run(1, { seed: 8 }).map(({ body }) => body));
   });
 
@@ -215,7 +215,7 @@ describe.each(FLEET_SOURCES)("%s", (source) => {
     for (const message of of(source, "malformed")) expect(kindOf(message)).toBe("malformed");
   });
 
-  test("it proves itself, and does not where it should not", () => {
+  test("it authenticates, and does not where it should not", () => {
     const settings = fleetSources(SECRETS)[source];
     const { auth } = settings;
     const webhooks = messages.filter((message) => message.source === source && message.way.via === "webhook");

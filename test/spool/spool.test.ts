@@ -16,8 +16,8 @@ import type { Ingest, IngestResult } from "../../src/ingest/ingest.ts";
 import { StoreError } from "../../src/ingest/store.ts";
 import { readSpoolFile } from "../../src/spool/file.ts";
 import { openSpool, type Spool } from "../../src/spool/spool.ts";
-import { memoryKeep } from "../support/memory-keep.ts";
-import { intakeOver, KEY, plainSource, pointText } from "../support/plain-vendor.ts";
+import { memoryStore } from "../support/memory-store.ts";
+import { ingestOver, KEY, plainSource, pointText } from "../support/plain-vendor.ts";
 import { until } from "../support/wait.ts";
 
 let dir: string;
@@ -142,12 +142,12 @@ describe("a spool", () => {
   });
 
   test("keeps the login that sent it", async () => {
-    const store = memoryKeep();
+    const store = memoryStore();
     let away = true;
     store.before = () => {
       if (away) throw new StoreError("storage_unavailable", 1);
     };
-    const { ingest } = intakeOver(store);
+    const { ingest } = ingestOver(store);
     const { spool } = await spoolOn(ingest, 1_000_000, () => !away);
     for (const [i, id] of ["van-2", "van-1"].entries()) {
       const message = messageOf(pointText(id, i), { login: "van-1" });
@@ -402,8 +402,8 @@ describe("a spool", () => {
   });
 
   test("a message that hits a bug of ours meanwhile is spooled too, and quarantined when Redis is back", async () => {
-    const store = memoryKeep();
-    const { ingest, told } = intakeOver(store);
+    const store = memoryStore();
+    const { ingest, told } = ingestOver(store);
     let isAway = true;
     store.before = () => {
       if (isAway) throw new StoreError("storage_unavailable", 5);
@@ -422,7 +422,7 @@ describe("a spool", () => {
   });
 
   test("a message that a bug of ours kept from being authenticated is not spooled", async () => {
-    const { ingest } = intakeOver(memoryKeep());
+    const { ingest } = ingestOver(memoryStore());
     const { spool } = await spoolOn(ingest);
     const authMethod = {
       name: "broken",

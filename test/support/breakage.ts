@@ -29,7 +29,7 @@ export function breakagesOfJson(body: string): Breakage[] {
     const add = (kind: Breakage["kind"], value: unknown, label: string) =>
       found.push({ what: `${path || "message"} ${label}`, body: bodyWith(root, at, value), path, key, kind });
     for (const junk of JUNK) {
-      // As the whole message an empty list says what it says anywhere: that there is nothing.
+      // As the whole message an empty list means what it means anywhere: that there is nothing.
       const emptied = Array.isArray(junk) && (Array.isArray(node) || at.length === 0);
       const kind = emptied ? "emptied list" : junk === null ? "made null" : "junk";
       add(kind, junk, `:= ${junk === HUGE ? "1e999" : JSON.stringify(junk)}`);

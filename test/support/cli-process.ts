@@ -43,7 +43,7 @@ export async function startCli(args: readonly string[], options: CliOptions = {}
   );
   const environment = [
     ...inherited.flatMap((name) => ["-u", name]),
-    // Everything is next door, whatever proxy the machine uses.
+    // Every server is on this machine, so no proxy applies.
     ...Object.entries({ NO_PROXY: "127.0.0.1", ...options.env }).map(([name, value]) => `${name}=${value}`),
   ];
   const node = [process.execPath, ...(options.nodeArgs ?? []), "--import", "tsx", "src/cli.ts"];
@@ -63,7 +63,9 @@ export async function startCli(args: readonly string[], options: CliOptions = {}
     kill: owned.kill,
     end: (withinMs = 60_000) =>
       until(owned.ended, { withinMs, what: `${args[0]} to end` }).catch((error: unknown) => {
-        throw new Error(`${String(error)}; it said: ${read("stderr").slice(-2000)}`, { cause: error });
+        throw new Error(`${String(error)}; its standard error: ${read("stderr").slice(-2000)}`, {
+          cause: error,
+        });
       }),
     async stop() {
       await owned.stop();

@@ -1,4 +1,4 @@
-/** Preloaded into a gateway with `--import`: SIGUSR2 makes a promise fail that nobody waits for, as a bug would. */
+/** Preloaded into a gateway with `--import`: SIGUSR2 makes a promise fail that no code awaits, as a bug does. */
 
 process.on("SIGUSR2", () => {
   void Promise.reject(new Error("nobody waits for this"));

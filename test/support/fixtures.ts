@@ -7,7 +7,7 @@ import { type Assembler, createAssembler } from "../../src/ingest/assembler.ts";
 import type { SpeedUnit } from "../../src/reading.ts";
 import { examine } from "./decode.ts";
 
-/** One way in which the fixture's sender proves itself, with the values computed by another program. */
+/** One authentication of the fixture's sender, with the values computed by another program. */
 export interface FixtureAuth {
   method: string;
   credentials: Credentials;

@@ -12,7 +12,7 @@ import { type Accounting, sumAccounting } from "../../src/status.ts";
 import { type CliProcess, startCli } from "./cli-process.ts";
 import { until } from "./wait.ts";
 
-/** Of the webhook source `vans`, the ops endpoint, and whatever else asks for one. */
+/** The secret of the webhook source `vans`, of the ops endpoint, and of all else that needs one. */
 export const TOKEN = "end-to-end-token-0123456789";
 export const BEARER = { authorization: `Bearer ${TOKEN}` };
 
@@ -21,7 +21,7 @@ export interface GatewayOptions {
   sandbox: Pick<SandboxApi, "url" | "authUrl">;
   /** Settings of the destination `acme`. */
   destination?: Record<string, unknown>;
-  /** In place of `vans`, the webhook source in our own format. */
+  /** In place of `vans`, the webhook source in Waypost's own format. */
   sources?: Record<string, unknown>;
   http?: Record<string, unknown>;
   /** Whole sections of the configuration. */
@@ -68,7 +68,7 @@ export async function startGatewayProcess(options: GatewayOptions): Promise<Gate
 
   async function start(): Promise<void> {
     await cli?.stop();
-    // One token opens every door here.
+    // One token is used everywhere here.
     const started = await startCli(["start", "--allow-weak", "--config", configFile], {
       nodeArgs: options.nodeArgs ?? [],
       env: options.env ?? {},
@@ -130,7 +130,7 @@ export async function startGatewayProcess(options: GatewayOptions): Promise<Gate
 
 /**
  * A port outside the range from which the system takes the local ports of connections: while a killed gateway is down,
- * nobody who tries to reach it can be given its own port.
+ * no sender that tries to reach it can get that port as its own.
  */
 export async function quietPort(): Promise<number> {
   for (;;) {
@@ -141,14 +141,14 @@ export async function quietPort(): Promise<number> {
       await once(server, "listening");
       return port;
     } catch {
-      // Taken: another.
+      // The port is in use: try another.
     } finally {
       server.close();
     }
   }
 }
 
-/** The whole configuration as a file would hold it; what is not named keeps its default. */
+/** The whole configuration as in a file; a setting that is not named has its default. */
 function settingsOf(options: GatewayOptions, ports: { http: number; ops: number }) {
   const { clientId, clientSecret, appKey, tenants, providers } = SANDBOX_CLIENT;
   const vans = { vendor: "json", destination: "acme", auth: { method: "bearer", secret: TOKEN } };

@@ -1,7 +1,12 @@
 /** A stand-in for Geotab's MyGeotab API, written from its documentation: sessions, versions, and errors that come with 200. */
 
 import { randomUUID } from "node:crypto";
-import { type Asked, type AskedVendor, startAskedVendor, type VendorAnswer } from "./asked-vendor.ts";
+import {
+  type PolledVendor,
+  startPolledVendor,
+  type VendorAnswer,
+  type VendorRequest,
+} from "./polled-vendor.ts";
 
 export const GEOTAB_ACCOUNT = { username: "svc@acme.example", database: "acme", secret: "geotab-password" };
 
@@ -13,7 +18,7 @@ export interface LogRecord {
   speed: number | string;
 }
 
-export interface Geotab extends AskedVendor {
+export interface Geotab extends PolledVendor {
   record(...records: LogRecord[]): void;
   name(device: string, name: string): void;
   /** As after 14 days, or when a hundred others have logged in. */
@@ -44,7 +49,7 @@ export interface GeotabOptions {
   mayList?: "devices" | "nothing";
 }
 
-/** `Get` gives no more rows, whatever it is asked for. */
+/** `Get` returns at most this many rows, whatever the request asks for. */
 const GET_ROWS = 5000;
 
 export async function startGeotab({
@@ -55,7 +60,7 @@ export async function startGeotab({
   const names = new Map<string, string>();
   const sessions = new Set<string>();
 
-  function answer({ method, path: asked, body }: Asked): VendorAnswer {
+  function answer({ method, path: asked, body }: VendorRequest): VendorAnswer {
     if (method !== "POST" || asked !== "/apiv1") return { status: 404, body: "<html>nothing here</html>" };
     const call: Call = JSON.parse(body);
     if (call.method === "Authenticate") return login(call.params);
@@ -96,7 +101,7 @@ export async function startGeotab({
     return result({ data, toVersion: (from + rows.length).toString(16).padStart(16, "0") });
   }
 
-  const vendor = await startAskedVendor(answer);
+  const vendor = await startPolledVendor(answer);
   return {
     ...vendor,
     record: (...records) => void log.push(...records),

@@ -74,7 +74,7 @@ function post(next) {
     },
     (answer) => answer.resume().on("end", () => post(next)),
   );
-  // Refused or cut off: at once again, as somebody who means harm would.
+  // Refused or cut off: at once again, as an attacker does.
   sent.on("error", () => setTimeout(post, 10, next));
   sent.end(body);
 }

@@ -24,7 +24,7 @@ export function whyNotMosquitto(): string | null {
     : null;
 }
 
-/** Extra lines are appended; a setting named there replaces our default. `%dir` stands for the private directory. */
+/** Extra lines are appended; a setting named there replaces the default here. `%dir` stands for the private directory. */
 export async function startMosquitto(config: string[] = []): Promise<Mosquitto> {
   const program = findProgram(["mosquitto"]);
   if (program === null) throw new Error(whyNotMosquitto() ?? "unreachable");
@@ -71,7 +71,7 @@ export async function startMosquitto(config: string[] = []): Promise<Mosquitto> 
 function defaults({ port, log }: { port: number; log: string }, extra: readonly string[]): string[] {
   const named = new Set(extra.map((line) => line.trim().split(/\s+/)[0]));
   const lines = [
-    // As root Mosquitto would change to a user that may not write into our directory.
+    // As root Mosquitto would change to a user that may not write into this directory.
     ...(process.getuid?.() === 0 ? ["user root"] : []),
     "log_type error",
     "log_type warning",

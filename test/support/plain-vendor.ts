@@ -1,4 +1,4 @@
-/** A made-up vendor for tests of the ways in: one point or many, with every answer an adapter may ask for. */
+/** A vendor that exists only for tests of the inputs: one point or many, with every answer an adapter may ask for. */
 
 import { z } from "zod";
 import { type Adapter, type AuthMethod, defineAdapter } from "../../src/adapters/kit/adapter.ts";
@@ -6,7 +6,7 @@ import { createIngest, type Ingest, type IngestEvents } from "../../src/ingest/i
 import type { Source } from "../../src/ingest/source.ts";
 import type { Store } from "../../src/ingest/store.ts";
 
-/** Proves by a header or, for senders that can set none, by `?token=`. */
+/** Authenticates by a header or, for senders that can set none, by `?token=`. */
 const keyMethod: AuthMethod = {
   name: "key",
   needs: ["secrets"],
@@ -53,7 +53,7 @@ const plainVendor: Adapter = defineAdapter({
 
 export const KEY = "the-right-key";
 
-/** A source of the plain vendor; on MQTT the connection proves it. */
+/** A source of the plain vendor; on MQTT the connection authenticates it. */
 export function plainSource(name: string, changes: Partial<Adapter> = {}): Source {
   return {
     name,
@@ -76,8 +76,8 @@ export function pointText(id: string, index: number): string {
 type Named = Exclude<keyof IngestEvents, "fixSeen">;
 export type Told = { [K in Named]: { event: K } & Parameters<IngestEvents[K]>[0] }[Named];
 
-/** An ingest over the given keep, and what it told. */
-export function intakeOver(
+/** An ingest over the given store, and the events it emitted. */
+export function ingestOver(
   store: Store,
   fixSeen: IngestEvents["fixSeen"] = () => {},
 ): { ingest: Ingest; told: Told[] } {

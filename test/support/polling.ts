@@ -1,4 +1,4 @@
-/** A poller at work on a stand-in vendor: real HTTP, real cursors in Redis, a keep that can be made to fail. */
+/** A poller at work on a stand-in vendor: real HTTP, real cursors in Redis, a store that a test can make fail. */
 
 import { Redis } from "ioredis";
 import { startPrivateRedis } from "../../sandbox/redis.ts";
@@ -9,17 +9,17 @@ import type { CursorStore } from "../../src/inputs/poll/cursor.ts";
 import { createPullHttp, type PullHttp } from "../../src/inputs/poll/http.ts";
 import { type PollEvents, type Poller, startPoller } from "../../src/inputs/poll/poller.ts";
 import { createCursorStore } from "../../src/queue/redis/cursors.ts";
-import { type MemoryKeep, memoryKeep } from "./memory-keep.ts";
-import { intakeOver, type Told } from "./plain-vendor.ts";
+import { type MemoryStore, memoryStore } from "./memory-store.ts";
+import { ingestOver, type Told } from "./plain-vendor.ts";
 
 export const NO_PROXY = { httpProxy: null, httpsProxy: null, noProxy: "" };
 
-/** What the poller told, by event. */
+/** What the poller emitted, by event. */
 export type PollTold = { [K in keyof PollEvents]: Parameters<PollEvents[K]>[0][] };
 
 export interface Polling {
   poller: Poller;
-  store: MemoryKeep;
+  store: MemoryStore;
   told: PollTold;
   intakeTold: Told[];
   source: Source;
@@ -34,7 +34,7 @@ export interface PollingOptions {
   lookBackMs?: number;
   pull?: Partial<Pull>;
   source?: Partial<Source>;
-  store?: MemoryKeep;
+  store?: MemoryStore;
   cursors?: CursorStore;
   http?: PullHttp;
 }
@@ -60,7 +60,7 @@ export async function startPollings(): Promise<{
       account,
       intervalMs = 50,
       lookBackMs = 86_400_000,
-      store = memoryKeep(),
+      store = memoryStore(),
     } = options;
     const adapter = findAdapter(vendor);
     if (!adapter?.pull) throw new Error(`${vendor} is not asked`);
@@ -73,7 +73,7 @@ export async function startPollings(): Promise<{
       ...options.source,
     };
     const told: PollTold = { pollMade: [], pollStateChanged: [], pollGap: [], failed: [] };
-    const { ingest, told: intakeTold } = intakeOver(store);
+    const { ingest, told: intakeTold } = ingestOver(store);
     const poller = startPoller({
       source,
       // The vendor's own patience would make these tests last minutes.
@@ -111,7 +111,7 @@ export async function startPollings(): Promise<{
   };
 }
 
-/** The network between us and the vendor: what is asked of an https host is asked of the stand-in there. */
+/** The network between the poller and the vendor: a request to an https host goes to the stand-in for it. */
 export function viaHosts(hosts: Readonly<Record<string, string>>): PullHttp & { hosts: string[] } {
   const http = createPullHttp(NO_PROXY);
   const seen: string[] = [];
@@ -128,8 +128,8 @@ export function viaHosts(hosts: Readonly<Record<string, string>>): PullHttp & { 
   };
 }
 
-/** Every reading that was kept, in order, each once. */
-export function distinctReadings(store: MemoryKeep) {
+/** Every reading that was stored, in order, each once. */
+export function distinctReadings(store: MemoryStore) {
   const seen = new Set<string>();
   return store.entries
     .flatMap((entry) => (entry.kind === "decoded" ? entry.readings : []))

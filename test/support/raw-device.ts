@@ -1,4 +1,4 @@
-/** An MQTT device that does only what it is told, packet by packet: a library would acknowledge, release and resend. */
+/** An MQTT device that a test drives packet by packet: a library would acknowledge, release and resend by itself. */
 
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
@@ -35,7 +35,7 @@ export async function rawDevice(
   async function send(...packets: Packet[]): Promise<void> {
     const bytes = Buffer.concat(packets.map((packet) => mqttPacket.generate(packet)));
     if (!socket.write(bytes) && !closed) {
-      // An error ends in "close" as well, which whoever sends can ask for.
+      // An error ends in "close" as well, which the test can check.
       await Promise.race([once(socket, "drain"), once(socket, "close")]).catch(() => {});
     }
   }

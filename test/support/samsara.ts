@@ -1,7 +1,12 @@
 /** A stand-in for Samsara's vehicle stats feed, written from its documentation. */
 
 import { randomUUID } from "node:crypto";
-import { type Asked, type AskedVendor, startAskedVendor, type VendorAnswer } from "./asked-vendor.ts";
+import {
+  type PolledVendor,
+  startPolledVendor,
+  type VendorAnswer,
+  type VendorRequest,
+} from "./polled-vendor.ts";
 
 export const SAMSARA_TOKEN = "samsara-token-for-tests";
 
@@ -13,7 +18,7 @@ export interface SamsaraFix {
   speedMilesPerHour?: number;
 }
 
-export interface Samsara extends AskedVendor {
+export interface Samsara extends PolledVendor {
   report(...fixes: SamsaraFix[]): void;
   /** As after 30 days: it knows none of the cursors it gave. */
   forgetCursors(): void;
@@ -25,10 +30,10 @@ export interface Samsara extends AskedVendor {
  */
 export async function startSamsara({ pageFixes = 100, repeats = 0 } = {}): Promise<Samsara> {
   const log: SamsaraFix[] = [];
-  /** Cursor to the fixes still to come on further pages, and where in the log it goes on then. */
+  /** Cursor to the fixes still to come on further pages, and the place in the log that follows. */
   const cursors = new Map<string, { rest: SamsaraFix[]; from: number }>();
 
-  function answer({ method, path, headers }: Asked): VendorAnswer {
+  function answer({ method, path, headers }: VendorRequest): VendorAnswer {
     const { pathname, searchParams } = new URL(path, "http://samsara");
     if (method !== "GET" || pathname !== "/fleet/vehicles/stats/feed") return refusal(404);
     if (headers.authorization !== `Bearer ${SAMSARA_TOKEN}`) return refusal(401);
@@ -46,7 +51,7 @@ export async function startSamsara({ pageFixes = 100, repeats = 0 } = {}): Promi
     return { status: 200, body: { data: byVehicle(page), pagination: { endCursor, hasNextPage } } };
   }
 
-  const vendor = await startAskedVendor(answer);
+  const vendor = await startPolledVendor(answer);
   return {
     ...vendor,
     report: (...fixes) => void log.push(...fixes),

@@ -2,7 +2,7 @@
 
 import { createHash } from "node:crypto";
 
-/** Of what one round of `work` takes on the machine the tests were written on, idle; milliseconds. */
+/** Milliseconds that one round of `work` needs on the machine the tests were written on, when idle. */
 const REFERENCE_MS = 27;
 const ROUNDS = 9;
 /** Until the compiler has done its work. */

@@ -1,11 +1,11 @@
-/** A process that holds a spool directory's lock: `held` when it has it, then an answer for each line it is sent. */
+/** A process that holds a spool directory's lock: prints `held` when it has the lock, then an answer for each line of its input. */
 
 import { createInterface } from "node:readline";
 import { lockSpool } from "../../src/spool/lock.ts";
 
 const [dir = ""] = process.argv.slice(2);
 const lines = createInterface({ input: process.stdin });
-// Whoever started it is gone: nobody is to wait for its lock.
+// Its parent has ended, so no test may have to wait for its lock.
 lines.once("close", () => process.exit(0));
 try {
   const lock = await lockSpool(dir, ({ holder }) => console.log(`waits for ${holder}`));

@@ -1,4 +1,4 @@
-/** Senders that go on whatever happens, by webhook and by a broker, and remember what they were told. */
+/** Senders that never stop, by webhook and by a broker, and remember every answer. */
 
 import { setTimeout as pause } from "node:timers/promises";
 import { createPoster } from "../../sandbox/post.ts";
@@ -17,7 +17,7 @@ export interface Answer {
 
 export interface SteadySenders {
   answers: readonly Answer[];
-  /** externalId of every reading somebody took responsibility for, and when: our 200, or the broker's PUBACK. */
+  /** externalId of every reading that is owed, and since when: the gateway's 200, or the broker's PUBACK. */
   owed: ReadonlyMap<string, number>;
   /** Everything that was ever sent. */
   sent: ReadonlySet<string>;

@@ -21,7 +21,7 @@ export function summary(): Reporter {
       const total = tally(modules, unhandledErrors.length);
       const skips = [...total.reasons].map(([reason, count]) => `${count} skipped: ${reason}`);
       const lines = [...skips, summaryLine(total)];
-      // The last word belongs to the last line, so it waits for the other reporters; at exit only synchronous writing counts.
+      // This line has to be the last one, so it waits for the other reporters; at exit only synchronous writing works.
       process.once("exit", () => writeSync(process.stdout.fd, `${lines.join("\n")}\n`));
     },
   };

@@ -1,9 +1,9 @@
-/** Waits for something outside the test to become true, by asking again and again until a deadline. */
+/** Waits for something outside the test to become true, by checking again and again until a deadline. */
 
 import { setTimeout as pause } from "node:timers/promises";
 import { scaled } from "./speed.ts";
 
-/** Short enough not to slow a test down, long enough to leave the processor to what is waited for. */
+/** Short enough not to slow a test down, long enough to leave the processor to the process that the test waits for. */
 const ASK_EVERY_MS = 20;
 
 /**

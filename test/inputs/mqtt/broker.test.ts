@@ -21,8 +21,8 @@ import { createFrameGuard } from "../../../src/inputs/mqtt/frames.ts";
 import { AT_RECEIPT } from "../../../src/reading.ts";
 import { because } from "../../support/because.ts";
 import { createAuthority, whyNotCertificates } from "../../support/certificates.ts";
-import { door, memoryKeep } from "../../support/memory-keep.ts";
-import { intakeOver, mqttSource, pointText } from "../../support/plain-vendor.ts";
+import { door, memoryStore } from "../../support/memory-store.ts";
+import { ingestOver, mqttSource, pointText } from "../../support/plain-vendor.ts";
 import { until } from "../../support/wait.ts";
 
 const closers: (() => Promise<unknown> | unknown)[] = [];
@@ -38,7 +38,7 @@ const devices = ["van-1", "van-2"].map((username) => ({
 }));
 
 async function start(changes: Partial<EmbeddedBrokerOptions> = {}) {
-  const store = memoryKeep();
+  const store = memoryStore();
   const told: Record<string, unknown>[] = [];
   const refused: string[] = [];
   const incidents: object[] = [];
@@ -58,7 +58,7 @@ async function start(changes: Partial<EmbeddedBrokerOptions> = {}) {
     maxUnacked: 1000,
     maximumPacketBytes: 262_144,
     sources: new Map([["fleet", mqttSource("fleet")]]),
-    ingest: intakeOver(store).ingest,
+    ingest: ingestOver(store).ingest,
     events,
     ...changes,
   });
@@ -78,7 +78,7 @@ async function start(changes: Partial<EmbeddedBrokerOptions> = {}) {
 const closing = (client: MqttClient): Promise<void> =>
   new Promise((resolve) => void client.once("close", resolve));
 
-const indexes = (store: ReturnType<typeof memoryKeep>): number[] =>
+const indexes = (store: ReturnType<typeof memoryStore>): number[] =>
   store.stored().map(({ fixTime }) => (fixTime - 1_700_000_000_000) / 1000);
 
 test("QoS 0, 1 and 2 are stored", async () => {

@@ -22,9 +22,9 @@ import { AT_RECEIPT } from "../../../src/reading.ts";
 import { startGateway } from "../../../src/server.ts";
 import { because } from "../../support/because.ts";
 import { createAuthority, whyNotCertificates } from "../../support/certificates.ts";
-import { door, type MemoryKeep, memoryKeep } from "../../support/memory-keep.ts";
+import { door, type MemoryStore, memoryStore } from "../../support/memory-store.ts";
 import { startMosquitto, whyNotMosquitto } from "../../support/mosquitto.ts";
-import { intakeOver, mqttSource, pointText } from "../../support/plain-vendor.ts";
+import { ingestOver, mqttSource, pointText } from "../../support/plain-vendor.ts";
 import { until } from "../../support/wait.ts";
 
 const closers: (() => Promise<unknown> | unknown)[] = [];
@@ -36,7 +36,7 @@ type Told = { event: keyof MqttEvents } & Record<string, unknown>;
 
 interface Gateway {
   connection: BrokerConnection;
-  store: MemoryKeep;
+  store: MemoryStore;
   told: Told[];
 }
 
@@ -59,11 +59,11 @@ function settingsFor(url: string, changes: Partial<BrokerSettings> = {}): Broker
 function connect(
   url: string,
   {
-    store = memoryKeep(),
+    store = memoryStore(),
     subscriptions = [{ source: mqttSource("fleet"), topics: ["fleet/#"] }],
     ...changes
   }: {
-    store?: MemoryKeep;
+    store?: MemoryStore;
     subscriptions?: Subscription[];
   } & Partial<BrokerSettings> = {},
 ): Gateway {
@@ -75,7 +75,7 @@ function connect(
     messagesGivenUp: (event) => void told.push({ event: "messagesGivenUp", ...event }),
     failed: (event) => void told.push({ event: "failed", ...event }),
   };
-  const { ingest } = intakeOver(store);
+  const { ingest } = ingestOver(store);
   const connection = connectBroker({
     broker: "main",
     settings: settingsFor(url, changes),
@@ -114,7 +114,7 @@ async function publisherTo(url: string, options?: Parameters<typeof publishTo>[1
   return publisher;
 }
 
-const indexes = (store: MemoryKeep): number[] =>
+const indexes = (store: MemoryStore): number[] =>
   store.stored().map(({ fixTime }) => (fixTime - 1_700_000_000_000) / 1000);
 
 function publishAll(publisher: Publisher, from: number, to: number, qos: 0 | 1 | 2 = 1): Promise<unknown> {
@@ -161,7 +161,7 @@ describe.skipIf(whyNotMosquitto() !== null).each(VERSIONS)(
     test("killed before storage: all messages come again", async () => {
       const broker = await mosquitto();
       const publisher = await publisherTo(broker.url);
-      const program = new URL("../../support/never-keeps.ts", import.meta.url).pathname;
+      const program = new URL("../../support/never-stores.ts", import.meta.url).pathname;
       const args = ["--import", "tsx", program, broker.url, String(protocolVersion)];
       const gateway = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"] });
       closers.push(() => void gateway.kill("SIGKILL"));

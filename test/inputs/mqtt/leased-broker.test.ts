@@ -10,9 +10,9 @@ import type { MqttEvents } from "../../../src/inputs/mqtt/client.ts";
 import { leasedBroker } from "../../../src/inputs/mqtt/leased-broker.ts";
 import { holdLease } from "../../../src/queue/redis/lease.ts";
 import { because } from "../../support/because.ts";
-import { memoryKeep } from "../../support/memory-keep.ts";
+import { memoryStore } from "../../support/memory-store.ts";
 import { type Mosquitto, startMosquitto, whyNotMosquitto } from "../../support/mosquitto.ts";
-import { intakeOver, mqttSource, pointText } from "../../support/plain-vendor.ts";
+import { ingestOver, mqttSource, pointText } from "../../support/plain-vendor.ts";
 import { scaled } from "../../support/speed.ts";
 import { until } from "../../support/wait.ts";
 
@@ -34,7 +34,7 @@ const range = (from: number, to: number): number[] => Array.from({ length: to - 
 function gateway(url: string, protocolVersion: 4 | 5) {
   const redis = new Redis(server.url, { commandTimeout: 2000 });
   redis.on("error", () => {});
-  const store = memoryKeep();
+  const store = memoryStore();
   const told: string[] = [];
   const tell = (name: string) => () => void told.push(name);
   const events: MqttEvents = {
@@ -62,7 +62,7 @@ function gateway(url: string, protocolVersion: 4 | 5) {
           hasExpired = true;
         },
       }),
-    ingest: intakeOver(store).ingest,
+    ingest: ingestOver(store).ingest,
     events,
   });
   let closed = false;

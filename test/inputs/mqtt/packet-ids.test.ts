@@ -11,7 +11,7 @@ import type { Store } from "../../../src/ingest/store.ts";
 import { type EmbeddedBrokerOptions, startBroker } from "../../../src/inputs/mqtt/broker.ts";
 import { createUnreleased } from "../../../src/inputs/mqtt/packet-ids.ts";
 import type { Incident } from "../../../src/status.ts";
-import { intakeOver, mqttSource, pointText } from "../../support/plain-vendor.ts";
+import { ingestOver, mqttSource, pointText } from "../../support/plain-vendor.ts";
 import { publish, rawDevice } from "../../support/raw-device.ts";
 import { until } from "../../support/wait.ts";
 
@@ -49,7 +49,7 @@ async function start(limits: EmbeddedBrokerOptions["limits"] = {}) {
     maxUnacked: 1000,
     maximumPacketBytes: 262_144,
     sources: new Map([["fleet", mqttSource("fleet")]]),
-    ingest: intakeOver(store).ingest,
+    ingest: ingestOver(store).ingest,
     events: {
       deviceRefused: ({ client, reason }) => void refused.push(`${client} ${reason}`),
       incident: (incident) => void incidents.push(incident),

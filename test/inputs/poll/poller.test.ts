@@ -7,7 +7,7 @@ import { StoreError } from "../../../src/ingest/store.ts";
 import type { CursorStore } from "../../../src/inputs/poll/cursor.ts";
 import { createPullHttp } from "../../../src/inputs/poll/http.ts";
 import { USER_AGENT } from "../../../src/version.ts";
-import { door, memoryKeep } from "../../support/memory-keep.ts";
+import { door, memoryStore } from "../../support/memory-store.ts";
 import { distinctReadings, NO_PROXY, type PollingOptions, startPollings } from "../../support/polling.ts";
 import { SAMSARA_TOKEN, type Samsara, type SamsaraFix, startSamsara } from "../../support/samsara.ts";
 import { until } from "../../support/wait.ts";
@@ -141,7 +141,7 @@ test("what comes again on the next page is a duplicate and nothing else", async 
 test("the cursor does not move before the page is stored", async () => {
   const vendor = await samsara();
   vendor.report(fix("1", 30));
-  const store = memoryKeep();
+  const store = memoryStore();
   let refusals = 0;
   store.before = () => {
     refusals += 1;
@@ -182,7 +182,7 @@ test("a crash between storing the page and moving the cursor reads the page twic
 
 test("two that ask at once lose nothing, and neither sets the other's cursor back", async () => {
   const vendor = await samsara({ pageFixes: 5 });
-  const store = memoryKeep();
+  const store = memoryStore();
   const both = [poll(vendor, { name: "shared", store }), poll(vendor, { name: "shared", store })];
   for (let round = 0; round < 10; round++) {
     vendor.report(...Array.from({ length: 7 }, (_, index) => fix(`v${index}`, 100 - round)));
@@ -377,7 +377,7 @@ test("stops at once while it waits for the vendor, and lets what was fetched be 
 
   vendor.report(fix("1", 30));
   const slow = door();
-  const store = memoryKeep();
+  const store = memoryStore();
   store.before = () => slow.opened;
   const keeping = poll(vendor, { name: "closing", store });
   await until(() => store.waiting() === 1, { what: "the store to be asked" });

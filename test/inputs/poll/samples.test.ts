@@ -5,13 +5,13 @@ import { isDeepStrictEqual } from "node:util";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { findAdapter } from "../../../src/adapters/index.ts";
 import type { PullResult } from "../../../src/adapters/kit/pull.ts";
-import {
-  type Asked,
-  type AskedVendor,
-  startAskedVendor,
-  type VendorAnswer,
-} from "../../support/asked-vendor.ts";
 import { because, howToGet } from "../../support/because.ts";
+import {
+  type PolledVendor,
+  startPolledVendor,
+  type VendorAnswer,
+  type VendorRequest,
+} from "../../support/polled-vendor.ts";
 import { distinctReadings, startPollings, viaHosts } from "../../support/polling.ts";
 import { until } from "../../support/wait.ts";
 
@@ -106,7 +106,7 @@ describe.skipIf(noSamples !== null)(`answers${because(noSamples)}`, () => {
 
 describe.skipIf(noSamples !== null)(`conversations${because(noSamples)}`, () => {
   let pollings: Awaited<ReturnType<typeof startPollings>>;
-  const vendors: AskedVendor[] = [];
+  const vendors: PolledVendor[] = [];
 
   beforeAll(async () => {
     pollings = await startPollings();
@@ -126,7 +126,7 @@ describe.skipIf(noSamples !== null)(`conversations${because(noSamples)}`, () => 
       const script = [...before(vendor, exchanges), ...exchanges];
       const surprises: string[] = [];
       let next = 0;
-      const standIn = await startAskedVendor((asked) => {
+      const standIn = await startPolledVendor((asked) => {
         const exchange = script[next++];
         if (exchange === undefined) return atTheEnd(exchanges);
         const surprise = differenceBetween(asked, exchange);
@@ -217,7 +217,10 @@ function atTheEnd(exchanges: readonly Exchange[]): VendorAnswer {
 /** Not compared: how many rows are asked for, from which date, and which fields of a device. */
 const FREE_PARAMS = ["resultsLimit", "propertySelector", "search"];
 
-function differenceBetween({ method, path, headers, body }: Asked, { request }: Exchange): string | null {
+function differenceBetween(
+  { method, path, headers, body }: VendorRequest,
+  { request }: Exchange,
+): string | null {
   const wanted = new URL(request.url);
   const given = new URL(path, wanted);
   if (method !== request.method || given.pathname !== wanted.pathname) return `${method} ${path}`;

@@ -20,8 +20,8 @@ import { createDispatcher } from "../../../src/network.ts";
 import { USER_AGENT } from "../../../src/version.ts";
 import { because } from "../../support/because.ts";
 import { createAuthority, whyNotCertificates } from "../../support/certificates.ts";
-import { door, memoryKeep } from "../../support/memory-keep.ts";
-import { intakeOver, KEY, plainSource, pointText } from "../../support/plain-vendor.ts";
+import { door, memoryStore } from "../../support/memory-store.ts";
+import { ingestOver, KEY, plainSource, pointText } from "../../support/plain-vendor.ts";
 import { until } from "../../support/wait.ts";
 
 /** As the gateway makes it where no proxy is set. */
@@ -39,8 +39,8 @@ interface Setting {
 }
 
 async function start({ sources = [plainSource("vans")], limits, parts, serve }: Setting = {}) {
-  const store = memoryKeep();
-  const { ingest, told } = intakeOver(store);
+  const store = memoryStore();
+  const { ingest, told } = ingestOver(store);
   const events: unknown[] = [];
   const statuses: number[] = [];
   const record: WebhookEvents = {

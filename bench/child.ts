@@ -1,4 +1,4 @@
-/** Runs the benchmark's own programs as separate processes and asks them things; none outlives the one that started it. */
+/** Runs the benchmark's own programs as child processes and calls their functions; no child outlives its parent. */
 
 import { fork } from "node:child_process";
 import { once } from "node:events";
@@ -6,10 +6,10 @@ import { readFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 
-/** What a part can be asked: plain functions over plain data. */
+/** The functions of a child: plain functions over plain data. */
 type Handlers = Record<string, (...args: never[]) => unknown>;
 
-interface Question {
+interface Call {
   id: number;
   name: string;
   args: unknown[];
@@ -20,18 +20,18 @@ type Answer =
   | { kind: "reply"; id: number; value: unknown }
   | { kind: "failed"; id: number; why: string };
 
-export interface Part<H extends Handlers> {
+export interface Child<H extends Handlers> {
   pid: number;
-  ask<K extends keyof H & string>(name: K, ...args: Parameters<H[K]>): Promise<Awaited<ReturnType<H[K]>>>;
+  call<K extends keyof H & string>(name: K, ...args: Parameters<H[K]>): Promise<Awaited<ReturnType<H[K]>>>;
   stop(): Promise<void>;
 }
 
-/** Measured is what is run in production, compiled JavaScript; tests start the same parts from their sources. */
+/** The benchmark measures compiled JavaScript, as in production; tests start the same children from their sources. */
 const COMPILED = import.meta.url.endsWith(".js");
-/** What Node needs to run a part. */
+/** What Node needs to run a child. */
 export const NODE_ARGS: readonly string[] = COMPILED ? [] : ["--import", "tsx"];
 
-/** The path of one of our programs, named as in the sources and relative to this folder. */
+/** The path of one of these programs, named as in the sources and relative to this folder. */
 export function programPath(source: string): string {
   return fileURLToPath(new URL(COMPILED ? source.replace(/\.ts$/, ".js") : source, import.meta.url));
 }
@@ -41,16 +41,16 @@ const HERE = dirname(fileURLToPath(import.meta.url));
 const READY_WITHIN_MS = 30_000;
 
 /** Starts `bench/<file>` and resolves once it serves. */
-export async function startPart<H extends Handlers>(
+export async function startChild<H extends Handlers>(
   file: string,
   args: readonly string[] = [],
-): Promise<Part<H>> {
+): Promise<Child<H>> {
   const child = fork(programPath(file), args, {
     cwd: HERE,
     execArgv: [...NODE_ARGS],
     // Standard output belongs to the report.
     stdio: ["ignore", process.stderr, process.stderr, "ipc"],
-    // Ctrl-C reaches only us; a part ends when its channel to us closes.
+    // Ctrl-C reaches only the parent; a child ends when its channel to the parent closes.
     detached: true,
   });
   const waiting = new Map<number, { resolve(value: unknown): void; reject(error: Error): void }>();
@@ -66,7 +66,7 @@ export async function startPart<H extends Handlers>(
       clearTimeout(timer);
       const ended = new Error(`${file} ended (${signal ?? `exit code ${code}`})`);
       reject(ended);
-      for (const question of waiting.values()) question.reject(ended);
+      for (const pending of waiting.values()) pending.reject(ended);
       waiting.clear();
     });
     child.on("message", (answer: Answer) => {
@@ -75,23 +75,23 @@ export async function startPart<H extends Handlers>(
         resolve();
         return;
       }
-      const question = waiting.get(answer.id);
+      const pending = waiting.get(answer.id);
       waiting.delete(answer.id);
-      if (answer.kind === "reply") question?.resolve(answer.value);
-      else question?.reject(new Error(`${file}: ${answer.why}`));
+      if (answer.kind === "reply") pending?.resolve(answer.value);
+      else pending?.reject(new Error(`${file}: ${answer.why}`));
     });
   });
   await ready;
 
   return {
     pid: child.pid ?? 0,
-    ask(name, ...args) {
+    call(name, ...args) {
       lastId += 1;
-      const question: Question = { id: lastId, name, args };
+      const pending: Call = { id: lastId, name, args };
       return new Promise((resolve, reject) => {
-        // The one place where the type is taken on trust: both ends are compiled from the same handlers.
-        waiting.set(question.id, { resolve: resolve as (value: unknown) => void, reject });
-        child.send(question);
+        // The only cast: the type is right because both ends are compiled from the same handlers.
+        waiting.set(pending.id, { resolve: resolve as (value: unknown) => void, reject });
+        child.send(pending);
       });
     },
     async stop() {
@@ -102,22 +102,22 @@ export async function startPart<H extends Handlers>(
   };
 }
 
-/** The other end: answers the process that started this one, and ends with it. */
+/** The child's end: answers the calls of its parent, and ends with it. */
 export function serveParent(handlers: Handlers): void {
   process.once("disconnect", () => process.exit(0));
-  process.on("message", async ({ id, name, args }: Question) => {
+  process.on("message", async ({ id, name, args }: Call) => {
     try {
       const value = await handlers[name]?.(...(args as never[]));
-      tellParent({ kind: "reply", id, value });
+      sendToParent({ kind: "reply", id, value });
     } catch (error) {
       const why = error instanceof Error ? String(error.stack) : String(error);
-      tellParent({ kind: "failed", id, why });
+      sendToParent({ kind: "failed", id, why });
     }
   });
-  tellParent({ kind: "ready" });
+  sendToParent({ kind: "ready" });
 }
 
-function tellParent(answer: Answer): void {
+function sendToParent(answer: Answer): void {
   if (!process.connected) process.exit(0);
   process.send?.(answer);
 }

@@ -1,11 +1,11 @@
-/** A keep in memory for tests of the ways in: it can be slow, refuse, or break on request. */
+/** A store in memory for tests of the inputs: it can be slow, refuse, or break on request. */
 
 import type { RefusalReason, Store, StoreEntry, StoreVerdict } from "../../src/ingest/store.ts";
 
-export interface MemoryKeep extends Store {
+export interface MemoryStore extends Store {
   entries: StoreEntry[];
   refusals: { source: string; reason: RefusalReason }[];
-  /** Readings kept, in the order in which keep finished with them. */
+  /** Readings stored, in the order in which `add` finished with them. */
   stored(): { source: string; deviceId: string; fixTime: number }[];
   /** Calls under way. */
   waiting(): number;
@@ -13,10 +13,10 @@ export interface MemoryKeep extends Store {
   before: (entry: StoreEntry) => Promise<void> | void;
 }
 
-export function memoryKeep(): MemoryKeep {
+export function memoryStore(): MemoryStore {
   const seen = new Set<string>();
   let waiting = 0;
-  const memory: MemoryKeep = {
+  const memory: MemoryStore = {
     entries: [],
     refusals: [],
     before: () => {},
@@ -50,7 +50,7 @@ export function memoryKeep(): MemoryKeep {
   return memory;
 }
 
-/** A door that callers wait at until it is opened; opening it twice does nothing. */
+/** Callers wait for `opened` until `open` is called; calling it twice does nothing. */
 export function door(): { opened: Promise<void>; open(): void } {
   let open = (): void => {};
   const opened = new Promise<void>((resolve) => {

@@ -1,16 +1,16 @@
-/** The least common to vendors that are asked: a server that notes each request, and answers out of turn when told to. */
+/** What all polled vendors share: a server that records each request, and gives another answer where a test wants one. */
 
 import { once } from "node:events";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 
-export interface Asked {
+export interface VendorRequest {
   method: string;
   /** With the query. */
   path: string;
   headers: Readonly<Record<string, string | string[] | undefined>>;
   body: string;
-  /** By the monotonic clock, ms. */
+  /** Monotonic milliseconds. */
   at: number;
 }
 
@@ -18,20 +18,22 @@ export interface VendorAnswer {
   status: number;
   headers?: Record<string, string>;
   body: string | object;
-  /** Answers only then, or, never resolving, not at all. */
+  /** Answers only then; where it never resolves, not at all. */
   after?: Promise<unknown>;
 }
 
-export interface AskedVendor {
+export interface PolledVendor {
   url: string;
-  asked: Asked[];
-  /** Answers for the next requests, one each, in place of what the vendor would say. */
+  asked: VendorRequest[];
+  /** Answers for the next requests, one each, in place of the vendor's own. */
   instead: VendorAnswer[];
   close(): Promise<void>;
 }
 
-export async function startAskedVendor(answer: (asked: Asked) => VendorAnswer): Promise<AskedVendor> {
-  const asked: Asked[] = [];
+export async function startPolledVendor(
+  answer: (asked: VendorRequest) => VendorAnswer,
+): Promise<PolledVendor> {
+  const asked: VendorRequest[] = [];
   const instead: VendorAnswer[] = [];
   const server = createServer((incoming, outgoing) => {
     const chunks: Buffer[] = [];

@@ -1,11 +1,11 @@
-/** A gateway process that takes MQTT messages and never keeps one: made to be killed. */
+/** A gateway process that receives MQTT messages and never stores one, so that a test can kill it. */
 
 import { connectBroker } from "../../src/inputs/mqtt/client.ts";
-import { memoryKeep } from "./memory-keep.ts";
-import { intakeOver, mqttSource } from "./plain-vendor.ts";
+import { memoryStore } from "./memory-store.ts";
+import { ingestOver, mqttSource } from "./plain-vendor.ts";
 
 const [url = "", version = ""] = process.argv.slice(2);
-const store = memoryKeep();
+const store = memoryStore();
 store.before = () => {
   console.log(`holds ${store.waiting()}`);
   return new Promise(() => {});
@@ -23,7 +23,7 @@ const connection = connectBroker({
     sessionExpiryS: 3600,
   },
   subscriptions: [{ source: mqttSource("fleet"), topics: ["fleet/#"] }],
-  ingest: intakeOver(store).ingest,
+  ingest: ingestOver(store).ingest,
   events: {
     brokerConnected: () => {},
     brokerDisconnected: () => {},
