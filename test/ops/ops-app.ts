@@ -121,7 +121,7 @@ export const OURS = { origin: "http://localhost" };
 
 /** In place of Redis; test/ops/access/trail.test.ts has the real one. */
 function memoryTrail(): Parameters<typeof createTrail>[0]["store"] {
-  const lists = { operators: [] as string[], strangers: [] as string[] };
+  const lists = { operators: [] as string[], unauthenticated: [] as string[] };
   return {
     add: async (by, entry) => void lists[by].unshift(entry),
     async *newestFirst(by) {
