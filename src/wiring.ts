@@ -38,7 +38,7 @@ export function destinationsOf({ destinations, redis }: Config): Map<string, Que
         name,
         {
           name,
-          scope: scopePrefix(redis.prefix, scopeOf(appKey, tenant)),
+          keyPrefix: scopePrefix(redis.prefix, scopeOf(appKey, tenant)),
           target: { name, tenant, provider, appKey, clientId, clientSecret, ...urls, requestTimeoutMs },
           ratePerSecond: settings.ratePerSecond,
           windowMs: 1000 + guardMs,
@@ -125,7 +125,7 @@ export function queueSourcesOf(
           vendor: settings.vendor,
           transport: transportOf(settings, adapters),
           destination: settings.destination,
-          home: destination.scope,
+          home: destination.keyPrefix,
           unmapped: settings.unmapped,
           maxImpliedMps: settings.maxImpliedMps,
           minIntervalMs: settings.minIntervalMs,
