@@ -4,6 +4,7 @@ import type { Context } from "hono";
 import type { Events } from "../../events.ts";
 import type { TrailStore } from "../../queue/ledger/trail.ts";
 import type { OperatorAction, OperatorEvent } from "../../status.ts";
+import { iso } from "../../time.ts";
 import { addressOf } from "./origin.ts";
 import type { OpsEnv } from "./sight.ts";
 
@@ -59,7 +60,7 @@ export function createTrail({
     const entry = { ...event, filter: Object.fromEntries(filter) };
     // The log has it in any case: a Redis that is away must not stop an operator.
     events.operatorActed(entry);
-    const at = new Date().toISOString();
+    const at = iso(Date.now());
     write({
       by: event.action === "login_failed" ? "unauthenticated" : "operators",
       entry: JSON.stringify({ at, ...entry }),
