@@ -289,7 +289,7 @@ local function add(values, step)
 end
 for _, key in ipairs(redis.call('KEYS', 'waypost:*')) do
   local kind = string.match(key, '^waypost:{[^}]*}:(%w+):')
-  if kind == 'q' or kind == 'b' or kind == 'suspects' then add(redis.call('LRANGE', key, 0, -1), 1)
+  if kind == 'backlog' or kind == 'b' or kind == 'isolated' then add(redis.call('LRANGE', key, 0, -1), 1)
   elseif kind == 'live' then add(redis.call('HGETALL', key), 2)
   elseif kind == 'old' then add(redis.call('ZRANGE', key, 0, -1), 1) end
 end

@@ -1,7 +1,7 @@
 /** The metrics that events move, beside the log. What Redis holds is counted in ops/metrics.ts. */
 
 import { Counter, Gauge, Histogram, type Registry } from "prom-client";
-import { DOORS } from "./limits/guessing.ts";
+import { DOORS } from "./limits/guess-policies.ts";
 import { SPOOL_PROBLEMS } from "./spool/events.ts";
 import { INCIDENT_KINDS, OPS_REFUSALS } from "./status.ts";
 

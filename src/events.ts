@@ -2,6 +2,7 @@
 
 import type { IngestEvents } from "./ingest/ingest.ts";
 import type { GuessingEvents } from "./limits/guessing.ts";
+import type { ConnectionEvents } from "./limits/ports.ts";
 import type { Attempt, Outcome } from "./servicetitan/outcome.ts";
 import type { SpoolEvents } from "./spool/events.ts";
 import type { Incident, OperatorEvent, OpsRefusal } from "./status.ts";
@@ -51,11 +52,8 @@ export interface GateEvent {
   untilMs: number | null;
 }
 
-/** Why a connection was not taken, or was closed so that another could be. Closed: each is a metric label. */
-export type ConnectionRefusal = "address_full" | "port_full" | "made_room" | "holder_full";
-
 /** `fixSeen` is not among them: it feeds the clock watch and is neither logged nor counted. */
-export interface Events extends Omit<IngestEvents, "fixSeen">, SpoolEvents, GuessingEvents {
+export interface Events extends Omit<IngestEvents, "fixSeen">, SpoolEvents, GuessingEvents, ConnectionEvents {
   started(event: {
     version: string;
     ports: Record<string, number>;
@@ -133,8 +131,6 @@ export interface Events extends Omit<IngestEvents, "fixSeen">, SpoolEvents, Gues
   operatorActed(event: OperatorEvent): void;
   /** The ops endpoint turned a request down, whoever it was from. */
   opsRefused(event: { reason: OpsRefusal; method: string; path: string; from: string }): void;
-  /** Only counted: the incident tells it. Hot in a flood. */
-  connectionRefused(event: { port: "webhook" | "mqtt" | "ops"; reason: ConnectionRefusal }): void;
   /** The identity of a source no longer holds: left side minus right side of each line. */
   accountingMismatch(event: { source: string; messages: number; readings: number; stored: number }): void;
 }

@@ -18,7 +18,8 @@ import type { Source } from "./ingest/source.ts";
 import { type EmbeddedBroker, startBroker } from "./inputs/mqtt/broker.ts";
 import { type LeasedBroker, leasedBroker } from "./inputs/mqtt/leased-broker.ts";
 import { type LeasedPollers, leasedPollers } from "./inputs/poll/leased-poller.ts";
-import { createWebhookApp, serveWebhooks, type WebhookServer } from "./inputs/webhook/app.ts";
+import { createWebhookApp } from "./inputs/webhook/app.ts";
+import { serveWebhooks, type WebhookServer } from "./inputs/webhook/server.ts";
 import { type ConnectionShares, shareConnections } from "./limits/ports.ts";
 import { createLogger } from "./log.ts";
 import { type WatchedMapping, watchMapping } from "./mapping/mapping.ts";
@@ -36,11 +37,22 @@ import { createQueue, type Queue } from "./queue/queue.ts";
 import { type Client, createClient } from "./servicetitan/client.ts";
 import { openSpool, type Spool } from "./spool/spool.ts";
 import { explainListenError, libraryProblems, mappingProblems, StartupError } from "./startup.ts";
-import type { BrokerState, OperatorEvent, QueueStatus, SpoolStatus } from "./status.ts";
+import type { OperatorEvent, QueueStatus, SpoolStatus } from "./status.ts";
 import { iso } from "./time.ts";
 import { messageOf } from "./untrusted.ts";
 import { VERSION } from "./version.ts";
-import { budgetsOf, destinationsOf, ingestSourcesOf, queueSourcesOf, tlsOf, topologyOf } from "./wiring.ts";
+import {
+  brokerSettingsOf,
+  budgetsOf,
+  descriptorNeedsOf,
+  destinationsOf,
+  ingestSourcesOf,
+  pollSettingsOf,
+  queueSourcesOf,
+  subscriptionsOf,
+  tlsOf,
+  topologyOf,
+} from "./wiring.ts";
 
 export interface Gateway {
   webhookPort: number;
@@ -154,7 +166,10 @@ async function openAll(config: Config, logger: Logger, opened: Opened): Promise<
     : null;
   if (spool) opened.spool = spool;
 
-  const connections = shareConnections(config, events);
+  const connections = shareConnections(
+    { ...descriptorNeedsOf(config), trustedProxies: config.http.trustedProxies },
+    events,
+  );
   const webhookSources = new Map([...sources].filter(([, source]) => source.authMethod !== null));
   const announcement = queue.announce(webhookSources.keys());
   opened.announcement = announcement;
@@ -192,7 +207,7 @@ async function openAll(config: Config, logger: Logger, opened: Opened): Promise<
     endedSessions: queue.endedSessions,
     ...createLookup({ config, mapping, queue }),
     brokers: () => [
-      ...(embedded ? [embeddedState(embedded)] : []),
+      ...(embedded ? [embedded.state()] : []),
       ...opened.brokers.map((broker) => broker.state()),
     ],
     pollers: () => opened.pollers?.states() ?? [],
@@ -219,10 +234,26 @@ async function openAll(config: Config, logger: Logger, opened: Opened): Promise<
   );
   opened.ops = opsServer;
   // Last: a process that cannot open its ports must take no broker's session and no vendor's feed from one that runs.
-  opened.brokers = Object.keys(config.mqtt.brokers).map((name) =>
-    leasedBroker(name, { config, queue, sources, ingest, events }),
+  opened.brokers = Object.entries(config.mqtt.brokers).map(([name, settings]) =>
+    leasedBroker({
+      name,
+      receiveMaximum: settings.receiveMaximum,
+      settings: () => brokerSettingsOf(settings),
+      subscriptions: subscriptionsOf(config, sources, name),
+      acquireLease: queue.lease,
+      ingest,
+      events,
+    }),
   );
-  opened.pollers = leasedPollers({ config, queue, sources, ingest, proxy, events });
+  opened.pollers = leasedPollers({
+    sources: sources.values(),
+    settingsOf: (source, pull) => pollSettingsOf(config, source, pull),
+    acquireLease: queue.lease,
+    cursors: queue.cursors,
+    ingest,
+    proxy,
+    events,
+  });
   const ports = {
     webhooks: webhooks.port,
     ops: opsServer.port,
@@ -346,8 +377,9 @@ async function embeddedBroker(
     startBroker({
       ...settings,
       tls: tlsOf(settings.tls),
+      name: EMBEDDED,
       isProxy,
-      limits: { connections: mqtt.total, strangersPerAddress: mqtt.perAddress },
+      limits: { connections: mqtt.total, unauthenticatedPerAddress: mqtt.perAddress },
       ...parts,
     }),
   );
@@ -356,19 +388,4 @@ async function embeddedBroker(
 function spoolStatus(spool: Spool): SpoolStatus {
   const { oldestAt, ...state } = spool.state();
   return { ...state, oldestAt: oldestAt === null ? null : iso(oldestAt) };
-}
-
-const startedAt = new Date().toISOString();
-
-function embeddedState(broker: EmbeddedBroker): BrokerState {
-  const { connections, unacked } = broker.state();
-  return {
-    name: EMBEDDED,
-    kind: "embedded",
-    state: "connected",
-    since: startedAt,
-    reason: null,
-    unacked,
-    clients: connections,
-  };
 }

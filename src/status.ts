@@ -173,41 +173,50 @@ export interface SpoolStatus {
   replayed: number;
 }
 
-/** One broker this process is connected to, or the embedded one. */
+/** One broker this process is connected to, or the embedded one. Times are UTC milliseconds since 1970. */
 export interface BrokerState {
   name: string;
   kind: "client" | "embedded";
   /** `standby`: another process holds the lease of this broker's sources. */
   state: "connected" | "connecting" | "disconnected" | "refused" | "standby";
-  /** Since when, ISO. */
-  since: string;
+  sinceMs: number;
   /** Why it is not connected, in words; null while connected. */
   reason: string | null;
-  /** Messages received and not yet kept. */
+  /** Messages received and not yet stored. */
   unacked: number;
   /** Embedded: devices connected now. */
   clients: number | null;
 }
 
-/** One pull source, as this process sees it. */
+/** As the status document has it: times as ISO text. */
+export type BrokerStatus = Omit<BrokerState, "sinceMs"> & { since: string };
+
+/** One pull source, as this process sees it. Times are UTC milliseconds since 1970. */
 export interface PollerState {
   /** The source's. */
   name: string;
   /** `standby`: another process holds the lease and asks. */
   state: "starting" | "polling" | "throttled" | "failing" | "refused" | "standby";
-  /** Since when, ISO. */
-  since: string;
+  sinceMs: number;
   /** Why fixes do not come in; null while they do. */
   reason: string | null;
-  /** The vendor's word for the reason, or the system's. */
+  /** The vendor's word for the reason, or the system's; never a text of theirs. */
   detail: string;
-  /** When a page was last fetched and kept, ISO. */
-  lastSuccessAt: string | null;
-  /** When the vendor last answered where the cursor stands, ISO. */
-  cursorAt: string | null;
+  /** When a page was last fetched and stored. */
+  lastSuccessAtMs: number | null;
+  /** When the vendor last answered where the cursor stands. */
+  cursorAtMs: number | null;
   /** The last stretch of time whose fixes were not fetched and cannot be any more. */
-  gap: { from: string; to: string } | null;
+  gap: { fromMs: number; toMs: number } | null;
 }
+
+/** As the status document has it: times as ISO text. */
+export type PollerStatus = Omit<PollerState, "sinceMs" | "lastSuccessAtMs" | "cursorAtMs" | "gap"> & {
+  since: string;
+  lastSuccessAt: string | null;
+  cursorAt: string | null;
+  gap: { from: string; to: string } | null;
+};
 
 /** What goes wrong at our own doors. Closed: each is a metric label and has its words in ops/diagnose-incidents.ts. */
 export const INCIDENT_KINDS = [

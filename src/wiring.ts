@@ -5,11 +5,13 @@ import type { Adapter, AuthMethod, User } from "./adapters/kit/adapter.ts";
 import type { Pull } from "./adapters/kit/pull.ts";
 import { EMBEDDED } from "./config/check-sources.ts";
 import type { BrokerConfig, Config, SourceConfig } from "./config/config.ts";
+import { lanesOf } from "./config/defaults.ts";
 import type { Source } from "./ingest/source.ts";
 import { type Logins, speaksForOf } from "./ingest/speaks-for.ts";
 import type { BrokerSettings } from "./inputs/mqtt/library.ts";
 import type { Subscription } from "./inputs/mqtt/routing.ts";
 import type { PollSettings } from "./inputs/poll/poller.ts";
+import type { DescriptorNeeds } from "./limits/descriptors.ts";
 import type { Topology } from "./ops/access/sight.ts";
 import type { QueueSource } from "./queue/queue.ts";
 import type { QueueDestination } from "./queue/redis/destination.ts";
@@ -36,7 +38,7 @@ export function destinationsOf({ destinations, redis }: Config): Map<string, Que
         name,
         {
           name,
-          scope: scopePrefix(redis.prefix, scopeOf(appKey, tenant)),
+          keyPrefix: scopePrefix(redis.prefix, scopeOf(appKey, tenant)),
           target: { name, tenant, provider, appKey, clientId, clientSecret, ...urls, requestTimeoutMs },
           ratePerSecond: settings.ratePerSecond,
           windowMs: 1000 + guardMs,
@@ -123,7 +125,7 @@ export function queueSourcesOf(
           vendor: settings.vendor,
           transport: transportOf(settings, adapters),
           destination: settings.destination,
-          home: destination.scope,
+          home: destination.keyPrefix,
           unmapped: settings.unmapped,
           maxImpliedMps: settings.maxImpliedMps,
           minIntervalMs: settings.minIntervalMs,
@@ -183,6 +185,13 @@ export function tlsOf(
   const ca = pem(tls.ca);
   const own = { cert: readFileSync(tls.cert, "utf8"), key: readFileSync(tls.key, "utf8") };
   return ca === undefined ? own : { ...own, ca };
+}
+
+/** What the process needs descriptors for, beside itself. */
+export function descriptorNeedsOf({ http, mqtt, destinations, sources }: Config): DescriptorNeeds {
+  const all = Object.values(destinations);
+  const outgoing = lanesOf(all) + all.length + Object.keys(sources).length + Object.keys(mqtt.brokers).length;
+  return { http, listen: mqtt.listen, outgoing };
 }
 
 /** What belongs to what, for tokens that may see some of it only. */

@@ -20,14 +20,14 @@ const DEVICE_ROWS = 5000;
 const HOSTS = /^([a-z0-9-]+\.)+geotab\.com$/;
 
 /** What stands where a record belongs to no device. */
-const NOBODY = new Set(["NoDeviceId", "UnknownDeviceId"]);
+const NO_DEVICE = new Set(["NoDeviceId", "UnknownDeviceId"]);
 
 /** An object, but on some types the bare id. */
 const device = z
   .unknown()
   .optional()
   .transform((value) => (isRecord(value) ? value.id : value))
-  .pipe(id.transform((text) => (text !== null && NOBODY.has(text) ? null : text)));
+  .pipe(id.transform((text) => (text !== null && NO_DEVICE.has(text) ? null : text)));
 
 const record = part({
   device,
@@ -46,7 +46,7 @@ export const geotab = defineAdapter({
   speedUnit: "kph",
   payload: z.object({
     result: z.object({ data: items, toVersion: z.string() }),
-    /** A record has only its device's id; `understand` puts the names beside the page. */
+    /** A record has only its device's id; `parse` puts the names beside the page. */
     names: z
       .unknown()
       .optional()
@@ -79,8 +79,8 @@ export const geotab = defineAdapter({
     minGapMs: 1010,
     // The server keeps no position of its own, and a version stays what it is.
     cursorLifetimeMs: null,
-    ask,
-    understand,
+    request,
+    parse,
   }),
 });
 
@@ -95,7 +95,7 @@ interface Session {
 }
 
 interface Login {
-  /** Where it told us to go on asking. */
+  /** Where the login says the next requests go. */
   baseUrl: string;
   credentials: z.output<typeof credentials>;
 }
@@ -120,7 +120,7 @@ const failure = z.object({
   }),
 });
 
-function ask({ baseUrl, account, cursor, since, session }: Context) {
+function request({ baseUrl, account, cursor, since, session }: Context) {
   if (!session?.login) {
     const { username: userName, database, secret: password } = account;
     return call(baseUrl, "Authenticate", { database, userName, password });
@@ -147,7 +147,7 @@ function call(baseUrl: string, method: string, params: object) {
   };
 }
 
-function understand(answer: PullAnswer, { baseUrl, session }: Context): PullResult<Session> {
+function parse(answer: PullAnswer, { baseUrl, session }: Context): PullResult<Session> {
   const trouble = troubleOf(answer.status);
   if (trouble) return trouble;
   const { raw, text } = readable(answer.text);
@@ -165,7 +165,7 @@ function understand(answer: PullAnswer, { baseUrl, session }: Context): PullResu
   return failed.success ? problemOf(failed.data, answer, session) : fetched(raw, text, session);
 }
 
-/** Errors come with 200. Told by type, never by text. */
+/** Errors come with 200. They are told apart by type, never by text. */
 function problemOf(
   { error }: z.output<typeof failure>,
   { headers }: PullAnswer,
@@ -235,16 +235,16 @@ function fetched(raw: unknown, text: string, session: Session): PullResult<Sessi
     const name = session.names.get(id);
     return name === undefined ? [] : [[id, name]];
   });
-  const strangers = [...ids].filter((id) => !session.names.has(id) && !session.nameless.has(id));
+  const unnamed = [...ids].filter((id) => !session.names.has(id) && !session.nameless.has(id));
   return {
     kind: "page",
     body: data.length === 0 ? null : withNames(text, Object.fromEntries(names)),
     cursor: toVersion,
     more: data.length >= FEED_ROWS,
     session:
-      strangers.length === 0
+      unnamed.length === 0
         ? session
-        : { ...session, namesAfter: "", nameless: new Set([...session.nameless, ...strangers]) },
+        : { ...session, namesAfter: "", nameless: new Set([...session.nameless, ...unnamed]) },
   };
 }
 

@@ -76,10 +76,10 @@ export const samsaraFeed = defineAdapter({
     needs: [],
     minIntervalMs: 5000,
     intervalMs: 5000,
-    // The lowest limit told of any of their endpoints is 5 requests a second.
+    // The lowest limit documented for any of their endpoints is 5 requests a second.
     minGapMs: 200,
     cursorLifetimeMs: 30 * 86_400_000,
-    ask({ baseUrl, account, cursor, options }) {
+    request({ baseUrl, account, cursor, options }) {
       const path = options
         ? `/assets/location-and-speed/stream?ids=${options.assetIds.join(",")}&includeSpeed=true`
         : "/fleet/vehicles/stats/feed?types=gps";
@@ -87,7 +87,7 @@ export const samsaraFeed = defineAdapter({
       const headers = { authorization: `Bearer ${account.secret}`, accept: "application/json" };
       return { method: "GET", url: `${baseUrl}${path}${after}`, headers };
     },
-    understand({ status, text }, { cursor }): PullResult<never> {
+    parse({ status, text }, { cursor }): PullResult<never> {
       // What is asked is fixed but for the cursor.
       if (status === 400 && cursor !== null) return { kind: "cursor_refused" };
       const trouble = troubleOf(status);

@@ -34,7 +34,8 @@ export function createAddressReader(
     if (peer === null) return undefined;
     const forwarded = incoming.headers["x-forwarded-for"];
     if (forwarded === undefined || !peer.trusted) return peer.text;
-    // Each proxy appends whom it saw, so the list is true from its right end up to the first address that is no trusted proxy's.
+    // Each proxy appends the address it saw, so the list is true from its right end up to the first address that is no
+    // trusted proxy's.
     const hops = String(forwarded).split(",").reverse();
     let nearest = peer.address;
     for (const hop of hops) {
@@ -47,7 +48,7 @@ export function createAddressReader(
   };
 }
 
-/** Says of the address of a connection whether it is a trusted proxy's. */
+/** Tests whether the address of a connection is a trusted proxy's. */
 export function createProxyTest(trustedProxies: readonly string[]): (address: string) => boolean {
   const trusted = proxyTest(trustedProxies);
   return (text) => {

@@ -20,9 +20,11 @@ import { statusMetrics } from "./metrics.ts";
 import { type Asset, LOGIN_ASSETS, PAGE_ASSETS } from "./page/assets.ts";
 import { type Redriver, serveRedrives } from "./redrive-routes.ts";
 import {
+  brokerStatus,
   type NoStatus,
   noStatus,
   type OpsInfo,
+  pollerStatus,
   processStatus,
   type StatusDocument,
   statusDocument,
@@ -81,8 +83,8 @@ export function createOpsApp(deps: OpsDeps): Hono<OpsEnv> {
     const process = processStatus(info, Date.now());
     const facts = (queue: QueueStatus | null) => ({
       queue,
-      brokers: deps.brokers(),
-      pollers: deps.pollers(),
+      brokers: deps.brokers().map(brokerStatus),
+      pollers: deps.pollers().map(pollerStatus),
       spool: deps.spool(),
       clocks: clocks.offenders(),
       incidents: deps.incidents(),

@@ -15,7 +15,7 @@ const MAX_PINGS = 200;
 export interface LookupDeps {
   config: Config;
   mapping: WatchedMapping | null;
-  queue: Pick<Queue, "findPings" | "lookFor" | "quarantined" | "queryStatus">;
+  queue: Pick<Queue, "findPings" | "locateUnit" | "quarantined" | "queryStatus">;
 }
 
 export function createLookup({ config, mapping, queue }: LookupDeps): Lookup {
@@ -50,7 +50,7 @@ export function createLookup({ config, mapping, queue }: LookupDeps): Lookup {
     const speedUnit = config.destinations[destination]?.speedUnit;
     const range = { from: Date.parse(fromUtc), to: Date.parse(toUtc) };
     const [now, pings, reach] = await Promise.all([
-      queue.lookFor(destination, unit),
+      queue.locateUnit(destination, unit),
       // One more than is listed shows that there are more.
       queue.findPings({ destination, unit, ...range, limit: MAX_PINGS + 1 }),
       reachesBackTo(),

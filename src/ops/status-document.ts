@@ -3,10 +3,12 @@
 import {
   type Accounting,
   type BrokerState,
+  type BrokerStatus,
   type Identity,
   type IncidentState,
   identityOf,
   type PollerState,
+  type PollerStatus,
   type QueueStatus,
   type SpoolStatus,
   sumAccounting,
@@ -39,8 +41,8 @@ export interface ProcessStatus {
 /** Everything that `/status` answers and the page shows. */
 export type StatusDocument = QueueStatus & {
   process: ProcessStatus;
-  brokers: BrokerState[];
-  pollers: PollerState[];
+  brokers: BrokerStatus[];
+  pollers: PollerStatus[];
   /** Null: no spool is configured. */
   spool: SpoolStatus | null;
   clocks: ClockOffender[];
@@ -55,8 +57,8 @@ export type StatusDocument = QueueStatus & {
 export interface NoStatus {
   at: string;
   process: ProcessStatus;
-  brokers: BrokerState[];
-  pollers: PollerState[];
+  brokers: BrokerStatus[];
+  pollers: PollerStatus[];
   spool: SpoolStatus | null;
   incidents: IncidentState[];
   problems: Problem[];
@@ -114,5 +116,31 @@ export function processStatus(info: OpsInfo, nowMs: number): ProcessStatus {
     pid: process.pid,
     startedAt: iso(info.startedAtMs),
     uptimeS: Math.floor((nowMs - info.startedAtMs) / 1000),
+  };
+}
+
+export function brokerStatus({
+  name,
+  kind,
+  state,
+  sinceMs,
+  reason,
+  unacked,
+  clients,
+}: BrokerState): BrokerStatus {
+  return { name, kind, state, since: iso(sinceMs), reason, unacked, clients };
+}
+
+export function pollerStatus(poller: PollerState): PollerStatus {
+  const { name, state, sinceMs, reason, detail, lastSuccessAtMs, cursorAtMs, gap } = poller;
+  return {
+    name,
+    state,
+    since: iso(sinceMs),
+    reason,
+    detail,
+    lastSuccessAt: lastSuccessAtMs === null ? null : iso(lastSuccessAtMs),
+    cursorAt: cursorAtMs === null ? null : iso(cursorAtMs),
+    gap: gap === null ? null : { from: iso(gap.fromMs), to: iso(gap.toMs) },
   };
 }

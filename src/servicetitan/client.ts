@@ -28,14 +28,14 @@ export interface Sending {
   /** Less than the target's own where an answer is worth less than knowing soon that none comes. */
   timeoutMs?: number;
   /** Asked right before the request leaves. */
-  mayLeave?: () => boolean;
+  beforeSend?: () => boolean;
 }
 
 export interface Client {
   /** Gets a token. An attempt in its place says why there is none; no POST was made. */
   prepare(target: Target): Promise<Prepared | Attempt>;
   /**
-   * Posts `body`, a JSON array of the pings with these externalIds. Never rejects. After `mayLeave` said no there was no
+   * Posts `body`, a JSON array of the pings with these externalIds. Never rejects. After `beforeSend` said no there was no
    * attempt, and the one returned is to be thrown away.
    */
   send(
@@ -96,7 +96,7 @@ export function createClient({ proxy }: ClientOptions): Client {
     { token, tokenWasCached }: Prepared,
     body: string,
     externalIds: readonly string[],
-    { timeoutMs = target.requestTimeoutMs, mayLeave = () => true }: Sending = {},
+    { timeoutMs = target.requestTimeoutMs, beforeSend = () => true }: Sending = {},
   ): Promise<Attempt> {
     sent.add(token);
     const { origin, path } = addressOf(target);
@@ -111,7 +111,7 @@ export function createClient({ proxy }: ClientOptions): Client {
       },
       body,
       timeoutMs,
-      mayLeave,
+      beforeSend,
     });
     return { ...outcomeOf(exchanged, externalIds, target, token), tookMs: exchanged.tookMs, tokenWasCached };
   }

@@ -15,7 +15,7 @@ export interface HttpRequest {
   /** For all of it: connecting, sending, waiting and reading. */
   timeoutMs: number;
   /** Asked right before the request leaves, however long connecting took. After a no it fails without having left. */
-  mayLeave?: () => boolean;
+  beforeSend?: () => boolean;
 }
 
 export interface Answer {
@@ -89,7 +89,7 @@ function exchange(dispatcher: Dispatcher, request: HttpRequest): Promise<Exchang
         // The deadline passed while the connection was being made: the request must not leave any more.
         if (settled) return given.abort(new Error("The exchange took too long."));
         // Thrown, for an abort would cost the connection, and the next request would be late again.
-        if (request.mayLeave?.() === false)
+        if (request.beforeSend?.() === false)
           throw Object.assign(new Error("It is too late."), { code: TOO_LATE });
         startedAt = performance.now();
         leftOnSocket = true;

@@ -19,7 +19,7 @@ function understood(text: string): PullResult {
   const context: PullContext = {
     ...{ baseUrl: "https://my.geotab.com", account, options: undefined, cursor: null, since: 0, session },
   };
-  return geotab.pull.understand({ status: 200, headers: {}, text }, context);
+  return geotab.pull.parse({ status: 200, headers: {}, text }, context);
 }
 
 function candidatesOf(text: string) {

@@ -19,7 +19,8 @@ import {
 } from "../../src/adapters/kit/auth.ts";
 import type { Source } from "../../src/ingest/source.ts";
 import { startBroker } from "../../src/inputs/mqtt/broker.ts";
-import { createWebhookApp, serveWebhooks } from "../../src/inputs/webhook/app.ts";
+import { createWebhookApp } from "../../src/inputs/webhook/app.ts";
+import { serveWebhooks } from "../../src/inputs/webhook/server.ts";
 import { createDispatcher } from "../../src/network.ts";
 import { diagnoseIncidents } from "../../src/ops/diagnose/incidents.ts";
 import { createIncidents } from "../../src/ops/incidents.ts";
@@ -37,7 +38,7 @@ afterEach(async () => {
   for (const close of closers.splice(0).reverse()) await close();
 });
 
-/** As many as a guesser has under way at a time. */
+/** As many as a guesser has open at a time. */
 const CONNECTIONS = 64;
 const GUESSER = "127.0.0.1";
 const OTHER = "127.0.0.2";
@@ -68,7 +69,7 @@ const together = <T>(one: (i: number) => Promise<T>): Promise<T[]> =>
 function watch() {
   const incidents = createIncidents();
   const told: Record<string, unknown>[] = [];
-  const failures: { door: string; judged: boolean }[] = [];
+  const failures: { door: string; checked: boolean }[] = [];
   return {
     told,
     failures,
@@ -81,15 +82,15 @@ function watch() {
       connectionRefused: () => {},
       failed: (event: { where: string; error: unknown }) => void told.push(event),
       deviceRefused: (event: object) => void told.push({ ...event }),
-      authFailed: (event: { door: string; judged: boolean }) => void failures.push(event),
+      authFailed: (event: { door: string; checked: boolean }) => void failures.push(event),
       incident: (event: Incident) => incidents.note(event),
     },
   };
 }
 
 describe("at the webhook port", () => {
-  /** A right message of each proof, and a wrong one. */
-  const PROOFS: [
+  /** A right message of each authentication method, and a wrong one. */
+  const METHODS: [
     authMethod: AuthMethod,
     headers: (secret: string, body: string) => Record<string, string>,
     path?: string,
@@ -109,11 +110,11 @@ describe("at the webhook port", () => {
   async function start(authMethod: AuthMethod, trustedProxies: string[] = []) {
     const store = memoryStore();
     const seen = watch();
-    let judged = 0;
-    const counted = <Args extends unknown[], Result>(judge: (...args: Args) => Result) => {
+    let checked = 0;
+    const counted = <Args extends unknown[], Result>(check: (...args: Args) => Result) => {
       return (...args: Args): Result => {
-        judged += 1;
-        return judge(...args);
+        checked += 1;
+        return check(...args);
       };
     };
     const source: Source = {
@@ -135,13 +136,13 @@ describe("at the webhook port", () => {
     });
     const server = await serveWebhooks({ app, host: "127.0.0.1", port: 0 });
     closers.push(() => server.close(0));
-    return { ...seen, store, port: server.port, judged: () => judged };
+    return { ...seen, store, port: server.port, checked: () => checked };
   }
 
-  test.each(PROOFS)(
-    "$name: most of a flood is not looked at; the right one elsewhere works",
+  test.each(METHODS)(
+    "$name: most of a flood is not checked; the right credentials elsewhere work",
     async (authMethod, headers, query) => {
-      const { port, judged, store, problems, failures } = await start(authMethod);
+      const { port, checked, store, problems, failures } = await start(authMethod);
       const path = (secret: string) => `/webhooks/vans${query ? query + secret : ""}`;
       const send = (secret: string, from: string) =>
         ask({ port, path: path(secret), from, headers: headers(secret, body), body });
@@ -149,12 +150,12 @@ describe("at the webhook port", () => {
       const answers = [];
       for (let round = 0; round < 4; round++)
         answers.push(...(await together((i) => send(`guess-${i}`, GUESSER))));
-      // The vendor's refusal for all: the same for what was looked at and what was not.
+      // The vendor's refusal for all: the same for what was checked and what was not.
       expect(new Set(answers.map(({ status, text }) => `${status} ${text}`))).toEqual(
         new Set(['401 {"error":"refused"}']),
       );
       const seconds = (performance.now() - startedMs) / 1000;
-      expect(judged()).toBeLessThan(20 + CONNECTIONS + 6 * seconds);
+      expect(checked()).toBeLessThan(20 + CONNECTIONS + 6 * seconds);
       expect(store.refusals).toContainEqual({ source: "vans", reason: "guessing" });
       expect(store.refusals).toHaveLength(4 * CONNECTIONS);
       expect(failures).toHaveLength(4 * CONNECTIONS);
@@ -162,15 +163,15 @@ describe("at the webhook port", () => {
       expect(problems()).toHaveLength(1);
       expect(problems()[0]).toMatchObject({ where: "source vans" });
       expect(problems()[0]?.what).toContain(GUESSER);
-      // Put right at the sender that was wrong: heard again as soon as its turn comes.
+      // Put right at the sender that was wrong: let in as soon as its turn comes.
       await until(async () => (await send(KEY, GUESSER)).status === 200, {
-        what: "the sender to be heard again",
+        what: "the sender to be let in again",
       });
       expect((await send(KEY, GUESSER)).status).toBe(200);
     },
   );
 
-  test("what is not looked at is not read either", async () => {
+  test("a body whose credentials are not checked is not read either", async () => {
     const { port } = await start(hmac({ algorithm: "sha256", header: "x-signature", encoding: "hex" }));
     for (let round = 0; round < 2; round++) {
       await together(() => ask({ port, path: "/webhooks/vans", headers: { "x-signature": "00" }, body }));
@@ -189,7 +190,7 @@ describe("at the webhook port", () => {
     await flood;
   });
 
-  test("no proof at all, or none that could be guessed, costs nothing", async () => {
+  test("no credentials at all, or none that could be guessed, cost nothing", async () => {
     const { port, failures, store } = await start(sharedKey("x-key"));
     for (let round = 0; round < 2; round++) await together(() => ask({ port, path: "/webhooks/vans", body }));
     const listed = await start(addressList());
@@ -204,7 +205,7 @@ describe("at the webhook port", () => {
   });
 
   test("behind a trusted proxy it is the sender's address that counts, in any spelling", async () => {
-    const { port, judged } = await start(sharedKey("x-key"), ["127.0.0.1"]);
+    const { port, checked } = await start(sharedKey("x-key"), ["127.0.0.1"]);
     const send = (secret: string, forwarded: string) => {
       const headers = { "x-key": secret, "x-forwarded-for": forwarded };
       return ask({ port, path: "/webhooks/vans", headers, body });
@@ -213,11 +214,11 @@ describe("at the webhook port", () => {
     for (let round = 0; round < 3; round++) {
       await together((i) => send("guess", i % 2 ? "::ffff:203.0.113.7" : "203.0.113.7:4711"));
     }
-    expect(judged()).toBeLessThan(20 + CONNECTIONS + (6 * (performance.now() - startedMs)) / 1000);
+    expect(checked()).toBeLessThan(20 + CONNECTIONS + (6 * (performance.now() - startedMs)) / 1000);
     expect((await send(KEY, "203.0.113.8")).status).toBe(200);
   });
 
-  test("a sender that was right before is heard among the guesses of its neighbour", async () => {
+  test("a sender that was right before gets in among the guesses of its neighbour", async () => {
     const { port, store } = await start(sharedKey("x-key"));
     const send = (secret: string) =>
       ask({ port, path: "/webhooks/vans", headers: { "x-key": secret }, body });
@@ -241,6 +242,7 @@ describe("at the MQTT port", () => {
       topics: ["%u/#"],
     }));
     const broker = await startBroker({
+      name: "listen",
       host: "127.0.0.1",
       port: 0,
       devices,
@@ -285,17 +287,19 @@ describe("at the MQTT port", () => {
     const { broker, told, failures, problems } = await start();
     // Some wait for their turn; those beyond are refused at once.
     const flood = together((i) => logIn(broker.port, "van-1", `guess ${i}`));
-    await until(() => told.some(({ reason }) => reason === "guessing"), { what: "a guess nobody looks at" });
+    await until(() => told.some(({ reason }) => reason === "guessing"), {
+      what: "a guess that is not checked",
+    });
     expect(await logIn(broker.port, "van-1", "secret of van-1", OTHER)).toBe(0);
     expect(await logIn(broker.port, "van-2", "secret of van-2")).toBe(0);
     const codes = await flood;
     expect(new Set(codes)).toEqual(new Set([3, 4]));
-    const judged = () => failures.filter((failure) => failure.judged).length;
-    const before = judged();
+    const checked = () => failures.filter((failure) => failure.checked).length;
+    const before = checked();
     expect(before).toBeLessThanOrEqual(5 + 6);
     // From now on about one a minute: one more where this machine is slow.
     expect(await together((i) => logIn(broker.port, "van-1", `more ${i}`))).toContain(3);
-    expect(judged()).toBeLessThanOrEqual(before + 1);
+    expect(checked()).toBeLessThanOrEqual(before + 1);
     expect(told).toContainEqual(expect.objectContaining({ username: "van-1", reason: "bad_login" }));
     expect(problems()).toHaveLength(1);
     expect(problems()[0]).toMatchObject({ where: "mqtt login" });
@@ -303,7 +307,7 @@ describe("at the MQTT port", () => {
     expect(await logIn(broker.port, "van-1", "secret of van-1", OTHER)).toBe(0);
   });
 
-  test("names that nobody has are treated like those somebody has", async () => {
+  test("unknown names are treated like known ones", async () => {
     const { broker, failures } = await start();
     const codes = await Promise.all([
       together(() => logIn(broker.port, "nobody", "guess")),
@@ -348,10 +352,10 @@ describe("at the ops port", () => {
       expect(of(401).length).toBeLessThanOrEqual(10);
       expect(of(401).length + of(429).length).toBe(2 * CONNECTIONS);
       for (const { headers } of of(429)) expect(Number(headers["retry-after"])).toBeGreaterThan(0);
-      const judged = state.authFailures.filter((failure) => failure.judged).length;
-      expect(judged).toBeLessThanOrEqual(10 + 6);
+      const checked = state.authFailures.filter((failure) => failure.checked).length;
+      expect(checked).toBeLessThanOrEqual(10 + 6);
       expect(state.authFailures).toHaveLength(2 * CONNECTIONS);
-      // At this address not even the right one: nobody learns it by trying on. But sessions go on, and all other addresses.
+      // At this address not even the right one: no guesser learns it by trying on. But sessions go on, and all other addresses.
       expect((await status(GUESSER, bearerOf(TOKEN))).status).toBe(429);
       expect((await login(TOKEN, GUESSER)).status).toBe(429);
       expect((await status(GUESSER, { cookie: session })).status).toBe(200);

@@ -4,13 +4,14 @@ import { once } from "node:events";
 import { Agent, request } from "node:http";
 import { connect, createServer, type Socket } from "node:net";
 import { afterEach, describe, expect, test } from "vitest";
-import { createWebhookApp, serveWebhooks } from "../../src/inputs/webhook/app.ts";
+import { createWebhookApp } from "../../src/inputs/webhook/app.ts";
+import { serveWebhooks } from "../../src/inputs/webhook/server.ts";
 import {
   type ConnectionCapOptions,
   createConnectionCap,
   guardConnections,
 } from "../../src/limits/connections.ts";
-import { descriptorLimit, divideDescriptors } from "../../src/limits/descriptors.ts";
+import { descriptorLimit, divideDescriptors, type PortSettings } from "../../src/limits/descriptors.ts";
 import { createProxyTest } from "../../src/limits/remote-address.ts";
 import { createDispatcher } from "../../src/network.ts";
 import { because } from "../support/because.ts";
@@ -106,7 +107,7 @@ test("at the flooded address itself a sender gets in: silent connections make ro
   expect(refused).toContain("127.0.0.1 made_room");
 });
 
-test("proven senders' connections count against no address, and no flood closes them", async () => {
+test("authenticated senders' connections count against no address, and no flood closes them", async () => {
   const { server, send, cap, refused } = await webhooks({ total: 8, perAddress: 2 });
   const agent = new Agent({ keepAlive: true, maxSockets: 1 });
   const others = Array.from({ length: 3 }, () => new Agent({ keepAlive: true, maxSockets: 1 }));
@@ -121,18 +122,18 @@ test("proven senders' connections count against no address, and no flood closes 
   const held = agent.freeSockets;
   expect(await send("127.0.0.1", { agent })).toBe(200);
   expect(Object.keys(held).length).toBeGreaterThan(0);
-  // A new connection of an address that was proven gets in at once.
+  // A new connection of a trusted address gets in at once.
   expect(await send("127.0.0.1")).toBe(200);
 });
 
-test("when the port is full, the oldest silent one makes room for an address nobody knows", async () => {
+test("when the port is full, the oldest silent one makes room for an unknown address", async () => {
   const { server, send, refused } = await webhooks({ total: 5 });
   for (let i = 10; i < 15; i += 1) await halfOpen(server.port, `127.0.0.${i}`);
   await until(async () => (await send("127.0.0.2")) === 200, { what: "the newcomer" });
   expect(refused.filter((line) => line.endsWith("made_room"))).toEqual(["127.0.0.10 made_room"]);
 });
 
-test("a wrong key proves nothing", async () => {
+test("a wrong key authenticates nothing", async () => {
   const { server, send, refused } = await webhooks({ total: 4 });
   const agents = Array.from({ length: 4 }, () => new Agent({ keepAlive: true }));
   closers.push(() => {
@@ -145,7 +146,7 @@ test("a wrong key proves nothing", async () => {
 });
 
 test("one source's senders leave room for others: its oldest connection is closed", async () => {
-  const { send, refused, cap } = await webhooks({ perHolder: 2 });
+  const { send, refused, cap } = await webhooks({ perOwner: 2 });
   const agents = Array.from({ length: 3 }, () => new Agent({ keepAlive: true }));
   closers.push(() => {
     for (const agent of agents) agent.destroy();
@@ -187,11 +188,8 @@ test("a trusted proxy has no share of its own, only the port's", async () => {
 });
 
 describe("descriptors", () => {
-  const destination = { lanes: 4 };
-  const settings = (http = {}, listen: object | undefined = {}) =>
-    ({
-      ...{ http, mqtt: { brokers: {}, listen }, sources: { vans: {} }, destinations: { acme: destination } },
-    }) as unknown as Parameters<typeof divideDescriptors>[0];
+  // Four lanes, one token, one vendor.
+  const settings = (http: PortSettings = {}, listen: PortSettings = {}) => ({ http, listen, outgoing: 6 });
 
   test("the process's limit is read", () => {
     expect(descriptorLimit()).toBeGreaterThan(100);
@@ -209,12 +207,12 @@ describe("descriptors", () => {
     expect(lacking).toBeNull();
   });
 
-  test("what one port does not want, the other has; without a broker all is for webhooks", () => {
+  test("what one port does not want, the other gets; without a broker all is for webhooks", () => {
     expect(divideDescriptors(settings({ maxConnections: 50 }), 1024).webhook.total).toBe(50);
     expect(divideDescriptors(settings({ maxConnections: 50 }), 1024).mqtt.total).toBeGreaterThan(700);
     expect(divideDescriptors(settings({}, { maxConnections: 50 }), 1024).webhook.total).toBeGreaterThan(700);
-    const none = settings();
-    expect(divideDescriptors({ ...none, mqtt: { brokers: {} } }, 1024).webhook.total).toBeGreaterThan(800);
+    const none = { ...settings(), listen: undefined };
+    expect(divideDescriptors(none, 1024).webhook.total).toBeGreaterThan(800);
   });
 
   test("no limit is no more than a port can use, and settings hold", () => {
@@ -226,7 +224,7 @@ describe("descriptors", () => {
     expect(mqtt).toEqual({ total: 10_000, perAddress: 250 });
   });
 
-  test("too low a limit is said, with what it has to be", () => {
+  test("too low a limit is reported, with what it has to be", () => {
     expect(divideDescriptors(settings(), 64).lacking).toBeGreaterThan(64);
   });
 });

@@ -1,9 +1,10 @@
-/** The budget for guessing by a clock of the test's own: what is bounded, for whom, and who is never shut out. */
+/** The budget for guessing by a clock of the test's own: what is bounded, for whom, and which senders are never shut out. */
 
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { describe, expect, test } from "vitest";
-import { createGuessing, DOORS, type Door } from "../../src/limits/guessing.ts";
+import { DOORS, type Door } from "../../src/limits/guess-policies.ts";
+import { createGuessing } from "../../src/limits/guessing.ts";
 import type { Incident } from "../../src/status.ts";
 
 setFlagsFromString("--expose-gc");
@@ -21,14 +22,14 @@ const MINUTE = 60 * SECOND;
 function setUp(door: Door) {
   let time = 5000;
   const incidents: Incident[] = [];
-  const failures: { address: string; name: string; judged: boolean }[] = [];
+  const failures: { address: string; name: string; checked: boolean }[] = [];
   const guessing = createGuessing({
     door,
     events: { authFailed: (event) => failures.push(event), incident: (event) => incidents.push(event) },
     where: (name) => `${door} ${name}`,
     now: () => time,
   });
-  /** One attempt, without the waiting: what would be judged is judged at once. */
+  /** One attempt, without the waiting: what would be checked is checked at once. */
   function attempt(address: string, name: string, right = false): "right" | "wrong" | "refused" {
     const verdict = guessing.verdict(address, name);
     if (verdict.kind === "refused") return "refused";
@@ -36,20 +37,20 @@ function setUp(door: Door) {
     else guessing.failed(address, name);
     return right ? "right" : "wrong";
   }
-  /** How many guesses are judged of those who come without a pause, at a step of the clock each. */
+  /** How many guesses are checked of guessers that come without a pause, at a step of the clock each. */
   function hammer(
     forMs: number,
     everyMs: number,
     who: (i: number) => [address: string, name: string],
   ): number {
-    let judged = 0;
+    let checked = 0;
     let i = 0;
     for (const end = time + forMs; time < end; time += everyMs) {
       for (let together = 0; together < 8; together++) {
-        if (attempt(...who(i++)) === "wrong") judged++;
+        if (attempt(...who(i++)) === "wrong") checked++;
       }
     }
-    return judged;
+    return checked;
   }
   function pass(ms: number): void {
     time += ms;
@@ -58,7 +59,7 @@ function setUp(door: Door) {
 }
 
 describe.each(DOORS)("at %s", (door) => {
-  test("a few wrong ones cost nothing, and are no problem on the page", () => {
+  test("a few wrong guesses cost nothing, and are no problem on the page", () => {
     const { guessing, incidents, failures } = setUp(door);
     for (let i = 0; i < 5; i++) {
       expect(guessing.verdict("192.0.2.1", "vans")).toEqual({ kind: "go" });
@@ -66,10 +67,10 @@ describe.each(DOORS)("at %s", (door) => {
     }
     expect(incidents).toEqual([]);
     expect(failures).toHaveLength(5);
-    expect(failures[0]).toEqual({ door, address: "192.0.2.1", name: "vans", judged: true });
+    expect(failures[0]).toEqual({ door, address: "192.0.2.1", name: "vans", checked: true });
   });
 
-  test("then each waits, one after the other, and at last nobody looks", () => {
+  test("then each waits, one after the other, and at last none is checked", () => {
     const { guessing, incidents } = setUp(door);
     for (let i = 0; i < 25; i++) guessing.failed("192.0.2.1", "vans");
     const waits: number[] = [];
@@ -81,48 +82,48 @@ describe.each(DOORS)("at %s", (door) => {
     expect(waits).toEqual([...waits].sort((a, b) => a - b));
     expect(new Set(waits).size).toBe(waits.length);
     const refused = guessing.verdict("192.0.2.1", "vans");
-    expect(refused).toMatchObject({ kind: "refused", known: false });
+    expect(refused).toMatchObject({ kind: "refused", isTrusted: false });
     expect(refused.kind === "refused" ? refused.retryAfterS : 0).toBeGreaterThanOrEqual(1);
     expect(incidents.at(-1)).toMatchObject({ kind: "guessing", where: `${door} vans` });
     expect(incidents.at(-1)?.subject).toContain("192.0.2.1");
   });
 
-  test("one address that guesses for ten minutes is judged seldom", () => {
+  test("one address that guesses for ten minutes is checked seldom", () => {
     const { hammer } = setUp(door);
-    const judged = hammer(10 * MINUTE, 100, () => ["192.0.2.1", "vans"]);
+    const checked = hammer(10 * MINUTE, 100, () => ["192.0.2.1", "vans"]);
     // Of 48,000.
-    expect(judged).toBeLessThan(door === "webhook" ? 5 * 600 + 50 : 40);
+    expect(checked).toBeLessThan(door === "webhook" ? 5 * 600 + 50 : 40);
   });
 
   test("spellings of one address are one, and an IPv6 network of /64 is", () => {
     const { hammer } = setUp(door);
-    const judged = hammer(10 * MINUTE, 100, (i) => [
+    const checked = hammer(10 * MINUTE, 100, (i) => [
       i % 2 ? `2001:db8:1:2:${(i % 60_000).toString(16)}::1` : `2001:0DB8:1:2::${(i % 60_000).toString(16)}`,
       "vans",
     ]);
-    expect(judged).toBeLessThan(door === "webhook" ? 5 * 600 + 50 : 40);
+    expect(checked).toBeLessThan(door === "webhook" ? 5 * 600 + 50 : 40);
     const v4 = setUp(door);
     const mapped = v4.hammer(MINUTE, 50, (i) => [i % 2 ? "::ffff:192.0.2.1" : "192.0.2.1", "vans"]);
     expect(mapped).toBeLessThan(door === "webhook" ? 5 * 60 + 50 : 25);
   });
 
-  test("many addresses that guess at one name are judged seldom together", () => {
+  test("many addresses that guess at one name are checked seldom together", () => {
     const { hammer } = setUp(door);
-    const judged = hammer(10 * SECOND, 20, (i) => [
+    const checked = hammer(10 * SECOND, 20, (i) => [
       `10.${(i >> 16) & 255}.${(i >> 8) & 255}.${i & 255}`,
       "vans",
     ]);
     // Of 4,000, each from another address.
-    expect(judged).toBeLessThan(door === "webhook" ? 50 * 10 + 200 : 10 * 10 + 200);
+    expect(checked).toBeLessThan(door === "webhook" ? 50 * 10 + 200 : 10 * 10 + 200);
   });
 
-  test("a right one from another address works at once all the while", () => {
+  test("the right credentials from another address work at once all the while", () => {
     const { attempt, hammer } = setUp(door);
     hammer(5 * MINUTE, 100, () => ["192.0.2.1", "vans"]);
     expect(attempt("198.51.100.7", "vans", true)).toBe("right");
   });
 
-  test("who was right before stays welcome while the name is guessed from everywhere", () => {
+  test("a trusted sender is let in at once while the name is guessed from everywhere", () => {
     const { guessing, hammer, attempt } = setUp(door);
     attempt("198.51.100.7", "vans", true);
     for (let minute = 0; minute < 5; minute++) {
@@ -131,7 +132,7 @@ describe.each(DOORS)("at %s", (door) => {
     }
   });
 
-  test("who never came is delayed by a name that is guessed from everywhere, and let in", () => {
+  test("an unknown sender is delayed while its name is guessed from everywhere, and let in", () => {
     const { guessing, hammer, pass } = setUp(door);
     hammer(30 * SECOND, 50, (i) => [`10.0.${(i >> 8) & 255}.${i & 255}`, "vans"]);
     const found: string[] = [];
@@ -142,7 +143,7 @@ describe.each(DOORS)("at %s", (door) => {
     expect(found).not.toContain("refused");
   });
 
-  test("it is forgotten", () => {
+  test("wrong guesses are forgotten", () => {
     const { guessing, hammer, pass, attempt } = setUp(door);
     hammer(10 * MINUTE, 100, () => ["192.0.2.1", "vans"]);
     pass(2 * MINUTE);
@@ -154,7 +155,7 @@ describe.each(DOORS)("at %s", (door) => {
     expect(guessing.verdict("192.0.2.1", "vans").kind).not.toBe("refused");
   });
 
-  test("whoever is refused stays so, and memory is bounded, however many come", () => {
+  test("a refused guesser stays refused, and memory is bounded, however many come", () => {
     const { guessing, attempt, hammer, failures, incidents } = setUp(door);
     hammer(MINUTE, 50, () => ["192.0.2.1", "vans"]);
     const refusedBefore = guessing.verdict("192.0.2.1", "vans").kind;
@@ -167,10 +168,8 @@ describe.each(DOORS)("at %s", (door) => {
     expect(heapBytes() - before).toBeLessThan(12_000_000);
     expect(guessing.verdict("192.0.2.1", "vans").kind).toBe(refusedBefore);
     // Those for whom there was no place share one budget.
-    const strangers = Array.from({ length: 2000 }, (_, i) =>
-      attempt(`172.16.${i >> 8}.${i & 255}`, "trucks"),
-    );
-    expect(strangers.filter((end) => end === "wrong").length).toBeLessThan(250);
+    const others = Array.from({ length: 2000 }, (_, i) => attempt(`172.16.${i >> 8}.${i & 255}`, "trucks"));
+    expect(others.filter((end) => end === "wrong").length).toBeLessThan(250);
   });
 
   test("requests that wait are bounded, and what would wait beyond is refused at once", async () => {
@@ -194,7 +193,7 @@ describe.each(DOORS)("at %s", (door) => {
 });
 
 describe("webhooks", () => {
-  test("whose secret was changed are heard within a second of being put right", () => {
+  test("whose secret was changed get in within a second of being put right", () => {
     const { guessing, attempt, pass } = setUp("webhook");
     for (let i = 0; i < 60_000; i++) {
       attempt("192.0.2.1", "vans");
@@ -241,11 +240,11 @@ describe("devices", () => {
   test("that guess other names get nothing for being right with their own", () => {
     const { hammer, attempt } = setUp("mqtt");
     let round = 0;
-    const judged = hammer(MINUTE, 50, () => {
+    const checked = hammer(MINUTE, 50, () => {
       if (round++ % 4 === 0) attempt("192.0.2.1", "own", true);
       return ["192.0.2.1", "van-1"];
     });
-    expect(judged).toBeLessThan(25);
+    expect(checked).toBeLessThan(25);
   });
 
   test("are tried by one address with all names together at a bounded pace", () => {
@@ -255,11 +254,11 @@ describe("devices", () => {
 });
 
 describe("operators", () => {
-  test("who were right before are heard behind the same proxy as a guesser", () => {
+  test("who were right before get in behind the same proxy as a guesser", () => {
     const { guessing, attempt, hammer, pass } = setUp("ops");
     attempt("192.0.2.1", "", true);
-    const judged = hammer(MINUTE, 50, () => ["192.0.2.1", ""]);
-    expect(judged).toBeLessThan(20 * 60 + 100);
+    const checked = hammer(MINUTE, 50, () => ["192.0.2.1", ""]);
+    expect(checked).toBeLessThan(20 * 60 + 100);
     pass(2 * SECOND);
     const verdict = guessing.verdict("192.0.2.1", "");
     expect(verdict.kind).toBe("wait");
@@ -273,7 +272,7 @@ describe("operators", () => {
   });
 });
 
-test("what is right costs next to nothing while nobody was wrong", () => {
+test("the right credentials cost next to nothing while no sender was wrong", () => {
   const { guessing } = setUp("webhook");
   const started = performance.now();
   for (let i = 0; i < 100_000; i++) {

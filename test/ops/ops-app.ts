@@ -23,7 +23,7 @@ export function opsApp(changes: Partial<OpsDeps> = {}) {
     failures: [] as string[],
     refusals: [] as OpsRefusal[],
     acted: [] as OperatorEvent[],
-    authFailures: [] as { address: string; judged: boolean }[],
+    authFailures: [] as { address: string; checked: boolean }[],
     incidents: [] as Incident[],
   };
   const trail = createTrail({
@@ -81,7 +81,7 @@ export function opsApp(changes: Partial<OpsDeps> = {}) {
         name: "yard",
         kind: "client",
         state: "connected",
-        since: AT,
+        sinceMs: Date.parse(AT),
         reason: null,
         unacked: 4,
         clients: null,
@@ -90,7 +90,7 @@ export function opsApp(changes: Partial<OpsDeps> = {}) {
         name: "listen",
         kind: "embedded",
         state: "connected",
-        since: AT,
+        sinceMs: Date.parse(AT),
         reason: null,
         unacked: 0,
         clients: 41,
@@ -121,7 +121,7 @@ export const OURS = { origin: "http://localhost" };
 
 /** In place of Redis; test/ops/access/trail.test.ts has the real one. */
 function memoryTrail(): Parameters<typeof createTrail>[0]["store"] {
-  const lists = { operators: [] as string[], strangers: [] as string[] };
+  const lists = { operators: [] as string[], unauthenticated: [] as string[] };
   return {
     add: async (by, entry) => void lists[by].unshift(entry),
     async *newestFirst(by) {

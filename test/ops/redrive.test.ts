@@ -4,23 +4,23 @@ import { examine } from "../../src/ingest/examine.ts";
 import type { Source } from "../../src/ingest/source.ts";
 import { type Logins, speaksForOf } from "../../src/ingest/speaks-for.ts";
 import { createRedriver } from "../../src/ops/redrive.ts";
-import { type Line, readingOf, startLine } from "../support/line.ts";
 import { ingestOver, plainSource } from "../support/plain-vendor.ts";
+import { readingOf, startTestQueue, type TestQueue } from "../support/queue.ts";
 
-let line: Line;
+let rig: TestQueue;
 beforeEach(async () => {
-  line = await startLine();
+  rig = await startTestQueue();
 });
 afterEach(async () => {
-  await line.close();
+  await rig.close();
 });
 
 /** The redriver as the server builds it; `adapter` is the fix that was made meanwhile. */
 function redriver(changes: Partial<Adapter> = {}, logins: Logins = new Map()) {
   const source: Source = { ...plainSource("vans", changes), authMethod: null, logins };
-  const { ingest } = ingestOver(line.queue.store);
+  const { ingest } = ingestOver(rig.queue.store);
   const made = createRedriver({
-    redrive: line.queue.redrive,
+    redrive: rig.queue.redrive,
     ingest,
     examine,
     sources: new Map([["vans", source]]),
@@ -49,30 +49,30 @@ async function all(list: AsyncIterable<object>): Promise<object[]> {
 
 describe("dead letters", () => {
   async function twoLetters() {
-    line.sandbox.faults.set([
+    rig.sandbox.faults.set([
       { kind: "fail", match: { unitId: "van-1" } },
       { kind: "fail", match: { unitId: "van-2" } },
     ]);
-    await line.store([readingOf("van-1", 5), readingOf("van-2", 5), readingOf("van-3", 5)]);
-    expect(await line.empty()).toMatchObject({ delivered: 1, deadLettered: 2 });
-    line.sandbox.faults.clear();
+    await rig.store([readingOf("van-1", 5), readingOf("van-2", 5), readingOf("van-3", 5)]);
+    expect(await rig.empty()).toMatchObject({ delivered: 1, deadLettered: 2 });
+    rig.sandbox.faults.clear();
   }
 
   test("a dry run says what would happen and changes nothing", async () => {
     await twoLetters();
     const { deadLetters } = redriver();
     expect(await deadLetters({}, "dry_run")).toMatchObject({ matched: 2, waiting: 2, expired: 0 });
-    expect(await line.account()).toMatchObject({ deadLettered: 2, waiting: 0 });
+    expect(await rig.account()).toMatchObject({ deadLettered: 2, waiting: 0 });
   });
 
   test("are sent again by unit, the others stay, and the accounting adds up", async () => {
     await twoLetters();
     const { deadLetters, exportDeadLetters } = redriver();
     expect(await deadLetters({ unit: "van-1" }, "do")).toMatchObject({ matched: 1, waiting: 1 });
-    expect(await line.empty()).toMatchObject({ delivered: 2, deadLettered: 1 });
-    expect(line.sandbox.pings({ unitId: "van-1" })).toHaveLength(1);
-    expect(line.sandbox.pings({ unitId: "van-2" })).toHaveLength(0);
-    expect(await line.parted()).toEqual([]);
+    expect(await rig.empty()).toMatchObject({ delivered: 2, deadLettered: 1 });
+    expect(rig.sandbox.pings({ unitId: "van-1" })).toHaveLength(1);
+    expect(rig.sandbox.pings({ unitId: "van-2" })).toHaveLength(0);
+    expect(await rig.mismatches()).toEqual([]);
     expect(await all(exportDeadLetters({}))).toMatchObject([
       { unit: "van-2", reason: "failed", source: "vans" },
     ]);
@@ -94,15 +94,15 @@ describe("dead letters", () => {
 
   test("of a unit whose newer position was accepted are not sent, and a dry run knows", async () => {
     await twoLetters();
-    await line.store([readingOf("van-1", 1)]);
-    expect(await line.empty()).toMatchObject({ delivered: 2 });
+    await rig.store([readingOf("van-1", 1)]);
+    expect(await rig.empty()).toMatchObject({ delivered: 2 });
     const { deadLetters } = redriver();
-    const told = { matched: 2, waiting: 1, expired: 0, superseded: 1 };
-    expect(await deadLetters({}, "dry_run")).toMatchObject(told);
-    expect(await deadLetters({}, "do")).toMatchObject(told);
-    expect(await line.empty()).toMatchObject({ delivered: 3, deadLettered: 0, superseded: 1 });
-    expect(await line.parted()).toEqual([]);
-    expect((await line.queue.queryStatus()).sources[0]?.redriven).toEqual({ messages: 0, pings: 2 });
+    const reported = { matched: 2, waiting: 1, expired: 0, superseded: 1 };
+    expect(await deadLetters({}, "dry_run")).toMatchObject(reported);
+    expect(await deadLetters({}, "do")).toMatchObject(reported);
+    expect(await rig.empty()).toMatchObject({ delivered: 3, deadLettered: 0, superseded: 1 });
+    expect(await rig.mismatches()).toEqual([]);
+    expect((await rig.queue.queryStatus()).sources[0]?.redriven).toEqual({ messages: 0, pings: 2 });
   });
 
   test("twice is not two pings", async () => {
@@ -110,25 +110,25 @@ describe("dead letters", () => {
     const { deadLetters } = redriver();
     await deadLetters({}, "do");
     expect(await deadLetters({}, "do")).toMatchObject({ matched: 0 });
-    expect(await line.empty()).toMatchObject({ delivered: 3, deadLettered: 0 });
-    expect(line.sandbox.summary().duplicates).toBe(0);
+    expect(await rig.empty()).toMatchObject({ delivered: 3, deadLettered: 0 });
+    expect(rig.sandbox.summary().duplicates).toBe(0);
   });
 });
 
 test("a dead letter older than its destination wants expires instead of being sent", async () => {
-  await line.close();
-  line = await startLine({ destination: { maxAgeMs: 3000 } });
-  line.sandbox.faults.set({ kind: "fail", match: { unitId: "van-1" } });
-  await line.store([readingOf("van-1", 0)]);
-  expect(await line.empty()).toMatchObject({ deadLettered: 1 });
-  line.sandbox.faults.clear();
+  await rig.close();
+  rig = await startTestQueue({ destination: { maxAgeMs: 3000 } });
+  rig.sandbox.faults.set({ kind: "fail", match: { unitId: "van-1" } });
+  await rig.store([readingOf("van-1", 0)]);
+  expect(await rig.empty()).toMatchObject({ deadLettered: 1 });
+  rig.sandbox.faults.clear();
   const fixedAt = Date.now();
   while (Date.now() - fixedAt < 3200) await new Promise((resolve) => setTimeout(resolve, 100));
   const { deadLetters } = redriver();
   expect(await deadLetters({}, "dry_run")).toMatchObject({ waiting: 0, expired: 1 });
   expect(await deadLetters({}, "do")).toMatchObject({ waiting: 0, expired: 1 });
-  expect(await line.empty()).toMatchObject({ deadLettered: 0, expired: 1, delivered: 0 });
-  expect(await line.parted()).toEqual([]);
+  expect(await rig.empty()).toMatchObject({ deadLettered: 0, expired: 1, delivered: 0 });
+  expect(await rig.mismatches()).toEqual([]);
 });
 
 /** What the mended decoding finds. */
@@ -149,25 +149,25 @@ describe("quarantined messages", () => {
     const broken = redriver();
     expect(await broken.accept(bug())).toMatchObject({ kind: "failed", quarantined: true });
     expect(await broken.accept("not JSON")).toMatchObject({ kind: "malformed" });
-    expect(await line.account()).toMatchObject({ messages: 2, malformed: 2 });
+    expect(await rig.account()).toMatchObject({ messages: 2, malformed: 2 });
 
     const { quarantine } = redriver({ decode: () => [van9()] });
     const dry = await quarantine({}, "dry_run");
     expect(dry).toMatchObject({ matched: 2, readable: 1, readings: 1, staying: 1 });
     expect(dry.examples[0]).toMatchObject({ before: "a bug in decode", after: "1 readings, 0 rejections" });
-    expect(await line.account()).toMatchObject({ malformed: 2, stored: 0 });
+    expect(await rig.account()).toMatchObject({ malformed: 2, stored: 0 });
 
     expect(await quarantine({}, "do")).toMatchObject({ matched: 2, readable: 1, staying: 1 });
-    expect(await line.empty()).toMatchObject({
+    expect(await rig.empty()).toMatchObject({
       messages: 2,
       malformed: 1,
       decoded: 1,
       stored: 1,
       delivered: 1,
     });
-    expect(await line.parted()).toEqual([]);
-    expect(line.sandbox.pings({ unitId: "van-9" })).toHaveLength(1);
-    expect((await line.queue.queryStatus()).sources[0]?.redriven).toEqual({ messages: 1, pings: 0 });
+    expect(await rig.mismatches()).toEqual([]);
+    expect(rig.sandbox.pings({ unitId: "van-9" })).toHaveLength(1);
+    expect((await rig.queue.queryStatus()).sources[0]?.redriven).toEqual({ messages: 1, pings: 0 });
     expect(await quarantine({}, "do")).toMatchObject({ matched: 1, readable: 0, staying: 1 });
   });
 
@@ -182,12 +182,12 @@ describe("quarantined messages", () => {
     const allowed = new Map([["van-1", speaksForOf("van-1", ["van-*"])]]);
     expect(await after(allowed)).toBe("1 readings, 0 rejections");
     expect(await redriver(mended).quarantine({}, "do")).toMatchObject({ readable: 1, readings: 0 });
-    expect(await line.empty()).toMatchObject({ rejected: 1, stored: 0 });
-    expect((await line.queue.queryStatus()).sources[0]?.rejectedBy).toEqual({ foreign_device: 1 });
-    expect(await line.parted()).toEqual([]);
+    expect(await rig.empty()).toMatchObject({ rejected: 1, stored: 0 });
+    expect((await rig.queue.queryStatus()).sources[0]?.rejectedBy).toEqual({ foreign_device: 1 });
+    expect(await rig.mismatches()).toEqual([]);
     await accept(bug(), "van-1");
     await redriver(mended, allowed).quarantine({}, "do");
-    expect(await line.empty()).toMatchObject({ delivered: 1 });
+    expect(await rig.empty()).toMatchObject({ delivered: 1 });
   });
 
   test("are chosen by the unit and destination that today's decoding leads to", async () => {
@@ -220,8 +220,8 @@ describe("quarantined messages", () => {
     for (let i = 0; i < 2; i++) {
       expect(await quarantine({}, "do")).toMatchObject({ matched: 1, readable: 0, staying: 1 });
     }
-    expect(await line.account()).toMatchObject({ messages: 1, malformed: 1 });
-    expect(await line.parted()).toEqual([]);
+    expect(await rig.account()).toMatchObject({ messages: 1, malformed: 1 });
+    expect(await rig.mismatches()).toEqual([]);
   });
 
   test("are exported whole, bytes and all", async () => {

@@ -84,8 +84,8 @@ const EXCEPTIONS = [
 const PACKAGES: Record<string, readonly string[]> = {
   bullmq: ["queue/"],
   ioredis: ["queue/"],
-  mqtt: ["inputs/mqtt/client.ts", "inputs/mqtt/library.ts", "commands/capture/publisher.ts"],
-  aedes: ["inputs/mqtt/broker.ts"],
+  mqtt: ["inputs/mqtt/", "commands/capture/publisher.ts"],
+  aedes: ["inputs/mqtt/"],
 };
 
 /**

@@ -109,10 +109,10 @@ describe("a request", () => {
     cleanups.push(server.close);
     const target = api.target({ apiUrl: server.url });
     const token = await prepared(target);
-    const stayed = await client.send(target, token, BODY, IDS, { mayLeave: () => false });
+    const stayed = await client.send(target, token, BODY, IDS, { beforeSend: () => false });
     expect(stayed.outcome).toMatchObject({ kind: "unavailable" });
     expect(ports).toEqual([]);
-    await client.send(target, token, BODY, IDS, { mayLeave: () => true });
+    await client.send(target, token, BODY, IDS, { beforeSend: () => true });
     expect(ports).toHaveLength(1);
     expect(server.connections()).toBe(1);
   });

@@ -1,9 +1,9 @@
-/** What lies in Redis with nobody delivering it: for tests of keeping and cutting that decide themselves what comes next. */
+/** What Redis holds without a delivery: for tests of storing and forming batches that decide themselves what comes next. */
 
 import { Redis } from "ioredis";
 import { type PrivateRedis, startPrivateRedis } from "../../sandbox/redis.ts";
-import { type CutAnswer, cut } from "../../src/queue/batch/batch.ts";
 import { createJobs } from "../../src/queue/batch/jobs.ts";
+import { type NextBatch, nextBatch } from "../../src/queue/batch/next-batch.ts";
 import { createQuarantine } from "../../src/queue/ledger/quarantine.ts";
 import { createStatus } from "../../src/queue/lookup/status.ts";
 import type { QueueSource } from "../../src/queue/queue.ts";
@@ -14,7 +14,7 @@ import { createRoutes, type RoutesOptions } from "../../src/queue/store/routes.t
 import { createStore } from "../../src/queue/store/store.ts";
 import type { Reading } from "../../src/reading.ts";
 import { type Accounting, type QueueStatus, sumAccounting } from "../../src/status.ts";
-import { destinationOf, messageOf, sourceOf, whatParted } from "./line.ts";
+import { destinationOf, messageOf, mismatchesIn, sourceOf } from "./queue.ts";
 
 export interface StoreOptions {
   destination?: Partial<QueueDestination>;
@@ -28,23 +28,23 @@ export interface StoreOptions {
 export interface Store {
   db: Redis;
   /** Key prefix of the first destination's scope. */
-  scope: string;
+  keyPrefix: string;
   destination: QueueDestination;
   destinations: ReadonlyMap<string, QueueDestination>;
   sources: ReadonlyMap<string, QueueSource>;
   routes: ReturnType<typeof createRoutes>;
   store: ReturnType<typeof createStore>;
-  /** Keeps one message with these readings. */
+  /** Stores one message with these readings. */
   add(readings: readonly Reading[], source?: string): ReturnType<ReturnType<typeof createStore>["add"]>;
   /** Asks a lane of the first destination for a batch. */
-  cut(lane?: number): Promise<CutAnswer>;
+  nextBatch(lane?: number): Promise<NextBatch>;
   /** Asks until there is more to say than "again", and reads the batch; throws when there is none. */
   batch(lane?: number): Promise<{ id: string; records: BufferRecord[]; newFlags: string }>;
   /** How many quarantined messages made room for others. */
   quarantineTrimmed(): number;
   status(): Promise<QueueStatus>;
   account(): Promise<Accounting>;
-  parted(): Promise<string[]>;
+  mismatches(): Promise<string[]>;
 }
 
 /** One Redis for a test file; every store on it has keys of its own. */
@@ -62,11 +62,11 @@ export async function startStores(): Promise<{
     const db = new Redis(redis.url, { maxRetriesPerRequest: null });
     const home = scopePrefix(`s${opened}`, "home");
     const base = destinationOf({ apiUrl: "http://127.0.0.1:1", authUrl: "http://127.0.0.1:1" });
-    const first = { ...base, scope: home, lanes: 1, maxBatchAgeMs: 0, ...options.destination };
+    const first = { ...base, keyPrefix: home, lanes: 1, maxBatchAgeMs: 0, ...options.destination };
     const destinations = new Map([[first.name, first]]);
     for (const [name, { otherScope, ...change }] of Object.entries(options.more ?? {})) {
-      const scope = otherScope ? scopePrefix(`s${opened}`, name) : home;
-      destinations.set(name, { ...first, scope, ...change, name });
+      const keyPrefix = otherScope ? scopePrefix(`s${opened}`, name) : home;
+      destinations.set(name, { ...first, keyPrefix, ...change, name });
     }
     const source = { ...sourceOf(home, first.maxAgeMs), ...options.source };
     const sources = new Map([[source.name, source]]);
@@ -74,7 +74,7 @@ export async function startStores(): Promise<{
       sources.set(name, { ...source, ...change, name });
     }
     // A Redis that has never seen a request is waited for; here nothing was sent before.
-    for (const { scope } of destinations.values()) db.rpush(`${scope}:slots`, 0).catch(() => {});
+    for (const { keyPrefix } of destinations.values()) db.rpush(`${keyPrefix}:slots`, 0).catch(() => {});
     const routes = createRoutes({ destinations, sources, mapping: options.mapping ?? null });
     let trimmed = 0;
     const quarantine = createQuarantine({
@@ -109,20 +109,20 @@ export async function startStores(): Promise<{
       db.disconnect();
     });
     let batches = 0;
-    const cutFrom = (lane = 0) => cut(db, first, lane, `batch-${++batches}`);
+    const askLane = (lane = 0) => nextBatch(db, first, lane, `batch-${++batches}`);
     return {
       db,
-      scope: home,
+      keyPrefix: home,
       destination: first,
       destinations,
       sources,
       routes,
       store,
       add: (readings, name) => store.add(messageOf(readings, name ?? source.name)),
-      cut: cutFrom,
+      nextBatch: askLane,
       async batch(lane) {
-        let answer = await cutFrom(lane);
-        while (answer.kind === "again") answer = await cutFrom(lane);
+        let answer = await askLane(lane);
+        while (answer.kind === "again") answer = await askLane(lane);
         if (answer.kind !== "batch") throw new Error(`no batch but ${JSON.stringify(answer)}`);
         const { id, records, newFlags } = answer.batch;
         return { id, newFlags, records: records.map(decodeRecord) };
@@ -130,7 +130,7 @@ export async function startStores(): Promise<{
       quarantineTrimmed: () => trimmed,
       status,
       account: async () => sumAccounting((await status()).sources),
-      parted: async () => whatParted(await status()),
+      mismatches: async () => mismatchesIn(await status()),
     };
   }
 

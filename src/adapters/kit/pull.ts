@@ -1,4 +1,4 @@
-/** The part of an adapter for a vendor that has to be asked: what to ask next, and what an answer means. Pure, like the rest. */
+/** The part of an adapter for a vendor that has to be asked: the next request, and what an answer means. Pure, like the rest. */
 
 /** What a pull source is configured with. */
 export interface PullAccount {
@@ -35,15 +35,15 @@ export interface PullAnswer {
   text: string;
 }
 
-/** Passes without anybody doing something. */
+/** Passes by itself. */
 export type PullTrouble =
   | `http_${number}`
   | "vendor_unavailable"
   | "unreadable_answer"
-  /** A kind of error nobody foresaw; `detail` has the vendor's word for it. */
+  /** An error of a kind that is not known here; `detail` has the vendor's word for it. */
   | "vendor_error";
 
-/** Does not pass until somebody changes something here or at the vendor. */
+/** Does not pass until a person changes something here or at the vendor. */
 export type PullRefusal =
   | "unauthorized"
   | "forbidden"
@@ -84,11 +84,11 @@ export interface Pull<Session = unknown, Options = unknown> {
   minGapMs: number;
   /** After so long without being used a cursor is forgotten; null: never, as far as is known. */
   cursorLifetimeMs: number | null;
-  ask: (context: PullContext<Session, Options>) => PullRequest;
-  understand: (answer: PullAnswer, context: PullContext<Session, Options>) => PullResult<Session>;
+  request: (context: PullContext<Session, Options>) => PullRequest;
+  parse: (answer: PullAnswer, context: PullContext<Session, Options>) => PullResult<Session>;
 }
 
-/** Gives `ask` and `understand` the session and options they speak of; the engine hands back only what it was given. */
+/** Gives `request` and `parse` the types of their session and options; the engine hands back only what it was given. */
 export function definePull<Session, Options = undefined>(pull: Pull<Session, Options>): Pull {
   return pull as unknown as Pull;
 }

@@ -6,52 +6,52 @@ import { createFrameGuard } from "./frames.ts";
 
 /** Of one socket in one turn of the event loop, and the rest of a packet that has begun: at most 2,000 of the smallest. */
 const AT_ONCE_BYTES = 4096;
-/** More than a connection may have under way (2,000, see broker.ts). */
-const MAX_UNDER_WAY = 5000;
-/** What aedes and this file do for a packet, charged to its source. */
+/** More than a connection may have pending (2,000, see broker-limits.ts). */
+const MAX_PENDING = 5000;
+/** The time that aedes and this file take for a packet, charged to its source. */
 const PACKET_MS = 0.02;
 
-interface Holding {
-  /** Nothing is read now; `held` is told, and whoever it tells emits `readable` when that has changed. */
+interface ReadOptions {
+  /** Nothing is read now. `onHeld` is called each time; its owner emits `readable` when that has changed. */
   isHeld(): boolean;
-  held(): void;
+  onHeld(): void;
   /** Of one packet. */
   limitBytes(isPublish: boolean): number;
-  /** Whose share the work is charged to; undefined before the login. */
+  /** The source whose share the work is charged to; undefined before the login. */
   source(): string | undefined;
   shares: Pick<Shares, "mayRead" | "charge"> | undefined;
   /** A packet announces more than may come; nothing of it is given on. */
-  tooLarge(): void;
+  onTooLarge(): void;
 }
 
 /**
- * Aedes takes bytes with `read`, on `readable`, so here is the place to hold them back; its own `pause` loses count of
- * packets under way and can stall.
+ * Aedes reads bytes with `read`, on `readable`, so this is where they can be held back; its own `pause` loses count of
+ * packets in flight and can stall.
  */
 export function readInTurns(
   socket: Socket,
-  { isHeld, held, limitBytes, source, shares, tooLarge }: Holding,
+  { isHeld, onHeld, limitBytes, source, shares, onTooLarge }: ReadOptions,
 ): void {
   const read = socket.read.bind(socket);
   const frames = createFrameGuard(limitBytes);
   let isResting = false;
   let wasAsked = false;
 
-  /** Reads nothing until the next turn of the event loop, and goes on there. */
+  /** Reads nothing until the next turn of the event loop, and goes on then. */
   function rest(): void {
     isResting = true;
     setImmediate(() => {
       isResting = false;
       wasAsked = false;
-      // Aedes asks once it has been told as often as it has packets under way, as it is by each piece of the network's.
-      for (let told = 0; !wasAsked && told < MAX_UNDER_WAY; told += 1) socket.emit("readable");
+      // Aedes reads once it has got `readable` as often as it has packets in flight, as it does with each piece from the network.
+      for (let asked = 0; !wasAsked && asked < MAX_PENDING; asked += 1) socket.emit("readable");
     });
   }
 
   socket.read = (size) => {
     wasAsked ||= size !== 0;
     if (isHeld()) {
-      held();
+      onHeld();
       return null;
     }
     // Node's own way of asking for more from the network; takes nothing.
@@ -67,7 +67,7 @@ export function readInTurns(
     const chunk: Buffer | null = left > 0 ? read(socket.readableLength - left) : read();
     if (chunk === null) return null;
     if (!frames.fits(chunk)) {
-      tooLarge();
+      onTooLarge();
       return null;
     }
     if (name !== undefined) shares?.charge(name, frames.begun() * PACKET_MS);

@@ -6,7 +6,7 @@ const MAX_LENGTH_FACTOR = 128 ** 3;
 const PUBLISH = 3;
 
 export interface FrameGuard {
-  /** Takes each chunk of the stream in turn; false once a packet announces more than its limit, or a length nobody can. */
+  /** Called with each chunk of the stream in turn; false once a packet announces more than its limit, or no valid length. */
   fits(chunk: Uint8Array): boolean;
   /** Packets that began in the last chunk. */
   begun(): number;

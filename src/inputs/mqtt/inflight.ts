@@ -1,71 +1,52 @@
-/** Holds the messages of one MQTT connection that are not yet acknowledged, and acknowledges them in order of arrival. */
+/** Holds the in-flight messages of one MQTT connection: received, and not yet acknowledged. They are acknowledged in order of arrival. */
 
-/**
- * For acknowledgements that somebody else writes: call it on arrival, and what it gives back with the acknowledgement.
- * Those that come early wait for the ones before them (MQTT-4.6.0-2 and -3).
- */
-export function createLeaveOrder(): () => (leave: () => void) => void {
-  const waiting: { leave: (() => void) | null }[] = [];
-  return () => {
-    const own: (typeof waiting)[number] = { leave: null };
-    waiting.push(own);
-    return (leave) => {
-      own.leave = leave;
-      for (let first = waiting[0]; first?.leave; first = waiting[0]) {
-        waiting.shift();
-        first.leave();
-      }
-    };
-  };
-}
-
-export interface Arrival {
+export interface InflightMessage {
   topic: string;
   payload: Buffer;
   /** UTC milliseconds since 1970. */
-  arrivedAt: number;
+  arrivedAtMs: number;
   /** The broker sends it again if the connection ends before it is acknowledged; with QoS 0 it exists only here. */
   sentAgain: boolean;
-  /** Resolves when the message's way is over, whatever its end. Must not reject. */
+  /** Resolves when ingest is done with the message, whatever became of it. Must not reject. */
   handle: (giveUp: () => boolean) => Promise<unknown>;
   acknowledge: () => void;
 }
 
-export interface Arrivals {
+export interface Inflight {
   /** Resolves when the message has been handled. */
-  add(arrival: Arrival): Promise<unknown>;
-  /** The same message, while it is still un-acknowledged: resolves when that one has been handled. */
-  twinOf(topic: string, payload: Buffer): Promise<unknown> | null;
-  /** More are un-acknowledged than there should be; `onRoom` is called when that is over. */
-  full(): boolean;
+  add(message: InflightMessage): Promise<unknown>;
+  /** Another copy of the message that is still in flight: resolves when that one has been handled. */
+  copyInFlight(topic: string, payload: Buffer): Promise<unknown> | null;
+  /** More are in flight than there should be; `onSpace` is called when that is over. */
+  isFull(): boolean;
   count(): number;
-  /** Arrival of the message that holds up all others; null when there is none. */
-  oldestAt(): number | null;
-  /** The connection is gone: what the broker sends again is no longer tried. */
+  /** Arrival of the message that holds up all others, UTC milliseconds since 1970; null when there is none. */
+  oldestAtMs(): number | null;
+  /** The connection is gone: what the broker sends again is no longer retried. */
   disconnected(): void;
-  /** Messages on offer that nobody sends again. */
-  lastChances(): number;
-  /** Nothing more is tried. */
+  /** QoS 0 messages, which the broker does not send again, that are not yet handled. */
+  qos0Pending(): number;
+  /** Nothing is retried any more. */
   giveUp(): void;
-  /** Resolves once nothing is un-acknowledged. */
+  /** Resolves once nothing is in flight. */
   idle(): Promise<void>;
 }
 
 interface Entry {
-  arrival: Arrival;
+  message: InflightMessage;
   handled: Promise<void>;
   settled: boolean;
   abandoned: boolean;
 }
 
-export function createArrivals({ max, onRoom }: { max: number; onRoom: () => void }): Arrivals {
+export function createInflight({ max, onSpace }: { max: number; onSpace: () => void }): Inflight {
   let entries: Entry[] = [];
   let onIdle: (() => void)[] = [];
 
-  function add(arrival: Arrival): Promise<void> {
-    const entry: Entry = { arrival, handled: Promise.resolve(), settled: false, abandoned: false };
+  function add(message: InflightMessage): Promise<void> {
+    const entry: Entry = { message, handled: Promise.resolve(), settled: false, abandoned: false };
     entries.push(entry);
-    entry.handled = arrival
+    entry.handled = message
       .handle(() => entry.abandoned)
       .then(() => {
         entry.settled = true;
@@ -74,20 +55,20 @@ export function createArrivals({ max, onRoom }: { max: number; onRoom: () => voi
     return entry.handled;
   }
 
-  /** Acknowledgements leave in order of arrival (MQTT-4.6.0-2), so one unkept message holds up those behind it. */
+  /** Acknowledgements leave in order of arrival (MQTT-4.6.0-2), so one deferred message holds up those behind it. */
   function acknowledgeSettled(): void {
     for (let first = entries[0]; first?.settled; first = entries[0]) {
       entries.shift();
-      first.arrival.acknowledge();
+      first.message.acknowledge();
     }
-    if (entries.length <= max) onRoom();
+    if (entries.length <= max) onSpace();
     if (entries.length > 0) return;
     for (const resolve of onIdle) resolve();
     onIdle = [];
   }
 
   function disconnected(): void {
-    for (const entry of entries) entry.abandoned = entry.arrival.sentAgain;
+    for (const entry of entries) entry.abandoned = entry.message.sentAgain;
     entries = entries.filter(({ abandoned }) => !abandoned);
     acknowledgeSettled();
   }
@@ -105,14 +86,14 @@ export function createArrivals({ max, onRoom }: { max: number; onRoom: () => voi
 
   return {
     add,
-    twinOf: (topic, payload) =>
-      entries.find(({ arrival }) => arrival.topic === topic && arrival.payload.equals(payload))?.handled ??
+    copyInFlight: (topic, payload) =>
+      entries.find(({ message }) => message.topic === topic && message.payload.equals(payload))?.handled ??
       null,
-    full: () => entries.length > max,
+    isFull: () => entries.length > max,
     count: () => entries.length,
-    oldestAt: () => entries[0]?.arrival.arrivedAt ?? null,
+    oldestAtMs: () => entries[0]?.message.arrivedAtMs ?? null,
     disconnected,
-    lastChances: () => entries.filter(({ arrival, settled }) => !arrival.sentAgain && !settled).length,
+    qos0Pending: () => entries.filter(({ message, settled }) => !message.sentAgain && !settled).length,
     giveUp,
     idle,
   };

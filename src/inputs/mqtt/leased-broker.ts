@@ -1,126 +1,76 @@
-/** A broker session has one user: of all gateway processes the one that holds the lease connects, the others stand by. */
+/** Connects to one broker while this process holds the lease of its session: a session has one user. */
 
-import type { Config } from "../../config/config.ts";
 import type { Ingest } from "../../ingest/ingest.ts";
-import type { Source } from "../../ingest/source.ts";
-import type { Queue } from "../../queue/queue.ts";
-import type { Standing } from "../../queue/redis/lease.ts";
 import type { BrokerState } from "../../status.ts";
-import { iso } from "../../time.ts";
-import { brokerSettingsOf, subscriptionsOf } from "../../wiring.ts";
-import {
-  type BrokerConnection,
-  type BrokerState as ConnectionState,
-  connectBroker,
-  type MqttEvents,
-} from "./client.ts";
-import { createFirstArrivals } from "./redelivery.ts";
+import { type AcquireLease, whileLeased } from "../while-leased.ts";
+import { type BrokerConnection, connectBroker, type MqttEvents } from "./client.ts";
+import { brokerStateOf } from "./connection-state.ts";
+import type { BrokerSettings } from "./library.ts";
+import { createRedelivery } from "./redelivery.ts";
+import type { Subscription } from "./routing.ts";
 
 export interface LeasedBroker {
   state(): BrokerState;
   close(withinMs: number): Promise<void>;
 }
 
-export function leasedBroker(
-  name: string,
-  parts: {
-    config: Pick<Config, "mqtt" | "sources">;
-    queue: Pick<Queue, "lease">;
-    sources: ReadonlyMap<string, Source>;
-    ingest: Ingest;
-    events: MqttEvents;
-  },
-): LeasedBroker {
-  const { config, queue, sources, ingest, events } = parts;
-  const settings = config.mqtt.brokers[name];
-  if (!settings) throw new Error(`Broker "${name}" is not configured.`);
-  const firstArrivals = createFirstArrivals<number>(settings.receiveMaximum);
-  let connection: BrokerConnection | null = null;
-  /** The last one that was left: it still offers what nobody sends again. */
+export interface LeasedBrokerOptions {
+  name: string;
+  receiveMaximum: number;
+  /** Asked each time the lease becomes ours. Certificates are files: where one cannot be read, this throws. */
+  settings: () => BrokerSettings;
+  subscriptions: readonly Subscription[];
+  acquireLease: AcquireLease;
+  ingest: Ingest;
+  events: MqttEvents;
+}
+
+export function leasedBroker(options: LeasedBrokerOptions): LeasedBroker {
+  const { name, receiveMaximum, settings, subscriptions, acquireLease, ingest, events } = options;
+  const redelivery = createRedelivery<number>(receiveMaximum);
+  const onError = (error: unknown): void => events.failed({ where: `broker ${name}`, error });
+  /** The last connection that was left: it still retries QoS 0 messages, which the broker does not send again. */
   let left: BrokerConnection | null = null;
-  /** While the lease is ours. */
-  let mayConnect = false;
-  let standingBySince = Date.now();
 
-  function leave(): void {
-    if (connection === null) return;
-    connection.leave();
-    // One at a time, or a session that changes hands again and again would fill the memory.
-    left?.close(0).catch((error: unknown) => events.failed({ where: `broker ${name}`, error }));
-    left = connection;
-    connection = null;
-    standingBySince = Date.now();
-  }
-
-  const lease = queue.lease(`broker:${name}`, {
-    acquired() {
-      // Still there after Redis was away: nobody else has taken the session.
-      connection ??= connectBroker({
+  const leased = whileLeased<BrokerConnection>(acquireLease, `broker:${name}`, {
+    start: () =>
+      connectBroker({
         broker: name,
-        settings: brokerSettingsOf(settings),
-        subscriptions: subscriptionsOf(config, sources, name),
+        settings: settings(),
+        subscriptions,
         ingest,
         events,
-        firstArrivals,
-        closed() {
-          if (!mayConnect) leave();
-        },
-      });
-      mayConnect = true;
+        redelivery,
+        closed: () => leased.leaveUnlessOwner(),
+      }),
+    leave(connection) {
+      connection.leave();
+      // One at a time, because a session that changes hands again and again would fill the memory.
+      left?.close(0).catch(onError);
+      left = connection;
     },
-    expired() {
-      mayConnect = false;
-      // A connection is kept as long as the broker keeps it: while Redis is away for everybody nobody takes it over, and
-      // QoS 0 would be lost. If another process does reach Redis, the broker ends ours, and the session is not fought for.
-      if (!connection?.state().connected) leave();
-    },
-    lost() {
-      mayConnect = false;
-      leave();
-    },
-    failed: (error) => events.failed({ where: `broker ${name}`, error }),
+    // A connection is kept as long as the broker keeps it: while Redis is away for every process no other one takes it
+    // over, and QoS 0 would be lost. If another process does reach Redis, the broker ends our connection, and we do not
+    // fight for the session.
+    outlivesLease: (connection) => connection.state().connected,
+    onError,
   });
+
   return {
-    state: () =>
-      connection
-        ? clientState(connection.state())
-        : waiting(name, standingBySince, lease.standing(), left?.state().unacked ?? 0),
-    async close(withinMs) {
-      await Promise.all([connection?.close(withinMs), left?.close(withinMs)]);
-      await lease.close();
+    state() {
+      const state = leased.state();
+      if (state.kind === "working") return brokerStateOf(state.work.state());
+      return {
+        name,
+        kind: "client",
+        state: state.kind === "failed" ? "disconnected" : "standby",
+        sinceMs: state.sinceMs,
+        reason: state.reason,
+        unacked: left?.state().unacked ?? 0,
+        clients: null,
+      };
     },
-  };
-}
-
-export function clientState(connection: ConnectionState): BrokerState {
-  const { broker, connected, subscribed, refused, since, lastError, unacked } = connection;
-  const works = connected && subscribed;
-  return {
-    name: broker,
-    kind: "client",
-    state: works
-      ? "connected"
-      : refused
-        ? "refused"
-        : connected || lastError === null
-          ? "connecting"
-          : "disconnected",
-    since: iso(since),
-    reason: works ? null : (lastError ?? (connected ? "the broker has not answered the subscription" : null)),
-    unacked,
-    clients: null,
-  };
-}
-
-function waiting(name: string, sinceMs: number, { kind, reason }: Standing, unacked: number): BrokerState {
-  const state = kind === "failed" ? "disconnected" : "standby";
-  return {
-    name,
-    kind: "client",
-    state,
-    since: iso(sinceMs),
-    reason,
-    unacked,
-    clients: null,
+    close: (withinMs) =>
+      leased.close((connection) => Promise.all([connection?.close(withinMs), left?.close(withinMs)])),
   };
 }

@@ -1,4 +1,4 @@
-/** What of MQTT.js we rely on, whether it is there, and how its client is set up. */
+/** What we rely on in MQTT.js, whether it is there, and how its client is set up. */
 
 import { Duplex } from "node:stream";
 import { type IClientOptions, MqttClient } from "mqtt";
@@ -28,22 +28,23 @@ export interface BrokerSettings {
  * whyNotReliable looks for it at the start:
  * - `handleMessage` is public and is called once per PUBLISH; replaced before the first I/O, it sees all of them.
  * - Given an error, its callback sends no PUBACK and goes on to the next packet (upstream tests say so as well).
- *   That separates taking a message from acknowledging it: waiting inside would mean one message at a time.
+ *   That separates receiving a message from acknowledging it: waiting inside would mean one message at a time.
  * - Without its callback no further byte is parsed: back-pressure for QoS 0, and for brokers without a window.
  * - `stream` is a new object for every connection.
  */
-export const ACK_LATER = new Error("acknowledged when kept");
+export const ACK_LATER = new Error("acknowledged when stored");
 
 /** AWS IoT takes no more filters in one SUBSCRIBE. */
 const FILTERS_PER_SUBSCRIBE = 8;
 /**
- * The packet limit told to the broker is this many times ours. Brokers drop a larger message without a word to either
+ * The packet limit announced to the broker is this many times ours. Brokers drop a larger message without a word to either
  * side, so what is merely too large has to reach us to be counted; this only bounds memory.
  */
-const TOLD_LIMIT_FACTOR = 64;
+const ANNOUNCED_LIMIT_FACTOR = 64;
 /** MQTT 5.0 §2.1.4: 268,435,455 bytes after a head of five. */
 const MQTT_MAX_PACKET_BYTES = 268_435_460;
 const RECONNECT_EVERY_MS = 1000;
+
 export function clientOptions(settings: BrokerSettings): IClientOptions {
   const { clientId, protocolVersion, rejectUnauthorized, receiveMaximum } = settings;
   const options: IClientOptions = {
@@ -65,7 +66,10 @@ export function clientOptions(settings: BrokerSettings): IClientOptions {
       // In version 5 a session ends with its connection unless it says how long it may live.
       sessionExpiryInterval: settings.sessionExpiryS,
       receiveMaximum,
-      maximumPacketSize: Math.min(settings.maximumPacketBytes * TOLD_LIMIT_FACTOR, MQTT_MAX_PACKET_BYTES),
+      maximumPacketSize: Math.min(
+        settings.maximumPacketBytes * ANNOUNCED_LIMIT_FACTOR,
+        MQTT_MAX_PACKET_BYTES,
+      ),
     };
   }
   return options;
@@ -90,11 +94,11 @@ export function credentialsOf({
 }
 
 /**
- * What this version of the library lacks, in words, or null. To be asked at the start: better not to start than to lose
+ * What this version of the library lacks, in words, or null. Called at the start: better not to start than to lose
  * messages quietly because a library changed.
  */
 export function whyNotReliable(): string | null {
-  // Connected to nothing: some of it belongs to a client that has a stream.
+  // Connected to nothing: some of this belongs only to a client that has a stream.
   const nowhere = () => new Duplex({ read() {}, write: (_chunk, _encoding, done) => done() });
   const client = new MqttClient(nowhere, { manualConnect: true, reconnectPeriod: 0 });
   client.on("error", () => {});
@@ -108,5 +112,5 @@ export function whyNotReliable(): string | null {
   ].flatMap(([name, there]) => (there ? [] : [name]));
   client.end(true);
   if (missing.length === 0) return null;
-  return `this version of MQTT.js cannot acknowledge after keeping (missing: ${missing.join(", ")}); "npm ci" installs the right one`;
+  return `this version of MQTT.js cannot acknowledge after storing (missing: ${missing.join(", ")}); "npm ci" installs the right one`;
 }

@@ -1,4 +1,4 @@
-/** Holds of the embedded broker's QoS 2 messages nothing but their packet ids, for each connection and each login. */
+/** Holds only the packet ids of the embedded broker's QoS 2 messages, for each connection and each login. */
 
 import { Readable } from "node:stream";
 
@@ -9,8 +9,8 @@ export interface UnreleasedLimits {
 
 export interface Unreleased<Connection extends object> {
   /**
-   * Takes an id in; one that is there already costs nothing. Gives the connection that holds too much and has to end:
-   * this one, or the one that holds the most of its login's share.
+   * Adds an id; one that is there already costs nothing. Gives the connection that holds too much and has to end: this
+   * one, or the one that holds the most of its login's share.
    */
   add(connection: Connection, login: string, packetId: number): Connection | null;
   has(connection: Connection, packetId: number): boolean;
@@ -89,9 +89,9 @@ function largestOf<Connection>({ connections }: LoginShare<Connection>): Connect
 const NO_SUCH_PACKET = new Error("no such packet");
 
 /**
- * What aedes 1.2 asks of its store. Nobody subscribes, nothing is retained, and a session ends with its connection, so
- * there is nothing to store but the ids of QoS 2 messages. They are taken in before a message is handed on: aedes then
- * finds each one there, acknowledges it, and stores and publishes nothing.
+ * What aedes 1.2 asks of its store. No device subscribes, nothing is retained, and a session ends with its connection,
+ * so there is nothing to store but the ids of QoS 2 messages. They are added before a message is handed on: aedes then
+ * finds each id there, acknowledges it, and stores and publishes nothing.
  */
 export function createIdStore<Connection extends object>(unreleased: Unreleased<Connection>) {
   const nothing = async (): Promise<void> => {};
@@ -99,7 +99,7 @@ export function createIdStore<Connection extends object>(unreleased: Unreleased<
   const noStream = (): Readable => Readable.from([]);
   type Packet = { messageId?: number };
   return {
-    // Aedes looks whether it is an async function.
+    // Aedes checks whether it is an async function.
     async setup(): Promise<void> {},
     async incomingGetPacket(connection: Connection, packet: Packet): Promise<Packet> {
       if (!unreleased.has(connection, packet.messageId ?? 0)) throw NO_SUCH_PACKET;

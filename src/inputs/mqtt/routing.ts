@@ -8,28 +8,29 @@ export interface Subscription {
   topics: readonly string[];
 }
 
-export interface Receiver {
+/** One source that a topic's messages are for. */
+export interface Route {
   source: Source;
-  /** Of the device: it speaks under one topic, or one for each kind of message. */
+  /** Identifies the device, which publishes under one topic, or under one for each kind of message. */
   key: string;
 }
 
-export interface Addressed {
-  receivers: readonly Receiver[];
+export interface TopicRoutes {
+  routes: readonly Route[];
   /** Two of our filters match, and brokers may send a message once for each. */
   mayComeTwice: boolean;
 }
 
-export interface Receivers {
+export interface Routing {
   /** What to subscribe to. */
   filters: readonly string[];
-  of(topic: string): Addressed;
+  of(topic: string): TopicRoutes;
 }
 
-/** Topics worked out and remembered, some 300 bytes each; a vendor may put ids without end into them. */
+/** Topics whose routes are remembered, some 300 bytes each; a vendor may put ids without end into its topics. */
 const MAX_TOPICS = 20_000;
 
-export function createReceivers(subscriptions: readonly Subscription[]): Receivers {
+export function createRouting(subscriptions: readonly Subscription[]): Routing {
   const filters = withoutCovered(subscriptions.flatMap(({ topics }) => topics));
   const subscribed = filters.map(topicMatcher);
   const topicsOf = new Map<Source, string[]>();
@@ -37,11 +38,11 @@ export function createReceivers(subscriptions: readonly Subscription[]): Receive
     topicsOf.set(source, [...(topicsOf.get(source) ?? []), ...topics]);
   }
   const wanted = [...topicsOf].map(([source, topics]) => ({ source, matchers: topics.map(topicMatcher) }));
-  const known = new Map<string, Addressed>();
+  const known = new Map<string, TopicRoutes>();
 
-  function find(topic: string): Addressed {
+  function find(topic: string): TopicRoutes {
     return {
-      receivers: wanted
+      routes: wanted
         .filter(({ matchers }) => matchers.some((matches) => matches(topic)))
         .map(({ source }) => ({ source, key: `${source.name} ${topic}` })),
       mayComeTwice: subscribed.filter((matches) => matches(topic)).length > 1,

@@ -60,7 +60,7 @@ async function wholeBody(body: AsyncIterable<Buffer>): Promise<Buffer | null> {
   return Buffer.concat(chunks);
 }
 
-/** Of a bad status the body says nothing that is acted upon. */
+/** With a bad status the body is of no use. */
 function textOf(bytes: Buffer, status: number): string {
   return status === 200 ? UTF8.decode(bytes) : "";
 }

@@ -1,40 +1,42 @@
-/** A pull source is asked by one process: the one that holds its lease; the others stand by. */
+/** Polls each pull source while this process holds its lease: one process asks a vendor, the others stand by. */
 
-import type { Config } from "../../config/config.ts";
-import type { Events } from "../../events.ts";
+import type { Pull } from "../../adapters/kit/pull.ts";
 import type { Ingest } from "../../ingest/ingest.ts";
 import type { Source } from "../../ingest/source.ts";
 import type { ProxySettings } from "../../network.ts";
-import type { Queue } from "../../queue/queue.ts";
-import type { Standing } from "../../queue/redis/lease.ts";
 import type { PollerState } from "../../status.ts";
-import { iso } from "../../time.ts";
-import { pollSettingsOf } from "../../wiring.ts";
+import { type AcquireLease, whileLeased } from "../while-leased.ts";
+import type { CursorStore } from "./cursor.ts";
 import { createPullHttp, type PullHttp } from "./http.ts";
-import { type Poller, startPoller } from "./poller.ts";
+import { type PollEvents, type Poller, type PollSettings, startPoller } from "./poller.ts";
 
 export interface LeasedPollers {
   states(): PollerState[];
-  /** Lets what was fetched be kept for at most this long, and gives the leases back. */
+  /** Lets what was fetched be stored for at most this long, and gives the leases back. */
   close(withinMs: number): Promise<void>;
 }
 
-interface Parts {
-  config: Config;
-  queue: Queue;
+interface Deps {
+  acquireLease: AcquireLease;
+  cursors: CursorStore;
   ingest: Ingest;
-  events: Events;
+  events: PollEvents;
 }
 
-export function leasedPollers({
-  sources,
-  proxy,
-  ...parts
-}: Parts & { sources: ReadonlyMap<string, Source>; proxy: ProxySettings }): LeasedPollers {
+export interface LeasedPollersOptions extends Deps {
+  sources: Iterable<Source>;
+  settingsOf: (source: string, pull: Pull) => PollSettings;
+  proxy: ProxySettings;
+}
+
+export function leasedPollers({ sources, settingsOf, proxy, ...deps }: LeasedPollersOptions): LeasedPollers {
   const http = createPullHttp(proxy);
-  const pollers = [...sources.values()]
-    .filter(({ adapter }) => adapter.pull !== undefined)
-    .map((source) => leasedPoller(source, { ...parts, http }));
+  const pollers = [...sources].flatMap((source) => {
+    const { pull } = source.adapter;
+    return pull
+      ? [leasedPoller({ ...deps, http, source, pull, settings: settingsOf(source.name, pull) })]
+      : [];
+  });
   return {
     states: () => pollers.map((poller) => poller.state()),
     async close(withinMs) {
@@ -44,62 +46,35 @@ export function leasedPollers({
   };
 }
 
-function leasedPoller(source: Source, { config, queue, ingest, http, events }: Parts & { http: PullHttp }) {
-  const { name } = source;
-  const { pull } = source.adapter;
-  if (!pull) throw new Error(`Source "${name}" is not asked for anything.`);
-  const settings = pollSettingsOf(config, name, pull);
-  let poller: Poller | null = null;
-  let standingBySince = Date.now();
+function leasedPoller({
+  acquireLease,
+  ...deps
+}: Deps & { http: PullHttp; source: Source; pull: Pull; settings: PollSettings }) {
+  const { name } = deps.source;
+  const onError = (error: unknown): void => deps.events.failed({ where: `poll ${name}`, error });
 
-  /** What it has fetched and not kept is fetched again by whoever asks next, so that it may stop at once. */
-  function stop(): void {
-    if (poller === null) return;
-    standingBySince = Date.now();
-    poller.close(0).catch((error: unknown) => events.failed({ where: `poll ${name}`, error }));
-    poller = null;
-  }
-
-  const lease = queue.lease(`poll:${name}`, {
-    acquired() {
-      poller = startPoller({ source, pull, settings, ingest, cursors: queue.cursors, http, events });
-    },
-    expired: stop,
-    lost: stop,
-    failed: (error) => events.failed({ where: `poll ${name}`, error }),
+  const leased = whileLeased<Poller>(acquireLease, `poll:${name}`, {
+    start: () => startPoller(deps),
+    // The poller may stop at once: what it has fetched and not stored, the next owner of the lease fetches again.
+    leave: (poller) => void poller.close(0).catch(onError),
+    onError,
   });
+
   return {
-    state: () => (poller ? ownState(name, poller) : waiting(name, standingBySince, lease.standing())),
-    async close(withinMs: number) {
-      await poller?.close(withinMs);
-      await lease.close();
+    state(): PollerState {
+      const state = leased.state();
+      if (state.kind === "working") return state.work.state();
+      return {
+        name,
+        state: state.kind === "failed" ? "failing" : "standby",
+        sinceMs: state.sinceMs,
+        reason: state.reason,
+        detail: "",
+        lastSuccessAtMs: null,
+        cursorAtMs: null,
+        gap: null,
+      };
     },
-  };
-}
-
-function ownState(name: string, poller: Poller): PollerState {
-  const { state, since, reason, detail, lastSuccessAt, cursorAt, gap } = poller.state();
-  return {
-    name,
-    state,
-    since: iso(since),
-    reason,
-    detail,
-    lastSuccessAt: lastSuccessAt === null ? null : iso(lastSuccessAt),
-    cursorAt: cursorAt === null ? null : iso(cursorAt),
-    gap: gap === null ? null : { from: iso(gap.from), to: iso(gap.to) },
-  };
-}
-
-function waiting(name: string, sinceMs: number, { kind, reason }: Standing): PollerState {
-  return {
-    name,
-    state: kind === "failed" ? "failing" : "standby",
-    since: iso(sinceMs),
-    reason,
-    detail: "",
-    lastSuccessAt: null,
-    cursorAt: null,
-    gap: null,
+    close: (withinMs: number) => leased.close(async (poller) => await poller?.close(withinMs)),
   };
 }

@@ -3,51 +3,57 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { promisify } from "node:util";
 import { brotliDecompress, gunzip, inflate, inflateRaw } from "node:zlib";
-import type { BodyRoom, Holder } from "./body-room.ts";
+import type { BodyBudget, BudgetOwner } from "./body-budget.ts";
 
 export type BodyResult =
   | { kind: "whole"; bytes: Uint8Array }
   | { kind: "too_large" }
-  /** Not one of ours, or the bytes are not what the header says. */
+  /** An encoding that we do not read, or bytes that are not what the header says. */
   | { kind: "unsupported_encoding" }
-  /** Unfinished bodies hold all the memory there is for them, or for those of its address. */
+  /** The memory for unfinished bodies is used up, or the share of its address. */
   | { kind: "no_room" }
-  /** The sender went away; nobody waits for an answer. */
+  /** The sender went away and does not wait for an answer. */
   | { kind: "aborted" };
 
 const NOTHING = new Uint8Array(0);
 /** Twice libuv's four threads: a thread never waits for us, and a brotli window of 16 MB exists eight times at most. */
 const MAX_INFLATING = 8;
-/** Proven senders send small bodies, of which hundreds are inflated in a second. */
-const MAX_PROVEN_WAITING = 1000;
-/** 300 bodies of 14 bytes that became 2 MB took two cores 3.5 s; whoever signs the body waits among these. */
-const MAX_STRANGERS_WAITING = 200;
+/** Authenticated senders send small bodies, of which hundreds are inflated in a second. */
+const MAX_AUTHENTICATED_WAITING = 1000;
+/** 300 bodies of 14 bytes that became 2 MB took two cores 3.5 s. Senders that sign the body wait among these. */
+const MAX_UNAUTHENTICATED_WAITING = 200;
 
-/** `holder`: whose share of the room the body is counted against. */
+/** `owner`: whose share of the budget the body is counted against. */
 export type BodyReader = (
   incoming: IncomingMessage,
   outgoing: ServerResponse,
-  holder: Holder,
+  owner: BudgetOwner,
 ) => Promise<BodyResult>;
 
-export function createBodyReader({ limitBytes, room }: { limitBytes: number; room: BodyRoom }): BodyReader {
+export function createBodyReader({
+  limitBytes,
+  budget,
+}: {
+  limitBytes: number;
+  budget: BodyBudget;
+}): BodyReader {
   const authenticated: (() => void)[] = [];
-  const strangers: (() => void)[] = [];
+  const unauthenticated: (() => void)[] = [];
   let inflating = 0;
 
-  return async (incoming, outgoing, holder) => {
+  return async (incoming, outgoing, owner) => {
     const { "content-length": length, "content-encoding": encoding } = incoming.headers;
     if (length !== undefined && Number(length) > limitBytes) return { kind: "too_large" };
     const decode = decoderOf(encoding);
     if (decode === null) return { kind: "unsupported_encoding" };
     // Until now the sender was kept waiting with its body; see the `checkContinue` listener of the server.
     if (incoming.headers.expect !== undefined) outgoing.writeContinue();
-    const body = await receive(incoming, holder);
+    const body = await receive(incoming, owner);
     if (body.kind !== "whole" || body.bytes.length === 0 || decode === AS_SENT) return body;
-    return await inflated(body.bytes, decode, holder);
+    return await inflated(body.bytes, decode, owner);
   };
 
-  function receive(incoming: IncomingMessage, holder: Holder): Promise<BodyResult> {
+  function receive(incoming: IncomingMessage, owner: BudgetOwner): Promise<BodyResult> {
     return new Promise((resolve) => {
       const chunks: Buffer[] = [];
       let bytes = 0;
@@ -55,14 +61,14 @@ export function createBodyReader({ limitBytes, room }: { limitBytes: number; roo
       const settle = (result: BodyResult): void => {
         if (settled) return;
         settled = true;
-        room.giveBack(bytes, holder);
+        budget.release(bytes, owner);
         resolve(result);
       };
       incoming.on("data", (chunk: Buffer) => {
         // What still comes after a refusal is read and thrown away, so that the sender gets to read the answer.
         if (settled) return;
         if (bytes + chunk.length > limitBytes) settle({ kind: "too_large" });
-        else if (!room.take(chunk.length, holder)) settle({ kind: "no_room" });
+        else if (!budget.reserve(chunk.length, owner)) settle({ kind: "no_room" });
         else {
           bytes += chunk.length;
           chunks.push(chunk);
@@ -77,34 +83,36 @@ export function createBodyReader({ limitBytes, room }: { limitBytes: number; roo
     });
   }
 
-  /** A few bytes can become `limitBytes`, for anybody who asks: only so many at a time, and each with room for all. */
-  async function inflated(bytes: Uint8Array, decode: Decoder, holder: Holder): Promise<BodyResult> {
+  /** A few bytes of any sender can become `limitBytes`: only so many at a time, each with budget for all of it. */
+  async function inflated(bytes: Uint8Array, decode: Decoder, owner: BudgetOwner): Promise<BodyResult> {
     const [waiting, most] =
-      holder === null ? [authenticated, MAX_PROVEN_WAITING] : [strangers, MAX_STRANGERS_WAITING];
-    if (waiting.length >= most || !room.take(bytes.length, holder)) return { kind: "no_room" };
+      owner === null
+        ? [authenticated, MAX_AUTHENTICATED_WAITING]
+        : [unauthenticated, MAX_UNAUTHENTICATED_WAITING];
+    if (waiting.length >= most || !budget.reserve(bytes.length, owner)) return { kind: "no_room" };
     if (inflating < MAX_INFLATING) inflating += 1;
     else await new Promise<void>((resume) => waiting.push(resume));
     try {
-      // Out of nobody's share: it ends by itself in milliseconds, whatever its sender does.
-      if (!room.take(limitBytes, null)) return { kind: "no_room" };
+      // Out of no address's share: it ends by itself in milliseconds, whatever its sender does.
+      if (!budget.reserve(limitBytes, null)) return { kind: "no_room" };
       try {
         return { kind: "whole", bytes: await decode(bytes, { maxOutputLength: limitBytes }) };
       } catch (error) {
         const overLimit = error instanceof Error && "code" in error && error.code === "ERR_BUFFER_TOO_LARGE";
         return { kind: overLimit ? "too_large" : "unsupported_encoding" };
       } finally {
-        room.giveBack(limitBytes, null);
+        budget.release(limitBytes, null);
       }
     } finally {
-      room.giveBack(bytes.length, holder);
-      const next = authenticated.shift() ?? strangers.shift();
+      budget.release(bytes.length, owner);
+      const next = authenticated.shift() ?? unauthenticated.shift();
       if (next) next();
       else inflating -= 1;
     }
   }
 }
 
-/** Two seconds are 2 MB over a mobile link of 8 Mbit/s; who needs longer learns nothing of the answer. */
+/** Two seconds are 2 MB over a mobile link of 8 Mbit/s; a slower sender does not get to read the answer. */
 const REST_WITHIN_MS = 2000;
 
 /**
@@ -112,7 +120,7 @@ const REST_WITHIN_MS = 2000;
  * bytes unread it would be reset and the answer lost (RFC 9112 §9.6); the sender would send the same again and again.
  */
 export async function readRest(incoming: IncomingMessage, outgoing: ServerResponse): Promise<void> {
-  // On a connection that stays, the server reads on by itself. Whoever expects a 100 sends nothing without it.
+  // On a connection that stays, the server reads on by itself. A sender that expects a 100 sends nothing without it.
   if (outgoing.shouldKeepAlive || incoming.complete || incoming.headers.expect !== undefined) return;
   await new Promise<void>((resolve) => {
     const timer = setTimeout(resolve, REST_WITHIN_MS);

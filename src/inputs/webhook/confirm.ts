@@ -1,4 +1,4 @@
-/** Fetches the one address a handshake asks us to fetch, so that a vendor cannot make us fetch any other. */
+/** Fetches the address that a handshake asks us to fetch, and no other that a vendor could make us fetch. */
 
 import { setTimeout as pause } from "node:timers/promises";
 import { type Dispatcher, request } from "undici";
@@ -15,10 +15,10 @@ export interface ConfirmationOutcome {
 
 const FETCH_WITHIN_MS = 5000;
 const MAX_ANSWER_BYTES = 64_000;
-/** Nobody asks a second time: a missed confirmation means registering the webhook anew. Waits before each attempt. */
+/** Waits before each attempt. The vendor does not ask again: a missed confirmation means registering the webhook anew. */
 const ATTEMPTS_AFTER_MS = [0, 5000, 30_000];
 
-/** `via` is the guarded way out: undici's own would go around the proxy, and trust any certificate if told so. */
+/** `via` is the guarded way out: undici's own would go around the proxy, and trust any certificate if the environment says so. */
 export async function confirm(
   { url, allowedHost }: NonNullable<Handshake["confirm"]>,
   via: Dispatcher,

@@ -2,10 +2,10 @@
 
 import type { OpsToken } from "../../config/ops-tokens.ts";
 import type {
-  BrokerState,
+  BrokerStatus,
   DestinationStatus,
   IncidentState,
-  PollerState,
+  PollerStatus,
   QueueStatus,
   SpoolStatus,
 } from "../../status.ts";
@@ -40,8 +40,8 @@ export interface Sight {
 /** The input of the status document; the queue's part is null while Redis does not answer. */
 export interface Facts<Queue extends QueueStatus | null = QueueStatus | null> {
   queue: Queue;
-  brokers: BrokerState[];
-  pollers: PollerState[];
+  brokers: BrokerStatus[];
+  pollers: PollerStatus[];
   spool: SpoolStatus | null;
   clocks: ClockOffender[];
   incidents: IncidentState[];
@@ -115,7 +115,7 @@ function batchesOf(destinations: readonly DestinationStatus[]): number {
 }
 
 /** A broker's reason may name topics of other tenants, and its client count includes their devices. */
-function limitedBroker(broker: BrokerState, sight: Sight): BrokerState[] {
+function limitedBroker(broker: BrokerStatus, sight: Sight): BrokerStatus[] {
   switch (sight.seesBroker(broker.name)) {
     case "whole":
       return [broker];

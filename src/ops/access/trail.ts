@@ -48,7 +48,7 @@ export function createTrail({
   const guesses = createGuesses((from, count) => {
     record({ action: "login_failed", by: null, from, filter: {}, count, outcome: "refused" });
   });
-  const unwritten: { by: "operators" | "strangers"; entry: string }[] = [];
+  const unwritten: { by: "operators" | "unauthenticated"; entry: string }[] = [];
   let isRetrying = false;
 
   function record(event: OperatorEvent): void {
@@ -61,7 +61,7 @@ export function createTrail({
     events.operatorActed(entry);
     const at = new Date().toISOString();
     write({
-      by: event.action === "login_failed" ? "strangers" : "operators",
+      by: event.action === "login_failed" ? "unauthenticated" : "operators",
       entry: JSON.stringify({ at, ...entry }),
     });
   }
@@ -81,7 +81,7 @@ export function createTrail({
     for (const waiting of unwritten.splice(0)) write(waiting);
   }
 
-  async function newest(by: "operators" | "strangers", limit: number, token: string | null) {
+  async function newest(by: "operators" | "unauthenticated", limit: number, token: string | null) {
     const entries: TrailEntry[] = [];
     for await (const text of store.newestFirst(by)) {
       // Written by this version of ours or an earlier one.
@@ -109,7 +109,7 @@ export function createTrail({
     async latest(limit, by) {
       const lists = await Promise.all([
         newest("operators", limit, by),
-        by === null ? newest("strangers", limit, null) : [],
+        by === null ? newest("unauthenticated", limit, null) : [],
       ]);
       return lists
         .flat()

@@ -1,6 +1,6 @@
 /** Turns the status into problems for an operator: what is wrong, where, and what to do next. */
 
-import type { BrokerState, PollerState, QueueStatus, SourceStatus } from "../../status.ts";
+import type { BrokerStatus, PollerStatus, QueueStatus, SourceStatus } from "../../status.ts";
 import { adviceForDeadLetter } from "./advice.ts";
 import type { ClockOffender } from "./clocks.ts";
 import { diagnoseDestination, diagnoseScopes } from "./destination.ts";
@@ -19,8 +19,8 @@ export function diagnose({
   clocks,
 }: {
   queue: QueueStatus;
-  brokers: readonly BrokerState[];
-  pollers: readonly PollerState[];
+  brokers: readonly BrokerStatus[];
+  pollers: readonly PollerStatus[];
   clocks: readonly ClockOffender[];
 }): Problem[] {
   const nowMs = Date.parse(queue.at);

@@ -1,6 +1,6 @@
 /** Finds problems of what the gateway depends on: Redis, the brokers, and the disk of the spool. */
 
-import type { BrokerState, RedisStatus, SpoolStatus } from "../../status.ts";
+import type { BrokerStatus, RedisStatus, SpoolStatus } from "../../status.ts";
 import { durationText } from "./duration.ts";
 import { error, type Problem, warning } from "./problem.ts";
 
@@ -85,7 +85,7 @@ export function diagnoseRedis(redis: RedisStatus): Problem[] {
   return found;
 }
 
-export function diagnoseBroker(broker: BrokerState, nowMs: number): Problem[] {
+export function diagnoseBroker(broker: BrokerStatus, nowMs: number): Problem[] {
   const where = `broker ${broker.name}`;
   const forMs = nowMs - Date.parse(broker.since);
   const why = broker.reason ?? "no reason was given";

@@ -1,6 +1,6 @@
 /** Finds problems of pull sources: why fixes do not come in, and which were lost. */
 
-import type { PollerState } from "../../status.ts";
+import type { PollerStatus } from "../../status.ts";
 import { durationText } from "./duration.ts";
 import { error, type Problem, warning } from "./problem.ts";
 
@@ -45,11 +45,11 @@ const REFUSED: Record<string, { meaning: string; doNext: string }> = {
   },
 };
 
-export function diagnosePoller(poller: PollerState, nowMs: number): Problem[] {
+export function diagnosePoller(poller: PollerStatus, nowMs: number): Problem[] {
   return [...diagnoseState(poller, nowMs), ...diagnoseGap(poller, nowMs)];
 }
 
-function diagnoseState(poller: PollerState, nowMs: number): Problem[] {
+function diagnoseState(poller: PollerStatus, nowMs: number): Problem[] {
   const where = `source ${poller.name}`;
   const forMs = nowMs - Date.parse(poller.since);
   const why = [poller.reason ?? "no reason was given", poller.detail]
@@ -84,7 +84,7 @@ function diagnoseState(poller: PollerState, nowMs: number): Problem[] {
   }
 }
 
-function diagnoseGap({ name, gap }: PollerState, nowMs: number): Problem[] {
+function diagnoseGap({ name, gap }: PollerStatus, nowMs: number): Problem[] {
   if (gap === null || nowMs - Date.parse(gap.to) > GAP_SHOWN_MS) return [];
   return [
     warning(

@@ -28,26 +28,26 @@ export interface JobsOptions {
 export type Jobs = ReturnType<typeof createJobs>;
 
 const QUEUE_NAME = "deliver";
-/** Nothing reads BullMQ's event stream; without a bound it eats Redis (facts of its issue tracker: gigabytes). */
+/** Nothing reads BullMQ's event stream; without a bound it fills Redis (gigabytes, by its issue tracker). */
 const MAX_EVENTS = 100;
-/** How long an idle worker waits in one read; a connection silent for twice as long is given up (redis-health.ts). */
+/** How long an idle worker waits in one read; a connection silent for twice as long is closed (redis.ts). */
 const BLOCKING_READ_S = 2;
 /**
- * After the last delivery has ended, BullMQ needs a few commands to finish its job. It waits for the end of its blocking
- * connection too, and for ever where that is just being made anew, as after a time without writes (6.7, seen once in
- * some hundred ends); what it leaves undone a stalled job's check does.
+ * After the last delivery has ended, BullMQ needs a few commands to finish its job. It also waits for the end of its
+ * blocking connection, and for ever where that is just being opened again, as after a time without writes (6.7, seen once
+ * in some hundred ends); what BullMQ leaves undone the check for stalled jobs does.
  */
 const FINISH_WITHIN_MS = 2000;
 
 /**
- * A job whose destination is unknown here goes back for another process: soon, for the batch's pings grow old meanwhile.
- * Redis serves the worker that has waited longest, so that it seldom comes to the same process again.
+ * A job whose destination is unknown here goes back for another process: soon, because the batch's pings grow old. Redis
+ * serves the worker that has waited longest, so the job seldom comes to the same process again.
  */
 const PASS_ON_MS = 50;
-/** Later and later from here on: more processes than this seldom share one Redis, so that perhaps none knows it. */
+/** Later and later from here on: more processes than this seldom share one Redis, so perhaps none knows it. */
 const SOON_PASSES = 20;
 const MAX_PASS_ON_MS = 2000;
-/** After about two minutes nobody who runs knows it. The batch stays, and the sweep of a process that does wakes it. */
+/** After about two minutes no running process knows it. The batch stays, and the sweep of one that does wakes it. */
 const MAX_PASSES = 80;
 
 function passOnMs(times: number): number {
@@ -84,7 +84,7 @@ export function createJobs(options: JobsOptions) {
     concurrency: options.concurrency,
     lockDuration: options.lockMs,
     stalledInterval: options.stalledCheckMs,
-    // Never: a batch that met two crashes must not be lost. Its age ends it, nothing else.
+    // Never: a batch that met two crashes must not be lost. Only its age ends it.
     maxStalledCount: Number.MAX_SAFE_INTEGER,
     removeOnComplete: { count: 0 },
     removeOnFail: { count: 0 },
@@ -110,7 +110,7 @@ export function createJobs(options: JobsOptions) {
       } = await queue.getJobCounts("wait", "active", "delayed", "failed");
       return { waiting: wait, active, delayed, failed };
     },
-    /** Takes no more batches and lets those under way end. */
+    /** Starts no more deliveries and lets those in flight end. */
     async close(): Promise<void> {
       const closed = worker.close().then(() => queue.close());
       closed.catch(options.failed);

@@ -1,28 +1,20 @@
-/** Delivers one batch: token, leave, POST at the slot's moment, settlement, ledger; and whatever happens, one line of log. */
+/** Delivers one batch: token, slot, POST at the slot's moment, settlement; one attempt is one POST is one outcome. */
 
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Redis } from "ioredis";
+import { LRUCache } from "lru-cache";
 import type { Client, Prepared } from "../../servicetitan/client.ts";
 import type { Attempt } from "../../servicetitan/outcome.ts";
-import { externalIdOf, toPing } from "../../servicetitan/ping.ts";
-import type { CutBatch } from "../batch/batch.ts";
 import type { BatchName, DeliveryEnd } from "../batch/jobs.ts";
-import { encodeEntry } from "../ledger/ledger.ts";
+import type { Batch } from "../batch/next-batch.ts";
 import type { QueueDestination } from "../redis/destination.ts";
-import { keys } from "../redis/keys.ts";
-import { type BufferRecord, decodeRecord } from "../redis/record.ts";
-import {
-  type DeliveryEvents,
-  fixTimeAt,
-  named,
-  tellAttempt,
-  tellGates,
-  tellSettlement,
-} from "./delivery-events.ts";
-import { settle } from "./settle.ts";
-import { type Fate, notSent, type Settlement, settlementOf } from "./settlement.ts";
-import { askLeave, type BatchPast, slotUsedLate } from "./slot.ts";
+import { conclude, type OwnedBatch, type Sent } from "./conclude.ts";
+import { type DeliveryEvents, emitAttempt } from "./delivery-events.ts";
+import { bodyOf, fixTimeAt, idsOf, type Load, loadOf, readBatch } from "./load.ts";
+import { notSent, type Settlement, settlementOf } from "./settlement.ts";
+import { acquireSlot, type BatchPast, type Slot, type SlotPurpose, slotUsedLate } from "./slot.ts";
+import { untilRedisAnswers } from "./until-redis-answers.ts";
 
 export interface DeliveryOptions {
   redis: Redis;
@@ -33,290 +25,143 @@ export interface DeliveryOptions {
   freed(batch: BatchName): void;
 }
 
-/** A batch read and put in the order it is sent in. */
-interface Load {
-  records: BufferRecord[];
-  newFlags: string;
-  /** Positions in `records`, by fix time: a unit's pings travel oldest first. */
-  order: number[];
+/** A batch on its way: what is sent, and the token that fences out its other owners. */
+interface Shipment extends OwnedBatch {
+  load: Load;
 }
 
-interface Post {
-  past: BatchPast;
-  timeoutMs: number;
-  mayLeave: () => boolean;
-  /** UTC milliseconds since 1970. */
-  redisNow: number;
+/** A slot that may be used, and when Redis was asked for it. */
+interface GrantedSlot extends Extract<Slot, { kind: "send" }> {
+  /** By performance.now(). */
+  requestedAt: number;
 }
 
 /**
- * A request this late does not leave but takes another slot. Up to here there is half a second left for
- * `slotUsedLate` to be heard: the second of the window, less this and the time slots are given ahead.
+ * A request this late is not sent but gets another slot. Up to here there is half a second left for `slotUsedLate` to
+ * arrive: the second of the window, less this and the time slots are given ahead.
  */
 const MAX_LATE_MS = 250;
-/** Redis is restarted or failed over within this time; after it the batch is sent once more by whoever finds it. */
-const PATIENCE_MS = 60_000;
-/** Sooner than a sweep or a stalled job gives the batch to somebody else, once Redis is back. */
-const ASK_AGAIN_MS = 250;
-/** Records of batches this process cut, until their job comes by: saves reading them again. */
-const MAX_HANDED_OVER = 500;
+/** Records of batches this process formed, until their job comes by: saves reading them again. */
+const MAX_FORMED_HERE = 500;
 
 export function createDelivery(options: DeliveryOptions) {
-  const { redis, client, destinations, events } = options;
-  const handedOver = new Map<string, CutBatch>();
-
-  function handOver(batch: CutBatch): void {
-    handedOver.set(batch.id, batch);
-    if (handedOver.size <= MAX_HANDED_OVER) return;
-    // The oldest one's job was most likely taken by another process.
-    for (const id of handedOver.keys()) {
-      handedOver.delete(id);
-      return;
-    }
-  }
+  const { redis, destinations } = options;
+  // Of more batches the oldest goes, whose job most likely went to another process.
+  const formedHere = new LRUCache<string, Batch>({ max: MAX_FORMED_HERE });
 
   async function deliver(name: BatchName): Promise<DeliveryEnd> {
     const destination = destinations.get(name.destination);
-    // New in the configuration of another process, or taken out of it while pings waited: they stay where they are.
+    // New in the configuration of another process, or removed from it while pings waited: they stay where they are.
     if (!destination) return "unknown_destination";
     try {
-      const load = await loadOf(destination, name.batchId);
-      if (load) await send(destination, name, load);
+      const remembered = formedHere.get(name.batchId);
+      formedHere.delete(name.batchId);
+      const load = loadOf(remembered ?? (await readBatch(redis, destination, name.batchId)));
+      if (load) await send(options, { destination, name, load, records: load.records, token: randomUUID() });
     } finally {
       options.freed(name);
     }
     return "done";
   }
 
-  async function loadOf(destination: QueueDestination, id: string): Promise<Load | null> {
-    const known = handedOver.get(id);
-    handedOver.delete(id);
-    let texts = known?.records;
-    let newFlags = known?.newFlags;
-    if (!texts) {
-      const [records, flags] = await Promise.all([
-        redis.lrange(keys.batch(destination.scope, id), 0, -1),
-        redis.hget(keys.batchFacts(destination.scope, id), "new"),
-      ]);
-      texts = records;
-      newFlags = flags ?? "";
-    }
-    if (texts.length === 0) return null;
-    const records = texts.map(decodeRecord);
-    const order = records.map((_, i) => i).sort((a, b) => fixTimeAt(records, a) - fixTimeAt(records, b));
-    return { records, newFlags: newFlags ?? "", order };
-  }
-
-  async function send(destination: QueueDestination, name: BatchName, load: Load): Promise<void> {
-    const token = randomUUID();
-    const batch = { id: name.batchId, lane: name.lane };
-    let renewed = false;
-    for (;;) {
-      const prepared = await client.prepare(destination.target);
-      if ("outcome" in prepared) {
-        const leave = await patiently(() => askLeave(redis, destination, batch, token, "settling"));
-        if (leave.kind !== "closed") return;
-        const all = { externalIds: idsOf(load.records, load.order), past: leave.past, bytes: 0 };
-        const settlement = settlementOf(prepared.outcome, all);
-        return conclude(destination, name, load, token, {
-          sending: load.order,
-          settlement,
-          attempt: prepared,
-          bytes: 0,
-        });
-      }
-      let askedAt = 0;
-      const leave = await patiently(() => {
-        askedAt = performance.now();
-        return askLeave(redis, destination, batch, token, "sending");
-      });
-      if (leave.kind === "gone") return;
-      if (leave.kind === "closed") {
-        const settlement = notSent({ externalIds: idsOf(load.records, load.order), past: leave.past });
-        return conclude(destination, name, load, token, {
-          sending: load.order,
-          settlement,
-          attempt: null,
-          bytes: 0,
-        });
-      }
-      // Redis worked out the wait at some moment after we asked, so the slot begins within this reply's round trip.
-      if (leave.waitMs > 0) await sleep(leave.waitMs);
-      if (leave.kind === "wait") continue;
-      let missed = false;
-      const sinceSlot = () => performance.now() - askedAt - leave.waitMs;
-      const mayLeave = () => {
-        const lateMs = sinceSlot();
-        missed = lateMs > MAX_LATE_MS;
-        if (!missed && lateMs > destination.slotSlackMs) {
-          // If Redis does not hear of it, the settlement will not be heard either, and its failure is told.
-          slotUsedLate(redis, destination, leave.slot, lateMs).catch(() => {});
-        }
-        return !missed;
-      };
-      const { past, timeoutMs } = leave;
-      const redisNow = leave.slot + sinceSlot();
-      const made = await post(destination, load, prepared, { past, timeoutMs, mayLeave, redisNow });
-      if (missed) continue;
-      const { attempt } = made;
-      if (attempt && !renewed && attempt.tokenWasCached && deservesFreshToken(attempt)) {
-        // Not a hidden retry: the second POST asks for leave, takes a slot of its own, and both are told.
-        renewed = true;
-        client.renew(destination.target, prepared);
-        const settlement = {
-          ...made.settlement,
-          decision: "renew_token",
-          destination: { kind: "none" },
-        } as const;
-        tellAttempt(events, destination, name, load.records, made.sending, { ...made, attempt, settlement });
-        continue;
-      }
-      return conclude(destination, name, load, token, made);
-    }
-  }
-
-  /**
-   * The POST itself, right after the slot is granted. What grew too old meanwhile is left out: by Redis's clock, for a
-   * machine whose own is fast would let everybody's pings go.
-   */
-  async function post(
-    destination: QueueDestination,
-    { records, newFlags, order }: Load,
-    prepared: Prepared,
-    { past, timeoutMs, mayLeave, redisNow }: Post,
-  ): Promise<Sent> {
-    const oldestWanted = redisNow - destination.maxAgeMs;
-    const sending = order.filter((i) => fixTimeAt(records, i) >= oldestWanted);
-    if (sending.length === 0) {
-      const settlement: Settlement = { ...notSent({ externalIds: [], past }), decision: "expire" };
-      return { sending, settlement, attempt: null, bytes: 0 };
-    }
-    const externalIds = idsOf(records, sending);
-    const body = bodyOf(destination, records, newFlags, sending);
-    const attempt = await client.send(destination.target, prepared, body, externalIds, {
-      timeoutMs,
-      mayLeave,
-    });
-    const bytes = Buffer.byteLength(body);
-    const settlement = settlementOf(attempt.outcome, { externalIds, past, bytes });
-    return { sending, settlement, attempt, bytes };
-  }
-
-  async function conclude(
-    destination: QueueDestination,
-    name: BatchName,
-    { records }: Load,
-    token: string,
-    { sending, settlement, attempt, bytes }: Sent,
-  ): Promise<void> {
-    // The settlement speaks of what was sent, in that order; Redis wants the batch's own order. Not sent = expired.
-    const fates = records.map((): Fate => "e");
-    sending.forEach((position, i) => {
-      fates[position] = settlement.fates[i] ?? "b";
-    });
-    const deadLetters = settlement.deadLetters.map((letter) => ({ ...letter, at: sending[letter.at] ?? 0 }));
-    const outcome = attempt?.outcome.kind ?? "not_sent";
-    const ledger = encodeEntry(
-      {
-        batchId: name.batchId,
-        destination: destination.name,
-        outcome,
-        status: attempt?.status ?? null,
-        tookMs: Math.round(attempt?.tookMs ?? 0),
-        traceId: attempt?.traceId ?? null,
-      },
-      records,
-      fates,
-    );
-    const request = {
-      batchId: name.batchId,
-      lane: name.lane,
-      token,
-      settlement: { ...settlement, fates, deadLetters },
-      label: attempt ? outcome : "",
-      ledger,
-      ledgerMaxAgeMs: options.ledgerMaxAgeMs,
-    };
-    const result = await patiently(() => settle(redis, destination, request));
-    if (attempt) tellAttempt(events, destination, name, records, sending, { settlement, attempt, bytes });
-    if (result.kind === "fenced") {
-      events.sweepFound({ what: "settled_elsewhere", count: 1 });
-      return;
-    }
-    if (attempt) tellGates(events, destination, settlement);
-    tellSettlement(events, destination, name, records, fates, settlement);
-    if (result.convicted.pings > 0) events.pingsDeadLettered({ ...named(name), ...result.convicted });
-    if (result.shutAs) {
-      events.gateChanged({
-        scope: destination.scope,
-        destination: destination.name,
-        state: "blocked",
-        reason: result.shutAs,
-        untilMs: null,
-      });
-    }
-  }
-
-  /**
-   * A batch left to itself is found by others only seconds later, and one that ServiceTitan has answered is then sent
-   * once more; so a Redis that does not answer is waited for. The token keeps a second asking from changing anything,
-   * whether the first one came through or another holds the batch by now.
-   */
-  async function patiently<T>(ask: () => Promise<T>): Promise<T> {
-    const deadline = performance.now() + PATIENCE_MS;
-    for (;;) {
-      try {
-        return await ask();
-      } catch (error) {
-        if (performance.now() > deadline) throw error;
-      }
-      await sleep(ASK_AGAIN_MS);
-    }
-  }
-
-  return { deliver, handOver };
+  return { deliver, rememberBatch: (batch: Batch) => void formedHere.set(batch.id, batch) };
 }
 
-/** What was posted, or would have been, and what it came to. */
-interface Sent {
-  /** Positions of the pings the settlement speaks of, in its order. */
-  sending: number[];
-  settlement: Settlement;
-  /** Null: nothing was posted and no token was asked for. */
-  attempt: Attempt | null;
-  bytes: number;
+/** Repeats token, slot and POST until one attempt settles the batch, or another process owns it. */
+async function send(options: DeliveryOptions, shipment: Shipment): Promise<void> {
+  const { client, events } = options;
+  const { destination, name, records } = shipment;
+  let isRenewed = false;
+  for (;;) {
+    const prepared = await client.prepare(destination.target);
+    if ("outcome" in prepared) return concludeWithoutToken(options, shipment, prepared);
+    const slot = await requestSlot(options.redis, shipment, "sending");
+    if (slot.kind === "gone") return;
+    if (slot.kind === "closed") return conclude(options, shipment, unsent(shipment, slot.past));
+    // Redis computed the wait at some moment after the request, so the slot begins within this reply's round trip.
+    if (slot.waitMs > 0) await sleep(slot.waitMs);
+    if (slot.kind === "wait") continue;
+    const sent = await post(options, shipment, prepared, slot);
+    if (sent === "missed") continue;
+    const { attempt } = sent;
+    if (attempt && !isRenewed && attempt.tokenWasCached && deservesFreshToken(attempt)) {
+      // Not a hidden retry: the second POST has a slot of its own, and both are reported.
+      isRenewed = true;
+      client.renew(destination.target, prepared);
+      const settlement = { ...sent.settlement, decision: "renew_token", gate: { kind: "none" } } as const;
+      emitAttempt(events, destination, name, records, sent.sending, { ...sent, attempt, settlement });
+      continue;
+    }
+    return conclude(options, shipment, sent);
+  }
 }
 
-function idsOf(records: readonly BufferRecord[], positions: readonly number[]): string[] {
-  return positions.flatMap((position) => {
-    const record = records[position];
-    return record ? [idOf(record)] : [];
+async function requestSlot(
+  redis: Redis,
+  { destination, name, token }: Shipment,
+  purpose: SlotPurpose,
+): Promise<Exclude<Slot, { kind: "send" }> | GrantedSlot> {
+  const batch = { id: name.batchId, lane: name.lane };
+  let requestedAt = 0;
+  const slot = await untilRedisAnswers(() => {
+    requestedAt = performance.now();
+    return acquireSlot(redis, destination, batch, token, purpose);
   });
+  return slot.kind === "send" ? { ...slot, requestedAt } : slot;
 }
 
-function idOf({ source, reading }: BufferRecord): string {
-  return externalIdOf(source, reading.deviceId, reading.fixTime);
+/** Without a token nothing is sent: the outcome of asking for one is what settles the batch. */
+async function concludeWithoutToken(options: DeliveryOptions, shipment: Shipment, attempt: Attempt) {
+  const slot = await requestSlot(options.redis, shipment, "settling");
+  if (slot.kind !== "closed") return;
+  const { records, order } = shipment.load;
+  const facts = { externalIds: idsOf(records, order), past: slot.past, bytes: 0 };
+  const settlement = settlementOf(attempt.outcome, facts);
+  return conclude(options, shipment, { sending: order, settlement, attempt, bytes: 0 });
 }
 
-function bodyOf(
-  { isNew, speedUnit }: QueueDestination,
-  records: readonly BufferRecord[],
-  newFlags: string,
-  positions: readonly number[],
-): string {
-  const seen = new Set<string>();
-  let body = "";
-  for (const position of positions) {
-    const record = records[position];
-    if (!record) continue;
-    const { reading, source, unit } = record;
-    // Of a new unit's pings in one batch only the first is the first.
-    const first = newFlags[position] === "1" && !seen.has(unit.unitId);
-    if (first) seen.add(unit.unitId);
-    const settings = { speedUnit, isNew: isNew === "always" || (isNew === "first" && first) };
-    body += `${body === "" ? "[" : ","}${toPing(reading, source, unit, settings)}`;
+/** A gate was shut before the POST. */
+function unsent({ load: { records, order } }: Shipment, past: BatchPast): Sent {
+  const settlement = notSent({ externalIds: idsOf(records, order), past });
+  return { sending: order, settlement, attempt: null, bytes: 0 };
+}
+
+/**
+ * The POST itself, right after the slot is granted. What grew too old meanwhile is left out: by Redis's clock, because a
+ * machine whose own is fast would let all pings expire. `missed`: it was too late for the slot, and nothing was sent.
+ */
+async function post(
+  { redis, client }: DeliveryOptions,
+  { destination, load }: Shipment,
+  prepared: Prepared,
+  { past, timeoutMs, slot, waitMs, requestedAt }: GrantedSlot,
+): Promise<Sent | "missed"> {
+  let isMissed = false;
+  const sinceSlotMs = () => performance.now() - requestedAt - waitMs;
+  const beforeSend = () => {
+    const lateMs = sinceSlotMs();
+    isMissed = lateMs > MAX_LATE_MS;
+    if (!isMissed && lateMs > destination.slotSlackMs) {
+      // If this does not reach Redis, neither does the settlement, and that failure is reported.
+      slotUsedLate(redis, destination, slot, lateMs).catch(() => {});
+    }
+    return !isMissed;
+  };
+  const oldestWanted = slot + sinceSlotMs() - destination.maxAgeMs;
+  const sending = load.order.filter((i) => fixTimeAt(load.records, i) >= oldestWanted);
+  if (sending.length === 0) {
+    const settlement: Settlement = { ...notSent({ externalIds: [], past }), decision: "expire" };
+    return { sending, settlement, attempt: null, bytes: 0 };
   }
-  return `${body}]`;
+  const externalIds = idsOf(load.records, sending);
+  const body = bodyOf(destination, load, sending);
+  const attempt = await client.send(destination.target, prepared, body, externalIds, {
+    timeoutMs,
+    beforeSend,
+  });
+  if (isMissed) return "missed";
+  const bytes = Buffer.byteLength(body);
+  return { sending, settlement: settlementOf(attempt.outcome, { externalIds, past, bytes }), attempt, bytes };
 }
 
 /** 401, and 403 or 404 too: gateways answer those for a token of before a change of scopes. */

@@ -1,18 +1,20 @@
-/** What delivery tells of itself: each attempt in one line, each gate that shuts, and where the pings of a batch went. */
+/** What delivery reports: each attempt in one event, each gate that shuts, and where the pings of a batch went. */
 
 import type { Events } from "../../events.ts";
 import type { Attempt } from "../../servicetitan/outcome.ts";
 import type { BatchName } from "../batch/jobs.ts";
 import type { QueueDestination } from "../redis/destination.ts";
+import { DISPOSITION, type Disposition } from "../redis/disposition.ts";
 import type { BufferRecord } from "../redis/record.ts";
-import type { Fate, Settlement } from "./settlement.ts";
+import { fixTimeAt } from "./load.ts";
+import type { Settlement } from "./settlement.ts";
 
 export type DeliveryEvents = Pick<
   Events,
   "attemptMade" | "batchSettled" | "pingsDeadLettered" | "gateChanged" | "deliveryLatency" | "sweepFound"
 >;
 
-export function tellAttempt(
+export function emitAttempt(
   events: DeliveryEvents,
   destination: QueueDestination,
   name: BatchName,
@@ -24,7 +26,7 @@ export function tellAttempt(
   const now = Date.now();
   events.attemptMade({
     ...named(name),
-    scope: destination.scope,
+    scope: destination.keyPrefix,
     pings: sending.length,
     bytes,
     outcome: outcome.kind,
@@ -39,47 +41,48 @@ export function tellAttempt(
   });
 }
 
-export function tellGates(
+export function emitGates(
   events: DeliveryEvents,
   destination: QueueDestination,
   settlement: Settlement,
 ): void {
-  for (const [gate, who, state] of [
-    [settlement.scope, null, "paused"],
-    [settlement.destination, destination.name, "blocked"],
+  for (const [change, name, state] of [
+    [settlement.scopeGate, null, "paused"],
+    [settlement.gate, destination.name, "blocked"],
   ] as const) {
-    if (gate.kind !== "shut") continue;
+    if (change.kind !== "shut") continue;
     events.gateChanged({
-      scope: destination.scope,
-      destination: who,
+      scope: destination.keyPrefix,
+      destination: name,
       state,
-      reason: gate.reason,
-      untilMs: gate.waitMs === null ? null : Date.now() + gate.waitMs,
+      reason: change.reason,
+      untilMs: change.waitMs === null ? null : Date.now() + change.waitMs,
     });
   }
 }
 
-export function tellSettlement(
+export function emitSettlement(
   events: DeliveryEvents,
   destination: QueueDestination,
   name: BatchName,
   records: readonly BufferRecord[],
-  fates: readonly Fate[],
-  { deadLetters }: Settlement,
+  { dispositions, deadLetters }: Settlement,
 ): void {
   const now = Date.now();
-  const of = (...wanted: Fate[]) => fates.filter((fate) => wanted.includes(fate)).length;
-  fates.forEach((fate, i) => {
+  const { delivered, deadLettered, expired, returned, firstPiece, secondPiece, isolated } = DISPOSITION;
+  const countOf = (...wanted: Disposition[]) => dispositions.filter((each) => wanted.includes(each)).length;
+  dispositions.forEach((disposition, i) => {
     const record = records[i];
-    if (fate === "d" && record) events.deliveryLatency(destination.name, now - record.reading.receivedAt);
+    if (disposition !== delivered || !record) return;
+    events.deliveryLatency(destination.name, now - record.reading.receivedAt);
   });
   events.batchSettled({
     ...named(name),
-    delivered: of("d"),
-    deadLettered: of("x"),
-    expired: of("e"),
+    delivered: countOf(delivered),
+    deadLettered: countOf(deadLettered),
+    expired: countOf(expired),
     superseded: 0,
-    returned: of("b", "1", "2", "q"),
+    returned: countOf(returned, firstPiece, secondPiece, isolated),
   });
   for (const { reason, message } of deadLetters) {
     events.pingsDeadLettered({ ...named(name), pings: 1, reason, message });
@@ -88,8 +91,4 @@ export function tellSettlement(
 
 export function named({ destination, batchId, lane }: BatchName) {
   return { destination, batchId, lane };
-}
-
-export function fixTimeAt(records: readonly BufferRecord[], position: number): number {
-  return records[position]?.reading.fixTime ?? 0;
 }

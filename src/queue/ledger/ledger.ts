@@ -3,12 +3,13 @@
 import { deflateRawSync, inflateRawSync } from "node:zlib";
 import type { Redis } from "ioredis";
 import { type Details, MAX_AHEAD_MS } from "../../reading.ts";
-import type { Fate } from "../deliver/settlement.ts";
 import { type PackedDetails, packDetails, unpackDetails } from "../redis/details.ts";
-import { keys } from "../redis/keys.ts";
+import { DISPOSITION, type Disposition } from "../redis/disposition.ts";
+import { keyOf, SCOPE_KEYS } from "../redis/keys.ts";
 import type { BufferRecord } from "../redis/record.ts";
+import { entryTime } from "../redis/stream.ts";
 
-/** What one POST came to, told once. */
+/** What one POST came to. */
 export interface LedgerBatch {
   batchId: string;
   destination: string;
@@ -43,7 +44,7 @@ export interface LedgerEntry extends LedgerBatch {
 
 /**
  * An entry is stored by columns, because neighbours in a column resemble each other and deflate well: integers as
- * differences to the one before, texts as indexes into a list. About a third of the size of a row form.
+ * differences to the one before, texts as indexes into a list. This takes about a third of the size of rows.
  */
 interface Columns {
   v: 1;
@@ -65,16 +66,20 @@ interface Columns {
   fate: string;
 }
 
-const FATES = { d: "delivered", x: "dead_lettered", e: "expired" } as const;
+const FATES: ReadonlyMap<string, LedgerPing["fate"]> = new Map([
+  [DISPOSITION.delivered, "delivered"],
+  [DISPOSITION.deadLettered, "dead_lettered"],
+  [DISPOSITION.expired, "expired"],
+]);
 
-/** Level 1: the columns are already small, and this runs once per batch on the way of every ping. */
+/** Level 1: the columns are already small, and every ping passes here, once per batch. */
 const DEFLATE = { level: 1 };
 
 /** Encodes what has come to an end; null when nothing has. Coordinates are kept to 1e-7 degrees, speed to 0.01 m/s. */
 export function encodeEntry(
   batch: LedgerBatch,
   records: readonly BufferRecord[],
-  fates: readonly Fate[],
+  dispositions: readonly Disposition[],
 ): Buffer | null {
   const texts: string[] = [];
   const known = new Map<string, number>();
@@ -107,8 +112,8 @@ export function encodeEntry(
   let lat = 0;
   let lon = 0;
   records.forEach(({ unit, source, reading }, i) => {
-    const fate = fates[i];
-    if (fate !== "d" && fate !== "x" && fate !== "e") return;
+    const disposition = dispositions[i];
+    if (disposition === undefined || !FATES.has(disposition)) return;
     const latE7 = Math.round(reading.latitude * 1e7);
     const lonE7 = Math.round(reading.longitude * 1e7);
     columns.unit.push(indexOf(unit.unitId));
@@ -125,7 +130,7 @@ export function encodeEntry(
     );
     if (reading.details) columns.details ??= Array<0>(columns.fate.length).fill(0);
     columns.details?.push(reading.details ? packDetails(reading.details) : 0);
-    columns.fate += fate;
+    columns.fate += disposition;
     fixTime = reading.fixTime;
     lat = latE7;
     lon = lonE7;
@@ -159,7 +164,7 @@ export function decodeEntry(at: number, packed: Buffer): LedgerEntry {
       speedMps: speed === null ? null : speed / 100,
       headingDeg: columns.heading[i] ?? null,
       ...(details && { details: unpackDetails(details) }),
-      fate: fate === "d" || fate === "x" || fate === "e" ? FATES[fate] : "delivered",
+      fate: FATES.get(fate) ?? "delivered",
     };
   });
   return { ...columns.b, at, pings };
@@ -186,7 +191,7 @@ export interface LedgerQuery {
 }
 
 const HOUR_MS = 3_600_000;
-/** Entries read at once for one answer; more and the question is too wide for one page. */
+/** Entries read for one answer; a question that needs more is too wide for one page. */
 const MAX_ENTRIES = 20_000;
 
 /** What happened to a unit's pings in a time range, by fix time. */
@@ -197,10 +202,10 @@ export async function findPings(redis: Redis, query: LedgerQuery): Promise<Found
   for await (const id of entriesOf(redis, query)) {
     if (found.length >= limit || read === MAX_ENTRIES) break;
     read++;
-    const [entry] = await redis.xrangeBuffer(keys.ledger(scope), id, id);
+    const [entry] = await redis.xrangeBuffer(keyOf(scope, SCOPE_KEYS.ledger), id, id);
     const packed = entry?.[1][1];
     if (!packed) continue;
-    const { at: settledAt, pings, ...batch } = decodeEntry(Number(id.split("-")[0]), packed);
+    const { at: settledAt, pings, ...batch } = decodeEntry(entryTime(id), packed);
     for (const ping of pings) {
       if (ping.unit === unit && ping.fixTime >= from && ping.fixTime <= to) {
         found.push({ ...ping, settledAt, batch });
@@ -216,7 +221,7 @@ async function* entriesOf(redis: Redis, { scope, destination, unit, from, to, ma
   // The index goes by when a batch was settled; a device's clock that is ahead puts that before the fix.
   const first = Math.floor((from - MAX_AHEAD_MS) / HOUR_MS);
   for (let hour = Math.floor(until / HOUR_MS); hour >= first; hour--) {
-    const index = await redis.hgetBuffer(keys.ledgerIndex(scope, destination, hour), unit);
+    const index = await redis.hgetBuffer(keyOf(scope, SCOPE_KEYS.ledgerIndex, destination, hour), unit);
     for (let at = (index?.length ?? 0) - 6; index && at >= 0; at -= 6) {
       yield `${hour * HOUR_MS + index.readUInt32BE(at)}-${index.readUInt16BE(at + 4)}`;
     }
@@ -225,9 +230,9 @@ async function* entriesOf(redis: Redis, { scope, destination, unit, from, to, ma
 
 /** The newest entries, for the ops page. */
 export async function recentEntries(redis: Redis, scope: string, limit: number): Promise<LedgerEntry[]> {
-  const entries = await redis.xrevrangeBuffer(keys.ledger(scope), "+", "-", "COUNT", limit);
+  const entries = await redis.xrevrangeBuffer(keyOf(scope, SCOPE_KEYS.ledger), "+", "-", "COUNT", limit);
   return entries.flatMap(([id, fields]) => {
     const packed = fields[1];
-    return packed ? [decodeEntry(Number(id.toString().split("-")[0]), packed)] : [];
+    return packed ? [decodeEntry(entryTime(id), packed)] : [];
   });
 }

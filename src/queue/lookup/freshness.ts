@@ -1,12 +1,12 @@
-/** Says how fresh a destination's units are: the age of what was last accepted of each, and who has gone silent. */
+/** Computes how fresh a destination's units are: the age of what was last accepted of each, and which have gone silent. */
 
 import type { Redis } from "ioredis";
 import type { Freshness, SilentUnit } from "../../status.ts";
 import { iso } from "../../time.ts";
 import type { QueueDestination } from "../redis/destination.ts";
-import { keys } from "../redis/keys.ts";
+import { keyOf, SCOPE_KEYS } from "../redis/keys.ts";
 
-export interface UnitsLook {
+export interface UnitFreshness {
   freshness: Freshness | null;
   silent: SilentUnit[];
 }
@@ -21,40 +21,40 @@ export interface Moment {
 }
 
 const MAX_SILENT_LISTED = 50;
-/** Silence of one unit beside the destination's newest fix that is worth telling. */
+/** Silence of one unit beside the destination's newest fix that is worth reporting. */
 const SILENT_AFTER_MS = 900_000;
 /** After a day the vehicle is parked for good, on holiday, or sold; it is not news any more. */
-const SILENT_FORGOTTEN_MS = 86_400_000;
-/** Who has not been heard of for longer is not stale but parked. */
+const NO_LONGER_SILENT_MS = 86_400_000;
+/** A unit without a position for longer is not stale but parked. */
 const FRESHNESS_WINDOW_MS = 3_600_000;
 /** Reading every unit's last fix is the only costly part of the status; the page asks every 2 s. */
-const LOOK_EVERY_MS = 15_000;
+const READ_EVERY_MS = 15_000;
 
-export function createUnits(
+export function createFreshness(
   redis: Redis,
-): (destination: QueueDestination, moment: Moment) => Promise<UnitsLook> {
-  const looks = new Map<string, { at: number; look: UnitsLook }>();
+): (destination: QueueDestination, moment: Moment) => Promise<UnitFreshness> {
+  const known = new Map<string, { at: number; units: UnitFreshness }>();
   return async (destination, moment) => {
-    const before = looks.get(destination.name);
+    const before = known.get(destination.name);
     // A clock set back must not freeze the figure.
-    if (before && Math.abs(moment.now - before.at) < LOOK_EVERY_MS) return before.look;
-    const accepted = await redis.hgetall(keys.accepted(destination.scope, destination.name));
-    const units = Object.entries(accepted).map(([unit, fixTime]) => ({ unit, fixTime: Number(fixTime) }));
-    const look = {
+    if (before && Math.abs(moment.now - before.at) < READ_EVERY_MS) return before.units;
+    const accepted = await redis.hgetall(keyOf(destination.keyPrefix, SCOPE_KEYS.accepted, destination.name));
+    const fixes = Object.entries(accepted).map(([unit, fixTime]) => ({ unit, fixTime: Number(fixTime) }));
+    const units = {
       freshness: freshnessOf(
-        units.map(({ fixTime }) => fixTime),
+        fixes.map(({ fixTime }) => fixTime),
         moment,
       ),
-      silent: silentOf(units, moment),
+      silent: silentOf(fixes, moment),
     };
-    looks.set(destination.name, { at: moment.now, look });
-    return look;
+    known.set(destination.name, { at: moment.now, units });
+    return units;
   };
 }
 
 /**
  * Of the units that have reported within the last hour. While something is pending, that hour ends with the newest
- * position accepted: in an outage nobody may fall out of the figure because nothing is accepted any more.
+ * position accepted: in an outage no unit may drop out of the figure because nothing is accepted any more.
  */
 export function freshnessOf(
   fixTimes: readonly number[],
@@ -75,7 +75,7 @@ function silentOf(
 ): SilentUnit[] {
   return units
     .filter(
-      ({ fixTime }) => fixTime < newestAccepted - SILENT_AFTER_MS && fixTime > now - SILENT_FORGOTTEN_MS,
+      ({ fixTime }) => fixTime < newestAccepted - SILENT_AFTER_MS && fixTime > now - NO_LONGER_SILENT_MS,
     )
     .sort((a, b) => a.fixTime - b.fixTime)
     .slice(0, MAX_SILENT_LISTED)

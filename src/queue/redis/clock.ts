@@ -1,9 +1,9 @@
-/** Compares this machine's clock with Redis's: gates, slots and expiry go by the one, arrival and age by the other. */
+/** Compares this machine's clock with Redis's: gates, slots and expiry use Redis's, arrival and age use ours. */
 
 import type { Redis } from "ioredis";
 
 export interface ClockCheck {
-  /** Redis's time, and how long ago at most it was told. */
+  /** Redis's time, and how old it is at most. */
   observe(redisMs: number, roundTripMs: number): void;
   /** What is wrong, in words; null while the clocks agree. */
   problem(): string | null;
@@ -15,10 +15,10 @@ export async function redisNow(redis: Redis): Promise<number> {
   return (seconds ?? 0) * 1000 + Math.floor((microseconds ?? 0) / 1000);
 }
 
-/** Half of what a fix may be ahead of us: from here on good fixes are about to be turned down as being in the future. */
+/** Half of what a fix may be ahead of us: from here on good fixes are about to be rejected as being in the future. */
 const MAX_SKEW_MS = 60_000;
 
-export function createClockCheck(tell: (problem: string) => void, now = Date.now): ClockCheck {
+export function createClockCheck(report: (problem: string) => void, now = Date.now): ClockCheck {
   let problem: string | null = null;
   return {
     observe(redisMs, roundTripMs) {
@@ -27,7 +27,7 @@ export function createClockCheck(tell: (problem: string) => void, now = Date.now
       if (roundTripMs > MAX_SKEW_MS / 2) return;
       const before = problem;
       problem = Math.abs(skewMs) > MAX_SKEW_MS ? inWords(skewMs) : null;
-      if (problem !== null && problem !== before) tell(problem);
+      if (problem !== null && problem !== before) report(problem);
     },
     problem: () => problem,
   };

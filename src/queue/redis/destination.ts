@@ -1,4 +1,4 @@
-/** A destination as the queue sees it: where its keys are, and how it wants to be served. */
+/** A destination as the queue sees it: where its keys are, and how it is to be served. */
 
 import type { SpeedUnit } from "../../reading.ts";
 import type { Target } from "../../servicetitan/client.ts";
@@ -6,7 +6,7 @@ import type { Target } from "../../servicetitan/client.ts";
 export interface QueueDestination {
   name: string;
   /** Key prefix of its throttle scope (see keys.ts). */
-  scope: string;
+  keyPrefix: string;
   target: Target;
   ratePerSecond: number;
   /** Length of the throttle's window: one second plus the guard. */

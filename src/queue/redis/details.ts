@@ -1,4 +1,4 @@
-/** The short form in which details lie in Redis, in records and in the ledger: one letter for each that was said. */
+/** The short form of details in Redis, in records and in the ledger: one letter for each detail that was sent. */
 
 import { DETAIL_NUMBERS, DETAIL_TEXTS, type Details } from "../../reading.ts";
 
@@ -32,7 +32,7 @@ export function packDetails(details: Details): PackedDetails {
   if (typeof details.ignition === "boolean") packed[LETTERS.ignition] = details.ignition ? 1 : 0;
   for (const [name] of DETAIL_NUMBERS) {
     const value = details[name];
-    // To 10 cm or a tenth of a percent: conversion from miles and feet leaves a tail of digits that nobody measured.
+    // To 10 cm or a tenth of a percent: conversion from miles and feet leaves a tail of digits that no sensor measured.
     if (typeof value === "number") packed[LETTERS[name]] = Math.round(value * 10) / 10;
   }
   return packed;

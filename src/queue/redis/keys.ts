@@ -1,4 +1,4 @@
-/** Every Redis key of the queue. All keys of one throttle scope share its hash tag, so one script may touch them. */
+/** Every Redis key of the queue, spelled once; the Lua side is generated from the same table (script.ts). */
 
 import { createHash } from "node:crypto";
 
@@ -7,73 +7,149 @@ export function scopeOf(appKey: string, tenant: string): string {
   return `${createHash("sha256").update(appKey).digest("hex").slice(0, 8)}-${tenant}`;
 }
 
-/** The part every key of a scope begins with; scripts build the rest from it. */
+/** The prefix of every key of a scope. All keys of one scope share its hash tag, so one script may touch them. */
 export function scopePrefix(prefix: string, scope: string): string {
   return `${prefix}:{${scope}}`;
 }
 
-/**
- * Every key of a scope, after its prefix. A *lane* is `destination|number`; a *line*, `destination|number|source`, is
- * what waits in a lane from one source. BullMQ's keys, leases, the cursors of pull sources, the operators' trail, their
- * ended sessions and what processes tell each other are apart; no ping is there.
- *
- * Ingest
- * - `n:<source>`         hash: every counter of the accounting identity
- * - `fp:<source>`        hash: device → fingerprints of its recent fixes
- * - `body:<print>`       string: a long message was kept, for ten minutes
- * - `last:<source>`      hash: device → its last fix, for sources with a filter
- * - `held:<source>`      hash: device → newest reading that waits for a mapping row
- * - `unmapped:<source>`  hash: device without a mapping row → its last fix time
- * - `moved:<source>:<fixTime>:<device>`  string: a held reading came here from another scope
- *
- * Waiting
- * - `lanes`, `lines:<lane>`  sets: the lanes, and a lane's sources, where something has ever waited
- * - `q:<line>`           list: records in the order they arrived
- * - `live:<line>`        hash, while behind: unit → its newest record; `liveorder:<line>` the list of those units
- * - `old:<line>`         sorted set by fix time, while behind: everything that is not the newest
- *
- * In flight
- * - `lane:<lane>`        hash: its batch, that batch's last sign of life, and how far the sweep has looked
- * - `b:<batch>`          list: a batch's records. The truth about what is in flight; the BullMQ job only wakes a worker
- * - `bm:<batch>`         hash: what a batch carries beside its records (flags, fencing token, its past)
- * - `pieces:<lane>`      list: batches that go before everything else in the lane
- * - `suspects:<lane>`, `suspicion:<lane>`  list and hash: pings refused alone, and since when they are suspected
- * - `tried:<destination>`  hash: a record that was refused alone → how much had been accepted before, and how often
- *
- * Destination
- * - `accepted:<destination>`  hash: unit → fix time of the newest ping ServiceTitan accepted
- * - `dest:<destination>`  hash: bytes waiting, learned byte cap, last outcome
- * - `gate`, `gate:<destination>`  hashes: whether the scope, or one destination, may send (see lua.ts)
- * - `slots`              list: the throttle's recent slots
- * - `well`               string: when the latest request left that was answered well
- *
- * Afterwards
- * - `ledger`, `dead`, `quarantine`  streams; each entry's field `n` says what it counts towards the budget
- * - `li:<destination>:<hour>`  hash: unit → its ledger entry ids of that hour, six bytes each; `lihours` the set of these
- * - `sizes`              hash: bytes held in the streams; \`quarantine:shares\` of them have a share
- * - `share:<path>`       sorted sets: the tree of who holds how much of the quarantine (see quarantine-shares.ts)
- *
- * - `born`               string: when the first of these keys was written; another time means that Redis was emptied
- */
-export const keys = {
-  held: (p: string, source: string) => `${p}:held:${source}`,
-  unmapped: (p: string, source: string) => `${p}:unmapped:${source}`,
-  batch: (p: string, id: string) => `${p}:b:${id}`,
-  batchFacts: (p: string, id: string) => `${p}:bm:${id}`,
-  accepted: (p: string, destination: string) => `${p}:accepted:${destination}`,
-  ledger: (p: string) => `${p}:ledger`,
-  ledgerIndex: (p: string, destination: string, hour: number) => `${p}:li:${destination}:${hour}`,
-  deadLetters: (p: string) => `${p}:dead`,
-  quarantine: (p: string) => `${p}:quarantine`,
-} as const;
+/** The scope's own name in a key prefix, as people see it. */
+export function scopeIn(keyPrefix: string): string {
+  return keyPrefix.slice(keyPrefix.indexOf("{") + 1, -1);
+}
 
 /**
- * What processes tell each other, apart from every scope; one hash tag, so that one script may touch them.
- *
- * - `live`         sorted set: fingerprint of the names of the sources that processes know → when one last said so
- * - `names:<fingerprint>`  string: these names as JSON
+ * Every key of a scope, after its prefix. A *lane* is `destination|number`; a *backlog*, `destination|number|source`, is
+ * what waits in a lane from one source. BullMQ's keys are apart; no ping is in them.
  */
-export function processKeys(prefix: string) {
-  const p = `{${prefix}-processes}`;
-  return { live: `${p}:live`, names: (fingerprint: string) => `${p}:names:${fingerprint}` } as const;
+export const SCOPE_KEYS = {
+  // Ingest
+  /** Hash: every counter of the accounting identity. */
+  counters: "n:<source>",
+  /** Hash: device → fingerprints of its recent fixes. */
+  fingerprints: "fp:<source>",
+  /** String: a long message was stored, for ten minutes. */
+  bodyPrint: "body:<print>",
+  /** Hash: device → its last fix, for sources with a filter. */
+  lastFix: "last:<source>",
+  /** Hash: device → newest reading that waits for a mapping row. */
+  held: "held:<source>",
+  /** Hash: device without a mapping row → its last fix time. */
+  unmapped: "unmapped:<source>",
+  /** String: a held reading came here from another scope. */
+  moved: "moved:<source>:<fixTime>:<device>",
+
+  // Waiting
+  /** Set: the lanes where something has ever waited. */
+  lanes: "lanes",
+  /** Set: the sources of a lane where something has ever waited. */
+  backlogs: "backlogs:<lane>",
+  /** List: records in the order they arrived. */
+  backlog: "backlog:<backlog>",
+  /** Hash, while behind: unit → its newest record. */
+  live: "live:<backlog>",
+  /** List, while behind: the units of `live`, in the order they are sent. */
+  liveOrder: "liveorder:<backlog>",
+  /** Sorted set by fix time, while behind: every record that is not its unit's newest. */
+  old: "old:<backlog>",
+
+  // In flight
+  /** Hash: the lane's batch, that batch's last sign of life, and the sweep's cursors. */
+  lane: "lane:<lane>",
+  /** List: a batch's records. The truth about what is in flight; the BullMQ job only wakes a worker. */
+  batch: "b:<batch>",
+  /** Hash: what a batch carries beside its records (flags, fencing token, its past). */
+  batchFacts: "bm:<batch>",
+  /** List: batches that go before everything else in the lane. */
+  pieces: "pieces:<lane>",
+  /** List: pings that were refused alone. */
+  isolated: "isolated:<lane>",
+  /** Hash: why the isolated pings were refused, and since which acceptance they are isolated. */
+  isolation: "isolation:<lane>",
+  /** Hash: a record that was refused alone → how much had been accepted before, and how often it was refused. */
+  retests: "retests:<destination>",
+
+  // Destination
+  /** Hash: unit → fix time of the newest ping that ServiceTitan accepted. */
+  accepted: "accepted:<destination>",
+  /** Hash: bytes waiting, learned byte cap, last outcome. */
+  destination: "dest:<destination>",
+  /** Hash: whether the scope may send (see gates.lua). */
+  scopeGate: "gate",
+  /** Hash: whether one destination may send. */
+  gate: "gate:<destination>",
+  /** List: the throttle's recent slots. */
+  slots: "slots",
+  /** String: when the latest request was sent that was answered well. */
+  answeredWell: "well",
+
+  // Afterwards; each entry of the three streams says in its field `n` what it counts towards the budget.
+  ledger: "ledger",
+  deadLetters: "dead",
+  quarantine: "quarantine",
+  /** Hash: unit → its ledger entry ids of that hour, six bytes each. */
+  ledgerIndex: "li:<destination>:<hour>",
+  /** Set: `destination:hour` of every ledger index. */
+  ledgerHours: "lihours",
+  /** Hash: bytes held in the streams; `quarantine:shares` of them have a share. */
+  sizes: "sizes",
+  /** Sorted sets: the tree of who holds how much of the quarantine (see quarantine-shares.lua). */
+  share: "share:<path>",
+
+  /** String: when the first of these keys was written; another time means that Redis was emptied. */
+  born: "born",
+} as const;
+
+/** What belongs to no scope, after the configured prefix. */
+export const SHARED_KEYS = {
+  /** String: where a pull source continues to read. */
+  cursor: "cursor:<source>",
+  /** String: which process uses a broker's session or a vendor's feed. */
+  lease: "lease:<name>",
+  /** Streams: what operators did; what unauthenticated senders caused. */
+  trail: "trail:<by>",
+  /** String: a session of the ops endpoint that was ended before its time. */
+  endedSession: "ended-session:<id>",
+} as const;
+
+/** What processes report to each other; the prefix is a hash tag, so that one script may touch both. */
+export const PROCESS_KEYS = {
+  /** Sorted set: fingerprint of the names of the sources that processes know → when one last reported it. */
+  live: "live",
+  /** String: these names as JSON. */
+  names: "names:<fingerprint>",
+} as const;
+
+type Holes<Pattern extends string> = Pattern extends `${string}<${string}>${infer Rest}`
+  ? [string | number, ...Holes<Rest>]
+  : [];
+
+/** The key of a scope, or of what belongs to no scope: `keyOf(scope, SCOPE_KEYS.held, "vans")`. */
+export function keyOf<Pattern extends string>(
+  prefix: string,
+  pattern: Pattern,
+  ...parts: Holes<Pattern> & readonly (string | number)[]
+): string {
+  let next = 0;
+  return `${prefix}:${pattern.replace(/<\w+>/g, () => String(parts[next++]))}`;
+}
+
+/** Prefix of the keys that processes share. */
+export function processPrefix(prefix: string): string {
+  return `{${prefix}-processes}`;
+}
+
+/** The table as Lua reads it, `KEY.held(source)`; of `names` only, because a script makes its functions anew at each run. */
+export function luaKeys(names: ReadonlySet<string>): string {
+  const entries = Object.entries(SCOPE_KEYS).filter(([name]) => names.has(name));
+  const unknown = [...names].filter((name) => !(name in SCOPE_KEYS));
+  if (unknown.length > 0) throw new Error(`keys.ts knows no key ${unknown.join(", ")}.`);
+  const lines = entries.map(([name, pattern]) => `  ${name} = ${luaKey(pattern)},`);
+  return ["local prefix = KEYS[1]", "local KEY = {", ...lines, "}"].join("\n");
+}
+
+function luaKey(pattern: string): string {
+  const holes = [...pattern.matchAll(/<(\w+)>/g)].map(([, hole]) => hole);
+  const text = `':${pattern.replace(/<(\w+)>/g, "' .. $1 .. '")}'`.replace(/ \.\. ''$/, "");
+  if (holes.length === 0) return `prefix .. ${text}`;
+  return `function(${holes.join(", ")}) return prefix .. ${text} end`;
 }

@@ -1,33 +1,29 @@
-/** A lease in Redis: of several processes exactly one holds it, so that a broker session has one user. */
+/** A lease in Redis: of several processes exactly one owns it, so that a broker session has one user. */
 
 import { randomUUID } from "node:crypto";
 import type { Redis } from "ioredis";
 import { messageOf } from "../../untrusted.ts";
+import { loadScript, runScript } from "./script.ts";
 
-/** Returns 0 when it is ours, else for how much longer it is somebody else's, in ms. */
-const RENEW = `
-if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('PEXPIRE', KEYS[1], ARGV[2]); return 0 end
-if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then return 0 end
-return math.max(1, redis.call('PTTL', KEYS[1]))
-`;
-const GIVE_BACK = `if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0`;
+const RENEW = loadScript("lease-renew");
+const RELEASE = loadScript("lease-release");
 
 /**
- * A holder that died is replaced when this has run out; then the broker still has to be connected, and what it held back
- * sent on: 5 s in all. Longer than any stall that is tolerated (`toleratedStallMs`) and a renewal.
+ * An owner that died is replaced when this has run out; then the broker still has to be connected, and the messages it
+ * queued sent: 5 s in all. Longer than any stall that is tolerated (`toleratedStallMs`) and a renewal.
  */
 const LEASE_MS = 2500;
 const RENEW_EVERY_MS = 500;
 
-/** After a holder could not begin, so that another process, whose files may be right, gets its turn. */
+/** After an owner could not begin, so that another process, whose files may be right, gets its turn. */
 const RETRY_AFTER_MS = 5000;
 
 export interface LeaseEvents {
-  /** It is ours, for the first time or again. May throw: the lease is then given back, and taken again later. */
+  /** This process owns it, for the first time or again. May throw: the lease is then released, and acquired again later. */
   acquired(): void;
-  /** Redis has been away for longer than the lease: another process that reaches it may hold it from now on. */
+  /** Redis has been away for longer than the lease: another process that reaches Redis may own it from now on. */
   expired(): void;
-  /** Another process holds it. */
+  /** Another process owns it. */
   lost(): void;
   /** One of the above threw. */
   failed(error: unknown): void;
@@ -39,9 +35,9 @@ export interface Standing {
 }
 
 export interface Lease {
-  /** Of a process that does not hold it: whether it waits for its turn or could not begin, and why, in words. */
+  /** Of a process that does not own it: whether it waits for its turn or could not begin, and why, in words. */
   standing(): Standing;
-  /** Gives the lease back, so that another process need not wait for it to run out. */
+  /** Releases the lease, so that another process need not wait for it to run out. */
   close(): Promise<void>;
 }
 
@@ -50,56 +46,57 @@ const OTHER: Standing = { kind: "standby", reason: "another process holds the le
 const AWAY: Standing = { kind: "standby", reason: "storage is away" };
 
 export function holdLease(redis: Redis, key: string, events: LeaseEvents): Lease {
-  const holder = randomUUID();
+  const owner = randomUUID();
   let standing = ASKING;
-  let state: "none" | "held" | "expired" = "none";
+  let state: "none" | "owned" | "expired" = "none";
   let closed = false;
   let timer: NodeJS.Timeout | undefined;
   let expiry: NodeJS.Timeout | undefined;
 
   async function renew(): Promise<void> {
     const askedAt = performance.now();
-    const heldForMs = await ask();
+    const othersForMs = await request();
     if (closed) return;
     let nextMs = RENEW_EVERY_MS;
-    if (heldForMs === null) {
-      // The lease is ours for as long as it would have run; then its own timer ends it.
+    if (othersForMs === null) {
+      // The lease stays ours for as long as it would have run; then its own timer ends it.
       standing = AWAY;
-    } else if (heldForMs > 0) {
+    } else if (othersForMs > 0) {
       standing = OTHER;
-      leave("none");
-      // A lease that is not renewed any more is asked for the moment it has run out.
-      nextMs = Math.min(nextMs, heldForMs + 1);
-    } else if (!hold(askedAt + LEASE_MS - performance.now())) {
+      yieldLease("none");
+      // A lease that is not renewed any more is requested the moment it has run out.
+      nextMs = Math.min(nextMs, othersForMs + 1);
+    } else if (!own(askedAt + LEASE_MS - performance.now())) {
       nextMs = RETRY_AFTER_MS;
-      await giveBack();
+      await release();
       if (closed) return;
     }
     timer = setTimeout(() => void renew(), nextMs);
   }
 
-  /** Milliseconds for which another process holds it, 0 where we do; null while Redis does not answer. */
-  async function ask(): Promise<number | null> {
+  /** Milliseconds for which another process owns it, 0 where this one does; null while Redis does not answer. */
+  async function request(): Promise<number | null> {
     try {
-      return Number(await redis.eval(RENEW, 1, key, holder, LEASE_MS));
+      const [othersForMs] = await runScript(redis, RENEW, [key], [owner, LEASE_MS]);
+      return Number(othersForMs);
     } catch {
       return null;
     }
   }
 
   /** False when this process cannot begin. An answer that came later than the lease lasts is worth nothing. */
-  function hold(forMs: number): boolean {
+  function own(forMs: number): boolean {
     if (forMs <= 0) return true;
     clearTimeout(expiry);
-    // Apart from the question, which a Redis that hangs answers seconds late.
+    // A timer of its own, because a Redis that hangs answers the request seconds late.
     expiry = setTimeout(() => {
       standing = AWAY;
-      leave("expired");
+      yieldLease("expired");
     }, forMs);
-    if (state === "held") return true;
+    if (state === "owned") return true;
     try {
       events.acquired();
-      state = "held";
+      state = "owned";
       return true;
     } catch (error) {
       clearTimeout(expiry);
@@ -110,7 +107,7 @@ export function holdLease(redis: Redis, key: string, events: LeaseEvents): Lease
     }
   }
 
-  function leave(next: "none" | "expired"): void {
+  function yieldLease(next: "none" | "expired"): void {
     clearTimeout(expiry);
     if (state === "none") return;
     state = next;
@@ -122,8 +119,8 @@ export function holdLease(redis: Redis, key: string, events: LeaseEvents): Lease
     }
   }
 
-  async function giveBack(): Promise<void> {
-    await redis.eval(GIVE_BACK, 1, key, holder).catch(() => 0);
+  async function release(): Promise<void> {
+    await runScript(redis, RELEASE, [key], [owner]).catch(() => []);
   }
 
   void renew();
@@ -134,7 +131,7 @@ export function holdLease(redis: Redis, key: string, events: LeaseEvents): Lease
       closed = true;
       clearTimeout(timer);
       clearTimeout(expiry);
-      await giveBack();
+      await release();
     },
   };
 }

@@ -1,36 +1,23 @@
-/** Which sources other processes know: while configurations differ, one that is unknown here may be known next door. */
+/** Announces which sources this process knows, and which others do: configurations may differ for a while. */
 
 import { createHash } from "node:crypto";
 import type { Redis } from "ioredis";
-import { processKeys } from "./keys.ts";
+import { keyOf, PROCESS_KEYS, processPrefix } from "./keys.ts";
+import { loadScript, runScript } from "./script.ts";
 
-/**
- * ARGV: fingerprint, its names as JSON or "" where Redis has them, how long both count in ms. Processes with the same
- * sources share one entry. Returns whether the names are wanted.
- */
-const BEAT = `
-local clock = redis.call('TIME')
-local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
-redis.call('ZADD', KEYS[1], now, ARGV[1])
-redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - ARGV[3])
--- Redis's clock was set back: an entry of the future would stay for as long as that.
-redis.call('ZREMRANGEBYSCORE', KEYS[1], '(' .. now, '+inf')
-redis.call('PEXPIRE', KEYS[1], ARGV[3])
-if ARGV[2] ~= '' then redis.call('SET', KEYS[2], ARGV[2]) end
-return 1 - redis.call('PEXPIRE', KEYS[2], 2 * ARGV[3])
-`;
+const ANNOUNCE = loadScript("announce");
 
 const BEAT_EVERY_MS = 1000;
-/** Longer than a process takes to restart: meanwhile nobody else may know its sources. */
+/** Longer than a process takes to restart: meanwhile no other process may know its sources. */
 const COUNTS_FOR_MS = 30_000;
-/** Strangers may ask as often as they like; Redis is asked this seldom. */
-const LOOK_EVERY_MS = 250;
-/** After Redis was away every process needs a beat before it can be seen again. */
+/** Unauthenticated senders may ask as often as they like; Redis is asked this seldom. */
+const READ_EVERY_MS = 250;
+/** After Redis was away every process needs a beat before the others see it again. */
 const UNSURE_FOR_MS = 3 * BEAT_EVERY_MS;
 
 /** This process among all others on the same Redis and prefix. */
 export interface Announcement {
-  /** Whether another process knows the source, or may: while Redis cannot be asked, nobody is sent away for good. */
+  /** Whether another process knows the source, or may: while Redis cannot be asked, no sender is refused for good. */
   isKnownElsewhere(source: string): Promise<boolean>;
   stop(): void;
 }
@@ -38,46 +25,40 @@ export interface Announcement {
 export function announce(redis: Redis, prefix: string, sources: Iterable<string>): Announcement {
   const names = JSON.stringify([...sources].sort());
   const fingerprint = createHash("sha256").update(names).digest("hex").slice(0, 16);
-  const keys = processKeys(prefix);
+  const live = keyOf(processPrefix(prefix), PROCESS_KEYS.live);
+  const namesKey = (of: string) => keyOf(processPrefix(prefix), PROCESS_KEYS.names, of);
   /** By fingerprint; those of other processes only. */
   let others = new Map<string, ReadonlySet<string>>();
-  let lookedAt = Number.NEGATIVE_INFINITY;
+  let readAt = Number.NEGATIVE_INFINITY;
   let unsureUntil = Number.NEGATIVE_INFINITY;
-  let looking: Promise<void> | null = null;
+  let reading: Promise<void> | null = null;
 
   async function beat(): Promise<void> {
     try {
-      if (await wanted("")) await wanted(names);
+      if (await areNamesWanted("")) await areNamesWanted(names);
     } catch {
       unsure();
     }
   }
 
-  async function wanted(text: string): Promise<boolean> {
-    const reply = await redis.eval(
-      BEAT,
-      2,
-      keys.live,
-      keys.names(fingerprint),
-      fingerprint,
-      text,
-      String(COUNTS_FOR_MS),
-    );
-    return Number(reply) === 1;
+  async function areNamesWanted(text: string): Promise<boolean> {
+    const args = [fingerprint, text, COUNTS_FOR_MS];
+    const [wanted] = await runScript(redis, ANNOUNCE, [live, namesKey(fingerprint)], args);
+    return Number(wanted) === 1;
   }
 
-  async function look(): Promise<void> {
+  async function readOthers(): Promise<void> {
     try {
-      const live = (await redis.zrange(keys.live, "0", "-1")).filter((each) => each !== fingerprint);
+      const announced = (await redis.zrange(live, "0", "-1")).filter((each) => each !== fingerprint);
       const found = new Map<string, ReadonlySet<string>>();
-      for (const other of live) {
+      for (const other of announced) {
         const known = await namesOf(other);
         if (known) found.set(other, known);
-        // It has said that it is there, and is just about to say what it knows.
+        // It has announced itself, and is just about to write which sources it knows.
         else unsure();
       }
       others = found;
-      lookedAt = performance.now();
+      readAt = performance.now();
     } catch {
       unsure();
     }
@@ -87,7 +68,7 @@ export function announce(redis: Redis, prefix: string, sources: Iterable<string>
   async function namesOf(other: string): Promise<ReadonlySet<string> | null> {
     const known = others.get(other);
     if (known) return known;
-    const text = await redis.get(keys.names(other));
+    const text = await redis.get(namesKey(other));
     if (text === null) return null;
     const parsed: unknown = JSON.parse(text);
     return new Set(Array.isArray(parsed) ? parsed.map(String) : []);
@@ -98,18 +79,18 @@ export function announce(redis: Redis, prefix: string, sources: Iterable<string>
   }
 
   const timer = setInterval(() => void beat(), BEAT_EVERY_MS);
-  // Before the first interval has passed, other processes should not send this one's senders away.
+  // Before the first interval has passed, other processes should not refuse this one's senders.
   const announceAtOnce = () => void beat();
   redis.on("ready", announceAtOnce);
   if (redis.status === "ready") announceAtOnce();
 
   return {
     async isKnownElsewhere(source) {
-      if (performance.now() - lookedAt > LOOK_EVERY_MS) {
-        looking ??= look().finally(() => {
-          looking = null;
+      if (performance.now() - readAt > READ_EVERY_MS) {
+        reading ??= readOthers().finally(() => {
+          reading = null;
         });
-        await looking;
+        await reading;
       }
       if (performance.now() < unsureUntil) return true;
       return [...others.values()].some((known) => known.has(source));

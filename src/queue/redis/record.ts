@@ -1,15 +1,15 @@
-/** The form in which a ping waits in Redis: a head that scripts read without parsing, then what the ping is made from. */
+/** Encodes a ping that waits in Redis: a head that scripts read without parsing, then what the ping is made from. */
 
 import type { Reading } from "../../reading.ts";
 import { detailBytes, pingBytesAtMost, type Unit } from "../../servicetitan/ping.ts";
 import { type PackedDetails, packDetails, unpackDetails } from "./details.ts";
 
-/** Version of the layout, its first character. A newer gateway must still read what an older one left behind. */
+/** Version of the layout, its first character. A newer gateway must still read what an older one stored. */
 const VERSION = "1";
 
 /**
- * A record read back. The ping itself is written when it is sent: a third of the memory, and a change of the
- * destination's speed unit reaches what is already waiting.
+ * A record read back. The ping itself is encoded when it is sent: that saves two thirds of the memory, and a change of
+ * the destination's speed unit reaches what is already waiting.
  */
 export interface BufferRecord {
   unit: Unit;
@@ -19,7 +19,7 @@ export interface BufferRecord {
 
 /**
  * [latitude, longitude, speedMps, headingDeg], and only where they are not the unit's id: device, name, technician.
- * Details come last, after all of these, where a gateway that does not know them does not look.
+ * Details come last, after all of these, where an older gateway does not read.
  */
 type Facts = [
   latitude: number,
@@ -100,7 +100,7 @@ function unitOf(text: string, bytes: number): string {
   return Buffer.from(plain).subarray(0, bytes).toString();
 }
 
-/** To 0.1 mm/s: conversion from mph leaves a tail of digits that nobody measured. */
+/** To 0.1 mm/s: conversion from mph leaves a tail of digits that no sensor measured. */
 function shortSpeed(speedMps: number | null): number | null {
   return speedMps === null ? null : Math.round(speedMps * 1e4) / 1e4;
 }

@@ -1,4 +1,4 @@
-/** Connects to Redis, and says whether the Redis that was found can be trusted with what it is given. */
+/** Connects to Redis, and checks whether its settings and state are safe for data that must not be lost. */
 
 import { Redis } from "ioredis";
 import type { RedisStatus } from "../../status.ts";
@@ -10,13 +10,13 @@ export interface RedisSettings {
 
 /**
  * `ingest`: fails at once while Redis is away, so that senders are answered 503 and keep their message.
- * `jobs`: BullMQ's; it waits for Redis as long as it takes and never times a blocking read out.
+ * `jobs`: BullMQ's; waits for Redis without limit and never times out a blocking read.
  */
 export type ConnectionUse = "ingest" | "jobs";
 
-/** Tries again after this long at most: recovery is to be noticed within seconds. */
+/** Reconnects after this long at most, so that recovery is noticed within seconds. */
 const MAX_RECONNECT_MS = 1000;
-/** Redis is next door; one that lets a connection wait longer than this is tried anew. */
+/** Redis is near; a connection that takes longer than this is attempted again. */
 const CONNECT_TIMEOUT_MS = 2000;
 const MIN_SOCKET_TIMEOUT_MS = 4000;
 
@@ -25,10 +25,10 @@ export function connectRedis({ url, commandTimeoutMs }: RedisSettings, use: Conn
   const shared = {
     retryStrategy,
     connectTimeout: CONNECT_TIMEOUT_MS,
-    // A machine that vanished says no goodbye: without this its connection would be believed in for a quarter of an hour.
-    // Longer than a blocking read of BullMQ takes (jobs.ts).
+    // Without a socket timeout a dead peer is noticed only after TCP's 15 minutes. Longer than a blocking read of BullMQ
+    // takes (jobs.ts).
     socketTimeout: Math.max(MIN_SOCKET_TIMEOUT_MS, 2 * commandTimeoutMs),
-    // After a failover the old primary takes no writes; the address leads to the new one, but only a new connection does.
+    // After a failover the old primary refuses writes; the address leads to the new one, but only for a new connection.
     reconnectOnError: (error: Error) => error.message.startsWith("READONLY"),
   };
   if (use === "jobs") return new Redis(url, { ...shared, maxRetriesPerRequest: null });
@@ -36,7 +36,7 @@ export function connectRedis({ url, commandTimeoutMs }: RedisSettings, use: Conn
     ...shared,
     commandTimeout: commandTimeoutMs,
     enableOfflineQueue: false,
-    // A write whose answer was lost is unknown, not failed; sending it again by itself could order it wrongly.
+    // A write whose answer was lost is unknown, not failed; resending it automatically could order it wrongly.
     autoResendUnfulfilledCommands: false,
     maxRetriesPerRequest: 0,
   });
@@ -53,10 +53,10 @@ const AWAY: RedisStatus = {
   problems: ["Redis does not answer."],
 };
 
-/** Reads what matters for keeping data from INFO and CONFIG; a managed Redis may refuse CONFIG. */
+/** Reads from INFO and CONFIG what matters for durability; a managed Redis may refuse CONFIG. */
 export async function readRedis(redis: Redis): Promise<RedisStatus> {
   let text: string;
-  // INFO alone is let through a little earlier than anything else.
+  // Redis answers INFO a little earlier than any other command.
   if (redis.status !== "ready") return AWAY;
   try {
     text = await redis.info();
@@ -66,8 +66,8 @@ export async function readRedis(redis: Redis): Promise<RedisStatus> {
   const info = new Map(
     text
       .split("\r\n")
-      .filter((line) => line.includes(":"))
-      .map((line) => [line.slice(0, line.indexOf(":")), line.slice(line.indexOf(":") + 1)] as const),
+      .filter((field) => field.includes(":"))
+      .map((field) => [field.slice(0, field.indexOf(":")), field.slice(field.indexOf(":") + 1)] as const),
   );
   const fsync = info.get("aof_enabled") === "1" ? await setting(redis, "appendfsync") : null;
   const aof = info.get("aof_enabled") !== "1" ? "off" : isFsync(fsync) ? fsync : "unknown";

@@ -1,11 +1,11 @@
-/** Works out when a sender that is turned away should come again: from how long it has lasted, and how fast room is made. */
+/** Computes when a refused sender should come again: from how long the refusals last, and how fast the buffer empties. */
 
-/** What the script saw of a full buffer. */
+/** A full buffer, as the script found it. */
 export interface FullBuffer {
   destination: string;
   bytes: number;
   limitBytes: number;
-  /** How long its gate stays shut for certain, milliseconds; 0: it is sent to. */
+  /** How long its gate stays shut for certain, milliseconds; 0: it is open. */
   shutMs: number;
 }
 
@@ -16,19 +16,19 @@ export interface RetryAfter {
   bufferFull(seen: FullBuffer): number;
 }
 
-/** A restart of Redis takes about this long; sooner would only be turned away again. */
+/** A restart of Redis takes about this long; sooner would only be refused again. */
 const MIN_S = 2;
-/** Positions are worth most when they are new: nobody is kept away longer by storage that may be back any moment. */
+/** Positions are worth most when they are new, and storage may be back any moment. */
 const MAX_AWAY_S = 60;
 /** A full buffer empties at the destination's pace. */
 const MAX_FULL_S = 300;
 /** Until this much of the buffer is free again it would be full at once. */
 const ROOM_SHARE = 0.05;
-/** Two looks closer together than this say nothing about the pace. */
+/** Two observations closer together than this say nothing about the pace. */
 const PACE_OVER_MS = 1000;
 /** Refusals further apart belong to two occasions. */
-const FORGET_AFTER_MS = 60_000;
-/** Senders that were turned away together shall not come again together. */
+const ONE_OCCASION_MS = 60_000;
+/** Spreads senders that were refused together, so that they do not come again together. */
 const SPREAD = 0.25;
 
 export function createRetryAfter(now = () => performance.now(), random = Math.random): RetryAfter {
@@ -44,7 +44,7 @@ export function createRetryAfter(now = () => performance.now(), random = Math.ra
   function bufferFull({ destination, bytes, limitBytes, shutMs }: FullBuffer): number {
     const at = now();
     let known = full.get(destination);
-    if (!known || at - known.seenAt > FORGET_AFTER_MS) {
+    if (!known || at - known.seenAt > ONE_OCCASION_MS) {
       known = { since: at, from: at, bytes, pace: null, seenAt: at };
       full.set(destination, known);
     }

@@ -1,18 +1,18 @@
-/** Where a reading goes: which destination and lane, under which unit, and in which form it waits there. */
+/** Where a reading goes: to which destination and lane, as which unit, and in which form it waits there. */
 
 import type { Reading } from "../../reading.ts";
 import type { Unit } from "../../servicetitan/ping.ts";
 import type { QueueDestination } from "../redis/destination.ts";
 import { recordEncoder } from "../redis/record.ts";
 
-/** One way a device's readings take. */
+/** One destination of a device's readings. */
 export interface Route {
   destination: string;
   /** Key prefix of the destination's scope. */
-  scope: string;
+  keyPrefix: string;
   unit: string;
   /** `destination|lane|source`: where it waits. */
-  line: string;
+  backlog: string;
   /** Null when a mapping row names the device or no mapping is configured; else the source's policy. */
   unmapped: "forward" | "hold" | null;
   /** The reading as it waits in Redis. */
@@ -24,7 +24,7 @@ export interface RoutedReading {
   routes: readonly Route[];
 }
 
-/** What the mapping file says of a device: none, one, or several rows. */
+/** One row of the mapping file about a device, which may have none, one or several. */
 export interface MappingRow {
   /** Null: the source's own destination. */
   destination: string | null;
@@ -40,21 +40,21 @@ export interface RouteSource {
 export interface RoutesOptions {
   destinations: ReadonlyMap<string, QueueDestination>;
   sources: ReadonlyMap<string, RouteSource>;
-  /** Null when no mapping is configured: then every device is its own unit and none is called unmapped. */
+  /** Null when no mapping is configured: then every device is its own unit and none counts as unmapped. */
   mapping: ((source: string, device: string) => readonly MappingRow[]) | null;
 }
 
 export type Routes = ReturnType<typeof createRoutes>;
 
-/** A bound for the memo below; beyond it routes are simply worked out again. */
+/** A bound for the memory below; beyond it routes are simply worked out again. */
 const MAX_REMEMBERED_DEVICES = 100_000;
 
 export function createRoutes({ destinations, sources, mapping }: RoutesOptions) {
   let remembered = new Map<string, readonly Route[]>();
   const limitsOf = new Map<string, (string | number)[]>();
-  for (const { name, scope, bufferBytes } of destinations.values()) {
-    const [n = 0, ...pairs] = limitsOf.get(scope) ?? [0];
-    limitsOf.set(scope, [Number(n) + 1, ...pairs, name, bufferBytes]);
+  for (const { name, keyPrefix, bufferBytes } of destinations.values()) {
+    const [n = 0, ...pairs] = limitsOf.get(keyPrefix) ?? [0];
+    limitsOf.set(keyPrefix, [Number(n) + 1, ...pairs, name, bufferBytes]);
   }
 
   function of(source: string, device: string): readonly Route[] {
@@ -76,8 +76,8 @@ export function createRoutes({ destinations, sources, mapping }: RoutesOptions) 
       const routes = rows.map((row) =>
         route(name, device, row.destination ?? source.destination, row.unit, null),
       );
-      // Two rows may name one place, the one by its name and the other as the source's own: it is told once.
-      return routes.filter(({ line }, i) => routes.findIndex((each) => each.line === line) === i);
+      // Two rows may lead to one destination, the one by its name and the other as the source's own: it is sent to once.
+      return routes.filter(({ backlog }, i) => routes.findIndex((each) => each.backlog === backlog) === i);
     }
     const unit = { unitId: device, unitName: device, technician: null };
     return [route(name, device, source.destination, unit, mapping ? source.unmapped : null)];
@@ -94,45 +94,45 @@ export function createRoutes({ destinations, sources, mapping }: RoutesOptions) 
     if (!destination) throw new Error(`Destination "${name}" is not configured.`);
     return {
       destination: name,
-      scope: destination.scope,
+      keyPrefix: destination.keyPrefix,
       unit: unit.unitId,
-      line: `${name}|${laneOf(unit.unitId, destination.lanes)}|${source}`,
+      backlog: `${name}|${laneOf(unit.unitId, destination.lanes)}|${source}`,
       unmapped,
       record: recordEncoder(source, device, unit),
     };
   }
 
-  /** The readings of one message by the scope they are kept in, each with its routes there, in the message's order. */
+  /** The readings of one message by the scope they are stored in, each with its routes there, in the message's order. */
   function group(source: string, readings: readonly Reading[]): Map<string, RoutedReading[]> {
     const byScope = new Map<string, RoutedReading[]>();
     for (const reading of readings) {
       const all = of(source, reading.deviceId);
       const scopes = all.length === 1 ? all : uniqueScopes(all);
-      for (const { scope } of scopes) {
-        const routes = all.length === 1 ? all : all.filter((each) => each.scope === scope);
-        const list = byScope.get(scope);
+      for (const { keyPrefix } of scopes) {
+        const routes = all.length === 1 ? all : all.filter((each) => each.keyPrefix === keyPrefix);
+        const list = byScope.get(keyPrefix);
         if (list) list.push({ reading, routes });
-        else byScope.set(scope, [{ reading, routes }]);
+        else byScope.set(keyPrefix, [{ reading, routes }]);
       }
     }
     return byScope;
   }
 
   /** For the script: number of destinations in the scope, then name and byte limit of each. */
-  function limits(scope: string): (string | number)[] {
-    return limitsOf.get(scope) ?? [0];
+  function limits(keyPrefix: string): (string | number)[] {
+    return limitsOf.get(keyPrefix) ?? [0];
   }
 
   /** To be called when the mapping changed. */
-  function forget(): void {
+  function recompute(): void {
     remembered = new Map();
   }
 
-  return { of, group, limits, forget };
+  return { of, group, limits, recompute };
 }
 
-function uniqueScopes(routes: readonly Route[]): readonly { scope: string }[] {
-  return [...new Set(routes.map(({ scope }) => scope))].map((scope) => ({ scope }));
+function uniqueScopes(routes: readonly Route[]): readonly { keyPrefix: string }[] {
+  return [...new Set(routes.map(({ keyPrefix }) => keyPrefix))].map((keyPrefix) => ({ keyPrefix }));
 }
 
 /** FNV-1a over the unit's text: the same unit takes the same lane in every process, so its pings stay in order. */

@@ -1,4 +1,4 @@
-/** Keeps what ingest hands over: sorts a message's readings by scope, and says to each scope's Redis what is to be kept. */
+/** Stores what ingest accepted: sorts a message's readings by scope, and writes each part into its scope's Redis. */
 
 import { createHash } from "node:crypto";
 import {
@@ -25,7 +25,7 @@ import type { Route, RoutedReading } from "./routes.ts";
 /** A message with more readings of one device than this could push its own first fixes out of the fingerprints. */
 const READINGS_WORTH_A_BODY_PRINT = 16;
 
-/** What a source adds to keeping. */
+/** What storing needs to know of a source. */
 export interface StoreSource {
   name: string;
   /** Key prefix of the scope of the source's own destination: message counters and quarantine live there. */
@@ -34,25 +34,25 @@ export interface StoreSource {
   minIntervalMs: number | undefined;
 }
 
-export interface StoreOptions extends Omit<GroupCommitOptions, "scope" | "retryAfter"> {
+export interface StoreOptions extends Omit<GroupCommitOptions, "keyPrefix" | "retryAfter"> {
   sources: ReadonlyMap<string, StoreSource>;
   quarantine: Quarantine;
 }
 
-/** The keep of design §2. `drain` resolves when nothing is waiting to be written any more. */
+/** `drain` resolves when nothing is waiting to be written any more. */
 export function createStore(options: StoreOptions): Store & { drain(): Promise<void> } {
   const { sources, routes, quarantine } = options;
   const writers = new Map<string, GroupCommit>();
   const retryAfter = createRetryAfter();
-  /** Refusals are counted without being waited for; what Redis did not take yet stays here. */
+  /** Refusals are counted in the background; what Redis has not confirmed yet stays here. */
   let refusals = new Map<string, Map<string, number>>();
   let refusalTimer: NodeJS.Timeout | undefined;
 
-  function writer(scope: string) {
-    let found = writers.get(scope);
+  function writer(keyPrefix: string) {
+    let found = writers.get(keyPrefix);
     if (!found) {
-      found = createGroupCommit({ ...options, scope, retryAfter });
-      writers.set(scope, found);
+      found = createGroupCommit({ ...options, keyPrefix, retryAfter });
+      writers.set(keyPrefix, found);
     }
     return found;
   }
@@ -68,20 +68,20 @@ export function createStore(options: StoreOptions): Store & { drain(): Promise<v
     const isTimeless = entry.timeless === true;
     const body = bodyPrint(entry.readings, entry.body, isTimeless);
     const verdicts: StoreVerdict[] = [];
-    // The message itself is counted once, where the source is at home; readings are counted where they are kept. Home
-    // comes last: a message that does not fit elsewhere is sent again, and must not be counted before it is kept.
+    // The message itself is counted once, in its source's home scope; readings are counted where they are stored. Home
+    // comes last: a message that does not fit elsewhere is sent again, and must not be counted before it is stored.
     const atHome = byScope.get(source.home) ?? [];
     byScope.delete(source.home);
     byScope.set(source.home, atHome);
-    for (const [scope, routed] of byScope) {
-      const own = scope === source.home ? counters : "";
-      // One call per message, but for a giant one: Redis must not be kept from everybody else for a second. Each piece
-      // has a body print and counts of its own, so a message cut short by an outage is completed by its resend.
+    for (const [keyPrefix, routed] of byScope) {
+      const own = keyPrefix === source.home ? counters : "";
+      // One call per message, except for a giant one, for which Redis would be busy for a second. Each piece has a body
+      // print and counts of its own, so a message interrupted by an outage is completed by its resend.
       const pieces = Math.max(1, Math.ceil(routed.length / MAX_READINGS_PER_CALL));
       for (let i = 0; i < pieces; i++) {
         const piece = routed.slice(i * MAX_READINGS_PER_CALL, (i + 1) * MAX_READINGS_PER_CALL);
         verdicts.push(
-          await writer(scope).add({
+          await writer(keyPrefix).add({
             source: source.name,
             receivedAt: entry.receivedAt,
             bodyPrint: body && `${source.name}:${piecePrint(body, piece, isTimeless)}`,
@@ -179,8 +179,8 @@ function countersOnly(source: string, receivedAt: number, counters: string): Wri
 function readingsArgs(source: StoreSource, routed: readonly RoutedReading[]): Args {
   const args: Args = [];
   for (const { reading, routes } of routed) {
-    args.push(reading.deviceId, placeHex(reading) + waysText(routes) + filterText(source, reading));
-    for (const { line, record } of routes) args.push(line, record(reading));
+    args.push(reading.deviceId, placeHex(reading) + routesText(routes) + filterText(source, reading));
+    for (const { backlog, record } of routes) args.push(backlog, record(reading));
   }
   return args;
 }
@@ -190,14 +190,14 @@ function filterText({ maxImpliedMps, minIntervalMs }: StoreSource, { latitude, l
   return `;${maxImpliedMps ?? ""};${minIntervalMs ?? ""};${radians(latitude)};${radians(longitude)}`;
 }
 
-function waysText(routes: readonly Route[]): string {
+function routesText(routes: readonly Route[]): string {
   const unmapped = routes[0]?.unmapped ?? null;
   return unmapped === null ? String(routes.length) : `${routes.length}${unmapped === "hold" ? "h" : "f"}`;
 }
 
 const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
 
-/** One byte of the place to 1e-7 degrees: tells a resent fix from a conflicting one 255 times in 256. */
+/** One byte of the place to 1e-7 degrees: separates a resent fix from a conflicting one 255 times in 256. */
 function placeHex({ latitude, longitude }: Reading): string {
   const mixed =
     Math.imul(Math.round(latitude * 1e7), 0x9e3779b1) ^ Math.imul(Math.round(longitude * 1e7), 0x85ebca6b);
@@ -209,7 +209,7 @@ function radians(degrees: number): number {
 }
 
 function bodyPrint(readings: readonly Reading[], body: Uint8Array, isTimeless: boolean): string {
-  // Dated by their receipt, its readings have another fingerprint each time.
+  // Readings dated by their receipt have another fingerprint each time.
   if (isTimeless) return createHash("sha256").update(body).digest("base64url");
   if (readings.length <= READINGS_WORTH_A_BODY_PRINT) return "";
   const perDevice = new Map<string, number>();
@@ -222,9 +222,9 @@ function bodyPrint(readings: readonly Reading[], body: Uint8Array, isTimeless: b
 }
 
 /**
- * Of what a piece holds, not of its number: when a message comes again, some of its readings may be too old by now or
- * lead elsewhere, and those after them lie in other pieces than before. Of a message without a time what was read is
- * part of it: some senders put all or some of it into the address, beside the body.
+ * A print of what a piece holds, not of its number: when a message comes again, some of its readings may be too old by
+ * now or lead elsewhere, and those after them are in other pieces than before. For a message without a time the readings
+ * themselves are part of the print: some senders put all or some of them into the address, beside the body.
  */
 function piecePrint(body: string, piece: readonly RoutedReading[], isTimeless: boolean): string {
   const hash = createHash("sha256").update(body);

@@ -1,4 +1,4 @@
-/** The embedded broker over real MQTT: who may say what, and that PUBACK means kept. */
+/** The embedded broker over real MQTT: which device may publish what, and that PUBACK means stored. */
 
 import { once } from "node:events";
 import { connect as connectSocket } from "node:net";
@@ -51,6 +51,7 @@ async function start(changes: Partial<EmbeddedBrokerOptions> = {}) {
     incident: (event) => void incidents.push(event),
   };
   const broker = await startBroker({
+    name: "listen",
     host: "127.0.0.1",
     port: 0,
     devices,
@@ -80,7 +81,7 @@ const closing = (client: MqttClient): Promise<void> =>
 const indexes = (store: ReturnType<typeof memoryStore>): number[] =>
   store.stored().map(({ fixTime }) => (fixTime - 1_700_000_000_000) / 1000);
 
-test("QoS 0, 1 and 2 are kept", async () => {
+test("QoS 0, 1 and 2 are stored", async () => {
   const { device, store } = await start();
   const client = await device();
   for (const qos of [0, 1, 2] as const)
@@ -89,7 +90,7 @@ test("QoS 0, 1 and 2 are kept", async () => {
   expect(indexes(store).sort()).toEqual([0, 1, 2]);
 });
 
-test.each([1, 2] as const)("QoS %i: acknowledged after keep and not before", async (qos) => {
+test.each([1, 2] as const)("QoS %i: acknowledged after storage and not before", async (qos) => {
   const { device, store } = await start();
   const client = await device();
   const slow = door();
@@ -99,7 +100,7 @@ test.each([1, 2] as const)("QoS %i: acknowledged after keep and not before", asy
     if (cmd.startsWith("pub")) acks.push(cmd);
   });
   const published = client.publishAsync("van-1/pos", pointText("van-1", 0), { qos });
-  await until(() => store.waiting() === 1, { what: "the message at keep" });
+  await until(() => store.waiting() === 1, { what: "the message at the store" });
   // An answer to a later packet: had there been an acknowledgement, it would have come first.
   await expect(client.subscribeAsync("x")).rejects.toThrow();
   expect(acks).toEqual([]);
@@ -141,7 +142,7 @@ test.each(["van-2/pos", "van-10/pos", "$SYS/x", "/van-1/pos"])(
   },
 );
 
-describe("a device speaks for itself only", () => {
+describe("a device publishes for itself only", () => {
   const sources = new Map<string, Source>([
     ["fleet", mqttSource("fleet")],
     ["phones", { ...mqttSource("phones"), adapter: owntracks }],
@@ -190,7 +191,7 @@ describe("a device speaks for itself only", () => {
     expect(store.stored().map(({ deviceId }) => deviceId)).toEqual(["van-2/phone", "van-1/phone"]);
   });
 
-  test("though Redis was away when it said it", async () => {
+  test("although Redis was away when it published", async () => {
     const { device, store } = await start();
     const client = await device();
     let refusals = 0;
@@ -216,7 +217,7 @@ describe("a device speaks for itself only", () => {
   });
 });
 
-test("nobody subscribes, and a device that tries goes on publishing", async () => {
+test("no device can subscribe, and one that tries goes on publishing", async () => {
   const { device, store } = await start();
   const spy = await device("van-2");
   const heard: string[] = [];
@@ -259,7 +260,7 @@ test("a device cannot push another one out by taking its client id", async () =>
   await closed;
 });
 
-test("what cannot be kept is offered again while the device waits", async () => {
+test("a message that cannot be stored is retried while the device waits", async () => {
   const { device, store } = await start();
   const client = await device();
   let refusals = 0;
@@ -309,7 +310,7 @@ test("a packet far over the limit ends the connection before it is in memory", a
   expect(broker.state().messages).toBe(0);
 });
 
-test("sockets are not read while too much is unkept, and all of it arrives afterwards", async () => {
+test("sockets are not read while too much is not stored, and all of it arrives afterwards", async () => {
   const { device, store, broker } = await start({ maxUnacked: 50 });
   const slow = door();
   store.before = () => slow.opened;
@@ -329,7 +330,7 @@ test("sockets are not read while too much is unkept, and all of it arrives after
   // Another connection of the source may log in, and is not read either.
   const third = await device("van-2", { clientId: "third" });
   const one = third.publishAsync("van-2/pos", pointText("van-2/third", 0), { qos: 1 });
-  // An answer to a connection made later: had the message been read, it would be at keep.
+  // An answer to a connection made later: had the message been read, it would be at the store.
   await device("van-2", { clientId: "fourth" });
   expect(store.waiting()).toBe(held);
   slow.open();
@@ -338,7 +339,7 @@ test("sockets are not read while too much is unkept, and all of it arrives after
   expect(broker.state()).toMatchObject({ unacked: 0, paused: 0 });
 });
 
-test("a source whose messages cannot be kept delays no other", async () => {
+test("a source whose messages cannot be stored delays no other", async () => {
   const [van, truck] = ["van-1", "van-2"].map((username, i) => ({
     username,
     password: `secret of ${username}`,
@@ -364,7 +365,7 @@ test("a source whose messages cannot be kept delays no other", async () => {
   await until(() => broker.state().unacked === 0, { what: "all of it" });
 });
 
-test("acknowledgements leave in order of arrival, whichever was kept first", async () => {
+test("acknowledgements leave in order of arrival, whichever message was stored first", async () => {
   const { device, store } = await start();
   const client = await device();
   const acks: number[] = [];
@@ -375,7 +376,7 @@ test("acknowledgements leave in order of arrival, whichever was kept first", asy
   client.on("packetsend", (packet) => {
     if (packet.cmd === "publish") ids.push(packet.messageId ?? 0);
   });
-  // Under topics of their own, so that none waits to be kept in turn.
+  // Under topics of their own, so that none waits for another to be stored.
   let refusals = 0;
   store.before = (entry) => {
     const isFirst = entry.kind === "decoded" && entry.readings[0]?.deviceId === "van-1/0";
@@ -399,7 +400,7 @@ const alwaysOne = {
   clear: () => {},
 };
 
-test("what a device sends again is as old as it was; if nobody knows that, it is no position of now", async () => {
+test("a message that a device sends again is as old as it was; of unknown age, it is no position of now", async () => {
   const timeless = mqttSource("fleet");
   timeless.adapter = {
     ...timeless.adapter,
@@ -434,7 +435,7 @@ test("what a device sends again is as old as it was; if nobody knows that, it is
   expect(store.entries.at(-1)).toMatchObject({ rejections: new Map([["resent_without_time", 1]]) });
 });
 
-test("QoS 0 is offered until it is kept; what is left at the end is counted", async () => {
+test("QoS 0 is retried until it is stored; what is left at the end is counted", async () => {
   const { device, store, told, broker } = await start({ limits: { holdMs: 200 } });
   const client = await device();
   let refusals = 0;
@@ -447,7 +448,7 @@ test("QoS 0 is offered until it is kept; what is left at the end is counted", as
   await until(() => refusals > 3 && performance.now() - startedAt > 400, { what: "it to outlast the hold" });
   expect(client.connected).toBe(true);
   store.before = () => {};
-  await until(() => indexes(store).length === 1, { what: "it to be kept" });
+  await until(() => indexes(store).length === 1, { what: "it to be stored" });
   store.before = () => {
     throw new StoreError("storage_unavailable", 1);
   };
@@ -460,7 +461,7 @@ test("QoS 0 is offered until it is kept; what is left at the end is counted", as
 
 test("memory has a bound beyond the sources' shares", () => {
   let room = 0;
-  const unacked = createUnacked<string>({ maxPerSource: 10, onRoom: () => void room++ });
+  const unacked = createUnacked<string>({ maxPerSource: 10, onSpace: () => void room++ });
   const names = Array.from({ length: 8 }, (_, i) => `source ${i}`);
   for (const name of names) {
     unacked.add(name, 15_000_000);
@@ -479,7 +480,7 @@ test("memory has a bound beyond the sources' shares", () => {
   expect(room).toBeGreaterThan(0);
 });
 
-test("who says nothing, or junk, is shown out; others are not disturbed", async () => {
+test("a connection that sends nothing, or junk, is closed; others are not disturbed", async () => {
   const { broker, device, store } = await start({ limits: { loginWithinMs: 200 } });
   const client = await device();
   const silent = connectSocket(broker.port, "127.0.0.1");
@@ -516,7 +517,7 @@ test.each([["plain TCP", false], ...TLS_TOO])(
     const authority = encrypted ? createAuthority() : null;
     if (authority) closers.push(authority.remove);
     const { broker, told } = await start({
-      limits: { strangersPerAddress: 3 },
+      limits: { unauthenticatedPerAddress: 3 },
       ...(authority ? { tls: authority.sign("broker") } : {}),
     });
     const login = async (localAddress: string, clientId: string): Promise<MqttClient> => {
@@ -537,7 +538,7 @@ test.each([["plain TCP", false], ...TLS_TOO])(
       if (!answer) throw new Error("not let in");
       return client;
     };
-    // Who has logged in is no stranger any more, however many there are.
+    // Connections with a login do not count as unauthenticated, however many there are.
     for (let i = 0; i < 5; i += 1) {
       await login("127.0.0.1", `known-${i}`);
     }
@@ -577,13 +578,13 @@ test("one login cannot take all connections: the oldest makes room", async () =>
   expect(told).toHaveLength(1);
 });
 
-test("closing lets what is under way be kept", async () => {
+test("closing lets messages that have arrived be stored", async () => {
   const { device, store, broker } = await start();
   const client = await device();
   const slow = door();
   store.before = () => slow.opened;
   const published = client.publishAsync("van-1/pos", pointText("van-1", 0), { qos: 1 });
-  await until(() => store.waiting() === 1, { what: "the message at keep" });
+  await until(() => store.waiting() === 1, { what: "the message at the store" });
   const closed = broker.close(20_000);
   slow.open();
   await published;

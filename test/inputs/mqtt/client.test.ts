@@ -1,4 +1,4 @@
-/** MQTT over a real Mosquitto: what is acknowledged is kept, in order and within bounds, whatever ends in between. */
+/** MQTT over a real Mosquitto: a message that is acknowledged is stored, in order and within bounds, whatever ends in between. */
 
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
@@ -15,7 +15,7 @@ import { withDefaults } from "../../../src/config/defaults.ts";
 import { configSchema } from "../../../src/config/schema.ts";
 import { StoreError } from "../../../src/ingest/store.ts";
 import { type BrokerConnection, connectBroker, type MqttEvents } from "../../../src/inputs/mqtt/client.ts";
-import { clientState } from "../../../src/inputs/mqtt/leased-broker.ts";
+import { brokerStateOf } from "../../../src/inputs/mqtt/connection-state.ts";
 import { type BrokerSettings, whyNotReliable } from "../../../src/inputs/mqtt/library.ts";
 import type { Subscription } from "../../../src/inputs/mqtt/routing.ts";
 import { AT_RECEIPT } from "../../../src/reading.ts";
@@ -129,7 +129,7 @@ const range = (from: number, to: number): number[] => Array.from({ length: to - 
 describe.skipIf(whyNotMosquitto() !== null).each(VERSIONS)(
   `version %i${because(whyNotMosquitto())}`,
   (protocolVersion) => {
-    test("QoS 0, 1 and 2 arrive; acknowledged once kept", async () => {
+    test("QoS 0, 1 and 2 arrive, and are acknowledged once stored", async () => {
       const broker = await mosquitto();
       const gateway = connect(broker.url, { protocolVersion });
       const publisher = await publisherTo(broker.url);
@@ -141,14 +141,14 @@ describe.skipIf(whyNotMosquitto() !== null).each(VERSIONS)(
       expect(gateway.connection.state()).toMatchObject({ connected: true, lastError: null, unrouted: 0 });
     });
 
-    test("what was not kept when the process ended comes again", async () => {
+    test("messages that were not stored when the process ended come again", async () => {
       const broker = await mosquitto();
       const publisher = await publisherTo(broker.url);
       const first = connect(broker.url, { protocolVersion, receiveMaximum: 10 });
       await ready(first, publisher);
       first.store.before = () => new Promise(() => {});
       await publishAll(publisher, 0, 5);
-      await until(() => first.store.waiting() === 5, { what: "messages to reach keep" });
+      await until(() => first.store.waiting() === 5, { what: "messages to reach the store" });
       // As if killed: no word to the broker, nothing finished.
       await first.connection.close(0);
       expect(indexes(first.store)).toEqual([]);
@@ -158,7 +158,7 @@ describe.skipIf(whyNotMosquitto() !== null).each(VERSIONS)(
       expect(second.told[0]).toMatchObject({ event: "brokerConnected", sessionPresent: true });
     });
 
-    test("killed before keep: all of it comes again", async () => {
+    test("killed before storage: all messages come again", async () => {
       const broker = await mosquitto();
       const publisher = await publisherTo(broker.url);
       const program = new URL("../../support/never-stores.ts", import.meta.url).pathname;
@@ -191,7 +191,7 @@ describe.skipIf(whyNotMosquitto() !== null).each(VERSIONS)(
       expect(indexes(second.store)).toEqual(range(0, 200));
     });
 
-    test("kept and acknowledged does not come again", async () => {
+    test("a message stored and acknowledged does not come again", async () => {
       const broker = await mosquitto();
       const publisher = await publisherTo(broker.url);
       const first = connect(broker.url, { protocolVersion });
@@ -206,7 +206,7 @@ describe.skipIf(whyNotMosquitto() !== null).each(VERSIONS)(
       expect(indexes(second.store)).toEqual([100]);
     });
 
-    /** A vendor whose messages tell no time: dated by their arrival, as OVMS, TeslaMate and others are. */
+    /** A vendor whose messages have no time: dated by their arrival, as OVMS, TeslaMate and others are. */
     function timeless() {
       const source = mqttSource("fleet");
       source.adapter = {
@@ -226,7 +226,7 @@ describe.skipIf(whyNotMosquitto() !== null).each(VERSIONS)(
         entry.kind === "decoded" ? [...entry.rejections.keys(), "read"] : [],
       );
 
-    test("what comes again after a cut connection is as old as it was, not a new position", async () => {
+    test("a message that comes again after a cut connection is as old as it was, not a new position", async () => {
       const broker = await mosquitto();
       const way = await startProxy(broker.port);
       closers.push(() => way.stop());
@@ -234,12 +234,12 @@ describe.skipIf(whyNotMosquitto() !== null).each(VERSIONS)(
       const gateway = connect(`mqtt://127.0.0.1:${way.port}`, { protocolVersion, subscriptions });
       const publisher = await publisherTo(broker.url);
       await until(() => gateway.connection.state().subscribed, { what: "the subscription" });
-      // Kept, but the acknowledgement does not leave before the connection is cut.
+      // Stored, but the acknowledgement does not leave before the connection is cut.
       const slow = door();
       gateway.store.before = () => slow.opened;
       await publishAll(publisher, 0, 1);
-      await until(() => gateway.store.waiting() === 1, { what: "the message at keep" });
-      const arrivedAt = gateway.connection.state().oldestUnackedAt ?? 0;
+      await until(() => gateway.store.waiting() === 1, { what: "the message at the store" });
+      const arrivedAt = gateway.connection.state().oldestUnackedAtMs ?? 0;
       way.reset();
       await until(() => !gateway.connection.state().connected, { what: "the loss" });
       slow.open();
@@ -251,14 +251,14 @@ describe.skipIf(whyNotMosquitto() !== null).each(VERSIONS)(
       expect(verdicts(gateway)).toEqual(["read", "read", "read"]);
     });
 
-    test("what comes again to a process that cannot know its age is no position of now, and is counted", async () => {
+    test("a message that comes again to a process that cannot know its age is no position of now, and is counted", async () => {
       const broker = await mosquitto();
       const publisher = await publisherTo(broker.url);
       const first = connect(broker.url, { protocolVersion, subscriptions: timeless() });
       await until(() => first.connection.state().subscribed, { what: "the subscription" });
       first.store.before = () => new Promise(() => {});
       await publishAll(publisher, 0, 1);
-      await until(() => first.store.waiting() === 1, { what: "the message at keep" });
+      await until(() => first.store.waiting() === 1, { what: "the message at the store" });
       await first.connection.close(0);
       const second = connect(broker.url, { protocolVersion, subscriptions: timeless() });
       await until(() => second.store.entries.length === 1, { what: "the message again" });
@@ -290,7 +290,7 @@ describe.skipIf(whyNotMosquitto() !== null).each(VERSIONS)(
       expect(retained).toEqual([true, false]);
     });
 
-    test("a message that cannot be kept is offered again and acknowledged once it is", async () => {
+    test("a message that cannot be stored is retried, and acknowledged once it is stored", async () => {
       const broker = await mosquitto();
       const gateway = connect(broker.url, { protocolVersion, receiveMaximum: 10 });
       const publisher = await publisherTo(broker.url);
@@ -305,7 +305,7 @@ describe.skipIf(whyNotMosquitto() !== null).each(VERSIONS)(
       const stuck = gateway.connection.state();
       expect(stuck.unacked).toBeGreaterThan(0);
       expect(stuck.unacked).toBeLessThanOrEqual(20);
-      expect(stuck.oldestUnackedAt).not.toBeNull();
+      expect(stuck.oldestUnackedAtMs).not.toBeNull();
       gateway.store.before = () => {};
       await until(() => indexes(gateway.store).length === 30, { what: "all messages", withinMs: 25_000 });
       expect(indexes(gateway.store)).toEqual(range(0, 30));
@@ -366,7 +366,7 @@ describe.skipIf(whyNotMosquitto() !== null).each(VERSIONS)(
       const slow = door();
       gateway.store.before = () => slow.opened;
       await publishAll(publisher, 0, 5);
-      await until(() => gateway.store.waiting() === 5, { what: "messages to reach keep" });
+      await until(() => gateway.store.waiting() === 5, { what: "messages to reach the store" });
       const closed = gateway.connection.close(20_000);
       slow.open();
       await closed;
@@ -391,7 +391,7 @@ describe.skipIf(whyNotMosquitto() !== null).each(VERSIONS)(
       await until(() => new Set(indexes(gateway.store)).size === 20, { what: "all messages" });
     });
 
-    test("username and password; a refusal is told and tried again", async () => {
+    test("username and password; a refusal is reported and tried again", async () => {
       const broker = await mosquitto(["allow_anonymous false"]);
       const gateway = connect(broker.url, { protocolVersion, username: "gateway", password: "wrong" });
       await until(() => gateway.told.filter(({ event }) => event === "brokerRefused").length >= 2, {
@@ -405,7 +405,7 @@ describe.skipIf(whyNotMosquitto() !== null).each(VERSIONS)(
   },
 );
 
-describe("against a broker that only this test speaks for", () => {
+describe("against a broker that this test plays", () => {
   interface Peer {
     url: string;
     /** The n-th connection made to it. */
@@ -469,23 +469,31 @@ describe("against a broker that only this test speaks for", () => {
   const acked = (got: Packet[]) =>
     got.flatMap((packet) => (packet.cmd === "puback" ? [(packet.messageId ?? 0) - 1] : []));
 
-  test.each(VERSIONS)("version %i: says how to treat us", async (protocolVersion) => {
-    const peer = await scripted(protocolVersion);
-    connect(peer.url, { protocolVersion, receiveMaximum: 7, maximumPacketBytes: 1000 });
-    const { got } = await peer.connection(0);
-    await until(() => got.length === 2, { what: "CONNECT and SUBSCRIBE" });
-    const properties = { sessionExpiryInterval: 3600, receiveMaximum: 7, maximumPacketSize: 64_000 };
-    expect(got).toMatchObject([
-      { cmd: "connect", clean: false, clientId: "gateway", ...(protocolVersion === 5 ? { properties } : {}) },
-      {
-        cmd: "subscribe",
-        subscriptions: [{ topic: "fleet/#", qos: 1, ...(protocolVersion === 5 ? { rh: 1 } : {}) }],
-      },
-    ]);
-  });
+  test.each(VERSIONS)(
+    "version %i: the connection asks for its session and its limits",
+    async (protocolVersion) => {
+      const peer = await scripted(protocolVersion);
+      connect(peer.url, { protocolVersion, receiveMaximum: 7, maximumPacketBytes: 1000 });
+      const { got } = await peer.connection(0);
+      await until(() => got.length === 2, { what: "CONNECT and SUBSCRIBE" });
+      const properties = { sessionExpiryInterval: 3600, receiveMaximum: 7, maximumPacketSize: 64_000 };
+      expect(got).toMatchObject([
+        {
+          cmd: "connect",
+          clean: false,
+          clientId: "gateway",
+          ...(protocolVersion === 5 ? { properties } : {}),
+        },
+        {
+          cmd: "subscribe",
+          subscriptions: [{ topic: "fleet/#", qos: 1, ...(protocolVersion === 5 ? { rh: 1 } : {}) }],
+        },
+      ]);
+    },
+  );
 
   test.each(VERSIONS)(
-    "version %i: no acknowledgement before keep, then in order of arrival",
+    "version %i: no acknowledgement before storage, then in order of arrival",
     async (protocolVersion) => {
       const peer = await scripted(protocolVersion);
       const gateway = connect(peer.url, { protocolVersion });
@@ -496,10 +504,10 @@ describe("against a broker that only this test speaks for", () => {
           ? doors[((entry.readings[0]?.fixTime ?? 0) - 1_700_000_000_000) / 1000]?.opened
           : undefined;
       for (const index of range(0, 5)) send(publishPacket(index));
-      // All five are taken although none is acknowledged: taking does not wait for acknowledging.
-      await until(() => gateway.store.waiting() === 5, { what: "all five at keep" });
+      // All five are received although none is acknowledged: receiving does not wait for acknowledging.
+      await until(() => gateway.store.waiting() === 5, { what: "all five at the store" });
       for (const index of [3, 1, 4]) doors[index]?.open();
-      await until(() => indexes(gateway.store).length === 3, { what: "the later ones to be kept" });
+      await until(() => indexes(gateway.store).length === 3, { what: "the later ones to be stored" });
       expect(acked(got)).toEqual([]);
       doors[0]?.open();
       await until(() => acked(got).length >= 2, { what: "the first two acknowledgements" });
@@ -520,20 +528,20 @@ describe("against a broker that only this test speaks for", () => {
       const slowest = door();
       gateway.store.before = () => slow.opened;
       for (const index of range(0, 3)) first.send(publishPacket(index));
-      await until(() => gateway.store.waiting() === 3, { what: "three at keep" });
+      await until(() => gateway.store.waiting() === 3, { what: "three at the store" });
       first.socket.destroy();
       const second = await peer.connection(1);
       await until(() => gateway.connection.state().connected, { what: "the second connection" });
       expect(gateway.connection.state().unacked).toBe(0);
-      // Packet id 1 means another message now; the old keep ends while the new one has not begun.
+      // Packet id 1 means another message now; storing the old one ends while storing the new one has not begun.
       gateway.store.before = (entry) =>
         entry.kind === "decoded" && entry.readings[0]?.fixTime === 1_700_000_050_000
           ? slowest.opened
           : undefined;
       second.send({ ...publishPacket(50), messageId: 1 } as Packet);
-      await until(() => gateway.store.waiting() >= 4, { what: "the new message at keep" });
+      await until(() => gateway.store.waiting() >= 4, { what: "the new message at the store" });
       slow.open();
-      await until(() => indexes(gateway.store).length === 3, { what: "the old ones to be kept" });
+      await until(() => indexes(gateway.store).length === 3, { what: "the old ones to be stored" });
       gateway.store.before = () => {};
       slowest.open();
       second.send({ ...publishPacket(51), messageId: 9 } as Packet);
@@ -544,7 +552,7 @@ describe("against a broker that only this test speaks for", () => {
   );
 
   test.each(VERSIONS)(
-    "version %i: a resend with DUP is acknowledged and is a duplicate",
+    "version %i: a redelivery with DUP is acknowledged and is a duplicate",
     async (protocolVersion) => {
       const peer = await scripted(protocolVersion);
       const gateway = connect(peer.url, { protocolVersion });
@@ -563,7 +571,7 @@ describe("against a broker that only this test speaks for", () => {
     [4, 0x80],
     [5, 0x97],
   ] as const)(
-    "version %i: a refused subscription is told, shown, and asked for again",
+    "version %i: a refused subscription is reported, shown, and tried again",
     async (protocolVersion, code) => {
       let allowed = false;
       const grant = (nth: number) => (allowed && nth > 2 ? 1 : code);
@@ -575,13 +583,13 @@ describe("against a broker that only this test speaks for", () => {
       await until(() => gateway.told.filter(({ event }) => event === "brokerRefused").length === 2, {
         what: "both refusals",
       });
-      expect(clientState(gateway.connection.state())).toMatchObject({
+      expect(brokerStateOf(gateway.connection.state())).toMatchObject({
         state: "refused",
         reason: expect.stringMatching(/^subscription refused: /),
       });
       allowed = true;
       await until(() => gateway.connection.state().subscribed, { what: "the subscription" });
-      expect(clientState(gateway.connection.state())).toMatchObject({ state: "connected", reason: null });
+      expect(brokerStateOf(gateway.connection.state())).toMatchObject({ state: "connected", reason: null });
       expect(gateway.connection.state()).toMatchObject({ refused: false, lastError: null });
     },
   );
@@ -620,7 +628,7 @@ describe("against a broker that only this test speaks for", () => {
     expect(gateway.told.filter(({ event }) => event === "brokerDisconnected")).toEqual([]);
   });
 
-  test("QoS 0 that cannot be kept survives a lost connection", async () => {
+  test("QoS 0 that cannot be stored survives a lost connection", async () => {
     const peer = await scripted(4);
     const gateway = connect(peer.url, { protocolVersion: 4 });
     const first = await peer.connection(0);
@@ -632,10 +640,10 @@ describe("against a broker that only this test speaks for", () => {
     first.socket.destroy();
     await peer.connection(1);
     gateway.store.before = () => {};
-    await until(() => indexes(gateway.store).length === 1, { what: "the message to be kept" });
+    await until(() => indexes(gateway.store).length === 1, { what: "the message to be stored" });
   });
 
-  test("messages of filters that nobody wants any more are acknowledged and counted", async () => {
+  test("messages of filters that no source has any more are acknowledged and counted", async () => {
     const peer = await scripted(5);
     const gateway = connect(peer.url);
     const { send, got } = await peer.connection(0);
@@ -702,13 +710,13 @@ describe.skipIf(whyNotMosquitto() !== null)(`brokers${because(whyNotMosquitto())
       await ready(gateway, publisher);
       await publishAll(publisher, 0, 3);
       await until(() => indexes(gateway.store).length === 3, { what: "all messages" });
-      const stranger = connect(url, { clientId: "stranger", username: "gateway", password: "right" });
-      await until(() => stranger.connection.state().lastError !== null, { what: "a refusal" });
-      expect(stranger.connection.state().connected).toBe(false);
+      const other = connect(url, { clientId: "stranger", username: "gateway", password: "right" });
+      await until(() => other.connection.state().lastError !== null, { what: "a refusal" });
+      expect(other.connection.state().connected).toBe(false);
     },
   );
 
-  test("publishing to nobody fails at once", async () => {
+  test("publishing where no broker listens fails at once", async () => {
     await expect(publishTo("mqtt://127.0.0.1:1")).rejects.toThrow();
   });
 });

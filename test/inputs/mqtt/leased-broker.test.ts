@@ -46,36 +46,22 @@ function gateway(url: string, protocolVersion: 4 | 5) {
   };
   const source = mqttSource("fleet");
   let hasExpired = false;
-  const broker = leasedBroker("main", {
-    config: {
-      mqtt: {
-        brokers: {
-          main: {
-            ...{ url, clientId: "gateway", protocolVersion, rejectUnauthorized: true, keepaliveS: 30 },
-            ...{ receiveMaximum: 50, maximumPacketBytes: 262_144, sessionExpiryS: 3600 },
-          },
+  const broker = leasedBroker({
+    name: "main",
+    receiveMaximum: 50,
+    settings: () => ({
+      ...{ url, clientId: "gateway", protocolVersion, rejectUnauthorized: true, keepaliveS: 30 },
+      ...{ receiveMaximum: 50, maximumPacketBytes: 262_144, sessionExpiryS: 3600 },
+    }),
+    subscriptions: [{ source, topics: ["fleet/#"] }],
+    acquireLease: (name, leaseEvents) =>
+      holdLease(redis, name, {
+        ...leaseEvents,
+        expired() {
+          leaseEvents.expired();
+          hasExpired = true;
         },
-      },
-      sources: {
-        fleet: {
-          vendor: "plain",
-          destination: "acme",
-          unmapped: "forward",
-          mqtt: { broker: "main", topics: ["fleet/#"] },
-        },
-      },
-    },
-    queue: {
-      lease: (name, leaseEvents) =>
-        holdLease(redis, name, {
-          ...leaseEvents,
-          expired() {
-            leaseEvents.expired();
-            hasExpired = true;
-          },
-        }),
-    },
-    sources: new Map([["fleet", source]]),
+      }),
     ingest: ingestOver(store).ingest,
     events,
   });
@@ -102,7 +88,7 @@ function gateway(url: string, protocolVersion: 4 | 5) {
       away();
       redis.disconnect();
     },
-    /** Its messages cannot be stored, but it hears of its lease. */
+    /** Its messages cannot be stored, but it can ask for its lease. */
     away,
     async back() {
       store.before = () => {};
@@ -131,7 +117,7 @@ const publish = (publisher: Publisher, index: number, qos: 0 | 1): Promise<void>
 describe.skipIf(whyNotMosquitto() !== null).each([4, 5] as const)(
   `version %i${because(whyNotMosquitto())}`,
   (protocolVersion) => {
-    test("while Redis is away for longer than the lease, QoS 0 is taken, held and kept", async () => {
+    test("while Redis is away for longer than the lease, QoS 0 is received, held and stored", async () => {
       const { url } = await mosquitto();
       const publisher = await publisherTo(url);
       const { broker, store, told, away, back, expired, indexes, connected } = gateway(url, protocolVersion);
@@ -148,13 +134,13 @@ describe.skipIf(whyNotMosquitto() !== null).each([4, 5] as const)(
         server.kill("SIGCONT");
       }
       await back();
-      await until(() => indexes().length === 10, { what: "all of them to be kept" });
+      await until(() => indexes().length === 10, { what: "all of them to be stored" });
       expect(indexes()).toEqual(range(0, 10));
       expect(told).toEqual(["connected"]);
       expect(store.refusals).toEqual([]);
     });
 
-    test("a connection that ends meanwhile is made again when Redis is back, and what it held is kept", async () => {
+    test("a connection that ends meanwhile is made again when Redis is back, and what it held is stored", async () => {
       const { port, url } = await mosquitto();
       const way = await startProxy(port);
       closers.push(() => way.stop());
@@ -171,13 +157,13 @@ describe.skipIf(whyNotMosquitto() !== null).each([4, 5] as const)(
       await until(() => broker.state().state === "standby", { what: "the connection to be left" });
       expect(broker.state()).toMatchObject({ reason: "storage is away", unacked: 1 });
       await back();
-      await until(() => indexes().length === 2, { what: "both to be kept" });
+      await until(() => indexes().length === 2, { what: "both to be stored" });
       expect(indexes().sort()).toEqual([0, 1]);
       await connected();
       expect(told).toEqual(["connected", "disconnected", "connected"]);
     });
 
-    test("another process that reaches Redis takes over within 5 s, and nobody fights for the session", async () => {
+    test("another process that reaches Redis takes over within 5 s, and the first does not fight for the session", async () => {
       const { url } = await mosquitto();
       const publisher = await publisherTo(url);
       const first = gateway(url, protocolVersion);
@@ -190,20 +176,20 @@ describe.skipIf(whyNotMosquitto() !== null).each([4, 5] as const)(
       const cutAt = performance.now();
       await publish(publisher, 0, 0);
       for (const index of range(1, 4)) await publish(publisher, index, 1);
-      await until(() => first.broker.state().unacked === 4, { what: "messages that cannot be kept" });
-      // What the broker still holds for the session comes to whoever has it.
+      await until(() => first.broker.state().unacked === 4, { what: "messages that cannot be stored" });
+      // What the broker still holds for the session comes to the process that has it.
       await until(() => second.indexes().length === 3, { what: "them to come to the other" });
       const tookMs = performance.now() - cutAt;
       expect(second.indexes()).toEqual([1, 2, 3]);
       expect(tookMs).toBeLessThan(scaled(5000));
       await until(() => first.broker.state().state === "standby", { what: "the first to stand by" });
-      // Nobody sends this one again: it is held on to, and kept when storage is back.
+      // The broker does not send this one again: it is held, and stored when storage is back.
       expect(first.broker.state().unacked).toBe(1);
       await first.back();
       await until(() => first.indexes().length === 1, { what: "the last one" });
       expect(first.indexes()).toEqual([0]);
       await until(() => first.broker.state().reason === "another process holds the lease", {
-        what: "it to hear of the other",
+        what: "it to learn of the other",
       });
       await publish(publisher, 4, 1);
       await until(() => second.indexes().includes(4), { what: "a new message" });
@@ -212,7 +198,7 @@ describe.skipIf(whyNotMosquitto() !== null).each([4, 5] as const)(
       expect(first.store.refusals).toEqual([]);
     });
 
-    test("what nobody sends again and cannot be kept until the end is counted", async () => {
+    test("QoS 0 that cannot be stored until the end is counted", async () => {
       const { url } = await mosquitto();
       const publisher = await publisherTo(url);
       const { broker, store, told, cutOff, close, connected } = gateway(url, protocolVersion);
@@ -220,7 +206,7 @@ describe.skipIf(whyNotMosquitto() !== null).each([4, 5] as const)(
       cutOff();
       for (const index of range(0, 3)) await publish(publisher, index, 0);
       await publish(publisher, 3, 1);
-      await until(() => broker.state().unacked === 4, { what: "messages that cannot be kept" });
+      await until(() => broker.state().unacked === 4, { what: "messages that cannot be stored" });
       await close(100);
       expect(store.refusals).toEqual(Array(3).fill({ source: "fleet", reason: "given_up" }));
       expect(told).toEqual(["connected", "gave up 3"]);

@@ -20,7 +20,7 @@ afterEach(async () => {
   for (const close of closers.splice(0).reverse()) await close();
 });
 
-/** Keeps nothing, so that what is held is the broker's. */
+/** Stores nothing, so that all memory held is the broker's. */
 function forgetful(): Store & { times: number[] } {
   const times: number[] = [];
   return {
@@ -39,6 +39,7 @@ async function start(limits: EmbeddedBrokerOptions["limits"] = {}) {
   const incidents: Incident[] = [];
   const usernames = Array.from({ length: 10 }, (_, i) => `van-${i}`);
   const broker = await startBroker({
+    name: "listen",
     host: "127.0.0.1",
     port: 0,
     devices: usernames.map((username) => ({
@@ -111,7 +112,7 @@ test("no payload is held of QoS 2 messages that are never released", { timeout: 
   expect(grown).toBeLessThan(20);
 });
 
-test("a connection that releases nothing ends; what is over its share is not taken", async () => {
+test("a connection that releases nothing ends; a message over its share is not stored", async () => {
   const { store, refused, incidents, device } = await start({ unreleased: 5 });
   const raw = await device();
   for (let n = 1; n <= 5; n += 1) await raw.send(publish("van-0/pos", position(n), { messageId: n }));
@@ -190,7 +191,7 @@ function nextConnection(): () => Socket | undefined {
   return () => found;
 }
 
-test("who does not read our answers is not read, and cut off", async () => {
+test("a device that does not read our answers is not read, and cut off", async () => {
   const { refused, incidents, device } = await start({ unreadMs: 1000 });
   const connection = nextConnection();
   const raw = await device();
@@ -215,7 +216,7 @@ test("who does not read our answers is not read, and cut off", async () => {
   expect(ours.bytesRead - before).toBeLessThan(400_000);
 });
 
-test("what comes faster than it is answered stays with the sender", async () => {
+test("messages that come faster than they are answered stay with the sender", async () => {
   const { store, device } = await start();
   const connection = nextConnection();
   const raw = await device();
@@ -235,7 +236,7 @@ test("what comes faster than it is answered stays with the sender", async () => 
   expect(most).toBeLessThan(200_000);
 });
 
-test("a list of topics longer than any device needs ends the connection before it is looked at", async () => {
+test("a list of topics longer than any device needs ends the connection before it is parsed", async () => {
   const { refused, device } = await start();
   const raw = await device();
   const subscriptions = Array.from({ length: 20_000 }, (_, i) => ({ topic: `t/${i}`, qos: 0 as const }));
@@ -244,7 +245,7 @@ test("a list of topics longer than any device needs ends the connection before i
   expect(refused).toEqual(["127.0.0.1 too_large"]);
 });
 
-test("a client id is not kept at any length", async () => {
+test("a long client id is known by its digest", async () => {
   const { store, refused, device } = await start();
   const raw = await device("van-0", "x".repeat(3000));
   await raw.send({ cmd: "subscribe", messageId: 1, subscriptions: [{ topic: "#", qos: 0 }] });

@@ -108,7 +108,7 @@ test("a wrong password is tried once", async () => {
   expect(vendor.calls()).toEqual(["Authenticate"]);
 });
 
-test("errors that come with 200 are told by type: quota, database, load balancer; then data", async () => {
+test("errors that come with 200 are told apart by type: quota, database, load balancer; then data", async () => {
   const vendor = await geotab();
   const first = poll(vendor);
   await until(() => first.poller.state().state === "polling", { what: "a start" });
@@ -120,7 +120,7 @@ test("errors that come with 200 are told by type: quota, database, load balancer
   );
   vendor.record(record("b1", 50));
   await until(() => first.store.stored().length === 1, { what: "the data behind them" });
-  // Told once the page is stored, a moment after it is kept.
+  // Reported once the cursor is written, a moment after the page is stored.
   await until(() => first.told.pollStateChanged.length === 5, { what: "word that all is well again" });
   const states = first.told.pollStateChanged.map(({ state, reason, detail }) => [state, reason, detail]);
   expect(states).toEqual([
@@ -138,7 +138,7 @@ test("errors that come with 200 are told by type: quota, database, load balancer
   expect(vendor.calls().filter((call) => call === "Authenticate")).toHaveLength(1);
 });
 
-test("an error nobody foresaw passes by itself, and is named", async () => {
+test("an error of an unknown kind passes by itself, and is named", async () => {
   const vendor = await geotab();
   vendor.instead.push(geotabError("SomethingNewException"));
   const { poller, told } = poll(vendor);
@@ -175,7 +175,7 @@ test("a full page is followed at once by the next", async () => {
   expect(store.entries.map((entry) => entry.kind === "decoded" && entry.rawReadings)).toEqual([5000, 3]);
 });
 
-test("names come in pages, and a device nobody has named makes it ask once more", async () => {
+test("names come in pages, and a device without a name makes it ask once more", async () => {
   const vendor = await geotab();
   for (let index = 0; index < 5002; index++)
     vendor.name(`b${String(index).padStart(4, "0")}`, `Van ${index}`);

@@ -76,7 +76,7 @@ test("an empty page is no message, and its cursor counts", async () => {
   await until(() => vendor.asked.length > 3, { what: "some requests" });
   expect(store.entries).toEqual([]);
   expect(poller.state()).toMatchObject({ state: "polling", reason: null, gap: null });
-  // The next request may be under way while this one's cursor is being stored.
+  // The next request may have begun while this one's cursor is being written.
   await until(
     async () =>
       cursorIn(await pollings.cursors.load(source.name)) === afterOf(vendor.asked.at(-1)?.path ?? ""),
@@ -84,7 +84,7 @@ test("an empty page is no message, and its cursor counts", async () => {
   );
 });
 
-test("months-old fixes of a first call are turned down by their age, and counted", async () => {
+test("months-old fixes of a first call are rejected by their age, and counted", async () => {
   const vendor = await samsara();
   vendor.report(fix("1", 30), fix("2", 200 * 86_400), fix("3", 3600));
   const { store } = poll(vendor, { source: { maxAgeMs: 600_000 } });
@@ -105,11 +105,11 @@ test("without a limit of age, what a start without a cursor brings is a day old 
   await until(() => store.stored().length === 2, { what: "the late one" });
 });
 
-test("goes on after a restart where the last kept page ended", async () => {
+test("goes on after a restart where the last stored page ended", async () => {
   const vendor = await samsara();
   vendor.report(fix("1", 60));
   const first = poll(vendor, { name: "restarted" });
-  await until(() => first.poller.state().lastSuccessAt !== null, { what: "a page" });
+  await until(() => first.poller.state().lastSuccessAtMs !== null, { what: "a page" });
   await first.poller.close(1000);
   vendor.report(fix("1", 50), fix("1", 40));
   const second = poll(vendor, { name: "restarted" });
@@ -138,7 +138,7 @@ test("what comes again on the next page is a duplicate and nothing else", async 
   expect(store.stored().length).toBeGreaterThan(40);
 });
 
-test("the cursor does not move before the page is kept", async () => {
+test("the cursor does not move before the page is stored", async () => {
   const vendor = await samsara();
   vendor.report(fix("1", 30));
   const store = memoryStore();
@@ -158,7 +158,7 @@ test("the cursor does not move before the page is kept", async () => {
   await until(() => pollings.cursors.load("deferred"), { what: "its cursor" });
 });
 
-test("a crash between keeping and moving the cursor reads the page twice and loses nothing", async () => {
+test("a crash between storing the page and moving the cursor reads the page twice and loses nothing", async () => {
   const vendor = await samsara();
   vendor.report(fix("1", 30), fix("2", 30));
   let failures = 0;
@@ -193,7 +193,7 @@ test("two that ask at once lose nothing, and neither sets the other's cursor bac
   expect(both.flatMap(({ told }) => told.pollGap)).toEqual([]);
 });
 
-test("waits as long as it is told, fractions included, and goes on with the same cursor", async () => {
+test("waits as long as the vendor says, fractions included, and goes on with the same cursor", async () => {
   const vendor = await samsara();
   vendor.report(fix("1", 30));
   const { store, told, poller } = poll(vendor);
@@ -213,7 +213,7 @@ test("waits as long as it is told, fractions included, and goes on with the same
   expect((unavailable?.at ?? 0) - (throttled?.at ?? 0)).toBeGreaterThan(610);
   expect((answered?.at ?? 0) - (unavailable?.at ?? 0)).toBeGreaterThan(990);
   expect(answered?.path).toBe(throttled?.path);
-  // Told once the page is kept, a moment after that.
+  // Reported once the page is stored, a moment after that.
   await until(() => told.pollStateChanged.length === 4, { what: "word that all is well again" });
   expect(told.pollStateChanged.map(({ state, reason }) => `${state} ${reason}`)).toEqual([
     "polling null",
@@ -234,7 +234,7 @@ test.each([
   vendor.instead.push({ status, headers: { location: "/elsewhere" }, body: "" });
   const { poller, told } = poll(vendor);
   await until(() => poller.state().state === "refused", { what: "the refusal" });
-  expect(poller.state()).toMatchObject({ reason, lastSuccessAt: null });
+  expect(poller.state()).toMatchObject({ reason, lastSuccessAtMs: null });
   expect(told.pollMade).toHaveLength(1);
   // A redirect is not followed either.
   expect(vendor.asked).toHaveLength(1);
@@ -262,7 +262,7 @@ test("an answer that does not come, or stops in the middle, costs an attempt and
   const { store, told } = poll(vendor, { http: createPullHttp(NO_PROXY, 500) });
   await until(() => store.stored().length === 1, { what: "the page after them" });
   silent.open();
-  // The cursor is stored after the page is kept, and only then does it count as polling.
+  // The cursor is written after the page is stored, and only then does it count as polling.
   await until(() => told.pollStateChanged.at(-1)?.reason === null, { what: "the poller to be well again" });
   expect(told.pollStateChanged[0]?.reason).toBe("timeout");
 });
@@ -301,7 +301,7 @@ test("an empty cursor never takes the place of one that works", async () => {
   expect(cursorIn(await pollings.cursors.load(source.name))).toMatch(/^[0-9a-f-]{36}$/);
 });
 
-test("a cursor that the vendor refuses again and again is given up, and the gap is told", async () => {
+test("a cursor that the vendor refuses again and again is given up, and the gap is reported", async () => {
   const vendor = await samsara();
   vendor.report(fix("1", 600));
   const { store, told, poller, source } = poll(vendor);
@@ -317,8 +317,8 @@ test("a cursor that the vendor refuses again and again is given up, and the gap 
   // Known once the cursor behind the page is stored, a moment after the page.
   const gap = await until(() => poller.state().gap, { what: "the gap" });
   expect(told.pollGap).toHaveLength(1);
-  expect(gap.to).toBeGreaterThan(gap.from);
-  // Whoever asks next still knows of it.
+  expect(gap.toMs).toBeGreaterThan(gap.fromMs);
+  // The next poller still knows of it.
   await poller.close(1000);
   const next = poll(vendor, { name: source.name });
   await until(() => next.poller.state().gap, { what: "the gap" });
@@ -341,7 +341,7 @@ test("a cursor unused for longer than the vendor remembers it is not tried", asy
   const vendor = await samsara();
   vendor.report(fix("1", 60));
   const first = poll(vendor, { name: "long-ago" });
-  await until(() => first.poller.state().cursorAt !== null, { what: "a cursor" });
+  await until(() => first.poller.state().cursorAtMs !== null, { what: "a cursor" });
   await first.poller.close(1000);
   const text = (await pollings.cursors.load("long-ago")) ?? "";
   const at = Date.now() - 31 * DAY_MS;
@@ -350,7 +350,7 @@ test("a cursor unused for longer than the vendor remembers it is not tried", asy
   const second = poll(vendor, { name: "long-ago" });
   await until(() => second.store.stored().length === 1, { what: "a new beginning" });
   expect(afterOf(vendor.asked[asked]?.path ?? "")).toBeNull();
-  await until(() => second.poller.state().gap?.from === at, { what: "the gap" });
+  await until(() => second.poller.state().gap?.fromMs === at, { what: "the gap" });
   expect(second.told.pollGap).toMatchObject([{ from: new Date(at).toISOString() }]);
 });
 
@@ -365,7 +365,7 @@ test("a stored cursor that cannot be read is like none", async () => {
   });
 });
 
-test("stops at once while it waits for the vendor, and lets what was fetched be kept", async () => {
+test("stops at once while it waits for the vendor, and lets what was fetched be stored", async () => {
   const vendor = await samsara();
   const never = door();
   vendor.instead.push({ status: 200, body: {}, after: never.opened });
@@ -380,7 +380,7 @@ test("stops at once while it waits for the vendor, and lets what was fetched be 
   const store = memoryStore();
   store.before = () => slow.opened;
   const keeping = poll(vendor, { name: "closing", store });
-  await until(() => store.waiting() === 1, { what: "keep" });
+  await until(() => store.waiting() === 1, { what: "the store to be asked" });
   const closed = keeping.poller.close(60_000);
   slow.open();
   await closed;

@@ -89,7 +89,7 @@ describe.skipIf(noSamples !== null)(`answers${because(noSamples)}`, () => {
       nameless: new Set(),
     };
     const text = typeof response.body === "string" ? response.body : JSON.stringify(response.body);
-    const result = pull?.understand(
+    const result = pull?.parse(
       { status: response.status, headers: lowerCased(response.headers), text },
       {
         baseUrl: pull.baseUrl,

@@ -1,4 +1,4 @@
-/** Webhooks over real HTTP: every row of the answer table, every bound, and that a bad sender harms nobody else. */
+/** Webhooks over real HTTP: every row of the answer table, every bound, and that a bad sender harms no other. */
 
 import { once } from "node:events";
 import { type IncomingMessage, request } from "node:http";
@@ -14,13 +14,8 @@ import { owntracks } from "../../../src/adapters/owntracks.ts";
 import type { Source } from "../../../src/ingest/source.ts";
 import { speaksForOf } from "../../../src/ingest/speaks-for.ts";
 import { StoreError } from "../../../src/ingest/store.ts";
-import {
-  createWebhookApp,
-  type ServeOptions,
-  serveWebhooks,
-  type WebhookEvents,
-  type WebhookParts,
-} from "../../../src/inputs/webhook/app.ts";
+import { createWebhookApp, type WebhookDeps, type WebhookEvents } from "../../../src/inputs/webhook/app.ts";
+import { type ServeOptions, serveWebhooks } from "../../../src/inputs/webhook/server.ts";
 import { createDispatcher } from "../../../src/network.ts";
 import { USER_AGENT } from "../../../src/version.ts";
 import { because } from "../../support/because.ts";
@@ -38,8 +33,8 @@ afterEach(async () => {
 
 interface Setting {
   sources?: Source[];
-  limits?: Partial<WebhookParts["limits"]>;
-  parts?: Partial<WebhookParts>;
+  limits?: Partial<WebhookDeps["limits"]>;
+  parts?: Partial<WebhookDeps>;
   serve?: Partial<ServeOptions>;
 }
 
@@ -161,7 +156,7 @@ async function talk(
   return received;
 }
 
-/** A source whose proof needs no body. */
+/** A source whose credentials are all in the head. */
 function headSource(name: string): Source {
   return { ...plainSource(name), authMethod: sharedKey("x-key") };
 }
@@ -191,7 +186,7 @@ async function ask(
 }
 
 describe("the answer table", () => {
-  test("kept: 200 with counts", async () => {
+  test("stored: 200 with counts", async () => {
     const { post, store } = await start();
     const response = await post(pointText("van-1", 0));
     expect(response.status).toBe(200);
@@ -211,7 +206,7 @@ describe("the answer table", () => {
     });
   });
 
-  test("all candidates rejected by value: 200, each named", async () => {
+  test("all raw readings rejected by value: 200, each named", async () => {
     const { post } = await start();
     const response = await post(JSON.stringify([{ id: "van-1", t: 1_700_000_000_000, lat: 0, lon: 0 }]));
     expect(response.status).toBe(200);
@@ -222,7 +217,7 @@ describe("the answer table", () => {
     });
   });
 
-  test("understood, no position: 200", async () => {
+  test("ignored: 200", async () => {
     const { post } = await start();
     const response = await post('{"hello":"there"}');
     expect(response.status).toBe(200);
@@ -248,7 +243,7 @@ describe("the answer table", () => {
     expect([response.status, await response.text()]).toEqual([200, "abc"]);
   });
 
-  test("proven but malformed: 200 and quarantine", async () => {
+  test("authenticated but malformed: 200 and quarantine", async () => {
     const { post, store } = await start();
     const response = await post("not json");
     expect(response.status).toBe(200);
@@ -293,7 +288,7 @@ describe("the answer table", () => {
     expect(response.headers.get("authorization")).toBeNull();
   });
 
-  test("unknown source and any other path: 404, nothing of the request said back", async () => {
+  test("unknown source and any other path: 404, nothing of the request repeated", async () => {
     const { post, events, url } = await start();
     for (const path of ["/webhooks/who?token=s3cret", "/webhooks/", "/", "/webhooks/vans/more", "/metrics"]) {
       const response = await post("{}", {}, path);
@@ -356,7 +351,7 @@ describe("the answer table", () => {
     expect(told).toMatchObject([{ event: "ingestFailed", requestId: JSON.parse(text).requestId }]);
   });
 
-  test("late: 503 in time, and what was kept meanwhile makes the resend a duplicate", async () => {
+  test("late: 503 in time, and what was stored meanwhile makes the resend a duplicate", async () => {
     const { post, store } = await start({ limits: { answerWithinMs: 50 } });
     const slow = door();
     store.before = () => slow.opened;
@@ -364,11 +359,11 @@ describe("the answer table", () => {
     expect(response.status).toBe(503);
     expect(Number(response.headers.get("retry-after"))).toBeGreaterThan(0);
     slow.open();
-    await until(() => store.stored().length === 1, { what: "the late message to be kept" });
+    await until(() => store.stored().length === 1, { what: "the late message to be stored" });
     expect(await (await post(pointText("van-1", 0))).json()).toMatchObject({ stored: 0, duplicates: 1 });
   });
 
-  test("no answer before keep", async () => {
+  test("no answer before storage", async () => {
     const { post, store } = await start();
     const slow = door();
     store.before = () => slow.opened;
@@ -376,7 +371,7 @@ describe("the answer table", () => {
     const response = post(pointText("van-1", 0)).finally(() => {
       answered = true;
     });
-    await until(() => store.waiting() === 1, { what: "keep to be asked" });
+    await until(() => store.waiting() === 1, { what: "the store to be asked" });
     expect(answered).toBe(false);
     slow.open();
     expect((await response).status).toBe(200);
@@ -445,7 +440,12 @@ describe("how messages arrive", () => {
 
   test.each([
     ["nobody is trusted", [], "203.0.113.9", "127.0.0.1"],
-    ["the nearest stranger counts", ["127.0.0.0/8"], "198.51.100.1, 203.0.113.9", "203.0.113.9"],
+    [
+      "the nearest address that is no proxy counts",
+      ["127.0.0.0/8"],
+      "198.51.100.1, 203.0.113.9",
+      "203.0.113.9",
+    ],
     ["trusted hops are passed", ["127.0.0.1", "10.0.0.0/8"], "203.0.113.9:4711, 10.1.1.1", "203.0.113.9"],
     ["junk ends the search", ["127.0.0.1", "10.0.0.0/8"], "203.0.113.9, unknown, 10.1.1.1", "10.1.1.1"],
     ["IPv6 with a port", ["127.0.0.1"], "[2001:db8::1]:443", "2001:db8::1"],
@@ -487,13 +487,13 @@ describe("how messages arrive", () => {
           dispatcher: agent,
         });
       const known = new Agent({ connect: { ca: authority.ca, cert: sender.cert, key: sender.key } });
-      const stranger = new Agent({ connect: { ca: authority.ca } });
+      const without = new Agent({ connect: { ca: authority.ca } });
       closers.push(
         () => known.destroy(),
-        () => stranger.destroy(),
+        () => without.destroy(),
       );
       expect((await ask(known)).status).toBe(200);
-      await expect(ask(stranger)).rejects.toThrow();
+      await expect(ask(without)).rejects.toThrow();
     },
   );
 });
@@ -517,7 +517,7 @@ describe("bounds", () => {
     expect(await talk(server.port, head("/webhooks/vans", 10), invited)).toMatch(/^HTTP\/1\.1 100 /);
   });
 
-  test("who cannot prove itself by the head of its request is refused before its body", async () => {
+  test("a sender that is not authenticated by the head of its request is refused before its body", async () => {
     const { server, store, told } = await start({ sources: [headSource("vans"), plainSource("signed")] });
     const begin = (path: string, key: string, headers = "") =>
       `POST /webhooks/${path} HTTP/1.1\r\nHost: x\r\nX-Key: ${key}\r\n${headers}Content-Length: 90000\r\n\r\n{`;
@@ -528,17 +528,17 @@ describe("bounds", () => {
     );
     expect(store.refusals).toEqual(Array(2).fill({ source: "vans", reason: "unauthenticated" }));
     expect(told).toMatchObject(Array(2).fill({ event: "messageRefused", why: "wrong_credentials" }));
-    // Where the proof covers the body, it has to be read first.
+    // Where a signature covers the body, the body has to be read first.
     const invited = (text: string) => text.includes("100 Continue");
     expect(await talk(server.port, begin("signed", "wrong", "Expect: 100-continue\r\n"), invited)).toMatch(
       /^HTTP\/1\.1 100 /,
     );
   });
 
-  test("stalled bodies of one address leave room for others, and for the proven", async () => {
+  test("stalled bodies of one address leave room for others, and for authenticated senders", async () => {
     const { server, url } = await start({
       sources: [headSource("vans"), plainSource("signed")],
-      // One address may hold one body of 100 kB, all strangers together 200 kB.
+      // One address may hold one body of 100 kB, all unauthenticated senders together 200 kB.
       limits: { unfinishedBytes: 400_000 },
     });
     stall(server.port, "signed", 95_000);
@@ -549,7 +549,7 @@ describe("bounds", () => {
     expect(await from("127.0.0.1", "vans")).toBe(200);
     stall(server.port, "signed", 95_000, "127.0.0.2");
     await until(async () => (await from("127.0.0.3", "signed")) === 503, {
-      what: "the strangers' half to be used up",
+      what: "the half of unauthenticated senders to be used up",
     });
     expect(await from("127.0.0.3", "vans")).toBe(200);
   });
@@ -618,7 +618,7 @@ describe("bounds", () => {
     expect(store.refusals).toEqual([{ source: "vans", reason: "too_large" }]);
   });
 
-  test("an encoding we do not speak, stacked, or damaged: 415, counted", async () => {
+  test("an encoding we do not read, stacked, or damaged: 415, counted", async () => {
     const { post, store } = await start();
     for (const encoding of ["zstd", "gzip, gzip", "gzip"]) {
       expect((await post("not compressed", { "content-encoding": encoding })).status).toBe(415);
@@ -639,7 +639,7 @@ describe("bounds", () => {
     expect((await post(pointText("van-1", 1))).status).toBe(200);
   });
 
-  test("a sender that goes away in the middle is nobody's message", async () => {
+  test("a sender that goes away in the middle has sent no message", async () => {
     const { server, store, statuses } = await start();
     const socket: Socket = connect(server.port, "127.0.0.1");
     socket.write(
@@ -651,12 +651,12 @@ describe("bounds", () => {
     expect(store.entries).toEqual([]);
   });
 
-  test("closing lets requests under way end and takes no new ones", async () => {
+  test("closing lets requests that have begun end and accepts no new ones", async () => {
     const { server, post, store } = await start();
     const slow = door();
     store.before = () => slow.opened;
     const underWay = post(pointText("van-1", 0));
-    await until(() => store.waiting() === 1, { what: "keep to be asked" });
+    await until(() => store.waiting() === 1, { what: "the store to be asked" });
     const closed = server.close(20_000);
     await expect(post(pointText("van-1", 1))).rejects.toThrow();
     slow.open();
@@ -668,13 +668,13 @@ describe("bounds", () => {
     const { server, post, store } = await start();
     store.before = () => new Promise(() => {});
     const underWay = post(pointText("van-1", 0)).catch((error: unknown) => error);
-    await until(() => store.waiting() === 1, { what: "keep to be asked" });
+    await until(() => store.waiting() === 1, { what: "the store to be asked" });
     await server.close(50);
     expect(await underWay).toBeInstanceOf(Error);
   });
 });
 
-describe("a bad sender harms nobody else", () => {
+describe("a bad sender harms no other", () => {
   const manyPoints = () =>
     JSON.stringify(Array.from({ length: 100_000 }, (_, i) => JSON.parse(pointText("fleet", i))));
   const BAD: [string, () => string | Uint8Array, Record<string, string>][] = [

@@ -159,7 +159,7 @@ function twoTenants() {
   });
   const asked: { within: unknown }[] = [];
   const state = (name: string) => ({
-    since: AT,
+    sinceMs: Date.parse(AT),
     reason: `no rights for rival/# at ${name}`,
     unacked: 3,
     clients: 4,
@@ -184,11 +184,11 @@ function twoTenants() {
       ["mine-vans", "rival-vans"].map((name) => ({
         name,
         state: "failing",
-        since: AT,
+        sinceMs: Date.parse(AT),
         reason: "timeout",
         detail: name,
-        lastSuccessAt: null,
-        cursorAt: null,
+        lastSuccessAtMs: null,
+        cursorAtMs: null,
         gap: null,
       })),
     incidents: () =>

@@ -82,15 +82,15 @@ describe("the trail", () => {
     expect(one.acted).toHaveLength(3);
   });
 
-  it("keeps the last ten thousand, and what strangers cause pushes none of them out", async () => {
+  it("keeps the last ten thousand, and what unauthenticated senders cause pushes none of them out", async () => {
     const { trail } = trailOn(await connected());
     const pipeline = db.pipeline();
     for (let i = 0; i < 10_050; i++) pipeline.xadd("p:trail:operators", "*", "e", JSON.stringify({ i }));
-    for (let i = 0; i < 1050; i++) pipeline.xadd("p:trail:strangers", "*", "e", JSON.stringify({ i }));
+    for (let i = 0; i < 1050; i++) pipeline.xadd("p:trail:unauthenticated", "*", "e", JSON.stringify({ i }));
     await pipeline.exec();
     trail.record(redriven("7"));
     trail.loginFailed("203.0.113.7");
-    await until(async () => (await db.xlen("p:trail:strangers")) === 1000, { what: "1,000 guesses" });
+    await until(async () => (await db.xlen("p:trail:unauthenticated")) === 1000, { what: "1,000 guesses" });
     await until(async () => (await db.xlen("p:trail:operators")) === 10_000, { what: "10,000 entries" });
     const [, fields] = (await db.xrevrange("p:trail:operators", "+", "-", "COUNT", 1))[0] ?? [];
     expect(fields?.[1]).toContain('"redrive"');
@@ -115,7 +115,7 @@ describe("the trail", () => {
     expect(acted).toHaveLength(21);
     expect(acted.reduce((sum, { count }) => sum + (count ?? 0), 0)).toBe(20_000);
     expect(acted.at(-1)).toMatchObject({ action: "login_failed", by: null, from: null, count: 16_000 });
-    await until(async () => (await db.xlen("p:trail:strangers")) === 21, { what: "21 entries" });
+    await until(async () => (await db.xlen("p:trail:unauthenticated")) === 21, { what: "21 entries" });
   });
 
   it("cuts what an asker wrote", async () => {

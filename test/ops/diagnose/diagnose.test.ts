@@ -1,10 +1,10 @@
 import { describe, expect, it } from "vitest";
 import { diagnose } from "../../../src/ops/diagnose/index.ts";
-import type { BrokerState, PollerState, QueueStatus, RedisStatus } from "../../../src/status.ts";
+import type { BrokerStatus, PollerStatus, QueueStatus, RedisStatus } from "../../../src/status.ts";
 import { identityOf, sumAccounting } from "../../../src/status.ts";
 import { AT, before, destination, healthy, OPEN, source, troubled } from "../sample.ts";
 
-const find = (queue: QueueStatus, brokers: BrokerState[] = []) =>
+const find = (queue: QueueStatus, brokers: BrokerStatus[] = []) =>
   diagnose({ queue, brokers, pollers: [], clocks: [] });
 
 const redis = (changes: Partial<RedisStatus>) => healthy({ redis: { ...healthy().redis, ...changes } });
@@ -13,7 +13,7 @@ const from = (changes: Parameters<typeof source>[0]) => healthy({ sources: [sour
 const accounting = source().accounting;
 const HOLDS = { messages: 0, readings: 0, stored: 0 };
 
-const BROKER: BrokerState = {
+const BROKER: BrokerStatus = {
   name: "yard",
   kind: "client",
   state: "connected",
@@ -318,7 +318,7 @@ describe("diagnose", () => {
     expect(find(queue)).toEqual([]);
   });
 
-  it.each<[BrokerState["state"], string | null, "error" | "warning", RegExp]>([
+  it.each<[BrokerStatus["state"], string | null, "error" | "warning", RegExp]>([
     ["disconnected", "connection refused", "error", /Not connected for 3 min: connection refused/],
     ["refused", "bad username or password", "error", /refuses us: bad username/],
     ["connecting", null, "warning", /Connecting for 3 min/],
@@ -407,7 +407,7 @@ describe("the accounting", () => {
 });
 
 describe("vendors that are asked", () => {
-  const POLLER: PollerState = {
+  const POLLER: PollerStatus = {
     name: "geotab-vans",
     state: "polling",
     since: before(600_000),
@@ -417,7 +417,7 @@ describe("vendors that are asked", () => {
     cursorAt: before(4000),
     gap: null,
   };
-  const of = (changes: Partial<PollerState>) =>
+  const of = (changes: Partial<PollerStatus>) =>
     diagnose({ queue: healthy(), brokers: [], pollers: [{ ...POLLER, ...changes }], clocks: [] });
 
   it("are no problem while they answer, while another process asks, or while they stumble", () => {

@@ -1,0 +1,99 @@
+/** Remembers which addresses lately showed the right credentials for which name: they have a budget of their own. */
+
+import { type Account, levelAt, openedAccount, type Pace } from "./guess-accounts.ts";
+
+/** Some 200 bytes each: a tracker in a mobile network has another address every day. */
+const MAX_TRUSTED = 20_000;
+/** How long an address is trusted: trackers and people are back the next day. */
+const TRUSTED_FOR_MS = 26 * 3_600_000;
+/** How exactly the time is remembered at which an address was right. */
+const NOTED_EVERY_MS = 60_000;
+
+export interface TrustedSender {
+  /** When it was last right, on the clock that `now` reads. */
+  atMs: number;
+  /** Null while it was never wrong since. */
+  account: Account | null;
+}
+
+export interface TrustedSenders {
+  of(key: string): TrustedSender | undefined;
+  /** Its account, opened by its first wrong guess. */
+  accountOf(key: string, sender: TrustedSender): Account;
+  /** The sender was right. `closeAccount` removes and gives what was counted against it before it was trusted. Hot. */
+  trust(key: string, closeAccount: () => Account | null): void;
+  /** True while no trusted sender was wrong lately. */
+  areQuiet(): boolean;
+}
+
+export function createTrustedSenders({
+  pace,
+  forgives,
+  now,
+}: {
+  pace: Pace;
+  /** Right credentials wipe out what was wrong before them. */
+  forgives: boolean;
+  now: () => number;
+}): TrustedSenders {
+  const trusted = new Map<string, TrustedSender>();
+  /** Keys of those that have an account. */
+  const blemished = new Set<string>();
+
+  function forget(key: string): void {
+    trusted.delete(key);
+    blemished.delete(key);
+  }
+
+  function clear(key: string): void {
+    blemished.delete(key);
+    const sender = trusted.get(key);
+    if (sender) sender.account = null;
+  }
+
+  return {
+    of(key) {
+      const sender = trusted.get(key);
+      if (sender === undefined || now() - sender.atMs < TRUSTED_FOR_MS) return sender;
+      forget(key);
+      return undefined;
+    },
+    accountOf(key, sender) {
+      blemished.add(key);
+      sender.account ??= openedAccount(pace, now());
+      return sender.account;
+    },
+    trust(key, closeAccount) {
+      const atMs = now();
+      const sender = trusted.get(key);
+      if (sender !== undefined && sender.account === null && atMs - sender.atMs < NOTED_EVERY_MS) return;
+      const before = sender?.account ?? closeAccount();
+      // Deleted first, so that the oldest stand first.
+      forget(key);
+      const account = before === null || forgives ? null : carriedOver(before, pace, atMs);
+      if (account !== null) blemished.add(key);
+      trusted.set(key, { atMs, account });
+      if (trusted.size <= MAX_TRUSTED) return;
+      const oldest = trusted.keys().next();
+      if (!oldest.done) forget(oldest.value);
+    },
+    areQuiet() {
+      for (const key of blemished) {
+        const account = trusted.get(key)?.account;
+        if (account && levelAt(account, now()) > 0) break;
+        clear(key);
+      }
+      return blemished.size === 0;
+    },
+  };
+}
+
+function carriedOver(account: Account, pace: Pace, at: number): Account {
+  return {
+    ...account,
+    pace,
+    level: Math.min(account.level, pace.free),
+    nextAt: Math.min(account.nextAt, at),
+    reserved: 0,
+  };
+}

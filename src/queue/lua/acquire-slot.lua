@@ -1,0 +1,44 @@
+-- Acquires what one POST needs: fences out the batch's earlier owner, asks the gates, and reserves a throttle slot.
+--
+-- KEYS[1]: key prefix of the scope.
+-- ARGV[1]: {destination, lane, batchId, token, ratePerSecond, windowMs, horizonMs?, probeMs} as JSON; lane is the lane's
+--   number. Without horizonMs the batch is only claimed, so that it can be settled without having been sent.
+--
+-- Returns one of
+--   {"gone"}                                              another process has settled the batch
+--   {"closed", 0, asked, serverErrors, root}              a gate is shut, or no slot was wanted
+--   {"wait", waitMs}                                      no slot within the horizon
+--   {"send", waitMs, asked, serverErrors, root, slot, 1 where the request gets only the time of a probe}
+
+--- @include "clock"
+--- @include "keys"
+--- @include "gates"
+--- @include "throttle"
+
+local args = cjson.decode(ARGV[1])
+local destination, lane, id = args.destination, args.destination .. '|' .. args.lane, args.batchId
+local factsKey, rate = KEY.batchFacts(id), args.ratePerSecond
+if redis.call('HGET', KEY.lane(lane), 'batch') ~= id or redis.call('EXISTS', KEY.batch(id)) == 0 then
+  return { 'gone' }
+end
+redis.call('HSET', factsKey, 'token', args.token)
+redis.call('HSET', KEY.lane(lane), 'beat', now)
+local past = redis.call('HMGET', factsKey, 'asked', 'serverErrors', 'root')
+local function answer(kind, wait) return { kind, wait, past[1] or '0', past[2] or '0', past[3] or '' } end
+-- Without a token there is no request.
+if not args.horizonMs then return answer('closed', 0) end
+local scopeGate, gate = KEY.scopeGate, KEY.gate(destination)
+-- Both are asked before either is changed: a probe of the one must not begin while the other is shut.
+if maySend(scopeGate, lane, nil) > 0 or maySend(gate, lane, nil) > 0 then return answer('closed', 0) end
+local wait, slot = reserveSlot(math.min(rateOf(scopeGate, rate), rateOf(gate, rate)), rate, args.windowMs, args.horizonMs)
+if not slot then return { 'wait', wait } end
+maySend(scopeGate, lane, args.probeMs)
+maySend(gate, lane, args.probeMs)
+-- When the last confirmed request was sent, as known by now: it shows whether the destination was well (unconfirmed.lua).
+redis.call('HSET', factsKey, 'sentAt', slot,
+  'confirmedSentAt', redis.call('HGET', KEY.destination(destination), 'confirmedSentAt') or 0)
+local state, reason, fails = unpack(redis.call('HMGET', scopeGate, 'state', 'reason', 'fails'))
+local out = answer('send', wait)
+out[#out + 1] = slot
+out[#out + 1] = state == 'probing' and reason == 'timeout' and (tonumber(fails) or 0) % 16 > 0 and 1 or 0
+return out

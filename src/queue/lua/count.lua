@@ -1,0 +1,104 @@
+-- Counts everything of one scope in one step: counters, what waits, is held, is in flight, and the gates.
+--
+-- KEYS[1]: key prefix of the scope.
+-- ARGV[1]: {sources: [name], destinations: [name]} as JSON.
+--
+-- Returns JSON, as `ScopeCount` in count.ts reads it.
+
+--- @include "clock"
+--- @include "keys"
+--- @include "records"
+--- @include "backlogs"
+--- @include "streams"
+
+local args = cjson.decode(ARGV[1])
+local waiting, inFlight, orphans = {}, {}, {}
+local function add(map, name, n) map[name] = (map[name] or 0) + n end
+local function pairsOf(key)
+  local flat, map = redis.call('HGETALL', key), {}
+  for i = 1, #flat, 2 do map[flat[i]] = flat[i + 1] end
+  return map
+end
+local function countInFlight(records)
+  for _, r in ipairs(records) do add(inFlight, sourceOf(r), 1) end
+  return #records
+end
+-- What has left the backlogs of a lane: its batch, its pieces, and the isolated pings.
+local function inFlightOf(lane)
+  local batches, n = redis.call('LRANGE', KEY.pieces(lane), 0, -1), 0
+  batches[#batches + 1] = redis.call('HGET', KEY.lane(lane), 'batch') or nil
+  for _, batch in ipairs(batches) do n = n + countInFlight(redis.call('LRANGE', KEY.batch(batch), 0, -1)) end
+  return n + countInFlight(redis.call('LRANGE', KEY.isolated(lane), 0, -1))
+end
+-- When the oldest record of a backlog came; nil where nothing waits.
+local function oldestArrival(backlog)
+  local unit = redis.call('LINDEX', KEY.liveOrder(backlog), 0)
+  local oldest
+  for _, head in pairs({
+    redis.call('LINDEX', KEY.backlog(backlog), 0) or nil,
+    redis.call('ZRANGE', KEY.old(backlog), 0, 0)[1],
+    unit and redis.call('HGET', KEY.live(backlog), unit) or nil
+  }) do
+    if not oldest or receivedAtOf(head) < oldest then oldest = receivedAtOf(head) end
+  end
+  return oldest
+end
+local answeredWell = tonumber(redis.call('GET', KEY.answeredWell)) or 0
+local function countLane(lane, number)
+  local counted = { lane = tonumber(number), waiting = 0 }
+  for _, source in ipairs(redis.call('SMEMBERS', KEY.backlogs(lane))) do
+    local backlog = backlogOf(lane, source)
+    local n, oldest = backlogSize(backlog), oldestArrival(backlog)
+    add(waiting, source, n)
+    counted.waiting = counted.waiting + n
+    if oldest and (not counted.oldest or oldest < counted.oldest) then counted.oldest = oldest end
+  end
+  local batch = redis.call('HGET', KEY.lane(lane), 'batch')
+  if batch then
+    local formedAt, sentAt = unpack(redis.call('HMGET', KEY.batchFacts(batch), 'formedAt', 'sentAt'))
+    counted.batchId, counted.formedAt = batch, tonumber(formedAt)
+    sentAt = tonumber(sentAt)
+    -- A request that was sent later has been answered: this one was forgotten, and will be sent again.
+    if sentAt and sentAt > answeredWell then counted.sentAt = sentAt end
+  end
+  counted.inFlight = inFlightOf(lane)
+  return counted
+end
+local function countOrphans(lane, destination)
+  for _, source in ipairs(redis.call('SMEMBERS', KEY.backlogs(lane))) do
+    local n = backlogSize(backlogOf(lane, source))
+    add(waiting, source, n)
+    add(orphans, destination, n)
+  end
+  add(orphans, destination, inFlightOf(lane))
+end
+
+local destinations, byName = {}, {}
+for i, name in ipairs(args.destinations) do
+  destinations[i] = {
+    name = name, lanes = {}, facts = pairsOf(KEY.destination(name)), gate = pairsOf(KEY.gate(name)),
+    units = redis.call('HLEN', KEY.accepted(name))
+  }
+  byName[name] = destinations[i]
+end
+for _, lane in ipairs(redis.call('SMEMBERS', KEY.lanes)) do
+  local name, number = string.match(lane, '^(.-)|(.*)$')
+  local destination = byName[name]
+  if destination then table.insert(destination.lanes, countLane(lane, number)) else countOrphans(lane, name) end
+end
+local sources = {}
+for i, name in ipairs(args.sources) do
+  sources[i] = {
+    name = name, counters = pairsOf(KEY.counters(name)), held = redis.call('HLEN', KEY.held(name)),
+    waiting = waiting[name] or 0, inFlight = inFlight[name] or 0
+  }
+end
+local lengths = {}
+for name, stream in pairs(STREAMS) do
+  local first = oldestOf(stream)
+  lengths[name] = { n = redis.call('XLEN', stream), first = first and first[1] or '' }
+end
+return cjson.encode({
+  now = now, sources = sources, destinations = destinations, orphans = orphans, gate = pairsOf(KEY.scopeGate),
+  sizes = pairsOf(KEY.sizes), lengths = lengths
+})
