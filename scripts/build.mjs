@@ -2,7 +2,7 @@
 
 import { spawnSync } from "node:child_process";
 import { cpSync, realpathSync } from "node:fs";
-import { dirname, extname, join } from "node:path";
+import { dirname, extname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
@@ -15,7 +15,7 @@ export function build(project, outDir, sources = outDir) {
     cwd: root,
     stdio: ["ignore", 2, 2],
   });
-  cpSync(join(root, "src"), join(root, sources), {
+  cpSync(join(root, "src"), resolve(root, sources), {
     recursive: true,
     filter: (path) => ![".ts", ".md"].includes(extname(path)),
   });
