@@ -21,13 +21,8 @@ function redriver(changes: Partial<Adapter> = {}, logins: Logins = new Map()) {
   const { ingest } = ingestOver(rig.queue.store);
   const made = createRedriver({
     redrive: rig.queue.redrive,
-<<<<<<< HEAD
     ingest: (source, message) => ingest.ingest(source, asAuthenticated(message)),
     examine: (source, message) => examine(source.adapter, asAuthenticated(message), source),
-=======
-    ingest,
-    examine,
->>>>>>> hs
     sources: new Map([["vans", source]]),
   });
   const accept = (text: string, login?: string) =>
