@@ -5,7 +5,7 @@ import { Command } from "commander";
 import { duration, runCommand, wholeNumber } from "../src/commands/options.ts";
 import { print, printJson, printLines } from "../src/commands/print.ts";
 import { givenRedisUrl } from "../src/config/load.ts";
-import { createLogger } from "../src/log.ts";
+import { createLogger } from "../src/events/log.ts";
 import { startGateway } from "../src/server.ts";
 import { runDemo } from "./demo.ts";
 

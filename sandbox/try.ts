@@ -7,7 +7,7 @@ import { adapters, findAdapter } from "../src/adapters/index.ts";
 import { duration, json, runCommand, wholeNumber } from "../src/commands/options.ts";
 import { printLines } from "../src/commands/print.ts";
 import { loadConfig } from "../src/config/load.ts";
-import { createLogger } from "../src/log.ts";
+import { createLogger } from "../src/events/log.ts";
 import { startGateway } from "../src/server.ts";
 import { SANDBOX_CLIENT, type SandboxApi, startSandboxApi } from "./api.ts";
 import { startPrivateRedis } from "./redis.ts";

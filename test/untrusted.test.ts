@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { stringify } from "yaml";
-import { createLogger } from "../src/log.ts";
+import { createLogger } from "../src/events/log.ts";
 import { visible, visibleJson } from "../src/untrusted.ts";
 import { runCli } from "./support/cli-process.ts";
 

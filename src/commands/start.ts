@@ -16,7 +16,7 @@ export function startCommand(): Command {
     .action(async ({ config: file, allowWeak }: { config?: string; allowWeak?: boolean }) => {
       const { loadedOrExit } = await import("./configuration.ts");
       const { config, warnings } = loadedOrExit(file, allowWeak);
-      const { createLogger } = await import("../log.ts");
+      const { createLogger } = await import("../events/log.ts");
       const { onFatal } = await import("../startup.ts");
       const logger = createLogger({ level: config.log.level });
       for (const { path, message } of warnings) logger.warn({ setting: path }, `${path} ${message}`);

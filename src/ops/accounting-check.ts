@@ -1,6 +1,6 @@
 /** Checks every 30 s that each source's counters add up; emits `accountingMismatch` where they do not. */
 
-import type { Events } from "../events.ts";
+import type { Events } from "../events/events.ts";
 import type { QueueStatus } from "../status.ts";
 
 /** Often enough to be near the cause in the log, rare enough to cost nothing. */

@@ -5,7 +5,7 @@ import { HTTPException } from "hono/http-exception";
 import type { Registry } from "prom-client";
 import { z } from "zod";
 import type { OpsToken } from "../config/ops-tokens.ts";
-import type { Events } from "../events.ts";
+import type { Events } from "../events/events.ts";
 import type { EndedSessions } from "../queue/redis/ended-sessions.ts";
 import type { BrokerState, IncidentState, PollerState, QueueStatus, SpoolStatus } from "../status.ts";
 import { withTimeout } from "../time.ts";

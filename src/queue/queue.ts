@@ -1,7 +1,7 @@
 /** Builds the queue: store, lanes, jobs, delivery, upkeep, and what ops may look up. */
 
 import type { Redis } from "ioredis";
-import type { Events } from "../events.ts";
+import type { Events } from "../events/events.ts";
 import type { Store } from "../ingest/store.ts";
 import type { Client } from "../servicetitan/client.ts";
 import type { QueueStatus } from "../status.ts";

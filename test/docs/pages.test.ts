@@ -14,7 +14,7 @@ import { replayCommand } from "../../src/commands/replay.ts";
 import { startCommand } from "../../src/commands/start.ts";
 import { variableNames } from "../../src/config/environment.ts";
 import { listenSchema } from "../../src/config/schema.ts";
-import { createEvents } from "../../src/event-log.ts";
+import { createEvents } from "../../src/events/writer.ts";
 import { statusMetrics } from "../../src/ops/metrics.ts";
 import { processStatus, statusDocument } from "../../src/ops/status-document.ts";
 import { healthy } from "../ops/sample.ts";

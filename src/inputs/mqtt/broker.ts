@@ -5,7 +5,7 @@ import { type AddressInfo, createServer, type Server, type Socket } from "node:n
 import { setTimeout as pause } from "node:timers/promises";
 import { createServer as createTlsServer } from "node:tls";
 import { Aedes, type AedesOptions, type Client } from "aedes";
-import type { Events } from "../../events.ts";
+import type { Events } from "../../events/events.ts";
 import type { Shares } from "../../ingest/decode-shares.ts";
 import type { Ingest } from "../../ingest/ingest.ts";
 import type { Source } from "../../ingest/source.ts";

@@ -2,7 +2,7 @@
 
 import { setTimeout as pause } from "node:timers/promises";
 import mqtt from "mqtt";
-import type { Events } from "../../events.ts";
+import type { Events } from "../../events/events.ts";
 import type { Ingest } from "../../ingest/ingest.ts";
 import { createAcknowledgements } from "./acknowledgements.ts";
 import { createBackpressure } from "./backpressure.ts";

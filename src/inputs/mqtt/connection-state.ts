@@ -1,6 +1,6 @@
 /** How one connection to a broker stands: whether it is up, why not, and since when. */
 
-import type { Events } from "../../events.ts";
+import type { Events } from "../../events/events.ts";
 import type { BrokerState } from "../../status.ts";
 
 export interface ConnectionState {

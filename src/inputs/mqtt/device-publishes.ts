@@ -2,7 +2,7 @@
 
 import type { Client, PublishPacket } from "aedes";
 import { asAuthenticated, type Message } from "../../adapters/kit/adapter.ts";
-import type { Events } from "../../events.ts";
+import type { Events } from "../../events/events.ts";
 import type { Ingest } from "../../ingest/ingest.ts";
 import { createRetryOrder, ingestWithRetry } from "../../ingest/retry.ts";
 import type { Source } from "../../ingest/source.ts";

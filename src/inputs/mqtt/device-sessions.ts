@@ -2,7 +2,7 @@
 
 import { Socket } from "node:net";
 import type { Client } from "aedes";
-import type { Events } from "../../events.ts";
+import type { Events } from "../../events/events.ts";
 import { type ConnectionCap, createLoginCap } from "../../limits/connections.ts";
 import { createGuessing, type GuessingEvents } from "../../limits/guessing.ts";
 import { createAckOrder } from "./acknowledgements.ts";

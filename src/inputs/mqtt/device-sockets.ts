@@ -2,7 +2,7 @@
 
 import { Socket } from "node:net";
 import type { Aedes, Client } from "aedes";
-import type { Events } from "../../events.ts";
+import type { Events } from "../../events/events.ts";
 import type { Shares } from "../../ingest/decode-shares.ts";
 import type { Source } from "../../ingest/source.ts";
 import type { BrokerLimits, Unacked } from "./broker-limits.ts";

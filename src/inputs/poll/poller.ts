@@ -3,7 +3,7 @@
 import { createHash } from "node:crypto";
 import { setTimeout as pause } from "node:timers/promises";
 import type { Pull, PullAccount, PullContext, PullRefusal, PullResult } from "../../adapters/kit/pull.ts";
-import type { Events } from "../../events.ts";
+import type { Events } from "../../events/events.ts";
 import type { Ingest } from "../../ingest/ingest.ts";
 import type { Source } from "../../ingest/source.ts";
 import { retryAfterHeaderMs } from "../../network.ts";

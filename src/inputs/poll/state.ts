@@ -1,7 +1,7 @@
 /** How one poller stands, for the operator: whether fixes come in, and why not. */
 
 import type { PullRefusal, PullTrouble } from "../../adapters/kit/pull.ts";
-import type { Events } from "../../events.ts";
+import type { Events } from "../../events/events.ts";
 import type { NetworkReason } from "../../network.ts";
 import type { PollerState } from "../../status.ts";
 

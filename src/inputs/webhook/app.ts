@@ -6,7 +6,7 @@ import type { HttpBindings } from "@hono/node-server";
 import { Hono } from "hono";
 import type { Dispatcher } from "undici";
 import type { Handshake } from "../../adapters/kit/adapter.ts";
-import type { Events } from "../../events.ts";
+import type { Events } from "../../events/events.ts";
 import type { Ingest } from "../../ingest/ingest.ts";
 import type { Source } from "../../ingest/source.ts";
 import type { ConnectionCap } from "../../limits/connections.ts";

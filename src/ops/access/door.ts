@@ -4,7 +4,7 @@ import type { Context, Hono } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import { getCookie, setCookie } from "hono/cookie";
 import type { OpsToken } from "../../config/ops-tokens.ts";
-import type { Events } from "../../events.ts";
+import type { Events } from "../../events/events.ts";
 import { createGuessing } from "../../limits/guessing.ts";
 import type { EndedSessions } from "../../queue/redis/ended-sessions.ts";
 import type { OpsRefusal } from "../../status.ts";

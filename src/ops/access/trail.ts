@@ -1,7 +1,7 @@
 /** Records what operators did: in the log, and in Redis for all processes to show. */
 
 import type { Context } from "hono";
-import type { Events } from "../../events.ts";
+import type { Events } from "../../events/events.ts";
 import type { TrailStore } from "../../queue/ledger/trail.ts";
 import type { OperatorAction, OperatorEvent } from "../../status.ts";
 import { iso } from "../../time.ts";

@@ -1,6 +1,6 @@
 /** What delivery reports: each attempt in one event, each gate that shuts, and where the pings of a batch went. */
 
-import type { Events } from "../../events.ts";
+import type { Events } from "../../events/events.ts";
 import type { Attempt } from "../../servicetitan/outcome.ts";
 import type { BatchName } from "../batch/jobs.ts";
 import type { QueueDestination } from "../redis/destination.ts";

@@ -1,11 +1,11 @@
 import { Writable } from "node:stream";
 import { Registry } from "prom-client";
 import { describe, expect, it } from "vitest";
-import { createEvents } from "../src/event-log.ts";
-import type { AttemptEvent } from "../src/events.ts";
-import { createIngest } from "../src/ingest/ingest.ts";
-import { StoreError } from "../src/ingest/store.ts";
-import { createLogger } from "../src/log.ts";
+import type { AttemptEvent } from "../../src/events/events.ts";
+import { createLogger } from "../../src/events/log.ts";
+import { createEvents } from "../../src/events/writer.ts";
+import { createIngest } from "../../src/ingest/ingest.ts";
+import { StoreError } from "../../src/ingest/store.ts";
 
 function setUp() {
   const lines: Record<string, unknown>[] = [];

@@ -3,8 +3,8 @@ import { once } from "node:events";
 import { closeSync, existsSync, openSync } from "node:fs";
 import { Writable } from "node:stream";
 import { describe, expect, it } from "vitest";
-import { createFloodGate, createLogger } from "../src/log.ts";
-import { because } from "./support/because.ts";
+import { createFloodGate, createLogger } from "../../src/events/log.ts";
+import { because } from "../support/because.ts";
 
 function capture() {
   const lines: string[] = [];
@@ -106,7 +106,7 @@ it.skipIf(noFullDevice !== null)(
   `a disk that is full under the log stops nobody${because(noFullDevice)}`,
   async () => {
     const program = `
-    import { createLogger } from "./src/log.ts";
+    import { createLogger } from "./src/events/log.ts";
     const logger = createLogger({ level: "info" });
     for (let i = 0; i < 3; i++) logger.info({ i }, "no room");
     logger.fatal("no room for this either");

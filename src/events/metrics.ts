@@ -1,9 +1,9 @@
 /** The metrics that events move, beside the log. What Redis holds is counted in ops/metrics.ts. */
 
 import { Counter, Gauge, Histogram, type Registry } from "prom-client";
-import { DOORS } from "./limits/guess-policies.ts";
-import { SPOOL_PROBLEMS } from "./spool/events.ts";
-import { INCIDENT_KINDS, OPS_REFUSALS } from "./status.ts";
+import { DOORS } from "../limits/guess-policies.ts";
+import { SPOOL_PROBLEMS } from "../spool/events.ts";
+import { INCIDENT_KINDS, OPS_REFUSALS } from "../status.ts";
 
 /** Answers a vendor waits for; 2.5 s is the default deadline, 3 s is where Motive gives up. */
 const ANSWER_BUCKETS_S = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 3, 5];

@@ -2,7 +2,7 @@
 
 import { LRUCache } from "lru-cache";
 import { type DestinationStream, type Logger, pino, stdSerializers, stdTimeFunctions } from "pino";
-import { visibleJson } from "./untrusted.ts";
+import { visibleJson } from "../untrusted.ts";
 
 const SECRET_KEYS = new Set([
   "accesstoken",

@@ -2,11 +2,11 @@
 
 import type { Logger } from "pino";
 import type { Registry } from "prom-client";
-import { createEventMetrics, type EventMetrics } from "./event-metrics.ts";
+import type { IngestEvents } from "../ingest/ingest.ts";
+import type { SpoolEvents, SpoolProblem } from "../spool/events.ts";
 import type { Events } from "./events.ts";
-import type { IngestEvents } from "./ingest/ingest.ts";
 import { createFloodGate } from "./log.ts";
-import type { SpoolEvents, SpoolProblem } from "./spool/events.ts";
+import { createEventMetrics, type EventMetrics } from "./metrics.ts";
 
 /** A stall of this length can cost a batch its lock (`queue.toleratedStallMs`). */
 const STALL_MS = 1000;

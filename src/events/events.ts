@@ -1,11 +1,11 @@
 /** Every event the gateway logs or counts, by name. */
 
-import type { IngestEvents } from "./ingest/ingest.ts";
-import type { GuessingEvents } from "./limits/guessing.ts";
-import type { ConnectionEvents } from "./limits/ports.ts";
-import type { Attempt, Outcome } from "./servicetitan/outcome.ts";
-import type { SpoolEvents } from "./spool/events.ts";
-import type { Incident, OperatorEvent, OpsRefusal } from "./status.ts";
+import type { IngestEvents } from "../ingest/ingest.ts";
+import type { GuessingEvents } from "../limits/guessing.ts";
+import type { ConnectionEvents } from "../limits/ports.ts";
+import type { Attempt, Outcome } from "../servicetitan/outcome.ts";
+import type { SpoolEvents } from "../spool/events.ts";
+import type { Incident, OperatorEvent, OpsRefusal } from "../status.ts";
 
 /** One POST, told in one line: everything somebody asking about a batch wants to know. */
 export interface AttemptEvent {

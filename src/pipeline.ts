@@ -1,0 +1,135 @@
+/** Builds the pipeline from ingest to ServiceTitan, which the inputs feed and the ops endpoint shows. */
+
+import { createHistogram } from "node:perf_hooks";
+import type { Logger } from "pino";
+import { collectDefaultMetrics, Registry } from "prom-client";
+import { adapters } from "./adapters/index.ts";
+import type { Config } from "./config/config.ts";
+import type { Events } from "./events/events.ts";
+import { createEvents } from "./events/writer.ts";
+import { createShares } from "./ingest/decode-shares.ts";
+import { createIngest } from "./ingest/ingest.ts";
+import { type WatchedMapping, watchMapping } from "./mapping/mapping.ts";
+import { createClockWatch } from "./ops/diagnose/clocks.ts";
+import { createIncidents } from "./ops/incidents.ts";
+import { createQueue, type Queue } from "./queue/queue.ts";
+import { type Client, createClient } from "./servicetitan/client.ts";
+import { openSpool, type Spool } from "./spool/spool.ts";
+import { mappingProblems, StartupError } from "./startup.ts";
+import type { OperatorEvent } from "./status.ts";
+import { messageOf } from "./untrusted.ts";
+import { budgetsOf, destinationsOf, ingestSourcesOf, queueSourcesOf } from "./wiring.ts";
+
+/** What has to be closed again, as far as it has been opened. */
+export interface OpenedPipeline {
+  mapping?: WatchedMapping;
+  client?: Client;
+  queue?: Queue;
+  spool?: Spool;
+}
+
+type MappingChanged = (change: Pick<OperatorEvent, "filter" | "count" | "outcome">) => void;
+
+/** The events, and what is shown of them beside the log and the metrics. */
+export function createWatch(logger: Logger) {
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry });
+  const latency = createHistogram();
+  const incidents = createIncidents();
+  const written = createEvents({ logger, registry });
+  const events: Events = {
+    ...written,
+    deliveryLatency(destination, latencyMs) {
+      written.deliveryLatency(destination, latencyMs);
+      // A histogram of integers from 1; a clock set back between arrival and answer is not a latency.
+      latency.record(Math.max(1, Math.round(latencyMs)));
+    },
+    incident(event) {
+      written.incident(event);
+      incidents.note(event);
+    },
+  };
+  return { registry, latency, incidents, clocks: createClockWatch(), events };
+}
+export type Watch = ReturnType<typeof createWatch>;
+
+/** From ingest to ServiceTitan: everything that the inputs feed and the ops endpoint shows. */
+export async function openPipeline(
+  config: Config,
+  { events, clocks }: Watch,
+  opened: OpenedPipeline,
+  mappingChanged: MappingChanged,
+) {
+  const destinations = destinationsOf(config);
+  const mapping = config.mapping
+    ? await mappingOf(config, events, (change) => {
+        mappingChanged(change);
+        if (change.outcome !== "done") return;
+        // The new rows count from now on; what was held for them is looked through again every few seconds.
+        opened.queue?.mappingChanged().catch((error: unknown) => events.failed({ where: "mapping", error }));
+      })
+    : null;
+  if (mapping) opened.mapping = mapping;
+  const { httpProxy = null, httpsProxy = null, noProxy = "" } = config.proxy;
+  const proxy = { httpProxy, httpsProxy, noProxy };
+  const client = createClient({ proxy });
+  opened.client = client;
+  const queue = createQueue({
+    redis: config.redis,
+    sources: queueSourcesOf(config, destinations, adapters),
+    destinations,
+    mapping: mapping ? (source, device) => mapping.routes(source, device) : null,
+    client,
+    concurrency: config.queue.concurrency,
+    lockMs: config.queue.lockMs,
+    stalledCheckMs: config.queue.stalledCheckMs,
+    groupCommitMs: config.queue.groupCommitMs,
+    ledgerMaxAgeMs: config.queue.ledgerMaxAgeMs,
+    budgets: budgetsOf(config),
+    events,
+  });
+  opened.queue = queue;
+  const sources = ingestSourcesOf(config, adapters);
+  const shares = createShares({
+    usedUp: (source) =>
+      events.incident({ kind: "share_used_up", where: `source ${source}`, subject: source }),
+  });
+  const ingest = createIngest({ store: queue.store, shares, events: { ...events, fixSeen: clocks.observe } });
+  const spool = await spoolFor(config, { ingest, sources, queue, events });
+  if (spool) opened.spool = spool;
+  return { destinations, mapping, proxy, queue, sources, shares, ingest, spool, events };
+}
+export type Pipeline = Awaited<ReturnType<typeof openPipeline>>;
+
+async function spoolFor(
+  config: Config,
+  { ingest, sources, queue, events }: Pick<Pipeline, "ingest" | "sources" | "queue" | "events">,
+): Promise<Spool | null> {
+  if (!config.spool) return null;
+  const isStorageBack = async () => (await queue.readiness()).length === 0;
+  return openSpool({ settings: config.spool, ingest, sources, isStorageBack, events }).catch(
+    (error: unknown) => {
+      throw new StartupError([`spool.dir: ${messageOf(error)}`], error);
+    },
+  );
+}
+
+async function mappingOf(config: Config, events: Events, changed: MappingChanged): Promise<WatchedMapping> {
+  const file = config.mapping?.file ?? "";
+  const filter = { file };
+  const loaded = await watchMapping(file, config, {
+    events: {
+      ...events,
+      mappingReloaded(event) {
+        events.mappingReloaded(event);
+        changed({ filter, count: event.rows, outcome: "done" });
+      },
+      mappingProblem(event) {
+        events.mappingProblem(event);
+        changed({ filter, count: event.problems.length, outcome: "failed" });
+      },
+    },
+  });
+  if (loaded.kind === "broken") throw new StartupError(mappingProblems(file, loaded.problems));
+  return loaded.mapping;
+}
