@@ -40,7 +40,7 @@ export function withinRanges(texts: readonly string[]): (address: Address) => bo
   return (address) => ranges.some((range) => isWithin(address, range));
 }
 
-export function isWithin(address: Address, [base, bits]: AddressRange): boolean {
+function isWithin(address: Address, [base, bits]: AddressRange): boolean {
   // `match` throws when the kinds differ.
   return address.kind() === base.kind() && address.match(base, bits);
 }
