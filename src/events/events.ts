@@ -1,6 +1,6 @@
 /** Every event the gateway logs or counts, by name. */
 
-import type { IngestEvents } from "../ingest/ingest.ts";
+import type { IngestEvents } from "../ingest/result.ts";
 import type { GuessingEvents } from "../limits/guessing.ts";
 import type { ConnectionEvents } from "../limits/ports.ts";
 import type { Attempt, Outcome } from "../servicetitan/outcome.ts";

@@ -2,7 +2,7 @@
 
 import type { Logger } from "pino";
 import type { Registry } from "prom-client";
-import type { IngestEvents } from "../ingest/ingest.ts";
+import type { IngestEvents } from "../ingest/result.ts";
 import type { SpoolEvents, SpoolProblem } from "../spool/events.ts";
 import type { Events } from "./events.ts";
 import { createFloodGate } from "./log.ts";

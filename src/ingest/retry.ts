@@ -3,7 +3,8 @@
 import { setTimeout as pause } from "node:timers/promises";
 import type { Authenticated } from "../adapters/kit/adapter.ts";
 import { type Backoff, backoffMs } from "../time.ts";
-import type { Ingest, IngestResult } from "./ingest.ts";
+import type { Ingest } from "./ingest.ts";
+import type { IngestResult } from "./result.ts";
 import type { Source } from "./source.ts";
 
 /**

@@ -2,7 +2,7 @@
 
 import type { Message } from "../adapters/kit/adapter.ts";
 import type { Examined } from "../ingest/examine.ts";
-import type { IngestResult } from "../ingest/ingest.ts";
+import type { IngestResult } from "../ingest/result.ts";
 import type { Source } from "../ingest/source.ts";
 import type { Redrive, RedriveFilter } from "../queue/ledger/redrive.ts";
 import { iso } from "../time.ts";

@@ -2,7 +2,8 @@
 
 import { asAuthenticated, decode, type Message } from "../adapters/kit/adapter.ts";
 import { redactCredentials } from "../ingest/authenticate.ts";
-import type { Ingest, IngestResult } from "../ingest/ingest.ts";
+import type { Ingest } from "../ingest/ingest.ts";
+import type { IngestResult } from "../ingest/result.ts";
 import type { Source } from "../ingest/source.ts";
 import { openSpoolDirectory } from "./directory.ts";
 import type { SpoolEvents } from "./events.ts";

@@ -2,7 +2,8 @@
 
 import { z } from "zod";
 import { type Adapter, type AuthMethod, defineAdapter } from "../../src/adapters/kit/adapter.ts";
-import { createIngest, type Ingest, type IngestEvents } from "../../src/ingest/ingest.ts";
+import { createIngest, type Ingest } from "../../src/ingest/ingest.ts";
+import type { IngestEvents } from "../../src/ingest/result.ts";
 import type { Source } from "../../src/ingest/source.ts";
 import type { Store } from "../../src/ingest/store.ts";
 

@@ -1,7 +1,7 @@
 /** What a sender is answered. The answer means one thing: whether to send the message again. */
 
 import type { Adapter, Reply } from "../../adapters/kit/adapter.ts";
-import type { IngestResult } from "../../ingest/ingest.ts";
+import type { IngestResult } from "../../ingest/result.ts";
 import type { BodyResult } from "./body.ts";
 
 /** We could not wait for the result within the time that senders give us. */
