@@ -157,7 +157,7 @@ export interface QueueStatus {
   quarantine: QuarantineStatus;
   deadLetters: DeadLettersStatus;
   ledger: LedgerStatus;
-  /** Pings that wait for a destination the configuration no longer names: nobody sends them. */
+  /** Pings that wait for a destination that the configuration no longer names: they are not sent. */
   orphans: { destination: string; waiting: number }[];
   unmapped: { source: string; device: string; lastFixAt: string | null; policy: "forward" | "hold" }[];
 }
@@ -228,7 +228,7 @@ export const INCIDENT_KINDS = [
 ] as const;
 export type IncidentKind = (typeof INCIDENT_KINDS)[number];
 
-/** One thing that went wrong, as whoever noticed it tells it. */
+/** One thing that went wrong, as the part that noticed it reports it. */
 export interface Incident {
   kind: IncidentKind;
   /** The door, source or login it happened at; with the kind it tells one incident from another. */
@@ -268,13 +268,13 @@ export const OPERATOR_ACTIONS = [
 ] as const;
 export type OperatorAction = (typeof OPERATOR_ACTIONS)[number];
 
-/** `cut_off`: whoever asked went away before the end. */
+/** `cut_off`: the client went away before the end. */
 export type OperatorOutcome = "done" | "refused" | "failed" | "cut_off";
 
 /** One entry of the trail: who did what, to what, from where. */
 export interface OperatorEvent {
   action: OperatorAction;
-  /** The token's name; null where nobody showed one of ours. */
+  /** The token's name; null where none of ours was shown. */
   by: string | null;
   /** The address asked from; null for what the gateway did by itself. */
   from: string | null;
@@ -284,7 +284,7 @@ export interface OperatorEvent {
   outcome: OperatorOutcome;
 }
 
-/** Why the ops endpoint turns a request down whoever it is from. Closed: each is a metric label. */
+/** Why the ops endpoint refuses a request, whatever its token. Closed: each is a metric label. */
 export const OPS_REFUSALS = ["wrong_host", "cross_site", "not_json", "role"] as const;
 export type OpsRefusal = (typeof OPS_REFUSALS)[number];
 
@@ -330,5 +330,5 @@ const NOTHING: Accounting = {
   inFlight: 0,
 };
 
-/** The terms in the order of the identity, for whoever walks over them. */
+/** The terms in the order of the identity. */
 export const ACCOUNTING_TERMS = Object.keys(NOTHING) as (keyof Accounting)[];

@@ -1,4 +1,4 @@
-/** What makes a reading out of a candidate, and what does not. */
+/** What makes a reading out of a raw reading, and what does not. */
 
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
@@ -29,22 +29,22 @@ const context: ValidationContext = {
   retained: false,
 };
 
-function judged(change: Partial<RawReading>, settings: Partial<ValidationContext> = {}) {
+function validated(change: Partial<RawReading>, settings: Partial<ValidationContext> = {}) {
   return validate({ ...good, ...change }, { ...context, ...settings });
 }
 function readingOf(change: Partial<RawReading>, settings: Partial<ValidationContext> = {}) {
-  const verdict = judged(change, settings);
-  if (verdict.kind !== "reading") throw new Error(`rejected: ${verdict.rejection.reason}`);
-  return verdict;
+  const validation = validated(change, settings);
+  if (validation.kind !== "reading") throw new Error(`rejected: ${validation.rejection.reason}`);
+  return validation;
 }
 function reasonOf(change: Partial<RawReading>, settings: Partial<ValidationContext> = {}) {
-  const verdict = judged(change, settings);
-  return verdict.kind === "rejected" ? verdict.rejection.reason : "none";
+  const validation = validated(change, settings);
+  return validation.kind === "rejected" ? validation.rejection.reason : "none";
 }
 
 describe("validate", () => {
-  it("turns a good candidate into a reading with the same values", () => {
-    expect(judged({})).toEqual({
+  it("turns a good raw reading into a reading with the same values", () => {
+    expect(validated({})).toEqual({
       kind: "reading",
       reading: {
         deviceId: "van-7",
@@ -59,8 +59,8 @@ describe("validate", () => {
     });
   });
 
-  it("says where the rejected candidate stood", () => {
-    expect(judged({ latitude: 91 })).toEqual({
+  it("says where the rejected raw reading stood", () => {
+    expect(validated({ latitude: 91 })).toEqual({
       kind: "rejected",
       rejection: { reason: "latitude_out_of_range", path: "data[0]" },
     });
@@ -115,7 +115,7 @@ describe("validate", () => {
     { deviceId: "x".repeat(128) },
     { deviceId: "Käyttäjä/📱" },
     { noFix: false },
-  ])("admits at the bound: %o", (change) => {
+  ])("accepts at the bound: %o", (change) => {
     expect(reasonOf(change)).toBe("none");
   });
 
@@ -145,9 +145,9 @@ describe("validate", () => {
     [Number.NaN, null, ["speed_unreadable"]],
     [Number.POSITIVE_INFINITY, null, ["speed_too_high"]],
   ])("a speed of %s becomes %s", (speedMps, expected, defects) => {
-    const verdict = readingOf({ speedMps });
-    expect(verdict.reading.speedMps).toBe(expected);
-    expect(verdict.defects).toEqual(defects);
+    const validation = readingOf({ speedMps });
+    expect(validation.reading.speedMps).toBe(expected);
+    expect(validation.defects).toEqual(defects);
   });
 
   it.each([
@@ -160,9 +160,9 @@ describe("validate", () => {
     [511, null, ["heading_out_of_range"]],
     [Number.NaN, null, ["heading_unreadable"]],
   ])("a heading of %s becomes %s", (headingDeg, expected, defects) => {
-    const verdict = readingOf({ headingDeg });
-    expect(verdict.reading.headingDeg).toBe(expected);
-    expect(verdict.defects).toEqual(defects);
+    const validation = readingOf({ headingDeg });
+    expect(validation.reading.headingDeg).toBe(expected);
+    expect(validation.defects).toEqual(defects);
   });
 
   it("carries what the vendor says beside the position, tidied", () => {
@@ -231,7 +231,7 @@ describe("validate", () => {
     expect(reasonOf({ details: { accuracyM: 5000 } })).toBe("none");
   });
 
-  it("keeps its promises for any candidate at all", () => {
+  it("keeps its promises for any raw reading at all", () => {
     const value = fc.oneof(fc.double(), fc.constantFrom(null, 0, -0, 90, 180, 360, NOON));
     const rawReading = fc.record({
       deviceId: fc.option(fc.string({ unit: "binary" })),
@@ -253,12 +253,12 @@ describe("validate", () => {
     });
     fc.assert(
       fc.property(rawReading, fc.boolean(), (given, retained) => {
-        const verdict = validate(given, { ...context, retained });
-        if (verdict.kind === "rejected") {
-          expect(REJECTION_REASONS).toContain(verdict.rejection.reason);
+        const validation = validate(given, { ...context, retained });
+        if (validation.kind === "rejected") {
+          expect(REJECTION_REASONS).toContain(validation.rejection.reason);
           return;
         }
-        const { deviceId, fixTime, latitude, longitude, speedMps, headingDeg, details } = verdict.reading;
+        const { deviceId, fixTime, latitude, longitude, speedMps, headingDeg, details } = validation.reading;
         const { street = "a", ...numbers } = details ?? {};
         expect(street).toMatch(/^\S.{0,199}$/u);
         expect(Buffer.from(street ?? "").toString()).toBe(street);
@@ -270,7 +270,7 @@ describe("validate", () => {
         expect(latitude === 0 && longitude === 0).toBe(false);
         if (speedMps !== null) expect(speedMps >= 0 && speedMps <= 100).toBe(true);
         if (headingDeg !== null) expect(headingDeg >= 0 && headingDeg < 360).toBe(true);
-        for (const defect of verdict.defects) expect(FIELD_DEFECTS).toContain(defect);
+        for (const defect of validation.defects) expect(FIELD_DEFECTS).toContain(defect);
       }),
       { numRuns: 2000 },
     );

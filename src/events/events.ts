@@ -61,7 +61,7 @@ export interface Events extends Omit<IngestEvents, "fixSeen">, SpoolEvents, Gues
     destinations: number;
   }): void;
   stopping(event: { withinMs: number }): void;
-  /** A part failed in a way nobody foresaw; the process goes on. */
+  /** A part failed in an unforeseen way; the process goes on. */
   failed(event: { where: string; error: unknown }): void;
   loopDelay(event: { p99Ms: number; maxMs: number }): void;
 
@@ -77,7 +77,7 @@ export interface Events extends Omit<IngestEvents, "fixSeen">, SpoolEvents, Gues
   /** The broker is there and says no: to the login, or to a subscription. */
   brokerRefused(event: { broker: string; reason: string }): void;
   /**
-   * MQTT messages that nobody sends again (QoS 0) and that could not be stored until we left. `undecided` were with Redis,
+   * MQTT messages that no sender repeats (QoS 0) and that could not be stored until we left. `undecided` were with Redis,
    * or behind one that was, and may have been stored.
    */
   messagesGivenUp(event: { broker: string; messages: number; undecided: number }): void;
@@ -129,7 +129,7 @@ export interface Events extends Omit<IngestEvents, "fixSeen">, SpoolEvents, Gues
   incident(event: Incident): void;
   /** Somebody used the ops endpoint for more than looking at it: the trail. */
   operatorActed(event: OperatorEvent): void;
-  /** The ops endpoint turned a request down, whoever it was from. */
+  /** The ops endpoint refused a request for its form or its role. */
   opsRefused(event: { reason: OpsRefusal; method: string; path: string; from: string }): void;
   /** The identity of a source no longer holds: left side minus right side of each line. */
   accountingMismatch(event: { source: string; messages: number; readings: number; stored: number }): void;

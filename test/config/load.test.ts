@@ -1,6 +1,6 @@
 /**
  * The configuration is read from file or environment, every problem is named at once with its place, and no secret shows.
- * Secrets are short here; secrets.test.ts judges them.
+ * Secrets are short here; secrets.test.ts checks them.
  */
 
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: references to the environment look like that
@@ -523,18 +523,18 @@ describe("relations", () => {
   /** Each case: what is changed in a good configuration, and everything that must be said about it. */
   const cases: Case[] = [
     [
-      "an unknown proof",
+      "an unknown method",
       (b) => (b.source.auth = { method: "magic", secret: "s" }),
       { "sources.vans.auth.method": /it offers shared-key/ },
     ],
     [
-      "a proof that must be chosen",
+      "a method that must be chosen",
       (b) =>
         (b.sources.vans = { vendor: "choosy", destination: "acme", speedUnit: "mph", auth: { secret: "s" } }),
       { "sources.vans.auth.method": "is required: choosy offers basic, custom-header, address" },
     ],
     [
-      "what the proof needs",
+      "what the method needs",
       (b) =>
         (b.sources.vans = {
           vendor: "choosy",
@@ -545,7 +545,7 @@ describe("relations", () => {
       { "sources.vans.auth.secret": /basic/, "sources.vans.auth.username": /basic/ },
     ],
     [
-      "a header the proof needs",
+      "a header the method needs",
       (b) =>
         (b.sources.vans = {
           ...{ vendor: "choosy", destination: "acme", speedUnit: "mph" },
@@ -921,7 +921,7 @@ describe("relations", () => {
       },
     ],
     [
-      "users where the proof knows none",
+      "users where the method has none",
       (b) =>
         (b.sources.vans = {
           ...{ vendor: "simple", destination: "acme" },
@@ -1298,7 +1298,7 @@ describe("secrets never show", () => {
   });
 });
 
-describe("a secret that can prove nothing", () => {
+describe("a secret that can authenticate no sender", () => {
   const adapters: AdapterFacts[] = [
     {
       vendor: "simple",

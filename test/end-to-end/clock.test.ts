@@ -1,4 +1,4 @@
-/** Puts the gateway's clock wrong while it runs: what is sent stays right, and a clock that cannot judge fixes is told. */
+/** Puts the gateway's clock wrong while it runs: what is sent stays right, and a clock that cannot date fixes is reported. */
 
 import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -1,4 +1,4 @@
-/** A gateway that may open few files, flooded with connections that say nothing: proven senders and operators get in. */
+/** A gateway that may open few files, flooded with connections that say nothing: authenticated senders and operators get in. */
 
 import { readdirSync, readlinkSync } from "node:fs";
 import { connect, type Socket } from "node:net";
@@ -93,7 +93,7 @@ const notLinux =
   process.platform === "linux" ? null : "127.0.0.2 and on are no addresses here: run the tests on Linux";
 
 test.skipIf(notLinux !== null)(
-  `half-open connections from everywhere shut out no proven sender, no operator, and none of our own${because(notLinux)}`,
+  `half-open connections from everywhere shut out no authenticated sender, no operator, and none of our own${because(notLinux)}`,
   async () => {
     await until(async () => (await send()).ok, { what: "a position before the flood" });
     await publishOnce();

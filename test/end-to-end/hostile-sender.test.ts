@@ -1,4 +1,4 @@
-/** One sender that means harm, proven and at full speed: what it sends waits, and its neighbours are answered. */
+/** One sender that means harm, authenticated and at full speed: what it sends waits, and its neighbours are answered. */
 
 import { type ChildProcess, spawn } from "node:child_process";
 import { setTimeout as pause } from "node:timers/promises";

@@ -36,7 +36,7 @@ const throwing: AuthMethod = {
   name: "throwing",
   needs: [],
   verify: () => {
-    throw new Error("a bug in the proof");
+    throw new Error("a bug in the method");
   },
 };
 
@@ -196,8 +196,8 @@ test("a webhook whose readings are dated by receipt says so to keep, and nothing
   const at = (fixTime: number | typeof AT_RECEIPT, latitude = 1) => ({
     ...{ deviceId: "van-1", fixTime, latitude, longitude: 1, speedMps: null, headingDeg: null, path: "" },
   });
-  const said = (candidate: ReturnType<typeof at>, more: Partial<Message>) =>
-    ingest.ingest(plainSource("vans", { decode: () => [candidate] }), message(pointText("a", 0), more));
+  const said = (rawReading: ReturnType<typeof at>, more: Partial<Message>) =>
+    ingest.ingest(plainSource("vans", { decode: () => [rawReading] }), message(pointText("a", 0), more));
   await said(at(AT_RECEIPT), { method: "POST" });
   await said(at(AT_RECEIPT), { topic: "vans/1" });
   await said(at(RECEIVED_AT), { method: "POST" });
@@ -288,7 +288,7 @@ test("an unauthenticated message is counted and nothing of it is read", async ()
   ]);
 });
 
-test("a bug in the proof lets nobody in, and nothing into the quarantine", async () => {
+test("a bug in the method lets nobody in, and nothing into the quarantine", async () => {
   const { store, ingest, told } = setting();
   const result = await ingest.receive(
     { ...plainSource("vans"), authMethod: throwing },

@@ -337,7 +337,7 @@ test("who sends by undici says through which dispatcher", () => {
   }
 });
 
-test("what decodes and judges does no I/O", () => {
+test("what decodes and validates does no I/O", () => {
   const wrong = imports.filter(
     ({ file, specifier }) =>
       PURE.some((pure) => isIn(file, pure)) &&

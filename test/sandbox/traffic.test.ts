@@ -189,13 +189,13 @@ describe.each(FLEET_SOURCES)("%s", (source) => {
       if (result.kind !== "decoded") expect.fail(`${result.kind}: ${message.body}`);
       expect(result.rawReadings).toHaveLength(message.fixes.length);
       for (const [index, fix] of message.fixes.entries()) {
-        const candidate = result.rawReadings[index];
-        expect(candidate?.deviceId).toBe(message.deviceId);
+        const rawReading = result.rawReadings[index];
+        expect(rawReading?.deviceId).toBe(message.deviceId);
         // Some vendors write whole seconds.
-        expect(Math.abs(Number(candidate?.fixTime) - fix.time)).toBeLessThan(1000);
+        expect(Math.abs(Number(rawReading?.fixTime) - fix.time)).toBeLessThan(1000);
         if (fix.flaw === "no_fix") continue;
-        expect([candidate?.latitude, candidate?.longitude]).toEqual([fix.latitude, fix.longitude]);
-        const speedMps = candidate?.speedMps ?? 0;
+        expect([rawReading?.latitude, rawReading?.longitude]).toEqual([fix.latitude, fix.longitude]);
+        const speedMps = rawReading?.speedMps ?? 0;
         if (fix.flaw === "speed_sentinel") expect(speedMps < 0 || speedMps > 100).toBe(true);
         // Half a unit of the coarsest speed a vendor writes, miles per hour.
         else expect(Math.abs(speedMps - fix.speedMps)).toBeLessThan(0.23);
@@ -224,7 +224,7 @@ describe.each(FLEET_SOURCES)("%s", (source) => {
       return;
     }
     const authMethod = findAdapter(settings.vendor)?.auth.find(({ name }) => name === auth?.method);
-    if (!authMethod || !auth) expect.fail(`no proof ${auth?.method}`);
+    if (!authMethod || !auth) expect.fail(`no method ${auth?.method}`);
     const { secret, username } = auth;
     for (const message of webhooks) {
       const why = authMethod.verify(asReceived(message), {

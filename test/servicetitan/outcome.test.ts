@@ -7,7 +7,7 @@ const NOW = Date.UTC(2026, 10, 20, 12, 0, 0);
 const SECRETS = ["the-access-token", "cs1.the-secret", "cid.the-client", "ak1.the-app-key"];
 const IDS = ["v:1:10", "v:2:10", "v:3:10"];
 
-function judge(
+function outcomeFor(
   status: number,
   body: string | null,
   headers: Record<string, string | string[]> = {},
@@ -20,12 +20,14 @@ const fail = (externalId: string, message = "Unknown unit") => ({ externalId, st
 
 describe("an accepted request", () => {
   test("is delivered when every ping succeeded, in whatever order", () => {
-    expect(judge(200, JSON.stringify(IDS.map(success)))).toEqual({
+    expect(outcomeFor(200, JSON.stringify(IDS.map(success)))).toEqual({
       outcome: { kind: "delivered" },
       traceId: null,
       detail: "",
     });
-    expect(judge(200, JSON.stringify(IDS.map(success).reverse())).outcome).toEqual({ kind: "delivered" });
+    expect(outcomeFor(200, JSON.stringify(IDS.map(success).reverse())).outcome).toEqual({
+      kind: "delivered",
+    });
   });
 
   test("is split ping by ping, by externalId", () => {
@@ -34,7 +36,7 @@ describe("an accepted request", () => {
       fail("v:1:10", "<b>Unknown</b> unit"),
       success("v:9:99"),
     ]);
-    expect(judge(200, body)).toEqual({
+    expect(outcomeFor(200, body)).toEqual({
       outcome: {
         kind: "partial",
         failed: [{ externalId: "v:1:10", accepted: false, message: "Unknown unit" }],
@@ -46,14 +48,14 @@ describe("an accepted request", () => {
   });
 
   test("results for pings that were not sent change nothing", () => {
-    expect(judge(200, JSON.stringify([...IDS, "v:4:10"].map(success))).outcome).toEqual({
+    expect(outcomeFor(200, JSON.stringify([...IDS, "v:4:10"].map(success))).outcome).toEqual({
       kind: "delivered",
     });
   });
 
   test("a ping with two results is accepted if it was accepted once", () => {
     const body = JSON.stringify([...IDS.map(success), fail("v:2:10", "Duplicate")]);
-    expect(judge(200, body).outcome).toEqual({ kind: "delivered" });
+    expect(outcomeFor(200, body).outcome).toEqual({ kind: "delivered" });
   });
 
   test("a status it does not document leaves the ping missing", () => {
@@ -62,7 +64,7 @@ describe("an accepted request", () => {
       success("v:2:10"),
       { externalId: "v:3:10", status: "Queued" },
     ]);
-    expect(judge(200, body).outcome).toEqual({ kind: "partial", failed: [], missing: ["v:3:10"] });
+    expect(outcomeFor(200, body).outcome).toEqual({ kind: "partial", failed: [], missing: ["v:3:10"] });
   });
 
   test.each([
@@ -73,7 +75,7 @@ describe("an accepted request", () => {
     ["null", "null"],
     ["too much", null],
   ])("with %s for results, all are missing", (_, body) => {
-    expect(judge(200, body).outcome).toEqual({ kind: "partial", failed: [], missing: IDS });
+    expect(outcomeFor(200, body).outcome).toEqual({ kind: "partial", failed: [], missing: IDS });
   });
 
   test("whatever is in the list, each ping is accepted, failed or missing, and one only", () => {
@@ -88,7 +90,7 @@ describe("an accepted request", () => {
     );
     fc.assert(
       fc.property(fc.array(item), (items) => {
-        const { outcome } = judge(201, JSON.stringify(items));
+        const { outcome } = outcomeFor(201, JSON.stringify(items));
         const told = (id: string, word: string) =>
           items.some((each) => {
             const { externalId, status } = (each ?? {}) as Record<string, unknown>;
@@ -136,12 +138,12 @@ describe("every other status", () => {
     [600, { kind: "blocked", reason: "http_600" }],
     [999, { kind: "blocked", reason: "http_999" }],
   ])("%i", (status, outcome) => {
-    expect(judge(status, "told").outcome).toEqual(outcome);
-    expect(judge(status, "told").detail).toBe(`HTTP ${status}: told`);
+    expect(outcomeFor(status, "told").outcome).toEqual(outcome);
+    expect(outcomeFor(status, "told").detail).toBe(`HTTP ${status}: told`);
   });
 
   test("a 400 without a word still has a reason", () => {
-    expect(judge(400, "")).toEqual({
+    expect(outcomeFor(400, "")).toEqual({
       outcome: { kind: "refused", reason: "HTTP 400" },
       traceId: null,
       detail: "HTTP 400",
@@ -159,7 +161,7 @@ describe("the text of an error", () => {
       errors: { "[3].EventTime": ["The value is not valid."], "[4].UnitId": ["Required.", "Too short."] },
       data: {},
     });
-    expect(judge(400, body)).toEqual({
+    expect(outcomeFor(400, body)).toEqual({
       outcome: {
         kind: "refused",
         reason:
@@ -184,11 +186,11 @@ describe("the text of an error", () => {
     ["odd errors", '{"title":"Bad","errors":{"a":"x","b":[1,null],"c":null}}', "Bad; a: x; b: ; c:"],
     ["errors in a list", '{"title":"Bad","errors":["x"]}', "Bad"],
   ])("%s", (_, body, text) => {
-    expect(judge(404, body)).toMatchObject({ traceId: null, detail: `HTTP 404: ${text}` });
+    expect(outcomeFor(404, body)).toMatchObject({ traceId: null, detail: `HTTP 404: ${text}` });
   });
 
   test("is one bounded line", () => {
-    const { detail } = judge(500, `first\n\u0000second\u001b[31m${"x".repeat(100_000)}`);
+    const { detail } = outcomeFor(500, `first\n\u0000second\u001b[31m${"x".repeat(100_000)}`);
     expect(detail).toMatch(/^HTTP 500: first second \[31mx+…$/);
     expect(detail.length).toBeLessThanOrEqual(320);
   });
@@ -203,7 +205,7 @@ describe("the text of an error", () => {
         JSON.stringify({ title: `Client ${leak} is unknown`, traceId: leak, errors: { [leak]: [leak] } }),
       ]) {
         for (const status of [400, 401, 429, 500]) {
-          expect(JSON.stringify(judge(status, body))).not.toContain(
+          expect(JSON.stringify(outcomeFor(status, body))).not.toContain(
             leak.slice(0, 8) === "Bearer a" ? "abc.def" : leak,
           );
         }
@@ -213,12 +215,12 @@ describe("the text of an error", () => {
         success("v:2:10"),
         success("v:3:10"),
       ]);
-      expect(JSON.stringify(judge(200, results))).not.toContain(leak.replace("Bearer ", ""));
+      expect(JSON.stringify(outcomeFor(200, results))).not.toContain(leak.replace("Bearer ", ""));
     }
   });
 
   test("thousands of unclosed tags cost nothing", () => {
-    expect(judge(500, "<".repeat(1_000_000)).detail.length).toBeLessThanOrEqual(320);
+    expect(outcomeFor(500, "<".repeat(1_000_000)).detail.length).toBeLessThanOrEqual(320);
   });
 });
 
@@ -248,7 +250,11 @@ describe("how long to wait", () => {
     ["far too long", { "retry-after": "99999999999" }, "", 86_400_000],
     ["nothing", {}, "slow down", null],
   ])("%s", (_, headers, body, afterMs) => {
-    expect(judge(429, body, headers).outcome).toEqual({ kind: "throttled", afterMs });
-    expect(judge(503, body, headers).outcome).toEqual({ kind: "unavailable", reason: "http_503", afterMs });
+    expect(outcomeFor(429, body, headers).outcome).toEqual({ kind: "throttled", afterMs });
+    expect(outcomeFor(503, body, headers).outcome).toEqual({
+      kind: "unavailable",
+      reason: "http_503",
+      afterMs,
+    });
   });
 });

@@ -429,7 +429,7 @@ describe("a spool", () => {
       name: "broken",
       needs: [],
       verify: () => {
-        throw new Error("a bug in the proof");
+        throw new Error("a bug in the method");
       },
     };
     const result = await spool.ingest.receive({ ...source, authMethod }, messageOf("a"));

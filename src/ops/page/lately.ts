@@ -85,7 +85,7 @@ function quarantine({ quarantine }) {
   ]);
   const oldest = quarantine.oldestAt === null ? "" : ", the oldest from ";
   const about = h("p", { class: "note" }, figure("span", "/quarantine/count", quarantine.count), " kept, " + bytes(quarantine.bytes) + oldest, quarantine.oldestAt === null ? null : time(quarantine.oldestAt), ".");
-  return withNote(table("Quarantine", [text("at"), text("source"), text("reason"), text("problem"), text("")], rows, "Every proven message could be read."), about);
+  return withNote(table("Quarantine", [text("at"), text("source"), text("reason"), text("problem"), text("")], rows, "Every authenticated message could be decoded."), about);
 }
 
 function withNote(panel, note) {

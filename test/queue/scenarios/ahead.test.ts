@@ -162,7 +162,7 @@ describe("while it waits", () => {
       for (let s = 3; s < 130; s += 6) expect((await store.add([at(s, 30 * s)])).stored, `${s} s`).toBe(1);
     });
 
-    it("a clock that is always ahead is judged by its own times", async () => {
+    it("a clock that is always ahead is measured by its own times", async () => {
       const store = stores.open({ source: { maxImpliedMps: 50, minIntervalMs: 1000 } });
       const receivedAt = START;
       const burst = (from: number) =>

@@ -1,4 +1,4 @@
-/** The filters a source may have: implausible jumps and thinning, judged from the device's last fix. */
+/** The filters a source may have: implausible jumps and thinning, measured from the device's last fix. */
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Reading } from "../../../src/reading.ts";
@@ -49,7 +49,7 @@ describe("the jump filter", () => {
     expect((await store.add([north(10.017, 20)])).stored).toBe(0);
   });
 
-  it("judges the next fix from the last good one, not from the jump", async () => {
+  it("measures the next fix from the last good one, not from the jump", async () => {
     const store = stores.open({ source: { maxImpliedMps: 50 } });
     const verdict = await store.add([at(0, 0), at(10, 400_000), at(20, 600), at(30, 900)]);
     expect([verdict.stored, verdict.rejections.get("implausible_jump")]).toEqual([3, 1]);
@@ -84,7 +84,7 @@ describe("the jump filter", () => {
     expect((await store.add([at(210, 1000)])).stored).toBe(1);
   });
 
-  it("judges a late fix too, but goes on from the newest", async () => {
+  it("measures a late fix too, but goes on from the newest", async () => {
     const store = stores.open({ source: { maxImpliedMps: 50 } });
     await store.add([at(100, 1000)]);
     expect((await store.add([at(90, 600)])).stored).toBe(1);

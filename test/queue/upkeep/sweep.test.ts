@@ -252,7 +252,7 @@ describe("a stream with a budget", () => {
     expect(trimmed.reduce((sum, { tooOld }) => sum + tooOld, 0)).toBe(30);
   });
 
-  it("keeps nothing that could prove a sender", async () => {
+  it("keeps no credentials", async () => {
     const store = stores.open();
     await malformed(store, 1, 10);
     const [entry] = await store.db.xrange(`${store.keyPrefix}:quarantine`, "-", "+");
