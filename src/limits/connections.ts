@@ -4,7 +4,7 @@ import type { Server, Socket } from "node:net";
 import { addressShare } from "../addresses.ts";
 
 /** Why a connection was not accepted, or was closed so that another could be. Closed: each is a metric label. */
-export type ConnectionRefusal = "address_full" | "port_full" | "made_room" | "holder_full";
+export type ConnectionRefusal = "address_full" | "port_full" | "made_room" | "owner_full";
 
 /** Known by address and port, because TLS has another socket object than the connection below it. */
 type Peer = Pick<Socket, "remoteAddress" | "remotePort">;
@@ -124,7 +124,7 @@ export function createConnectionCap(options: ConnectionCapOptions): ConnectionCa
     if (owner === undefined || entry.isProxy) return;
     const oldest = owners.add(owner, entry);
     entry.socket.once("close", () => owners.remove(owner, entry));
-    if (oldest !== null) cut(oldest, "holder_full");
+    if (oldest !== null) cut(oldest, "owner_full");
   }
 
   function trust(share: string): void {

@@ -1,5 +1,6 @@
 /** Remembers which addresses lately showed the right credentials for which name: they have a budget of their own. */
 
+import { LRUCache } from "lru-cache";
 import { type Account, levelAt, openedAccount, type Pace } from "./guess-accounts.ts";
 
 /** Some 200 bytes each: a tracker in a mobile network has another address every day. */
@@ -36,26 +37,27 @@ export function createTrustedSenders({
   forgives: boolean;
   now: () => number;
 }): TrustedSenders {
-  const trusted = new Map<string, TrustedSender>();
   /** Keys of those that have an account. */
   const blemished = new Set<string>();
-
-  function forget(key: string): void {
-    trusted.delete(key);
-    blemished.delete(key);
-  }
+  // Of more the one goes that was right longest ago: `peek` changes no order.
+  const trusted = new LRUCache<string, TrustedSender>({
+    max: MAX_TRUSTED,
+    dispose: (_, key, reason) => {
+      if (reason !== "set") blemished.delete(key);
+    },
+  });
 
   function clear(key: string): void {
     blemished.delete(key);
-    const sender = trusted.get(key);
+    const sender = trusted.peek(key);
     if (sender) sender.account = null;
   }
 
   return {
     of(key) {
-      const sender = trusted.get(key);
+      const sender = trusted.peek(key);
       if (sender === undefined || now() - sender.atMs < TRUSTED_FOR_MS) return sender;
-      forget(key);
+      trusted.delete(key);
       return undefined;
     },
     accountOf(key, sender) {
@@ -65,21 +67,17 @@ export function createTrustedSenders({
     },
     trust(key, closeAccount) {
       const atMs = now();
-      const sender = trusted.get(key);
+      const sender = trusted.peek(key);
       if (sender !== undefined && sender.account === null && atMs - sender.atMs < NOTED_EVERY_MS) return;
       const before = sender?.account ?? closeAccount();
-      // Deleted first, so that the oldest stand first.
-      forget(key);
       const account = before === null || forgives ? null : carriedOver(before, pace, atMs);
-      if (account !== null) blemished.add(key);
+      if (account === null) blemished.delete(key);
+      else blemished.add(key);
       trusted.set(key, { atMs, account });
-      if (trusted.size <= MAX_TRUSTED) return;
-      const oldest = trusted.keys().next();
-      if (!oldest.done) forget(oldest.value);
     },
     areQuiet() {
       for (const key of blemished) {
-        const account = trusted.get(key)?.account;
+        const account = trusted.peek(key)?.account;
         if (account && levelAt(account, now()) > 0) break;
         clear(key);
       }

@@ -69,7 +69,7 @@ const connections = {
   address_full: 0,
   port_full: 0,
   made_room: 0,
-  holder_full: 0,
+  owner_full: 0,
 } satisfies Record<ConnectionRefusal, 0>;
 
 const page = pageAt("docs/reasons.md");

@@ -47,7 +47,7 @@ destinations:
 
 describe("help", () => {
   const COMMANDS: Record<string, string[]> = {
-    "": ["start", "check", "decode", "replay", "demo"],
+    "": ["start", "check", "decode", "replay"],
     start: ["--config", "--allow-weak"],
     check: ["--config", "--show", "--allow-weak"],
     decode: [
@@ -60,7 +60,6 @@ describe("help", () => {
       "--received-at",
     ],
     replay: ["<capture>", "--source", "--speed", "--shift", "--lines", "--concurrency", "--json"],
-    demo: ["--for", "--json", "--vehicles", "--seed"],
   };
 
   test("names what each command takes", async () => {
@@ -74,7 +73,6 @@ describe("help", () => {
   test("is offered for what makes no sense", async () => {
     for (const [args, said] of [
       [["strat"], /unknown command 'strat'/],
-      [["demo", "--for", "soon"], /use a number and s, m or h/],
       [["replay", "x.jsonl"], /required option '--source <name>'/],
       [["replay", "x.jsonl", "--source", "vans", "--speed", "fast"], /use recorded, x<N>/],
     ] as const) {

@@ -285,7 +285,7 @@ describe("what operators do", () => {
     const db = new Redis(redis.url);
     expect((await db.keys("waypost:trail:*")).sort()).toEqual([
       "waypost:trail:operators",
-      "waypost:trail:strangers",
+      "waypost:trail:unauthenticated",
     ]);
     db.disconnect();
   });

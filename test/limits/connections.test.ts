@@ -152,7 +152,7 @@ test("one source's senders leave room for others: its oldest connection is close
     for (const agent of agents) agent.destroy();
   });
   for (const agent of agents) expect(await send("127.0.0.1", { agent })).toBe(200);
-  expect(refused).toEqual(["127.0.0.1 holder_full"]);
+  expect(refused).toEqual(["127.0.0.1 owner_full"]);
   expect(cap.count()).toBe(2);
 });
 

@@ -13,10 +13,20 @@ import { until } from "../support/wait.ts";
 
 vi.setConfig({ testTimeout: scaled(180_000), hookTimeout: scaled(120_000) });
 
+const DEMO = { program: "sandbox/main.ts" };
 const HOLDS = { messages: 0, readings: 0, stored: 0 };
 
+test("names what it takes, and refuses what makes no sense", async () => {
+  const help = await runCli(["--help"], DEMO);
+  expect({ ended: help.ended, stderr: help.stderr }).toEqual({ ended: "exit code 0", stderr: "" });
+  for (const word of ["--for", "--json", "--vehicles", "--seed"]) expect(help.stdout).toContain(word);
+  const wrong = await runCli(["--for", "soon"], DEMO);
+  expect(wrong.ended).toBe("exit code 1");
+  expect(wrong.stderr).toMatch(/use a number and s, m or h/);
+});
+
 test("demo --for --json ends with one line in which every term adds up", async () => {
-  const { ended, stdout, stderr } = await runCli(["demo", "--for", "12s", "--json"], { withinMs: 150_000 });
+  const { ended, stdout, stderr } = await runCli(["--for", "12s", "--json"], { ...DEMO, withinMs: 150_000 });
   expect({ ended, stderr }).toEqual({ ended: "exit code 0", stderr: "" });
   expect(stdout).toMatch(/^\{.*\}\n$/);
   const { p50Ms, p99Ms, ...accounting }: Accounting & { p50Ms: number; p99Ms: number } = JSON.parse(stdout);
@@ -53,7 +63,7 @@ describe("the demo's Redis", () => {
     expect({ ended: demo.ended(), stderr: demo.stderr() }).toEqual({ ended: null, stderr: "" });
   }
   async function start(): Promise<void> {
-    demo = await startCli(["demo", "--vehicles", "40"]);
+    demo = await startCli(["--vehicles", "40"], DEMO);
     await until(() => delivered() > 0, { withinMs: 120_000, what: "the demo to deliver" });
   }
   async function goesOn(): Promise<void> {
@@ -114,7 +124,7 @@ describe.skipIf(whyNotChromium() !== null)(`the running demo${because(whyNotChro
   let urls: { ops: string; token: string; map: string };
 
   beforeAll(async () => {
-    demo = await startCli(["demo", "--vehicles", "60"]);
+    demo = await startCli(["--vehicles", "60"], DEMO);
     urls = await until(
       () => {
         const [, ops, token] = /Operators' page +(http\S+) +token: (\S+)/.exec(demo.stdout()) ?? [];

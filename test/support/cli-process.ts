@@ -1,4 +1,4 @@
-/** Runs a command of the command line as a process of its own, which never outlives the test. */
+/** Runs a command of the command line, or the demo, as a process of its own, which never outlives the test. */
 
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -24,6 +24,8 @@ export interface CliOptions {
   env?: Record<string, string>;
   /** Standard input. */
   input?: string | Uint8Array;
+  /** Another program of the repository than the command line. */
+  program?: string;
   /** For Node itself, before the program. */
   nodeArgs?: readonly string[];
   /** How many files and connections it may open. Default: as many as this process. */
@@ -46,7 +48,13 @@ export async function startCli(args: readonly string[], options: CliOptions = {}
     // Every server is on this machine, so no proxy applies.
     ...Object.entries({ NO_PROXY: "127.0.0.1", ...options.env }).map(([name, value]) => `${name}=${value}`),
   ];
-  const node = [process.execPath, ...(options.nodeArgs ?? []), "--import", "tsx", "src/cli.ts"];
+  const node = [
+    process.execPath,
+    ...(options.nodeArgs ?? []),
+    "--import",
+    "tsx",
+    options.program ?? "src/cli.ts",
+  ];
   const owned = await startOwned(
     "sh",
     ["-c", SCRIPT, "sh", dir, String(options.maxOpenFiles ?? 0), ...environment, ...node, ...args],

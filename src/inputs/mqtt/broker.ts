@@ -69,7 +69,7 @@ export async function startBroker(options: EmbeddedBrokerOptions): Promise<Embed
     onRefused(reason, share) {
       events.connectionRefused({ port: "mqtt", reason });
       events.incident({ kind: "connections_refused", where: "mqtt port", subject: share });
-      if (reason !== "port_full") events.deviceRefused({ client: share, reason: "too_many_strangers" });
+      if (reason !== "port_full") events.deviceRefused({ client: share, reason: "too_many_unauthenticated" });
     },
   });
   const devices = createDevices(options.devices, options.sources);

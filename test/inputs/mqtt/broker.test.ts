@@ -552,7 +552,7 @@ test.each([["plain TCP", false], ...TLS_TOO])(
     expect(told).toContainEqual({
       event: "deviceRefused",
       client: "127.0.0.1",
-      reason: "too_many_strangers",
+      reason: "too_many_unauthenticated",
     });
     await login("127.0.0.2", "other");
     for (const socket of silent) socket.destroy();
