@@ -369,7 +369,7 @@ function judge(adapter: Adapter, fixture: Fixture, intact: Look, broken: Breakag
     [...now.byPath].some(([path, is]) => typeof is === "string" && isWithin(path, broken.path));
   const gone =
     mayBeGone || isStoodFor ? intact.rawReadings.filter(({ path }) => isWithin(path, broken.path)).length : 0;
-  if (now.rawReadings.length < intact.rawReadings.length - gone) return "fewer candidates";
+  if (now.rawReadings.length < intact.rawReadings.length - gone) return "fewer raw readings";
   if (mayBeGone && gone > 0) {
     const known = intact.readings.map((reading) => JSON.stringify(reading));
     return now.readings.every((reading) => known.includes(JSON.stringify(reading)))

@@ -263,7 +263,7 @@ describe("a lost lock", () => {
   });
 });
 
-describe("what a broker kept", () => {
+describe("what a broker retains", () => {
   it("is never part of a place if it has no time", () => {
     const { offer } = listening();
     const [given, ...more] = offer({ latitude: 1 }, 0, { retained: true });
@@ -373,7 +373,7 @@ function permutations<T>(items: readonly T[]): T[][] {
   );
 }
 
-describe("a message that could not be kept", () => {
+describe("a message that could not be stored", () => {
   const CAR: Said = { latitude: 51.5 };
   function outage() {
     const assembler = createAssembler();

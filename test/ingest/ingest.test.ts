@@ -325,7 +325,7 @@ test.each([
   ["ignored", '{"hello":1}'],
   ["handshake", '{"challenge":1}'],
   ["malformed", "}"],
-])("%s, but it cannot be kept: nothing is told but that", async (_what, body) => {
+])("%s, but it cannot be stored: only that is reported", async (_what, body) => {
   const { store, ingest, told } = setting();
   store.before = () => {
     throw new StoreError("buffer_full", 9);
