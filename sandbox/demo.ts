@@ -112,7 +112,7 @@ async function drive(options: DemoOptions, gateway: Gateway, secrets: FleetSecre
   await Promise.race([options.interrupted, ...time]);
   stop.abort();
   clearInterval(report);
-  options.print("The fleet stops; what is in the pipeline is delivered. Ctrl-C once more ends at once.");
+  options.print("The fleet stops; what is on its way is delivered. Ctrl-C once more ends at once.");
   await fleet.stop();
   // The fleet has already waited for every PUBACK that can come.
   await Promise.all(publishers.map(({ publisher }) => publisher.close({ atOnce: true })));

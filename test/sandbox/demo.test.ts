@@ -111,7 +111,7 @@ describe("the demo's Redis", () => {
     const since = performance.now();
     expect(await demo.end(60_000)).toBe("exit code 0");
     expect(performance.now() - since).toBeLessThan(scaled(5000));
-    expect(demo.stdout()).toMatch(/ServiceTitan takes nothing now \(http_503\), so \d+ pings stay/);
+    expect(demo.stdout()).toMatch(/ServiceTitan accepts nothing now \(http_503\), so \d+ pings stay/);
     expect(demo.stderr()).toBe("");
   });
 });

@@ -128,6 +128,9 @@ export async function startGatewayProcess(options: GatewayOptions): Promise<Gate
   };
 }
 
+/** Two ports of one gateway must differ; neither is in use yet when the other is sought. */
+const givenPorts = new Set<number>();
+
 /**
  * A port outside the range from which the system takes the local ports of connections: while a killed gateway is down,
  * no sender that tries to reach it can get that port as its own.
@@ -135,10 +138,12 @@ export async function startGatewayProcess(options: GatewayOptions): Promise<Gate
 export async function quietPort(): Promise<number> {
   for (;;) {
     const port = 20_000 + Math.floor(Math.random() * 12_000);
+    if (givenPorts.has(port)) continue;
     const server = createServer();
     try {
       server.listen(port, "127.0.0.1");
       await once(server, "listening");
+      givenPorts.add(port);
       return port;
     } catch {
       // The port is in use: try another.
