@@ -71,7 +71,7 @@ function deadLetters({ deadLetters }) {
     code(letter.reason),
     h("td", { class: "wide" }, letter.message),
   ]);
-  const about = h("p", { class: "note" }, figure("span", "/deadLetters/count", deadLetters.count), " kept, " + bytes(deadLetters.bytes) + ".");
+  const about = h("p", { class: "note" }, figure("span", "/deadLetters/count", deadLetters.count), " stored, " + bytes(deadLetters.bytes) + ".");
   return withNote(table("Dead letters", [text("at"), text("destination"), text("unit"), text("reason"), text("ServiceTitan said")], rows, "ServiceTitan refused nothing for good."), about);
 }
 
@@ -84,7 +84,7 @@ function quarantine({ quarantine }) {
     h("td", null, h("a", { href: "/quarantine/" + message.id + "?source=" + message.source, title: "The message, whole" }, "open")),
   ]);
   const oldest = quarantine.oldestAt === null ? "" : ", the oldest from ";
-  const about = h("p", { class: "note" }, figure("span", "/quarantine/count", quarantine.count), " kept, " + bytes(quarantine.bytes) + oldest, quarantine.oldestAt === null ? null : time(quarantine.oldestAt), ".");
+  const about = h("p", { class: "note" }, figure("span", "/quarantine/count", quarantine.count), " stored, " + bytes(quarantine.bytes) + oldest, quarantine.oldestAt === null ? null : time(quarantine.oldestAt), ".");
   return withNote(table("Quarantine", [text("at"), text("source"), text("reason"), text("problem"), text("")], rows, "Every authenticated message could be decoded."), about);
 }
 

@@ -135,7 +135,7 @@ function showFigures(status) {
     tile("Waiting", figure("span", "/totals/accounting/waiting", total.waiting, { class: "big" }), oldest < 0 ? "nothing waits" : "oldest " + age(oldest)),
     tile("In flight", figure("span", "/totals/accounting/inFlight", total.inFlight, { class: "big" }), plural(status.jobs.active, "batch being sent", "batches being sent")),
     tile("Delivered", figure("span", "/totals/accounting/delivered", total.delivered, { class: "big" }), fresh.length === 0 ? "nothing yet" : "newest is " + age(Math.min(...fresh)) + " old"),
-    tile("Kept per second", rate("stored"), curve("stored")),
+    tile("Stored per second", rate("stored"), curve("stored")),
     tile("Delivered per second", rate("delivered"), curve("delivered")),
   );
 }
