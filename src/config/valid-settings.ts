@@ -3,14 +3,11 @@
 import type { z } from "zod";
 import { isRecord } from "../untrusted.ts";
 import type { BrokerConfig, Config, DestinationConfig, ListenConfig, SourceConfig } from "./config.ts";
-import {
-  brokerSchema,
-  configSchema,
-  destinationSchema,
-  listenSchema,
-  nameSchema,
-  sourceSchema,
-} from "./schema.ts";
+import { destinationSchema } from "./destination-schema.ts";
+import { brokerSchema, listenSchema } from "./mqtt-schema.ts";
+import { configSchema } from "./schema.ts";
+import { nameSchema } from "./setting-types.ts";
+import { sourceSchema } from "./source-schema.ts";
 
 /** Invalid settings are absent; the schema reports them. */
 export interface ValidSettings {

@@ -13,7 +13,7 @@ import { redriveCommand } from "../../src/commands/redrive.ts";
 import { replayCommand } from "../../src/commands/replay.ts";
 import { startCommand } from "../../src/commands/start.ts";
 import { variableNames } from "../../src/config/environment.ts";
-import { listenSchema } from "../../src/config/schema.ts";
+import { listenSchema } from "../../src/config/mqtt-schema.ts";
 import { createEvents } from "../../src/events/writer.ts";
 import { statusMetrics } from "../../src/ops/metrics.ts";
 import { processStatus, statusDocument } from "../../src/ops/status-document.ts";
