@@ -22,6 +22,21 @@ export const SANDBOX_CLIENT = {
   providers: ["waypost"],
 } as const satisfies SandboxClient;
 
+/** The destination that delivers to this stand-in, as a configuration has it. */
+export function destinationAt({ url, authUrl }: { url: string; authUrl: string }) {
+  const { clientId, clientSecret, appKey, tenants, providers } = SANDBOX_CLIENT;
+  return {
+    environment: "custom",
+    apiUrl: url,
+    authUrl,
+    tenant: tenants[0],
+    provider: providers[0],
+    appKey,
+    clientId,
+    clientSecret,
+  };
+}
+
 export interface SandboxApiOptions {
   /** 0: any free port. */
   port?: number;

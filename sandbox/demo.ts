@@ -10,7 +10,7 @@ import type { Config } from "../src/config/config.ts";
 import { loadConfig } from "../src/config/load.ts";
 import type { Gateway } from "../src/server.ts";
 import { type Accounting, type QueueStatus, sumAccounting } from "../src/status.ts";
-import { SANDBOX_CLIENT, type SandboxApi, startSandboxApi } from "./api.ts";
+import { destinationAt, type SandboxApi, startSandboxApi } from "./api.ts";
 import { createFleetSecrets, fleetBrokerDevices, fleetMapping, fleetSources, startFleet } from "./fleet.ts";
 import { portOrFree } from "./owned-process.ts";
 import { startPublisher } from "./publisher.ts";
@@ -260,7 +260,6 @@ function demoConfig(parts: {
   ports: { webhooks: number; ops: number; mqtt: number };
 }): Config {
   const { sandbox, secrets, ports } = parts;
-  const { clientId, clientSecret, appKey, tenants, providers } = SANDBOX_CLIENT;
   const sources = Object.entries(fleetSources(secrets)).map(([name, source]) => [
     name,
     { ...source, destination: "acme" },
@@ -276,14 +275,7 @@ function demoConfig(parts: {
       sources: Object.fromEntries(sources),
       destinations: {
         acme: {
-          environment: "custom",
-          apiUrl: sandbox.url,
-          authUrl: sandbox.authUrl,
-          tenant: tenants[0],
-          provider: providers[0],
-          appKey,
-          clientId,
-          clientSecret,
+          ...destinationAt(sandbox),
         },
       },
       // The errors that the fleet makes on purpose would fill the terminal.

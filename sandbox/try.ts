@@ -9,7 +9,7 @@ import { printLines } from "../src/commands/print.ts";
 import { loadConfig } from "../src/config/load.ts";
 import { createLogger } from "../src/events/log.ts";
 import { startGateway } from "../src/server.ts";
-import { SANDBOX_CLIENT, type SandboxApi, startSandboxApi } from "./api.ts";
+import { destinationAt, SANDBOX_CLIENT, type SandboxApi, startSandboxApi } from "./api.ts";
 import { startPrivateRedis } from "./redis.ts";
 
 interface Options {
@@ -109,7 +109,6 @@ async function runVendor(
   };
   const redis = await startPrivateRedis();
   try {
-    const { tenants, providers, appKey, clientId, clientSecret } = SANDBOX_CLIENT;
     const device = {
       username: "sandbox",
       password: options.secret,
@@ -139,14 +138,7 @@ async function runVendor(
         },
         destinations: {
           sandbox: {
-            environment: "custom",
-            apiUrl: sandbox.url,
-            authUrl: sandbox.authUrl,
-            tenant: tenants[0],
-            provider: providers[0],
-            appKey,
-            clientId,
-            clientSecret,
+            ...destinationAt(sandbox),
             // Captured messages are older than any limit.
             maxAgeMs: 0,
             backfill: "deliver",
