@@ -15,6 +15,7 @@ import type { OwnHosts } from "./access/origin.ts";
 import { limited, type OpsEnv, type Sight, type Topology } from "./access/sight.ts";
 import type { Trail } from "./access/trail.ts";
 import type { ClockWatch } from "./diagnose/clocks.ts";
+import { createLasting } from "./diagnose/lasting.ts";
 import { type Lookup, serveLookup } from "./lookup-routes.ts";
 import { statusMetrics } from "./metrics.ts";
 import { type Asset, LOGIN_ASSETS, PAGE_ASSETS } from "./page/assets.ts";
@@ -78,6 +79,7 @@ export function createOpsApp(deps: OpsDeps): Hono<OpsEnv> {
   const { clocks, events, info, registry, trail } = deps;
   const queryStatus = shared((within) => withTimeout(STATUS_WITHIN_MS, deps.queryStatus(within)));
   const app = new Hono<OpsEnv>();
+  const lasting = createLasting();
 
   async function statusFor(sight: Sight): Promise<StatusDocument | NoStatus> {
     const process = processStatus(info, Date.now());
@@ -92,11 +94,11 @@ export function createOpsApp(deps: OpsDeps): Hono<OpsEnv> {
     });
     try {
       const queue = await queryStatus(sight.within?.destinations);
-      return statusDocument({ ...limited({ ...facts(queue), queue }, sight), process });
+      return statusDocument({ ...limited({ ...facts(queue), queue }, sight), process }, lasting);
     } catch (error) {
       events.failed({ where: "status", error });
       const detail = messageOf(error);
-      return noStatus(limited(facts(null), sight), process, detail);
+      return noStatus(limited(facts(null), sight), process, detail, lasting);
     }
   }
 

@@ -18,6 +18,7 @@ import type { Facts } from "./access/sight.ts";
 import type { ClockOffender } from "./diagnose/clocks.ts";
 import { diagnoseIncidents } from "./diagnose/incidents.ts";
 import { diagnose } from "./diagnose/index.ts";
+import type { Lasting } from "./diagnose/lasting.ts";
 import { diagnoseSpool, redisUnreachable } from "./diagnose/outside.ts";
 import type { Problem } from "./diagnose/problem.ts";
 import type { Policy } from "./policies.ts";
@@ -67,7 +68,11 @@ export interface NoStatus {
 /** A fleet whose clocks are all wrong is one finding; a person reads no more names than this. */
 const MAX_CLOCKS = 100;
 
-export function statusDocument(facts: Facts<QueueStatus> & { process: ProcessStatus }): StatusDocument {
+export function statusDocument(
+  facts: Facts<QueueStatus> & { process: ProcessStatus },
+  lasting: Lasting,
+): StatusDocument {
+  const nowMs = Date.parse(facts.queue.at);
   const { queue, process, brokers, pollers, spool, clocks, incidents, policies } = facts;
   const accounting = sumAccounting(queue.sources);
   return {
@@ -80,11 +85,14 @@ export function statusDocument(facts: Facts<QueueStatus> & { process: ProcessSta
     incidents,
     totals: { accounting, identity: identityOf(accounting) },
     policies,
-    problems: [
-      ...diagnose({ queue, brokers, pollers, clocks }),
-      ...diagnoseSpool(spool),
-      ...diagnoseIncidents(incidents, Date.parse(queue.at)),
-    ],
+    problems: lasting.problemsOf(
+      [
+        ...diagnose({ queue, brokers, pollers, clocks }),
+        ...diagnoseSpool(spool),
+        ...diagnoseIncidents(incidents, nowMs),
+      ],
+      nowMs,
+    ),
   };
 }
 
@@ -93,19 +101,20 @@ export function noStatus(
   { brokers, pollers, spool, incidents }: Facts,
   process: ProcessStatus,
   detail: string,
+  lasting: Lasting,
 ): NoStatus {
+  const nowMs = Date.now();
   return {
-    at: iso(Date.now()),
+    at: iso(nowMs),
     process,
     brokers,
     pollers,
     spool,
     incidents,
-    problems: [
-      redisUnreachable(detail),
-      ...diagnoseSpool(spool),
-      ...diagnoseIncidents(incidents, Date.now()),
-    ],
+    problems: lasting.problemsOf(
+      [redisUnreachable(detail), ...diagnoseSpool(spool), ...diagnoseIncidents(incidents, nowMs)],
+      nowMs,
+    ),
   };
 }
 

@@ -15,6 +15,7 @@ import { startCommand } from "../../src/commands/start.ts";
 import { variableNames } from "../../src/config/environment.ts";
 import { listenSchema } from "../../src/config/mqtt-schema.ts";
 import { createEvents } from "../../src/events/writer.ts";
+import { createLasting } from "../../src/ops/diagnose/lasting.ts";
 import { statusMetrics } from "../../src/ops/metrics.ts";
 import { processStatus, statusDocument } from "../../src/ops/status-document.ts";
 import { healthy } from "../ops/sample.ts";
@@ -142,16 +143,19 @@ test("metrics are served", async () => {
     clients: null,
   } as const;
   const process = processStatus({ version: "0", startedAtMs: 0, policies: [] }, 0);
-  const status = statusDocument({
-    queue: healthy(),
-    process,
-    brokers: [broker],
-    pollers: [],
-    spool: null,
-    clocks: [],
-    incidents: [],
-    policies: [],
-  });
+  const status = statusDocument(
+    {
+      queue: healthy(),
+      process,
+      brokers: [broker],
+      pollers: [],
+      spool: null,
+      clocks: [],
+      incidents: [],
+      policies: [],
+    },
+    createLasting(),
+  );
   const served = `${await registry.metrics()}\n${await statusMetrics(status)}`;
   const named = new Set(everything.match(/\bwaypost_[a-z0-9_]+/g));
   expect(named.size).toBeGreaterThan(12);

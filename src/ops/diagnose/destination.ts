@@ -3,7 +3,7 @@
 import type { DestinationStatus, GateStatus } from "../../status.ts";
 import { adviceFor, needsAPerson } from "./advice.ts";
 import { durationText } from "./duration.ts";
-import { error, listed, type Problem, warning } from "./problem.ts";
+import { error, type Finding, listed, warning } from "./problem.ts";
 
 /** Ten times the default batch age, and long enough for a probe (at least every 4 s) to have gone out. */
 const WAITING_WARN_MS = 30_000;
@@ -14,17 +14,17 @@ const BUFFER_WARN_SHARE = 0.8;
 const UNANSWERED_WARN_MS = 5000;
 
 /** A scope's gate is reported once, however many destinations share it. */
-export function diagnoseScopes(destinations: readonly DestinationStatus[], nowMs: number): Problem[] {
+export function diagnoseScopes(destinations: readonly DestinationStatus[], nowMs: number): Finding[] {
   const scopes = new Map(destinations.map((destination) => [destination.scope, destination.scopeGate]));
   return [...scopes].flatMap(([scope, gate]) => diagnoseGate(`tenant scope ${scope}`, gate, nowMs, ""));
 }
 
-function diagnoseGate(where: string, gate: GateStatus, nowMs: number, backlog: string): Problem[] {
+function diagnoseGate(where: string, gate: GateStatus, nowMs: number, backlog: string): Finding[] {
   if (gate.state === "open" || gate.state === "ramping") return [];
   const { meaning, doNext } = adviceFor(gate.reason);
   if (gate.reason !== null && needsAPerson(gate.reason)) {
     const what = `Sending has stopped because ${meaning}. Positions are kept until they are too old.${backlog}`;
-    return [error(where, what, doNext)];
+    return [error("sending_blocked", where, { what, doNext })];
   }
   const left = gate.untilMs === null ? 0 : gate.untilMs - nowMs;
   const until =
@@ -33,12 +33,17 @@ function diagnoseGate(where: string, gate: GateStatus, nowMs: number, backlog: s
       : left > 0
         ? ` Next try in ${durationText(left)}.`
         : "";
-  return [warning(where, `Sending is paused because ${meaning}.${until}${backlog}`, doNext)];
+  return [
+    warning("sending_paused", where, {
+      what: `Sending is paused because ${meaning}.${until}${backlog}`,
+      doNext,
+    }),
+  ];
 }
 
-export function diagnoseDestination(destination: DestinationStatus, nowMs: number): Problem[] {
+export function diagnoseDestination(destination: DestinationStatus, nowMs: number): Finding[] {
   const where = `destination ${destination.name}`;
-  const found: Problem[] = [];
+  const found: Finding[] = [];
   const oldest = destination.oldestWaitingAgeMs;
   const backlog =
     oldest === null
@@ -48,48 +53,46 @@ export function diagnoseDestination(destination: DestinationStatus, nowMs: numbe
   const unanswered = Math.max(0, ...destination.lanes.map((lane) => lane.unansweredMs ?? 0));
   if (unanswered > UNANSWERED_WARN_MS) {
     found.push(
-      warning(
-        where,
-        `ServiceTitan has given no answer for ${durationText(unanswered)}; ${positions(destination.inFlight)} in flight.${backlog}`,
-        "Nothing yet: the request is given up after requestTimeoutMs and sent again. If it lasts, see status.servicetitan.com and whether the network or a proxy holds connections without an answer.",
-      ),
+      warning("servicetitan_silent", where, {
+        what: `ServiceTitan has given no answer for ${durationText(unanswered)}; ${positions(destination.inFlight)} in flight.${backlog}`,
+        doNext:
+          "Nothing yet: the request is given up after requestTimeoutMs and sent again. If it lasts, see status.servicetitan.com and whether the network or a proxy holds connections without an answer.",
+      }),
     );
   }
   if (found.length === 0 && oldest !== null && oldest > WAITING_WARN_MS) {
-    const severity = oldest > WAITING_ERROR_MS ? "error" : "warning";
+    const problem = oldest > WAITING_ERROR_MS ? error : warning;
     const doNext =
       destination.scopeGate.state === "open"
         ? "See that a gateway process is running and not overloaded (event loop, Redis); compare what arrives with ratePerSecond × maxBatchPings."
         : "It goes down by itself once the tenant scope may send again; the newest position of each unit goes first.";
-    found.push({ severity, where, what: `Sending is behind:${backlog}`, doNext });
+    found.push(problem("sending_behind", where, { what: `Sending is behind:${backlog}`, doNext }));
   }
   const share = destination.bufferBytes / destination.bufferLimitBytes;
   if (share >= 1) {
     found.push(
-      error(
-        where,
-        "The buffer is full: senders get 503 and MQTT messages are not acknowledged.",
-        "Make the destination send again (see above), or raise bufferBytes if Redis has the memory.",
-      ),
+      error("buffer_full", where, {
+        what: "The buffer is full: senders get 503 and MQTT messages are not acknowledged.",
+        doNext: "Make the destination send again (see above), or raise bufferBytes if Redis has the memory.",
+      }),
     );
   } else if (share > BUFFER_WARN_SHARE) {
     found.push(
-      warning(
-        where,
-        `The buffer is ${Math.round(share * 100)} % full.`,
-        "At 100 % senders get 503. Make the destination send again, or raise bufferBytes.",
-      ),
+      warning("buffer_full", where, {
+        what: `The buffer is ${Math.round(share * 100)} % full.`,
+        doNext: "At 100 % senders get 503. Make the destination send again, or raise bufferBytes.",
+      }),
     );
   }
   const silent = destination.silentUnits;
   if (silent.length > 0 && silent.length < destination.unitsKnown) {
     const named = silent.map(({ unit, ageMs }) => `${unit} (${durationText(ageMs)})`);
     found.push(
-      warning(
-        where,
-        `${silent.length} of ${destination.unitsKnown} units are silent while others report: ${listed(named)}.`,
-        "Look at the device: power, antenna, SIM. If it reports at the vendor, see the source's rejections.",
-      ),
+      warning("device_silent", where, {
+        what: `${silent.length} of ${destination.unitsKnown} units are silent while others report: ${listed(named)}.`,
+        doNext:
+          "Look at the device: power, antenna, SIM. If it reports at the vendor, see the source's rejections.",
+      }),
     );
   }
   return found;

@@ -2,7 +2,7 @@
 
 import type { PollerStatus } from "../../status.ts";
 import { durationText } from "./duration.ts";
-import { error, type Problem, warning } from "./problem.ts";
+import { error, type Finding, warning } from "./problem.ts";
 
 /** Shorter failures of a vendor are no problem worth showing. */
 const FAILING_WARN_MS = 60_000;
@@ -45,11 +45,11 @@ const REFUSED: Record<string, { meaning: string; doNext: string }> = {
   },
 };
 
-export function diagnosePoller(poller: PollerStatus, nowMs: number): Problem[] {
+export function diagnosePoller(poller: PollerStatus, nowMs: number): Finding[] {
   return [...diagnoseState(poller, nowMs), ...diagnoseGap(poller, nowMs)];
 }
 
-function diagnoseState(poller: PollerStatus, nowMs: number): Problem[] {
+function diagnoseState(poller: PollerStatus, nowMs: number): Finding[] {
   const where = `source ${poller.name}`;
   const forMs = nowMs - Date.parse(poller.since);
   const why = [poller.reason ?? "no reason was given", poller.detail]
@@ -65,11 +65,11 @@ function diagnoseState(poller: PollerStatus, nowMs: number): Problem[] {
       if (forMs < FAILING_WARN_MS) return [];
       const problem = forMs < FAILING_ERROR_MS ? warning : error;
       return [
-        problem(
-          where,
-          `No positions could be fetched for ${durationText(forMs)} (${why}). They stay with the vendor until then.`,
-          "Nothing now: polling continues by itself. If it lasts, see the vendor's status page and this machine's way to it.",
-        ),
+        problem("poll_failing", where, {
+          what: `No positions could be fetched for ${durationText(forMs)} (${why}). They stay with the vendor until then.`,
+          doNext:
+            "Nothing now: polling continues by itself. If it lasts, see the vendor's status page and this machine's way to it.",
+        }),
       ];
     }
     case "refused": {
@@ -77,20 +77,21 @@ function diagnoseState(poller: PollerStatus, nowMs: number): Problem[] {
         meaning: "The vendor refuses us",
         doNext: "Look for pollStateChanged in the log.",
       };
-      return [error(where, `${meaning} (${why}), so no positions come in.`, doNext)];
+      return [
+        error("poll_refused", where, { what: `${meaning} (${why}), so no positions come in.`, doNext }),
+      ];
     }
     default:
       return poller.state satisfies never;
   }
 }
 
-function diagnoseGap({ name, gap }: PollerStatus, nowMs: number): Problem[] {
+function diagnoseGap({ name, gap }: PollerStatus, nowMs: number): Finding[] {
   if (gap === null || nowMs - Date.parse(gap.to) > GAP_SHOWN_MS) return [];
   return [
-    warning(
-      `source ${name}`,
-      `Positions between ${gap.from} and ${gap.to} were not fetched: the vendor had forgotten where we were.`,
-      "They are too old for dispatching. For other purposes, take them from the vendor's history.",
-    ),
+    warning("poll_gap", `source ${name}`, {
+      what: `Positions between ${gap.from} and ${gap.to} were not fetched: the vendor had forgotten where we were.`,
+      doNext: "They are too old for dispatching. For other purposes, take them from the vendor's history.",
+    }),
   ];
 }
