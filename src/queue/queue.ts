@@ -241,6 +241,7 @@ function startUpkeep({ options, redis, jobs, lanes, clock, review, failedAt }: U
     redis,
     sources: sources.values(),
     destinations: destinations.values(),
+    timelineMaxAgeMs: options.ledgerMaxAgeMs,
     failed: failedAt("sweep"),
   });
   const timer = setInterval(() => review().catch(failedAt("held")), REVIEW_HELD_EVERY_MS);

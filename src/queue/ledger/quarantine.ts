@@ -51,6 +51,7 @@ export function createQuarantine({ redis, bytes, trimmed }: QuarantineOptions) {
       reason,
       receivedAt: message.receivedAt,
       problems: JSON.stringify(problems),
+      problem: problems[0] ?? "",
       envelope: JSON.stringify(envelope),
       share: shareOf(source, message),
       // JSON has no infinity.

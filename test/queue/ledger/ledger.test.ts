@@ -2,7 +2,8 @@
 
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { decodeEntry, encodeEntry, findPings, type LedgerBatch } from "../../../src/queue/ledger/ledger.ts";
+import { decodeEntry, encodeEntry, type LedgerBatch } from "../../../src/queue/ledger/entry.ts";
+import { findPings } from "../../../src/queue/ledger/ledger.ts";
 import type { Disposition } from "../../../src/queue/redis/disposition.ts";
 import type { BufferRecord } from "../../../src/queue/redis/record.ts";
 import { readingOf, startTestQueue, type TestQueue } from "../../support/queue.ts";
