@@ -209,17 +209,16 @@ function unknownOf(
   reachesBackTo: string | null,
 ): string[] {
   const sentences: string[] = [];
-  for (const [kind, verb] of [
-    ["refused", "refused"],
-    ["malformed", "could not be decoded and were quarantined"],
+  for (const [kind, became] of [
+    ["refused", "were refused"],
+    ["malformed", "could not be decoded"],
   ] as const) {
     const those = lines.filter((line) => line.kind === kind);
     if (those.length === 0) continue;
     const count = those.reduce((sum, line) => sum + line.count, 0);
     const since = iso(Math.min(...those.map(({ firstAt }) => firstAt)));
-    const were = kind === "refused" ? `were ${verb}` : verb;
     sentences.push(
-      `${count} messages of source ${source} ${were} since ${since}. Such a message names no device: some may have been of this one.`,
+      `Messages of source ${source} that ${became} since ${since}: ${count}. Such a message names no device, so some may have been of this one.`,
     );
   }
   if (sentences.length === 0) {
