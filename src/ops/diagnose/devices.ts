@@ -153,13 +153,13 @@ export function diagnoseDevices(
 }
 
 /**
- * By how much a clock is behind (ahead: negative) where that is what is wrong. What a device stored on the way and sends
- * at once has steady offsets, too: then only several messages, or whole half hours, are evidence.
+ * By how much a clock is behind (ahead: negative) where that is what is wrong. It takes several messages: what a device
+ * stored on the way and sends at once has steady offsets, too.
  */
 function clockOffset({ reason, offsetMs, messages }: TroubledDevice): number | null {
   if ((reason !== "too_old" && reason !== "in_future") || offsetMs === null) return null;
   if (offsetMs.greatest - offsetMs.least > STEADY_MS) return null;
-  return messages >= MIN_REJECTED || isZone(offsetMs.least) ? offsetMs.least : null;
+  return messages >= MIN_REJECTED ? offsetMs.least : null;
 }
 
 function isZone(offsetMs: number): boolean {

@@ -27,6 +27,7 @@
 --- @include "records"
 --- @include "bulk"
 --- @include "counters"
+--- @include "changed"
 --- @include "gate-changes"
 --- @include "dead-letters"
 --- @include "return"
@@ -168,5 +169,6 @@ end
 if freed > 0 then redis.call('HINCRBY', destKey, 'bytes', -freed) end
 writeCounts()
 writeTimelines()
+markChanged()
 if ledgerEntry ~= '' then writeLedgerEntry(destination, toldUnits, ledgerEntry, args.indexLifetimeMs) end
 return { 'settled', result.deadLettered, result.shutAs, result.reason, result.message }

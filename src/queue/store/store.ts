@@ -37,8 +37,14 @@ export interface StoreOptions extends Omit<GroupCommitOptions, "keyPrefix" | "re
   quarantine: Quarantine;
 }
 
-/** `drain` resolves when nothing is waiting to be written any more. */
-export function createStore(options: StoreOptions): Store & { drain(): Promise<void> } {
+export interface DrainingStore extends Store {
+  /** Resolves when nothing is waiting to be written any more. */
+  drain(): Promise<void>;
+  /** The last attempt to store failed. */
+  isAway(): boolean;
+}
+
+export function createStore(options: StoreOptions): DrainingStore {
   const { sources, routes, quarantine } = options;
   const writers = new Map<string, GroupCommit>();
   const retryAfter = createRetryAfter();
@@ -122,6 +128,7 @@ export function createStore(options: StoreOptions): Store & { drain(): Promise<v
       if (sources.has(name)) refusals.count(name, reason, detail);
     },
     drain,
+    isAway: retryAfter.isStorageAway,
   };
 }
 

@@ -144,7 +144,7 @@ it("a healthy fleet costs one look for trouble and one write more per source and
   await store.add(fleet(1));
   await until(() => commands.some((each) => each.startsWith("hincrby dest:")), { what: "the last command" });
   monitor.disconnect();
-  const aboutDevices = commands.filter((each) => /:vans$/.test(each) && !/ n:| backlog/.test(each));
+  const aboutDevices = commands.filter((each) => / (fp|trouble|seen|timeline):vans$/.test(each));
   expect(aboutDevices).toEqual(["hmget fp:vans", "hlen trouble:vans", "hset fp:vans", "hset seen:vans"]);
   expect(await store.db.hlen(`${store.keyPrefix}:seen:vans`)).toBe(50);
   expect(await store.db.exists(keyIn(store), `${store.keyPrefix}:timeline:vans`)).toBe(0);
