@@ -3,7 +3,7 @@
 --
 -- KEYS[1]: key prefix of the scope.
 -- ARGV[1]: {source, reason, receivedAt, problems, envelope, share, budget, problem} as JSON; problems and envelope are
---   JSON texts, problem is the first of them.
+--   JSON texts, problem is the first of them in one short line.
 -- ARGV[2]: the body.
 --
 -- Returns how many messages made room.
@@ -27,8 +27,7 @@ count(args.source, 'messages', 1)
 count(args.source, 'malformed', 1)
 count(args.source, 'malformed:' .. args.reason, 1)
 redis.call('HSET', KEY.counters(args.source), 'lastMessageAt', args.receivedAt)
--- The entry's id comes last, so that it is there however long the problem is.
-note(args.source, '', EVENT.malformed, args.reason, args.receivedAt, 1, '', '', string.sub(args.problem, 1, 140) .. ' (' .. id .. ')')
+note(args.source, '', EVENT.malformed, args.reason, args.receivedAt, 1, '', '', args.problem .. ' (' .. id .. ')')
 writeCounts()
 writeTimelines()
 return { gone }

@@ -64,9 +64,11 @@ local function tell(source, receivedAt, text)
   for _, told in ipairs(cjson.decode(text)) do
     local device, kind, reason, n, fixTime, least, greatest, detail = unpack(told)
     if kind == 'good' then
-      lookUpTroubles(source, { device })
-      noteGood(source, device, receivedAt)
+      noteGood(lookUpTroubles(source, { device }), device, receivedAt)
     else
+      -- Numbers of more than 14 digits would be written with an exponent.
+      if fixTime ~= '' then fixTime = string.format('%.0f', fixTime) end
+      if least ~= '' then least = string.format('%.0f', least) end
       note(source, device, kind, reason, receivedAt, n, fixTime, least, detail)
       if kind == EVENT.rejected and device ~= '' then noteRejection(source, device, reason, receivedAt, n, least, greatest) end
     end
@@ -87,9 +89,9 @@ local out, arrivals, order, lastSeen = {}, {}, {}, {}
 local function destinationOf(backlog) return string.sub(backlog, 1, string.find(backlog, '|', 1, true) - 1) end
 -- Per source: device → its fingerprints, and the devices that were asked for and those that changed.
 local prints, asked, changed = {}, {}, {}
--- Per source: device → when its last reading came that was stored, or was a duplicate.
-local heard = {}
-local function seen(source, device, fixTime, place)
+-- Per source: device → when its last duplicate came.
+local repeated = {}
+local function seen(source, device, fixTime, place, receivedAt)
   local known = prints[source][device]
   local time = struct.pack('>I4', fixTime % 4294967296)
   local from = 1
@@ -100,7 +102,7 @@ local function seen(source, device, fixTime, place)
     from = found + 1
   end
   prints[source][device] = string.sub(known, -215) .. time .. string.char(place)
-  changed[source][device] = true
+  changed[source][device] = receivedAt
   return nil
 end
 local function hold(source, device, record)
@@ -131,7 +133,7 @@ local firstMessage, turnedAway = at, {}
 for m = 1, messages do
   local source, _, _, readings = nextMessage()
   if readings > 0 and not prints[source] then
-    prints[source], asked[source], changed[source], heard[source] = {}, {}, {}, {}
+    prints[source], asked[source], changed[source], repeated[source] = {}, {}, {}, {}
   end
   for i = 1, readings do
     local device = nextArg()
@@ -157,7 +159,7 @@ local function tellVerdict(source, device, receivedAt, verdict, record)
   local offset = receivedAtOf(record) - fixTime
   if verdict == 'duplicate' or verdict == 'conflict' then
     note(source, device, EVENT[verdict], '', receivedAt, 1, fixTime, offset, '')
-    heard[source][device] = receivedAt
+    repeated[source][device] = receivedAt
     return
   end
   note(source, device, EVENT.rejected, verdict, receivedAt, 1, fixTime, offset, '')
@@ -178,11 +180,12 @@ for m = 1, messages do
     lastSeen[source] = receivedAt
     if told then tell(source, receivedAt, told) end
     local resent = bodyPrint ~= '' and not redis.call('SET', KEY.bodyPrint(bodyPrint), 1, 'NX', 'EX', 600)
+    local trouble = troubles[source]
     for i = 1, readings do
       local device, mark = nextArg(), markOf(nextArg())
       local routes, unmapped = mark.routes, mark.unmapped
       local fixTime = fixTimeOf(ARGV[at + 1])
-      local verdict = resent and 'duplicate' or seen(source, device, fixTime, mark.place)
+      local verdict = resent and 'duplicate' or seen(source, device, fixTime, mark.place, receivedAt)
         or mark.filter ~= '' and filtered(source, device, ARGV[at + 1], mark.filter)
       count(source, 'readings', routes)
       if verdict then
@@ -198,8 +201,7 @@ for m = 1, messages do
         end
       else
         stored = stored + routes
-        heard[source][device] = receivedAt
-        noteGood(source, device, receivedAt)
+        if trouble.isAny then noteGood(trouble, device, receivedAt) end
         if unmapped ~= '' then
           local order = orderOf(ARGV[at + 1])
           redis.call('HSET', KEY.unmapped(source), device, order)
@@ -219,20 +221,18 @@ for m = 1, messages do
 end
 
 for source, devices in pairs(changed) do
-  local flat = {}
-  for device in pairs(devices) do
-    flat[#flat + 1] = device
-    flat[#flat + 1] = prints[source][device]
+  local flat, times = {}, {}
+  for device, receivedAt in pairs(devices) do
+    local n = #flat
+    flat[n + 1], flat[n + 2] = device, prints[source][device]
+    times[n + 1], times[n + 2] = device, receivedAt
   end
   pushAll('HSET', KEY.fingerprints(source), flat)
-end
-for source, devices in pairs(heard) do
-  local flat = {}
-  for device, receivedAt in pairs(devices) do
-    flat[#flat + 1] = device
-    flat[#flat + 1] = receivedAt
+  for device, receivedAt in pairs(repeated[source]) do
+    times[#times + 1] = device
+    times[#times + 1] = receivedAt
   end
-  pushAll('HSET', KEY.seen(source), flat)
+  pushAll('HSET', KEY.seen(source), times)
 end
 writeTimelines()
 writeTroubles()

@@ -43,7 +43,7 @@ export const SCOPE_KEYS = {
   held: "held:<source>",
   /** Hash: device without a mapping row → its last fix time. */
   unmapped: "unmapped:<source>",
-  /** Hash: device → when its last reading came that was stored or was a duplicate. */
+  /** Hash: device → when its last valid reading came, a duplicate included. */
   seen: "seen:<source>",
   /** Hash: device → what happened to its readings beside delivery; of '', to messages that name no device (timeline.lua). */
   timeline: "timeline:<source>",

@@ -23,6 +23,16 @@ export function toldText(told: readonly Told[]): string {
   return told.length === 0 ? "" : namedArgs(told);
 }
 
+const MAX_REASON_CHARS = 64;
+const MAX_DETAIL_CHARS = 160;
+/** What would break a line of the timeline, or its columns. */
+const BREAKS = /[\p{Cc}\u2028\u2029]+/gu;
+
+/** A text from outside in one short line. */
+export function inOneLine(text: string, most = MAX_DETAIL_CHARS): string {
+  return text.slice(0, most).replace(BREAKS, " ").trim();
+}
+
 export function rejectionTold({ device, reason, count, fixTime, offsetMs, path }: DeviceRejections): Told {
   const { least = "", greatest = "" } = offsetMs ?? {};
   return [
@@ -33,12 +43,12 @@ export function rejectionTold({ device, reason, count, fixTime, offsetMs, path }
     fixTime ?? "",
     least,
     greatest,
-    path,
+    inOneLine(path),
   ];
 }
 
 export function ignoredTold(what: string): Told {
-  return ofSource(TIMELINE_KIND.ignored, what, 1, "");
+  return ofSource(TIMELINE_KIND.ignored, inOneLine(what, MAX_REASON_CHARS), 1, "");
 }
 
 export function handshakeTold(): Told {
@@ -47,12 +57,8 @@ export function handshakeTold(): Told {
 
 export function refusalTold(reason: RefusalReason, why: string, from: string, count: number): Told {
   const because = why === reason ? "" : `${why} `;
-  return ofSource(
-    TIMELINE_KIND.refused,
-    reason,
-    count,
-    `${because}${from === "" ? "" : `from ${from}`}`.trim(),
-  );
+  const whence = from === "" ? "" : `from ${from}`;
+  return ofSource(TIMELINE_KIND.refused, reason, count, inOneLine(because + whence));
 }
 
 /** Its readings were stored in another scope; here it may be in trouble, which they end. */

@@ -2,8 +2,10 @@
 
 --- @include "records"
 
--- The facts begin with latitude, longitude, speed and heading; see record.ts.
+-- The facts begin with latitude, longitude, speed and heading, and end there where the device is the unit; see record.ts.
 local function deviceOf(r)
+  -- Nothing else ends in a digit.
+  if string.find(r, '%d%]$', -2) then return unitOf(r) end
   local units, sources = tonumber(string.sub(r, 28, 30)), tonumber(string.sub(r, 31, 32))
   local start = 38 + units + sources
   local device = string.match(r, '^%[[^,]+,[^,]+,[^,]+,[^,%]]+,"([^"\\]*)"', start)

@@ -15,11 +15,12 @@
 local MOST_LINES, MOST_BYTES, MOST_DEVICES = 20, 1600, 10000
 -- A flood of one kind leaves half of the source's lines to the others.
 local MOST_OF_A_KIND = 10
-local LINE = '^(%d+)\t(%d+)\t(%d+)\t(%w)\t([^\t]*)\t(%d*)\t(%-?%d*)\t(.*)$'
+-- Of a line: first time, how often, kind, reason, detail.
+local LINE = '^(%d+)\t%d+\t(%d+)\t(%w)\t([^\t]*)\t%d*\t%-?%d*\t(.*)$'
 local IS_TOLD_APART = { [EVENT.refused] = true, [EVENT.malformed] = true }
 local noted = {}
 
--- `at`: UTC milliseconds; `fixTime` and `offset` may be ''.
+-- `at`: UTC milliseconds; `fixTime` and `offset` may be ''. Texts must be in one line and bounded.
 local function note(source, device, kind, reason, at, n, fixTime, offset, detail)
   local devices = noted[source]
   if not devices then devices = {}; noted[source] = devices end
@@ -30,25 +31,12 @@ local function note(source, device, kind, reason, at, n, fixTime, offset, detail
     last[2], last[3], last[6], last[7], last[8] = at, last[3] + n, fixTime, offset, detail
   else events[#events + 1] = { at, at, n, kind, reason, fixTime, offset, detail } end
 end
-local function partsOf(line)
-  local parts = { string.match(line, LINE) }
-  return #parts == 8 and parts or nil
-end
-local function clean(text, most)
-  if #text > most then text = string.gsub(string.sub(text, 1, most), '[\192-\255][\128-\191]*$', '') end
-  return (string.gsub(text, '%c', ' '))
-end
-local function lineOf(event)
-  event[5], event[8] = clean(event[5], 64), clean(event[8], 200)
-  if event[6] ~= '' then event[6] = string.format('%.0f', event[6]) end
-  if event[7] ~= '' then event[7] = string.format('%.0f', event[7]) end
-  return table.concat(event, '\t')
-end
+local function lineOf(event) return table.concat(event, '\t') end
 local function joined(before, event)
-  local parts = partsOf(before)
-  if not parts or parts[4] ~= event[4] or parts[5] ~= clean(event[5], 64) then return nil end
-  if IS_TOLD_APART[event[4]] and parts[8] ~= clean(event[8], 200) then return nil end
-  event[1], event[3] = parts[1], string.format('%.0f', parts[3] + event[3])
+  local first, n, kind, reason, detail = string.match(before, LINE)
+  if kind ~= event[4] or reason ~= event[5] then return nil end
+  if detail ~= event[8] and IS_TOLD_APART[kind] then return nil end
+  event[1], event[3] = first, n + event[3]
   return lineOf(event)
 end
 local function linesOf(text)
@@ -64,6 +52,7 @@ local function bounded(at, lines)
 end
 local function withEvents(text, events)
   local at = events[#events][2]
+  if text == '' and #events == 1 then return at .. ' 1\n' .. lineOf(events[1]) end
   local before, last = string.match(text, '^%d+( .*\n)([^\n]+)$')
   -- The usual case by far: more of what the last line tells.
   local more = last and joined(last, events[1])
@@ -81,8 +70,8 @@ local function withSourceEvents(text, events)
     for i = #lines, 1, -1 do
       line = joined(lines[i], event)
       if line then table.remove(lines, i); break end
-      local parts = partsOf(lines[i])
-      if parts and parts[4] == event[4] then ofKind, first = ofKind + 1, i end
+      local _, _, kind = string.match(lines[i], LINE)
+      if kind == event[4] then ofKind, first = ofKind + 1, i end
     end
     if not line and ofKind >= MOST_OF_A_KIND then table.remove(lines, first) end
     lines[#lines + 1] = line or lineOf(event)

@@ -16,6 +16,7 @@ local function troublesOf(source)
   local all = troubles[source]
   if not all then
     all = { size = redis.call('HLEN', KEY.trouble(source)), of = {}, changed = {} }
+    all.isAny = all.size > 0
     troubles[source] = all
   end
   return all
@@ -51,11 +52,10 @@ local function noteRejection(source, device, reason, at, n, least, greatest)
     t.least = math.min(t.least or tonumber(least), tonumber(least))
     t.greatest = math.max(t.greatest or tonumber(greatest), tonumber(greatest))
   end
-  all.changed[device] = true
+  all.changed[device], all.isAny = true, true
 end
-local function noteGood(source, device, at)
-  local all = troubles[source]
-  local t = all and all.of[device]
+local function noteGood(all, device, at)
+  local t = all.of[device]
   if not t then return end
   t.good, t.inARow, t.goodAt = t.good + 1, t.inARow + 1, at
   if t.inARow >= 3 or tonumber(at) - t.lastAt > 60000 then all.of[device] = false end
