@@ -13,6 +13,7 @@ import { type WatchedMapping, watchMapping } from "./mapping/mapping.ts";
 import { createClockWatch } from "./ops/diagnose/clocks.ts";
 import { createIncidents } from "./ops/incidents.ts";
 import { createQueue, type Queue } from "./queue/queue.ts";
+import { isConnectionLost } from "./queue/redis/away.ts";
 import { type Client, createClient } from "./servicetitan/client.ts";
 import { openSpool, type Spool } from "./spool/spool.ts";
 import { mappingProblems, StartupError } from "./startup.ts";
@@ -36,7 +37,7 @@ export function createWatch(logger: Logger) {
   collectDefaultMetrics({ register: registry });
   const latency = createHistogram();
   const incidents = createIncidents();
-  const written = createEvents({ logger, registry });
+  const written = createEvents({ logger, registry, isSaidAlready: isConnectionLost });
   const events: Events = {
     ...written,
     deliveryLatency(destination, latencyMs) {
@@ -86,6 +87,7 @@ export async function openPipeline(
     groupCommitMs: config.queue.groupCommitMs,
     ledgerMaxAgeMs: config.queue.ledgerMaxAgeMs,
     budgets: budgetsOf(config),
+    whileRedisIsAway: config.spool ? "webhooks wait in the spool until then." : "senders get 503 until then.",
     events,
   });
   opened.queue = queue;

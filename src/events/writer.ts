@@ -11,10 +11,17 @@ import { createEventMetrics, type EventMetrics } from "./metrics.ts";
 /** A stall of this length can cost a batch its lock (`queue.toleratedStallMs`). */
 const STALL_MS = 1000;
 
+export interface WriterOptions {
+  logger: Logger;
+  registry: Registry;
+  /** Of an error that follows from what another line says, such as Redis being away: it is counted only. */
+  isSaidAlready?: (error: unknown) => boolean;
+}
+
 /** Builds the events over one logger and one registry. */
-export function createEvents({ logger, registry }: { logger: Logger; registry: Registry }): Events {
+export function createEvents({ logger, registry, isSaidAlready = () => false }: WriterOptions): Events {
   const metrics = createEventMetrics(registry);
-  const lines = createLines(logger, metrics);
+  const lines = createLines(logger, metrics, isSaidAlready);
   return {
     ...processEvents(lines, metrics),
     ...ingestEvents(lines, metrics),
@@ -32,11 +39,17 @@ interface Lines {
   write(level: Level, event: keyof Events, fields: object): void;
   /** For what a sender or a broken vendor can repeat at will: at most a line per second and cause. */
   writeLimited(level: Level, event: keyof Events, cause: string, fields: object): void;
+  /** `writeLimited` for an error, which another line may say already. */
+  writeError(event: keyof Events, cause: string, fields: object, error: unknown): void;
 }
 
-function createLines(logger: Logger, metrics: EventMetrics): Lines {
+function createLines(
+  logger: Logger,
+  metrics: EventMetrics,
+  isSaidAlready: (error: unknown) => boolean,
+): Lines {
   const mayWrite = createFloodGate();
-  return {
+  const lines: Lines = {
     write(level, event, fields) {
       metrics.events.inc({ event });
       logger[level]({ event, ...fields });
@@ -47,14 +60,19 @@ function createLines(logger: Logger, metrics: EventMetrics): Lines {
       if (suppressed === null) return;
       logger[level](suppressed === 0 ? { event, ...fields } : { event, ...fields, suppressed });
     },
+    writeError(event, cause, fields, error) {
+      if (isSaidAlready(error)) metrics.events.inc({ event });
+      else lines.writeLimited("error", event, cause, { ...fields, err: error });
+    },
   };
+  return lines;
 }
 
 /** The named events of the whole; each group leaves the others to their own function. */
 type Group<Name extends keyof Events> = Pick<Events, Name>;
 
 function processEvents(
-  { write, writeLimited }: Lines,
+  { write, writeLimited, writeError }: Lines,
   { loopP99, loopMax, mappingRows, incidents }: EventMetrics,
 ): Group<
   "started" | "stopping" | "failed" | "loopDelay" | "mappingReloaded" | "mappingProblem" | "incident"
@@ -62,7 +80,7 @@ function processEvents(
   return {
     started: (event) => write("info", "started", event),
     stopping: (event) => write("info", "stopping", event),
-    failed: ({ where, error }) => writeLimited("error", "failed", where, { where, err: error }),
+    failed: ({ where, error }) => writeError("failed", where, { where }, error),
     loopDelay(event) {
       loopP99.set(event.p99Ms / 1000);
       loopMax.set(event.maxMs / 1000);
@@ -82,7 +100,7 @@ function processEvents(
 }
 
 function ingestEvents(
-  { writeLimited }: Lines,
+  { writeLimited, writeError }: Lines,
   { deferred, answers, stores, authFailures, refusedConnections }: EventMetrics,
 ): Group<
   | Exclude<keyof IngestEvents, "fixSeen" | "incident">
@@ -99,7 +117,7 @@ function ingestEvents(
     readingRejected: (event) => writeLimited("info", "readingRejected", event.source, event),
     messageDeferred({ source, reason, error }) {
       deferred.inc({ source, reason });
-      writeLimited("error", "messageDeferred", source, { source, reason, err: error });
+      writeError("messageDeferred", source, { source, reason }, error);
     },
     ingestFailed: ({ error, ...event }) =>
       writeLimited("error", "ingestFailed", event.source, { ...event, err: error }),
