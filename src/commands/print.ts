@@ -25,3 +25,9 @@ export function printErrorLines(text: string): void {
 export function printJson(value: unknown): void {
   process.stdout.write(`${visibleJson(JSON.stringify(value))}\n`);
 }
+
+/** What standard output is shown on; null where a program or a file takes it. NO_COLOR is heeded. */
+export function terminalOfOutput(): { hasColors: boolean } | null {
+  const { stdout } = process;
+  return stdout.isTTY ? { hasColors: stdout.hasColors() } : null;
+}

@@ -5,7 +5,7 @@ import type { Registry } from "prom-client";
 import type { IngestEvents } from "../ingest/result.ts";
 import type { SpoolEvents, SpoolProblem } from "../spool/events.ts";
 import type { Events } from "./events.ts";
-import { createFloodGate } from "./log.ts";
+import { createLines, type Lines } from "./lines.ts";
 import { createEventMetrics, type EventMetrics } from "./metrics.ts";
 
 /** A stall of this length can cost a batch its lock (`queue.toleratedStallMs`). */
@@ -14,13 +14,20 @@ const STALL_MS = 1000;
 export interface WriterOptions {
   logger: Logger;
   registry: Registry;
+  /** Whether histograms have a series for each destination. Default: yes. */
+  perDestination?: boolean;
   /** Of an error that follows from what another line says, such as Redis being away: it is counted only. */
   isSaidAlready?: (error: unknown) => boolean;
 }
 
 /** Builds the events over one logger and one registry. */
-export function createEvents({ logger, registry, isSaidAlready = () => false }: WriterOptions): Events {
-  const metrics = createEventMetrics(registry);
+export function createEvents({
+  logger,
+  registry,
+  perDestination = true,
+  isSaidAlready = () => false,
+}: WriterOptions): Events {
+  const metrics = createEventMetrics(registry, { perDestination });
   const lines = createLines(logger, metrics, isSaidAlready);
   return {
     ...processEvents(lines, metrics),
@@ -33,47 +40,12 @@ export function createEvents({ logger, registry, isSaidAlready = () => false }: 
   };
 }
 
-type Level = "debug" | "info" | "warn" | "error";
-
-interface Lines {
-  write(level: Level, event: keyof Events, fields: object): void;
-  /** For what a sender or a broken vendor can repeat at will: at most a line per second and cause. */
-  writeLimited(level: Level, event: keyof Events, cause: string, fields: object): void;
-  /** `writeLimited` for an error, which another line may say already. */
-  writeError(event: keyof Events, cause: string, fields: object, error: unknown): void;
-}
-
-function createLines(
-  logger: Logger,
-  metrics: EventMetrics,
-  isSaidAlready: (error: unknown) => boolean,
-): Lines {
-  const mayWrite = createFloodGate();
-  const lines: Lines = {
-    write(level, event, fields) {
-      metrics.events.inc({ event });
-      logger[level]({ event, ...fields });
-    },
-    writeLimited(level, event, cause, fields) {
-      metrics.events.inc({ event });
-      const suppressed = mayWrite(`${event} ${cause}`);
-      if (suppressed === null) return;
-      logger[level](suppressed === 0 ? { event, ...fields } : { event, ...fields, suppressed });
-    },
-    writeError(event, cause, fields, error) {
-      if (isSaidAlready(error)) metrics.events.inc({ event });
-      else lines.writeLimited("error", event, cause, { ...fields, err: error });
-    },
-  };
-  return lines;
-}
-
 /** The named events of the whole; each group leaves the others to their own function. */
 type Group<Name extends keyof Events> = Pick<Events, Name>;
 
 function processEvents(
   { write, writeLimited, writeError }: Lines,
-  { loopP99, loopMax, mappingRows, incidents }: EventMetrics,
+  { mappingRows, incidents }: EventMetrics,
 ): Group<
   "started" | "stopping" | "failed" | "loopDelay" | "mappingReloaded" | "mappingProblem" | "incident"
 > {
@@ -82,8 +54,6 @@ function processEvents(
     stopping: (event) => write("info", "stopping", event),
     failed: ({ where, error }) => writeError("failed", where, { where }, error),
     loopDelay(event) {
-      loopP99.set(event.p99Ms / 1000);
-      loopMax.set(event.maxMs / 1000);
       if (event.maxMs >= STALL_MS) writeLimited("warn", "loopDelay", "", event);
     },
     mappingReloaded(event) {
@@ -211,7 +181,8 @@ function storageEvents(
   };
 }
 
-const SETTLED_ENDS = ["delivered", "deadLettered", "expired", "superseded", "returned"] as const;
+/** Dead letters have an event of their own, which knows the reason. */
+const SETTLED_ENDS = ["delivered", "expired", "superseded", "returned"] as const;
 const GATE_LEVELS = {
   open: "info",
   paused: "warn",
@@ -236,13 +207,13 @@ function deliveryEvents(
     batchFormed(event) {
       const { destination } = event;
       metrics.batches.inc({ destination });
-      metrics.batchPings.observe({ destination }, event.pings);
+      metrics.batchPings(destination, event.pings);
       write("debug", "batchFormed", event);
     },
     attemptMade(event) {
       const { destination, outcome, status } = event;
       metrics.attempts.inc({ destination, outcome, status: status ?? "none" });
-      metrics.attemptTook.observe({ destination }, event.tookMs / 1000);
+      metrics.attemptTook(destination, event.tookMs / 1000);
       metrics.sentBytes.inc({ destination }, event.bytes);
       write(outcome === "delivered" ? "info" : "warn", "attemptMade", event);
     },
@@ -255,10 +226,10 @@ function deliveryEvents(
     },
     pingsDeadLettered(event) {
       const { destination, reason, pings } = event;
-      metrics.deadLettered.inc({ destination, reason: word(reason) }, pings);
+      metrics.settled.inc({ destination, end: "deadLettered", reason: word(reason) }, pings);
       writeLimited("warn", "pingsDeadLettered", destination, event);
     },
-    deliveryLatency: (destination, latencyMs) => metrics.latency.observe({ destination }, latencyMs / 1000),
+    deliveryLatency: (destination, latencyMs) => metrics.latency(destination, latencyMs / 1000),
     gateChanged(event) {
       metrics.gates.inc({ scope: event.scope, state: event.state });
       write(GATE_LEVELS[event.state], "gateChanged", event);
