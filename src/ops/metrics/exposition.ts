@@ -12,24 +12,34 @@ export interface Exposition {
 }
 
 export function createExposition(): Exposition {
-  const lines: string[] = [];
+  let text = "";
   function write(type: "gauge" | "counter", name: string, help: string, rows: readonly Row[]): void {
-    lines.push(`# HELP ${name} ${help}`, `# TYPE ${name} ${type}`);
-    for (const [labels, value] of rows) if (value !== null) lines.push(`${name}${labels} ${Number(value)}`);
+    text += `# HELP ${name} ${help}\n# TYPE ${name} ${type}\n`;
+    for (const [labels, value] of rows) if (value !== null) text += `${name}${labels} ${Number(value)}\n`;
   }
   return {
     gauge: (name, help, rows) => write("gauge", name, help, rows),
     counter: (name, help, rows) => write("counter", name, help, rows),
     one: (name, help, value) => write("gauge", name, help, [["", value]]),
-    text: () => `${lines.join("\n")}\n`,
+    text: () => text,
   };
 }
 
-/** `{source="vans",reason="too_old"}` */
-export function labelled(labels: Readonly<Record<string, string>>): string {
-  const pairs = Object.entries(labels).map(([name, value]) => `${name}="${escaped(value)}"`);
-  return `{${pairs.join(",")}}`;
+/** `{source="vans"}` */
+export function labelled(name: string, value: string): string {
+  return `${named(name, value)}}`;
 }
+
+/** Another label behind those that are there: `{source="vans",reason="too_old"}`. */
+export function and(labels: string, name: string, value: string): string {
+  return `${labels.slice(0, -1)},${named(name, value).slice(1)}}`;
+}
+
+function named(name: string, value: string): string {
+  return `{${name}="${TO_ESCAPE.test(value) ? escaped(value) : value}"`;
+}
+
+const TO_ESCAPE = /[\\"\n]/;
 
 function escaped(value: string): string {
   return value.replace(/[\\"\n]/g, (character) => (character === "\n" ? "\\n" : `\\${character}`));

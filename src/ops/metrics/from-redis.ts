@@ -8,7 +8,7 @@ import {
   type SourceStatus,
 } from "../../status.ts";
 import type { StatusDocument } from "../status-document.ts";
-import { type Exposition, labelled, type Row } from "./exposition.ts";
+import { and, type Exposition, labelled, type Row } from "./exposition.ts";
 
 /** Terms that only grow are counters; the last three are gauges of where positions are now. */
 const TERMS: Record<keyof Accounting, { name: string; help: string }> = {
@@ -60,7 +60,7 @@ const GATE_STATES: readonly GateStatus["state"][] = ["open", "paused", "probing"
 export function writeAccounting(exposition: Exposition, { sources, unmapped }: StatusDocument): void {
   const { gauge, counter } = exposition;
   // Escaped once, and not again for each of two dozen metrics.
-  const labels = new Map(sources.map((source) => [source, labelled({ source: source.name })]));
+  const labels = new Map(sources.map((source) => [source, labelled("source", source.name)]));
   const each = (value: (source: SourceStatus) => number | null) =>
     sources.map((source): Row => [labels.get(source) ?? "", value(source)]);
   for (const term of ACCOUNTING_TERMS) {
@@ -95,7 +95,7 @@ export function writeAccounting(exposition: Exposition, { sources, unmapped }: S
     "Left side minus right side of each line of the accounting identity; anything but 0 is a fault.",
     sources.flatMap((source) =>
       Object.entries(source.identity).map(
-        ([line, difference]): Row => [labelled({ source: source.name, line }), difference],
+        ([line, difference]): Row => [and(labels.get(source) ?? "", "line", line), difference],
       ),
     ),
   );
@@ -122,11 +122,10 @@ function byWord(
   counts: "rejectedBy" | "refusedBy" | "defects",
   label: string,
 ): Row[] {
-  return sources.flatMap((source) =>
-    Object.entries(source[counts]).map(
-      ([word, count]): Row => [labelled({ source: source.name, [label]: word }), count],
-    ),
-  );
+  return sources.flatMap((source) => {
+    const labels = labelled("source", source.name);
+    return Object.entries(source[counts]).map(([word, count]): Row => [and(labels, label, word), count]);
+  });
 }
 
 /** What redriving subtracted from a term, to be added again: a falling counter looks like a restart to Prometheus. */
@@ -136,7 +135,7 @@ function subtractedByRedrive(term: keyof Accounting, { redriven }: SourceStatus)
 }
 
 export function writeDestinations({ gauge }: Exposition, { destinations }: StatusDocument): void {
-  const labels = new Map(destinations.map((each) => [each, labelled({ destination: each.name })]));
+  const labels = new Map(destinations.map((each) => [each, labelled("destination", each.name)]));
   const each = (name: string, help: string, value: (destination: DestinationStatus) => number | null) =>
     gauge(
       `waypost_destination_${name}`,
@@ -162,15 +161,16 @@ export function writeDestinations({ gauge }: Exposition, { destinations }: Statu
   gauge(
     "waypost_freshness_seconds",
     "Age of the newest accepted ping of each unit that has reported within the hour; quantile 1 is the oldest.",
-    destinations.flatMap(({ name, freshness }): Row[] =>
-      freshness === null
-        ? []
-        : [
-            [labelled({ destination: name, quantile: "0.5" }), freshness.p50AgeMs / 1000],
-            [labelled({ destination: name, quantile: "0.95" }), freshness.p95AgeMs / 1000],
-            [labelled({ destination: name, quantile: "1" }), freshness.maxAgeMs / 1000],
-          ],
-    ),
+    destinations.flatMap((destination): Row[] => {
+      const { freshness } = destination;
+      if (freshness === null) return [];
+      const quantile = (of: string) => and(labels.get(destination) ?? "", "quantile", of);
+      return [
+        [quantile("0.5"), freshness.p50AgeMs / 1000],
+        [quantile("0.95"), freshness.p95AgeMs / 1000],
+        [quantile("1"), freshness.maxAgeMs / 1000],
+      ];
+    }),
   );
   each("buffer_bytes", "Size of the destination's buffer.", ({ bufferBytes }) => bufferBytes);
   each("buffer_limit_bytes", "Size at which senders get 503.", ({ bufferLimitBytes }) => bufferLimitBytes);
@@ -183,12 +183,15 @@ export function writeDestinations({ gauge }: Exposition, { destinations }: Statu
   gauge(
     "waypost_gate_state",
     "1 for the state a gate is in; gate is the tenant scope's or the destination's own.",
-    destinations.flatMap(({ name, scopeGate, gate: own }) =>
-      GATE_STATES.flatMap((state): Row[] => [
-        [labelled({ destination: name, gate: "scope", state }), scopeGate.state === state],
-        [labelled({ destination: name, gate: "destination", state }), own.state === state],
-      ]),
-    ),
+    destinations.flatMap((destination) => {
+      const { scopeGate, gate: own } = destination;
+      const gateOf = (gate: string) => and(labels.get(destination) ?? "", "gate", gate);
+      const [scope, itself] = [gateOf("scope"), gateOf("destination")];
+      return GATE_STATES.flatMap((state): Row[] => [
+        [and(scope, "state", state), scopeGate.state === state],
+        [and(itself, "state", state), own.state === state],
+      ]);
+    }),
   );
 }
 
@@ -215,7 +218,7 @@ export function writeStores(
   gauge(
     "waypost_jobs",
     "Jobs by state; each is the wake-up of one batch.",
-    Object.entries(jobs).map(([state, count]) => [labelled({ state }), count]),
+    Object.entries(jobs).map(([state, count]) => [labelled("state", state), count]),
   );
   one("quarantine_messages", "Messages in quarantine.", quarantine.count);
   one("quarantine_bytes", "Size of the quarantine.", quarantine.bytes);

@@ -1,7 +1,7 @@
 /** Turns the status document into the metrics of one scrape: what this process has, and what Redis holds. */
 
 import type { NoStatus, StatusDocument } from "../status-document.ts";
-import { createExposition, type Exposition, labelled } from "./exposition.ts";
+import { and, createExposition, type Exposition, labelled } from "./exposition.ts";
 import { writeAccounting, writeDestinations, writeStores } from "./from-redis.ts";
 
 export interface ScrapeOptions {
@@ -42,12 +42,12 @@ function writeProcess(exposition: Exposition, status: StatusDocument | NoStatus)
     "sources" in status,
   );
   exposition.gauge("waypost_build_info", "Always 1; version and Node version of this process.", [
-    [labelled({ version: process.version, node: process.node }), 1],
+    [and(labelled("version", process.version), "node", process.node), 1],
   ]);
   exposition.gauge(
     "waypost_problems",
     "Problems that this process's ops page shows now; take the maximum of several processes.",
-    ["error", "warning"].map((severity) => [labelled({ severity }), bad(severity)]),
+    ["error", "warning"].map((severity) => [labelled("severity", severity), bad(severity)]),
   );
   writeSpool(exposition, status);
   writeBrokers(exposition, status);
@@ -71,17 +71,17 @@ function writeBrokers({ gauge }: Exposition, { brokers }: Pick<StatusDocument, "
   gauge(
     "waypost_broker_connected",
     "1 while this process is connected to the broker, or is the embedded one and listens.",
-    brokers.map(({ name, state }) => [labelled({ broker: name }), state === "connected"]),
+    brokers.map(({ name, state }) => [labelled("broker", name), state === "connected"]),
   );
   gauge(
     "waypost_broker_unacked_messages",
     "Messages received from the broker and not acknowledged yet.",
-    brokers.map(({ name, unacked }) => [labelled({ broker: name }), unacked]),
+    brokers.map(({ name, unacked }) => [labelled("broker", name), unacked]),
   );
   gauge(
     "waypost_broker_clients",
     "Devices connected to the embedded broker.",
-    brokers.map(({ name, clients }) => [labelled({ broker: name }), clients]),
+    brokers.map(({ name, clients }) => [labelled("broker", name), clients]),
   );
 }
 
@@ -91,7 +91,7 @@ function writePollers({ gauge }: Exposition, { pollers }: Pick<StatusDocument, "
     "waypost_poller_working",
     "1 while this process polls the source's vendor and gets answers.",
     pollers.map(({ name, state }) => [
-      labelled({ source: name }),
+      labelled("source", name),
       state === "standby" ? null : state === "polling",
     ]),
   );
@@ -99,7 +99,7 @@ function writePollers({ gauge }: Exposition, { pollers }: Pick<StatusDocument, "
     "waypost_poller_last_success_timestamp_seconds",
     "When this process last fetched and stored a page of the source.",
     pollers.map(({ name, lastSuccessAt }) => [
-      labelled({ source: name }),
+      labelled("source", name),
       lastSuccessAt === null ? null : Date.parse(lastSuccessAt) / 1000,
     ]),
   );
