@@ -12,6 +12,22 @@ export function printError(line: string): void {
   process.stderr.write(`${visible(line)}\n`);
 }
 
+/** How far a long work is: on a terminal each takes the place of the one before; `done` leaves the last one there. */
+export function progressLine(): { show(line: string): void; done(): void } {
+  const { stderr } = process;
+  let isOpen = false;
+  return {
+    show(line) {
+      isOpen = stderr.isTTY;
+      stderr.write(isOpen ? `\r\u001b[K${visible(line)}` : `${visible(line)}\n`);
+    },
+    done() {
+      if (isOpen) stderr.write("\n");
+      isOpen = false;
+    },
+  };
+}
+
 /** A text of several lines, whose line ends are our own. */
 export function printLines(text: string): void {
   for (const line of text.split("\n")) print(line);
