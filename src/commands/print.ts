@@ -14,15 +14,14 @@ export function printError(line: string): void {
 
 /** How far a long work is: on a terminal each takes the place of the one before; `done` leaves the last one there. */
 export function progressLine(): { show(line: string): void; done(): void } {
-  const { stderr } = process;
   let isOpen = false;
   return {
     show(line) {
-      isOpen = stderr.isTTY;
-      stderr.write(isOpen ? `\r\u001b[K${visible(line)}` : `${visible(line)}\n`);
+      isOpen = process.stderr.isTTY;
+      process.stderr.write(isOpen ? `\r\u001b[K${visible(line)}` : `${visible(line)}\n`);
     },
     done() {
-      if (isOpen) stderr.write("\n");
+      if (isOpen) process.stderr.write("\n");
       isOpen = false;
     },
   };
@@ -44,6 +43,5 @@ export function printJson(value: unknown): void {
 
 /** What standard output is shown on; null where a program or a file takes it. NO_COLOR is heeded. */
 export function terminalOfOutput(): { hasColors: boolean } | null {
-  const { stdout } = process;
-  return stdout.isTTY ? { hasColors: stdout.hasColors() } : null;
+  return process.stdout.isTTY ? { hasColors: process.stdout.hasColors() } : null;
 }

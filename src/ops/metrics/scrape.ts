@@ -67,7 +67,6 @@ function writeSpool({ one, counter }: Exposition, { spool }: Pick<StatusDocument
 }
 
 function writeBrokers({ gauge }: Exposition, { brokers }: Pick<StatusDocument, "brokers">): void {
-  if (brokers.length === 0) return;
   gauge(
     "waypost_broker_connected",
     "1 while this process is connected to the broker, or is the embedded one and listens.",
@@ -86,7 +85,6 @@ function writeBrokers({ gauge }: Exposition, { brokers }: Pick<StatusDocument, "
 }
 
 function writePollers({ gauge }: Exposition, { pollers }: Pick<StatusDocument, "pollers">): void {
-  if (pollers.length === 0) return;
   gauge(
     "waypost_poller_working",
     "1 while this process polls the source's vendor and gets answers.",
