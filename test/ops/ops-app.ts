@@ -101,6 +101,7 @@ export function opsApp(changes: Partial<OpsDeps> = {}) {
     clocks: createClockWatch(),
     incidents: () => [],
     registry,
+    exportsRedis: () => true,
     ready: async () => ({ ready: true, problems: [] }),
     info: {
       version: "9.8.7",
