@@ -200,6 +200,7 @@ async function openOps(
     hosts: config.ops,
     topology: topologyOf(config),
     queryStatus: queue.queryStatus,
+    isStoring: queue.isStoring,
     trail,
     endedSessions: queue.endedSessions,
     ...createLookup({ config, mapping, queue }),
@@ -222,7 +223,12 @@ async function openOps(
       const problems = await queue.readiness();
       return { ready: problems.length === 0, problems };
     },
-    info: { version: VERSION, startedAtMs: Date.now(), policies: policiesOf(config) },
+    info: {
+      version: VERSION,
+      startedAtMs: Date.now(),
+      policies: policiesOf(config),
+      staleAfterMs: config.diagnosis.staleAfterMs,
+    },
     events,
   });
   const { host, port } = config.ops;

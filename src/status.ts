@@ -42,7 +42,38 @@ export interface SourceStatus {
   /** Taken back from the quarantine and the dead letters: no longer counted as malformed or dead-lettered. */
   redriven: { messages: number; pings: number };
   lastMessageAt: string | null;
+  pulse: SourcePulse;
   identity: Identity;
+}
+
+/** How a source has been sending lately, against its own usual. Times are ISO, UTC. */
+export interface SourcePulse {
+  /** When its last authenticated message was stored. */
+  lastGoodAt: string | null;
+  /** When it last took part in a handshake. */
+  challengedAt: string | null;
+  /** The pause that 19 of 20 of its pauses do not exceed; null while too little is known. */
+  usualGapMs: number | null;
+  /** When its silence becomes a problem, if no message comes; null while too little is known. */
+  silentFrom: string | null;
+  /** Messages refused; null where none was within the hour. */
+  refusals: BadRun | null;
+  /** Readings rejected, but for those that a filter of ours leaves out; null where none was within the hour. */
+  rejections: BadRun | null;
+  /** Every counter that moved within the last 5, 15 and 60 minutes. */
+  last5Min: Readonly<Record<string, number>>;
+  last15Min: Readonly<Record<string, number>>;
+  last60Min: Readonly<Record<string, number>>;
+}
+
+export interface BadRun {
+  /** In a row up to now; 0 when the last one was good. */
+  run: number;
+  /** When that row began; ISO. */
+  since: string;
+  lastAt: string;
+  /** Share of the last few, 0 to 1. */
+  share: number;
 }
 
 export interface LaneStatus {

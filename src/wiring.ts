@@ -127,6 +127,7 @@ export function queueSourcesOf(
           destination: settings.destination,
           home: destination.keyPrefix,
           unmapped: settings.unmapped,
+          silentFloorMs: config.diagnosis.silentFloorMs,
           maxImpliedMps: settings.maxImpliedMps,
           minIntervalMs: settings.minIntervalMs,
           maxAgeMs: destination.maxAgeMs,

@@ -191,6 +191,21 @@ export const configSchema = z.strictObject({
         ),
     })
     .prefault({}),
+  diagnosis: z
+    .strictObject({
+      silentFloorMs: ms
+        .default(300_000)
+        .describe(
+          "A source that sends nothing is a problem after five times its usual pause, and never before this: 5 minutes. Nights and weekends are learned.",
+        ),
+      staleAfterMs: ms
+        .default(120_000)
+        .describe(
+          "A destination whose newest accepted positions are older than this at half of its units, while its sources send: 2 minutes.",
+        ),
+    })
+    .prefault({})
+    .describe("When something counts as a problem on the ops page."),
   spool: z
     .strictObject({
       dir: directory.describe(

@@ -40,7 +40,7 @@ export function* validateAll(
   message: Message,
   rawReadings: readonly RawReading[],
   foreign: readonly RawReading[],
-  fixSeen: (source: string, deviceId: string, offsetMs: number) => void,
+  fixSeen: (source: string, deviceId: string, fixTime: number, receivedAt: number) => void,
 ): Generator<undefined, Validated> {
   const context = {
     receivedAt: message.receivedAt,
@@ -71,7 +71,7 @@ export function* validateAll(
     }
     const { deviceId, fixTime } = rawReading;
     if (deviceId !== null && Number.isFinite(fixTime) && !message.retained && !message.resent) {
-      fixSeen(source.name, deviceId, message.receivedAt - Number(fixTime));
+      fixSeen(source.name, deviceId, Number(fixTime), message.receivedAt);
     }
     const validation = validate(rawReading, context);
     if (validation.kind === "rejected") {

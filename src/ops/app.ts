@@ -9,27 +9,17 @@ import type { Events } from "../events/events.ts";
 import type { EndedSessions } from "../queue/redis/ended-sessions.ts";
 import type { BrokerState, IncidentState, PollerState, QueueStatus, SpoolStatus } from "../status.ts";
 import { withTimeout } from "../time.ts";
-import { messageOf } from "../untrusted.ts";
 import { shutDoor } from "./access/door.ts";
 import type { OwnHosts } from "./access/origin.ts";
-import { limited, type OpsEnv, type Sight, type Topology } from "./access/sight.ts";
+import type { OpsEnv, Topology } from "./access/sight.ts";
 import type { Trail } from "./access/trail.ts";
 import type { ClockWatch } from "./diagnose/clocks.ts";
-import { createLasting } from "./diagnose/lasting.ts";
 import { type Lookup, serveLookup } from "./lookup-routes.ts";
 import { statusMetrics } from "./metrics.ts";
 import { type Asset, LOGIN_ASSETS, PAGE_ASSETS } from "./page/assets.ts";
 import { type Redriver, serveRedrives } from "./redrive-routes.ts";
-import {
-  brokerStatus,
-  type NoStatus,
-  noStatus,
-  type OpsInfo,
-  pollerStatus,
-  processStatus,
-  type StatusDocument,
-  statusDocument,
-} from "./status-document.ts";
+import { createSnapshots } from "./snapshot.ts";
+import { brokerStatus, type OpsInfo, pollerStatus } from "./status-document.ts";
 
 export interface OpsDeps extends Lookup {
   tokens: readonly OpsToken[];
@@ -38,6 +28,10 @@ export interface OpsDeps extends Lookup {
   topology: Topology;
   /** With `within`, lists and sums cover these destinations only; the rest covers everything. */
   queryStatus: (within?: ReadonlySet<string>) => Promise<QueueStatus>;
+  /** Whether messages could be stored the last time one was, and Redis is connected. */
+  isStoring: () => boolean;
+  /** For tests: how old a shared snapshot of the status may be. */
+  snapshotEveryMs?: number;
   brokers: () => BrokerState[];
   pollers: () => PollerState[];
   spool: () => SpoolStatus | null;
@@ -54,8 +48,8 @@ export interface OpsDeps extends Lookup {
 
 /** Redis answers in milliseconds or not at all; probes of Kubernetes give up after 1 s by default. */
 const READY_WITHIN_MS = 900;
-/** The page asks every 2 s, and must show that Redis hangs. */
-const STATUS_WITHIN_MS = 4000;
+/** The trail is one of few questions that Redis answers by itself. */
+const TRAIL_WITHIN_MS = 4000;
 /** Entries of the trail in one answer: by default, and at most. */
 const TRAIL_ENTRIES = 200;
 const MAX_TRAIL_ENTRIES = 1000;
@@ -77,30 +71,22 @@ const trailQuery = z.strictObject({
 
 export function createOpsApp(deps: OpsDeps): Hono<OpsEnv> {
   const { clocks, events, info, registry, trail } = deps;
-  const queryStatus = shared((within) => withTimeout(STATUS_WITHIN_MS, deps.queryStatus(within)));
-  const app = new Hono<OpsEnv>();
-  const lasting = createLasting();
-
-  async function statusFor(sight: Sight): Promise<StatusDocument | NoStatus> {
-    const process = processStatus(info, Date.now());
-    const facts = (queue: QueueStatus | null) => ({
-      queue,
+  const snapshots = createSnapshots({
+    queryStatus: deps.queryStatus,
+    isStoring: deps.isStoring,
+    facts: () => ({
       brokers: deps.brokers().map(brokerStatus),
       pollers: deps.pollers().map(pollerStatus),
       spool: deps.spool(),
       clocks: clocks.offenders(),
       incidents: deps.incidents(),
-      policies: info.policies,
-    });
-    try {
-      const queue = await queryStatus(sight.within?.destinations);
-      return statusDocument({ ...limited({ ...facts(queue), queue }, sight), process }, lasting);
-    } catch (error) {
-      events.failed({ where: "status", error });
-      const detail = messageOf(error);
-      return noStatus(limited(facts(null), sight), process, detail, lasting);
-    }
-  }
+    }),
+    info,
+    failed: (error) => events.failed({ where: "status", error }),
+    everyMs: deps.snapshotEveryMs,
+  });
+  const statusFor = snapshots.of;
+  const app = new Hono<OpsEnv>();
 
   app.use(secure);
   app.notFound((c) => c.json({ error: "not_found" }, 404));
@@ -149,7 +135,7 @@ export function createOpsApp(deps: OpsDeps): Hono<OpsEnv> {
     // A token limited to some tenants must not learn of the other operators and their addresses.
     const by = c.var.sight.within === null ? null : c.var.token.name;
     try {
-      return c.json({ entries: await withTimeout(STATUS_WITHIN_MS, trail.latest(query.data.limit, by)) });
+      return c.json({ entries: await withTimeout(TRAIL_WITHIN_MS, trail.latest(query.data.limit, by)) });
     } catch (error) {
       events.failed({ where: "trail", error });
       return c.json({ error: "unavailable", detail: "Redis does not answer; the log has the trail." }, 503);
@@ -176,17 +162,4 @@ function serve(app: Hono<OpsEnv>, assets: readonly Asset[]): void {
   for (const { path, contentType, body } of assets) {
     app.get(path, (c) => c.body(body, 200, { "content-type": contentType }));
   }
-}
-
-/** Viewers that ask for the same at the same time share one query to Redis. */
-function shared<T>(
-  query: (within?: ReadonlySet<string>) => Promise<T>,
-): (within?: ReadonlySet<string>) => Promise<T> {
-  const underWay = new Map<string, Promise<T>>();
-  return (within) => {
-    const key = within === undefined ? "*" : [...within].sort().join(" ");
-    const answer = underWay.get(key) ?? query(within).finally(() => underWay.delete(key));
-    underWay.set(key, answer);
-    return answer;
-  };
 }

@@ -19,7 +19,7 @@ import type { ClockOffender } from "./diagnose/clocks.ts";
 import { diagnoseIncidents } from "./diagnose/incidents.ts";
 import { diagnose } from "./diagnose/index.ts";
 import type { Lasting } from "./diagnose/lasting.ts";
-import { diagnoseSpool, redisUnreachable } from "./diagnose/outside.ts";
+import { diagnoseSpool, redisSlow, redisUnreachable } from "./diagnose/outside.ts";
 import type { Problem } from "./diagnose/problem.ts";
 import type { Policy } from "./policies.ts";
 
@@ -29,6 +29,8 @@ export interface OpsInfo {
   /** UTC milliseconds since 1970. */
   startedAtMs: number;
   policies: readonly Policy[];
+  /** From when on accepted positions count as stale, milliseconds. */
+  staleAfterMs?: number | undefined;
 }
 
 export interface ProcessStatus {
@@ -71,6 +73,7 @@ const MAX_CLOCKS = 100;
 export function statusDocument(
   facts: Facts<QueueStatus> & { process: ProcessStatus },
   lasting: Lasting,
+  { staleAfterMs }: Pick<OpsInfo, "staleAfterMs"> = {},
 ): StatusDocument {
   const nowMs = Date.parse(facts.queue.at);
   const { queue, process, brokers, pollers, spool, clocks, incidents, policies } = facts;
@@ -87,7 +90,7 @@ export function statusDocument(
     policies,
     problems: lasting.problemsOf(
       [
-        ...diagnose({ queue, brokers, pollers, clocks }),
+        ...diagnose({ queue, brokers, pollers, clocks, staleAfterMs }),
         ...diagnoseSpool(spool),
         ...diagnoseIncidents(incidents, nowMs),
       ],
@@ -96,12 +99,15 @@ export function statusDocument(
   };
 }
 
-/** Without the queue: `detail` is why it gave no answer. */
+/** After this long a question of the status is given up (snapshot.ts). */
+export const SLOW_MS = 4000;
+
+/** Without the queue: `detail` is why it gave no answer, and `isDown` whether storing fails, too. */
 export function noStatus(
   { brokers, pollers, spool, incidents }: Facts,
   process: ProcessStatus,
-  detail: string,
   lasting: Lasting,
+  { detail, isDown }: { detail: string; isDown: boolean },
 ): NoStatus {
   const nowMs = Date.now();
   return {
@@ -112,7 +118,11 @@ export function noStatus(
     spool,
     incidents,
     problems: lasting.problemsOf(
-      [redisUnreachable(detail), ...diagnoseSpool(spool), ...diagnoseIncidents(incidents, nowMs)],
+      [
+        isDown ? redisUnreachable(detail) : redisSlow(SLOW_MS),
+        ...diagnoseSpool(spool),
+        ...diagnoseIncidents(incidents, nowMs),
+      ],
       nowMs,
     ),
   };

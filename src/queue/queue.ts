@@ -61,6 +61,8 @@ export interface Queue extends Finder {
   redrive: Redrive;
   /** The mapping changed: routes are computed anew and held readings reviewed. */
   mappingChanged(): Promise<void>;
+  /** Whether the last message could be stored, and Redis is connected. */
+  isStoring(): boolean;
   /** Reasons against accepting messages now; empty when there are none. */
   readiness(): Promise<string[]>;
   /** Competes for the lease of that name among all processes on this Redis and prefix. */
@@ -130,6 +132,7 @@ export function createQueue(options: QueueOptions): Queue {
       routes.recompute();
       await review();
     },
+    isStoring: () => ingestRedis.status === "ready" && !store.isAway(),
     async readiness() {
       const { reachable, writable, problems } = await readRedis(ingestRedis);
       if (!reachable || !writable) return problems;

@@ -51,6 +51,8 @@ export function opsApp(changes: Partial<OpsDeps> = {}) {
     trail,
     endedSessions: memoryEndings(),
     queryStatus,
+    isStoring: () => state.fault === null,
+    snapshotEveryMs: 0,
     queryPings: async (query) => {
       state.pingQueries.push(query);
       const item = { latitude: 30.2672, longitude: -97.7431, speed: 34, heading: 45, utcDateTime: AT };

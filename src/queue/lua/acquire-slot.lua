@@ -12,6 +12,7 @@
 
 --- @include "clock"
 --- @include "keys"
+--- @include "changed"
 --- @include "gates"
 --- @include "throttle"
 
@@ -34,6 +35,7 @@ local wait, slot = reserveSlot(math.min(rateOf(scopeGate, rate), rateOf(gate, ra
 if not slot then return { 'wait', wait } end
 maySend(scopeGate, lane, args.probeMs)
 maySend(gate, lane, args.probeMs)
+markChanged()
 -- When the last confirmed request was sent, as known by now: it shows whether the destination was well (unconfirmed.lua).
 redis.call('HSET', factsKey, 'sentAt', slot,
   'confirmedSentAt', redis.call('HGET', KEY.destination(destination), 'confirmedSentAt') or 0)

@@ -21,6 +21,7 @@
 --- @include "records"
 --- @include "bulk"
 --- @include "counters"
+--- @include "changed"
 --- @include "backlogs"
 --- @include "gates"
 --- @include "throttle"
@@ -40,6 +41,7 @@ if wait > args.slotLikelyMs then return { 'wait', wait - args.slotLikelyMs } end
 local piece = redis.call('LPOP', KEY.pieces(lane))
 if piece then
   redis.call('HSET', laneKey, 'batch', piece, 'beat', now)
+  markChanged()
   local out = { 'batch', piece, redis.call('HGET', KEY.batchFacts(piece), 'new') or '' }
   for _, r in ipairs(redis.call('LRANGE', KEY.batch(piece), 0, -1)) do out[#out + 1] = r end
   return out
@@ -90,6 +92,7 @@ end
 local function finish(answer)
   if freed > 0 then redis.call('HINCRBY', destKey, 'bytes', -freed) end
   writeCounts()
+  markChanged()
   return answer
 end
 

@@ -26,6 +26,7 @@
 --- @include "records"
 --- @include "bulk"
 --- @include "counters"
+--- @include "changed"
 --- @include "gate-changes"
 --- @include "dead-letters"
 --- @include "return"
@@ -165,5 +166,6 @@ if isShut or redis.call('LLEN', KEY.pieces(lane)) == 0 then
 end
 if freed > 0 then redis.call('HINCRBY', destKey, 'bytes', -freed) end
 writeCounts()
+markChanged()
 if ledgerEntry ~= '' then writeLedgerEntry(destination, endedUnits, ledgerEntry, args.indexLifetimeMs) end
 return { 'settled', result.deadLettered, result.shutAs, result.reason, result.message }

@@ -25,6 +25,14 @@ export const SCOPE_KEYS = {
   // Ingest
   /** Hash: every counter of the accounting identity. */
   counters: "n:<source>",
+  /** Hash: how the source has been sending, and its counters when the open minute began (see pulse.lua). */
+  pulse: "pulse:<source>",
+  /** List, the latest first: what was counted in each of the last 60 minutes, as `minute:field,n,field,n`. */
+  minutes: "minutes:<source>",
+  /** Set: the sources with counters here. */
+  sources: "sources",
+  /** Number: another one than before means that the scope's status has changed. */
+  changed: "changed",
   /** Hash: device → fingerprints of its recent fixes. */
   fingerprints: "fp:<source>",
   /** String: a long message was stored, for ten minutes. */

@@ -39,8 +39,14 @@ export interface StoreOptions extends Omit<GroupCommitOptions, "keyPrefix" | "re
   quarantine: Quarantine;
 }
 
-/** `drain` resolves when nothing is waiting to be written any more. */
-export function createStore(options: StoreOptions): Store & { drain(): Promise<void> } {
+export interface DrainingStore extends Store {
+  /** Resolves when nothing is waiting to be written any more. */
+  drain(): Promise<void>;
+  /** The last attempt to store failed. */
+  isAway(): boolean;
+}
+
+export function createStore(options: StoreOptions): DrainingStore {
   const { sources, routes, quarantine } = options;
   const writers = new Map<string, GroupCommit>();
   const retryAfter = createRetryAfter();
@@ -144,7 +150,7 @@ export function createStore(options: StoreOptions): Store & { drain(): Promise<v
     await Promise.all([...writers.values()].map((each) => each.idle()));
   }
 
-  return { add, refuse, drain };
+  return { add, refuse, drain, isAway: retryAfter.isStorageAway };
 }
 
 const NOTHING: StoreVerdict = { stored: 0, duplicates: 0, rejections: NO_REJECTIONS };

@@ -140,6 +140,7 @@ function bothTenants(): QueueStatus {
 
 const clocks: ClockWatch = {
   observe: () => undefined,
+  offsetOf: () => null,
   offenders: () =>
     ["mine", "rival"].map((name) => ({
       source: `${name}-vans`,
