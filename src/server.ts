@@ -218,6 +218,7 @@ async function openOps(
     spool: () => (spool ? spoolStatus(spool) : null),
     clocks,
     incidents: incidents.recent,
+    mapping: () => mapping && { problem: mapping.problem(), form: mapping.form },
     registry,
     async ready() {
       const problems = await queue.readiness();

@@ -100,6 +100,7 @@ export function opsApp(changes: Partial<OpsDeps> = {}) {
     ],
     clocks: createClockWatch(),
     incidents: () => [],
+    mapping: () => null,
     registry,
     ready: async () => ({ ready: true, problems: [] }),
     info: {

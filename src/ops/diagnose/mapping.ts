@@ -13,20 +13,22 @@ const RECENT_MS = 86_400_000;
 /** Stands in a row for what only a person knows. */
 const UNIT = "UNIT";
 
-/** `form`: how the file is written; null where it is not known. */
+/** What this process knows of the mapping file. */
+export interface MappingFacts {
+  /** Why it is not used as it is now; null while it is. */
+  problem: MappingProblem | null;
+  /** How it is written; null where it has neither rows nor a heading. */
+  form: MappingForm | null;
+}
+
 export function diagnoseMapping({
   problem,
-  unmapped,
   form,
+  unmapped,
   nowMs,
-}: {
-  problem: MappingProblem | null;
-  unmapped: readonly Unmapped[];
-  form: MappingForm | null;
-  nowMs: number;
-}): Finding[] {
+}: MappingFacts & { unmapped: readonly Unmapped[]; nowMs: number }): Finding[] {
   const recent = unmapped.filter(
-    ({ lastFixAt }) => lastFixAt !== null && nowMs - Date.parse(lastFixAt) < RECENT_MS,
+    ({ lastFixAt }) => lastFixAt === null || nowMs - Date.parse(lastFixAt) < RECENT_MS,
   );
   return [
     ...(problem === null ? [] : [unusable(problem, nowMs)]),
@@ -62,7 +64,7 @@ function withoutRow(
         policy === "hold"
           ? `Positions of ${one ? "a device" : `${devices.length} devices`} are held because no mapping row names ${one ? "it" : "them"}: ${named}.`
           : `${one ? "A device is" : `${devices.length} devices are`} sent under ${one ? "its" : "their"} own id because no mapping row names ${one ? "it" : "them"}: ${named}.`,
-      doNext: `Add to the mapping file, which is read again when it changes${one ? "" : ", a row for each"}: ${row}${row.includes(UNIT) ? ` (for ${UNIT} write the unit's id in ServiceTitan)` : ""}`,
+      doNext: `Add ${one ? "this row" : "a row like this for each"} to the mapping file: ${row} (${row.includes(UNIT) ? `${UNIT} stands for the unit's id in ServiceTitan; ` : ""}the file is read again when it changes).`,
       subjects: devices.map(({ device }) => visible(device)),
     }),
   ];

@@ -132,7 +132,7 @@ function bothTenants(): QueueStatus {
     unmapped: ["mine", "rival"].map((name) => ({
       source: `${name}-vans`,
       device: `${name}-stray`,
-      lastFixAt: AT,
+      lastFixAt: new Date().toISOString(),
       policy: "hold",
     })),
   });

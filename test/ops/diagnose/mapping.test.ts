@@ -56,17 +56,17 @@ describe("devices without a row", () => {
       subjects: ["van-1", "van-2"],
     });
     expect(sent?.what).toMatch(/^2 devices are sent under their own id .*: van-1 of vans, van-2 of vans\.$/);
-    expect(sent?.doNext).toContain("a row for each: van-1,UNIT,,vans");
+    expect(sent?.doNext).toContain("a row like this for each to the mapping file: van-1,UNIT,,vans (");
     expect(held).toMatchObject({ kind: "device_held", severity: "warning", subjects: ["van-3"] });
     expect(held?.what).toMatch(/^Positions of a device are held .* names it: van-3 of vans\.$/);
-    expect(held?.doNext).toContain(": van-3,UNIT,,vans");
+    expect(held?.doNext).toContain("Add this row to the mapping file: van-3,UNIT,,vans (");
   });
 
   test("count for a day after their last fix", () => {
     const day = 86_400_000;
-    const silent = [device("van-1", "forward", day), { ...device("van-2", "hold"), lastFixAt: null }];
-    expect(found({ unmapped: silent })).toEqual([]);
+    expect(found({ unmapped: [device("van-1", "forward", day), device("van-2", "hold", day)] })).toEqual([]);
     expect(found({ unmapped: [device("van-1", "forward", day - 1)] })).toHaveLength(1);
+    expect(found({ unmapped: [{ ...device("van-2", "hold"), lastFixAt: null }] })).toHaveLength(1);
   });
 });
 
