@@ -31,9 +31,11 @@ const PROVEN_AFTER_MS = 60_000;
 export function createDeviceRefusals({
   events,
   devices,
+  now = Date.now,
 }: {
   events: RefusalEvents;
   devices: Pick<Devices, "named">;
+  now?: () => number;
 }): DeviceRefusals {
   return {
     login(client, { username, address, isChecked }) {
@@ -81,7 +83,7 @@ export function createDeviceRefusals({
         session.standing = "publishing";
         events.incidentEnded({ kind: "subscription_refused", where: place, subject: username });
       }
-      if (Date.now() - session.sinceMs < PROVEN_AFTER_MS) return;
+      if (now() - session.sinceMs < PROVEN_AFTER_MS) return;
       session.standing = "proven";
       events.incidentEnded({ kind: "device_cut_off", where: place, subject: username });
     },
