@@ -191,7 +191,7 @@ export interface WatchedMapping extends Mapping {
 export async function watchMapping(
   file: string,
   known: Known,
-  { events, pollMs = 2000, now = Date.now }: { events: MappingEvents; pollMs?: number; now?: () => number },
+  { events, pollMs = 1500, now = Date.now }: { events: MappingEvents; pollMs?: number; now?: () => number },
 ): Promise<{ kind: "loaded"; mapping: WatchedMapping } | { kind: "broken"; problems: string[] }> {
   let inUse = await stampOf(file);
   const loaded = await loadMapping(file, known);
