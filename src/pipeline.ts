@@ -64,6 +64,9 @@ export function createWatch(logger: Logger, { perDestination }: { perDestination
       written.incident(event);
       incidents.note(event);
     },
+    incidentEnded(event) {
+      if (incidents.ended(event)) written.incidentEnded(event);
+    },
   };
   return { registry, latency, incidents, clocks: createClockWatch(), events, logLevel: logLevelOf(logger) };
 }
@@ -109,8 +112,11 @@ export async function openPipeline(
   opened.queue = queue;
   const sources = ingestSourcesOf(config, adapters);
   const shares = createShares({
-    usedUp: (source) =>
-      events.incident({ kind: "share_used_up", where: `source ${source}`, subject: source }),
+    usedUp: (source, waitedMs) =>
+      events.incident({
+        ...{ kind: "share_used_up", where: `source ${source}`, subject: source },
+        facts: { waitedMs: String(Math.round(waitedMs)) },
+      }),
   });
   const ingest = createIngest({ store: queue.store, shares, events: { ...events, fixSeen: clocks.observe } });
   const spool = await spoolFor(config, { ingest, sources, queue, events });

@@ -220,6 +220,7 @@ async function openOps(
     spool: spoolStatus,
     clocks,
     incidents: incidents.recent,
+    mapping: () => mapping && { problem: mapping.problem(), form: mapping.form },
     registry,
     exportsRedis: () => opened.exporter?.exports() ?? false,
     async ready() {

@@ -47,7 +47,14 @@ function processEvents(
   { write, writeLimited, writeError }: Lines,
   { mappingRows, incidents }: EventMetrics,
 ): Group<
-  "started" | "stopping" | "failed" | "loopDelay" | "mappingReloaded" | "mappingProblem" | "incident"
+  | "started"
+  | "stopping"
+  | "failed"
+  | "loopDelay"
+  | "mappingReloaded"
+  | "mappingProblem"
+  | "incident"
+  | "incidentEnded"
 > {
   return {
     started: (event) => write("info", "started", event),
@@ -66,6 +73,7 @@ function processEvents(
       const subject = event.subject.slice(0, MAX_SENDER_CHARS);
       writeLimited("warn", "incident", `${event.kind} ${event.where}`, { ...event, subject });
     },
+    incidentEnded: (event) => writeLimited("info", "incidentEnded", `${event.kind} ${event.where}`, event),
   };
 }
 
@@ -117,13 +125,13 @@ function mqttEvents({
       writeLimited("warn", "brokerDisconnected", event.broker, withError(event, error)),
     brokerRefused: (event) => writeLimited("error", "brokerRefused", event.broker, event),
     messagesGivenUp: (event) => write("error", "messagesGivenUp", event),
-    deviceRefused: ({ client, username, reason }) =>
+    deviceRefused: ({ client, username, reason, topic, allowed }) =>
       writeLimited("warn", "deviceRefused", "", {
         client: client.slice(0, MAX_SENDER_CHARS),
-        ...(username === undefined
-          ? {}
-          : { username: username.slice(0, MAX_SENDER_CHARS).replace(/\p{C}/gu, "\uFFFD") }),
+        ...(username === undefined ? {} : { username: printable(username, MAX_SENDER_CHARS) }),
         reason,
+        ...(topic === undefined ? {} : { topic: printable(topic, MAX_TOPIC_CHARS) }),
+        ...(allowed === undefined ? {} : { allowed: allowed.slice(0, MAX_ALLOWED_FILTERS) }),
       }),
   };
 }
@@ -262,6 +270,14 @@ function operatorEvents(
 
 /** What a sender calls itself is stored up to this length. */
 const MAX_SENDER_CHARS = 80;
+/** A real topic is shorter, and MQTT allows 64 kB. */
+const MAX_TOPIC_CHARS = 200;
+/** A device that may publish under more filters has them listed in the configuration. */
+const MAX_ALLOWED_FILTERS = 10;
+
+function printable(text: string, maxChars: number): string {
+  return text.slice(0, maxChars).replace(/\p{C}/gu, "\uFFFD");
+}
 
 function withError(fields: object, error: unknown): object {
   return error === undefined ? fields : { ...fields, err: error };

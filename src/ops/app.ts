@@ -14,6 +14,7 @@ import type { OwnHosts } from "./access/origin.ts";
 import type { OpsEnv, Topology } from "./access/sight.ts";
 import type { Trail } from "./access/trail.ts";
 import type { ClockWatch } from "./diagnose/clocks.ts";
+import type { MappingFacts } from "./diagnose/mapping.ts";
 import { type Lookup, serveLookup } from "./lookup-routes.ts";
 import { statusMetrics } from "./metrics/scrape.ts";
 import { type Asset, LOGIN_ASSETS, PAGE_ASSETS } from "./page/assets.ts";
@@ -38,6 +39,8 @@ export interface OpsDeps extends Lookup {
   redrive: Redriver;
   clocks: ClockWatch;
   incidents: () => IncidentState[];
+  /** Null: no mapping is configured. */
+  mapping: () => MappingFacts | null;
   registry: Registry;
   /** Whether /metrics of this process has what Redis holds: one process of several. */
   exportsRedis: () => boolean;
@@ -82,6 +85,7 @@ export function createOpsApp(deps: OpsDeps): Hono<OpsEnv> {
       spool: deps.spool(),
       clocks: clocks.offenders(),
       incidents: deps.incidents(),
+      mapping: deps.mapping(),
     }),
     info,
     failed: (error) => events.failed({ where: "status", error }),

@@ -152,6 +152,7 @@ test("metrics are served", async () => {
       spool: null,
       clocks: [],
       incidents: [],
+      mapping: null,
       policies: [],
     },
     createLasting(),

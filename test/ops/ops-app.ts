@@ -100,6 +100,7 @@ export function opsApp(changes: Partial<OpsDeps> = {}) {
     ],
     clocks: createClockWatch(),
     incidents: () => [],
+    mapping: () => null,
     registry,
     exportsRedis: () => true,
     ready: async () => ({ ready: true, problems: [] }),
