@@ -43,6 +43,8 @@ export interface SourceStatus {
   redriven: { messages: number; pings: number };
   lastMessageAt: string | null;
   pulse: SourcePulse;
+  /** Devices whose readings are rejected; at most 50 for each scope it feeds. */
+  troubled: readonly TroubledDevice[];
   identity: Identity;
 }
 
@@ -124,6 +126,8 @@ export interface Freshness {
   p50AgeMs: number;
   p95AgeMs: number;
   maxAgeMs: number;
+  /** The same of units whose devices have sent within 5 minutes; null where that was not asked, because all is fresh. */
+  sending: { units: number; p50AgeMs: number } | null;
 }
 
 export interface DestinationStatus {

@@ -69,6 +69,7 @@ export function source(changes: Partial<SourceStatus> = {}): SourceStatus {
     redriven: { messages: 0, pings: 0 },
     lastMessageAt: before(400),
     pulse: PULSE,
+    troubled: [],
     identity: identityOf(accounting),
     ...changes,
   };
@@ -87,7 +88,7 @@ export function destination(changes: Partial<DestinationStatus> = {}): Destinati
     held: 5,
     oldestWaitingAgeMs: 840,
     newestAcceptedAgeMs: 1_310,
-    freshness: { units: 205, p50AgeMs: 3_100, p95AgeMs: 6_400, maxAgeMs: 8_900 },
+    freshness: { units: 205, p50AgeMs: 3_100, p95AgeMs: 6_400, maxAgeMs: 8_900, sending: null },
     bufferBytes: 61_234,
     bufferLimitBytes: 256_000_000,
     unitsKnown: 212,
@@ -204,7 +205,7 @@ export function troubled(): QueueStatus {
         waiting: 1_426,
         oldestWaitingAgeMs: 74_000,
         newestAcceptedAgeMs: 78_000,
-        freshness: { units: 200, p50AgeMs: 80_400, p95AgeMs: 84_000, maxAgeMs: 2_400_000 },
+        freshness: { units: 200, p50AgeMs: 80_400, p95AgeMs: 84_000, maxAgeMs: 2_400_000, sending: null },
         bufferBytes: 221_000_000,
         silentUnits: [
           { unit: "Van 12", lastFixAt: before(2_400_000), ageMs: 2_400_000 },
@@ -223,7 +224,7 @@ export function troubled(): QueueStatus {
         held: 0,
         oldestWaitingAgeMs: 412_000,
         newestAcceptedAgeMs: 415_000,
-        freshness: { units: 118, p50AgeMs: 417_000, p95AgeMs: 420_000, maxAgeMs: 421_000 },
+        freshness: { units: 118, p50AgeMs: 417_000, p95AgeMs: 420_000, maxAgeMs: 421_000, sending: null },
         lanes: [0, 1, 2, 3].map((lane) => ({
           lane,
           waiting: lane === 0 ? 309 : 303,

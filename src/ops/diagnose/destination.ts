@@ -28,16 +28,13 @@ export function diagnoseScopes(destinations: readonly DestinationStatus[], nowMs
   });
 }
 
-/** Stale beside sources that send: whatever the cause, dispatchers see vehicles where they no longer are. */
-export function diagnoseStale({ destinations, sources }: QueueStatus, staleAfterMs: number): Finding[] {
-  const sending = new Set<string>();
-  for (const { destination, pulse } of sources)
-    if ((pulse.last5Min.stored ?? 0) > 0) sending.add(destination);
+/** Stale while their devices send: whatever the cause, dispatchers see vehicles where they no longer are. */
+export function diagnoseStale({ destinations }: QueueStatus, staleAfterMs: number): Finding[] {
   return destinations.flatMap(({ name, freshness }) => {
-    if (freshness === null || freshness.p50AgeMs <= staleAfterMs || !sending.has(name)) return [];
-    const { units, p50AgeMs, p95AgeMs } = freshness;
+    const sending = freshness?.sending ?? null;
+    if (sending === null || sending.p50AgeMs <= staleAfterMs) return [];
     return warning("positions_stale", `destination ${name}`, {
-      what: `At half of its ${units} units the newest position that ServiceTitan accepted is older than ${durationText(p50AgeMs)} (19 of 20: ${durationText(p95AgeMs)}), while its sources send.`,
+      what: `At half of the ${sending.units} units whose devices are sending, the newest position that ServiceTitan accepted is older than ${durationText(sending.p50AgeMs)}.`,
       doNext:
         "Where sending is paused or behind, that is the cause. Otherwise compare arrival and fix of one unit in its timeline: the vendor delivers late, or its positions are rejected.",
     });

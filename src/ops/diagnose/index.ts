@@ -3,6 +3,7 @@
 import type { BrokerStatus, PollerStatus, QueueStatus } from "../../status.ts";
 import type { ClockOffender } from "./clocks.ts";
 import { diagnoseDestination, diagnoseScopes, diagnoseStale } from "./destination.ts";
+import { diagnoseDevices } from "./devices.ts";
 import { diagnoseMapping, type MappingFacts } from "./mapping.ts";
 import { diagnoseBroker, diagnoseRedis } from "./outside.ts";
 import { diagnosePoller } from "./poller.ts";
@@ -37,6 +38,11 @@ export function diagnose({
   const notPolled = new Set(ofPollers.map(({ where }) => where));
   // A vendor that we cannot ask is not silent.
   const isNotExplained = ({ kind, where }: Finding) => kind !== "source_silent" || !notPolled.has(where);
+  const troubled = new Set(
+    queue.sources.flatMap(({ name, troubled }) => troubled.map(({ device }) => `${name}\0${device}`)),
+  );
+  // Their positions are rejected, and the offset is told with that.
+  const isNotTroubled = ({ source, deviceId }: ClockOffender) => !troubled.has(`${source}\0${deviceId}`);
   const problems = [
     ...diagnoseRedis(queue.redis),
     ...brokers.flatMap((broker) => diagnoseBroker(broker, nowMs)),
@@ -54,7 +60,8 @@ export function diagnose({
     ),
     ...diagnoseSetAside(queue, nowMs),
     ...diagnoseMapping({ ...(mapping ?? NO_MAPPING), unmapped: queue.unmapped, nowMs }),
-    ...diagnoseClocks(clocks),
+    ...queue.sources.flatMap(({ name, troubled }) => diagnoseDevices(name, troubled, nowMs)),
+    ...diagnoseClocks(clocks.filter(isNotTroubled)),
   ];
   return [
     ...problems.filter(({ severity }) => severity === "error"),

@@ -32,6 +32,8 @@ export interface SourceCount {
   pulse: Flat;
   /** Closed minutes, the latest first; empty where the caller has them already. */
   minutes: readonly string[] | object;
+  /** Devices whose readings are rejected, as device-trouble.lua tells them. */
+  trouble: readonly string[] | object;
 }
 
 export interface DestinationCount {

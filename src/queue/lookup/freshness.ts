@@ -6,6 +6,7 @@ import type { Freshness, SilentUnit } from "../../status.ts";
 import { iso } from "../../time.ts";
 import type { QueueDestination } from "../redis/destination.ts";
 import { keyOf, SCOPE_KEYS } from "../redis/keys.ts";
+import type { Routes } from "../store/routes.ts";
 
 export interface UnitFreshness {
   freshness: Freshness | null;
@@ -39,17 +40,29 @@ const FRESHNESS_WINDOW_MS = 3_600_000;
 const READ_EVERY_MS = 2000;
 const MS_PER_UNIT = 1;
 const MAX_READ_EVERY_MS = 15_000;
+/** From this age on at half of the units it is worth asking which of them are sending. */
+const SUSPICIOUS_MS = 30_000;
+/** A unit whose device has sent something within this time is not parked. */
+const SENDING_MS = 300_000;
 /** About 100 bytes each. Beyond it the unit that was silent for longest is forgotten. */
 const MAX_UNITS = 100_000;
 
 interface Units {
   readAt: number;
   mark: unknown;
+  /** Fix times of units whose devices have sent lately; null where nobody needs to know. */
+  sending: readonly number[] | null;
   /** The latest fix first. */
   fixes: readonly { unit: string; fixTime: number }[];
 }
 
-export function createFreshness(redis: Redis): FreshnessReader {
+export interface FreshnessOptions {
+  redis: Redis;
+  sources: ReadonlyMap<string, { name: string; destination: string; home: string }>;
+  routes: Pick<Routes, "of">;
+}
+
+export function createFreshness({ redis, sources, routes }: FreshnessOptions): FreshnessReader {
   const known = new Map<string, Units>();
   const pauses = new LRUCache<string, { fixTime: number; longestMs: number }>({ max: MAX_UNITS });
 
@@ -63,9 +76,33 @@ export function createFreshness(redis: Redis): FreshnessReader {
       .map(([unit, fixTime]) => ({ unit, fixTime: Number(fixTime) }))
       .sort((a, b) => b.fixTime - a.fixTime);
     for (const { unit, fixTime } of fixes) notePause(`${name}\0${unit}`, fixTime);
-    const units = { readAt: now, mark, fixes };
+    const half = fixes[Math.floor(fixes.length / 2)]?.fixTime ?? now;
+    const sending =
+      now - half > SUSPICIOUS_MS ? await sendingNow(name, now, new Map(Object.entries(accepted))) : null;
+    const units = { readAt: now, mark, fixes, sending };
     known.set(name, units);
     return units;
+  }
+
+  /** Parked vehicles send nothing, and grow old without being stale: what counts is who has sent and is not there. */
+  async function sendingNow(
+    destination: string,
+    now: number,
+    accepted: ReadonlyMap<string, string>,
+  ): Promise<number[]> {
+    const fixTimes: number[] = [];
+    for (const source of sources.values()) {
+      if (source.destination !== destination) continue;
+      const seen = await redis.hgetall(keyOf(source.home, SCOPE_KEYS.seen, source.name));
+      for (const [device, receivedAt] of Object.entries(seen)) {
+        if (Number(receivedAt) < now - SENDING_MS) continue;
+        for (const route of routes.of(source.name, device)) {
+          const fixTime = route.destination === destination ? accepted.get(route.unit) : undefined;
+          if (fixTime !== undefined) fixTimes.push(Number(fixTime));
+        }
+      }
+    }
+    return fixTimes.sort((a, b) => b - a);
   }
 
   function notePause(key: string, fixTime: number): void {
@@ -77,12 +114,13 @@ export function createFreshness(redis: Redis): FreshnessReader {
 
   return {
     async of(destination, moment, mark) {
-      const { fixes } = await unitsOf(destination, moment.now, mark);
+      const { fixes, sending } = await unitsOf(destination, moment.now, mark);
       const longestPauseOf = (unit: string) => pauses.get(`${destination.name}\0${unit}`)?.longestMs ?? 0;
       return {
         freshness: freshnessOf(
           fixes.map(({ fixTime }) => fixTime),
           moment,
+          sending,
         ),
         silent: silentOf(fixes, moment, longestPauseOf),
       };
@@ -97,6 +135,7 @@ export function createFreshness(redis: Redis): FreshnessReader {
 export function freshnessOf(
   fixTimes: readonly number[],
   { now, newestAccepted, pending }: Moment,
+  sending: readonly number[] | null = null,
 ): Freshness | null {
   const since = (pending ? Math.min(now, newestAccepted) : now) - FRESHNESS_WINDOW_MS;
   const newestFirst = fixTimes.filter((fixTime) => fixTime > since).sort((a, b) => b - a);
@@ -104,7 +143,17 @@ export function freshnessOf(
   if (units === 0) return null;
   // Nearest rank: an age that a unit really has. A fix may be a little ahead of us.
   const ageAt = (share: number) => Math.max(0, now - (newestFirst[Math.ceil(share * units) - 1] ?? now));
-  return { units, p50AgeMs: ageAt(0.5), p95AgeMs: ageAt(0.95), maxAgeMs: ageAt(1) };
+  const middle = sending?.[Math.ceil(sending.length / 2) - 1];
+  return {
+    units,
+    p50AgeMs: ageAt(0.5),
+    p95AgeMs: ageAt(0.95),
+    maxAgeMs: ageAt(1),
+    sending:
+      sending === null || middle === undefined
+        ? null
+        : { units: sending.length, p50AgeMs: Math.max(0, now - middle) },
+  };
 }
 
 function silentOf(

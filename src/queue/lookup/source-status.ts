@@ -6,6 +6,7 @@ import {
   identityOf,
   type SourcePulse,
   type SourceStatus,
+  type TroubledDevice,
 } from "../../status.ts";
 import { iso } from "../../time.ts";
 import { countsOfLast, type Pulse } from "./pulse.ts";
@@ -31,6 +32,7 @@ export interface SourceShare {
   waiting: number;
   inFlight: number;
   pulse: Pulse;
+  troubled: readonly TroubledDevice[];
 }
 
 export function sourceStatus(
@@ -88,6 +90,7 @@ export function sourceStatus(
       nowMs,
       source.silentFloorMs ?? SILENT_FLOOR_MS,
     ),
+    troubled: shares.flatMap(({ troubled }) => troubled),
     identity: identityOf(accounting),
   };
 }

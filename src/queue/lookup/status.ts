@@ -23,6 +23,7 @@ import { createFreshness } from "./freshness.ts";
 import { createRecent } from "./recent.ts";
 import { type CountedScope, createScopeCounts, type ScopeMembers } from "./scope-counts.ts";
 import { type SourceShare, type StatusSource, sourceStatus } from "./source-status.ts";
+import { readTroubled } from "./troubled.ts";
 
 export interface StatusOptions {
   redis: Redis;
@@ -39,7 +40,7 @@ export function createStatus(options: StatusOptions): QueryStatus {
   const { redis, destinations, sources } = options;
   const scopes = membersOf(destinations, sources);
   const counts = createScopeCounts(redis, scopes);
-  const freshness = createFreshness(redis);
+  const freshness = createFreshness(options);
   const recentIn = createRecent(options);
   const statusOfSources = sourcesReader(sources);
 
@@ -139,8 +140,9 @@ function sourcesReader(sources: ReadonlyMap<string, StatusSource>) {
         const pulse = pulses.get(each.name);
         if (!pulse) continue;
         const { name, held, waiting, inFlight } = each;
+        const troubled = readTroubled(listOf<string>(each.trouble));
         const shares = sharesOf.get(name) ?? [];
-        shares.push({ held, waiting, inFlight, pulse, count });
+        shares.push({ held, waiting, inFlight, pulse, troubled, count });
         sharesOf.set(name, shares);
       }
     }

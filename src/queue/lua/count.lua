@@ -12,6 +12,7 @@
 --- @include "records"
 --- @include "backlogs"
 --- @include "streams"
+--- @include "device-trouble"
 
 local args = cjson.decode(ARGV[1])
 local waiting, inFlight, orphans = {}, {}, {}
@@ -119,7 +120,7 @@ for i, name in ipairs(names) do
   sources[i] = {
     name = name, counters = pairsOf(KEY.counters(name)), held = redis.call('HLEN', KEY.held(name)),
     unmapped = redis.call('HLEN', KEY.unmapped(name)), waiting = waiting[name] or 0, inFlight = inFlight[name] or 0,
-    pulse = pulse, minutes = minutes
+    pulse = pulse, minutes = minutes, trouble = troubledIn(name)
   }
 end
 local lengths = {}

@@ -24,12 +24,14 @@ describe("freshness", () => {
       p50AgeMs: 50_000,
       p95AgeMs: 95_000,
       maxAgeMs: 100_000,
+      sending: null,
     });
     expect(freshnessOf(secondsOld([7]), still)).toEqual({
       units: 1,
       p50AgeMs: 7000,
       p95AgeMs: 7000,
       maxAgeMs: 7000,
+      sending: null,
     });
   });
 
@@ -51,6 +53,16 @@ describe("freshness", () => {
 
   it("is not negative for a clock that is ahead", () => {
     expect(freshnessOf([NOW + 5000], still)).toMatchObject({ p50AgeMs: 0, maxAgeMs: 0 });
+  });
+
+  it("says how fresh the units are whose devices are sending", () => {
+    const parked = secondsOld(Array.from({ length: 9 }, (_, i) => 1800 + i));
+    const sending = secondsOld([1, 2, 200]);
+    expect(freshnessOf([...parked, ...sending], still, sending)).toMatchObject({
+      p50AgeMs: 1_802_000,
+      sending: { units: 3, p50AgeMs: 2000 },
+    });
+    expect(freshnessOf(parked, still, [])).toMatchObject({ sending: null });
   });
 
   it("is in the status once something was accepted", async () => {

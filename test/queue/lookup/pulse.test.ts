@@ -95,6 +95,7 @@ describe("the last minutes", () => {
       waiting: 0,
       inFlight: 0,
       minutes: ["9:messages,4"],
+      trouble: [] as string[],
     };
     const first = nextPulse(undefined, {
       ...counted,
