@@ -268,36 +268,92 @@ export type PollerStatus = Omit<PollerState, "sinceMs" | "lastSuccessAtMs" | "cu
   gap: { from: string; to: string } | null;
 };
 
-/** What goes wrong at our own doors. Closed: each is a metric label and has its words in ops/diagnose-incidents.ts. */
+/** What goes wrong at our own doors. Closed: each is a metric label and has its words in ops/diagnose/incidents.ts. */
 export const INCIDENT_KINDS = [
   "foreign_device",
   "guessing",
   "connections_refused",
+  "device_login_refused",
+  "topic_refused",
+  "topic_unread",
+  "subscription_refused",
   "device_cut_off",
   "share_used_up",
 ] as const;
 export type IncidentKind = (typeof INCIDENT_KINDS)[number];
 
-/** One thing that went wrong, as the part that noticed it reports it. */
-export interface Incident {
+/** Which trouble it is: what, where, and who or what causes it. */
+export interface IncidentSubject {
   kind: IncidentKind;
-  /** The door, source or login it happened at; with the kind it tells one incident from another. */
+  /** The door, source or login it happens at; with the kind it tells one incident from another. */
   where: string;
-  /** Who or what caused it, in a few words: an address, a device id. The last few are shown. */
+  /** Who or what causes it, in a few words: an address, a device id, a topic. */
   subject: string;
 }
 
-/** One kind of trouble at one place, as this process saw it within the last hour. */
+/** One thing that went wrong, as the part that noticed it reports it. */
+export interface Incident extends IncidentSubject {
+  /** What else is known of it, by a name that ops/diagnose/incidents.ts reads; the last ones are shown. */
+  facts?: Readonly<Record<string, string>>;
+}
+
+/** One of those who cause an incident. Times are ISO. */
+export interface IncidentCause {
+  name: string;
+  since: string;
+  lastAt: string;
+  /** It counts as over then, unless it happens again. */
+  until: string;
+  count: number;
+  facts: Readonly<Record<string, string>>;
+}
+
+/** One kind of trouble at one place, as one process saw it within the last hour. Times are ISO. */
 export interface IncidentState {
   kind: IncidentKind;
   /** `source vans`, `webhook port`. */
   where: string;
-  /** ISO. */
   since: string;
   lastAt: string;
   count: number;
-  /** The last few who caused it, the latest first. */
-  subjects: string[];
+  /** The last of those who caused it, the latest first. */
+  subjects: IncidentCause[];
+}
+
+/** A device whose clock is wrong by a constant. */
+export interface ClockState {
+  source: string;
+  deviceId: string;
+  /** Arrival minus fix: negative when the clock is ahead. */
+  offsetMs: number;
+  /** `ahead by about 90 s`. */
+  text: string;
+  /** Off by whole half hours: local time sent as if it were UTC. */
+  looksLikeTimeZone: boolean;
+}
+
+/** Why the mapping file as it is now is not used. Times are UTC milliseconds since 1970. */
+export interface MappingProblem {
+  file: string;
+  /** Since when no state of the file could be used. */
+  sinceMs: number;
+  /** Each with its line, where it has one. */
+  problems: string[];
+  /** When the rows that stay in use were read. */
+  rowsReadAtMs: number;
+}
+
+/** What only one process knows, as it tells the others. */
+export interface ProcessReport {
+  process: string;
+  /** UTC milliseconds since 1970. */
+  at: number;
+  brokers: readonly BrokerStatus[];
+  pollers: readonly PollerStatus[];
+  incidents: readonly IncidentState[];
+  clocks: readonly ClockState[];
+  mapping: MappingProblem | null;
+  spool: SpoolStatus | null;
 }
 
 /** What operators do, and what is done to the gateway's configuration. Closed: each is a metric label. */

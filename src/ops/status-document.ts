@@ -19,6 +19,7 @@ import type { ClockOffender } from "./diagnose/clocks.ts";
 import { diagnoseIncidents } from "./diagnose/incidents.ts";
 import { diagnose } from "./diagnose/index.ts";
 import type { Lasting } from "./diagnose/lasting.ts";
+import { diagnoseMapping } from "./diagnose/mapping.ts";
 import { diagnoseSpool, redisSlow, redisUnreachable } from "./diagnose/outside.ts";
 import type { Problem } from "./diagnose/problem.ts";
 import type { Policy } from "./policies.ts";
@@ -76,7 +77,7 @@ export function statusDocument(
   { staleAfterMs }: Pick<OpsInfo, "staleAfterMs"> = {},
 ): StatusDocument {
   const nowMs = Date.parse(facts.queue.at);
-  const { queue, process, brokers, pollers, spool, clocks, incidents, policies } = facts;
+  const { queue, process, brokers, pollers, spool, clocks, incidents, mapping, policies } = facts;
   const accounting = sumAccounting(queue.sources);
   return {
     ...queue,
@@ -90,7 +91,7 @@ export function statusDocument(
     policies,
     problems: lasting.problemsOf(
       [
-        ...diagnose({ queue, brokers, pollers, clocks, staleAfterMs }),
+        ...diagnose({ queue, brokers, pollers, clocks, mapping, staleAfterMs }),
         ...diagnoseSpool(spool),
         ...diagnoseIncidents(incidents, nowMs),
       ],
@@ -104,7 +105,7 @@ export const SLOW_MS = 4000;
 
 /** Without the queue: `detail` is why it gave no answer, and `isDown` whether storing fails, too. */
 export function noStatus(
-  { brokers, pollers, spool, incidents }: Facts,
+  { brokers, pollers, spool, incidents, mapping }: Facts,
   process: ProcessStatus,
   lasting: Lasting,
   { detail, isDown }: { detail: string; isDown: boolean },
@@ -121,6 +122,7 @@ export function noStatus(
       [
         isDown ? redisUnreachable(detail) : redisSlow(SLOW_MS),
         ...diagnoseSpool(spool),
+        ...(mapping ? diagnoseMapping({ ...mapping, unmapped: [], nowMs }) : []),
         ...diagnoseIncidents(incidents, nowMs),
       ],
       nowMs,

@@ -16,6 +16,7 @@ import { createFinder, type Finder } from "./lookup/find.ts";
 import type { StatusSource } from "./lookup/source-status.ts";
 import { createStatus } from "./lookup/status.ts";
 import { createTimeline, type Timelines } from "./lookup/timeline.ts";
+import { isConnectionError, watchConnections, whyRedisIsAway } from "./redis/away.ts";
 import { type ClockCheck, createClockCheck } from "./redis/clock.ts";
 import { type CursorStore, createCursorStore } from "./redis/cursors.ts";
 import type { QueueDestination } from "./redis/destination.ts";
@@ -53,6 +54,8 @@ export interface QueueOptions {
   groupCommitMs: number;
   ledgerMaxAgeMs: number;
   budgets: readonly StreamBudget[];
+  /** What becomes of the senders while Redis is away, in words that end a sentence. */
+  whileRedisIsAway: string;
   events: QueueEvents;
 }
 
@@ -124,7 +127,10 @@ export function createQueue(options: QueueOptions): Queue {
     }),
     store,
     async queryStatus(within) {
-      const status = await queryStatus(within);
+      const status = await queryStatus(within).catch((error: unknown) => {
+        if (ingestRedis.status === "ready") throw error;
+        throw new Error(whyRedisIsAway(ingestRedis, error), { cause: error });
+      });
       const problem = clock.problem();
       if (problem === null) return status;
       return { ...status, redis: { ...status.redis, problems: [...status.redis.problems, problem] } };
@@ -170,19 +176,10 @@ export function createQueue(options: QueueOptions): Queue {
 type FailedAt = (where: string) => (error: unknown) => void;
 
 /** Two connections, because ingest fails fast while Redis is away, and work waits for it. */
-function connect({ redis, events }: QueueOptions) {
+function connect({ redis, whileRedisIsAway, events }: QueueOptions) {
   const ingestRedis = connectRedis(redis, "ingest");
   const workRedis = connectRedis(redis, "jobs");
-  let awaySince: number | null = null;
-  ingestRedis.on("error", (error) => {
-    awaySince ??= performance.now();
-    events.redisProblem({ problem: "connection", error });
-  });
-  ingestRedis.on("ready", () => {
-    if (awaySince !== null) events.redisRecovered({ afterMs: performance.now() - awaySince });
-    awaySince = null;
-  });
-  workRedis.on("error", (error) => events.redisProblem({ problem: "connection", error }));
+  watchConnections([ingestRedis, workRedis], whileRedisIsAway, events);
   return { ingestRedis, workRedis };
 }
 
@@ -205,7 +202,10 @@ function createDeliveryLoop(options: QueueOptions, redis: Redis, failedAt: Faile
     lockMs: options.lockMs,
     stalledCheckMs: options.stalledCheckMs,
     deliver: delivery.deliver,
-    failed: failedAt("delivery"),
+    failed(error) {
+      // Our own connections to the same Redis tell it.
+      if (!isConnectionError(error)) failedAt("delivery")(error);
+    },
   });
   const lanes = createLanes({
     redis,

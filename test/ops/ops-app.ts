@@ -100,7 +100,9 @@ export function opsApp(changes: Partial<OpsDeps> = {}) {
     ],
     clocks: createClockWatch(),
     incidents: () => [],
+    mapping: () => null,
     registry,
+    exportsRedis: () => true,
     ready: async () => ({ ready: true, problems: [] }),
     info: {
       version: "9.8.7",

@@ -3,6 +3,7 @@
 import type { BrokerStatus, PollerStatus, QueueStatus } from "../../status.ts";
 import type { ClockOffender } from "./clocks.ts";
 import { diagnoseDestination, diagnoseScopes, diagnoseStale } from "./destination.ts";
+import { diagnoseMapping, type MappingFacts } from "./mapping.ts";
 import { diagnoseBroker, diagnoseRedis } from "./outside.ts";
 import { diagnosePoller } from "./poller.ts";
 import { error, type Finding, listed, warning } from "./problem.ts";
@@ -12,18 +13,22 @@ import { diagnoseSource } from "./source.ts";
 /** A vehicle in traffic is a kilometre further by then. */
 const STALE_AFTER_MS = 120_000;
 
+const NO_MAPPING: MappingFacts = { problem: null, form: null };
+
 /** Pure; errors come first, otherwise in the order of the pipeline. */
 export function diagnose({
   queue,
   brokers,
   pollers,
   clocks,
+  mapping = null,
   staleAfterMs = STALE_AFTER_MS,
 }: {
   queue: QueueStatus;
   brokers: readonly BrokerStatus[];
   pollers: readonly PollerStatus[];
   clocks: readonly ClockOffender[];
+  mapping?: MappingFacts | null;
   /** Newest accepted positions older than this at half of the units are a problem, milliseconds. */
   staleAfterMs?: number | undefined;
 }): Finding[] {
@@ -48,24 +53,12 @@ export function diagnose({
       }),
     ),
     ...diagnoseSetAside(queue, nowMs),
-    ...diagnoseHeld(queue),
+    ...diagnoseMapping({ ...(mapping ?? NO_MAPPING), unmapped: queue.unmapped, nowMs }),
     ...diagnoseClocks(clocks),
   ];
   return [
     ...problems.filter(({ severity }) => severity === "error"),
     ...problems.filter(({ severity }) => severity === "warning"),
-  ];
-}
-
-function diagnoseHeld({ unmapped }: QueueStatus): Finding[] {
-  const held = unmapped.filter(({ policy }) => policy === "hold");
-  if (held.length === 0) return [];
-  const named = held.map(({ source, device }) => `${device} of ${source}`);
-  return [
-    warning("device_held", "mapping", {
-      what: `Positions of ${held.length === 1 ? "a device" : `${held.length} devices`} are held because no mapping row names ${held.length === 1 ? "it" : "them"}: ${listed(named)}.`,
-      doNext: "Add a row for each to the mapping file; it is read again when it changes.",
-    }),
   ];
 }
 

@@ -58,7 +58,7 @@ local letters = {}
 for _, letter in ipairs(args.deadLetters) do letters[letter.at] = letter end
 local pieceOf = { [DISPOSITION.firstPiece] = 1, [DISPOSITION.secondPiece] = 2 }
 local freed, returned, pieces, newFlags = 0, {}, { {}, {} }, { {}, {} }
-local newest, toldUnits, refusedNow = {}, {}, {}
+local newest, latestArrival, toldUnits, refusedNow = {}, 0, {}, {}
 local records = redis.call('LRANGE', KEY.batch(id), 0, -1)
 for i, r in ipairs(records) do
   local disposition = string.sub(args.dispositions, i, i)
@@ -68,6 +68,7 @@ for i, r in ipairs(records) do
     -- Never beyond now, by Redis's clock: a mark ahead of it would silence the unit until then.
     local unit, order = unitOf(r), math.min(orderOf(r), now)
     if not newest[unit] or newest[unit] < order then newest[unit] = order end
+    latestArrival = math.max(latestArrival, math.min(receivedAtOf(r), now))
   elseif disposition == DISPOSITION.deadLettered then
     local letter = letters[i] or result
     deadLetter(destination, r, letter.reason, letter.message)
@@ -113,7 +114,8 @@ if args.accepted then
     if order > ever then ever = order end
   end
   pushAll('HSET', key, newer)
-  redis.call('HSET', destKey, 'newestAccepted', ever)
+  latestArrival = math.max(latestArrival, tonumber(redis.call('HGET', destKey, 'newestAcceptedArrival')) or 0)
+  redis.call('HSET', destKey, 'newestAccepted', ever, 'newestAcceptedArrival', latestArrival)
 end
 
 -- The batch ends; its pieces go before everything else in the lane.

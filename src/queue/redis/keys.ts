@@ -131,6 +131,12 @@ export const PROCESS_KEYS = {
   live: "live",
   /** String: these names as JSON. */
   names: "names:<fingerprint>",
+  /**
+   * Sorted set: processes → when each last reported; string: its report as JSON. The number is that of its form: during
+   * an upgrade no process reads another form than its own.
+   */
+  reports: "reports:1",
+  report: "report:1:<process>",
 } as const;
 
 type Holes<Pattern extends string> = Pattern extends `${string}<${string}>${infer Rest}`

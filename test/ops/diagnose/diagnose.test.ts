@@ -257,6 +257,14 @@ describe("diagnose", () => {
       /352 of vans/,
       /row/,
     ],
+    [
+      "unmapped device that is forwarded",
+      healthy({ unmapped: [{ source: "vans", device: "352", lastFixAt: before(1e4), policy: "forward" }] }),
+      "warning",
+      "mapping",
+      /under its own id .*352 of vans/,
+      /row/,
+    ],
     ...DEAD_LETTERS.map(
       ([reason, what, doNext]): [string, QueueStatus, "warning", string, RegExp, RegExp] => [
         `dead letter: ${reason}`,
@@ -281,8 +289,8 @@ describe("diagnose", () => {
     ["a dead letter of yesterday", healthy({ deadLetters: letters(before(26 * 3_600_000)) })],
     ["a quarantined message of yesterday", healthy({ quarantine: set("malformed", before(26 * 3_600_000)) })],
     [
-      "an unmapped device that is forwarded",
-      healthy({ unmapped: [{ source: "a", device: "1", lastFixAt: null, policy: "forward" }] }),
+      "an unmapped device of yesterday",
+      healthy({ unmapped: [{ source: "a", device: "1", lastFixAt: before(9e7), policy: "forward" }] }),
     ],
     [
       "a fleet that is silent as one, at night",
