@@ -134,10 +134,17 @@ async function readDevice(
     seenAt: isoOrNull(seenAt),
     events,
     reachesBackTo,
-    unknown: [...unknownOf(source.name, ofSource, reachesBackTo), ...current.unknown],
+    unknown: [
+      ...unknownOf(source.name, ofSource, reachesBackTo),
+      ...current.unknown,
+      ...(options.mapping === null ? [] : [ANOTHER_UNIT]),
+    ],
     sourceEvents: newestFirst(ofSource.map(eventOfLine)),
   };
 }
+
+const ANOTHER_UNIT =
+  "Pings that were sent as another unit, or to another destination, before the mapping changed are not told here.";
 
 function isoOrNull(ms: number): string | null {
   return ms > 0 ? iso(ms) : null;
