@@ -114,6 +114,16 @@ export const configSchema = z.strictObject({
         )
         .min(1)
         .optional(),
+      metrics: z
+        .strictObject({
+          perDestination: z
+            .boolean()
+            .optional()
+            .describe(
+              "Whether the histograms of batches, attempts and latency have a series for each destination, 45 lines of `/metrics` each. Default: up to 100 destinations.",
+            ),
+        })
+        .prefault({}),
     })
     .describe("The [ops endpoint](operations.md#the-ops-endpoint). Keep it off the internet."),
   mqtt: z
@@ -224,7 +234,11 @@ export const configSchema = z.strictObject({
       level: z
         .enum(["debug", "info", "warn", "error"])
         .default("info")
-        .describe("Of the JSON lines on standard output."),
+        .describe("The least important lines that are written to standard output."),
+      format: z
+        .enum(["auto", "json", "pretty"])
+        .default("auto")
+        .describe("`pretty` is for reading on a terminal. `auto`: `pretty` on a terminal, `json` elsewhere."),
     })
     .prefault({}),
   shutdownMs: ms

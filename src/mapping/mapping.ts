@@ -23,6 +23,8 @@ export interface Mapping {
   routes(source: string, deviceId: string): readonly Route[];
   /** The units of a technician at a destination, for the read-back: another tenant's technician may have the same id. */
   unitsOf(destination: string, technician: string): readonly string[];
+  /** The devices that rows name for this source or its tenant, whether it has them or not. */
+  devicesOf(source: string): Iterable<string>;
 }
 
 export type LoadedMapping =
@@ -102,10 +104,11 @@ export async function loadMapping(file: string, known: Known): Promise<LoadedMap
     table.add(scope, parsed.data);
   }
   if (problems.length > 0) return { kind: "broken", problems: firstOf(problems) };
-  return { kind: "loaded", mapping: { rows, form, routes: table.routes, unitsOf: table.unitsOf } };
+  const { routes, unitsOf, devicesOf } = table;
+  return { kind: "loaded", mapping: { rows, form, routes, unitsOf, devicesOf } };
 }
 
-interface Table extends Pick<Mapping, "routes" | "unitsOf"> {
+interface Table extends Omit<Mapping, "rows" | "form"> {
   add(scope: Scope, row: Row): void;
 }
 
@@ -139,6 +142,11 @@ function createTable(scopes: Scopes): Table {
       return (tenant === undefined ? undefined : ofTenant.get(tenant)?.get(device)) ?? NO_ROUTES;
     },
     unitsOf: (destination, technician) => [...(driven.get(destination)?.get(technician) ?? [])],
+    devicesOf(source) {
+      const tenant = scopes.tenantOfSource(source);
+      const ofIts = tenant === undefined ? undefined : ofTenant.get(tenant);
+      return [...(ofSource.get(source)?.keys() ?? []), ...(ofIts?.keys() ?? [])];
+    },
   };
 }
 
@@ -241,6 +249,7 @@ export async function watchMapping(
       problem: () => problem,
       routes: (source, deviceId) => current.routes(source, deviceId),
       unitsOf: (destination, technician) => current.unitsOf(destination, technician),
+      devicesOf: (source) => current.devicesOf(source),
       stop() {
         stopped = true;
         clearTimeout(timer);

@@ -16,7 +16,7 @@ import type { Trail } from "./access/trail.ts";
 import type { ClockWatch } from "./diagnose/clocks.ts";
 import type { MappingFacts } from "./diagnose/mapping.ts";
 import { type Lookup, serveLookup } from "./lookup-routes.ts";
-import { statusMetrics } from "./metrics.ts";
+import { statusMetrics } from "./metrics/scrape.ts";
 import { type Asset, LOGIN_ASSETS, PAGE_ASSETS } from "./page/assets.ts";
 import { type Redriver, serveRedrives } from "./redrive-routes.ts";
 import { createSnapshots } from "./snapshot.ts";
@@ -42,6 +42,8 @@ export interface OpsDeps extends Lookup {
   /** Null: no mapping is configured. */
   mapping: () => MappingFacts | null;
   registry: Registry;
+  /** Whether /metrics of this process has what Redis holds: one process of several. */
+  exportsRedis: () => boolean;
   ready: () => Promise<{ ready: boolean; problems: string[] }>;
   info: OpsInfo;
   trail: Trail;
@@ -120,8 +122,9 @@ export function createOpsApp(deps: OpsDeps): Hono<OpsEnv> {
     const { sight } = c.var;
     // This process's own metrics carry the names of all tenants as labels.
     const own = sight.within === null ? registry.metrics() : "";
-    const [process, status] = await Promise.all([own, statusFor(sight).then(statusMetrics)]);
-    return c.body(`${process}\n${status}`, 200, { "content-type": registry.contentType });
+    const [process, status] = await Promise.all([own, statusFor(sight)]);
+    const metrics = statusMetrics(status, { exportsRedis: deps.exportsRedis() });
+    return c.body(`${process}\n${metrics}`, 200, { "content-type": registry.contentType });
   });
   app.get("/quarantine", async (c) => {
     const status = await statusFor(c.var.sight);

@@ -102,6 +102,7 @@ export function opsApp(changes: Partial<OpsDeps> = {}) {
     incidents: () => [],
     mapping: () => null,
     registry,
+    exportsRedis: () => true,
     ready: async () => ({ ready: true, problems: [] }),
     info: {
       version: "9.8.7",
