@@ -3,7 +3,6 @@
 import type { Client } from "aedes";
 import type { Events } from "../../events/events.ts";
 import { visible } from "../../untrusted.ts";
-import type { DeviceSession } from "./device-sessions.ts";
 import type { Device, Devices } from "./devices.ts";
 
 export type RefusalEvents = Pick<Events, "deviceRefused" | "incident" | "incidentEnded">;
@@ -11,16 +10,25 @@ export type RefusalEvents = Pick<Events, "deviceRefused" | "incident" | "inciden
 /** Why a connection was ended. Closed: each has its words in ops/diagnose/incidents.ts. */
 export type CutOff = "unreleased" | "reads_nothing" | "too_many_connections" | "too_large";
 
+/** How a session goes, as far as refusals are concerned. */
+export interface Conduct {
+  device: Device;
+  sinceMs: number;
+  hasSubscribed: boolean;
+  /** `proven`: it has published for a while and was not ended meanwhile. */
+  standing: "new" | "publishing" | "proven";
+}
+
 export interface DeviceRefusals {
   /** `isChecked`: the password was looked at; else its sender was wrong too often before. */
   login(client: Client, from: { username: string; address: string; isChecked: boolean }): void;
   loggedIn(device: Device): void;
   topic(client: Client, device: Device, topic: string): void;
-  subscription(client: Client, session: DeviceSession | undefined): void;
+  subscription(client: Client, session: Conduct | undefined): void;
   /** Of a device that has logged in, or of an address. */
   cutOff(id: string, device: Device | undefined, why: CutOff): void;
   /** A message of the session was taken. Hot. */
-  published(session: DeviceSession): void;
+  published(session: Conduct): void;
 }
 
 /** Where unknown usernames are reported: they belong to no source. */

@@ -6,19 +6,14 @@ import { type ConnectionCap, createLoginCap } from "../../limits/connections.ts"
 import { createGuessing, type GuessingEvents } from "../../limits/guessing.ts";
 import { createAckOrder } from "./acknowledgements.ts";
 import type { BrokerLimits } from "./broker-limits.ts";
-import type { CutOff, DeviceRefusals } from "./device-refusals.ts";
+import type { Conduct, CutOff, DeviceRefusals } from "./device-refusals.ts";
 import { clientIdOf, type Device, type Devices } from "./devices.ts";
 import { createUnreleased, type Unreleased } from "./packet-ids.ts";
 
-export interface DeviceSession {
-  device: Device;
+export interface DeviceSession extends Conduct {
   acknowledgements: ReturnType<typeof createAckOrder>;
   /** Messages that are neither acknowledged nor given up. */
   pending: number;
-  sinceMs: number;
-  hasSubscribed: boolean;
-  /** `proven`: it has published for a while and was not ended meanwhile. */
-  standing: "new" | "publishing" | "proven";
 }
 
 export type LoginResult =
