@@ -95,6 +95,7 @@ export async function openPipeline(
     sources: queueSourcesOf(config, destinations, adapters),
     destinations,
     mapping: mapping ? (source, device) => mapping.routes(source, device) : null,
+    mappedDevices: (source) => mapping?.devicesOf(source) ?? [],
     client,
     concurrency: config.queue.concurrency,
     lockMs: config.queue.lockMs,

@@ -46,6 +46,25 @@ export interface SourceStatus {
   identity: Identity;
 }
 
+/** A device whose readings are rejected. Times are UTC milliseconds since 1970. */
+export interface TroubledDevice {
+  device: string;
+  /** When the first reading was rejected, and the last. */
+  since: number;
+  lastAt: number;
+  /** Readings rejected since then, and in how many messages. */
+  rejected: number;
+  messages: number;
+  /** Good readings since then, and of these in a row after the last rejection. */
+  good: number;
+  goodInARow: number;
+  goodAt: number | null;
+  /** Why the last one was rejected. */
+  reason: string;
+  /** Least and greatest receivedAt − fixTime, milliseconds, of those rejected for this reason; null where none is known. */
+  offsetMs: { least: number; greatest: number } | null;
+}
+
 /** How a source has been sending lately, against its own usual. Times are ISO, UTC. */
 export interface SourcePulse {
   /** When its last authenticated message was stored. */

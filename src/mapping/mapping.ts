@@ -20,6 +20,8 @@ export interface Mapping {
   routes(source: string, deviceId: string): readonly Route[];
   /** The units of a technician at a destination, for the read-back: another tenant's technician may have the same id. */
   unitsOf(destination: string, technician: string): readonly string[];
+  /** The devices that rows name for this source or its tenant, whether it has them or not. */
+  devicesOf(source: string): Iterable<string>;
 }
 
 export type LoadedMapping =
@@ -94,10 +96,11 @@ export async function loadMapping(file: string, known: Known): Promise<LoadedMap
     table.add(scope, parsed.data);
   }
   if (problems.length > 0) return { kind: "broken", problems: firstOf(problems) };
-  return { kind: "loaded", mapping: { rows, routes: table.routes, unitsOf: table.unitsOf } };
+  const { routes, unitsOf, devicesOf } = table;
+  return { kind: "loaded", mapping: { rows, routes, unitsOf, devicesOf } };
 }
 
-interface Table extends Pick<Mapping, "routes" | "unitsOf"> {
+interface Table extends Omit<Mapping, "rows"> {
   add(scope: Scope, row: Row): void;
 }
 
@@ -131,6 +134,11 @@ function createTable(scopes: Scopes): Table {
       return (tenant === undefined ? undefined : ofTenant.get(tenant)?.get(device)) ?? NO_ROUTES;
     },
     unitsOf: (destination, technician) => [...(driven.get(destination)?.get(technician) ?? [])],
+    devicesOf(source) {
+      const tenant = scopes.tenantOfSource(source);
+      const ofIts = tenant === undefined ? undefined : ofTenant.get(tenant);
+      return [...(ofSource.get(source)?.keys() ?? []), ...(ofIts?.keys() ?? [])];
+    },
   };
 }
 
@@ -221,6 +229,7 @@ export async function watchMapping(
       },
       routes: (source, deviceId) => current.routes(source, deviceId),
       unitsOf: (destination, technician) => current.unitsOf(destination, technician),
+      devicesOf: (source) => current.devicesOf(source),
       stop() {
         stopped = true;
         clearTimeout(timer);

@@ -15,6 +15,7 @@ import { createTrailStore, type TrailStore } from "./ledger/trail.ts";
 import { createFinder, type Finder } from "./lookup/find.ts";
 import type { StatusSource } from "./lookup/source-status.ts";
 import { createStatus } from "./lookup/status.ts";
+import { createTimeline, type Timelines } from "./lookup/timeline.ts";
 import { isConnectionError, watchConnections, whyRedisIsAway } from "./redis/away.ts";
 import { type ClockCheck, createClockCheck } from "./redis/clock.ts";
 import { type CursorStore, createCursorStore } from "./redis/cursors.ts";
@@ -44,6 +45,8 @@ export interface QueueOptions {
   sources: ReadonlyMap<string, QueueSource>;
   destinations: ReadonlyMap<string, QueueDestination>;
   mapping: RoutesOptions["mapping"];
+  /** Devices that the mapping names for a source, seen or not. */
+  mappedDevices?: (source: string) => Iterable<string>;
   client: Client;
   concurrency: number;
   lockMs: number;
@@ -56,7 +59,7 @@ export interface QueueOptions {
   events: QueueEvents;
 }
 
-export interface Queue extends Finder {
+export interface Queue extends Finder, Timelines {
   store: Store;
   /** `within`: lists and sums are those of these destinations' scopes; everything else is of all. */
   queryStatus(within?: ReadonlySet<string>): Promise<QueueStatus>;
@@ -114,6 +117,14 @@ export function createQueue(options: QueueOptions): Queue {
 
   return {
     ...createFinder({ redis: ingestRedis, destinations, sources: everySource, quarantine, ledgerMaxAgeMs }),
+    ...createTimeline({
+      redis: ingestRedis,
+      destinations,
+      sources: everySource,
+      mapping: options.mapping,
+      mappedDevices: options.mappedDevices ?? (() => []),
+      ledgerMaxAgeMs,
+    }),
     store,
     async queryStatus(within) {
       const status = await queryStatus(within).catch((error: unknown) => {
@@ -244,6 +255,7 @@ function startUpkeep({ options, redis, jobs, lanes, clock, review, failedAt }: U
     redis,
     sources: sources.values(),
     destinations: destinations.values(),
+    timelineMaxAgeMs: options.ledgerMaxAgeMs,
     failed: failedAt("sweep"),
   });
   const timer = setInterval(() => review().catch(failedAt("held")), REVIEW_HELD_EVERY_MS);

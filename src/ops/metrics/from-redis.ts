@@ -155,7 +155,7 @@ export function writeDestinations({ gauge }: Exposition, { destinations }: Statu
   );
   each(
     "newest_accepted_age_seconds",
-    "Time since the arrival of the ping that arrived last of those ServiceTitan accepted.",
+    "Time since the last of the pings that ServiceTitan accepted came in here.",
     (destination) => seconds(destination.newestAcceptedAgeMs),
   );
   gauge(

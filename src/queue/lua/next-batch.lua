@@ -25,6 +25,8 @@
 --- @include "backlogs"
 --- @include "gates"
 --- @include "throttle"
+--- @include "device-of"
+--- @include "timeline"
 
 local args = cjson.decode(ARGV[1])
 local destination, lane, id = args.destination, args.destination .. '|' .. args.lane, args.batchId
@@ -52,7 +54,9 @@ local cap = tonumber(redis.call('HGET', destKey, 'byteCap')) or maxBytes
 if cap < maxBytes then maxBytes = cap end
 local freed = 0
 local function gone(r, field)
-  count(sourceOf(r), field, 1)
+  local source = sourceOf(r)
+  count(source, field, 1)
+  note(source, deviceOf(r), EVENT[field], '', now, 1, fixTimeOf(r), '', '')
   freed = freed + #r
 end
 local function expired(r) return args.maxAgeMs and fixTimeOf(r) < now - args.maxAgeMs end
@@ -92,6 +96,7 @@ end
 local function finish(answer)
   if freed > 0 then redis.call('HINCRBY', destKey, 'bytes', -freed) end
   writeCounts()
+  writeTimelines()
   markChanged()
   return answer
 end

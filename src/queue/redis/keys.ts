@@ -43,6 +43,12 @@ export const SCOPE_KEYS = {
   held: "held:<source>",
   /** Hash: device without a mapping row → its last fix time. */
   unmapped: "unmapped:<source>",
+  /** Hash: device → when its last valid reading came, a duplicate included. */
+  seen: "seen:<source>",
+  /** Hash: device → what happened to its readings beside delivery; of '', to messages that name no device (timeline.lua). */
+  timeline: "timeline:<source>",
+  /** Hash: device whose readings are rejected → since when, how many and why (device-trouble.lua). */
+  trouble: "trouble:<source>",
   /** String: a held reading came here from another scope. */
   moved: "moved:<source>:<fixTime>:<device>",
 
