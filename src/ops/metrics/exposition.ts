@@ -6,6 +6,8 @@ export type Row = readonly [labels: string, value: number | boolean | null];
 export interface Exposition {
   gauge(name: string, help: string, rows: readonly Row[]): void;
   counter(name: string, help: string, rows: readonly Row[]): void;
+  /** Quantiles only, as the label `quantile` has them. */
+  summary(name: string, help: string, rows: readonly Row[]): void;
   /** A gauge without labels. */
   one(name: string, help: string, value: number | boolean | null): void;
   text(): string;
@@ -13,12 +15,18 @@ export interface Exposition {
 
 export function createExposition(): Exposition {
   let text = "";
-  function write(type: "gauge" | "counter", name: string, help: string, rows: readonly Row[]): void {
+  function write(
+    type: "gauge" | "counter" | "summary",
+    name: string,
+    help: string,
+    rows: readonly Row[],
+  ): void {
     text += `# HELP ${name} ${help}\n# TYPE ${name} ${type}\n`;
     for (const [labels, value] of rows) if (value !== null) text += `${name}${labels} ${Number(value)}\n`;
   }
   return {
     gauge: (name, help, rows) => write("gauge", name, help, rows),
+    summary: (name, help, rows) => write("summary", name, help, rows),
     counter: (name, help, rows) => write("counter", name, help, rows),
     one: (name, help, value) => write("gauge", name, help, [["", value]]),
     text: () => text,

@@ -134,7 +134,7 @@ function subtractedByRedrive(term: keyof Accounting, { redriven }: SourceStatus)
   return term === "messages" || term === "malformed" ? redriven.messages : 0;
 }
 
-export function writeDestinations({ gauge }: Exposition, { destinations }: StatusDocument): void {
+export function writeDestinations({ gauge, summary }: Exposition, { destinations }: StatusDocument): void {
   const labels = new Map(destinations.map((each) => [each, labelled("destination", each.name)]));
   const each = (name: string, help: string, value: (destination: DestinationStatus) => number | null) =>
     gauge(
@@ -155,10 +155,10 @@ export function writeDestinations({ gauge }: Exposition, { destinations }: Statu
   );
   each(
     "newest_accepted_age_seconds",
-    "Time since the arrival of the ping that arrived last of those ServiceTitan accepted.",
+    "Time since the last of the pings that ServiceTitan accepted came in here.",
     (destination) => seconds(destination.newestAcceptedAgeMs),
   );
-  gauge(
+  summary(
     "waypost_freshness_seconds",
     "Age of the newest accepted ping of each unit that has reported within the hour; quantile 1 is the oldest.",
     destinations.flatMap((destination): Row[] => {
