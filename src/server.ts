@@ -18,6 +18,7 @@ import { type ConnectionShares, shareConnections } from "./limits/ports.ts";
 import { createDispatcher } from "./network.ts";
 import { createTrail, type Trail } from "./ops/access/trail.ts";
 import { startAccountingCheck } from "./ops/accounting-check.ts";
+import { NO_TIMELINE } from "./ops/api/no-timeline.ts";
 import { createOpsApp } from "./ops/app.ts";
 import { watchEventLoop } from "./ops/event-loop.ts";
 import { createLookup } from "./ops/lookup.ts";
@@ -100,7 +101,7 @@ async function openAll(config: Config, logger: Logger, opened: Opened): Promise<
   if (embedded) opened.embedded = embedded;
   const trail = createTrail({ store: queue.trail, events });
   opened.trail = trail;
-  const ops = await openOps(config, pipeline, watch, { trail, connections, opened });
+  const ops = await openOps(config, pipeline, watch, { trail, connections, opened, logger });
   // Leases last: a process that fails to open its ports must not take a session or a feed from a healthy one.
   openLeased(config, pipeline, opened);
 
@@ -189,11 +190,18 @@ async function openEmbeddedBroker(
   );
 }
 
+interface OpsParts {
+  trail: Trail;
+  connections: ConnectionShares;
+  opened: Opened;
+  logger: Logger;
+}
+
 async function openOps(
   config: Config,
   { mapping, queue, sources, ingest, spool, events }: Pipeline,
   { registry, clocks, incidents }: Watch,
-  { trail, connections, opened }: { trail: Trail; connections: ConnectionShares; opened: Opened },
+  { trail, connections, opened, logger }: OpsParts,
 ): Promise<OpsPort> {
   const app = createOpsApp({
     tokens: opsTokensOf(config.ops),
@@ -210,11 +218,17 @@ async function openOps(
     pollers: () => opened.pollers?.states() ?? [],
     redrive: createRedriver({
       redrive: queue.redrive,
+      newest: queue.newest,
       sources,
       ingest: (source, message) => ingest.ingest(source, asAuthenticated(message)),
       examine: (source, message) => examine(source.adapter, asAuthenticated(message), source),
     }),
+    ...NO_TIMELINE,
     spool: () => (spool ? spoolStatus(spool) : null),
+    logLevel: () => logger.level,
+    setLogLevel(level) {
+      logger.level = level;
+    },
     clocks,
     incidents: incidents.recent,
     registry,

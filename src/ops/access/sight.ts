@@ -24,6 +24,8 @@ export interface OpsEnv {
   Variables: {
     token: OpsToken;
     sight: Sight;
+    /** For answers that last: whether the caller's session, if it has one, has not ended meanwhile. */
+    isStillIn: () => Promise<boolean>;
   };
 }
 
