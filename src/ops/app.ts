@@ -133,9 +133,9 @@ export function createOpsApp(deps: OpsDeps): Hono<OpsEnv> {
   return app;
 }
 
-const secure: MiddlewareHandler = async (c, next) => {
+const secure: MiddlewareHandler<OpsEnv> = async (c, next) => {
   await next();
-  c.header("Content-Security-Policy", CONTENT_SECURITY_POLICY);
+  c.header("Content-Security-Policy", c.get("contentSecurityPolicy") ?? CONTENT_SECURITY_POLICY);
   c.header("X-Content-Type-Options", "nosniff");
   c.header("X-Frame-Options", "DENY");
   c.header("Referrer-Policy", "no-referrer");

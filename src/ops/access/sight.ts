@@ -26,6 +26,8 @@ export interface OpsEnv {
     sight: Sight;
     /** For answers that last: whether the caller's session, if it has one, has not ended meanwhile. */
     isStillIn: () => Promise<boolean>;
+    /** Set by a page that cannot do with the policy of all. */
+    contentSecurityPolicy?: string;
   };
 }
 

@@ -13,6 +13,7 @@ import { servePings } from "./ping-routes.ts";
 import type { ApiDeps } from "./routes.ts";
 import { serveSetAside } from "./set-aside-routes.ts";
 import { serveTenants } from "./tenant-routes.ts";
+import { serveViewer } from "./viewer.ts";
 
 export const API_PATH = "/api/v1";
 
@@ -32,6 +33,7 @@ export function createApi(deps: ApiDeps): OpenAPIHono<OpsEnv> {
   serveSetAside(api, deps);
   serveOperators(api, deps);
   describeApi(api, deps.version);
+  serveViewer(api);
   refuseTheRest(api);
   return api;
 }

@@ -3,8 +3,8 @@
 import { createHash } from "node:crypto";
 import { z } from "@hono/zod-openapi";
 
-export const DEFAULT_LIMIT = 50;
-export const MAX_LIMIT = 200;
+const DEFAULT_LIMIT = 50;
+const MAX_LIMIT = 200;
 
 /** The parameters of every long list. */
 export const pageQuery = {

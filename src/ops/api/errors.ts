@@ -25,7 +25,7 @@ export type ErrorType = keyof typeof ERRORS;
 type StatusOf<T extends ErrorType> = (typeof ERRORS)[T]["status"];
 
 /** What every error type begins with; the rest is its name. */
-export const TYPE_PREFIX = "urn:waypost:error:";
+const TYPE_PREFIX = "urn:waypost:error:";
 const CONTENT_TYPE = "application/problem+json";
 
 export const errorSchema = z
@@ -56,7 +56,7 @@ const DETAILS: Partial<Record<ErrorType, string>> = {
   internal_error: "The log has the reason.",
 };
 
-export function errorBody(type: ErrorType, instance: string, detail = DETAILS[type]): ErrorBody {
+function errorBody(type: ErrorType, instance: string, detail = DETAILS[type]): ErrorBody {
   const { status, title } = ERRORS[type];
   return { type: `${TYPE_PREFIX}${type}`, title, status, detail: detail ?? title, instance };
 }

@@ -75,11 +75,15 @@ const problemsRoute = createRoute({
     "Every problem that lasts, errors first. Each says since when, whose it is, and what to do next.",
   request: {
     query: z.strictObject({
-      severity: severitySchema.optional().openapi({ example: "error" }),
-      kind: kindSchema.optional().openapi({ example: "sending_paused" }),
+      severity: severitySchema
+        .optional()
+        .openapi({ description: "Only of this severity.", example: "error" }),
+      kind: kindSchema.optional().openapi({ description: "Only of this kind.", example: "sending_paused" }),
       tenant: nameParameter("Only of the tenant with this number.", "1000001").optional(),
       source: nameParameter("Only of this source.", "vans").optional(),
-      whose: whoseSchema.optional().openapi({ example: "vendor" }),
+      whose: whoseSchema
+        .optional()
+        .openapi({ description: "Only those that this one has to mend.", example: "vendor" }),
       ...pageQuery,
     }),
   },

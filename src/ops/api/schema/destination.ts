@@ -19,7 +19,7 @@ const freshnessSchema = z
     description: "Age of the newest accepted position of each unit that has reported within the last hour.",
   });
 
-export const destinationSchema = z
+const destinationSchema = z
   .object({
     name: z.string(),
     scope: z.string().openapi({ description: "What ServiceTitan counts requests against: app and tenant." }),

@@ -3,7 +3,7 @@
 import { nextSchema } from "../cursors.ts";
 import { at, atOrNull, count, nameParameter, timeParameter, z } from "./fields.ts";
 
-export const quarantinedSchema = z
+const quarantinedSchema = z
   .object({
     id: z.string(),
     at: at("When the message arrived."),
@@ -13,7 +13,7 @@ export const quarantinedSchema = z
   })
   .openapi("Quarantined");
 
-export const deadLetterSchema = z
+const deadLetterSchema = z
   .object({
     id: z.string(),
     at: at("When it was dead-lettered."),

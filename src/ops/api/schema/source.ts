@@ -34,7 +34,7 @@ export const identitySchema = z
   .object({ messages: count(), readings: count(), stored: count() })
   .openapi("Identity", { description: "Left side minus right side of each equation; 0 where it holds." });
 
-export const sourceSchema = z
+const sourceSchema = z
   .object({
     name: z.string(),
     vendor: z.string(),
