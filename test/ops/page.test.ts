@@ -180,14 +180,10 @@ describe.skipIf(whyNotChromium() !== null)(`the ops page${because(whyNotChromium
         expect(await rows.count()).toBe(50);
         expect(await rows.first().textContent()).toContain("blue-plumbing");
         expect(await page.evaluate("document.querySelectorAll('*').length")).toBeLessThan(2000);
-        const longest: number = await page.evaluate(`new Promise((resolve) => {
-          let longest = 0;
-          new PerformanceObserver((list) => {
-            for (const { duration } of list.getEntries()) longest = Math.max(longest, duration);
-          }).observe({ type: "longtask", buffered: true });
-          setTimeout(() => resolve(longest), 5000);
-        })`);
-        expect(longest).toBeLessThan(100);
+        // A busy machine makes any task long now and then; one that is long by itself is so at every refresh.
+        await until(async () => (await longestTask(page)) < 100, {
+          what: "two refreshes without a long task",
+        });
         await page.getByRole("button", { name: "Next page" }).click();
         await until(async () => !/blue-plumbing/.test((await rows.first().textContent()) ?? ""), {
           what: "the next page",
@@ -298,7 +294,10 @@ describe.skipIf(whyNotChromium() !== null)(`the ops page${because(whyNotChromium
           .first()
           .click();
         await page.waitForURL(/\/api\/v1\/quarantine\/1795199803003-0\?source=motive$/);
-        expect(JSON.parse((await page.locator("pre").textContent()) ?? "")).toEqual(wholeMessage());
+        expect(JSON.parse((await page.locator("pre").textContent()) ?? "")).toEqual({
+          ...wholeMessage(),
+          id: "1795199803003-0",
+        });
       },
       // Beside JSON Chromium asks for /favicon.ico.
       { status: troubled(), mayFail: /status of 404/ },
@@ -483,6 +482,17 @@ function closed(server: Server): Promise<void> {
     server.close(() => resolve());
     server.closeAllConnections();
   });
+}
+
+/** In milliseconds, of five seconds of a page that refreshes every two. */
+function longestTask(page: Page): Promise<number> {
+  return page.evaluate(`new Promise((resolve) => {
+    let longest = 0;
+    new PerformanceObserver((list) => {
+      for (const { duration } of list.getEntries()) longest = Math.max(longest, duration);
+    }).observe({ type: "longtask" });
+    setTimeout(() => resolve(longest), 5000);
+  })`);
 }
 
 async function figures(page: Page): Promise<{ pointer: string; text: string }[]> {

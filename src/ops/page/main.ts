@@ -25,6 +25,7 @@ const wanted = new URLSearchParams(location.search).get("tenant") ?? (location.p
 const shown = { status: null, tenant: null, tenants: null, deliveries: null, letters: null, messages: null };
 let lastGoodAt = null;
 let partsAskedAt = -PARTS_EVERY_MS;
+let partsTimer = null;
 let listsOf = "";
 
 follow(
@@ -45,7 +46,8 @@ function showStatus(status) {
   showProcess(status.process);
   if (wanted === null) showHealth(status);
   showFigures(status);
-  if (performance.now() - partsAskedAt >= PARTS_EVERY_MS) askParts();
+  // The last change of several is not missed: it has no successor that would ask.
+  partsTimer ??= setTimeout(askParts, Math.max(0, partsAskedAt + PARTS_EVERY_MS - performance.now()));
   draw();
 }
 
@@ -62,7 +64,10 @@ function draw() {
 
 /** One tenant: that of the address, or the only one there is; otherwise the list of them. */
 async function askParts() {
+  clearTimeout(partsTimer);
+  partsTimer = null;
   partsAskedAt = performance.now();
+  if (document.hidden) return;
   try {
     const tenant = wanted ?? (shown.status.counts.tenants === 1 ? (await ask("/tenants?limit=1"))?.items[0]?.tenant : null);
     if (tenant) {

@@ -3,8 +3,8 @@
 export const STREAM_JS = `
 /** While the stream is away. */
 const EVERY_MS = 2000;
-/** A quiet gateway sends nothing; a dead line does neither. */
-const QUIET_MS = 15000;
+/** A quiet gateway sends nothing; a dead line or an ended session does neither, and must be noticed. */
+const QUIET_MS = 4000;
 /** The gateway answers within 4 s even when Redis hangs. */
 const ANSWER_WITHIN_MS = 8000;
 
