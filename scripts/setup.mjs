@@ -1,11 +1,20 @@
 /** Makes a fresh clone ready to run: checks Node, installs the packages, and finds or installs the programs asked for. */
 
 import { spawnSync } from "node:child_process";
-import { accessSync, constants, mkdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from "node:fs";
+import {
+  accessSync,
+  constants,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { delimiter, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-const USAGE = `usage: node scripts/setup.mjs [--redis | --redis-server] [--mosquitto] [--chromium] [--quiet]
+const USAGE = `usage: node scripts/setup.mjs [--redis | --redis-server] [--mosquitto] [--chromium] [--promtool] [--quiet]
   --redis         a Redis of any kind: a program, REDIS_URL, or a container
   --redis-server  the program itself, for tests that start and kill servers of their own`;
 
@@ -18,7 +27,11 @@ const PROGRAMS = {
   redis: { names: ["redis-server", "valkey-server"], packages: ["redis-server", "valkey-server"] },
   mosquitto: { names: ["mosquitto"], packages: ["mosquitto"] },
   chromium: { names: ["chromium", "chromium-browser", "google-chrome"], packages: ["chromium"] },
+  promtool: { names: ["promtool"], packages: ["prometheus"] },
 };
+
+/** One program out of a package lies here: the whole package would start a service and write its data for ever. */
+const OWN_BIN = join(root, ".waypost", "bin");
 
 /** Where a container's address is left for the demo. */
 const REDIS_URL_FILE = join(root, ".waypost", "redis-url");
@@ -26,7 +39,7 @@ const CONTAINER = "waypost-redis";
 
 if (process.argv[1] !== undefined && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) {
   const flags = new Set(process.argv.slice(2));
-  const known = ["--redis", "--redis-server", "--mosquitto", "--chromium", "--quiet"];
+  const known = ["--redis", "--redis-server", "--mosquitto", "--chromium", "--promtool", "--quiet"];
   if ([...flags].some((flag) => !known.includes(flag))) fail(USAGE);
   makeReady(flags);
 }
@@ -40,6 +53,7 @@ export function makeReady(flags) {
   else if (flags.has("--redis")) ready.push(anyRedis() ?? fail(redisAdvice([])));
   if (flags.has("--mosquitto")) ready.push(program("mosquitto") ?? skip("mosquitto"));
   if (flags.has("--chromium")) ready.push(program("chromium") ?? skip("chromium"));
+  if (flags.has("--promtool")) ready.push(promtool() ?? skip("promtool"));
   if (!flags.has("--quiet")) report(`ready: ${ready.join(", ")}`);
 }
 
@@ -102,9 +116,30 @@ function program(what) {
   return null;
 }
 
+/** Downloading a package and taking one file out of it changes nothing on the machine, so it needs no permission. */
+function promtool() {
+  const { names, packages } = PROGRAMS.promtool;
+  const found = find(names);
+  if (found || !find(["apt-get"]) || !find(["dpkg-deb"])) return found;
+  report("fetching promtool");
+  mkdirSync(OWN_BIN, { recursive: true });
+  const dir = mkdtempSync(join(OWN_BIN, "package-"));
+  // apt's own user could not write there, and says so.
+  const download = () =>
+    run("apt-get", ["-q", "-o", "APT::Sandbox::User=root", "download", ...packages], {}, dir);
+  const installer = packageInstaller();
+  const isThere = download() || (installer !== null && apt(["update"]) && download());
+  const taken =
+    isThere &&
+    run("sh", ["-c", "dpkg-deb --fsys-tarfile ./*.deb | tar -xf - ./usr/bin/promtool"], {}, dir) &&
+    run("mv", [join(dir, "usr", "bin", "promtool"), join(OWN_BIN, "promtool")]);
+  rmSync(dir, { recursive: true, force: true });
+  return taken ? find(names) : null;
+}
+
 function find(names) {
   // Debian keeps daemons in sbin, which is not on every user's PATH.
-  const dirs = [...(process.env.PATH ?? "").split(delimiter), "/usr/local/sbin", "/usr/sbin"];
+  const dirs = [...(process.env.PATH ?? "").split(delimiter), "/usr/local/sbin", "/usr/sbin", OWN_BIN];
   return names.flatMap((name) => dirs.map((dir) => join(dir, name))).find(isExecutable) ?? null;
 }
 
@@ -184,9 +219,9 @@ function skip(what) {
 }
 
 /** Standard output belongs to the command that runs after the set-up, so everything goes to standard error. */
-function run(command, args, env = {}) {
+function run(command, args, env = {}, cwd = root) {
   const { status } = spawnSync(command, args, {
-    cwd: root,
+    cwd,
     stdio: ["ignore", 2, 2],
     env: { ...process.env, ...env },
   });

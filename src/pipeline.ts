@@ -6,6 +6,7 @@ import { collectDefaultMetrics, Registry } from "prom-client";
 import { adapters } from "./adapters/index.ts";
 import type { Config } from "./config/config.ts";
 import type { Events } from "./events/events.ts";
+import { logLevelOf } from "./events/log.ts";
 import { createEvents } from "./events/writer.ts";
 import { createShares } from "./ingest/decode-shares.ts";
 import { createIngest } from "./ingest/ingest.ts";
@@ -13,10 +14,12 @@ import { type WatchedMapping, watchMapping } from "./mapping/mapping.ts";
 import { createClockWatch } from "./ops/diagnose/clocks.ts";
 import { createIncidents } from "./ops/incidents.ts";
 import { createQueue, type Queue } from "./queue/queue.ts";
+import { isConnectionLost } from "./queue/redis/away.ts";
 import { type Client, createClient } from "./servicetitan/client.ts";
 import { openSpool, type Spool } from "./spool/spool.ts";
 import { mappingProblems, StartupError } from "./startup.ts";
-import type { OperatorEvent } from "./status.ts";
+import type { OperatorEvent, SpoolStatus } from "./status.ts";
+import { iso } from "./time.ts";
 import { messageOf } from "./untrusted.ts";
 import { budgetsOf, destinationsOf, ingestSourcesOf, queueSourcesOf } from "./wiring.ts";
 
@@ -30,13 +33,26 @@ export interface OpenedPipeline {
 
 type MappingChanged = (change: Pick<OperatorEvent, "filter" | "count" | "outcome">) => void;
 
+/** Gauges under a counter's name; the ones they sum up stay. */
+const SUMS_OF_OTHERS = [
+  "nodejs_active_handles_total",
+  "nodejs_active_requests_total",
+  "nodejs_active_resources_total",
+];
+
 /** The events, and what is shown of them beside the log and the metrics. */
-export function createWatch(logger: Logger) {
+export function createWatch(logger: Logger, { perDestination }: { perDestination: boolean }) {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
+  for (const name of SUMS_OF_OTHERS) registry.removeSingleMetric(name);
   const latency = createHistogram();
   const incidents = createIncidents();
-  const written = createEvents({ logger, registry });
+  const written = createEvents({
+    logger,
+    registry,
+    perDestination,
+    isSaidAlready: isConnectionLost,
+  });
   const events: Events = {
     ...written,
     deliveryLatency(destination, latencyMs) {
@@ -48,8 +64,11 @@ export function createWatch(logger: Logger) {
       written.incident(event);
       incidents.note(event);
     },
+    incidentEnded(event) {
+      if (incidents.ended(event)) written.incidentEnded(event);
+    },
   };
-  return { registry, latency, incidents, clocks: createClockWatch(), events };
+  return { registry, latency, incidents, clocks: createClockWatch(), events, logLevel: logLevelOf(logger) };
 }
 export type Watch = ReturnType<typeof createWatch>;
 
@@ -79,6 +98,7 @@ export async function openPipeline(
     sources: queueSourcesOf(config, destinations, adapters),
     destinations,
     mapping: mapping ? (source, device) => mapping.routes(source, device) : null,
+    mappedDevices: (source) => mapping?.devicesOf(source) ?? [],
     client,
     concurrency: config.queue.concurrency,
     lockMs: config.queue.lockMs,
@@ -86,20 +106,30 @@ export async function openPipeline(
     groupCommitMs: config.queue.groupCommitMs,
     ledgerMaxAgeMs: config.queue.ledgerMaxAgeMs,
     budgets: budgetsOf(config),
+    whileRedisIsAway: config.spool ? "webhooks wait in the spool until then." : "senders get 503 until then.",
     events,
   });
   opened.queue = queue;
   const sources = ingestSourcesOf(config, adapters);
   const shares = createShares({
-    usedUp: (source) =>
-      events.incident({ kind: "share_used_up", where: `source ${source}`, subject: source }),
+    usedUp: (source, waitedMs) =>
+      events.incident({
+        ...{ kind: "share_used_up", where: `source ${source}`, subject: source },
+        facts: { waitedMs: String(Math.round(waitedMs)) },
+      }),
   });
   const ingest = createIngest({ store: queue.store, shares, events: { ...events, fixSeen: clocks.observe } });
   const spool = await spoolFor(config, { ingest, sources, queue, events });
   if (spool) opened.spool = spool;
-  return { destinations, mapping, proxy, queue, sources, shares, ingest, spool, events };
+  const spoolStatus = () => (spool ? statusOf(spool) : null);
+  return { destinations, mapping, proxy, queue, sources, shares, ingest, spool, spoolStatus, events };
 }
 export type Pipeline = Awaited<ReturnType<typeof openPipeline>>;
+
+function statusOf(spool: Spool): SpoolStatus {
+  const { oldestAt, ...state } = spool.state();
+  return { ...state, oldestAt: oldestAt === null ? null : iso(oldestAt) };
+}
 
 async function spoolFor(
   config: Config,

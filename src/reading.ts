@@ -180,7 +180,7 @@ export interface ValidationContext {
 /** Clocks of devices run ahead by up to this; more means the clock is wrong, not early. */
 export const MAX_AHEAD_MS = 120_000;
 /** Every known vendor id is far shorter (IMEI 15, VIN 17, UUID 36); it becomes part of Redis keys and of externalId. */
-const MAX_DEVICE_ID_CHARS = 128;
+export const MAX_DEVICE_ID_CHARS = 128;
 /** 2000-01-01T00:00:00Z. GPS receivers without a fix report years from 1970 to 1999. */
 const YEAR_2000_MS = 946_684_800_000;
 /** 9999-12-31T23:59:59.999Z, the last instant ISO text has four digits for; milliseconds sent as seconds lie beyond. */
@@ -189,7 +189,7 @@ const MAX_TIME_MS = 253_402_300_799_999;
  * Control characters; format characters, which are invisible and make an id look like another's; and halves of
  * characters, which would all be stored as the same U+FFFD.
  */
-const UNSTORABLE = /[\p{Cc}\p{Cf}\p{Cs}]/u;
+export const UNSTORABLE = /[\p{Cc}\p{Cf}\p{Cs}]/u;
 /** Longer than any address or name; what is longer still is cut, because every ping carries it. */
 const MAX_DETAIL_CHARS = 200;
 /** What would break a line or cannot be stored; half of a character among them. */

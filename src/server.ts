@@ -22,18 +22,18 @@ import { NO_TIMELINE } from "./ops/api/no-timeline.ts";
 import { createOpsApp } from "./ops/app.ts";
 import { watchEventLoop } from "./ops/event-loop.ts";
 import { createLookup } from "./ops/lookup.ts";
+import { createExporter, type Exporter } from "./ops/metrics/exporter.ts";
 import { policiesOf } from "./ops/policies.ts";
 import { type OpsPort, openOpsPort } from "./ops/port.ts";
 import { createRedriver } from "./ops/redrive.ts";
 import { createWatch, type OpenedPipeline, openPipeline, type Pipeline, type Watch } from "./pipeline.ts";
-import type { Spool } from "./spool/spool.ts";
 import { explainListenError, libraryProblems, StartupError } from "./startup.ts";
-import type { QueueStatus, SpoolStatus } from "./status.ts";
-import { iso } from "./time.ts";
+import type { QueueStatus } from "./status.ts";
 import { VERSION } from "./version.ts";
 import {
   brokerSettingsOf,
   descriptorNeedsOf,
+  hasHistogramsPerDestination,
   pollSettingsOf,
   subscriptionsOf,
   tlsOf,
@@ -57,7 +57,7 @@ const INPUTS_SHARE = 0.3;
 
 export async function startGateway(
   config: Config,
-  logger: Logger = createLogger({ level: config.log.level }),
+  logger: Logger = createLogger(config.log),
 ): Promise<Gateway> {
   const opened: Opened = { brokers: [] };
   try {
@@ -80,13 +80,14 @@ interface Opened extends OpenedPipeline {
   eventLoop?: { stop(): void };
   accounting?: { stop(): void };
   trail?: Trail;
+  exporter?: Exporter;
   announcement?: { stop(): void };
 }
 
 async function openAll(config: Config, logger: Logger, opened: Opened): Promise<Gateway> {
   const lacking = libraryProblems(config);
   if (lacking.length > 0) throw new StartupError(lacking);
-  const watch = createWatch(logger);
+  const watch = createWatch(logger, { perDestination: hasHistogramsPerDestination(config) });
   const { events, latency } = watch;
   const pipeline = await openPipeline(config, watch, opened, (change) =>
     opened.trail?.record({ ...BY_ITSELF, action: "mapping_reloaded", ...change }),
@@ -101,6 +102,7 @@ async function openAll(config: Config, logger: Logger, opened: Opened): Promise<
   if (embedded) opened.embedded = embedded;
   const trail = createTrail({ store: queue.trail, events });
   opened.trail = trail;
+  opened.exporter = createExporter(queue.lease, (error) => events.failed({ where: "exporter", error }));
   const ops = await openOps(config, pipeline, watch, { trail, connections, opened, logger });
   // Leases last: a process that fails to open its ports must not take a session or a feed from a healthy one.
   openLeased(config, pipeline, opened);
@@ -199,7 +201,7 @@ interface OpsParts {
 
 async function openOps(
   config: Config,
-  { mapping, queue, sources, ingest, spool, events }: Pipeline,
+  { mapping, queue, sources, ingest, spoolStatus, events }: Pipeline,
   { registry, clocks, incidents }: Watch,
   { trail, connections, opened, logger }: OpsParts,
 ): Promise<OpsPort> {
@@ -208,6 +210,7 @@ async function openOps(
     hosts: config.ops,
     topology: topologyOf(config),
     queryStatus: queue.queryStatus,
+    isStoring: queue.isStoring,
     trail,
     endedSessions: queue.endedSessions,
     ...createLookup({ config, mapping, queue }),
@@ -224,19 +227,26 @@ async function openOps(
       examine: (source, message) => examine(source.adapter, asAuthenticated(message), source),
     }),
     ...NO_TIMELINE,
-    spool: () => (spool ? spoolStatus(spool) : null),
     logLevel: () => logger.level,
     setLogLevel(level) {
       logger.level = level;
     },
+    spool: spoolStatus,
     clocks,
     incidents: incidents.recent,
+    mapping: () => mapping && { problem: mapping.problem(), form: mapping.form },
     registry,
+    exportsRedis: () => opened.exporter?.exports() ?? false,
     async ready() {
       const problems = await queue.readiness();
       return { ready: problems.length === 0, problems };
     },
-    info: { version: VERSION, startedAtMs: Date.now(), policies: policiesOf(config) },
+    info: {
+      version: VERSION,
+      startedAtMs: Date.now(),
+      policies: policiesOf(config),
+      staleAfterMs: config.diagnosis.staleAfterMs,
+    },
     events,
   });
   const { host, port } = config.ops;
@@ -289,6 +299,7 @@ async function closeAll(opened: Opened, withinMs: number): Promise<void> {
     opened.embedded?.close(inputsMs),
     ...opened.brokers.map((broker) => broker.close(inputsMs)),
     opened.pollers?.close(inputsMs),
+    opened.exporter?.close(),
   ]);
   opened.mapping?.stop();
   await opened.spool?.close();
@@ -308,8 +319,3 @@ async function closeAll(opened: Opened, withinMs: number): Promise<void> {
 
 /** The trail names no operator for what the gateway does by itself. */
 const BY_ITSELF = { by: null, from: null, outcome: "done" } as const;
-
-function spoolStatus(spool: Spool): SpoolStatus {
-  const { oldestAt, ...state } = spool.state();
-  return { ...state, oldestAt: oldestAt === null ? null : iso(oldestAt) };
-}

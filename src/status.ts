@@ -42,7 +42,57 @@ export interface SourceStatus {
   /** Taken back from the quarantine and the dead letters: no longer counted as malformed or dead-lettered. */
   redriven: { messages: number; pings: number };
   lastMessageAt: string | null;
+  pulse: SourcePulse;
   identity: Identity;
+}
+
+/** A device whose readings are rejected. Times are UTC milliseconds since 1970. */
+export interface TroubledDevice {
+  device: string;
+  /** When the first reading was rejected, and the last. */
+  since: number;
+  lastAt: number;
+  /** Readings rejected since then, and in how many messages. */
+  rejected: number;
+  messages: number;
+  /** Good readings since then, and of these in a row after the last rejection. */
+  good: number;
+  goodInARow: number;
+  goodAt: number | null;
+  /** Why the last one was rejected. */
+  reason: string;
+  /** Least and greatest receivedAt − fixTime, milliseconds, of those rejected for this reason; null where none is known. */
+  offsetMs: { least: number; greatest: number } | null;
+}
+
+/** How a source has been sending lately, against its own usual. Times are ISO, UTC. */
+export interface SourcePulse {
+  /** When its last authenticated message was stored. */
+  lastGoodAt: string | null;
+  /** When it last took part in a handshake. */
+  challengedAt: string | null;
+  /** The pause that 19 of 20 of its pauses do not exceed; null while too little is known. */
+  usualGapMs: number | null;
+  /** When its silence becomes a problem, if no message comes; null while too little is known. */
+  silentFrom: string | null;
+  /** Messages refused; null where none was within the hour. */
+  refusals: BadRun | null;
+  /** Readings rejected, but for those that a filter of ours leaves out; null where none was within the hour. */
+  rejections: BadRun | null;
+  /** Every counter that moved within the last 5, 15 and 60 minutes. */
+  last5Min: Readonly<Record<string, number>>;
+  last15Min: Readonly<Record<string, number>>;
+  last60Min: Readonly<Record<string, number>>;
+}
+
+export interface BadRun {
+  /** In a row up to now; 0 when the last one was good. */
+  run: number;
+  /** When that row began; ISO. */
+  since: string;
+  lastAt: string;
+  /** Share of the last few, 0 to 1. */
+  share: number;
 }
 
 export interface LaneStatus {
@@ -218,36 +268,92 @@ export type PollerStatus = Omit<PollerState, "sinceMs" | "lastSuccessAtMs" | "cu
   gap: { from: string; to: string } | null;
 };
 
-/** What goes wrong at our own doors. Closed: each is a metric label and has its words in ops/diagnose-incidents.ts. */
+/** What goes wrong at our own doors. Closed: each is a metric label and has its words in ops/diagnose/incidents.ts. */
 export const INCIDENT_KINDS = [
   "foreign_device",
   "guessing",
   "connections_refused",
+  "device_login_refused",
+  "topic_refused",
+  "topic_unread",
+  "subscription_refused",
   "device_cut_off",
   "share_used_up",
 ] as const;
 export type IncidentKind = (typeof INCIDENT_KINDS)[number];
 
-/** One thing that went wrong, as the part that noticed it reports it. */
-export interface Incident {
+/** Which trouble it is: what, where, and who or what causes it. */
+export interface IncidentSubject {
   kind: IncidentKind;
-  /** The door, source or login it happened at; with the kind it tells one incident from another. */
+  /** The door, source or login it happens at; with the kind it tells one incident from another. */
   where: string;
-  /** Who or what caused it, in a few words: an address, a device id. The last few are shown. */
+  /** Who or what causes it, in a few words: an address, a device id, a topic. */
   subject: string;
 }
 
-/** One kind of trouble at one place, as this process saw it within the last hour. */
+/** One thing that went wrong, as the part that noticed it reports it. */
+export interface Incident extends IncidentSubject {
+  /** What else is known of it, by a name that ops/diagnose/incidents.ts reads; the last ones are shown. */
+  facts?: Readonly<Record<string, string>>;
+}
+
+/** One of those who cause an incident. Times are ISO. */
+export interface IncidentCause {
+  name: string;
+  since: string;
+  lastAt: string;
+  /** It counts as over then, unless it happens again. */
+  until: string;
+  count: number;
+  facts: Readonly<Record<string, string>>;
+}
+
+/** One kind of trouble at one place, as one process saw it within the last hour. Times are ISO. */
 export interface IncidentState {
   kind: IncidentKind;
   /** `source vans`, `webhook port`. */
   where: string;
-  /** ISO. */
   since: string;
   lastAt: string;
   count: number;
-  /** The last few who caused it, the latest first. */
-  subjects: string[];
+  /** The last of those who caused it, the latest first. */
+  subjects: IncidentCause[];
+}
+
+/** A device whose clock is wrong by a constant. */
+export interface ClockState {
+  source: string;
+  deviceId: string;
+  /** Arrival minus fix: negative when the clock is ahead. */
+  offsetMs: number;
+  /** `ahead by about 90 s`. */
+  text: string;
+  /** Off by whole half hours: local time sent as if it were UTC. */
+  looksLikeTimeZone: boolean;
+}
+
+/** Why the mapping file as it is now is not used. Times are UTC milliseconds since 1970. */
+export interface MappingProblem {
+  file: string;
+  /** Since when no state of the file could be used. */
+  sinceMs: number;
+  /** Each with its line, where it has one. */
+  problems: string[];
+  /** When the rows that stay in use were read. */
+  rowsReadAtMs: number;
+}
+
+/** What only one process knows, as it tells the others. */
+export interface ProcessReport {
+  process: string;
+  /** UTC milliseconds since 1970. */
+  at: number;
+  brokers: readonly BrokerStatus[];
+  pollers: readonly PollerStatus[];
+  incidents: readonly IncidentState[];
+  clocks: readonly ClockState[];
+  mapping: MappingProblem | null;
+  spool: SpoolStatus | null;
 }
 
 /** What operators do, and what is done to the gateway's configuration. Closed: each is a metric label. */

@@ -127,6 +127,7 @@ export function queueSourcesOf(
           destination: settings.destination,
           home: destination.keyPrefix,
           unmapped: settings.unmapped,
+          silentFloorMs: config.diagnosis.silentFloorMs,
           maxImpliedMps: settings.maxImpliedMps,
           minIntervalMs: settings.minIntervalMs,
           maxAgeMs: destination.maxAgeMs,
@@ -236,4 +237,11 @@ function unlimited(maxAgeMs: number): number {
 
 function pem(file: string | undefined): string | undefined {
   return file === undefined ? undefined : readFileSync(file, "utf8");
+}
+
+/** A scrape of more destinations' histograms is larger than everything else in it. */
+const HISTOGRAMS_OF_DESTINATIONS = 100;
+
+export function hasHistogramsPerDestination({ ops, destinations }: Config): boolean {
+  return ops.metrics.perDestination ?? Object.keys(destinations).length <= HISTOGRAMS_OF_DESTINATIONS;
 }

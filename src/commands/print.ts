@@ -12,6 +12,21 @@ export function printError(line: string): void {
   process.stderr.write(`${visible(line)}\n`);
 }
 
+/** How far a long work is: on a terminal each takes the place of the one before; `done` leaves the last one there. */
+export function progressLine(): { show(line: string): void; done(): void } {
+  let isOpen = false;
+  return {
+    show(line) {
+      isOpen = process.stderr.isTTY;
+      process.stderr.write(isOpen ? `\r\u001b[K${visible(line)}` : `${visible(line)}\n`);
+    },
+    done() {
+      if (isOpen) process.stderr.write("\n");
+      isOpen = false;
+    },
+  };
+}
+
 /** A text of several lines, whose line ends are our own. */
 export function printLines(text: string): void {
   for (const line of text.split("\n")) print(line);
@@ -24,4 +39,9 @@ export function printErrorLines(text: string): void {
 /** For programs: one line of JSON. */
 export function printJson(value: unknown): void {
   process.stdout.write(`${visibleJson(JSON.stringify(value))}\n`);
+}
+
+/** What standard output is shown on; null where a program or a file takes it. NO_COLOR is heeded. */
+export function terminalOfOutput(): { hasColors: boolean } | null {
+  return process.stdout.isTTY ? { hasColors: process.stdout.hasColors() } : null;
 }

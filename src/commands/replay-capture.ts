@@ -12,7 +12,7 @@ import { replay } from "./capture/replay.ts";
 import type { Pace, ReplayOptions, ReplayResult } from "./capture/sender.ts";
 import { configOrExit } from "./configuration.ts";
 import { reachable, requestApi } from "./gateway.ts";
-import { print, printError, printJson } from "./print.ts";
+import { print, printError, printJson, progressLine } from "./print.ts";
 
 export interface ReplayRequest {
   config?: string;
@@ -36,19 +36,24 @@ export async function replayCapture(capture: string, options: ReplayRequest): Pr
   const before = await accountingOf(config, options.source);
   if (before === null) throw new Error("The gateway cannot reach its Redis; nothing was sent.");
   const sink = await sinkFor(config, source, options);
+  const progress = showProgress();
   const result = await replay({
     file: capture,
     pace: options.speed,
     times: options.shift ? "shifted" : "recorded",
     concurrency: options.concurrency,
     patienceMs: PATIENCE_MS,
-    onProgress: progress(),
+    onProgress: progress.onProgress,
     ...sink.options,
   });
+  progress.done();
   await sink.close();
   const accounting = await settled(config, options.source, before, result);
   if (options.json) printJson({ ...result, accounting });
   else printReadable(result, accounting);
+  const problems = whatWentWrong(result);
+  for (const problem of problems) printError(problem);
+  if (problems.length > 0) process.exitCode = 1;
 }
 
 async function sinkFor(
@@ -133,16 +138,57 @@ function isLevel(term: string): boolean {
   return term === "waiting" || term === "inFlight" || term === "held";
 }
 
-function progress(): (counts: Readonly<ReplayResult>) => void {
-  let printedAt = performance.now();
-  return ({ lines, sent, resends }) => {
-    if (performance.now() - printedAt < 1000) return;
-    printedAt = performance.now();
-    printError(`${lines} lines read, ${sent} accepted, ${resends} resent`);
+/** A reader follows no faster; off a terminal each is a line of its own. */
+const SHOW_EVERY_MS = 1000;
+
+function showProgress() {
+  const startedAt = performance.now();
+  const line = progressLine();
+  let shownAt = startedAt;
+  let hasToldFirst = false;
+  return {
+    done: line.done,
+    onProgress({
+      lines,
+      sent,
+      resends,
+      unreadable,
+      rejected,
+      firstUnreadable,
+    }: Readonly<ReplayResult>): void {
+      if (firstUnreadable !== null && !hasToldFirst) {
+        hasToldFirst = true;
+        line.done();
+        printError(`line ${firstUnreadable.line} cannot be read: it ${firstUnreadable.problem}`);
+      }
+      const now = performance.now();
+      if (now - shownAt < SHOW_EVERY_MS) return;
+      shownAt = now;
+      const perSecond = Math.round((1000 * sent) / (now - startedAt));
+      line.show(
+        `${lines} lines read, ${sent} sent (${perSecond}/s), ${resends} messages resent, ${unreadable} unreadable, ${rejected} rejected`,
+      );
+    },
   };
 }
 
+/** Empty: every line of the capture was sent and taken. */
+function whatWentWrong(result: ReplayResult): string[] {
+  const { lines, unreadable, firstUnreadable, refused, abandoned, answers } = result;
+  const problems: string[] = [];
+  if (lines === 0) problems.push("The capture has no lines: nothing was sent.");
+  if (firstUnreadable !== null) {
+    const { line, problem } = firstUnreadable;
+    problems.push(`${unreadable} of ${lines} lines could not be read; the first, line ${line}, ${problem}.`);
+  }
+  if (refused > 0)
+    problems.push(`${refused} lines were refused; the answers were ${JSON.stringify(answers)}.`);
+  if (abandoned > 0) problems.push(`${abandoned} lines were given up: they were never accepted.`);
+  return problems;
+}
+
 function printReadable(result: ReplayResult, accounting: Partial<Accounting>): void {
-  const rows = Object.entries({ ...result, answers: JSON.stringify(result.answers), ...accounting });
+  const { firstUnreadable: _, answers, ...counts } = result;
+  const rows = Object.entries({ ...counts, answers: JSON.stringify(answers), ...accounting });
   for (const [term, n] of rows) print(`  ${term.padEnd(14)}${n}`);
 }

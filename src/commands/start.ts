@@ -4,6 +4,7 @@ import { once } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Command } from "commander";
 import { allowWeakOption, CONFIG_OPTION } from "./options.ts";
+import { terminalOfOutput } from "./print.ts";
 
 /** Closing limits its own time, except for its last steps. */
 const CLOSING_GRACE_MS = 1000;
@@ -18,7 +19,7 @@ export function startCommand(): Command {
       const { config, warnings } = loadedOrExit(file, allowWeak);
       const { createLogger } = await import("../events/log.ts");
       const { onFatal } = await import("../startup.ts");
-      const logger = createLogger({ level: config.log.level });
+      const logger = createLogger({ ...config.log, terminal: terminalOfOutput() });
       for (const { path, message } of warnings) logger.warn({ setting: path }, `${path} ${message}`);
       const crashed = onFatal(logger).then(() => "crashed" as const);
       const { startGateway } = await import("../server.ts");

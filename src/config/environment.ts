@@ -60,6 +60,7 @@ function variables(source: string): Variable[] {
     { name: "WAYPOST_RATE_PER_SECOND", path: [...ofDestination, "ratePerSecond"] },
     { name: "WAYPOST_MAX_AGE_MS", path: [...ofDestination, "maxAgeMs"] },
     { name: "WAYPOST_LOG_LEVEL", path: ["log", "level"] },
+    { name: "WAYPOST_LOG_FORMAT", path: ["log", "format"] },
   ];
 }
 

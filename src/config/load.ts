@@ -8,6 +8,7 @@ import { checkRelations } from "./check.ts";
 import { type AdapterFacts, parseOptions } from "./check-sources.ts";
 import type { Config } from "./config.ts";
 import { withDefaults } from "./defaults.ts";
+import { checkDeviceTopics } from "./device-topics.ts";
 import { settingsFromEnvironment } from "./environment.ts";
 import { checkExposure, findOpenPorts } from "./exposure.ts";
 import { readSettingsFile } from "./file.ts";
@@ -61,6 +62,8 @@ export function loadConfig(input: ConfigInput): LoadedConfig {
   checkExposure(valid, (path, message) => void weak.push({ path, message }));
   const open: Finding[] = [];
   findOpenPorts(valid, proxy, (path, message) => void open.push({ path, message }));
+  const risky: Finding[] = [];
+  checkDeviceTopics(valid, options.parsed, adapters, (path, message) => void risky.push({ path, message }));
   const wrong = [...parsed.findings, ...checkRelations(valid, adapters), ...options.findings];
   const refused = allowWeak ? wrong : [...wrong, ...unlessReported(weak, wrong)];
   // A reference that could not be replaced leaves a gap; the gap is no second problem.
@@ -74,7 +77,9 @@ export function loadConfig(input: ConfigInput): LoadedConfig {
     optionsAsWritten.set(parsedOptions, source.options);
     source.options = parsedOptions;
   }
-  const warnings = [...(allowWeak ? weak : []), ...open].map((finding) => origin.toProblem(finding));
+  const warnings = [...(allowWeak ? weak : []), ...open, ...risky].map((finding) =>
+    origin.toProblem(finding),
+  );
   return { config: { ...withDefaults(parsed.data), proxy }, warnings };
 }
 

@@ -114,6 +114,16 @@ export const configSchema = z.strictObject({
         )
         .min(1)
         .optional(),
+      metrics: z
+        .strictObject({
+          perDestination: z
+            .boolean()
+            .optional()
+            .describe(
+              "Whether the histograms of batches, attempts and latency have a series for each destination, 45 lines of `/metrics` each. Default: up to 100 destinations.",
+            ),
+        })
+        .prefault({}),
     })
     .describe("The [ops endpoint](operations.md#the-ops-endpoint). Keep it off the internet."),
   mqtt: z
@@ -191,6 +201,21 @@ export const configSchema = z.strictObject({
         ),
     })
     .prefault({}),
+  diagnosis: z
+    .strictObject({
+      silentFloorMs: ms
+        .default(300_000)
+        .describe(
+          "A source that sends nothing is a problem after five times its usual pause, and never before this: 5 minutes. Nights and weekends are learned.",
+        ),
+      staleAfterMs: ms
+        .default(120_000)
+        .describe(
+          "A destination whose newest accepted positions are older than this at half of its units, while its sources send: 2 minutes.",
+        ),
+    })
+    .prefault({})
+    .describe("When something counts as a problem on the ops page."),
   spool: z
     .strictObject({
       dir: directory.describe(
@@ -209,7 +234,11 @@ export const configSchema = z.strictObject({
       level: z
         .enum(["debug", "info", "warn", "error"])
         .default("info")
-        .describe("Of the JSON lines on standard output."),
+        .describe("The least important lines that are written to standard output."),
+      format: z
+        .enum(["auto", "json", "pretty"])
+        .default("auto")
+        .describe("`pretty` is for reading on a terminal. `auto`: `pretty` on a terminal, `json` elsewhere."),
     })
     .prefault({}),
   shutdownMs: ms

@@ -5,7 +5,7 @@ import type { GuessingEvents } from "../limits/guessing.ts";
 import type { ConnectionEvents } from "../limits/ports.ts";
 import type { Attempt, Outcome } from "../servicetitan/outcome.ts";
 import type { SpoolEvents } from "../spool/events.ts";
-import type { Incident, OperatorEvent, OpsRefusal } from "../status.ts";
+import type { Incident, IncidentSubject, OperatorEvent, OpsRefusal } from "../status.ts";
 
 /** One POST, told in one line: everything somebody asking about a batch wants to know. */
 export interface AttemptEvent {
@@ -52,6 +52,16 @@ export interface GateEvent {
   untilMs: number | null;
 }
 
+/** What the embedded broker refuses a device. */
+export interface DeviceRefusal {
+  client: string;
+  username?: string;
+  reason: string;
+  /** What it wanted to publish to, and the filters of what it may publish to. */
+  topic?: string;
+  allowed?: readonly string[];
+}
+
 /** `fixSeen` is not among them: it feeds the clock watch and is neither logged nor counted. */
 export interface Events extends Omit<IngestEvents, "fixSeen">, SpoolEvents, GuessingEvents, ConnectionEvents {
   started(event: {
@@ -82,7 +92,7 @@ export interface Events extends Omit<IngestEvents, "fixSeen">, SpoolEvents, Gues
    */
   messagesGivenUp(event: { broker: string; messages: number; undecided: number }): void;
   /** The embedded broker says no to a device: to its login, its topic, or a subscription. */
-  deviceRefused(event: { client: string; username?: string; reason: string }): void;
+  deviceRefused(event: DeviceRefusal): void;
 
   /** One request to a vendor that has to be asked. */
   pollMade(event: { source: string; outcome: string; status: number | null; tookMs: number }): void;
@@ -127,6 +137,8 @@ export interface Events extends Omit<IngestEvents, "fixSeen">, SpoolEvents, Gues
   sweepFound(event: { what: string; count: number }): void;
   /** Something goes wrong at one of our doors, and somebody causes it. Hot in a flood. */
   incident(event: Incident): void;
+  /** What caused an incident now does what it should. Hot: called where nothing was wrong, too. */
+  incidentEnded(event: IncidentSubject): void;
   /** Somebody used the ops endpoint for more than looking at it: the trail. */
   operatorActed(event: OperatorEvent): void;
   /** The ops endpoint refused a request for its form or its role. */

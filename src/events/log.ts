@@ -1,8 +1,9 @@
-/** Writes the log: JSON lines without secrets, and no more of them than a person can read. */
+/** Writes the log: JSON lines, or lines to read on a terminal; without secrets, and no more of them than a person can read. */
 
 import { LRUCache } from "lru-cache";
 import { type DestinationStream, type Logger, pino, stdSerializers, stdTimeFunctions } from "pino";
 import { visibleJson } from "../untrusted.ts";
+import { createPrettyFormat } from "./pretty.ts";
 
 const SECRET_KEYS = new Set([
   "accesstoken",
@@ -24,13 +25,7 @@ const MAX_DEPTH = 6;
  * Builds the logger. Secrets are censored here, by key, at any depth and in any spelling, so that no caller has to
  * remember it. pino's own `redact` needs each depth and spelling named, and cost 90 µs a line where this costs 1.
  */
-export function createLogger({
-  level,
-  destination,
-}: {
-  level: string;
-  destination?: DestinationStream;
-}): Logger {
+export function createLogger({ level, format = "auto", destination, terminal = null }: LogOptions): Logger {
   const options = {
     level,
     timestamp: stdTimeFunctions.isoTime,
@@ -39,8 +34,42 @@ export function createLogger({
     formatters: { level: (label: string) => ({ level: label }), log: censorFields },
   };
   const output = destination ?? standardOutput();
+  if (format === "pretty" || (format === "auto" && terminal !== null)) {
+    const pretty = createPrettyFormat({ colours: terminal?.hasColors ?? false });
+    return pino(options, { write: (line) => output.write(pretty(line)) });
+  }
   // Logs are read on terminals too, and quote what others sent.
   return pino(options, { write: (line) => output.write(visibleJson(line)) });
+}
+
+export interface LogOptions {
+  level: string;
+  /** `auto`: to be read where there is a terminal, JSON elsewhere. */
+  format?: "auto" | "json" | "pretty";
+  /** Default: standard output. */
+  destination?: DestinationStream;
+  /** What standard output is shown on; null, the default: it is read by a program. */
+  terminal?: { hasColors: boolean } | null;
+}
+
+/** From most to least. */
+export const LOG_LEVELS = ["debug", "info", "warn", "error"] as const;
+export type LogLevelName = (typeof LOG_LEVELS)[number];
+
+export interface LogLevel {
+  level(): string;
+  /** Holds until the next one or the end of the process. */
+  setLevel(level: LogLevelName): void;
+}
+
+/** The level of a running process, for the ops endpoint. */
+export function logLevelOf(logger: Logger): LogLevel {
+  return {
+    level: () => logger.level,
+    setLevel(level) {
+      logger.level = level;
+    },
+  };
 }
 
 /** Lines that wait while the disk is full; further lines are lost. */

@@ -16,11 +16,16 @@ const BATCH_BUCKETS_PINGS = [1, 2, 5, 10, 25, 50, 100, 250, 1000, 5000];
 
 export type EventMetrics = ReturnType<typeof createEventMetrics>;
 
-export function createEventMetrics(registry: Registry) {
+export interface MetricOptions {
+  /** Whether histograms have a series for each destination: 45 lines of a scrape each. */
+  perDestination: boolean;
+}
+
+export function createEventMetrics(registry: Registry, { perDestination }: MetricOptions) {
   const metrics = {
     ...generalMetrics(registry),
     ...inputMetrics(registry),
-    ...deliveryMetrics(registry),
+    ...deliveryMetrics(registry, perDestination),
     ...operatorMetrics(registry),
   };
   // There from the start: the first one is to raise an alarm, and an increase is not seen without a value before it.
@@ -34,23 +39,26 @@ export function createEventMetrics(registry: Registry) {
 function generalMetrics(registry: Registry) {
   const { counter, gauge } = makers(registry);
   return {
-    events: counter("waypost_events_total", "Events by name, whether or not their line was suppressed.", [
-      "event",
-    ]),
+    events: counter(
+      "waypost_events_total",
+      "Events of this process by name, whether or not their line was suppressed.",
+      ["event"],
+    ),
     mappingRows: gauge("waypost_mapping_rows", "Rows of the mapping in use."),
-    loopP99: gauge("waypost_event_loop_delay_p99_seconds", "Event loop delay, 99th percentile."),
-    loopMax: gauge("waypost_event_loop_delay_max_seconds", "Event loop delay, longest."),
-    incidents: counter("waypost_incidents_total", "What went wrong at our own doors, by kind.", ["kind"]),
+    incidents: counter("waypost_incidents_total", "What went wrong at the doors of this process, by kind.", [
+      "kind",
+    ]),
   };
 }
 
 function inputMetrics(registry: Registry) {
   const { counter, histogram } = makers(registry);
   return {
-    deferred: counter("waypost_deferred_messages_total", "Messages answered 503 or not acknowledged.", [
-      "source",
-      "reason",
-    ]),
+    deferred: counter(
+      "waypost_deferred_messages_total",
+      "Messages answered 503 or not acknowledged, by source and reason.",
+      ["source", "reason"],
+    ),
     answers: histogram(
       "waypost_webhook_answer_seconds",
       "Arrival of a webhook to our answer.",
@@ -81,38 +89,35 @@ function inputMetrics(registry: Registry) {
   };
 }
 
-function deliveryMetrics(registry: Registry) {
+function deliveryMetrics(registry: Registry, perDestination: boolean) {
   const { counter, histogram } = makers(registry);
+  const each = (name: string, help: string, buckets: number[]) => {
+    if (perDestination) {
+      const metric = histogram(name, `${help}, by destination.`, buckets, ["destination"]);
+      return (destination: string, value: number) => metric.observe({ destination }, value);
+    }
+    const metric = histogram(name, `${help}, of all destinations together.`, buckets, []);
+    return (_destination: string, value: number) => metric.observe(value);
+  };
   return {
-    batches: counter("waypost_batches_formed_total", "Batches formed.", ["destination"]),
-    batchPings: histogram("waypost_batch_pings", "Pings in a batch when it is formed.", BATCH_BUCKETS_PINGS, [
-      "destination",
-    ]),
-    attempts: counter("waypost_attempts_total", "POSTs to ServiceTitan.", [
-      "destination",
-      "outcome",
-      "status",
-    ]),
-    attemptTook: histogram(
-      "waypost_attempt_seconds",
-      "One POST, first byte to whole answer.",
-      ATTEMPT_BUCKETS_S,
-      ["destination"],
+    batches: counter("waypost_batches_formed_total", "Batches that this process formed.", ["destination"]),
+    batchPings: each("waypost_batch_pings", "Pings in a batch when it is formed", BATCH_BUCKETS_PINGS),
+    attempts: counter(
+      "waypost_attempts_total",
+      "POSTs of this process to ServiceTitan, by outcome and status.",
+      ["destination", "outcome", "status"],
     ),
+    attemptTook: each("waypost_attempt_seconds", "One POST, first byte to whole answer", ATTEMPT_BUCKETS_S),
     sentBytes: counter("waypost_attempt_bytes_total", "Bytes of request bodies sent.", ["destination"]),
-    settled: counter("waypost_settled_pings_total", "Pings of settled batches by where they went.", [
-      "destination",
-      "end",
-    ]),
-    deadLettered: counter("waypost_dead_lettered_pings_total", "Pings ServiceTitan refused for good.", [
-      "destination",
-      "reason",
-    ]),
-    latency: histogram(
+    settled: counter(
+      "waypost_settled_pings_total",
+      "Pings of batches that this process settled, by destination and where they went; dead letters by reason.",
+      ["destination", "end", "reason"],
+    ),
+    latency: each(
       "waypost_delivery_latency_seconds",
-      "Arrival of a ping to ServiceTitan's yes.",
+      "Arrival of a ping to ServiceTitan's yes",
       LATENCY_BUCKETS_S,
-      ["destination"],
     ),
     gates: counter("waypost_gate_changes_total", "Changes of what a scope or destination may do.", [
       "scope",

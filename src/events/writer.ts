@@ -5,16 +5,30 @@ import type { Registry } from "prom-client";
 import type { IngestEvents } from "../ingest/result.ts";
 import type { SpoolEvents, SpoolProblem } from "../spool/events.ts";
 import type { Events } from "./events.ts";
-import { createFloodGate } from "./log.ts";
+import { createLines, type Lines } from "./lines.ts";
 import { createEventMetrics, type EventMetrics } from "./metrics.ts";
 
 /** A stall of this length can cost a batch its lock (`queue.toleratedStallMs`). */
 const STALL_MS = 1000;
 
+export interface WriterOptions {
+  logger: Logger;
+  registry: Registry;
+  /** Whether histograms have a series for each destination. Default: yes. */
+  perDestination?: boolean;
+  /** Of an error that follows from what another line says, such as Redis being away: it is counted only. */
+  isSaidAlready?: (error: unknown) => boolean;
+}
+
 /** Builds the events over one logger and one registry. */
-export function createEvents({ logger, registry }: { logger: Logger; registry: Registry }): Events {
-  const metrics = createEventMetrics(registry);
-  const lines = createLines(logger, metrics);
+export function createEvents({
+  logger,
+  registry,
+  perDestination = true,
+  isSaidAlready = () => false,
+}: WriterOptions): Events {
+  const metrics = createEventMetrics(registry, { perDestination });
+  const lines = createLines(logger, metrics, isSaidAlready);
   return {
     ...processEvents(lines, metrics),
     ...ingestEvents(lines, metrics),
@@ -26,46 +40,27 @@ export function createEvents({ logger, registry }: { logger: Logger; registry: R
   };
 }
 
-type Level = "debug" | "info" | "warn" | "error";
-
-interface Lines {
-  write(level: Level, event: keyof Events, fields: object): void;
-  /** For what a sender or a broken vendor can repeat at will: at most a line per second and cause. */
-  writeLimited(level: Level, event: keyof Events, cause: string, fields: object): void;
-}
-
-function createLines(logger: Logger, metrics: EventMetrics): Lines {
-  const mayWrite = createFloodGate();
-  return {
-    write(level, event, fields) {
-      metrics.events.inc({ event });
-      logger[level]({ event, ...fields });
-    },
-    writeLimited(level, event, cause, fields) {
-      metrics.events.inc({ event });
-      const suppressed = mayWrite(`${event} ${cause}`);
-      if (suppressed === null) return;
-      logger[level](suppressed === 0 ? { event, ...fields } : { event, ...fields, suppressed });
-    },
-  };
-}
-
 /** The named events of the whole; each group leaves the others to their own function. */
 type Group<Name extends keyof Events> = Pick<Events, Name>;
 
 function processEvents(
-  { write, writeLimited }: Lines,
-  { loopP99, loopMax, mappingRows, incidents }: EventMetrics,
+  { write, writeLimited, writeError }: Lines,
+  { mappingRows, incidents }: EventMetrics,
 ): Group<
-  "started" | "stopping" | "failed" | "loopDelay" | "mappingReloaded" | "mappingProblem" | "incident"
+  | "started"
+  | "stopping"
+  | "failed"
+  | "loopDelay"
+  | "mappingReloaded"
+  | "mappingProblem"
+  | "incident"
+  | "incidentEnded"
 > {
   return {
     started: (event) => write("info", "started", event),
     stopping: (event) => write("info", "stopping", event),
-    failed: ({ where, error }) => writeLimited("error", "failed", where, { where, err: error }),
+    failed: ({ where, error }) => writeError("failed", where, { where }, error),
     loopDelay(event) {
-      loopP99.set(event.p99Ms / 1000);
-      loopMax.set(event.maxMs / 1000);
       if (event.maxMs >= STALL_MS) writeLimited("warn", "loopDelay", "", event);
     },
     mappingReloaded(event) {
@@ -78,11 +73,12 @@ function processEvents(
       const subject = event.subject.slice(0, MAX_SENDER_CHARS);
       writeLimited("warn", "incident", `${event.kind} ${event.where}`, { ...event, subject });
     },
+    incidentEnded: (event) => writeLimited("info", "incidentEnded", `${event.kind} ${event.where}`, event),
   };
 }
 
 function ingestEvents(
-  { writeLimited }: Lines,
+  { writeLimited, writeError }: Lines,
   { deferred, answers, stores, authFailures, refusedConnections }: EventMetrics,
 ): Group<
   | Exclude<keyof IngestEvents, "fixSeen" | "incident">
@@ -99,7 +95,7 @@ function ingestEvents(
     readingRejected: (event) => writeLimited("info", "readingRejected", event.source, event),
     messageDeferred({ source, reason, error }) {
       deferred.inc({ source, reason });
-      writeLimited("error", "messageDeferred", source, { source, reason, err: error });
+      writeError("messageDeferred", source, { source, reason }, error);
     },
     ingestFailed: ({ error, ...event }) =>
       writeLimited("error", "ingestFailed", event.source, { ...event, err: error }),
@@ -129,13 +125,13 @@ function mqttEvents({
       writeLimited("warn", "brokerDisconnected", event.broker, withError(event, error)),
     brokerRefused: (event) => writeLimited("error", "brokerRefused", event.broker, event),
     messagesGivenUp: (event) => write("error", "messagesGivenUp", event),
-    deviceRefused: ({ client, username, reason }) =>
+    deviceRefused: ({ client, username, reason, topic, allowed }) =>
       writeLimited("warn", "deviceRefused", "", {
         client: client.slice(0, MAX_SENDER_CHARS),
-        ...(username === undefined
-          ? {}
-          : { username: username.slice(0, MAX_SENDER_CHARS).replace(/\p{C}/gu, "\uFFFD") }),
+        ...(username === undefined ? {} : { username: printable(username, MAX_SENDER_CHARS) }),
         reason,
+        ...(topic === undefined ? {} : { topic: printable(topic, MAX_TOPIC_CHARS) }),
+        ...(allowed === undefined ? {} : { allowed: allowed.slice(0, MAX_ALLOWED_FILTERS) }),
       }),
   };
 }
@@ -193,7 +189,8 @@ function storageEvents(
   };
 }
 
-const SETTLED_ENDS = ["delivered", "deadLettered", "expired", "superseded", "returned"] as const;
+/** Dead letters have an event of their own, which knows the reason. */
+const SETTLED_ENDS = ["delivered", "expired", "superseded", "returned"] as const;
 const GATE_LEVELS = {
   open: "info",
   paused: "warn",
@@ -218,13 +215,13 @@ function deliveryEvents(
     batchFormed(event) {
       const { destination } = event;
       metrics.batches.inc({ destination });
-      metrics.batchPings.observe({ destination }, event.pings);
+      metrics.batchPings(destination, event.pings);
       write("debug", "batchFormed", event);
     },
     attemptMade(event) {
       const { destination, outcome, status } = event;
       metrics.attempts.inc({ destination, outcome, status: status ?? "none" });
-      metrics.attemptTook.observe({ destination }, event.tookMs / 1000);
+      metrics.attemptTook(destination, event.tookMs / 1000);
       metrics.sentBytes.inc({ destination }, event.bytes);
       write(outcome === "delivered" ? "info" : "warn", "attemptMade", event);
     },
@@ -237,10 +234,10 @@ function deliveryEvents(
     },
     pingsDeadLettered(event) {
       const { destination, reason, pings } = event;
-      metrics.deadLettered.inc({ destination, reason: word(reason) }, pings);
+      metrics.settled.inc({ destination, end: "deadLettered", reason: word(reason) }, pings);
       writeLimited("warn", "pingsDeadLettered", destination, event);
     },
-    deliveryLatency: (destination, latencyMs) => metrics.latency.observe({ destination }, latencyMs / 1000),
+    deliveryLatency: (destination, latencyMs) => metrics.latency(destination, latencyMs / 1000),
     gateChanged(event) {
       metrics.gates.inc({ scope: event.scope, state: event.state });
       write(GATE_LEVELS[event.state], "gateChanged", event);
@@ -273,6 +270,14 @@ function operatorEvents(
 
 /** What a sender calls itself is stored up to this length. */
 const MAX_SENDER_CHARS = 80;
+/** A real topic is shorter, and MQTT allows 64 kB. */
+const MAX_TOPIC_CHARS = 200;
+/** A device that may publish under more filters has them listed in the configuration. */
+const MAX_ALLOWED_FILTERS = 10;
+
+function printable(text: string, maxChars: number): string {
+  return text.slice(0, maxChars).replace(/\p{C}/gu, "\uFFFD");
+}
 
 function withError(fields: object, error: unknown): object {
   return error === undefined ? fields : { ...fields, err: error };

@@ -75,7 +75,7 @@ function verdictOn<Part extends MessageHead>(
     return { kind: "failed", requestId, quarantined: false };
   }
   if (why === null) return { kind: "authenticated", message: asAuthenticated(withLogin(source, part)) };
-  store.refuse(source.name, "unauthenticated");
+  store.refuse(source.name, "unauthenticated", { why, from: part.remoteAddress });
   events.messageRefused({ source: source.name, reason: "unauthenticated", why });
   // Neither missing credentials (a browser, a health check) nor a stale signature, which was right once, try a secret out.
   return {

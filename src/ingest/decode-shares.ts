@@ -67,7 +67,10 @@ export function createShares({
   usedUp,
   now = () => performance.now(),
   nextTurn = (turn) => void setImmediate(turn),
-}: { usedUp(source: string): void } & Partial<Clock>): Shares {
+}: {
+  /** `waitedMs`: how long the message waited, or the first of those that left it no room. */
+  usedUp(source: string, waitedMs: number): void;
+} & Partial<Clock>): Shares {
   const shares = new Map<string, Share>();
   const turns = createTurns({ now, nextTurn }, serveAll);
   /** Those with something waiting, the next one first. */
@@ -101,7 +104,8 @@ export function createShares({
       share.waiting.shift();
       share.waitingBytes -= task.bytes;
       allWaitingBytes -= task.bytes;
-      if (now() - task.since > REPORT_AFTER_MS) usedUp(share.name);
+      const waitedMs = now() - task.since;
+      if (waitedMs > REPORT_AFTER_MS) usedUp(share.name, waitedMs);
     }
   }
 
@@ -118,7 +122,7 @@ export function createShares({
     if (mayBegin && turns.proceed(share, step) && outcome) return outcome.result;
     const bytes = bodyBytes + MESSAGE_BYTES;
     if (isFull(share, bytes)) {
-      usedUp(source);
+      usedUp(source, now() - (share.waiting[0]?.since ?? now()));
       return null;
     }
     return new Promise<Result>((resolve, reject) => {

@@ -23,7 +23,7 @@ export interface Ingest {
   /** Decodes, validates and stores. */
   ingest(source: Source, message: Authenticated): Promise<IngestResult>;
   /** Counts a message that the input itself refuses, by size or method; it is not decoded. */
-  refuse(source: Source, reason: RefusalReason): void;
+  refuse(source: Source, reason: RefusalReason, from?: string): void;
 }
 
 /** A source that has used up its share gets through most of what waits in this time. */
@@ -114,8 +114,8 @@ export function createIngest({
     return { kind: "deferred", reason, retryAfterS };
   }
 
-  function refuse(source: Source, reason: RefusalReason): void {
-    store.refuse(source.name, reason);
+  function refuse(source: Source, reason: RefusalReason, from?: string): void {
+    store.refuse(source.name, reason, { why: reason, from });
     events.messageRefused({ source: source.name, reason, why: reason });
   }
 

@@ -27,7 +27,7 @@ export function createMessageStore({
     const { receivedAt } = message;
     switch (result.kind) {
       case "ignored":
-        await store.add({ source: name, receivedAt, kind: "ignored" });
+        await store.add({ source: name, receivedAt, kind: "ignored", what: result.what });
         return { kind: "ignored", what: result.what };
       case "handshake":
         await store.add({ source: name, receivedAt, kind: "handshake" });
@@ -45,7 +45,7 @@ export function createMessageStore({
   }
 
   async function storeReadings(name: string, message: Message, validated: Validated): Promise<IngestResult> {
-    const { rawReadings, foreign, readings, rejections, defects, named } = validated;
+    const { rawReadings, foreign, readings, rejections, rejected, defects, named } = validated;
     const { receivedAt, body } = message;
     const { stored, duplicates } = await addOrRemember(name, message, {
       source: name,
@@ -54,6 +54,7 @@ export function createMessageStore({
       rawReadings,
       readings,
       rejections,
+      ...(rejected.length > 0 && { rejected }),
       defects,
       body,
       // Over MQTT only a login can send it again, and a parked device sends the same for hours.

@@ -19,8 +19,8 @@ export type IngestResult =
   | Failed;
 
 export interface IngestEvents extends AuthenticationEvents {
-  /** A raw reading has a time: `offsetMs` is receivedAt − fixTime. Hot: called per raw reading, rejected ones included. */
-  fixSeen(source: string, deviceId: string, offsetMs: number): void;
+  /** A raw reading has a time. Hot: called per raw reading, rejected ones included. */
+  fixSeen(source: string, deviceId: string, fixTime: number, receivedAt: number): void;
   messageMalformed(event: { source: string; problems: string[] }): void;
   readingRejected(event: { source: string; rejections: Rejection[] }): void;
   incident(event: Incident): void;

@@ -12,6 +12,27 @@ export type RefusalReason =
   | "unsupported_encoding"
   | "given_up";
 
+/** The rejected raw readings of one device for one reason, of one message: what its timeline tells of them. */
+export interface DeviceRejections {
+  /** Null: none is named, or one that cannot be stored. */
+  device: string | null;
+  reason: RejectionReason;
+  count: number;
+  /** Of the last of them: where it stands in the message, and its fix time where it has one that can be read. */
+  path: string;
+  fixTime: number | null;
+  /** Least and greatest receivedAt − fixTime, milliseconds; null where nothing can be said of a clock. */
+  offsetMs: { least: number; greatest: number } | null;
+}
+
+/** What is known of a refused message beside the reason; it names no device. */
+export interface RefusalDetail {
+  /** In a short snake_case word. */
+  why: string;
+  /** The address it came from. */
+  from?: string | undefined;
+}
+
 /** Everything that is stored or counted for one message, in one atomic step. */
 export type StoreEntry = { source: string; receivedAt: number } & (
   | {
@@ -20,13 +41,16 @@ export type StoreEntry = { source: string; receivedAt: number } & (
       rawReadings: number;
       readings: Reading[];
       rejections: ReadonlyMap<RejectionReason, number>;
+      /** The same by device, for their timelines: the last of each device, and of the others as many as have room. */
+      rejected?: readonly DeviceRejections[];
       defects: ReadonlyMap<FieldDefect, number>;
       /** The bytes as sent: a resend of a long message, or of one without a time, is recognised by them. */
       body: Uint8Array;
       /** A webhook whose readings are dated by its receipt: sent again, by anybody, it must not count as fresh. */
       timeless?: true;
     }
-  | { kind: "ignored" | "handshake" }
+  | { kind: "ignored"; what?: string }
+  | { kind: "handshake" }
   | { kind: "malformed"; reason: "malformed" | "internal_error"; message: Message; problems: string[] }
 );
 
@@ -54,5 +78,5 @@ export interface Store {
   /** Resolves when the message is stored; the sender is answered after that and never before. Throws StoreError. */
   add(entry: StoreEntry): Promise<StoreVerdict>;
   /** Counts a message that is refused. Returns at once: a flood of refusals must not wait for storage. */
-  refuse(source: string, reason: RefusalReason): void;
+  refuse(source: string, reason: RefusalReason, detail?: RefusalDetail): void;
 }

@@ -11,6 +11,8 @@ import {
   type RejectionReason,
   validate,
 } from "../reading.ts";
+import { createDeviceRejections, NO_DEVICE_REJECTIONS } from "./device-rejections.ts";
+import type { DeviceRejections } from "./store.ts";
 
 /** At most this many rejections are named to the sender; all are counted. */
 const MAX_NAMED_REJECTIONS = 20;
@@ -31,6 +33,8 @@ export interface Validated {
   readings: Reading[];
   named: Rejection[];
   rejections: ReadonlyMap<RejectionReason, number>;
+  /** The same by device, bounded. */
+  rejected: readonly DeviceRejections[];
   defects: ReadonlyMap<FieldDefect, number>;
 }
 
@@ -40,7 +44,7 @@ export function* validateAll(
   message: Message,
   rawReadings: readonly RawReading[],
   foreign: readonly RawReading[],
-  fixSeen: (source: string, deviceId: string, offsetMs: number) => void,
+  fixSeen: (source: string, deviceId: string, fixTime: number, receivedAt: number) => void,
 ): Generator<undefined, Validated> {
   const context = {
     receivedAt: message.receivedAt,
@@ -55,13 +59,16 @@ export function* validateAll(
   // Made when first needed: most messages have neither, and this is the hottest path of all.
   let rejections: Map<RejectionReason, number> | undefined;
   let defects: Map<FieldDefect, number> | undefined;
-  const reject = (rejection: Rejection): void => {
+  let byDevice: ReturnType<typeof createDeviceRejections> | undefined;
+  const reject = (rejection: Rejection, rawReading: RawReading): void => {
     rejections ??= new Map();
+    byDevice ??= createDeviceRejections(message);
+    byDevice.add(rejection, rawReading);
     rejections.set(rejection.reason, (rejections.get(rejection.reason) ?? 0) + 1);
     if (named.length < MAX_NAMED_REJECTIONS) named.push(rejection);
   };
   let isTimeless = false;
-  for (const { path } of foreign) reject({ reason: "foreign_device", path });
+  for (const rawReading of foreign) reject({ reason: "foreign_device", path: rawReading.path }, rawReading);
   let untilPause = READINGS_BETWEEN_PAUSES;
   for (const rawReading of rawReadings) {
     untilPause -= 1;
@@ -71,11 +78,11 @@ export function* validateAll(
     }
     const { deviceId, fixTime } = rawReading;
     if (deviceId !== null && Number.isFinite(fixTime) && !message.retained && !message.resent) {
-      fixSeen(source.name, deviceId, message.receivedAt - Number(fixTime));
+      fixSeen(source.name, deviceId, Number(fixTime), message.receivedAt);
     }
     const validation = validate(rawReading, context);
     if (validation.kind === "rejected") {
-      reject(validation.rejection);
+      reject(validation.rejection, rawReading);
       continue;
     }
     readings.push(validation.reading);
@@ -93,6 +100,7 @@ export function* validateAll(
     readings,
     named,
     rejections: rejections ?? NO_REJECTIONS,
+    rejected: byDevice?.bounded() ?? NO_DEVICE_REJECTIONS,
     defects: defects ?? NO_DEFECTS,
   };
 }

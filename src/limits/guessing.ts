@@ -3,7 +3,7 @@
 import { createHash } from "node:crypto";
 import { setTimeout as pause } from "node:timers/promises";
 import { addressShare } from "../addresses.ts";
-import type { Incident } from "../status.ts";
+import type { Incident, IncidentSubject } from "../status.ts";
 import { type Account, createAccounts, isSpent, reserve, waitOf, wrong } from "./guess-accounts.ts";
 import { type Door, GUESS_POLICIES } from "./guess-policies.ts";
 import { createTrustedSenders } from "./trusted-senders.ts";
@@ -14,6 +14,8 @@ export interface GuessingEvents {
    */
   authFailed(event: { door: Door; address: string; name: string; checked: boolean }): void;
   incident(event: Incident): void;
+  /** Left out by a door whose incidents end by themselves. */
+  incidentEnded?(event: IncidentSubject): void;
 }
 
 export type Verdict =
@@ -121,7 +123,8 @@ export function createGuessing({
 
   function succeeded(address: string, name: string): void {
     const key = pairKey(address, name);
-    trusted.trust(key, () => accounts.close(key));
+    const isForgiven = trusted.trust(key, () => accounts.close(key));
+    if (isForgiven) events.incidentEnded?.(incidentOf(address, name));
   }
 
   async function guard<T>(address: string, name: string, check: () => T | null): Promise<Checked<T>> {
@@ -139,9 +142,13 @@ export function createGuessing({
   }
 
   function reportGuessing(address: string, name: string): void {
+    events.incident(incidentOf(address, name));
+  }
+
+  function incidentOf(address: string, name: string): IncidentSubject {
     const from = address === "" ? "an unknown address" : address;
     const as = door === "mqtt" ? ` as ${shown(name) || "nobody"}` : "";
-    events.incident({ kind: "guessing", where: where(name), subject: `${from}${as}` });
+    return { kind: "guessing", where: where(name), subject: `${from}${as}` };
   }
 
   return { verdict, wait, failed, succeeded, guard };

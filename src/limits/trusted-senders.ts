@@ -21,8 +21,11 @@ export interface TrustedSenders {
   of(key: string): TrustedSender | undefined;
   /** Its account, opened by its first wrong guess. */
   accountOf(key: string, sender: TrustedSender): Account;
-  /** The sender was right. `closeAccount` removes and gives what was counted against it before it was trusted. Hot. */
-  trust(key: string, closeAccount: () => Account | null): void;
+  /**
+   * The sender was right. `closeAccount` removes and gives what was counted against it before it was trusted. True where
+   * something was, and is forgiven. Hot.
+   */
+  trust(key: string, closeAccount: () => Account | null): boolean;
   /** True while no trusted sender was wrong lately. */
   areQuiet(): boolean;
 }
@@ -68,12 +71,14 @@ export function createTrustedSenders({
     trust(key, closeAccount) {
       const atMs = now();
       const sender = trusted.peek(key);
-      if (sender !== undefined && sender.account === null && atMs - sender.atMs < NOTED_EVERY_MS) return;
+      if (sender !== undefined && sender.account === null && atMs - sender.atMs < NOTED_EVERY_MS)
+        return false;
       const before = sender?.account ?? closeAccount();
       const account = before === null || forgives ? null : carriedOver(before, pace, atMs);
       if (account === null) blemished.delete(key);
       else blemished.add(key);
       trusted.set(key, { atMs, account });
+      return before !== null && forgives;
     },
     areQuiet() {
       for (const key of blemished) {

@@ -3,7 +3,8 @@
 import { stat } from "node:fs/promises";
 import { z } from "zod";
 import type { Unit } from "../servicetitan/ping.ts";
-import { readRows } from "./rows.ts";
+import type { MappingProblem } from "../status.ts";
+import { type MappingForm, readRows } from "./rows.ts";
 import { createScopes, type Known, type Scope, type Scopes } from "./scope.ts";
 
 /** Where a device's readings go, and as which unit. */
@@ -16,10 +17,14 @@ export interface Route {
 export interface Mapping {
   /** The number of rows in the file. */
   readonly rows: number;
+  /** Null for a file without any row or heading. */
+  readonly form: MappingForm | null;
   /** Empty for a device that no row names; the source's policy decides about such readings. */
   routes(source: string, deviceId: string): readonly Route[];
   /** The units of a technician at a destination, for the read-back: another tenant's technician may have the same id. */
   unitsOf(destination: string, technician: string): readonly string[];
+  /** The devices that rows name for this source or its tenant, whether it has them or not. */
+  devicesOf(source: string): Iterable<string>;
 }
 
 export type LoadedMapping =
@@ -59,6 +64,7 @@ type Row = z.output<typeof row>;
 export async function loadMapping(file: string, known: Known): Promise<LoadedMapping> {
   const problems: string[] = [];
   let rows = 0;
+  let form: MappingForm | null = null;
   const scopes = createScopes(known);
   const table = createTable(scopes);
   /** Scope, device and destination → the first line with them. */
@@ -67,6 +73,10 @@ export async function loadMapping(file: string, known: Known): Promise<LoadedMap
   for await (const found of readRows(file)) {
     if (found.kind === "problem") {
       problems.push(found.problem);
+      continue;
+    }
+    if (found.kind === "form") {
+      form = found.form;
       continue;
     }
     rows++;
@@ -94,10 +104,11 @@ export async function loadMapping(file: string, known: Known): Promise<LoadedMap
     table.add(scope, parsed.data);
   }
   if (problems.length > 0) return { kind: "broken", problems: firstOf(problems) };
-  return { kind: "loaded", mapping: { rows, routes: table.routes, unitsOf: table.unitsOf } };
+  const { routes, unitsOf, devicesOf } = table;
+  return { kind: "loaded", mapping: { rows, form, routes, unitsOf, devicesOf } };
 }
 
-interface Table extends Pick<Mapping, "routes" | "unitsOf"> {
+interface Table extends Omit<Mapping, "rows" | "form"> {
   add(scope: Scope, row: Row): void;
 }
 
@@ -131,6 +142,11 @@ function createTable(scopes: Scopes): Table {
       return (tenant === undefined ? undefined : ofTenant.get(tenant)?.get(device)) ?? NO_ROUTES;
     },
     unitsOf: (destination, technician) => [...(driven.get(destination)?.get(technician) ?? [])],
+    devicesOf(source) {
+      const tenant = scopes.tenantOfSource(source);
+      const ofIts = tenant === undefined ? undefined : ofTenant.get(tenant);
+      return [...(ofSource.get(source)?.keys() ?? []), ...(ofIts?.keys() ?? [])];
+    },
   };
 }
 
@@ -174,6 +190,8 @@ export interface MappingEvents {
 }
 
 export interface WatchedMapping extends Mapping {
+  /** Why the file as it is now is not used; null while it is. */
+  problem(): MappingProblem | null;
   stop(): void;
 }
 
@@ -181,12 +199,14 @@ export interface WatchedMapping extends Mapping {
 export async function watchMapping(
   file: string,
   known: Known,
-  { events, pollMs = 2000 }: { events: MappingEvents; pollMs?: number },
+  { events, pollMs = 1500, now = Date.now }: { events: MappingEvents; pollMs?: number; now?: () => number },
 ): Promise<{ kind: "loaded"; mapping: WatchedMapping } | { kind: "broken"; problems: string[] }> {
   let inUse = await stampOf(file);
   const loaded = await loadMapping(file, known);
   if (loaded.kind === "broken") return loaded;
   let current = loaded.mapping;
+  let rowsReadAtMs = now();
+  let problem: MappingProblem | null = null;
   let seen = inUse;
 
   async function poll(): Promise<void> {
@@ -199,10 +219,14 @@ export async function watchMapping(
     const next = await loadMapping(file, known);
     if (stopped) return;
     if (next.kind === "broken") {
-      events.mappingProblem({ file, problems: next.problems });
+      const { problems } = next;
+      problem = { file, sinceMs: problem?.sinceMs ?? now(), problems, rowsReadAtMs };
+      events.mappingProblem({ file, problems });
       return;
     }
     current = next.mapping;
+    rowsReadAtMs = now();
+    problem = null;
     events.mappingReloaded({ file, rows: current.rows });
   }
 
@@ -219,8 +243,13 @@ export async function watchMapping(
       get rows() {
         return current.rows;
       },
+      get form() {
+        return current.form;
+      },
+      problem: () => problem,
       routes: (source, deviceId) => current.routes(source, deviceId),
       unitsOf: (destination, technician) => current.unitsOf(destination, technician),
+      devicesOf: (source) => current.devicesOf(source),
       stop() {
         stopped = true;
         clearTimeout(timer);

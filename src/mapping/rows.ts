@@ -6,11 +6,23 @@ import { Readable } from "node:stream";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { CsvError, parse as parseCsv } from "csv-parse";
 import { isMap, isScalar, isSeq, LineCounter, type Node, parseDocument } from "yaml";
-import { messageOf } from "../untrusted.ts";
+import { isRecord, messageOf } from "../untrusted.ts";
+
+/** How the file is written, so that a row for it can be shown. */
+export interface MappingForm {
+  format: "csv" | "json" | "yaml";
+  /** The columns of a CSV file in its order; else the names that its first rows use. */
+  columns: readonly string[];
+  /** What separates the cells of a CSV file. */
+  delimiter: string;
+}
 
 export type FileRow =
+  /** Comes once, before the first row. */
+  | { kind: "form"; form: MappingForm }
   /** `cells` by column, unvalidated. */
-  { kind: "row"; line: number; cells: unknown } | { kind: "problem"; problem: string };
+  | { kind: "row"; line: number; cells: unknown }
+  | { kind: "problem"; problem: string };
 
 /** A hundred thousand rows and more; it is all held in memory. */
 const MAX_BYTES = 20_000_000;
@@ -33,7 +45,7 @@ export async function* readRows(file: string): AsyncGenerator<FileRow> {
   let read = 0;
   for await (const row of rowsOf(file, text)) {
     yield row;
-    if (++read % ROWS_PER_TURN === 0) await nextTurn();
+    if (row.kind === "row" && ++read % ROWS_PER_TURN === 0) await nextTurn();
   }
 }
 
@@ -76,6 +88,7 @@ async function* csvRows(text: string): AsyncGenerator<FileRow> {
       if (columns !== null) yield* rowUnder(columns, record, info.lines);
       else {
         columns = record.map((name) => name.toLowerCase());
+        yield { kind: "form", form: { format: "csv", columns, delimiter } };
         yield* problemsOfHeader(columns);
       }
     }
@@ -116,6 +129,7 @@ function* jsonRows(text: string): Generator<FileRow> {
     return yield problem(`${placeOfMistake(text)}not JSON (${why.slice(0, 100)})`);
   }
   if (!Array.isArray(list)) return yield problem("line 1: must be a list of rows");
+  yield { kind: "form", form: { format: "json", columns: columnsOf(list), delimiter: "" } };
   const lines = elementLines(text);
   for (const [i, cells] of list.entries())
     yield { kind: "row", line: lines[i] ?? 1, cells: withTexts(cells) };
@@ -181,10 +195,22 @@ function* yamlRows(text: string): Generator<FileRow> {
   if (error)
     return yield problem(`line ${counter.linePos(error.pos[0]).line}: ${error.message.split("\n")[0]}`);
   if (!isSeq(document.contents)) return yield problem("line 1: must be a list of rows");
-  for (const item of document.contents.items) {
+  const rows = document.contents.items.map((item) => {
     const pairs = isMap(item) ? item.items.map(({ key, value }) => [textOf(key), textOf(value)]) : null;
-    yield { kind: "row", line: lineOf(item), cells: pairs === null ? null : Object.fromEntries(pairs) };
-  }
+    return { line: lineOf(item), cells: pairs === null ? null : Object.fromEntries(pairs) };
+  });
+  const columns = columnsOf(rows.map(({ cells }) => cells));
+  yield { kind: "form", form: { format: "yaml", columns, delimiter: "" } };
+  for (const each of rows) yield { kind: "row", ...each };
+}
+
+/** Rows are written alike, so a few show the names that a file uses. */
+const ROWS_THAT_SHOW = 20;
+
+function columnsOf(rows: readonly unknown[]): string[] {
+  return [
+    ...new Set(rows.slice(0, ROWS_THAT_SHOW).flatMap((row) => (isRecord(row) ? Object.keys(row) : []))),
+  ];
 }
 
 /** A number as it is written: the device id 00123 is not 123. */

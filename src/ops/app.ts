@@ -8,30 +8,21 @@ import type { Events } from "../events/events.ts";
 import type { EndedSessions } from "../queue/redis/ended-sessions.ts";
 import type { BrokerState, IncidentState, PollerState, QueueStatus, SpoolStatus } from "../status.ts";
 import { withTimeout } from "../time.ts";
-import { messageOf } from "../untrusted.ts";
 import { shutDoor } from "./access/door.ts";
 import type { OwnHosts } from "./access/origin.ts";
-import { limited, type OpsEnv, type Sight, type Topology } from "./access/sight.ts";
+import type { OpsEnv, Topology } from "./access/sight.ts";
 import type { Trail } from "./access/trail.ts";
 import { API_PATH, createApi } from "./api/api.ts";
 import { refused } from "./api/errors.ts";
 import type { Devices, LogLevels, Timeline } from "./api/routes.ts";
 import type { ClockWatch } from "./diagnose/clocks.ts";
-import { createLasting } from "./diagnose/lasting.ts";
+import type { MappingFacts } from "./diagnose/mapping.ts";
 import type { Lookup } from "./lookup.ts";
-import { statusMetrics } from "./metrics.ts";
+import { statusMetrics } from "./metrics/scrape.ts";
 import { type Asset, LOGIN_ASSETS, PAGE_ASSETS } from "./page/assets.ts";
 import type { Redriver } from "./redrive.ts";
-import {
-  brokerStatus,
-  type NoStatus,
-  noStatus,
-  type OpsInfo,
-  pollerStatus,
-  processStatus,
-  type StatusDocument,
-  statusDocument,
-} from "./status-document.ts";
+import { createSnapshots } from "./snapshot.ts";
+import { brokerStatus, type OpsInfo, pollerStatus } from "./status-document.ts";
 
 export interface OpsDeps extends Lookup, LogLevels {
   tokens: readonly OpsToken[];
@@ -40,6 +31,10 @@ export interface OpsDeps extends Lookup, LogLevels {
   topology: Topology;
   /** With `within`, lists and sums cover these destinations only; the rest covers everything. */
   queryStatus: (within?: ReadonlySet<string>) => Promise<QueueStatus>;
+  /** Whether messages could be stored the last time one was, and Redis is connected. */
+  isStoring: () => boolean;
+  /** For tests: how old a shared snapshot of the status may be. */
+  snapshotEveryMs?: number;
   brokers: () => BrokerState[];
   pollers: () => PollerState[];
   spool: () => SpoolStatus | null;
@@ -48,7 +43,11 @@ export interface OpsDeps extends Lookup, LogLevels {
   devices: Devices;
   clocks: ClockWatch;
   incidents: () => IncidentState[];
+  /** Null: no mapping is configured. */
+  mapping: () => MappingFacts | null;
   registry: Registry;
+  /** Whether /metrics of this process has what Redis holds: one process of several. */
+  exportsRedis: () => boolean;
   ready: () => Promise<{ ready: boolean; problems: string[] }>;
   info: OpsInfo;
   trail: Trail;
@@ -58,8 +57,6 @@ export interface OpsDeps extends Lookup, LogLevels {
 
 /** Redis answers in milliseconds or not at all; probes of Kubernetes give up after 1 s by default. */
 const READY_WITHIN_MS = 900;
-/** The page asks every 2 s, and must show that Redis hangs. */
-const STATUS_WITHIN_MS = 4000;
 const CONTENT_SECURITY_POLICY = [
   "default-src 'none'",
   "script-src 'self'",
@@ -73,30 +70,23 @@ const CONTENT_SECURITY_POLICY = [
 
 export function createOpsApp(deps: OpsDeps): Hono<OpsEnv> {
   const { clocks, events, info, registry } = deps;
-  const queryStatus = shared((within) => withTimeout(STATUS_WITHIN_MS, deps.queryStatus(within)));
-  const app = new Hono<OpsEnv>();
-  const lasting = createLasting();
-
-  async function statusFor(sight: Sight): Promise<StatusDocument | NoStatus> {
-    const process = processStatus(info, Date.now());
-    const facts = (queue: QueueStatus | null) => ({
-      queue,
+  const snapshots = createSnapshots({
+    queryStatus: deps.queryStatus,
+    isStoring: deps.isStoring,
+    facts: () => ({
       brokers: deps.brokers().map(brokerStatus),
       pollers: deps.pollers().map(pollerStatus),
       spool: deps.spool(),
       clocks: clocks.offenders(),
       incidents: deps.incidents(),
-      policies: info.policies,
-    });
-    try {
-      const queue = await queryStatus(sight.within?.destinations);
-      return statusDocument({ ...limited({ ...facts(queue), queue }, sight), process }, lasting);
-    } catch (error) {
-      events.failed({ where: "status", error });
-      const detail = messageOf(error);
-      return noStatus(limited(facts(null), sight), process, detail, lasting);
-    }
-  }
+      mapping: deps.mapping(),
+    }),
+    info,
+    failed: (error) => events.failed({ where: "status", error }),
+    everyMs: deps.snapshotEveryMs,
+  });
+  const statusFor = snapshots.of;
+  const app = new Hono<OpsEnv>();
 
   app.use(secure);
   app.notFound((c) => refused(c, "not_found"));
@@ -125,8 +115,9 @@ export function createOpsApp(deps: OpsDeps): Hono<OpsEnv> {
     const { sight } = c.var;
     // This process's own metrics carry the names of all tenants as labels.
     const own = sight.within === null ? registry.metrics() : "";
-    const [process, status] = await Promise.all([own, statusFor(sight).then(statusMetrics)]);
-    return c.body(`${process}\n${status}`, 200, { "content-type": registry.contentType });
+    const [process, status] = await Promise.all([own, statusFor(sight)]);
+    const metrics = statusMetrics(status, { exportsRedis: deps.exportsRedis() });
+    return c.body(`${process}\n${metrics}`, 200, { "content-type": registry.contentType });
   });
   app.route(API_PATH, createApi({ ...deps, version: info.version, statusFor, guards }));
 
@@ -148,17 +139,4 @@ function serve(app: Hono<OpsEnv>, assets: readonly Asset[]): void {
   for (const { path, contentType, body } of assets) {
     app.get(path, (c) => c.body(body, 200, { "content-type": contentType }));
   }
-}
-
-/** Viewers that ask for the same at the same time share one query to Redis. */
-function shared<T>(
-  query: (within?: ReadonlySet<string>) => Promise<T>,
-): (within?: ReadonlySet<string>) => Promise<T> {
-  const underWay = new Map<string, Promise<T>>();
-  return (within) => {
-    const key = within === undefined ? "*" : [...within].sort().join(" ");
-    const answer = underWay.get(key) ?? query(within).finally(() => underWay.delete(key));
-    underWay.set(key, answer);
-    return answer;
-  };
 }

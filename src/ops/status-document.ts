@@ -19,7 +19,8 @@ import type { ClockOffender } from "./diagnose/clocks.ts";
 import { diagnoseIncidents } from "./diagnose/incidents.ts";
 import { diagnose } from "./diagnose/index.ts";
 import type { Lasting } from "./diagnose/lasting.ts";
-import { diagnoseSpool, redisUnreachable } from "./diagnose/outside.ts";
+import { diagnoseMapping } from "./diagnose/mapping.ts";
+import { diagnoseSpool, redisSlow, redisUnreachable } from "./diagnose/outside.ts";
 import type { Problem } from "./diagnose/problem.ts";
 import type { Policy } from "./policies.ts";
 
@@ -29,6 +30,8 @@ export interface OpsInfo {
   /** UTC milliseconds since 1970. */
   startedAtMs: number;
   policies: readonly Policy[];
+  /** From when on accepted positions count as stale, milliseconds. */
+  staleAfterMs?: number | undefined;
 }
 
 export interface ProcessStatus {
@@ -71,9 +74,10 @@ const MAX_CLOCKS = 100;
 export function statusDocument(
   facts: Facts<QueueStatus> & { process: ProcessStatus },
   lasting: Lasting,
+  { staleAfterMs }: Pick<OpsInfo, "staleAfterMs"> = {},
 ): StatusDocument {
   const nowMs = Date.parse(facts.queue.at);
-  const { queue, process, brokers, pollers, spool, clocks, incidents, policies } = facts;
+  const { queue, process, brokers, pollers, spool, clocks, incidents, mapping, policies } = facts;
   const accounting = sumAccounting(queue.sources);
   return {
     ...queue,
@@ -87,7 +91,7 @@ export function statusDocument(
     policies,
     problems: lasting.problemsOf(
       [
-        ...diagnose({ queue, brokers, pollers, clocks }),
+        ...diagnose({ queue, brokers, pollers, clocks, mapping, staleAfterMs }),
         ...diagnoseSpool(spool),
         ...diagnoseIncidents(incidents, nowMs),
       ],
@@ -96,12 +100,15 @@ export function statusDocument(
   };
 }
 
-/** Without the queue: `detail` is why it gave no answer. */
+/** After this long a question of the status is given up (snapshot.ts). */
+export const SLOW_MS = 4000;
+
+/** Without the queue: `detail` is why it gave no answer, and `isDown` whether storing fails, too. */
 export function noStatus(
-  { brokers, pollers, spool, incidents }: Facts,
+  { brokers, pollers, spool, incidents, mapping }: Facts,
   process: ProcessStatus,
-  detail: string,
   lasting: Lasting,
+  { detail, isDown }: { detail: string; isDown: boolean },
 ): NoStatus {
   const nowMs = Date.now();
   return {
@@ -112,7 +119,12 @@ export function noStatus(
     spool,
     incidents,
     problems: lasting.problemsOf(
-      [redisUnreachable(detail), ...diagnoseSpool(spool), ...diagnoseIncidents(incidents, nowMs)],
+      [
+        isDown ? redisUnreachable(detail) : redisSlow(SLOW_MS),
+        ...diagnoseSpool(spool),
+        ...(mapping ? diagnoseMapping({ ...mapping, unmapped: [], nowMs }) : []),
+        ...diagnoseIncidents(incidents, nowMs),
+      ],
       nowMs,
     ),
   };

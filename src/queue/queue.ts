@@ -16,6 +16,8 @@ import { createTrailStore, type TrailStore } from "./ledger/trail.ts";
 import { createFinder, type Finder } from "./lookup/find.ts";
 import type { StatusSource } from "./lookup/source-status.ts";
 import { createStatus } from "./lookup/status.ts";
+import { createTimeline, type Timelines } from "./lookup/timeline.ts";
+import { isConnectionError, watchConnections, whyRedisIsAway } from "./redis/away.ts";
 import { type ClockCheck, createClockCheck } from "./redis/clock.ts";
 import { type CursorStore, createCursorStore } from "./redis/cursors.ts";
 import type { QueueDestination } from "./redis/destination.ts";
@@ -44,6 +46,8 @@ export interface QueueOptions {
   sources: ReadonlyMap<string, QueueSource>;
   destinations: ReadonlyMap<string, QueueDestination>;
   mapping: RoutesOptions["mapping"];
+  /** Devices that the mapping names for a source, seen or not. */
+  mappedDevices?: (source: string) => Iterable<string>;
   client: Client;
   concurrency: number;
   lockMs: number;
@@ -51,10 +55,12 @@ export interface QueueOptions {
   groupCommitMs: number;
   ledgerMaxAgeMs: number;
   budgets: readonly StreamBudget[];
+  /** What becomes of the senders while Redis is away, in words that end a sentence. */
+  whileRedisIsAway: string;
   events: QueueEvents;
 }
 
-export interface Queue extends Finder {
+export interface Queue extends Finder, Timelines {
   store: Store;
   /** `within`: lists and sums are those of these destinations' scopes; everything else is of all. */
   queryStatus(within?: ReadonlySet<string>): Promise<QueueStatus>;
@@ -63,6 +69,8 @@ export interface Queue extends Finder {
   newest: Newest;
   /** The mapping changed: routes are computed anew and held readings reviewed. */
   mappingChanged(): Promise<void>;
+  /** Whether the last message could be stored, and Redis is connected. */
+  isStoring(): boolean;
   /** Reasons against accepting messages now; empty when there are none. */
   readiness(): Promise<string[]>;
   /** Competes for the lease of that name among all processes on this Redis and prefix. */
@@ -111,9 +119,20 @@ export function createQueue(options: QueueOptions): Queue {
 
   return {
     ...createFinder({ redis: ingestRedis, destinations, sources: everySource, quarantine, ledgerMaxAgeMs }),
+    ...createTimeline({
+      redis: ingestRedis,
+      destinations,
+      sources: everySource,
+      mapping: options.mapping,
+      mappedDevices: options.mappedDevices ?? (() => []),
+      ledgerMaxAgeMs,
+    }),
     store,
     async queryStatus(within) {
-      const status = await queryStatus(within);
+      const status = await queryStatus(within).catch((error: unknown) => {
+        if (ingestRedis.status === "ready") throw error;
+        throw new Error(whyRedisIsAway(ingestRedis, error), { cause: error });
+      });
       const problem = clock.problem();
       if (problem === null) return status;
       return { ...status, redis: { ...status.redis, problems: [...status.redis.problems, problem] } };
@@ -133,6 +152,7 @@ export function createQueue(options: QueueOptions): Queue {
       routes.recompute();
       await review();
     },
+    isStoring: () => ingestRedis.status === "ready" && !store.isAway(),
     async readiness() {
       const { reachable, writable, problems } = await readRedis(ingestRedis);
       if (!reachable || !writable) return problems;
@@ -159,19 +179,10 @@ export function createQueue(options: QueueOptions): Queue {
 type FailedAt = (where: string) => (error: unknown) => void;
 
 /** Two connections, because ingest fails fast while Redis is away, and work waits for it. */
-function connect({ redis, events }: QueueOptions) {
+function connect({ redis, whileRedisIsAway, events }: QueueOptions) {
   const ingestRedis = connectRedis(redis, "ingest");
   const workRedis = connectRedis(redis, "jobs");
-  let awaySince: number | null = null;
-  ingestRedis.on("error", (error) => {
-    awaySince ??= performance.now();
-    events.redisProblem({ problem: "connection", error });
-  });
-  ingestRedis.on("ready", () => {
-    if (awaySince !== null) events.redisRecovered({ afterMs: performance.now() - awaySince });
-    awaySince = null;
-  });
-  workRedis.on("error", (error) => events.redisProblem({ problem: "connection", error }));
+  watchConnections([ingestRedis, workRedis], whileRedisIsAway, events);
   return { ingestRedis, workRedis };
 }
 
@@ -194,7 +205,10 @@ function createDeliveryLoop(options: QueueOptions, redis: Redis, failedAt: Faile
     lockMs: options.lockMs,
     stalledCheckMs: options.stalledCheckMs,
     deliver: delivery.deliver,
-    failed: failedAt("delivery"),
+    failed(error) {
+      // Our own connections to the same Redis tell it.
+      if (!isConnectionError(error)) failedAt("delivery")(error);
+    },
   });
   const lanes = createLanes({
     redis,
@@ -244,6 +258,7 @@ function startUpkeep({ options, redis, jobs, lanes, clock, review, failedAt }: U
     redis,
     sources: sources.values(),
     destinations: destinations.values(),
+    timelineMaxAgeMs: options.ledgerMaxAgeMs,
     failed: failedAt("sweep"),
   });
   const timer = setInterval(() => review().catch(failedAt("held")), REVIEW_HELD_EVERY_MS);

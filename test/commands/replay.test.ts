@@ -135,7 +135,10 @@ describe("positions", () => {
     expect(result).toEqual({
       lines: 6,
       unreadable: 3,
+      firstUnreadable: { line: 3, problem: expect.stringMatching(/^is no JSON: .*"not json"/) },
       sent: 3,
+      refused: 0,
+      rejected: 0,
       abandoned: 0,
       messages: 1,
       answers: { 200: 1 },
@@ -229,6 +232,7 @@ describe("positions", () => {
     const result = await replay(options(write("a.jsonl", fleet(2))));
     expect(result).toMatchObject({
       sent: 40,
+      refused: 40,
       abandoned: 0,
       resends: 0,
       answers: { 401: gateway.requests.length },
@@ -255,6 +259,31 @@ describe("positions", () => {
     expect(lines).toBeLessThan(4000);
     expect(sent).toBeGreaterThanOrEqual(5);
   });
+});
+
+describe("the first line that cannot be read is told with its number and its reason", () => {
+  test.each([
+    ["{", /^is no JSON: /],
+    ["[1, 2]", /^is no position: .*expected object/],
+    ['{"vehicle":"","t":"2017-03-21T05:00:00Z"}', /^is no position: vehicle: /],
+    ['{"vehicle":"van-2","t":"yesterday"}', /^is no position: t: is no time$/],
+    ['{"receivedAt":"2023-10-29T13:24:10Z","topic":"t","payload":7}', /^is no MQTT message: payload: /],
+  ])("%s", async (line, problem) => {
+    const file = write("a.jsonl", [position("van-1", 0), "", line, "not json either"]);
+    const seen: number[] = [];
+    const result = await replay({
+      ...options(file),
+      onProgress: ({ unreadable }) => seen.push(unreadable),
+    });
+    expect(result.firstUnreadable).toEqual({ line: 3, problem: expect.stringMatching(problem) });
+    expect(seen).toContain(1);
+  });
+});
+
+test("positions that the gateway takes and rejects are counted from its answers", async () => {
+  gateway.respond = (response) => void response.end(JSON.stringify({ stored: 9, rejected: [{ index: 0 }] }));
+  const result = await replay(options(write("a.jsonl", fleet(2)), { concurrency: 1 }));
+  expect(result).toMatchObject({ sent: 40, refused: 0, rejected: 4 });
 });
 
 describe("time", () => {

@@ -47,7 +47,8 @@ function right() {
     username: "w",
     password: "pw",
   };
-  const device: Settings = { username: "anna", password: PHONE, source: "phones" };
+  const topics = ["owntracks/%u/#"];
+  const device: Settings = { username: "anna", password: PHONE, source: "phones", topics };
   const devices = [device];
   const http: Settings = { host: "127.0.0.1" };
   const ops: Settings = { token: OPS };

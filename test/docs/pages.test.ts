@@ -16,7 +16,7 @@ import { variableNames } from "../../src/config/environment.ts";
 import { listenSchema } from "../../src/config/mqtt-schema.ts";
 import { createEvents } from "../../src/events/writer.ts";
 import { createLasting } from "../../src/ops/diagnose/lasting.ts";
-import { statusMetrics } from "../../src/ops/metrics.ts";
+import { statusMetrics } from "../../src/ops/metrics/scrape.ts";
 import { processStatus, statusDocument } from "../../src/ops/status-document.ts";
 import { healthy } from "../ops/sample.ts";
 import { allPages, anchorOf, blocksOf, headingsOf, linksOf, pageAt, ROOT, tablesOf } from "./pages.ts";
@@ -152,11 +152,12 @@ test("metrics are served", async () => {
       spool: null,
       clocks: [],
       incidents: [],
+      mapping: null,
       policies: [],
     },
     createLasting(),
   );
-  const served = `${await registry.metrics()}\n${await statusMetrics(status)}`;
+  const served = `${await registry.metrics()}\n${statusMetrics(status, { exportsRedis: true })}`;
   const named = new Set(everything.match(/\bwaypost_[a-z0-9_]+/g));
   expect(named.size).toBeGreaterThan(12);
   for (const name of named) expect(served).toMatch(new RegExp(`^# TYPE ${name} `, "m"));

@@ -24,7 +24,7 @@ import { serveWebhooks } from "../../src/inputs/webhook/server.ts";
 import { createDispatcher } from "../../src/network.ts";
 import { diagnoseIncidents } from "../../src/ops/diagnose/incidents.ts";
 import { createIncidents } from "../../src/ops/incidents.ts";
-import type { Incident } from "../../src/status.ts";
+import type { Incident, IncidentSubject } from "../../src/status.ts";
 import { opsApp, TOKEN } from "../ops/ops-app.ts";
 import { memoryStore } from "../support/memory-store.ts";
 import { ingestOver, KEY, mqttSource, plainSource, pointText } from "../support/plain-vendor.ts";
@@ -73,7 +73,8 @@ function watch() {
   return {
     told,
     failures,
-    problems: () => diagnoseIncidents(incidents.recent(), Date.now()),
+    problems: () =>
+      diagnoseIncidents(incidents.recent(), Date.now()).filter(({ kind }) => kind === "guessing"),
     events: {
       webhookAnswered: () => {},
       sourceUnknown: () => {},
@@ -84,6 +85,7 @@ function watch() {
       deviceRefused: (event: object) => void told.push({ ...event }),
       authFailed: (event: { door: string; checked: boolean }) => void failures.push(event),
       incident: (event: Incident) => incidents.note(event),
+      incidentEnded: (event: IncidentSubject) => void incidents.ended(event),
     },
   };
 }

@@ -115,11 +115,15 @@ function linesOf(file: URL): string[] {
   return gunzipSync(readFileSync(file)).toString("utf8").trim().split("\n");
 }
 
+/** Ends with whatever it ends with. */
+function run(capture: string, source: string, ...options: string[]) {
+  return runCli(["replay", capture, "--config", gateway.configFile, "--source", source, ...options], {
+    withinMs: 180_000,
+  });
+}
+
 async function replay(capture: string, source: string, ...options: string[]) {
-  const { ended, stdout, stderr } = await runCli(
-    ["replay", capture, "--config", gateway.configFile, "--source", source, ...options],
-    { withinMs: 180_000 },
-  );
+  const { ended, stdout, stderr } = await run(capture, source, ...options);
   expect(ended, stderr).toBe("exit code 0");
   return { stdout, stderr };
 }
@@ -267,9 +271,15 @@ describe("the replay command", () => {
     );
     writeFileSync(file, [...lines.slice(0, 30), "not JSON", ...lines.slice(30)].join("\n"));
     const startedAt = performance.now();
-    const { stdout, stderr } = await replay(file, "vans", "--speed", "x20");
+    const { ended, stdout, stderr } = await run(file, "vans", "--speed", "x20");
     expect(performance.now() - startedAt).toBeGreaterThan(59_000 / 20);
-    expect(stderr).toMatch(/^\d+ lines read, \d+ accepted, \d+ resent$/m);
+    // Only a part could be sent.
+    expect(ended).toBe("exit code 1");
+    expect(stderr).toMatch(
+      /^\d+ lines read, \d+ sent \(\d+\/s\), 0 messages resent, [01] unreadable, [01] rejected$/m,
+    );
+    expect(stderr).toMatch(/^line 31 cannot be read: it is no JSON: /m);
+    expect(stderr).toMatch(/^1 of 61 lines could not be read; the first, line 31, is no JSON: .*\.$/m);
     for (const [term, n] of Object.entries({
       lines: 61,
       unreadable: 1,
@@ -284,6 +294,19 @@ describe("the replay command", () => {
     })) {
       expect(stdout).toMatch(new RegExp(`^  ${term} +${n}$`, "m"));
     }
+  });
+
+  test.each([
+    ["junk", "junk\n\u0000\u001b[2J\n", /^2 of 2 lines could not be read; the first, line 1, is no JSON: /m],
+    ["nothing", "\n\n", /^The capture has no lines: nothing was sent\.$/m],
+  ])("ends with 1 on a file of %s, and sends nothing", async (_, text, said) => {
+    const file = join(dir, "junk.jsonl");
+    writeFileSync(file, text);
+    const { ended, stdout, stderr } = await run(file, "vans", "--json");
+    expect(ended).toBe("exit code 1");
+    expect(stderr).toMatch(said);
+    expect(stderr).not.toContain("\u001b");
+    expect(JSON.parse(stdout)).toMatchObject({ sent: 0, messages: 0, accounting: { messages: 0 } });
   });
 
   test.each([

@@ -1,12 +1,13 @@
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { closeSync, existsSync, openSync } from "node:fs";
 import { Writable } from "node:stream";
 import { describe, expect, it } from "vitest";
-import { createFloodGate, createLogger } from "../../src/events/log.ts";
+import { findProgram } from "../../sandbox/owned-process.ts";
+import { createFloodGate, createLogger, type LogOptions, logLevelOf } from "../../src/events/log.ts";
 import { because } from "../support/because.ts";
 
-function capture() {
+function capture(options: Partial<LogOptions> = {}) {
   const lines: string[] = [];
   const destination = new Writable({
     write(chunk, _encoding, done) {
@@ -14,7 +15,7 @@ function capture() {
       done();
     },
   });
-  return { lines, logger: createLogger({ level: "debug", destination }) };
+  return { lines, logger: createLogger({ level: "debug", destination, ...options }) };
 }
 
 describe("the log", () => {
@@ -45,6 +46,16 @@ describe("the log", () => {
     const line = JSON.parse(lines[0] ?? "");
     expect(line.url).toBe("/webhooks/vans?token=[redacted]&id=[redacted]");
     expect(line.at).toBe("mqtts://[redacted]@broker.example:8883/");
+  });
+
+  it("changes its level while it runs", () => {
+    const { lines, logger } = capture({ level: "warn" });
+    const { level, setLevel } = logLevelOf(logger);
+    logger.info({ event: "unheard" });
+    setLevel("info");
+    logger.info({ event: "heard" });
+    expect(level()).toBe("info");
+    expect(lines.map((line) => JSON.parse(line).event)).toEqual(["heard"]);
   });
 
   it("names the command that Redis refused and leaves out what it was given", () => {
@@ -129,3 +140,69 @@ it.skipIf(noFullDevice !== null)(
   },
   60_000,
 );
+
+const ESCAPE = "\u001b";
+const noScript =
+  findProgram(["script"]) === null ? "script is not installed (apt-get install bsdutils)" : null;
+
+describe("the log on a terminal", () => {
+  it("has one line for an event, with its name first, and no colour where none is wanted", () => {
+    const { lines, logger } = capture({ terminal: { hasColors: false } });
+    logger.warn({ event: "attemptMade", destination: "acme", status: 503 });
+    logger.info({ setting: "ops.token" }, "ops.token is weak");
+    expect(lines[0]).toMatch(
+      /^\[\d\d:\d\d:\d\d\.\d{3}\] WARN: attemptMade \{"destination":"acme","status":503\}\n$/,
+    );
+    expect(lines[1]).toMatch(/INFO: ops\.token is weak \{"setting":"ops\.token"\}\n$/);
+    expect(lines.join("")).not.toContain(ESCAPE);
+  });
+
+  it("is coloured where the terminal has colours, and JSON where it is told to be", () => {
+    const coloured = capture({ terminal: { hasColors: true } });
+    coloured.logger.info({ event: "started" });
+    expect(coloured.lines[0]).toContain(`${ESCAPE}[`);
+    const json = capture({ terminal: { hasColors: true }, format: "json" });
+    json.logger.info({ event: "started" });
+    expect(JSON.parse(json.lines[0] ?? "")).toMatchObject({ event: "started" });
+    const piped = capture({ format: "pretty" });
+    piped.logger.info({ event: "started" });
+    expect(piped.lines[0]).toMatch(/INFO: started\n$/);
+    expect(piped.lines[0]).not.toContain(ESCAPE);
+  });
+
+  it("censors secrets there, too, and shows what could steer the terminal or pass for a line of its own", () => {
+    const { lines, logger } = capture({ terminal: { hasColors: false } });
+    const nasty = `a${ESCAPE}[2Jb\n[12:00:00.000] INFO: forged\u202e`;
+    const error = Object.assign(new Error(nasty), { password: "s3cr3t" });
+    logger.error({ event: "failed", token: "s3cr3t", [nasty]: nasty, deep: [{ device: nasty }], err: error });
+    const text = lines.join("");
+    expect(text).not.toContain("s3cr3t");
+    expect(text).toContain("[redacted]");
+    expect(text).not.toContain(ESCAPE);
+    expect(text).not.toContain("\u202e");
+    // Only the first line of an entry begins at the margin.
+    expect(text.split("\n").filter((line) => /^\[/.test(line))).toHaveLength(1);
+    expect(text).toContain("log.test.ts");
+  });
+
+  it.skipIf(noScript !== null).each([
+    ["a terminal", {}, /INFO.*: .*started/, true],
+    ["a terminal without colours", { NO_COLOR: "1" }, /INFO: started/, false],
+  ])(`is chosen on %s${because(noScript)}`, (_, env, expected, coloured) => {
+    const program = `
+      import { terminalOfOutput } from "./src/commands/print.ts";
+      import { createLogger } from "./src/events/log.ts";
+      createLogger({ level: "info", terminal: terminalOfOutput() }).info({ event: "started" });`;
+    const { FORCE_COLOR: _force, NO_COLOR: _none, ...inherited } = process.env;
+    const { stdout } = spawnSync(
+      "script",
+      ["-qec", '"$NODE" --import tsx --input-type=module -e "$PROGRAM"', "/dev/null"],
+      {
+        encoding: "utf8",
+        env: { ...inherited, TERM: "xterm-256color", NODE: process.execPath, PROGRAM: program, ...env },
+      },
+    );
+    expect(stdout).toMatch(expected);
+    expect(stdout.includes(ESCAPE)).toBe(coloured);
+  });
+});

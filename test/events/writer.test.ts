@@ -7,7 +7,7 @@ import { createEvents } from "../../src/events/writer.ts";
 import { createIngest } from "../../src/ingest/ingest.ts";
 import { StoreError } from "../../src/ingest/store.ts";
 
-function setUp() {
+function setUp(more: { perDestination?: boolean } = {}) {
   const lines: Record<string, unknown>[] = [];
   const destination = new Writable({
     write(chunk, _encoding, done) {
@@ -16,7 +16,7 @@ function setUp() {
     },
   });
   const registry = new Registry();
-  const events = createEvents({ logger: createLogger({ level: "debug", destination }), registry });
+  const events = createEvents({ logger: createLogger({ level: "debug", destination }), registry, ...more });
   /** The line of the scrape that begins so, without its beginning. */
   const scraped = async (series: string) => {
     const text = await registry.metrics();
@@ -141,7 +141,16 @@ describe("events", () => {
     events.batchSettled({ destination: "acme", batchId: "b-1", lane: 0, ...ends });
     const settled = (end: string) => scraped(`waypost_settled_pings_total{destination="acme",end="${end}"}`);
     expect(await settled("delivered")).toBe("97");
-    expect(await settled("deadLettered")).toBe("2");
+    // Told one by one, each with its reason; those that Redis decides on are told then, too.
+    const refused = {
+      destination: "acme",
+      batchId: "b-1",
+      pings: 2,
+      reason: "failed",
+      message: "no such unit",
+    };
+    events.pingsDeadLettered(refused);
+    expect(await settled('deadLettered",reason="failed')).toBe("2");
     expect(await settled("superseded")).toBeUndefined();
   });
 
@@ -150,11 +159,21 @@ describe("events", () => {
     events.webhookAnswered(200, 12);
     events.storeTook(3);
     events.deliveryLatency("acme", 1_400);
-    events.loopDelay({ p99Ms: 20, maxMs: 250 });
     expect(await scraped('waypost_webhook_answer_seconds_sum{status="200"}')).toBe("0.012");
     expect(await scraped("waypost_store_seconds_sum")).toBe("0.003");
     expect(await scraped('waypost_delivery_latency_seconds_sum{destination="acme"}')).toBe("1.4");
-    expect(await scraped("waypost_event_loop_delay_max_seconds")).toBe("0.25");
+  });
+
+  it("measure all destinations together where there are too many of them", async () => {
+    const { events, scraped } = setUp({ perDestination: false });
+    events.deliveryLatency("acme", 1_400);
+    events.deliveryLatency("blue", 600);
+    events.attemptMade({ ...ATTEMPT, tookMs: 120 });
+    expect(await scraped("waypost_delivery_latency_seconds_sum")).toBe("2");
+    expect(await scraped("waypost_attempt_seconds_count")).toBe("1");
+    expect(await scraped('waypost_attempts_total{destination="acme",outcome="delivered",status="200"}')).toBe(
+      "1",
+    );
   });
 
   it("raise their voice with what happened", () => {

@@ -93,6 +93,10 @@ test("one message is one entry, with everything keep must store or count", async
         ["null_island", 1],
         ["no_fix", 2],
       ]),
+      rejected: [
+        { device: "van-1", reason: "null_island", count: 1, path: "[1]" },
+        { device: "van-1", reason: "no_fix", count: 2, path: "[3]" },
+      ].map((each) => expect.objectContaining(each)),
       defects: new Map(),
       body: Buffer.from(body),
     },

@@ -115,6 +115,27 @@ describe("a mapping file", () => {
     expect(mapping.unitsOf("nowhere", "Ana")).toEqual([]);
   });
 
+  test.each([
+    [
+      "a.csv",
+      "Unit;DEVICE;source\nx;1;vans\n",
+      { format: "csv", columns: ["unit", "device", "source"], delimiter: ";" },
+    ],
+    ["a.csv", "device,unit\n", { format: "csv", columns: ["device", "unit"], delimiter: "," }],
+    [
+      "a.json",
+      '[{ "device": "1" }, { "device": "2", "unit": "x" }]',
+      { format: "json", columns: ["device", "unit"] },
+    ],
+    [
+      "a.yaml",
+      "- device: 1\n- { device: 2, source: vans }\n",
+      { format: "yaml", columns: ["device", "source"] },
+    ],
+  ])("knows how it is written: %s %#", async (name, text, form) => {
+    expect((await load(name, text)).form).toMatchObject(form);
+  });
+
   test("an empty list maps nothing", async () => {
     expect((await load("a.json", "[]")).rows).toBe(0);
     expect((await load("a.csv", "device\n")).rows).toBe(0);
@@ -434,6 +455,36 @@ describe("a watched mapping", () => {
     }
     await expect.poll(() => mapping.rows, { timeout: scaled(15_000) }).toBe(30);
     expect(told).toEqual([["reloaded", { file, rows: 30 }]]);
+    mapping.stop();
+  });
+
+  test("says what is wrong with the file, since when, and which rows stay in use, until it can be used", async () => {
+    const file = write("fleet.csv", "device,unit\n1,a\n");
+    let now = 1000;
+    const watched = await watchMapping(file, KNOWN, { events, pollMs: 20, now: () => now });
+    if (watched.kind === "broken") throw new Error(watched.problems.join("\n"));
+    const { mapping } = watched;
+    expect(mapping.problem()).toBeNull();
+
+    now = 2000;
+    write("fleet.csv", "device,unit\n1,a\n3.52094E+14,b\n");
+    const problem = () => mapping.problem()?.problems.join();
+    await expect.poll(problem, { timeout: scaled(15_000) }).toMatch(/^line 3: device is a rounded number/);
+    expect(mapping.problem()).toMatchObject({ file, sinceMs: 2000, rowsReadAtMs: 1000 });
+
+    now = 3000;
+    rmSync(file);
+    await expect.poll(problem, { timeout: scaled(15_000) }).toMatch(/cannot be read/);
+    expect(mapping.problem()).toMatchObject({ sinceMs: 2000, rowsReadAtMs: 1000 });
+
+    now = 4000;
+    write("fleet.csv", "device,unit\n1,a\n");
+    await expect.poll(() => mapping.problem(), { timeout: scaled(15_000) }).toBeNull();
+
+    now = 5000;
+    write("fleet.csv", "device,unit\n1,a,b\n");
+    await expect.poll(() => mapping.problem(), { timeout: scaled(15_000) }).not.toBeNull();
+    expect(mapping.problem()).toMatchObject({ sinceMs: 5000, rowsReadAtMs: 4000 });
     mapping.stop();
   });
 

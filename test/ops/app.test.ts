@@ -1,5 +1,4 @@
 import { describe, expect, it } from "vitest";
-import { ACCOUNTING_TERMS } from "../../src/status.ts";
 import { BEARER, OURS, opsApp, TOKEN } from "./ops-app.ts";
 import { destination, healthy, source, troubled } from "./sample.ts";
 
@@ -209,18 +208,25 @@ describe("/metrics", () => {
     const ops = opsApp();
     ops.state.status = troubled();
     const lines = await scrape(ops);
-    const ofSource = (name: string) =>
-      lines
+    const valuesOf = (start: string) =>
+      lines.filter((line) => line.startsWith(start)).map((line) => Number(line.split(" ").at(-1)));
+    const sum = (values: number[]) => values.reduce((all, value) => all + value, 0);
+    for (const { name, accounting } of ops.state.status.sources) {
+      const values = lines
         .filter((line) => line.includes(`{source="${name}"}`))
         .map((line) => Number(line.split(" ").at(-1)));
-    for (const { name, accounting } of ops.state.status.sources) {
-      const values = ofSource(name);
-      for (const term of ACCOUNTING_TERMS) expect(values, `${name} ${term}`).toContain(accounting[term]);
+      // These two are told by reason.
+      const { refused, rejected, ...others } = accounting;
+      for (const [term, value] of Object.entries(others)) expect(values, `${name} ${term}`).toContain(value);
+      expect(sum(valuesOf(`waypost_messages_refused_total{source="${name}",reason=`))).toBe(refused);
+      expect(sum(valuesOf(`waypost_readings_rejected_total{source="${name}",reason=`))).toBe(rejected);
     }
     expect(lines).toContain('waypost_pings_delivered_total{source="bouncie-vans"} 44201');
     expect(lines).toContain('waypost_pings_in_flight{source="bouncie-vans"} 100');
     expect(lines).toContain('waypost_accounting_mismatch{source="motive",line="stored"} 0');
-    expect(lines).toContain('waypost_rejections_total{source="bouncie-vans",reason="null_island"} 301');
+    expect(lines).toContain(
+      'waypost_readings_rejected_total{source="bouncie-vans",reason="null_island"} 301',
+    );
   });
 
   it("do not fall when dead letters and quarantine are redriven", async () => {
@@ -261,7 +267,8 @@ describe("/metrics", () => {
       "waypost_status_available 1",
       'waypost_broker_connected{broker="yard"} 1',
       'waypost_broker_clients{broker="listen"} 41',
-      'waypost_info{version="9.8.7"} 1',
+      `waypost_build_info{version="9.8.7",node="${process.version}"} 1`,
+      "waypost_status_exporter 1",
       "waypost_of_this_process_total 3",
     ]) {
       expect(lines).toContain(line);

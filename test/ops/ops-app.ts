@@ -61,6 +61,8 @@ export function opsApp(changes: Partial<OpsDeps> = {}) {
     trail,
     endedSessions: memoryEndings(),
     queryStatus,
+    isStoring: () => state.fault === null,
+    snapshotEveryMs: 0,
     queryPings: async (query) => {
       state.pingQueries.push(query);
       const item = { latitude: 30.2672, longitude: -97.7431, speed: 34, heading: 45, utcDateTime: AT };
@@ -135,7 +137,9 @@ export function opsApp(changes: Partial<OpsDeps> = {}) {
     ],
     clocks: createClockWatch(),
     incidents: () => [],
+    mapping: () => null,
     registry,
+    exportsRedis: () => true,
     ready: async () => ({ ready: true, problems: [] }),
     info: {
       version: "9.8.7",

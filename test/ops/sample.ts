@@ -6,6 +6,7 @@ import type {
   DestinationStatus,
   GateStatus,
   QueueStatus,
+  SourcePulse,
   SourceStatus,
 } from "../../src/status.ts";
 import { identityOf } from "../../src/status.ts";
@@ -40,6 +41,19 @@ const ACCOUNTING: Accounting = {
   inFlight: 100,
 };
 
+/** A source that sends every few seconds, and all of it is good. */
+export const PULSE: SourcePulse = {
+  lastGoodAt: before(400),
+  challengedAt: null,
+  usualGapMs: 15_000,
+  silentFrom: before(-300_000),
+  refusals: null,
+  rejections: null,
+  last5Min: { messages: 60, decoded: 60, readings: 60, stored: 60, delivered: 58 },
+  last15Min: { messages: 180, decoded: 180, readings: 180, stored: 180, delivered: 178 },
+  last60Min: { messages: 720, decoded: 720, readings: 720, stored: 720, delivered: 718 },
+};
+
 export function source(changes: Partial<SourceStatus> = {}): SourceStatus {
   const accounting = changes.accounting ?? ACCOUNTING;
   return {
@@ -54,6 +68,7 @@ export function source(changes: Partial<SourceStatus> = {}): SourceStatus {
     conflictingFixes: 2,
     redriven: { messages: 0, pings: 0 },
     lastMessageAt: before(400),
+    pulse: PULSE,
     identity: identityOf(accounting),
     ...changes,
   };

@@ -59,7 +59,7 @@ const PLACES: Record<string, Place> = {
   // It implements what ingest declares.
   "queue/": { from: ["reading.ts", "servicetitan/", "status.ts"], typesFrom: ["events/", "ingest/"] },
   "config/": { from: ["adapters/", "addresses.ts", "reading.ts"] },
-  "mapping/": { from: ["config/"], typesFrom: ["servicetitan/"] },
+  "mapping/": { from: ["config/"], typesFrom: ["servicetitan/", "status.ts"] },
   // It gets what it shows and does as functions.
   "ops/": {
     from: ["limits/", "reading.ts", "status.ts"],

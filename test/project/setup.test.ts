@@ -6,6 +6,7 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   rmSync,
   writeFileSync,
@@ -13,7 +14,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
 
 const script = fileURLToPath(new URL("../../scripts/setup.mjs", import.meta.url));
 let clone: string;
@@ -131,6 +132,34 @@ test("goes on without a browser, and says so", () => {
   const { status, stderr } = setup(["--chromium"]);
   expect(status).toBe(0);
   expect(stderr).toContain("chromium is not on this machine");
+});
+
+describe("promtool", () => {
+  const ours = () => join(clone, ".waypost", "bin", "promtool");
+
+  test("is taken out of its package, which is not installed", () => {
+    fake("apt-get", 'case "$*" in *download*) : >prometheus.deb;; *) exit 1;; esac');
+    install("dpkg-deb");
+    fake("sh", "mkdir -p usr/bin; echo promtool >usr/bin/promtool; chmod 755 usr/bin/promtool");
+    fake("mv", 'mv "$@"');
+    const { status, stderr } = setup(["--promtool"]);
+    expect({ status, stderr }).toMatchObject({ status: 0, stderr: expect.stringContaining(ours()) });
+    expect(readFileSync(ours(), "utf8")).toBe("promtool\n");
+    // Nothing is downloaded a second time.
+    fake("apt-get", "exit 1");
+    expect(setup(["--promtool"]).stderr).toContain(ours());
+    expect(readdirSync(join(clone, ".waypost", "bin"))).toEqual(["promtool"]);
+  });
+
+  test.each([
+    ["without apt", []],
+    ["where the package cannot be had", ["apt-get", "dpkg-deb"]],
+  ])("is done without %s, and that is said", (_, programs) => {
+    for (const name of programs) fake(name, "exit 1");
+    const { status, stderr } = setup(["--promtool"]);
+    expect(status).toBe(0);
+    expect(stderr).toContain("promtool is not on this machine (sudo apt-get install prometheus)");
+  });
 });
 
 test("refuses what it does not know", () => {

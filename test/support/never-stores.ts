@@ -30,6 +30,7 @@ const connection = connectBroker({
     brokerRefused: () => {},
     messagesGivenUp: () => {},
     failed: () => {},
+    incident: () => {},
   },
 });
 setInterval(() => {

@@ -150,6 +150,7 @@ export async function startTestQueue(options: TestQueueOptions = {}): Promise<Te
 
   function another(changes: Partial<QueueOptions> = {}): Queue {
     const queue = createQueue({
+      whileRedisIsAway: "senders get 503 until then.",
       redis: { url: redis.url, commandTimeoutMs: 2000, prefix: PREFIX },
       sources,
       destinations,

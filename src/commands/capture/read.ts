@@ -4,6 +4,7 @@ import { createReadStream } from "node:fs";
 import type { Readable } from "node:stream";
 import { createGunzip } from "node:zlib";
 import { z } from "zod";
+import { isRecord, messageOf } from "../../untrusted.ts";
 
 export type CaptureLine =
   | {
@@ -20,12 +21,20 @@ export type CaptureLine =
       headingDeg: unknown;
     }
   | { kind: "mqtt"; at: number; topic: string; payload: Uint8Array }
-  | { kind: "unreadable" };
+  | Unreadable;
+
+export interface Unreadable {
+  kind: "unreadable";
+  /** In the file, blank lines included, from 1. */
+  line: number;
+  /** What is wrong with it, in words. */
+  problem: string;
+}
 
 /** Sixteen times the longest message the gateway takes by MQTT. */
 const MAX_LINE_CHARS = 4_194_304;
 
-const instant = z.string().refine((text) => !Number.isNaN(Date.parse(text)));
+const instant = z.string().refine((text) => !Number.isNaN(Date.parse(text)), "is no time");
 const position = z.object({
   vehicle: z.string().min(1),
   t: instant,
@@ -38,17 +47,19 @@ const mqttMessage = z.object({ receivedAt: instant, topic: z.string().min(1), pa
 
 /** Rejects if the file cannot be read or is no whole gzip; a line of unknown form is `unreadable`. */
 export async function* readCapture(file: string): AsyncGenerator<CaptureLine> {
+  let number = 0;
   for await (const line of linesOf(file)) {
-    if (line.trim() !== "") yield parseLine(line);
+    number++;
+    if (line.trim() !== "") yield parseLine(line, number);
   }
 }
 
-function parseLine(line: string): CaptureLine {
+function parseLine(text: string, line: number): CaptureLine {
   let json: unknown;
   try {
-    json = JSON.parse(line);
-  } catch {
-    return { kind: "unreadable" };
+    json = JSON.parse(text);
+  } catch (error) {
+    return { kind: "unreadable", line, problem: `is no JSON: ${messageOf(error)}` };
   }
   const message = mqttMessage.safeParse(json);
   if (message.success) {
@@ -56,7 +67,14 @@ function parseLine(line: string): CaptureLine {
     return { kind: "mqtt", at: Date.parse(receivedAt), topic, payload: Buffer.from(payload, "utf8") };
   }
   const parsed = position.safeParse(json);
-  if (!parsed.success) return { kind: "unreadable" };
+  if (!parsed.success) {
+    const isMessage = isRecord(json) && ("topic" in json || "payload" in json);
+    return {
+      kind: "unreadable",
+      line,
+      problem: problemOf(isMessage ? message.error : parsed.error, isMessage),
+    };
+  }
   const { vehicle, t, lat, lon, speedMps, headingDeg } = parsed.data;
   return {
     kind: "position",
@@ -68,6 +86,13 @@ function parseLine(line: string): CaptureLine {
     speedMps,
     headingDeg,
   };
+}
+
+/** The first thing that keeps it from being what it looks like. */
+function problemOf({ issues: [issue] }: z.ZodError, isMessage: boolean): string {
+  const what = isMessage ? "MQTT message" : "position";
+  if (issue === undefined || issue.path.length === 0) return `is no ${what}: ${issue?.message ?? ""}`;
+  return `is no ${what}: ${issue.path.join(".")}: ${issue.message}`;
 }
 
 async function* linesOf(file: string): AsyncGenerator<string> {

@@ -10,7 +10,10 @@ export async function replay(options: ReplayOptions): Promise<ReplayResult> {
   const result: ReplayResult = {
     lines: 0,
     unreadable: 0,
+    firstUnreadable: null,
     sent: 0,
+    refused: 0,
+    rejected: 0,
     abandoned: 0,
     messages: 0,
     answers: {},
@@ -27,6 +30,8 @@ export async function replay(options: ReplayOptions): Promise<ReplayResult> {
       result.lines++;
       if (line.kind === "unreadable") {
         result.unreadable++;
+        result.firstUnreadable ??= { line: line.line, problem: line.problem };
+        options.onProgress?.(result);
         continue;
       }
       if (pace.kind === "recorded") {
@@ -71,7 +76,7 @@ function createMqttSender(
     try {
       await publish(topic, payload);
       tally.answered("ack");
-      tally.settled(1);
+      tally.settled(1, { refused: false, rejected: 0 });
     } catch {
       tally.answered("none");
       tally.abandoned(1);
@@ -96,8 +101,10 @@ function tallyInto(result: ReplayResult, onProgress: ReplayOptions["onProgress"]
     answered(answer) {
       result.answers[answer] = (result.answers[answer] ?? 0) + 1;
     },
-    settled(lines) {
+    settled(lines, { refused, rejected }) {
       result.sent += lines;
+      if (refused) result.refused += lines;
+      result.rejected += rejected;
       result.messages++;
       onProgress?.(result);
     },

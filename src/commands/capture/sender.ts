@@ -1,6 +1,6 @@
 /** How a capture is sent: its pace, its two sinks, and what is counted. */
 
-import type { CaptureLine } from "./read.ts";
+import type { CaptureLine, Unreadable } from "./read.ts";
 
 /** Recorded speed is `{ kind: "recorded", times: 1 }`. */
 export type Pace = { kind: "recorded"; times: number } | { kind: "fastest" };
@@ -19,7 +19,7 @@ export interface ReplayOptions {
   concurrency: number;
   /** How long a message is sent again before it is given up. */
   patienceMs: number;
-  /** Called after every answer, with counts that go on changing. */
+  /** Called after every line and answer, with counts that go on changing. */
   onProgress?: (counts: Readonly<ReplayResult>) => void;
   /** Ends the replay early; what was sent is still counted. */
   signal?: AbortSignal;
@@ -35,8 +35,13 @@ export interface WebhookSink {
 export interface ReplayResult {
   lines: number;
   unreadable: number;
+  firstUnreadable: Pick<Unreadable, "line" | "problem"> | null;
   /** Lines answered for good, with any status, or acknowledged by the broker. */
   sent: number;
+  /** Of these, lines of messages that were refused for good. */
+  refused: number;
+  /** Of these, positions that were taken but are no valid reading; of webhooks only. */
+  rejected: number;
   /** Lines given up: there was no acceptance in time, or the replay was ended. */
   abandoned: number;
   /** Messages answered for good. */
@@ -55,7 +60,7 @@ export interface Sender {
 /** Where both senders count the answers. */
 export interface Tally {
   answered(answer: string): void;
-  settled(lines: number): void;
+  settled(lines: number, answer: { refused: boolean; rejected: number }): void;
   abandoned(lines: number): void;
   resent(): void;
 }

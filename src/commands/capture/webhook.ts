@@ -2,6 +2,7 @@
 
 import { setTimeout as delay } from "node:timers/promises";
 import { Agent } from "undici";
+import { z } from "zod";
 import { type Backoff, backoffMs, iso } from "../../time.ts";
 import type { CaptureLine } from "./read.ts";
 import type { ReplayOptions, Sender, Tally, WebhookSink } from "./sender.ts";
@@ -41,14 +42,17 @@ export function createWebhookSender(
       if (failures > 0) tally.resent();
       const answer = await post(body);
       tally.answered(answer === null ? "none" : String(answer.status));
-      if (answer !== null && !isRetryable(answer.status)) return tally.settled(positions.length);
+      if (answer !== null && !isRetryable(answer.status)) {
+        const { status, rejected } = answer;
+        return tally.settled(positions.length, { refused: status < 200 || status > 299, rejected });
+      }
       const waitMs = answer?.retryAfterMs ?? backoffMs(failures, BACKOFF);
       pausedUntil = Math.max(pausedUntil, performance.now() + waitMs);
     }
   }
 
   /** Null: there was no answer. Whether the message was stored is unknown then; sent again it is a duplicate at worst. */
-  async function post(body: string): Promise<{ status: number; retryAfterMs: number | null } | null> {
+  async function post(body: string): Promise<Answer | null> {
     try {
       const response = await agent.request({
         origin,
@@ -57,10 +61,11 @@ export function createWebhookSender(
         headers: { "content-type": "application/json", ...headers },
         body,
       });
-      await response.body.dump();
+      const rejected = rejectedIn(await response.body.text());
       const seconds = Number(response.headers["retry-after"] ?? Number.NaN);
       const hint = Number.isNaN(seconds) ? null : seconds * 1000;
-      return { status: response.statusCode, retryAfterMs: hint ?? defaultRetryAfterMs(response.statusCode) };
+      const { statusCode: status } = response;
+      return { status, retryAfterMs: hint ?? defaultRetryAfterMs(status), rejected };
     } catch {
       return null;
     }
@@ -75,6 +80,26 @@ export function createWebhookSender(
       await agent.close();
     },
   };
+}
+
+interface Answer {
+  status: number;
+  retryAfterMs: number | null;
+  /** Positions that are no valid readings. */
+  rejected: number;
+}
+
+const counts = z.object({ rejected: z.array(z.unknown()) });
+
+/** 0 where the answer counts none, as that of a gateway which has set the message aside in its spool. */
+function rejectedIn(text: string): number {
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch {
+    return 0;
+  }
+  return counts.safeParse(json).data?.rejected.length ?? 0;
 }
 
 /** These mean "send it again": not now, or an error that may pass. Every other status is an answer for good. */

@@ -13,6 +13,7 @@ import { createConnectionCap, guardConnections } from "../../limits/connections.
 import type { BrokerState } from "../../status.ts";
 import { BROKER_LIMITS, type BrokerLimits, createUnacked } from "./broker-limits.ts";
 import { createDevicePublishes, type DevicePublishes } from "./device-publishes.ts";
+import { createDeviceRefusals, type DeviceRefusals } from "./device-refusals.ts";
 import { createDeviceSessions, type DeviceSessions } from "./device-sessions.ts";
 import { createDeviceSockets } from "./device-sockets.ts";
 import { createDevices, type DeviceLogin } from "./devices.ts";
@@ -20,7 +21,13 @@ import { createIdStore } from "./packet-ids.ts";
 
 export type EmbeddedBrokerEvents = Pick<
   Events,
-  "deviceRefused" | "messagesGivenUp" | "failed" | "authFailed" | "connectionRefused" | "incident"
+  | "deviceRefused"
+  | "messagesGivenUp"
+  | "failed"
+  | "authFailed"
+  | "connectionRefused"
+  | "incident"
+  | "incidentEnded"
 >;
 
 export interface EmbeddedBrokerOptions {
@@ -73,18 +80,21 @@ export async function startBroker(options: EmbeddedBrokerOptions): Promise<Embed
     },
   });
   const devices = createDevices(options.devices, options.sources);
-  const sessions = createDeviceSessions({ devices, connections, limits, events });
+  const refusals = createDeviceRefusals({ events, devices });
+  const sessions = createDeviceSessions({ devices, connections, limits, refusals, events });
   const unacked = createUnacked<Source>({
     maxPerSource: options.maxUnacked,
     onSpace: () => sockets.resumeAll(),
   });
   const { holdMs } = limits;
-  const publishes = createDevicePublishes({ ingest, unacked, maximumPacketBytes, holdMs, events });
+  const publishes = createDevicePublishes({
+    ...{ ingest, unacked, maximumPacketBytes, holdMs, refusals, events },
+  });
   const aedes = await Aedes.createBroker({
     connectTimeout: limits.loginWithinMs,
     drainTimeout: limits.unreadMs,
     persistence: createIdStore(sessions.unreleased),
-    ...deviceHooks({ sessions, publishes, onEnd: (client) => sockets.resume(client), events }),
+    ...deviceHooks({ sessions, publishes, refusals, onEnd: (client) => sockets.resume(client) }),
   });
   // Its types leave this event out; without a listener it would end the process.
   const emitter: EventEmitter = aedes;
@@ -94,7 +104,7 @@ export async function startBroker(options: EmbeddedBrokerOptions): Promise<Embed
     if (error.message === "drain timeout") sessions.cutOff(client, "reads_nothing");
   });
   const sockets = createDeviceSockets({
-    ...{ aedes, sessions, unacked, maximumPacketBytes, limits, shares, events },
+    ...{ aedes, sessions, unacked, maximumPacketBytes, limits, shares, refusals },
   });
   const server = createPort(options.tls, limits.loginWithinMs, sockets.accept);
   guardConnections(server, connections);
@@ -139,14 +149,14 @@ const NO_PAYLOAD = Buffer.alloc(0);
 function deviceHooks({
   sessions,
   publishes,
+  refusals,
   onEnd,
-  events,
 }: {
   sessions: DeviceSessions;
   publishes: DevicePublishes;
+  refusals: Pick<DeviceRefusals, "subscription" | "published">;
   /** A message of the client is acknowledged or given up. */
   onEnd: (client: Client) => void;
-  events: Pick<Events, "deviceRefused">;
 }): Required<Pick<AedesOptions, "preConnect" | "authenticate" | "authorizeSubscribe" | "authorizePublish">> {
   return {
     preConnect(_client, packet, done) {
@@ -167,7 +177,7 @@ function deviceHooks({
       });
     },
     authorizeSubscribe(client, _subscription, done) {
-      events.deviceRefused({ client: client.id, reason: "subscribes" });
+      refusals.subscription(client, sessions.of(client));
       // Neither an error nor a subscription: SUBACK says 128, and a device that asks for commands goes on publishing.
       done(null, null);
     },
@@ -189,6 +199,7 @@ function deviceHooks({
       session.pending += 1;
       const end = (error: Error | null): void => {
         session.pending -= 1;
+        if (error === null) refusals.published(session);
         done(error);
         onEnd(client);
       };

@@ -13,10 +13,11 @@ import { createReceiver } from "./receive.ts";
 import { createRedelivery, type Redelivery } from "./redelivery.ts";
 import { createRouting, type Subscription } from "./routing.ts";
 import { createSubscribing } from "./subscribing.ts";
+import { createUnreadTopics } from "./unread-topics.ts";
 
 export type MqttEvents = Pick<
   Events,
-  "brokerConnected" | "brokerDisconnected" | "brokerRefused" | "messagesGivenUp" | "failed"
+  "brokerConnected" | "brokerDisconnected" | "brokerRefused" | "messagesGivenUp" | "failed" | "incident"
 >;
 
 export interface BrokerConnection {
@@ -79,7 +80,8 @@ export function connectBroker({
     },
   });
   const receiver = createReceiver({
-    ...{ routing, inflight, acknowledgements, redelivery, ingest, maximumPacketBytes },
+    ...{ routing, inflight, acknowledgements, redelivery, ingest, maximumPacketBytes, broker },
+    unread: createUnreadTopics(events),
     onError: (error) => events.failed({ where: `mqtt ${broker}`, error }),
   });
 

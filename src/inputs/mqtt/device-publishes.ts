@@ -7,8 +7,10 @@ import type { Ingest } from "../../ingest/ingest.ts";
 import { createRetryOrder, ingestWithRetry } from "../../ingest/retry.ts";
 import type { Source } from "../../ingest/source.ts";
 import type { Unacked } from "./broker-limits.ts";
+import type { DeviceRefusals } from "./device-refusals.ts";
 import type { Device } from "./devices.ts";
 import { createRedelivery } from "./redelivery.ts";
+import { createUnreadTopics } from "./unread-topics.ts";
 
 export interface DevicePublishes {
   /** Null when the message may be acknowledged, else why the connection has to end. */
@@ -34,6 +36,7 @@ export function createDevicePublishes({
   unacked,
   maximumPacketBytes,
   holdMs,
+  refusals,
   events,
 }: {
   ingest: Ingest;
@@ -42,10 +45,12 @@ export function createDevicePublishes({
   maximumPacketBytes: number;
   /** How long a message that its device can send again is retried. */
   holdMs: number;
-  events: Pick<Events, "deviceRefused" | "failed">;
+  refusals: Pick<DeviceRefusals, "topic">;
+  events: Pick<Events, "incident" | "failed">;
 }): DevicePublishes {
   const redelivery = createRedelivery<string>(MAX_REMEMBERED);
   const order = createRetryOrder();
+  const unread = createUnreadTopics(events);
   const retriesEnded = new AbortController();
   const counts = { messages: 0, refusedPublishes: 0, qos0Pending: 0, qos0GivenUp: 0 };
   let onIdle = (): void => {};
@@ -57,7 +62,7 @@ export function createDevicePublishes({
     if (!device.mayPublish(topic)) {
       counts.refusedPublishes += 1;
       ingest.refuse(source, "unauthenticated");
-      events.deviceRefused({ client: client.id, reason: "foreign_topic" });
+      refusals.topic(client, device, topic);
       return new Error("not its own topic");
     }
     const body = typeof payload === "string" ? Buffer.from(payload) : payload;
@@ -114,6 +119,7 @@ export function createDevicePublishes({
       },
       inOrder: { order, key: `${client.id} ${topic}` },
     });
+    unread.handled(source, topic, result);
     return result !== null;
   }
 

@@ -2,11 +2,11 @@
 
 import { Socket } from "node:net";
 import type { Client } from "aedes";
-import type { Events } from "../../events/events.ts";
 import { type ConnectionCap, createLoginCap } from "../../limits/connections.ts";
 import { createGuessing, type GuessingEvents } from "../../limits/guessing.ts";
 import { createAckOrder } from "./acknowledgements.ts";
 import type { BrokerLimits } from "./broker-limits.ts";
+import type { CutOff, DeviceRefusals } from "./device-refusals.ts";
 import { clientIdOf, type Device, type Devices } from "./devices.ts";
 import { createUnreleased, type Unreleased } from "./packet-ids.ts";
 
@@ -15,6 +15,10 @@ export interface DeviceSession {
   acknowledgements: ReturnType<typeof createAckOrder>;
   /** Messages that are neither acknowledged nor given up. */
   pending: number;
+  sinceMs: number;
+  hasSubscribed: boolean;
+  /** `proven`: it has published for a while and was not ended meanwhile. */
+  standing: "new" | "publishing" | "proven";
 }
 
 export type LoginResult =
@@ -30,7 +34,7 @@ export interface DeviceSessions {
   of(clientOrSocket: object): DeviceSession | undefined;
   /** Takes the id of a QoS 2 message in. False when the connection has to end, because it releases none of its messages. */
   mayHold(client: Client, device: Device, packetId: number): boolean;
-  cutOff(client: Client, reason: "unreleased" | "reads_nothing"): void;
+  cutOff(client: Client, why: CutOff): void;
   readonly unreleased: Unreleased<Client>;
   refusedLogins(): number;
 }
@@ -43,12 +47,14 @@ export function createDeviceSessions({
   devices,
   connections,
   limits,
+  refusals,
   events,
 }: {
   devices: Devices;
   connections: Pick<ConnectionCap, "authenticated">;
   limits: Pick<BrokerLimits, "connectionsPerLogin" | "unreleased" | "unreleasedPerLogin">;
-  events: Pick<Events, "deviceRefused"> & GuessingEvents;
+  refusals: Pick<DeviceRefusals, "login" | "loggedIn" | "cutOff">;
+  events: GuessingEvents;
 }): DeviceSessions {
   const sessions = new WeakMap<object, DeviceSession>();
   const unreleased = createUnreleased<Client>({
@@ -71,9 +77,9 @@ export function createDeviceSessions({
     if (client.closed) return { kind: "left" };
     switch (login.kind) {
       case "refused":
-        return refuse(client, username, "guessing", SERVER_UNAVAILABLE);
+        return refuse(client, username, false);
       case "wrong":
-        return refuse(client, username, "bad_login", BAD_USERNAME_OR_PASSWORD);
+        return refuse(client, username, true);
       case "right":
         begin(client, login.value);
         return { kind: "logged_in" };
@@ -82,15 +88,18 @@ export function createDeviceSessions({
     }
   }
 
-  function refuse(client: Client, username: string, reason: string, returnCode: number): LoginResult {
+  function refuse(client: Client, username: string, isChecked: boolean): LoginResult {
     refusedLogins += 1;
-    events.deviceRefused({ client: client.id, username, reason });
-    return { kind: "refused", returnCode };
+    refusals.login(client, { username, address: addressOf(client), isChecked });
+    return { kind: "refused", returnCode: isChecked ? BAD_USERNAME_OR_PASSWORD : SERVER_UNAVAILABLE };
   }
 
   function begin(client: Client, device: Device): void {
     client.id = clientIdOf(device, client.id);
-    const session = { device, acknowledgements: createAckOrder(), pending: 0 };
+    const session: DeviceSession = {
+      ...{ device, acknowledgements: createAckOrder(), pending: 0 },
+      ...{ sinceMs: Date.now(), hasSubscribed: false, standing: "new" },
+    };
     sessions.set(client, session);
     sessions.set(client.conn, session);
     if (client.conn instanceof Socket) connections.authenticated(client.conn);
@@ -99,8 +108,9 @@ export function createDeviceSessions({
       logins.remove(device.username, client);
       unreleased.forget(client);
     });
+    refusals.loggedIn(device);
     if (oldest === null) return;
-    events.deviceRefused({ client: oldest.id, reason: "too_many_connections" });
+    cutOff(oldest, "too_many_connections");
     oldest.close();
   }
 
@@ -114,15 +124,8 @@ export function createDeviceSessions({
     return true;
   }
 
-  function cutOff(client: Client, reason: "unreleased" | "reads_nothing"): void {
-    events.deviceRefused({ client: client.id, reason });
-    const device = sessions.get(client)?.device;
-    if (device === undefined) return;
-    events.incident({
-      kind: "device_cut_off",
-      where: `source ${device.source.name}`,
-      subject: `${device.username} (${reason})`,
-    });
+  function cutOff(client: Client, why: CutOff): void {
+    refusals.cutOff(client.id, sessions.get(client)?.device, why);
   }
 
   return {

@@ -2,11 +2,11 @@
 
 import { Socket } from "node:net";
 import type { Aedes, Client } from "aedes";
-import type { Events } from "../../events/events.ts";
 import type { Shares } from "../../ingest/decode-shares.ts";
 import type { Source } from "../../ingest/source.ts";
 import type { BrokerLimits, Unacked } from "./broker-limits.ts";
 import { readInTurns } from "./broker-reading.ts";
+import type { DeviceRefusals } from "./device-refusals.ts";
 import type { DeviceSessions } from "./device-sessions.ts";
 
 export interface DeviceSockets {
@@ -35,7 +35,7 @@ export function createDeviceSockets({
   maximumPacketBytes,
   limits,
   shares,
-  events,
+  refusals,
 }: {
   aedes: Pick<Aedes, "handle">;
   sessions: Pick<DeviceSessions, "of">;
@@ -43,7 +43,7 @@ export function createDeviceSockets({
   maximumPacketBytes: number;
   limits: Pick<BrokerLimits, "pending" | "idleMs">;
   shares: Pick<Shares, "mayRead" | "charge"> | undefined;
-  events: Pick<Events, "deviceRefused">;
+  refusals: Pick<DeviceRefusals, "cutOff">;
 }): DeviceSockets {
   const sockets = new Set<Socket>();
   /** Those that are held back. */
@@ -82,7 +82,7 @@ export function createDeviceSockets({
       source: () => sessions.of(socket)?.device.source.name,
       shares,
       onTooLarge() {
-        events.deviceRefused({ client: socket.remoteAddress ?? "", reason: "too_large" });
+        refusals.cutOff(socket.remoteAddress ?? "", sessions.of(socket)?.device, "too_large");
         socket.destroy();
       },
     });

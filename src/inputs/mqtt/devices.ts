@@ -18,9 +18,16 @@ export interface Device {
   passwordHash: Buffer;
   source: Source;
   mayPublish: (topic: string) => boolean;
+  /** What it may publish to: as configured, and with its username filled in. */
+  topics: readonly string[];
+  allowed: readonly string[];
+  /** What the page calls the place of its troubles. */
+  place: string;
 }
 
 export interface Devices {
+  /** For the operator only: no device is told which usernames exist. */
+  named(username: string): Device | undefined;
   /** Null when the password is wrong or the username unknown, after the same time. */
   authenticate(username: string, password: Uint8Array | string | undefined): Device | null;
 }
@@ -28,6 +35,7 @@ export interface Devices {
 export function createDevices(logins: readonly DeviceLogin[], sources: ReadonlyMap<string, Source>): Devices {
   const devices = new Map(logins.map((login) => [login.username, deviceOf(login, sources)]));
   return {
+    named: (username) => devices.get(username),
     authenticate(username, password) {
       const device = devices.get(username);
       // An unknown name is compared too, so that the time taken does not tell which names exist.
@@ -43,13 +51,17 @@ function deviceOf(login: DeviceLogin, sources: ReadonlyMap<string, Source>): Dev
   if (/[+#/$]/.test(username)) throw new Error(`A device's username may not contain + # / or $: ${username}`);
   const source = sources.get(login.source);
   if (source === undefined) throw new Error(`Device ${username} names an unknown source: ${login.source}`);
-  const matchers = topics.map((filter) => topicMatcher(filter.replaceAll("%u", username)));
+  const allowed = topics.map((filter) => filter.replaceAll("%u", username));
+  const matchers = allowed.map(topicMatcher);
   return {
     username,
     passwordHash: digest(password),
     source,
     // `$` marks topics of the broker itself.
     mayPublish: (topic) => !topic.startsWith("$") && matchers.some((matches) => matches(topic)),
+    topics,
+    allowed,
+    place: `source ${source.name}`,
   };
 }
 

@@ -8,6 +8,7 @@ import type { Acknowledgements } from "./acknowledgements.ts";
 import type { Inflight } from "./inflight.ts";
 import type { Redelivery } from "./redelivery.ts";
 import type { Route, Routing } from "./routing.ts";
+import type { UnreadTopics } from "./unread-topics.ts";
 
 export interface ReceiverDeps {
   routing: Routing;
@@ -15,6 +16,8 @@ export interface ReceiverDeps {
   acknowledgements: Acknowledgements;
   redelivery: Redelivery<number>;
   ingest: Ingest;
+  broker: string;
+  unread: UnreadTopics;
   /** Of a message's payload; a larger one is counted, acknowledged and not read. */
   maximumPacketBytes: number;
   onError: (error: unknown) => void;
@@ -60,7 +63,10 @@ export function createReceiver(deps: ReceiverDeps): Receiver {
       resent: receivedAt === null,
     };
     const { routes, mayComeTwice } = routing.of(topic);
-    if (routes.length === 0) counts.unrouted += 1;
+    if (routes.length === 0) {
+      counts.unrouted += 1;
+      deps.unread.unrouted(deps.broker, topic);
+    }
     // The second copy comes right behind the first and shares its result, so that a source gets the message once.
     const copy = mayComeTwice ? inflight.copyInFlight(topic, body) : null;
     return inflight.add({
@@ -87,17 +93,17 @@ export function createReceiver(deps: ReceiverDeps): Receiver {
       : Promise.all(routes.map((route) => ingestFor(route, message, giveUp, qos)));
   }
 
-  function ingestFor(
+  async function ingestFor(
     { source, key }: Route,
     message: Message,
     giveUp: () => boolean,
     qos: number,
-  ): Promise<unknown> {
+  ): Promise<void> {
     if (message.body.length > deps.maximumPacketBytes) {
       ingest.refuse(source, "too_large");
-      return Promise.resolve();
+      return;
     }
-    return ingestWithRetry({
+    const result = await ingestWithRetry({
       ingest,
       source,
       message: asAuthenticated(message),
@@ -112,6 +118,7 @@ export function createReceiver(deps: ReceiverDeps): Receiver {
         ingest.refuse(source, "given_up");
       },
     });
+    deps.unread.handled(source, message.topic ?? "", result);
   }
 
   return { receive, stopRetrying: () => retriesEnded.abort(), counts: () => counts };

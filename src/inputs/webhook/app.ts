@@ -72,7 +72,7 @@ export function createWebhookApp(deps: WebhookDeps): WebhookApp {
     const methods: readonly string[] = source.adapter.methods ?? ["POST"];
     const method = incoming.method ?? "";
     if (!methods.includes(method)) {
-      ingest.refuse(source, "wrong_method");
+      ingest.refuse(source, "wrong_method", addressOf(incoming));
       return answer(405, { error: "method_not_allowed" }, { allow: methods.join(", ") });
     }
     return await handleMessage(source, method, incoming, outgoing);
@@ -88,7 +88,7 @@ export function createWebhookApp(deps: WebhookDeps): WebhookApp {
     const head = headOf(incoming, method, addressOf(incoming));
     const from = head.remoteAddress ?? "";
     const verdict = guessing.verdict(source, from);
-    if (verdict.kind === "refused") return refuseGuess(source, verdict);
+    if (verdict.kind === "refused") return refuseGuess(source, verdict, from);
     if (verdict.kind === "wait") await guessing.wait(verdict.ms);
     // Before the body, so that a sender who is not authenticated costs neither the memory for one nor the time to inflate it.
     const early = ingest.authenticateHead(source, head);
@@ -100,7 +100,9 @@ export function createWebhookApp(deps: WebhookDeps): WebhookApp {
     const budgetOwner = early === null ? from : null;
     const body = method === "GET" ? EMPTY : await readBody(incoming, outgoing, budgetOwner);
     if (body.kind !== "whole") {
-      if (body.kind === "too_large" || body.kind === "unsupported_encoding") ingest.refuse(source, body.kind);
+      if (body.kind === "too_large" || body.kind === "unsupported_encoding") {
+        ingest.refuse(source, body.kind, from);
+      }
       return answerToPart(body);
     }
     if (early !== null) {
@@ -109,16 +111,16 @@ export function createWebhookApp(deps: WebhookDeps): WebhookApp {
     }
     // Others may have guessed wrong while the body came. A sender that waited has its turn already.
     const still = verdict.kind === "go" ? guessing.verdict(source, from) : null;
-    if (still !== null && still.kind !== "go") return refuseGuess(source, still);
+    if (still !== null && still.kind !== "go") return refuseGuess(source, still, from);
     const result = await inTime(source, ingest.receive(source, { ...head, body: body.bytes }), incoming);
     guessing.learn(source, from, result);
     return conclude(source, result);
   }
 
   /** Answered as any other refusal; but a sender that was right before from its address may be right again, and comes again. */
-  function refuseGuess(source: Source, verdict: Verdict): Response {
+  function refuseGuess(source: Source, verdict: Verdict, from: string): Response {
     if (verdict.kind === "refused" && verdict.isTrusted) return comeAgain("guessing", verdict.retryAfterS);
-    ingest.refuse(source, "guessing");
+    ingest.refuse(source, "guessing", from);
     return answerTo(source.adapter, { kind: "refused", reason: "guessing" });
   }
 

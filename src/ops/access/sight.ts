@@ -10,6 +10,7 @@ import type {
   SpoolStatus,
 } from "../../status.ts";
 import type { ClockOffender } from "../diagnose/clocks.ts";
+import type { MappingFacts } from "../diagnose/mapping.ts";
 import type { Policy } from "../policies.ts";
 
 /** The sources and destinations of the configuration, and what belongs to what. */
@@ -49,6 +50,8 @@ export interface Facts<Queue extends QueueStatus | null = QueueStatus | null> {
   spool: SpoolStatus | null;
   clocks: ClockOffender[];
   incidents: IncidentState[];
+  /** Null: no mapping is configured. */
+  mapping: MappingFacts | null;
   policies: readonly Policy[];
 }
 
@@ -91,6 +94,8 @@ export function limited<Queue extends QueueStatus | null>(facts: Facts<Queue>, s
     spool: null,
     clocks: facts.clocks.filter(isOwn),
     incidents: facts.incidents.filter(({ where }) => isOwnPlace(where, sight)),
+    // Its mistakes name devices of all tenants.
+    mapping: facts.mapping && { ...facts.mapping, problem: null },
     policies: facts.policies.filter(({ where }) => where === "gateway" || isOwnPlace(where, sight)),
   };
 }

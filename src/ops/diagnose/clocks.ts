@@ -16,14 +16,21 @@ export interface ClockOffender {
 }
 
 export interface ClockWatch {
-  /** `offsetMs` is receivedAt − fixTime. Cheap: called for every raw reading that has a time, rejected ones too. */
-  observe(source: string, deviceId: string, offsetMs: number): void;
+  /** Times in UTC milliseconds since 1970. Cheap: called for every raw reading that has a time, rejected ones too. */
+  observe(source: string, deviceId: string, fixTime: number, receivedAt: number): void;
+  /** Arrival minus fix of the device's last message, milliseconds; null where it is not remembered. */
+  offsetOf(source: string, deviceId: string): number | null;
   /** The worst first. */
   offenders(): ClockOffender[];
 }
 
-/** A verdict uses the least offsets of the last two whole windows and the current one: 20 to 29 fixes. */
+/**
+ * Late delivery looks like a clock that is behind, so that verdict uses the least offsets of the last two whole windows
+ * and the current one: 20 to 29 fixes.
+ */
 const WINDOW_FIXES = 10;
+/** A clock that is ahead, or off by whole hours, shows in as many messages; a message may bring an hour of old fixes. */
+const MESSAGES = 3;
 /** Delays only add, so an arrival this long before its fix means a wrong clock. NTP errors are smaller. */
 const AHEAD_MS = 5_000;
 /** A clock behind looks like late delivery, but never arrives earlier; slow vendors deliver within a few minutes. */
@@ -44,17 +51,38 @@ interface Device {
   last: number;
   current: number;
   fixes: number;
+  /** Least offsets of the last three messages, the latest last, and when that one arrived. */
+  messages: number[];
+  receivedAt: number;
 }
 
 export function createClockWatch(): ClockWatch {
   const devices = new LRUCache<string, Device>({ max: MAX_DEVICES });
 
-  function observe(source: string, deviceId: string, offsetMs: number): void {
+  function observe(source: string, deviceId: string, fixTime: number, receivedAt: number): void {
+    const offsetMs = receivedAt - fixTime;
     const key = `${source}\0${deviceId}`;
     let device = devices.get(key);
     if (device === undefined) {
-      device = { source, deviceId, before: Infinity, last: Infinity, current: Infinity, fixes: 0 };
+      device = {
+        source,
+        deviceId,
+        before: Infinity,
+        last: Infinity,
+        current: Infinity,
+        fixes: 0,
+        messages: [],
+        receivedAt: NaN,
+      };
       devices.set(key, device);
+    }
+    const { messages } = device;
+    if (receivedAt === device.receivedAt) {
+      messages.push(Math.min(messages.pop() ?? Infinity, offsetMs));
+    } else {
+      messages.push(offsetMs);
+      if (messages.length > MESSAGES) messages.shift();
+      device.receivedAt = receivedAt;
     }
     if (device.fixes === WINDOW_FIXES) {
       device.before = device.last;
@@ -69,28 +97,51 @@ export function createClockWatch(): ClockWatch {
   function offenders(): ClockOffender[] {
     const found: ClockOffender[] = [];
     devices.forEach((device) => {
-      const minima = [device.before, device.last, device.current];
-      const least = Math.min(...minima);
-      if (Math.max(...minima) - least > STEADY_MS || !Number.isFinite(least)) return;
-      if (least < -AHEAD_MS || least > BEHIND_MS) found.push(describe(device, least));
+      const offset = offsetAtOnce(device.messages) ?? offsetOfWindows(device);
+      if (offset !== null) found.push(describe(device, offset));
     });
     return found.sort((a, b) => Math.abs(b.offsetMs) - Math.abs(a.offsetMs));
   }
 
-  return { observe, offenders };
+  return {
+    observe,
+    offenders,
+    offsetOf: (source, deviceId) => devices.peek(`${source}\0${deviceId}`)?.messages.at(-1) ?? null,
+  };
+}
+
+/** Of a clock that is ahead, or off by whole half hours: neither is explained by a delay that is the same three times. */
+function offsetAtOnce(messages: readonly number[]): number | null {
+  if (messages.length < MESSAGES) return null;
+  const least = Math.min(...messages);
+  const greatest = Math.max(...messages);
+  if (greatest - least > STEADY_MS) return null;
+  return greatest < -AHEAD_MS || isZone(least) ? least : null;
+}
+
+function offsetOfWindows({ before, last, current, messages }: Device): number | null {
+  const minima = [before, last, current];
+  const least = Math.min(...minima);
+  if (Math.max(...minima) - least > STEADY_MS || !Number.isFinite(least)) return null;
+  // It was ahead and was put right: the window still has fixes of before.
+  if (least < -AHEAD_MS) return (messages.at(-1) ?? 0) < -AHEAD_MS ? least : null;
+  return least > BEHIND_MS ? least : null;
+}
+
+function isZone(offsetMs: number): boolean {
+  const fromStep = Math.abs(offsetMs - Math.round(offsetMs / ZONE_STEP_MS) * ZONE_STEP_MS);
+  return Math.abs(offsetMs) > ZONE_STEP_MS - ZONE_SLACK_MS && fromStep <= ZONE_SLACK_MS;
 }
 
 function describe({ source, deviceId }: Device, offsetMs: number): ClockOffender {
   const direction = offsetMs < 0 ? "ahead" : "behind";
   // Arrival jitter makes single seconds meaningless.
   const rounded = Math.round(Math.abs(offsetMs) / 5000) * 5000;
-  const fromStep = Math.abs(offsetMs - Math.round(offsetMs / ZONE_STEP_MS) * ZONE_STEP_MS);
-  const looksLikeTimeZone = Math.abs(offsetMs) > ZONE_STEP_MS - ZONE_SLACK_MS && fromStep <= ZONE_SLACK_MS;
   return {
     source,
     deviceId,
     offsetMs,
     text: `${direction} by about ${durationText(rounded)}`,
-    looksLikeTimeZone,
+    looksLikeTimeZone: isZone(offsetMs),
   };
 }

@@ -1,6 +1,6 @@
 /** Finds problems of sending: gates that are not open, backlogs, full buffers, silent units. */
 
-import type { DestinationStatus, GateStatus } from "../../status.ts";
+import type { DestinationStatus, GateStatus, QueueStatus } from "../../status.ts";
 import { adviceFor, needsAPerson } from "./advice.ts";
 import { durationText } from "./duration.ts";
 import { error, type Finding, listed, warning } from "./problem.ts";
@@ -15,8 +15,33 @@ const UNANSWERED_WARN_MS = 5000;
 
 /** A scope's gate is reported once, however many destinations share it. */
 export function diagnoseScopes(destinations: readonly DestinationStatus[], nowMs: number): Finding[] {
-  const scopes = new Map(destinations.map((destination) => [destination.scope, destination.scopeGate]));
-  return [...scopes].flatMap(([scope, gate]) => diagnoseGate(`tenant scope ${scope}`, gate, nowMs, ""));
+  const scopes = new Map<string, DestinationStatus[]>();
+  for (const destination of destinations) {
+    if (destination.scopeGate.state === "open") continue;
+    scopes.set(destination.scope, [...(scopes.get(destination.scope) ?? []), destination]);
+  }
+  return [...scopes.values()].flatMap((members) => {
+    const [first] = members;
+    if (!first) return [];
+    const where = `tenant ${first.tenant} (${listed(members.map(({ name }) => name))})`;
+    return diagnoseGate(where, first.scopeGate, nowMs, "");
+  });
+}
+
+/** Stale beside sources that send: whatever the cause, dispatchers see vehicles where they no longer are. */
+export function diagnoseStale({ destinations, sources }: QueueStatus, staleAfterMs: number): Finding[] {
+  const sending = new Set<string>();
+  for (const { destination, pulse } of sources)
+    if ((pulse.last5Min.stored ?? 0) > 0) sending.add(destination);
+  return destinations.flatMap(({ name, freshness }) => {
+    if (freshness === null || freshness.p50AgeMs <= staleAfterMs || !sending.has(name)) return [];
+    const { units, p50AgeMs, p95AgeMs } = freshness;
+    return warning("positions_stale", `destination ${name}`, {
+      what: `At half of its ${units} units the newest position that ServiceTitan accepted is older than ${durationText(p50AgeMs)} (19 of 20: ${durationText(p95AgeMs)}), while its sources send.`,
+      doNext:
+        "Where sending is paused or behind, that is the cause. Otherwise compare arrival and fix of one unit in its timeline: the vendor delivers late, or its positions are rejected.",
+    });
+  });
 }
 
 function diagnoseGate(where: string, gate: GateStatus, nowMs: number, backlog: string): Finding[] {

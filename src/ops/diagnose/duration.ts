@@ -1,4 +1,6 @@
-/** Writes a length of time the way a person would. */
+/** Writes a length of time, and a time of day, the way a person would. */
+
+import { iso } from "../../time.ts";
 
 const SECOND_MS = 1000;
 const MINUTE_MS = 60 * SECOND_MS;
@@ -12,4 +14,11 @@ export function durationText(durationMs: number): string {
   if (Math.round(ms / MINUTE_MS) < 120) return `${Math.round(ms / MINUTE_MS)} min`;
   if (Math.round(ms / HOUR_MS) < 48) return `${Math.round(ms / HOUR_MS)} h`;
   return `${Math.round(ms / DAY_MS)} days`;
+}
+
+/** `15:44 UTC`, with the date where it is more than a day ago. */
+export function timeText(ms: number, nowMs: number): string {
+  const text = iso(ms);
+  const time = `${text.slice(11, 16)} UTC`;
+  return nowMs - ms < DAY_MS ? time : `${text.slice(0, 10)} ${time}`;
 }

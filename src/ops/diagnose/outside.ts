@@ -17,6 +17,15 @@ export function redisUnreachable(detail: string): Finding {
   });
 }
 
+/** Asking was slow; storing was not. */
+export function redisSlow(withinMs: number): Finding {
+  return warning("redis_slow", "Redis", {
+    what: `Redis did not say within ${durationText(withinMs)} how things are. Positions are stored and sent as usual; what this page shows is older.`,
+    doNext:
+      "See what keeps Redis busy: SLOWLOG GET 10, memory, a snapshot being written, another user of the same Redis.",
+  });
+}
+
 export function diagnoseRedis(redis: RedisStatus): Finding[] {
   if (!redis.reachable) return [redisUnreachable(redis.problems[0] ?? "not reachable")];
   const found: Finding[] = [];

@@ -29,6 +29,7 @@ export const PROBLEM_KINDS = {
   device_login_refused: "device",
   topic_refused: "device",
   topic_unread: "configuration",
+  subscription_refused: "device",
   foreign_device: "configuration",
   mapping_unusable: "configuration",
   device_unmapped: "configuration",

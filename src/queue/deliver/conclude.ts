@@ -3,7 +3,7 @@
 import type { Redis } from "ioredis";
 import type { Attempt } from "../../servicetitan/outcome.ts";
 import type { BatchName } from "../batch/jobs.ts";
-import { encodeEntry } from "../ledger/ledger.ts";
+import { encodeEntry } from "../ledger/entry.ts";
 import type { QueueDestination } from "../redis/destination.ts";
 import { DISPOSITION, type Disposition } from "../redis/disposition.ts";
 import type { BufferRecord } from "../redis/record.ts";
@@ -20,6 +20,10 @@ export interface Sent {
   /** Null: nothing was posted and no token was asked for. */
   attempt: Attempt | null;
   bytes: number;
+  /** When the batch was formed and when it was posted, UTC milliseconds since 1970, by Redis's clock. */
+  formedAt: number | null;
+  /** Null: nothing was posted. */
+  sentAt: number | null;
 }
 
 /** The batch that was sent; `token` fences out its other owners. */
@@ -41,7 +45,7 @@ export async function conclude(
   { destination, name, records, token }: OwnedBatch,
   sent: Sent,
 ): Promise<void> {
-  const { attempt, sending, bytes } = sent;
+  const { attempt, sending, bytes, formedAt, sentAt } = sent;
   const settlement = inBatchOrder(sent, records.length);
   const outcome = attempt?.outcome.kind ?? "not_sent";
   const ledger = encodeEntry(
@@ -52,14 +56,27 @@ export async function conclude(
       status: attempt?.status ?? null,
       tookMs: Math.round(attempt?.tookMs ?? 0),
       traceId: attempt?.traceId ?? null,
+      formedAt,
+      sentAt,
+      words: attempt?.detail || null,
     },
     records,
     settlement.dispositions,
+    { posted: sentAt === null ? [] : sending, deadLetters: settlement.deadLetters },
   );
   const { batchId, lane } = name;
   const label = attempt ? outcome : null;
   const result = await untilRedisAnswers(() =>
-    settle(redis, destination, { batchId, lane, token, settlement, label, ledger, ledgerMaxAgeMs }),
+    settle(redis, destination, {
+      batchId,
+      lane,
+      token,
+      settlement,
+      label,
+      ledger,
+      isTold: sentAt !== null,
+      ledgerMaxAgeMs,
+    }),
   );
   if (attempt) emitAttempt(events, destination, name, records, sending, { settlement, attempt, bytes });
   if (result.kind === "fenced") {

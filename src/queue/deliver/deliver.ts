@@ -77,7 +77,7 @@ async function send(options: DeliveryOptions, shipment: Shipment): Promise<void>
     if ("outcome" in prepared) return concludeWithoutToken(options, shipment, prepared);
     const slot = await requestSlot(options.redis, shipment, "sending");
     if (slot.kind === "gone") return;
-    if (slot.kind === "closed") return conclude(options, shipment, unsent(shipment, slot.past));
+    if (slot.kind === "closed") return conclude(options, shipment, unsent(shipment, slot));
     // Redis computed the wait at some moment after the request, so the slot begins within this reply's round trip.
     if (slot.waitMs > 0) await sleep(slot.waitMs);
     if (slot.kind === "wait") continue;
@@ -117,13 +117,24 @@ async function concludeWithoutToken(options: DeliveryOptions, shipment: Shipment
   const { records, order } = shipment.load;
   const facts = { externalIds: idsOf(records, order), past: slot.past, bytes: 0 };
   const settlement = settlementOf(attempt.outcome, facts);
-  return conclude(options, shipment, { sending: order, settlement, attempt, bytes: 0 });
+  const { formedAt } = slot;
+  return conclude(options, shipment, {
+    sending: order,
+    settlement,
+    attempt,
+    bytes: 0,
+    formedAt,
+    sentAt: null,
+  });
 }
 
 /** A gate was shut before the POST. */
-function unsent({ load: { records, order } }: Shipment, past: BatchPast): Sent {
+function unsent(
+  { load: { records, order } }: Shipment,
+  { past, formedAt }: { past: BatchPast; formedAt: number | null },
+): Sent {
   const settlement = notSent({ externalIds: idsOf(records, order), past });
-  return { sending: order, settlement, attempt: null, bytes: 0 };
+  return { sending: order, settlement, attempt: null, bytes: 0, formedAt, sentAt: null };
 }
 
 /**
@@ -134,7 +145,7 @@ async function post(
   { redis, client }: DeliveryOptions,
   { destination, load }: Shipment,
   prepared: Prepared,
-  { past, timeoutMs, slot, waitMs, requestedAt }: GrantedSlot,
+  { past, formedAt, timeoutMs, slot, waitMs, requestedAt }: GrantedSlot,
 ): Promise<Sent | "missed"> {
   let isMissed = false;
   const sinceSlotMs = () => performance.now() - requestedAt - waitMs;
@@ -151,17 +162,19 @@ async function post(
   const sending = load.order.filter((i) => fixTimeAt(load.records, i) >= oldestWanted);
   if (sending.length === 0) {
     const settlement: Settlement = { ...notSent({ externalIds: [], past }), decision: "expire" };
-    return { sending, settlement, attempt: null, bytes: 0 };
+    return { sending, settlement, attempt: null, bytes: 0, formedAt, sentAt: null };
   }
   const externalIds = idsOf(load.records, sending);
   const body = bodyOf(destination, load, sending);
+  const sentAt = Math.round(slot + Math.max(0, sinceSlotMs()));
   const attempt = await client.send(destination.target, prepared, body, externalIds, {
     timeoutMs,
     beforeSend,
   });
   if (isMissed) return "missed";
   const bytes = Buffer.byteLength(body);
-  return { sending, settlement: settlementOf(attempt.outcome, { externalIds, past, bytes }), attempt, bytes };
+  const settlement = settlementOf(attempt.outcome, { externalIds, past, bytes });
+  return { sending, settlement, attempt, bytes, formedAt, sentAt };
 }
 
 /** 401, and 403 or 404 too: gateways answer those for a token of before a change of scopes. */

@@ -17,8 +17,10 @@ export interface SettleRequest {
   settlement: Settlement;
   /** For the ops page: the outcome in one word; null when nothing was sent. */
   label: string | null;
-  /** Compressed ledger entry; null when no ping came to an end. */
+  /** Compressed ledger entry; null when nothing was posted and no ping came to an end. */
   ledger: Buffer | null;
+  /** It tells of all pings of the batch, also of those that came to no end. */
+  isTold: boolean;
   ledgerMaxAgeMs: number;
 }
 
@@ -37,7 +39,7 @@ export type SettleResult =
 export async function settle(
   redis: Redis,
   destination: QueueDestination,
-  { batchId, lane, token, settlement, label, ledger, ledgerMaxAgeMs }: SettleRequest,
+  { batchId, lane, token, settlement, label, ledger, isTold, ledgerMaxAgeMs }: SettleRequest,
 ): Promise<SettleResult> {
   const args = {
     destination: destination.name,
@@ -55,6 +57,7 @@ export async function settle(
     byteCap: settlement.byteCap,
     maxBatchBytes: destination.maxBatchBytes,
     label,
+    isTold,
     pieces: { ids: [randomUUID(), randomUUID()], ...settlement.pieces },
     refusal: settlement.refusal,
     refusedAs: settlement.refusedAs,

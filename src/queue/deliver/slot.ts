@@ -27,13 +27,21 @@ export interface BatchPast {
   root: string | null;
 }
 
+/** `formedAt`: when the batch was formed, UTC milliseconds since 1970, by Redis's clock. */
 export type Slot =
   /** Send in `waitMs` and not before; later than the destination's `slotSlackMs` only with a call of `slotUsedLate`. */
-  | { kind: "send"; waitMs: number; past: BatchPast; slot: number; timeoutMs: number }
+  | {
+      kind: "send";
+      waitMs: number;
+      past: BatchPast;
+      formedAt: number | null;
+      slot: number;
+      timeoutMs: number;
+    }
   /** No slot soon: ask again after `waitMs`. */
   | { kind: "wait"; waitMs: number }
   /** A gate is shut: the batch goes back to the backlog. */
-  | { kind: "closed"; past: BatchPast }
+  | { kind: "closed"; past: BatchPast; formedAt: number | null }
   /** Another process has settled the batch. */
   | { kind: "gone" };
 
@@ -59,7 +67,8 @@ export async function acquireSlot(
     probeMs: PROBE_MS,
   };
   const reply = await runScript(redis, ACQUIRE_SLOT, [destination.keyPrefix], [namedArgs(args)]);
-  const [kind, waitMs, asked, serverErrors, root, slot, isShort] = reply;
+  const [kind, waitMs, asked, serverErrors, root, formed, slot, isShort] = reply;
+  const formedAt = formed === "" ? null : Number(formed);
   const past = {
     asked: asked === "1",
     serverErrors: Number(serverErrors),
@@ -69,12 +78,12 @@ export async function acquireSlot(
     case "send": {
       const { requestTimeoutMs } = destination.target;
       const timeoutMs = Number(isShort) === 1 ? Math.min(requestTimeoutMs, PROBE_MS) : requestTimeoutMs;
-      return { kind, waitMs: Number(waitMs), past, slot: Number(slot), timeoutMs };
+      return { kind, waitMs: Number(waitMs), past, formedAt, slot: Number(slot), timeoutMs };
     }
     case "wait":
       return { kind, waitMs: Number(waitMs) };
     case "closed":
-      return { kind, past };
+      return { kind, past, formedAt };
     case "gone":
       return { kind };
     default:

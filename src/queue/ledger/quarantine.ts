@@ -5,6 +5,7 @@ import type { StoreEntry } from "../../ingest/store.ts";
 import { keyOf, SCOPE_KEYS } from "../redis/keys.ts";
 import { loadScript, namedArgs, runScript } from "../redis/script.ts";
 import { fieldOf } from "../redis/stream.ts";
+import { inOneLine } from "../store/told.ts";
 
 const ADD = loadScript("quarantine-add");
 
@@ -51,6 +52,7 @@ export function createQuarantine({ redis, bytes, trimmed }: QuarantineOptions) {
       reason,
       receivedAt: message.receivedAt,
       problems: JSON.stringify(problems),
+      problem: inOneLine(problems[0] ?? ""),
       envelope: JSON.stringify(envelope),
       share: shareOf(source, message),
       // JSON has no infinity.

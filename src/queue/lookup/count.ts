@@ -17,19 +17,28 @@ export interface LaneCount {
   sentAt?: number;
 }
 
+/** A hash as Redis lists it, names and values by turns; Lua's empty table is JSON's empty object. */
+export type Flat = readonly string[] | object;
+
 export interface SourceCount {
   name: string;
-  counters: object;
+  counters: Flat;
   held: number;
+  /** Devices that no mapping row names. */
+  unmapped: number;
   waiting: number;
   inFlight: number;
+  /** See pulse.lua. Without `minute`, only what changes within a minute. */
+  pulse: Flat;
+  /** Closed minutes, the latest first; empty where the caller has them already. */
+  minutes: readonly string[] | object;
 }
 
 export interface DestinationCount {
   name: string;
   lanes: LaneCount[] | object;
-  facts: object;
-  gate: object;
+  facts: Flat;
+  gate: Flat;
   units: number;
 }
 
@@ -38,20 +47,25 @@ export interface ScopeCount {
   now: number;
   sources: SourceCount[] | object;
   destinations: DestinationCount[] | object;
-  gate: object;
+  gate: Flat;
   orphans: object;
-  sizes: object;
-  lengths: Record<"ledger" | "dead" | "quarantine", { n: number; first: string }>;
+  sizes: Flat;
+  /** Entries, and the ids of the oldest and the newest, empty where there is none. */
+  lengths: Record<StreamName, { n: number; first: string; last: string }>;
 }
 
-/** Throws when Redis does not answer. */
+export type StreamName = "ledger" | "dead" | "quarantine";
+
+/**
+ * Throws when Redis does not answer. `minutes`: of which open minute the caller has a source's closed minutes already.
+ */
 export async function countScope(
   redis: Redis,
   scope: string,
-  sources: Iterable<string>,
-  destinations: readonly string[],
+  { sources, destinations }: { sources: readonly string[]; destinations: readonly string[] },
+  minutes: Readonly<Record<string, number>> = {},
 ): Promise<ScopeCount> {
-  const args = namedArgs({ sources: [...sources], destinations });
+  const args = namedArgs({ sources, destinations, minutes });
   const [text] = await runScript(redis, COUNT, [scope], [args]);
   const parsed: ScopeCount = JSON.parse(String(text));
   return parsed;
@@ -61,8 +75,12 @@ export function listOf<T>(value: T[] | object): T[] {
   return Array.isArray(value) ? value : [];
 }
 
-export function mapOf(value: object): Record<string, string> {
-  return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, String(each)]));
+/** A hash by its names. */
+export function hashOf(flat: Flat): Record<string, string> {
+  const hash: Record<string, string> = {};
+  const values: readonly unknown[] = Array.isArray(flat) ? flat : [];
+  for (let i = 0; i + 1 < values.length; i += 2) hash[String(values[i])] = String(values[i + 1]);
+  return hash;
 }
 
 export function numberOf(text: string | undefined): number {

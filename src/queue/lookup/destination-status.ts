@@ -4,7 +4,7 @@ import type { DestinationStatus, GateStatus, LaneStatus } from "../../status.ts"
 import { iso } from "../../time.ts";
 import type { QueueDestination } from "../redis/destination.ts";
 import { scopeIn } from "../redis/keys.ts";
-import { type DestinationCount, type LaneCount, listOf, mapOf, numberOf, type ScopeCount } from "./count.ts";
+import { type DestinationCount, hashOf, type LaneCount, listOf, numberOf, type ScopeCount } from "./count.ts";
 import type { UnitFreshness } from "./freshness.ts";
 
 /** What the destination's lanes hold, summed. */
@@ -28,25 +28,26 @@ export function totalsOf({ lanes }: DestinationCount): LaneTotals {
 export function destinationStatus(
   destination: QueueDestination,
   counted: DestinationCount,
-  { gate, now }: ScopeCount,
+  { gate, now }: Pick<ScopeCount, "gate" | "now">,
   { freshness, silent }: UnitFreshness,
   held: number,
 ): DestinationStatus {
   const { waiting, inFlight, oldest } = totalsOf(counted);
-  const facts = mapOf(counted.facts);
-  const newestAccepted = numberOf(facts.newestAccepted);
+  const facts = hashOf(counted.facts);
+  // By arrival: a clock that runs ahead would hide that nothing is accepted. Older gateways left only the fix.
+  const newestArrival = numberOf(facts.newestAcceptedArrival ?? facts.newestAccepted);
   return {
     name: counted.name,
     scope: scopeIn(destination.keyPrefix),
     tenant: destination.target.tenant,
     provider: destination.target.provider,
-    scopeGate: gateStatus(mapOf(gate), destination),
-    gate: gateStatus(mapOf(counted.gate), destination),
+    scopeGate: gateStatus(hashOf(gate), destination),
+    gate: gateStatus(hashOf(counted.gate), destination),
     waiting,
     inFlight,
     held,
     oldestWaitingAgeMs: Number.isFinite(oldest) ? Math.max(0, now - oldest) : null,
-    newestAcceptedAgeMs: newestAccepted === 0 ? null : Math.max(0, now - newestAccepted),
+    newestAcceptedAgeMs: newestArrival === 0 ? null : Math.max(0, now - newestArrival),
     freshness,
     bufferBytes: numberOf(facts.bytes),
     bufferLimitBytes: destination.bufferBytes,

@@ -1,6 +1,7 @@
 /** Computes how fresh a destination's units are: the age of what was last accepted of each, and which have gone silent. */
 
 import type { Redis } from "ioredis";
+import { LRUCache } from "lru-cache";
 import type { Freshness, SilentUnit } from "../../status.ts";
 import { iso } from "../../time.ts";
 import type { QueueDestination } from "../redis/destination.ts";
@@ -20,35 +21,72 @@ export interface Moment {
   pending: boolean;
 }
 
+export interface FreshnessReader {
+  /** `mark`: another one than before means that something may have been accepted. */
+  of(destination: QueueDestination, moment: Moment, mark: unknown): Promise<UnitFreshness>;
+}
+
 const MAX_SILENT_LISTED = 50;
 /** Silence of one unit beside the destination's newest fix that is worth reporting. */
 const SILENT_AFTER_MS = 900_000;
+/** A unit that has paused for long before, at night for example, is silent only after half as long again. */
+const TIMES_LONGEST_PAUSE = 1.5;
 /** After a day the vehicle is parked for good, on holiday, or sold; it is not news any more. */
 const NO_LONGER_SILENT_MS = 86_400_000;
 /** A unit without a position for longer is not stale but parked. */
 const FRESHNESS_WINDOW_MS = 3_600_000;
-/** Reading every unit's last fix is the only costly part of the status; the page asks every 2 s. */
-const READ_EVERY_MS = 15_000;
+/** Reading every unit's last fix is the only costly part of the status: the more units, the more rarely. */
+const READ_EVERY_MS = 2000;
+const MS_PER_UNIT = 1;
+const MAX_READ_EVERY_MS = 15_000;
+/** About 100 bytes each. Beyond it the unit that was silent for longest is forgotten. */
+const MAX_UNITS = 100_000;
 
-export function createFreshness(
-  redis: Redis,
-): (destination: QueueDestination, moment: Moment) => Promise<UnitFreshness> {
-  const known = new Map<string, { at: number; units: UnitFreshness }>();
-  return async (destination, moment) => {
-    const before = known.get(destination.name);
+interface Units {
+  readAt: number;
+  mark: unknown;
+  /** The latest fix first. */
+  fixes: readonly { unit: string; fixTime: number }[];
+}
+
+export function createFreshness(redis: Redis): FreshnessReader {
+  const known = new Map<string, Units>();
+  const pauses = new LRUCache<string, { fixTime: number; longestMs: number }>({ max: MAX_UNITS });
+
+  async function unitsOf({ name, keyPrefix }: QueueDestination, now: number, mark: unknown): Promise<Units> {
+    const before = known.get(name);
+    const every = Math.min(MAX_READ_EVERY_MS, READ_EVERY_MS + MS_PER_UNIT * (before?.fixes.length ?? 0));
     // A clock set back must not freeze the figure.
-    if (before && Math.abs(moment.now - before.at) < READ_EVERY_MS) return before.units;
-    const accepted = await redis.hgetall(keyOf(destination.keyPrefix, SCOPE_KEYS.accepted, destination.name));
-    const fixes = Object.entries(accepted).map(([unit, fixTime]) => ({ unit, fixTime: Number(fixTime) }));
-    const units = {
-      freshness: freshnessOf(
-        fixes.map(({ fixTime }) => fixTime),
-        moment,
-      ),
-      silent: silentOf(fixes, moment),
-    };
-    known.set(destination.name, { at: moment.now, units });
+    if (before && (before.mark === mark || Math.abs(now - before.readAt) < every)) return before;
+    const accepted = await redis.hgetall(keyOf(keyPrefix, SCOPE_KEYS.accepted, name));
+    const fixes = Object.entries(accepted)
+      .map(([unit, fixTime]) => ({ unit, fixTime: Number(fixTime) }))
+      .sort((a, b) => b.fixTime - a.fixTime);
+    for (const { unit, fixTime } of fixes) notePause(`${name}\0${unit}`, fixTime);
+    const units = { readAt: now, mark, fixes };
+    known.set(name, units);
     return units;
+  }
+
+  function notePause(key: string, fixTime: number): void {
+    const before = pauses.get(key);
+    if (before?.fixTime === fixTime) return;
+    const longestMs = before ? Math.max(before.longestMs, fixTime - before.fixTime) : 0;
+    pauses.set(key, { fixTime, longestMs });
+  }
+
+  return {
+    async of(destination, moment, mark) {
+      const { fixes } = await unitsOf(destination, moment.now, mark);
+      const longestPauseOf = (unit: string) => pauses.get(`${destination.name}\0${unit}`)?.longestMs ?? 0;
+      return {
+        freshness: freshnessOf(
+          fixes.map(({ fixTime }) => fixTime),
+          moment,
+        ),
+        silent: silentOf(fixes, moment, longestPauseOf),
+      };
+    },
   };
 }
 
@@ -72,12 +110,15 @@ export function freshnessOf(
 function silentOf(
   units: readonly { unit: string; fixTime: number }[],
   { now, newestAccepted }: Moment,
+  longestPauseOf: (unit: string) => number,
 ): SilentUnit[] {
+  const isSilent = ({ unit, fixTime }: { unit: string; fixTime: number }) =>
+    fixTime < newestAccepted - SILENT_AFTER_MS &&
+    fixTime > now - NO_LONGER_SILENT_MS &&
+    now - fixTime > TIMES_LONGEST_PAUSE * longestPauseOf(unit);
   return units
-    .filter(
-      ({ fixTime }) => fixTime < newestAccepted - SILENT_AFTER_MS && fixTime > now - NO_LONGER_SILENT_MS,
-    )
-    .sort((a, b) => a.fixTime - b.fixTime)
+    .filter(isSilent)
+    .reverse()
     .slice(0, MAX_SILENT_LISTED)
     .map(({ unit, fixTime }) => ({
       unit,

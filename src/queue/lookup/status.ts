@@ -1,27 +1,28 @@
 /** Reports what is where: counters, and what waits, is held or in flight, counted in one step per scope. */
 
 import type { Redis } from "ioredis";
-import type { DestinationStatus, QueueStatus } from "../../status.ts";
+import type { DestinationStatus, QueueStatus, SourceStatus } from "../../status.ts";
 import { iso } from "../../time.ts";
 import type { Jobs } from "../batch/jobs.ts";
 import type { Quarantine } from "../ledger/quarantine.ts";
+import { redisNow } from "../redis/clock.ts";
 import type { QueueDestination } from "../redis/destination.ts";
 import { readRedis } from "../redis/redis.ts";
 import { entryTime } from "../redis/stream.ts";
 import type { Routes } from "../store/routes.ts";
 import {
-  countScope,
   type DestinationCount,
+  hashOf,
   listOf,
-  mapOf,
   numberOf,
-  type ScopeCount,
   type SourceCount,
+  type StreamName,
 } from "./count.ts";
 import { destinationStatus, totalsOf } from "./destination-status.ts";
 import { createFreshness } from "./freshness.ts";
-import { deadLettersRecent, ledgerRecent, quarantineRecent, unmappedDevices } from "./recent.ts";
-import { type StatusSource, sourceStatus } from "./source-status.ts";
+import { createRecent } from "./recent.ts";
+import { type CountedScope, createScopeCounts, type ScopeMembers } from "./scope-counts.ts";
+import { type SourceShare, type StatusSource, sourceStatus } from "./source-status.ts";
 
 export interface StatusOptions {
   redis: Redis;
@@ -32,80 +33,131 @@ export interface StatusOptions {
   jobs: Jobs;
 }
 
-export function createStatus(options: StatusOptions): (within?: ReadonlySet<string>) => Promise<QueueStatus> {
-  const { redis, destinations, sources, quarantine } = options;
-  const scopes = [...new Set([...destinations.values()].map(({ keyPrefix }) => keyPrefix))];
-  const freshnessOf = createFreshness(redis);
-  const destinationsIn = (scope: string) =>
-    [...destinations.values()].filter(({ keyPrefix }) => keyPrefix === scope).map(({ name }) => name);
+export type QueryStatus = (within?: ReadonlySet<string>) => Promise<QueueStatus>;
 
-  async function ofDestination(counted: DestinationCount, scope: ScopeCount): Promise<DestinationStatus> {
+export function createStatus(options: StatusOptions): QueryStatus {
+  const { redis, destinations, sources } = options;
+  const scopes = membersOf(destinations, sources);
+  const counts = createScopeCounts(redis, scopes);
+  const freshness = createFreshness(redis);
+  const recentIn = createRecent(options);
+  const statusOfSources = sourcesReader(sources);
+
+  async function ofDestination(
+    counted: DestinationCount,
+    scope: CountedScope,
+    now: number,
+  ): Promise<DestinationStatus> {
     const destination = destinations.get(counted.name);
     if (!destination) throw new Error(`Destination "${counted.name}" is not configured.`);
     const { waiting, inFlight } = totalsOf(counted);
-    const freshness = await freshnessOf(destination, {
-      now: scope.now,
-      newestAccepted: numberOf(mapOf(counted.facts).newestAccepted),
-      pending: waiting + inFlight > 0,
-    });
-    const held = listOf<SourceCount>(scope.sources)
+    const newestAccepted = numberOf(hashOf(counted.facts).newestAccepted);
+    const moment = { now, newestAccepted, pending: waiting + inFlight > 0 };
+    const units = await freshness.of(destination, moment, scope.count);
+    const held = listOf<SourceCount>(scope.count.sources)
       .filter(({ name }) => sources.get(name)?.destination === counted.name)
       .reduce((sum, each) => sum + each.held, 0);
-    return destinationStatus(destination, counted, scope, freshness, held);
+    return destinationStatus(destination, counted, { gate: scope.count.gate, now }, units, held);
   }
 
-  return async function queryStatus(within?: ReadonlySet<string>): Promise<QueueStatus> {
-    // Without this the latest twenty of all would be those of the busiest tenant.
-    const shown = scopes.filter(
-      (scope) => within === undefined || destinationsIn(scope).some((name) => within.has(name)),
-    );
-    const [counts, redisStatus, jobs, quarantined, deadLetters, ledger, unmapped] = await Promise.all([
-      Promise.all(scopes.map((scope) => countScope(redis, scope, sources.keys(), destinationsIn(scope)))),
+  return async function queryStatus(within) {
+    const [counted, now, redisStatus, jobs] = await Promise.all([
+      counts.read(),
+      redisNow(redis),
       readRedis(redis),
       options.jobs.counts(),
-      quarantineRecent(quarantine, shown),
-      deadLettersRecent(redis, shown),
-      ledgerRecent(redis, shown),
-      unmappedDevices(redis, sources.values(), options.routes),
     ]);
-    const countsShown = counts.filter((_, i) => shown.includes(scopes[i] ?? ""));
+    // Without this the latest twenty of all would be those of the busiest tenant.
+    const shown = counted.filter(
+      ({ scope }) =>
+        within === undefined || scopes.get(scope)?.destinations.some((name) => within.has(name)) === true,
+    );
+    const recent = await recentIn(shown);
     const [q, d, l] = [
-      streamTotals(countsShown, "quarantine"),
-      streamTotals(countsShown, "dead"),
-      streamTotals(countsShown, "ledger"),
+      streamTotals(shown, "quarantine"),
+      streamTotals(shown, "dead"),
+      streamTotals(shown, "ledger"),
     ];
     return {
-      at: new Date().toISOString(),
-      sources: [...sources.values()].map((source) => sourceStatus(source, counts)),
+      at: iso(Date.now()),
+      sources: statusOfSources(counted, now),
       destinations: await Promise.all(
-        counts.flatMap((scope) =>
-          listOf<DestinationCount>(scope.destinations).map((counted) => ofDestination(counted, scope)),
+        counted.flatMap((scope) =>
+          listOf<DestinationCount>(scope.count.destinations).map((each) => ofDestination(each, scope, now)),
         ),
       ),
       redis: redisStatus,
       jobs,
-      quarantine: { count: q.n, bytes: q.bytes, oldestAt: q.first, recent: quarantined },
-      deadLetters: { count: d.n, bytes: d.bytes, recent: deadLetters },
-      ledger: { batches: l.n, bytes: l.bytes, reachesBackTo: l.first, recent: ledger },
-      orphans: counts.flatMap(({ orphans }) =>
-        Object.entries(mapOf(orphans)).flatMap(([destination, n]) =>
+      quarantine: { count: q.n, bytes: q.bytes, oldestAt: q.first, recent: recent.quarantine },
+      deadLetters: { count: d.n, bytes: d.bytes, recent: recent.deadLetters },
+      ledger: { batches: l.n, bytes: l.bytes, reachesBackTo: l.first, recent: recent.ledger },
+      orphans: counted.flatMap(({ count }) =>
+        Object.entries(count.orphans).flatMap(([destination, n]) =>
           Number(n) > 0 ? [{ destination, waiting: Number(n) }] : [],
         ),
       ),
-      unmapped,
+      unmapped: recent.unmapped,
     };
   };
 }
 
+function membersOf(
+  destinations: ReadonlyMap<string, QueueDestination>,
+  sources: ReadonlyMap<string, StatusSource>,
+): ReadonlyMap<string, ScopeMembers> {
+  const members = new Map<string, { sources: string[]; destinations: string[] }>();
+  for (const { name, keyPrefix } of destinations.values()) {
+    const own = members.get(keyPrefix) ?? { sources: [], destinations: [] };
+    own.destinations.push(name);
+    members.set(keyPrefix, own);
+  }
+  for (const { name, home } of sources.values()) members.get(home)?.sources.push(name);
+  return members;
+}
+
+/** A source's status is worked out anew only where one of its scopes was counted again, or a minute has passed. */
+function sourcesReader(sources: ReadonlyMap<string, StatusSource>) {
+  const known = new Map<string, { minute: number; counts: readonly object[]; status: SourceStatus }>();
+
+  function of(source: StatusSource, shares: readonly (SourceShare & { count: object })[], now: number) {
+    const minute = Math.floor(now / 60_000);
+    const before = known.get(source.name);
+    const isSame =
+      before?.minute === minute &&
+      before.counts.length === shares.length &&
+      shares.every(({ count }, i) => count === before.counts[i]);
+    if (before && isSame) return before.status;
+    const status = sourceStatus(source, shares, now);
+    known.set(source.name, { minute, counts: shares.map(({ count }) => count), status });
+    return status;
+  }
+
+  return (scopes: readonly CountedScope[], now: number): SourceStatus[] => {
+    const sharesOf = new Map<string, (SourceShare & { count: object })[]>();
+    for (const { count, pulses } of scopes) {
+      for (const each of listOf<SourceCount>(count.sources)) {
+        const pulse = pulses.get(each.name);
+        if (!pulse) continue;
+        const { name, held, waiting, inFlight } = each;
+        const shares = sharesOf.get(name) ?? [];
+        shares.push({ held, waiting, inFlight, pulse, count });
+        sharesOf.set(name, shares);
+      }
+    }
+    return [...sources.values()].map((source) => of(source, sharesOf.get(source.name) ?? [], now));
+  };
+}
+
 /** Of one stream in several scopes: entries, bytes, and when the oldest entry was added. */
-function streamTotals(scopes: readonly ScopeCount[], name: "ledger" | "dead" | "quarantine") {
+function streamTotals(scopes: readonly CountedScope[], name: StreamName) {
   let n = 0;
   let bytes = 0;
   let first = Number.POSITIVE_INFINITY;
-  for (const { lengths, sizes } of scopes) {
-    n += lengths[name].n;
-    bytes += numberOf(mapOf(sizes)[name]);
-    if (lengths[name].first !== "") first = Math.min(first, entryTime(lengths[name].first));
+  for (const { count } of scopes) {
+    const length = count.lengths[name];
+    n += length.n;
+    bytes += numberOf(hashOf(count.sizes)[name]);
+    if (length.first !== "") first = Math.min(first, entryTime(length.first));
   }
   return { n, bytes, first: Number.isFinite(first) ? iso(first) : null };
 }

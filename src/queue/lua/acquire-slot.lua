@@ -6,12 +6,13 @@
 --
 -- Returns one of
 --   {"gone"}                                              another process has settled the batch
---   {"closed", 0, asked, serverErrors, root}              a gate is shut, or no slot was wanted
+--   {"closed", 0, asked, serverErrors, root, formedAt}    a gate is shut, or no slot was wanted
 --   {"wait", waitMs}                                      no slot within the horizon
---   {"send", waitMs, asked, serverErrors, root, slot, 1 where the request gets only the time of a probe}
+--   {"send", waitMs, asked, serverErrors, root, formedAt, slot, 1 where the request gets only the time of a probe}
 
 --- @include "clock"
 --- @include "keys"
+--- @include "changed"
 --- @include "gates"
 --- @include "throttle"
 
@@ -23,8 +24,10 @@ if redis.call('HGET', KEY.lane(lane), 'batch') ~= id or redis.call('EXISTS', KEY
 end
 redis.call('HSET', factsKey, 'token', args.token)
 redis.call('HSET', KEY.lane(lane), 'beat', now)
-local past = redis.call('HMGET', factsKey, 'asked', 'serverErrors', 'root')
-local function answer(kind, wait) return { kind, wait, past[1] or '0', past[2] or '0', past[3] or '' } end
+local past = redis.call('HMGET', factsKey, 'asked', 'serverErrors', 'root', 'formedAt')
+local function answer(kind, wait)
+  return { kind, wait, past[1] or '0', past[2] or '0', past[3] or '', past[4] or '' }
+end
 -- Without a token there is no request.
 if not args.horizonMs then return answer('closed', 0) end
 local scopeGate, gate = KEY.scopeGate, KEY.gate(destination)
@@ -34,6 +37,7 @@ local wait, slot = reserveSlot(math.min(rateOf(scopeGate, rate), rateOf(gate, ra
 if not slot then return { 'wait', wait } end
 maySend(scopeGate, lane, args.probeMs)
 maySend(gate, lane, args.probeMs)
+markChanged()
 -- When the last confirmed request was sent, as known by now: it shows whether the destination was well (unconfirmed.lua).
 redis.call('HSET', factsKey, 'sentAt', slot,
   'confirmedSentAt', redis.call('HGET', KEY.destination(destination), 'confirmedSentAt') or 0)

@@ -11,6 +11,8 @@
 --- @include "counters"
 --- @include "entry-fields"
 --- @include "enqueue"
+--- @include "device-of"
+--- @include "timeline"
 
 local args = cjson.decode(ARGV[1])
 local entry = redis.call('XRANGE', KEY.deadLetters, args.id, args.id)[1]
@@ -29,5 +31,7 @@ count(sourceOf(r), 'deadLettered', -1)
 count(sourceOf(r), 'redrivenPings', 1)
 redis.call('HINCRBY', KEY.destination(fields.destination), 'deadLetters', -1)
 if answer == 'waiting' then enqueue(args.backlog, r) else count(sourceOf(r), answer, 1) end
+note(sourceOf(r), deviceOf(r), EVENT.redriven, answer, now, 1, fixTimeOf(r), '', 'was ' .. fields.reason)
 writeCounts()
+writeTimelines()
 return { answer }

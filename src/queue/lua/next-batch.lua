@@ -21,9 +21,12 @@
 --- @include "records"
 --- @include "bulk"
 --- @include "counters"
+--- @include "changed"
 --- @include "backlogs"
 --- @include "gates"
 --- @include "throttle"
+--- @include "device-of"
+--- @include "timeline"
 
 local args = cjson.decode(ARGV[1])
 local destination, lane, id = args.destination, args.destination .. '|' .. args.lane, args.batchId
@@ -40,6 +43,7 @@ if wait > args.slotLikelyMs then return { 'wait', wait - args.slotLikelyMs } end
 local piece = redis.call('LPOP', KEY.pieces(lane))
 if piece then
   redis.call('HSET', laneKey, 'batch', piece, 'beat', now)
+  markChanged()
   local out = { 'batch', piece, redis.call('HGET', KEY.batchFacts(piece), 'new') or '' }
   for _, r in ipairs(redis.call('LRANGE', KEY.batch(piece), 0, -1)) do out[#out + 1] = r end
   return out
@@ -50,7 +54,9 @@ local cap = tonumber(redis.call('HGET', destKey, 'byteCap')) or maxBytes
 if cap < maxBytes then maxBytes = cap end
 local freed = 0
 local function gone(r, field)
-  count(sourceOf(r), field, 1)
+  local source = sourceOf(r)
+  count(source, field, 1)
+  note(source, deviceOf(r), EVENT[field], '', now, 1, fixTimeOf(r), '', '')
   freed = freed + #r
 end
 local function expired(r) return args.maxAgeMs and fixTimeOf(r) < now - args.maxAgeMs end
@@ -90,6 +96,8 @@ end
 local function finish(answer)
   if freed > 0 then redis.call('HINCRBY', destKey, 'bytes', -freed) end
   writeCounts()
+  writeTimelines()
+  markChanged()
   return answer
 end
 

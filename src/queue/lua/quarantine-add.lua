@@ -2,7 +2,8 @@
 -- sender could write gigabytes.
 --
 -- KEYS[1]: key prefix of the scope.
--- ARGV[1]: {source, reason, receivedAt, problems, envelope, share, budget} as JSON; problems and envelope are JSON texts.
+-- ARGV[1]: {source, reason, receivedAt, problems, envelope, share, budget, problem} as JSON; problems and envelope are
+--   JSON texts, problem is the first of them in one short line.
 -- ARGV[2]: the body.
 --
 -- Returns how many messages made room.
@@ -10,6 +11,7 @@
 --- @include "keys"
 --- @include "counters"
 --- @include "quarantine-shares"
+--- @include "timeline"
 
 local args, body = cjson.decode(ARGV[1]), ARGV[2]
 local levels = levelsOf(args.share)
@@ -25,5 +27,7 @@ count(args.source, 'messages', 1)
 count(args.source, 'malformed', 1)
 count(args.source, 'malformed:' .. args.reason, 1)
 redis.call('HSET', KEY.counters(args.source), 'lastMessageAt', args.receivedAt)
+note(args.source, '', EVENT.malformed, args.reason, args.receivedAt, 1, '', '', args.problem .. ' (' .. id .. ')')
 writeCounts()
+writeTimelines()
 return { gone }

@@ -5,10 +5,12 @@
 --
 -- Returns {1}, or {0} where it is no longer there.
 
+--- @include "clock"
 --- @include "keys"
 --- @include "counters"
 --- @include "entry-fields"
 --- @include "quarantine-shares"
+--- @include "timeline"
 
 local entry = redis.call('XRANGE', KEY.quarantine, ARGV[1], ARGV[1])[1]
 if not entry then return { 0 } end
@@ -18,5 +20,7 @@ count(fields.source, 'messages', -1)
 count(fields.source, 'malformed', -1)
 count(fields.source, 'malformed:' .. fields.reason, -1)
 count(fields.source, 'redrivenMessages', 1)
+note(fields.source, '', EVENT.redriven, fields.reason, now, 1, '', '', ARGV[1])
 writeCounts()
+writeTimelines()
 return { 1 }

@@ -11,11 +11,12 @@
 --   random, ratePerSecond                         for gates: jitter in [0,1), and the full rate of their ramp
 --   byteCap?, maxBatchBytes                       what a 413 taught, and the configured bound
 --   label?                                        the outcome in one word, where something was sent
+--   isTold                                        the entry tells of all pings, also of those that came to no end
 --   pieces                                        {ids, asked, serverErrors, root?} of the two batches this one becomes
 --   refusal, refusedAs                            why an isolated ping was refused, and its reason as a dead letter
 --   unconfirmedMessage                            what the dead letter says of a ping that was never confirmed
 --   indexLifetimeMs                               how long an hour's ledger index lives
--- ARGV[2]: the ledger entry, compressed; empty when no ping came to an end.
+-- ARGV[2]: the ledger entry, compressed; empty when nothing was sent and no ping came to an end.
 --
 -- Returns {"fenced"}, or {"settled", pings dead-lettered on grounds that only Redis knows, why the destination's gate was
 -- shut here or "", reason and message of those dead letters}.
@@ -26,12 +27,14 @@
 --- @include "records"
 --- @include "bulk"
 --- @include "counters"
+--- @include "changed"
 --- @include "gate-changes"
 --- @include "dead-letters"
 --- @include "return"
 --- @include "unconfirmed"
 --- @include "poison"
 --- @include "ledger-entry"
+--- @include "timeline"
 
 local args = cjson.decode(ARGV[1])
 local ledgerEntry = ARGV[2]
@@ -55,7 +58,7 @@ local letters = {}
 for _, letter in ipairs(args.deadLetters) do letters[letter.at] = letter end
 local pieceOf = { [DISPOSITION.firstPiece] = 1, [DISPOSITION.secondPiece] = 2 }
 local freed, returned, pieces, newFlags = 0, {}, { {}, {} }, { {}, {} }
-local newest, endedUnits, refusedNow = {}, {}, {}
+local newest, latestArrival, toldUnits, refusedNow = {}, 0, {}, {}
 local records = redis.call('LRANGE', KEY.batch(id), 0, -1)
 for i, r in ipairs(records) do
   local disposition = string.sub(args.dispositions, i, i)
@@ -65,9 +68,12 @@ for i, r in ipairs(records) do
     -- Never beyond now, by Redis's clock: a mark ahead of it would silence the unit until then.
     local unit, order = unitOf(r), math.min(orderOf(r), now)
     if not newest[unit] or newest[unit] < order then newest[unit] = order end
+    latestArrival = math.max(latestArrival, math.min(receivedAtOf(r), now))
   elseif disposition == DISPOSITION.deadLettered then
     local letter = letters[i] or result
     deadLetter(destination, r, letter.reason, letter.message)
+    -- The ledger entry was made before Redis decided this.
+    if not letters[i] then noteDeadLetter(r, letter.reason, letter.message) end
   elseif disposition == DISPOSITION.expired then
     count(sourceOf(r), 'expired', 1)
   else
@@ -84,10 +90,8 @@ for i, r in ipairs(records) do
       table.insert(newFlags[n], string.sub(facts.new, i, i))
     end
   end
-  if hasEnded then
-    freed = freed + #r
-    endedUnits[unitOf(r)] = true
-  end
+  if hasEnded then freed = freed + #r end
+  if hasEnded or args.isTold then toldUnits[unitOf(r)] = true end
 end
 returnToBacklogs(lane, returned)
 
@@ -110,7 +114,8 @@ if args.accepted then
     if order > ever then ever = order end
   end
   pushAll('HSET', key, newer)
-  redis.call('HSET', destKey, 'newestAccepted', ever)
+  latestArrival = math.max(latestArrival, tonumber(redis.call('HGET', destKey, 'newestAcceptedArrival')) or 0)
+  redis.call('HSET', destKey, 'newestAccepted', ever, 'newestAcceptedArrival', latestArrival)
 end
 
 -- The batch ends; its pieces go before everything else in the lane.
@@ -165,5 +170,7 @@ if isShut or redis.call('LLEN', KEY.pieces(lane)) == 0 then
 end
 if freed > 0 then redis.call('HINCRBY', destKey, 'bytes', -freed) end
 writeCounts()
-if ledgerEntry ~= '' then writeLedgerEntry(destination, endedUnits, ledgerEntry, args.indexLifetimeMs) end
+writeTimelines()
+markChanged()
+if ledgerEntry ~= '' then writeLedgerEntry(destination, toldUnits, ledgerEntry, args.indexLifetimeMs) end
 return { 'settled', result.deadLettered, result.shutAs, result.reason, result.message }

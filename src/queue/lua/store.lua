@@ -4,8 +4,10 @@
 -- ARGV, by position, because what Redis and its client do per argument is most of what a reading costs; few and short:
 --   number of destinations, then per destination its name and byte limit;
 --   number of messages, then per message: source, receivedAt, counters as "field,amount,field,amount", number of readings
---     with ":" and its body's fingerprint where it has one; per reading: device, mark; per route: backlog
---     (destination|lane|source), record.
+--     with ":" and its body's fingerprint where it has one, and "+" where its timeline follows; per reading: device, mark;
+--     per route: backlog (destination|lane|source), record.
+-- A timeline is a JSON list of what else is told of the message, [device, kind, reason, how many, fix time or "", least
+-- offset or "", greatest offset or "", detail] each; the kind "good" stands for readings stored in another scope.
 -- A mark is the place byte as two hex digits, the number of routes, f or h where the device is unmapped and forwarded or
 -- held, and, where the source filters, ";maxImpliedMps;minIntervalMs;lat;lon" (radians, limits may be empty).
 --
@@ -23,6 +25,8 @@
 --- @include "counters"
 --- @include "gates"
 --- @include "filters"
+--- @include "timeline"
+--- @include "trouble-notes"
 
 local at = 1
 local function nextArg() at = at + 1; return ARGV[at - 1] end
@@ -52,9 +56,23 @@ end
 local function nextMessage()
   local source, receivedAt, counters, text = nextArg(), nextArg(), nextArg(), nextArg()
   local readings = tonumber(text)
-  if readings then return source, receivedAt, counters, readings, '' end
-  local digits, bodyPrint = string.match(text, '^(%d+):(.*)$')
-  return source, receivedAt, counters, tonumber(digits), bodyPrint
+  if readings then return source, receivedAt, counters, readings, '', nil end
+  local digits, bodyPrint, isTold = string.match(text, '^(%d+):?([^+]*)(%+?)$')
+  return source, receivedAt, counters, tonumber(digits), bodyPrint, isTold == '+' and nextArg() or nil
+end
+local function tell(source, receivedAt, text)
+  for _, told in ipairs(cjson.decode(text)) do
+    local device, kind, reason, n, fixTime, least, greatest, detail = unpack(told)
+    if kind == 'good' then
+      noteGood(lookUpTroubles(source, { device }), device, receivedAt)
+    else
+      -- Numbers of more than 14 digits would be written with an exponent.
+      if fixTime ~= '' then fixTime = string.format('%.0f', fixTime) end
+      if least ~= '' then least = string.format('%.0f', least) end
+      note(source, device, kind, reason, receivedAt, n, fixTime, least, detail)
+      if kind == EVENT.rejected and device ~= '' then noteRejection(source, device, reason, receivedAt, n, least, greatest) end
+    end
+  end
 end
 local full, bytesAdded = {}, {}
 for i = 1, tonumber(nextArg()) do
@@ -71,7 +89,9 @@ local out, arrivals, order, lastSeen = {}, {}, {}, {}
 local function destinationOf(backlog) return string.sub(backlog, 1, string.find(backlog, '|', 1, true) - 1) end
 -- Per source: device → its fingerprints, and the devices that were asked for and those that changed.
 local prints, asked, changed = {}, {}, {}
-local function seen(source, device, fixTime, place)
+-- Per source: device → when its last duplicate came.
+local repeated = {}
+local function seen(source, device, fixTime, place, receivedAt)
   local known = prints[source][device]
   local time = struct.pack('>I4', fixTime % 4294967296)
   local from = 1
@@ -82,13 +102,15 @@ local function seen(source, device, fixTime, place)
     from = found + 1
   end
   prints[source][device] = string.sub(known, -215) .. time .. string.char(place)
-  changed[source][device] = true
+  changed[source][device] = receivedAt
   return nil
 end
 local function hold(source, device, record)
   local before = redis.call('HGET', KEY.held(source), device)
   -- 20 MB of records. An authenticated sender can make up devices, and what is held is outside every buffer's budget.
-  if not before and redis.call('HLEN', KEY.held(source)) >= 50000 then
+  local isDropped = not before and redis.call('HLEN', KEY.held(source)) >= 50000
+  note(source, device, isDropped and EVENT.dropped or EVENT.held, '', receivedAtOf(record), 1, fixTimeOf(record), '', '')
+  if isDropped then
     count(source, 'dropped', 1)
     return
   end
@@ -110,7 +132,9 @@ local messages = tonumber(nextArg())
 local firstMessage, turnedAway = at, {}
 for m = 1, messages do
   local source, _, _, readings = nextMessage()
-  if readings > 0 and not prints[source] then prints[source], asked[source], changed[source] = {}, {}, {} end
+  if readings > 0 and not prints[source] then
+    prints[source], asked[source], changed[source], repeated[source] = {}, {}, {}, {}
+  end
   for i = 1, readings do
     local device = nextArg()
     if not prints[source][device] then
@@ -128,12 +152,25 @@ for source, devices in pairs(asked) do
   for i, known in ipairs(hashValues(KEY.fingerprints(source), devices)) do
     if known then prints[source][devices[i]] = known end
   end
+  lookUpTroubles(source, devices)
+end
+local function tellVerdict(source, device, receivedAt, verdict, record)
+  local fixTime = fixTimeOf(record)
+  local offset = receivedAtOf(record) - fixTime
+  if verdict == 'duplicate' or verdict == 'conflict' then
+    note(source, device, EVENT[verdict], '', receivedAt, 1, fixTime, offset, '')
+    repeated[source][device] = receivedAt
+    return
+  end
+  note(source, device, EVENT.rejected, verdict, receivedAt, 1, fixTime, offset, '')
+  -- What a source leaves out on purpose is no trouble.
+  if verdict ~= 'thinned' then noteRejection(source, device, verdict, receivedAt, 1, offset, offset) end
 end
 
 -- Then store them, one after another.
 at = firstMessage
 for m = 1, messages do
-  local source, receivedAt, counters, readings, bodyPrint = nextMessage()
+  local source, receivedAt, counters, readings, bodyPrint, told = nextMessage()
   local stored, duplicates, jumps, thinned = 0, 0, 0, 0
   if turnedAway[m] then
     for i = 1, readings do at = at + 2 + 2 * markOf(ARGV[at + 1]).routes end
@@ -141,15 +178,18 @@ for m = 1, messages do
     local list = countersOf(counters)
     for i = 1, #list, 2 do count(source, list[i], list[i + 1]) end
     lastSeen[source] = receivedAt
+    if told then tell(source, receivedAt, told) end
     local resent = bodyPrint ~= '' and not redis.call('SET', KEY.bodyPrint(bodyPrint), 1, 'NX', 'EX', 600)
+    local trouble = troubles[source]
     for i = 1, readings do
       local device, mark = nextArg(), markOf(nextArg())
       local routes, unmapped = mark.routes, mark.unmapped
       local fixTime = fixTimeOf(ARGV[at + 1])
-      local verdict = resent and 'duplicate' or seen(source, device, fixTime, mark.place)
+      local verdict = resent and 'duplicate' or seen(source, device, fixTime, mark.place, receivedAt)
         or mark.filter ~= '' and filtered(source, device, ARGV[at + 1], mark.filter)
       count(source, 'readings', routes)
       if verdict then
+        tellVerdict(source, device, receivedAt, verdict, ARGV[at + 1])
         at = at + 2 * routes
         if verdict == 'thinned' or verdict == 'implausible_jump' then
           count(source, 'rejected', routes)
@@ -161,6 +201,7 @@ for m = 1, messages do
         end
       else
         stored = stored + routes
+        if trouble.isAny then noteGood(trouble, device, receivedAt) end
         if unmapped ~= '' then
           local order = orderOf(ARGV[at + 1])
           redis.call('HSET', KEY.unmapped(source), device, order)
@@ -180,13 +221,21 @@ for m = 1, messages do
 end
 
 for source, devices in pairs(changed) do
-  local flat = {}
-  for device in pairs(devices) do
-    flat[#flat + 1] = device
-    flat[#flat + 1] = prints[source][device]
+  local flat, times = {}, {}
+  for device, receivedAt in pairs(devices) do
+    local n = #flat
+    flat[n + 1], flat[n + 2] = device, prints[source][device]
+    times[n + 1], times[n + 2] = device, receivedAt
   end
   pushAll('HSET', KEY.fingerprints(source), flat)
+  for device, receivedAt in pairs(repeated[source]) do
+    times[#times + 1] = device
+    times[#times + 1] = receivedAt
+  end
+  pushAll('HSET', KEY.seen(source), times)
 end
+writeTimelines()
+writeTroubles()
 writeLastFixes()
 for source, receivedAt in pairs(lastSeen) do redis.call('HSET', KEY.counters(source), 'lastMessageAt', receivedAt) end
 writeCounts()

@@ -12,6 +12,8 @@
 --- @include "records"
 --- @include "counters"
 --- @include "backlogs"
+--- @include "device-of"
+--- @include "timeline"
 
 local args = cjson.decode(ARGV[1])
 local oldestWantedOf = {}
@@ -19,7 +21,9 @@ for _, each in ipairs(args.destinations) do oldestWantedOf[each.name] = each.max
 
 local freed = 0
 local function expire(r)
-  count(sourceOf(r), 'expired', 1)
+  local source = sourceOf(r)
+  count(source, 'expired', 1)
+  note(source, deviceOf(r), EVENT.expired, '', now, 1, fixTimeOf(r), '', '')
   freed = freed + #r
 end
 -- A piece goes as a whole, when all of its records are too old.
@@ -107,4 +111,5 @@ for _, lane in ipairs(redis.call('SMEMBERS', KEY.lanes)) do
   end
 end
 writeCounts()
+writeTimelines()
 return out

@@ -8,6 +8,7 @@
 
 --- @include "clock"
 --- @include "keys"
+--- @include "changed"
 --- @include "streams"
 --- @include "entry-fields"
 --- @include "quarantine-shares"
@@ -48,6 +49,7 @@ for _, limit in ipairs(args.streams) do
     redis.call('HSET', KEY.sizes, limit.name, size)
     if limit.name == 'ledger' then trimIndex(oldestOf(key)) end
   end
+  if noRoom + tooOld > 0 then markChanged() end
   out[#out + 1] = noRoom
   out[#out + 1] = tooOld
 end

@@ -25,6 +25,14 @@ export const SCOPE_KEYS = {
   // Ingest
   /** Hash: every counter of the accounting identity. */
   counters: "n:<source>",
+  /** Hash: how the source has been sending, and its counters when the open minute began (see pulse.lua). */
+  pulse: "pulse:<source>",
+  /** List, the latest first: what was counted in each of the last 60 minutes, as `minute:field,n,field,n`. */
+  minutes: "minutes:<source>",
+  /** Set: the sources with counters here. */
+  sources: "sources",
+  /** Number: another one than before means that the scope's status has changed. */
+  changed: "changed",
   /** Hash: device → fingerprints of its recent fixes. */
   fingerprints: "fp:<source>",
   /** String: a long message was stored, for ten minutes. */
@@ -35,6 +43,12 @@ export const SCOPE_KEYS = {
   held: "held:<source>",
   /** Hash: device without a mapping row → its last fix time. */
   unmapped: "unmapped:<source>",
+  /** Hash: device → when its last valid reading came, a duplicate included. */
+  seen: "seen:<source>",
+  /** Hash: device → what happened to its readings beside delivery; of '', to messages that name no device (timeline.lua). */
+  timeline: "timeline:<source>",
+  /** Hash: device whose readings are rejected → since when, how many and why (device-trouble.lua). */
+  trouble: "trouble:<source>",
   /** String: a held reading came here from another scope. */
   moved: "moved:<source>:<fixTime>:<device>",
 
@@ -117,6 +131,12 @@ export const PROCESS_KEYS = {
   live: "live",
   /** String: these names as JSON. */
   names: "names:<fingerprint>",
+  /**
+   * Sorted set: processes → when each last reported; string: its report as JSON. The number is that of its form: during
+   * an upgrade no process reads another form than its own.
+   */
+  reports: "reports:1",
+  report: "report:1:<process>",
 } as const;
 
 type Holes<Pattern extends string> = Pattern extends `${string}<${string}>${infer Rest}`

@@ -2,6 +2,7 @@
 
 import { Redis } from "ioredis";
 import type { RedisStatus } from "../../status.ts";
+import { rememberErrors, whyRedisIsAway } from "./away.ts";
 
 export interface RedisSettings {
   url: string;
@@ -20,7 +21,13 @@ const MAX_RECONNECT_MS = 1000;
 const CONNECT_TIMEOUT_MS = 2000;
 const MIN_SOCKET_TIMEOUT_MS = 4000;
 
-export function connectRedis({ url, commandTimeoutMs }: RedisSettings, use: ConnectionUse): Redis {
+export function connectRedis(settings: RedisSettings, use: ConnectionUse): Redis {
+  const redis = openConnection(settings, use);
+  rememberErrors(redis);
+  return redis;
+}
+
+function openConnection({ url, commandTimeoutMs }: RedisSettings, use: ConnectionUse): Redis {
   const retryStrategy = (times: number) => Math.min(50 * 2 ** Math.min(times, 10), MAX_RECONNECT_MS);
   const shared = {
     retryStrategy,
@@ -42,26 +49,28 @@ export function connectRedis({ url, commandTimeoutMs }: RedisSettings, use: Conn
   });
 }
 
-const AWAY: RedisStatus = {
-  reachable: false,
-  version: null,
-  aof: "unknown",
-  maxmemoryPolicy: null,
-  usedMemoryBytes: null,
-  maxMemoryBytes: null,
-  writable: false,
-  problems: ["Redis does not answer."],
-};
+function awayStatus(redis: Redis, error?: unknown): RedisStatus {
+  return {
+    reachable: false,
+    version: null,
+    aof: "unknown",
+    maxmemoryPolicy: null,
+    usedMemoryBytes: null,
+    maxMemoryBytes: null,
+    writable: false,
+    problems: [`Redis does not answer (${whyRedisIsAway(redis, error)}).`],
+  };
+}
 
 /** Reads from INFO and CONFIG what matters for durability; a managed Redis may refuse CONFIG. */
 export async function readRedis(redis: Redis): Promise<RedisStatus> {
   let text: string;
   // Redis answers INFO a little earlier than any other command.
-  if (redis.status !== "ready") return AWAY;
+  if (redis.status !== "ready") return awayStatus(redis);
   try {
     text = await redis.info();
-  } catch {
-    return AWAY;
+  } catch (error) {
+    return awayStatus(redis, error);
   }
   const info = new Map(
     text

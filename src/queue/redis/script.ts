@@ -5,6 +5,7 @@ import { readFileSync } from "node:fs";
 import type { Redis } from "ioredis";
 import { luaDispositions } from "./disposition.ts";
 import { luaKeys } from "./keys.ts";
+import { luaTimelineKinds } from "./timeline-kinds.ts";
 
 /** A Lua script as Redis knows it. */
 export interface Script {
@@ -25,6 +26,7 @@ const INCLUDE = /^--- @include "([\w-]+)"$/;
 const GENERATED: Record<string, (body: string) => string> = {
   keys: (body) => luaKeys(new Set([...body.matchAll(/\bKEY\.(\w+)/g)].map(([, name = ""]) => name))),
   dispositions: luaDispositions,
+  "timeline-kinds": luaTimelineKinds,
 };
 
 /** Reads a script from its file. Throws where a file is missing: at start, because modules load their scripts then. */

@@ -27,6 +27,8 @@ export interface Write {
   counters: string;
   readings: Args;
   readingCount: number;
+  /** What its timelines tell beside the readings: JSON, as store.lua reads it; empty where that is nothing. */
+  told: string;
 }
 
 interface PendingWrite {
@@ -157,7 +159,9 @@ export function createGroupCommit({
 }
 
 function appendArgs(args: Args, write: Write): void {
-  const { source, receivedAt, counters, readingCount, bodyPrint } = write;
-  args.push(source, receivedAt, counters, bodyPrint === "" ? readingCount : `${readingCount}:${bodyPrint}`);
+  const { source, receivedAt, counters, readingCount, bodyPrint, told } = write;
+  args.push(source, receivedAt, counters);
+  if (told === "") args.push(bodyPrint === "" ? readingCount : `${readingCount}:${bodyPrint}`);
+  else args.push(`${readingCount}:${bodyPrint}+`, told);
   for (const arg of write.readings) args.push(arg);
 }

@@ -13,6 +13,8 @@ export interface RetryAfter {
   /** Storage failed. The longer it has been away, the longer it is likely to stay away. */
   storageAway(): number;
   storageBack(): void;
+  /** The last attempt to store failed. */
+  isStorageAway(): boolean;
   bufferFull(seen: FullBuffer): number;
 }
 
@@ -69,6 +71,7 @@ export function createRetryAfter(now = () => performance.now(), random = Math.ra
     storageBack() {
       awaySince = null;
     },
+    isStorageAway: () => awaySince !== null,
     bufferFull,
   };
 }

@@ -1,13 +1,7 @@
 /** Stores what ingest accepted: sorts a message's readings by scope, and writes each part into its scope's Redis. */
 
 import { createHash } from "node:crypto";
-import {
-  type RefusalReason,
-  type Store,
-  type StoreEntry,
-  StoreError,
-  type StoreVerdict,
-} from "../../ingest/store.ts";
+import { type Store, type StoreEntry, StoreError, type StoreVerdict } from "../../ingest/store.ts";
 import type { Reading, RejectionReason } from "../../reading.ts";
 import type { Quarantine } from "../ledger/quarantine.ts";
 import {
@@ -19,11 +13,15 @@ import {
   NO_REJECTIONS,
   type Write,
 } from "./group-commit.ts";
+import { createRefusals } from "./refusals.ts";
 import { createRetryAfter } from "./retry-after.ts";
 import type { Route, RoutedReading } from "./routes.ts";
+import { goodTold, handshakeTold, ignoredTold, rejectionTold, type Told, toldText } from "./told.ts";
 
 /** A message with more readings of one device than this could push its own first fixes out of the fingerprints. */
 const READINGS_WORTH_A_BODY_PRINT = 16;
+/** Of one message: devices whose home scope is told that readings of theirs were stored in another. */
+const MAX_GOOD_ELSEWHERE = 100;
 
 /** What storing needs to know of a source. */
 export interface StoreSource {
@@ -39,14 +37,20 @@ export interface StoreOptions extends Omit<GroupCommitOptions, "keyPrefix" | "re
   quarantine: Quarantine;
 }
 
-/** `drain` resolves when nothing is waiting to be written any more. */
-export function createStore(options: StoreOptions): Store & { drain(): Promise<void> } {
+export interface DrainingStore extends Store {
+  /** Resolves when nothing is waiting to be written any more. */
+  drain(): Promise<void>;
+  /** The last attempt to store failed. */
+  isAway(): boolean;
+}
+
+export function createStore(options: StoreOptions): DrainingStore {
   const { sources, routes, quarantine } = options;
   const writers = new Map<string, GroupCommit>();
   const retryAfter = createRetryAfter();
-  /** Refusals are counted in the background; what Redis has not confirmed yet stays here. */
-  let refusals = new Map<string, Map<string, number>>();
-  let refusalTimer: NodeJS.Timeout | undefined;
+  const refusals = createRefusals((name, counters, told) =>
+    writer(sourceOf(name).home).add(countersOnly(name, Date.now(), counters, told)),
+  );
 
   function writer(keyPrefix: string) {
     let found = writers.get(keyPrefix);
@@ -61,8 +65,9 @@ export function createStore(options: StoreOptions): Store & { drain(): Promise<v
     const source = sourceOf(entry.source);
     if (entry.kind === "malformed") return quarantineMessage(source, entry);
     const counters = messageCounters(entry);
+    const told = toldOf(entry);
     if (entry.kind !== "decoded" || entry.readings.length === 0) {
-      return writer(source.home).add(countersOnly(source.name, entry.receivedAt, counters));
+      return writer(source.home).add(countersOnly(source.name, entry.receivedAt, counters, told));
     }
     const byScope = routes.group(source.name, entry.readings);
     const isTimeless = entry.timeless === true;
@@ -74,7 +79,7 @@ export function createStore(options: StoreOptions): Store & { drain(): Promise<v
     byScope.delete(source.home);
     byScope.set(source.home, atHome);
     for (const [keyPrefix, routed] of byScope) {
-      const own = keyPrefix === source.home ? counters : "";
+      const isHome = keyPrefix === source.home;
       // One call per message, except for a giant one, for which Redis would be busy for a second. Each piece has a body
       // print and counts of its own, so a message interrupted by an outage is completed by its resend.
       const pieces = Math.max(1, Math.ceil(routed.length / MAX_READINGS_PER_CALL));
@@ -85,12 +90,14 @@ export function createStore(options: StoreOptions): Store & { drain(): Promise<v
             source: source.name,
             receivedAt: entry.receivedAt,
             bodyPrint: body && `${source.name}:${piecePrint(body, piece, isTimeless)}`,
-            counters: i === pieces - 1 ? own : "",
+            counters: isHome && i === pieces - 1 ? counters : "",
+            told: isHome && i === pieces - 1 ? toldText(told) : "",
             readings: readingsArgs(source, piece),
             readingCount: piece.length,
           }),
         );
       }
+      if (!isHome && verdicts.some(({ stored }) => stored > 0)) told.push(...goodElsewhere(routed));
     }
     return merge(verdicts);
   }
@@ -104,34 +111,6 @@ export function createStore(options: StoreOptions): Store & { drain(): Promise<v
     return NOTHING;
   }
 
-  function refuse(name: string, reason: RefusalReason): void {
-    const source = sources.get(name);
-    if (!source) return;
-    const fields = refusals.get(source.name) ?? new Map<string, number>();
-    for (const field of ["messages", "refused", `refused:${reason}`]) {
-      fields.set(field, (fields.get(field) ?? 0) + 1);
-    }
-    refusals.set(source.name, fields);
-    refusalTimer ??= setTimeout(() => void writeRefusals(), 50);
-  }
-
-  async function writeRefusals(): Promise<void> {
-    refusalTimer = undefined;
-    const batch = refusals;
-    refusals = new Map();
-    for (const [name, fields] of batch) {
-      const source = sourceOf(name);
-      try {
-        await writer(source.home).add(countersOnly(name, Date.now(), [...fields].join()));
-      } catch {
-        const waiting = refusals.get(name) ?? new Map<string, number>();
-        for (const [field, n] of fields) waiting.set(field, (waiting.get(field) ?? 0) + n);
-        refusals.set(name, waiting);
-        refusalTimer ??= setTimeout(() => void writeRefusals(), 1000);
-      }
-    }
-  }
-
   function sourceOf(name: string): StoreSource {
     const source = sources.get(name);
     if (!source) throw new Error(`Source "${name}" is not configured.`);
@@ -139,12 +118,18 @@ export function createStore(options: StoreOptions): Store & { drain(): Promise<v
   }
 
   async function drain(): Promise<void> {
-    clearTimeout(refusalTimer);
-    await writeRefusals();
+    await refusals.write();
     await Promise.all([...writers.values()].map((each) => each.idle()));
   }
 
-  return { add, refuse, drain };
+  return {
+    add,
+    refuse(name, reason, detail) {
+      if (sources.has(name)) refusals.count(name, reason, detail);
+    },
+    drain,
+    isAway: retryAfter.isStorageAway,
+  };
 }
 
 const NOTHING: StoreVerdict = { stored: 0, duplicates: 0, rejections: NO_REJECTIONS };
@@ -172,8 +157,34 @@ function messageCounters(entry: Exclude<StoreEntry, { kind: "malformed" }>): str
   return counters;
 }
 
-function countersOnly(source: string, receivedAt: number, counters: string): Write {
-  return { source, receivedAt, bodyPrint: "", counters, readings: [], readingCount: 0 };
+function toldOf(entry: Exclude<StoreEntry, { kind: "malformed" }>): Told[] {
+  switch (entry.kind) {
+    case "ignored":
+      return [ignoredTold(entry.what ?? "")];
+    case "handshake":
+      return [handshakeTold()];
+    case "decoded":
+      return (entry.rejected ?? []).map(rejectionTold);
+    default:
+      return entry satisfies never;
+  }
+}
+
+function goodElsewhere(routed: readonly RoutedReading[]): Told[] {
+  const devices = new Set(routed.map(({ reading }) => reading.deviceId));
+  return [...devices].slice(0, MAX_GOOD_ELSEWHERE).map(goodTold);
+}
+
+function countersOnly(source: string, receivedAt: number, counters: string, told: readonly Told[]): Write {
+  return {
+    source,
+    receivedAt,
+    bodyPrint: "",
+    counters,
+    readings: [],
+    readingCount: 0,
+    told: toldText(told),
+  };
 }
 
 function readingsArgs(source: StoreSource, routed: readonly RoutedReading[]): Args {

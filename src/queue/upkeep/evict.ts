@@ -10,6 +10,8 @@ export interface EvictionOptions {
   redis: Redis;
   sources: Iterable<{ name: string; home: string }>;
   destinations: Iterable<{ name: string; keyPrefix: string }>;
+  /** How far back timelines reach; as far as the ledger. */
+  timelineMaxAgeMs?: number;
   /** Fields of a hash that stay; for tests. */
   most?: number;
   failed(error: unknown): void;
@@ -21,6 +23,7 @@ interface Memory {
   /** How its values show when the device reported last. */
   kind: "prints" | "time";
   most: number;
+  maxAgeMs: number;
 }
 
 const EVERY_MS = 1000;
@@ -28,6 +31,8 @@ const EVERY_MS = 1000;
 const MAX_AGE_MS = 30 * 86_400_000;
 /** Beyond any fleet behind one source; fingerprints of so many take 60 MB. */
 const MOST_DEVICES = 200_000;
+/** A tenth below the bound at which timeline.lua takes no new device: within a minute there is room again. */
+const MOST_TIMELINES = 9000;
 /** A person does not read a longer list of devices to be mapped. */
 const MOST_UNMAPPED = 50_000;
 /** Hashes checked in one tick; where there are more than 1,200, as many as a round of one minute takes. */
@@ -35,9 +40,8 @@ const CHECKED_AT_ONCE = 20;
 /** An authenticated sender may invent devices: 40 slices evict 20,000, more than a source sends in a second. */
 const MAX_SLICES = 40;
 
-export function startEviction({ redis, sources, destinations, most, failed }: EvictionOptions): {
-  stop(): void;
-} {
+export function startEviction(options: EvictionOptions): { stop(): void } {
+  const { redis, sources, destinations, most, failed, timelineMaxAgeMs = MAX_AGE_MS } = options;
   const everySource = [...sources];
   const everyDestination = [...destinations];
   const scopes = new Set(everyDestination.map(({ keyPrefix }) => keyPrefix));
@@ -67,7 +71,9 @@ export function startEviction({ redis, sources, destinations, most, failed }: Ev
     const backlogs = lanes.map((lane) => keyOf(scope, SCOPE_KEYS.backlogs, lane));
     // A mapping leads sources of other scopes here.
     const guests = backlogs.length > 0 ? await redis.sunion(backlogs) : [];
-    const memory = (key: string, kind: Memory["kind"], bound: number) => ({ key, kind, most: most ?? bound });
+    const memory = (key: string, kind: Memory["kind"], bound: number, maxAgeMs = MAX_AGE_MS): Memory => {
+      return { key, kind, most: most ?? bound, maxAgeMs };
+    };
     return [
       ...everyDestination
         .filter(({ keyPrefix }) => keyPrefix === scope)
@@ -76,13 +82,15 @@ export function startEviction({ redis, sources, destinations, most, failed }: Ev
       ...[...new Set([...atHome, ...guests])].flatMap((name) => [
         memory(keyOf(scope, SCOPE_KEYS.fingerprints, name), "prints", MOST_DEVICES),
         memory(keyOf(scope, SCOPE_KEYS.lastFix, name), "time", MOST_DEVICES),
+        memory(keyOf(scope, SCOPE_KEYS.seen, name), "time", MOST_DEVICES),
+        memory(keyOf(scope, SCOPE_KEYS.timeline, name), "time", MOST_TIMELINES, timelineMaxAgeMs),
       ]),
     ];
   }
 
-  async function evict({ key, kind, most: bound }: Memory): Promise<void> {
+  async function evict({ key, kind, most: bound, maxAgeMs }: Memory): Promise<void> {
     for (let slice = 0; slice < MAX_SLICES && !stopped; slice++) {
-      const args = [kind, cursors.get(key) ?? "0", bound, MAX_AGE_MS];
+      const args = [kind, cursors.get(key) ?? "0", bound, maxAgeMs];
       const [cursor, surplus] = await runScript(redis, EVICT, [key], args);
       cursors.set(key, String(cursor));
       if (Number(surplus) === 0) return;

@@ -19,6 +19,7 @@ import {
 import { createUnacked } from "../../../src/inputs/mqtt/broker-limits.ts";
 import { createFrameGuard } from "../../../src/inputs/mqtt/frames.ts";
 import { AT_RECEIPT } from "../../../src/reading.ts";
+import type { Incident, IncidentSubject } from "../../../src/status.ts";
 import { because } from "../../support/because.ts";
 import { createAuthority, whyNotCertificates } from "../../support/certificates.ts";
 import { door, memoryStore } from "../../support/memory-store.ts";
@@ -41,7 +42,8 @@ async function start(changes: Partial<EmbeddedBrokerOptions> = {}) {
   const store = memoryStore();
   const told: Record<string, unknown>[] = [];
   const refused: string[] = [];
-  const incidents: object[] = [];
+  const incidents: Incident[] = [];
+  const ended: IncidentSubject[] = [];
   const events: EmbeddedBrokerEvents = {
     deviceRefused: (event) => void told.push({ event: "deviceRefused", ...event }),
     messagesGivenUp: (event) => void told.push({ event: "messagesGivenUp", ...event }),
@@ -49,6 +51,7 @@ async function start(changes: Partial<EmbeddedBrokerOptions> = {}) {
     authFailed: () => {},
     connectionRefused: (event) => void refused.push(event.reason),
     incident: (event) => void incidents.push(event),
+    incidentEnded: (event) => void ended.push(event),
   };
   const broker = await startBroker({
     name: "listen",
@@ -71,7 +74,7 @@ async function start(changes: Partial<EmbeddedBrokerOptions> = {}) {
     closers.push(() => client.endAsync(true));
     return client;
   };
-  return { broker, store, told, refused, incidents, url, device };
+  return { broker, store, told, refused, incidents, ended, url, device };
 }
 
 /** Resolves when the connection ends; how it ends, by an error or not, is the operating system's choice. */

@@ -74,6 +74,7 @@ function connect(
     brokerRefused: (event) => void told.push({ event: "brokerRefused", ...event }),
     messagesGivenUp: (event) => void told.push({ event: "messagesGivenUp", ...event }),
     failed: (event) => void told.push({ event: "failed", ...event }),
+    incident: (event) => void told.push({ event: "incident", ...event }),
   };
   const { ingest } = ingestOver(store);
   const connection = connectBroker({

@@ -43,6 +43,7 @@ function gateway(url: string, protocolVersion: 4 | 5) {
     brokerRefused: tell("refused"),
     messagesGivenUp: ({ messages }) => void told.push(`gave up ${messages}`),
     failed: tell("failed"),
+    incident: tell("incident"),
   };
   const source = mqttSource("fleet");
   let hasExpired = false;

@@ -53,6 +53,7 @@ async function start(limits: EmbeddedBrokerOptions["limits"] = {}) {
     events: {
       deviceRefused: ({ client, reason }) => void refused.push(`${client} ${reason}`),
       incident: (incident) => void incidents.push(incident),
+      incidentEnded() {},
       messagesGivenUp() {},
       connectionRefused() {},
       authFailed() {},
@@ -125,7 +126,7 @@ test("a connection that releases nothing ends; a message over its share is not s
   expect(new Set(store.times).size).toBe(5);
   expect(refused).toEqual(["van-0/raw unreleased"]);
   expect(incidents).toEqual([
-    { kind: "device_cut_off", where: "source fleet", subject: "van-0 (unreleased)" },
+    { kind: "device_cut_off", where: "source fleet", subject: "van-0", facts: { why: "unreleased" } },
   ]);
   // Its session ended with it, and with it what it held; under the same client id too.
   const again = await device();
@@ -208,8 +209,8 @@ test("a device that does not read our answers is not read, and cut off", async (
   await until(() => refused.some((line) => line.endsWith("reads_nothing")), {
     what: "the connection to be cut off",
   });
-  expect(incidents.map(({ kind, subject }) => `${kind} ${subject}`)).toContain(
-    "device_cut_off van-0 (reads_nothing)",
+  expect(incidents.map(({ kind, subject, facts }) => `${kind} ${subject} ${facts?.why}`)).toContain(
+    "device_cut_off van-0 reads_nothing",
   );
   // A stream holds 16 kB in each direction, and what the system hands over at once.
   expect(most).toBeLessThan(200_000);

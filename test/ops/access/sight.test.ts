@@ -163,7 +163,7 @@ function bothTenants(): QueueStatus {
     unmapped: ["mine", "rival"].map((name) => ({
       source: `${name}-vans`,
       device: `${name}-stray`,
-      lastFixAt: AT,
+      lastFixAt: new Date().toISOString(),
       policy: "hold",
     })),
   });
@@ -171,6 +171,7 @@ function bothTenants(): QueueStatus {
 
 const clocks: ClockWatch = {
   observe: () => undefined,
+  offsetOf: () => null,
   offenders: () =>
     ["mine", "rival"].map((name) => ({
       source: `${name}-vans`,
@@ -252,7 +253,16 @@ function twoTenants() {
         since: AT,
         lastAt: new Date().toISOString(),
         count: 3,
-        subjects: [where.includes("mine") ? "mine-device" : "rival-device"],
+        subjects: [
+          {
+            name: where.includes("mine") ? "mine-device" : "rival-device",
+            since: AT,
+            lastAt: AT,
+            until: new Date(Date.now() + 60_000).toISOString(),
+            count: 3,
+            facts: {},
+          },
+        ],
       })),
     spool: () => ({ messages: 7, bytes: 7, maxBytes: 9, oldestAt: AT, spooled: 7, replayed: 0 }),
     info: {

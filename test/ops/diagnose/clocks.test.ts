@@ -1,9 +1,20 @@
 import { describe, expect, it } from "vitest";
 import { createClockWatch } from "../../../src/ops/diagnose/clocks.ts";
 
+let arrival = 1_795_199_803_000;
+/** Each in a message of its own. */
+function observeOne(
+  watch: ReturnType<typeof createClockWatch>,
+  source: string,
+  deviceId: string,
+  offset: number,
+) {
+  arrival += 5000;
+  watch.observe(source, deviceId, arrival - offset, arrival);
+}
 /** Offsets as arrivals bring them: the clock's error plus a network delay that varies. */
 function observe(watch: ReturnType<typeof createClockWatch>, deviceId: string, offsets: number[]): void {
-  for (const offset of offsets) watch.observe("vans", deviceId, offset);
+  for (const offset of offsets) observeOne(watch, "vans", deviceId, offset);
 }
 
 const delays = (fixes: number, errorMs: number, upToMs: number) =>
@@ -29,7 +40,10 @@ describe("the clock watch", () => {
   it.each([
     ["a right clock with delays up to a minute", delays(60, 0, 60_000)],
     ["a clock a second ahead", delays(60, -1_500, 1_000)],
-    ["too few fixes to say", delays(19, -90_000, 1_000)],
+    ["too few fixes to say of a clock that is behind", delays(19, 20 * 60_000, 1_000)],
+    ["two fixes that are ahead", delays(2, -90_000, 1_000)],
+    ["a clock ahead that was put right within its first fixes", [...delays(5, -90_000, 1_000), 400]],
+    ["a time zone that was put right", [...delays(5, 5 * 3_600_000, 1_000), 400]],
     [
       "an upload of what was stored in a tunnel",
       Array.from({ length: 60 }, (_, fix) => 3_600_000 - fix * 50_000),
@@ -42,10 +56,28 @@ describe("the clock watch", () => {
     expect(watch.offenders()).toEqual([]);
   });
 
+  it.each([
+    ["ahead by 90 s", -90_000, false],
+    ["behind by five hours", 5 * 3_600_000, true],
+    ["ahead by nine and a half hours", -9.5 * 3_600_000, true],
+  ])("needs three messages for a clock %s", (_, errorMs, looksLikeTimeZone) => {
+    const watch = createClockWatch();
+    observe(watch, "veh-1", delays(3, errorMs, 4_000));
+    expect(watch.offenders()).toMatchObject([{ deviceId: "veh-1", looksLikeTimeZone }]);
+    expect(watch.offsetOf("vans", "veh-1")).toBeGreaterThan(errorMs);
+    expect(watch.offsetOf("vans", "veh-2")).toBeNull();
+  });
+
+  it("is not fooled by one message with an hour of old fixes, a second apart", () => {
+    const watch = createClockWatch();
+    for (let i = 0; i < 5; i++) watch.observe("vans", "veh-1", arrival - 3_600_000 + i * 1000, arrival);
+    expect(watch.offenders()).toEqual([]);
+  });
+
   it("puts the worst first and keeps sources apart", () => {
     const watch = createClockWatch();
-    for (const offset of delays(25, -20_000, 100)) watch.observe("a", "1", offset);
-    for (const offset of delays(25, -80_000, 100)) watch.observe("b", "1", offset);
+    for (const offset of delays(25, -20_000, 100)) observeOne(watch, "a", "1", offset);
+    for (const offset of delays(25, -80_000, 100)) observeOne(watch, "b", "1", offset);
     expect(watch.offenders().map(({ source }) => source)).toEqual(["b", "a"]);
   });
 
@@ -53,7 +85,7 @@ describe("the clock watch", () => {
     const watch = createClockWatch();
     observe(watch, "early", delays(25, -90_000, 100));
     observe(watch, "stored", delays(25, -90_000, 100));
-    for (let device = 0; device < 19_999; device += 1) watch.observe("crowd", String(device), 100);
+    for (let device = 0; device < 19_999; device += 1) observeOne(watch, "crowd", String(device), 100);
     expect(watch.offenders().map(({ deviceId }) => deviceId)).toEqual(["stored"]);
   });
 });

@@ -11,7 +11,6 @@ const redis = (changes: Partial<RedisStatus>) => healthy({ redis: { ...healthy()
 const to = (changes: Parameters<typeof destination>[0]) => healthy({ destinations: [destination(changes)] });
 const from = (changes: Parameters<typeof source>[0]) => healthy({ sources: [source(changes)] });
 const accounting = source().accounting;
-const HOLDS = { messages: 0, readings: 0, stored: 0 };
 
 const BROKER: BrokerStatus = {
   name: "yard",
@@ -126,30 +125,6 @@ describe("diagnose", () => {
       /report it/,
     ],
     [
-      "every message refused",
-      from({
-        identity: HOLDS,
-        accounting: { ...accounting, messages: 9, refused: 9 },
-        refusedBy: { unauthenticated: 9 },
-      }),
-      "warning",
-      "source bouncie-vans",
-      /Every one of 9 messages.*unauthenticated/,
-      /secret/,
-    ],
-    [
-      "every position rejected",
-      from({
-        identity: HOLDS,
-        accounting: { ...accounting, readings: 5, rejected: 5 },
-        rejectedBy: { no_fix: 1, too_old: 4 },
-      }),
-      "warning",
-      "source bouncie-vans",
-      /Every one of 5.*4 of them as too_old/,
-      /decode/,
-    ],
-    [
       "destination forbidden",
       to({ gate: gate("paused", "forbidden") }),
       "error",
@@ -177,7 +152,7 @@ describe("diagnose", () => {
       "scope throttled",
       to({ scopeGate: gate("paused", "throttled") }),
       "warning",
-      "tenant scope 7f3a.1015",
+      "tenant 1015 (acme-austin)",
       /429.*Next try in 4 s/,
       /ratePerSecond/,
     ],
@@ -185,7 +160,7 @@ describe("diagnose", () => {
       "scope unavailable",
       to({ scopeGate: gate("probing", "http_503") }),
       "warning",
-      "tenant scope 7f3a.1015",
+      "tenant 1015 (acme-austin)",
       /answers 503.*One request is out/,
       /by itself/,
     ],
@@ -282,6 +257,14 @@ describe("diagnose", () => {
       /352 of vans/,
       /row/,
     ],
+    [
+      "unmapped device that is forwarded",
+      healthy({ unmapped: [{ source: "vans", device: "352", lastFixAt: before(1e4), policy: "forward" }] }),
+      "warning",
+      "mapping",
+      /under its own id .*352 of vans/,
+      /row/,
+    ],
     ...DEAD_LETTERS.map(
       ([reason, what, doNext]): [string, QueueStatus, "warning", string, RegExp, RegExp] => [
         `dead letter: ${reason}`,
@@ -306,8 +289,8 @@ describe("diagnose", () => {
     ["a dead letter of yesterday", healthy({ deadLetters: letters(before(26 * 3_600_000)) })],
     ["a quarantined message of yesterday", healthy({ quarantine: set("malformed", before(26 * 3_600_000)) })],
     [
-      "an unmapped device that is forwarded",
-      healthy({ unmapped: [{ source: "a", device: "1", lastFixAt: null, policy: "forward" }] }),
+      "an unmapped device of yesterday",
+      healthy({ unmapped: [{ source: "a", device: "1", lastFixAt: before(9e7), policy: "forward" }] }),
     ],
     [
       "a fleet that is silent as one, at night",
@@ -341,7 +324,7 @@ describe("diagnose", () => {
         destinations: [destination({ scopeGate, silentUnits }), destination({ name: "second", scopeGate })],
       }),
     );
-    expect(problems.filter(({ where }) => where.startsWith("tenant scope"))).toHaveLength(1);
+    expect(problems.filter(({ where }) => where.startsWith("tenant 1015"))).toHaveLength(1);
     expect(problems.find(({ what }) => what.includes("silent"))?.what).toContain("V3 (17 min) and 5 more");
   });
 

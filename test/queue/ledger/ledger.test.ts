@@ -1,8 +1,10 @@
 /** The ledger answers later what happened to a ping: entries hold it in few bytes, and are found by unit and time. */
 
+import { inflateRawSync } from "node:zlib";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { decodeEntry, encodeEntry, findPings, type LedgerBatch } from "../../../src/queue/ledger/ledger.ts";
+import { decodeEntry, encodeEntry, type LedgerBatch } from "../../../src/queue/ledger/entry.ts";
+import { findPings } from "../../../src/queue/ledger/ledger.ts";
 import type { Disposition } from "../../../src/queue/redis/disposition.ts";
 import type { BufferRecord } from "../../../src/queue/redis/record.ts";
 import { readingOf, startTestQueue, type TestQueue } from "../../support/queue.ts";
@@ -36,6 +38,52 @@ const record: fc.Arbitrary<BufferRecord> = fc.record({
 });
 const fate = fc.constantFrom<Disposition>("d", "x", "e", "b", "1", "2", "q");
 const WORDS: Partial<Record<Disposition, string>> = { d: "delivered", x: "dead_lettered", e: "expired" };
+
+const recordOf = (device: string, unitId = device): BufferRecord => ({
+  unit: { unitId, unitName: unitId, technician: null },
+  source: "vans",
+  reading: readingOf(device, 1),
+});
+
+describe("an attempt that brought nothing to an end", () => {
+  const records = ["a", "b", "c"].map((device) => recordOf(device));
+  const packed = encodeEntry(BATCH, records, ["d", "b", "1"], {
+    posted: [0, 1],
+    deadLetters: [],
+  });
+
+  it("is told of what was posted, after what came to an end", () => {
+    const { pings } = decodeEntry(7, packed ?? Buffer.of());
+    expect(pings.map(({ device, fate, fixTime }) => [device, fate, fixTime])).toEqual([
+      ["a", "delivered", records[0]?.reading.fixTime],
+      ["b", "returned", records[1]?.reading.fixTime],
+    ]);
+  });
+
+  it("cannot be read as delivered by a gateway that does not know of it", () => {
+    const { fate, unit } = JSON.parse(inflateRawSync(packed ?? Buffer.of()).toString());
+    expect([fate, unit]).toEqual(["d", [0]]);
+  });
+
+  it("is not written where nothing was posted", () => {
+    expect(encodeEntry(BATCH, records, ["b", "b", "b"])).toBeNull();
+    expect(encodeEntry(BATCH, records, ["b", "b", "b"], { posted: [2] })).not.toBeNull();
+  });
+});
+
+describe("a ping that was refused", () => {
+  it("is told with its own reason and message, the batch with its times and ServiceTitan's words", () => {
+    const deadLetters = [{ at: 1, reason: "failed", message: "Unit is not known." }];
+    const batch = { ...BATCH, formedAt: 5, sentAt: 6, words: "HTTP 200: of 2 pings 1 refused, 0 missing" };
+    const packed = encodeEntry(batch, [recordOf("a"), recordOf("b")], ["d", "x"], { deadLetters });
+    const { pings, at, ...told } = decodeEntry(7, packed ?? Buffer.of());
+    expect(told).toEqual(batch);
+    expect(pings.map(({ letter }) => letter)).toEqual([
+      undefined,
+      { reason: "failed", message: "Unit is not known." },
+    ]);
+  });
+});
 
 describe("an entry", () => {
   it("gives back every ping that came to an end, in order, to the precision it promises", () => {

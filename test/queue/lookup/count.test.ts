@@ -18,7 +18,7 @@ it("counts what was in flight, in pieces or isolated as well as what waited", as
   for (let i = 0; i < 3; i++) await db.lmove(`${p}:b:${id}`, `${p}:b:piece`, "LEFT", "RIGHT");
   await db.rpush(`${p}:pieces:acme|0`, "piece");
   await db.lmove(`${p}:b:${id}`, `${p}:isolated:acme|0`, "LEFT", "RIGHT");
-  const { sources, orphans } = await countScope(db, p, ["vans"], []);
+  const { sources, orphans } = await countScope(db, p, { sources: ["vans"], destinations: [] });
   expect(sources).toMatchObject([{ name: "vans", waiting: 2, inFlight: 10 }]);
   expect(orphans).toEqual({ acme: 12 });
 });

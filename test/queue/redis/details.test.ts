@@ -1,7 +1,7 @@
 /** Details of pings in the ledger: those that were said, and no bytes for those that were not. */
 
 import { describe, expect, it } from "vitest";
-import { decodeEntry, encodeEntry, type LedgerBatch } from "../../../src/queue/ledger/ledger.ts";
+import { decodeEntry, encodeEntry, type LedgerBatch } from "../../../src/queue/ledger/entry.ts";
 import type { BufferRecord } from "../../../src/queue/redis/record.ts";
 import type { Details } from "../../../src/reading.ts";
 

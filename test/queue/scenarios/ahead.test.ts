@@ -65,12 +65,37 @@ describe("on the way to ServiceTitan", () => {
     expect(acme?.freshness?.p50AgeMs).toBeGreaterThanOrEqual(100);
   });
 
+  it("the newest accepted one is aged by its arrival, whatever its own clock says", async () => {
+    rig = await startTestQueue();
+    const receivedAt = Date.now() - 15_000;
+    // One from a clock that runs ahead, one that a tracker has kept for five minutes.
+    await rig.store([
+      ahead(receivedAt),
+      readingOf("van-2", 0, { fixTime: receivedAt - 300_000, receivedAt: receivedAt - 5000 }),
+    ]);
+    await rig.empty();
+    const { newestAcceptedAgeMs } = await rig.statusOf();
+    expect(newestAcceptedAgeMs).toBeGreaterThanOrEqual(15_000);
+    expect(newestAcceptedAgeMs).toBeLessThan(20_000);
+    // A history that comes late is news by its arrival, and does not make the newest one older again.
+    await rig.store([readingOf("van-3", 500)]);
+    await rig.empty();
+    expect((await rig.statusOf()).newestAcceptedAgeMs).toBeLessThan(10_000);
+    await rig.store([readingOf("van-4", 0, { receivedAt })]);
+    await rig.empty();
+    expect((await rig.statusOf()).newestAcceptedAgeMs).toBeLessThan(10_000);
+    expect(await rig.mismatches()).toEqual([]);
+  });
+
   it("marks what was received by a clock ahead of Redis's with Redis's now", async () => {
     rig = await startTestQueue();
     await rig.store([ahead(Date.now() + 60_000)]);
     await rig.empty();
-    const mark = Number(await rig.db.hget(`${rig.destination.keyPrefix}:accepted:acme`, "van-1"));
+    const { keyPrefix: scope } = rig.destination;
+    const mark = Number(await rig.db.hget(`${scope}:accepted:acme`, "van-1"));
     expect(mark).toBeLessThanOrEqual(Date.now());
+    const arrival = Number(await rig.db.hget(`${scope}:dest:acme`, "newestAcceptedArrival"));
+    expect(arrival).toBeLessThanOrEqual(Date.now());
   });
 });
 

@@ -108,6 +108,7 @@ describe("a settlement", () => {
       settlement: settlementOf({ kind: "delivered" }, { externalIds: ["x"], past, bytes: 1 }),
       label: "delivered",
       ledger: null,
+      isTold: false,
       ledgerMaxAgeMs: 1000,
     });
     const before = await store.account();

@@ -34,6 +34,24 @@ export const identitySchema = z
   .object({ messages: count(), readings: count(), stored: count() })
   .openapi("Identity", { description: "Left side minus right side of each equation; 0 where it holds." });
 
+const badRunSchema = z
+  .object({ run: count(), since: z.string(), lastAt: z.string(), share: z.number() })
+  .openapi("BadRun");
+
+const pulseSchema = z
+  .object({
+    lastGoodAt: z.string().nullable(),
+    challengedAt: z.string().nullable(),
+    usualGapMs: z.number().nullable(),
+    silentFrom: z.string().nullable(),
+    refusals: badRunSchema.nullable(),
+    rejections: badRunSchema.nullable(),
+    last5Min: counts("Every counter that moved within the last 5 minutes.").readonly(),
+    last15Min: counts("The same of 15 minutes.").readonly(),
+    last60Min: counts("The same of 60 minutes.").readonly(),
+  })
+  .openapi("Pulse", { description: "How the source has been sending lately, against its own usual." });
+
 const sourceSchema = z
   .object({
     name: z.string(),
@@ -48,6 +66,7 @@ const sourceSchema = z
     redriven: z.object({ messages: count(), pings: count() }),
     lastMessageAt: atOrNull("When the last message arrived."),
     identity: identitySchema,
+    pulse: pulseSchema,
   })
   .openapi("Source");
 

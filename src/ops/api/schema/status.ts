@@ -57,7 +57,16 @@ const incidentSchema = z
     since: z.string(),
     lastAt: z.string(),
     count: count(),
-    subjects: z.array(z.string()),
+    subjects: z.array(
+      z.object({
+        name: z.string(),
+        since: z.string(),
+        lastAt: z.string(),
+        until: z.string(),
+        count: count(),
+        facts: z.record(z.string(), z.string()).readonly(),
+      }),
+    ),
   })
   .openapi("Incident");
 

@@ -3,6 +3,9 @@
 --- @include "keys"
 --- @include "records"
 --- @include "counters"
+--- @include "clock"
+--- @include "device-of"
+--- @include "timeline"
 
 local function deadLetter(destination, r, reason, message)
   count(sourceOf(r), 'deadLettered', 1)
@@ -11,4 +14,10 @@ local function deadLetter(destination, r, reason, message)
     'n', size)
   redis.call('HINCRBY', KEY.sizes, 'dead', size)
   redis.call('HINCRBY', KEY.destination(destination), 'deadLetters', 1)
+end
+-- Where the ledger does not tell it. A cut may go through a character.
+local function noteDeadLetter(r, reason, message)
+  if #message > 200 then message = string.gsub(string.sub(message, 1, 200), '[\192-\255][\128-\191]*$', '') end
+  message = string.gsub(message, '%c', ' ')
+  note(sourceOf(r), deviceOf(r), EVENT.deadLettered, reason, now, 1, fixTimeOf(r), '', message)
 end

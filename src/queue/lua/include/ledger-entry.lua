@@ -7,7 +7,8 @@
 local function writeLedgerEntry(destination, units, entry, indexLifetimeMs)
   local names, hour = {}, math.floor(now / 3600000)
   for unit in pairs(units) do names[#names + 1] = unit end
-  local pointers, size = hashValues(KEY.ledgerIndex(destination, hour), names), #entry + 60
+  -- Redis takes memory in classes of size, of which a tenth is empty.
+  local pointers, size = hashValues(KEY.ledgerIndex(destination, hour), names), math.floor(1.1 * #entry) + 100
   -- What a field takes beside its text and its pointers is about 80 bytes.
   for i, unit in ipairs(names) do size = size + 6 + (pointers[i] and 0 or #unit + 80) end
   local id = redis.call('XADD', KEY.ledger, '*', 'e', entry, 'n', size)

@@ -77,6 +77,7 @@ local function searchPoison(args, facts, lane, refusedNow, acceptedSeq, result)
     if isDestinationWell and not isUnstable and tonumber(times) >= refusalsNeeded and (refusedNow[r] or not is500) then
       result.reason, result.message = reason or 'refused', refusal or ''
       deadLetter(args.destination, r, result.reason, result.message)
+      noteDeadLetter(r, result.reason, result.message)
       redis.call('HDEL', retestsKey, r)
       freed = freed + #r
       result.deadLettered = result.deadLettered + 1
