@@ -236,7 +236,7 @@ export async function startStage({ random, appendfsync = "everysec" }: StageOpti
     }
 
     async function readDeadLetters(): Promise<FoundDead[]> {
-      const lines = (await fetchOps("/dead-letters/export")).split("\n").filter((line) => line !== "");
+      const lines = (await fetchOps("/api/v1/dead-letters/export")).split("\n").filter((line) => line !== "");
       const found = lines.map((line): FoundDead => {
         const { externalId, reason } = JSON.parse(line);
         return { id: String(externalId), reason: String(reason) };
@@ -261,7 +261,7 @@ export async function startStage({ random, appendfsync = "everysec" }: StageOpti
       readDeadLetters,
       async redrive(reason) {
         const body = JSON.stringify({ mode: "do", reason });
-        await fetchOps("/dead-letters/redrive", { method: "POST", body });
+        await fetchOps("/api/v1/dead-letters/redrive", { method: "POST", body });
       },
       saveBroker,
       held: (then) => heldIn(db, then),

@@ -18,6 +18,7 @@ import { type ConnectionShares, shareConnections } from "./limits/ports.ts";
 import { createDispatcher } from "./network.ts";
 import { createTrail, type Trail } from "./ops/access/trail.ts";
 import { startAccountingCheck } from "./ops/accounting-check.ts";
+import { NO_TIMELINE } from "./ops/api/no-timeline.ts";
 import { createOpsApp } from "./ops/app.ts";
 import { watchEventLoop } from "./ops/event-loop.ts";
 import { createLookup } from "./ops/lookup.ts";
@@ -102,7 +103,7 @@ async function openAll(config: Config, logger: Logger, opened: Opened): Promise<
   const trail = createTrail({ store: queue.trail, events });
   opened.trail = trail;
   opened.exporter = createExporter(queue.lease, (error) => events.failed({ where: "exporter", error }));
-  const ops = await openOps(config, pipeline, watch, { trail, connections, opened });
+  const ops = await openOps(config, pipeline, watch, { trail, connections, opened, logger });
   // Leases last: a process that fails to open its ports must not take a session or a feed from a healthy one.
   openLeased(config, pipeline, opened);
 
@@ -191,11 +192,18 @@ async function openEmbeddedBroker(
   );
 }
 
+interface OpsParts {
+  trail: Trail;
+  connections: ConnectionShares;
+  opened: Opened;
+  logger: Logger;
+}
+
 async function openOps(
   config: Config,
   { mapping, queue, sources, ingest, spoolStatus, events }: Pipeline,
   { registry, clocks, incidents }: Watch,
-  { trail, connections, opened }: { trail: Trail; connections: ConnectionShares; opened: Opened },
+  { trail, connections, opened, logger }: OpsParts,
 ): Promise<OpsPort> {
   const app = createOpsApp({
     tokens: opsTokensOf(config.ops),
@@ -213,10 +221,16 @@ async function openOps(
     pollers: () => opened.pollers?.states() ?? [],
     redrive: createRedriver({
       redrive: queue.redrive,
+      newest: queue.newest,
       sources,
       ingest: (source, message) => ingest.ingest(source, asAuthenticated(message)),
       examine: (source, message) => examine(source.adapter, asAuthenticated(message), source),
     }),
+    ...NO_TIMELINE,
+    logLevel: () => logger.level,
+    setLogLevel(level) {
+      logger.level = level;
+    },
     spool: spoolStatus,
     clocks,
     incidents: incidents.recent,

@@ -373,6 +373,9 @@ export const OPERATOR_ACTIONS = [
   "gps_pings",
   "unit_pings",
   "quarantined_message",
+  /** What happened to one device. */
+  "timeline",
+  "log_level",
   "configuration_loaded",
   "mapping_reloaded",
 ] as const;

@@ -87,9 +87,9 @@ describe("a command", () => {
         staying: 0,
       };
       const { readable, readings, staying, ...dead } = counts;
-      if (url.startsWith("/quarantine"))
+      if (url.startsWith("/api/v1/quarantine"))
         response.end(JSON.stringify({ matched: 1, readable, readings, staying, examples: [example] }));
-      else if (url.startsWith("/dead")) response.end(JSON.stringify({ ...dead, examples: [letter] }));
+      else if (url.startsWith("/api/v1/dead")) response.end(JSON.stringify({ ...dead, examples: [letter] }));
       else response.writeHead(500).end(EVIL);
     }).listen(0, "127.0.0.1");
     await once(ops, "listening");

@@ -41,10 +41,14 @@ export function redriveCommand(): Command {
       const { configOrExit } = await import("./configuration.ts");
       const { opsTokenFor } = await import("../config/ops-tokens.ts");
       const { ops } = configOrExit(file);
-      const { requestOps } = await import("./gateway.ts");
+      const { refusalOf, requestApi } = await import("./gateway.ts");
       const caller = opsTokenFor(ops, dryRun ? "read" : "operate", token);
       const body = { ...filter, mode: dryRun ? "dry_run" : "do" };
-      const answer = await answerOf(await requestOps(ops, caller.token, `/${what}/redrive`, body));
+      const response = await requestApi(ops, caller.token, `/${what}/redrive`, body);
+      const text = await response.text();
+      if (!response.ok) throw new Error(refusalOf(response, text));
+      // The gateway is this program, of the same version, so the ops endpoint's types hold.
+      const answer: Answer = JSON.parse(text);
       if (json) printJson(answer);
       else if (isOfQuarantine(answer)) printQuarantine(answer);
       else printDeadLetters(answer);
@@ -55,14 +59,6 @@ type Answer = DeadLettersRedriven | QuarantineRedriven;
 
 function isOfQuarantine(answer: Answer): answer is QuarantineRedriven {
   return "readable" in answer;
-}
-
-async function answerOf(response: Pick<Response, "ok" | "status" | "text">): Promise<Answer> {
-  const text = await response.text();
-  if (!response.ok) throw new Error(`The gateway answered ${response.status}: ${text.slice(0, 500)}`);
-  // The gateway is this program, of the same version, so the ops endpoint's types hold.
-  const answer: Answer = JSON.parse(text);
-  return answer;
 }
 
 function printDeadLetters({ matched, waiting, expired, superseded, examples }: DeadLettersRedriven): void {

@@ -11,7 +11,7 @@ import { publishTo } from "./capture/publisher.ts";
 import { replay } from "./capture/replay.ts";
 import type { Pace, ReplayOptions, ReplayResult } from "./capture/sender.ts";
 import { configOrExit } from "./configuration.ts";
-import { reachable, requestOps } from "./gateway.ts";
+import { reachable, requestApi } from "./gateway.ts";
 import { print, printError, printJson, progressLine } from "./print.ts";
 
 export interface ReplayRequest {
@@ -95,25 +95,21 @@ async function publisherFor(config: Config, broker: string, name: string) {
   return publishTo(url, { ...login, clientId: `${clientId}-replay` });
 }
 
-const statusDocument = z.object({
-  sources: z.array(z.object({ name: z.string(), accounting: z.record(z.string(), z.number()) })),
-});
+const sourceAnswer = z.object({ accounting: z.record(z.string(), z.number()) });
 
-/** From the ops endpoint; null: Redis is away. The replay and the gateway share the configuration, its token included. */
+/** From the API; null: Redis is away. The replay and the gateway share the configuration, its token included. */
 async function accountingOf({ ops }: Config, source: string): Promise<Record<string, number> | null> {
   const { token } = opsTokenFor(ops, "read", undefined);
-  const response = await requestOps(ops, token, "/status");
+  const response = await requestApi(ops, token, `/sources/${encodeURIComponent(source)}`);
   const body = await response.json().catch((cause: unknown) => {
     throw new Error(`What answers at ${response.url} is no gateway: is it running with this configuration?`, {
       cause,
     });
   });
-  const parsed = statusDocument.safeParse(body);
+  if (response.status === 404) throw new Error(`The running gateway has no source "${source}".`);
+  const parsed = sourceAnswer.safeParse(body);
   // Without its Redis the gateway answers, but cannot count.
-  if (!parsed.success) return null;
-  const found = parsed.data.sources.find(({ name }) => name === source);
-  if (!found) throw new Error(`The running gateway has no source "${source}".`);
-  return found.accounting;
+  return parsed.success ? parsed.data.accounting : null;
 }
 
 /** The accounting of this replay: what changed since `before`, once nothing is on its way any more. */

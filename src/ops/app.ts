@@ -1,9 +1,8 @@
-/** The ops endpoint: probes open to all; status, metrics, lookups and the page behind the token. */
+/** The ops endpoint: probes open to all; the API, metrics and the page behind the token. */
 
 import { Hono, type MiddlewareHandler } from "hono";
 import { HTTPException } from "hono/http-exception";
 import type { Registry } from "prom-client";
-import { z } from "zod";
 import type { OpsToken } from "../config/ops-tokens.ts";
 import type { Events } from "../events/events.ts";
 import type { EndedSessions } from "../queue/redis/ended-sessions.ts";
@@ -13,16 +12,19 @@ import { shutDoor } from "./access/door.ts";
 import type { OwnHosts } from "./access/origin.ts";
 import type { OpsEnv, Topology } from "./access/sight.ts";
 import type { Trail } from "./access/trail.ts";
+import { API_PATH, createApi } from "./api/api.ts";
+import { refused } from "./api/errors.ts";
+import type { Devices, LogLevels, Timeline } from "./api/routes.ts";
 import type { ClockWatch } from "./diagnose/clocks.ts";
 import type { MappingFacts } from "./diagnose/mapping.ts";
-import { type Lookup, serveLookup } from "./lookup-routes.ts";
+import type { Lookup } from "./lookup.ts";
 import { statusMetrics } from "./metrics/scrape.ts";
 import { type Asset, LOGIN_ASSETS, PAGE_ASSETS } from "./page/assets.ts";
-import { type Redriver, serveRedrives } from "./redrive-routes.ts";
+import type { Redriver } from "./redrive.ts";
 import { createSnapshots } from "./snapshot.ts";
 import { brokerStatus, type OpsInfo, pollerStatus } from "./status-document.ts";
 
-export interface OpsDeps extends Lookup {
+export interface OpsDeps extends Lookup, LogLevels {
   tokens: readonly OpsToken[];
   /** Where the endpoint listens, and its other host names. */
   hosts: OwnHosts;
@@ -37,6 +39,8 @@ export interface OpsDeps extends Lookup {
   pollers: () => PollerState[];
   spool: () => SpoolStatus | null;
   redrive: Redriver;
+  timeline: Timeline;
+  devices: Devices;
   clocks: ClockWatch;
   incidents: () => IncidentState[];
   /** Null: no mapping is configured. */
@@ -53,12 +57,6 @@ export interface OpsDeps extends Lookup {
 
 /** Redis answers in milliseconds or not at all; probes of Kubernetes give up after 1 s by default. */
 const READY_WITHIN_MS = 900;
-/** The trail is one of few questions that Redis answers by itself. */
-const TRAIL_WITHIN_MS = 4000;
-/** Entries of the trail in one answer: by default, and at most. */
-const TRAIL_ENTRIES = 200;
-const MAX_TRAIL_ENTRIES = 1000;
-
 const CONTENT_SECURITY_POLICY = [
   "default-src 'none'",
   "script-src 'self'",
@@ -70,12 +68,8 @@ const CONTENT_SECURITY_POLICY = [
   "frame-ancestors 'none'",
 ].join("; ");
 
-const trailQuery = z.strictObject({
-  limit: z.coerce.number().int().min(1).max(MAX_TRAIL_ENTRIES).default(TRAIL_ENTRIES),
-});
-
 export function createOpsApp(deps: OpsDeps): Hono<OpsEnv> {
-  const { clocks, events, info, registry, trail } = deps;
+  const { clocks, events, info, registry } = deps;
   const snapshots = createSnapshots({
     queryStatus: deps.queryStatus,
     isStoring: deps.isStoring,
@@ -95,11 +89,14 @@ export function createOpsApp(deps: OpsDeps): Hono<OpsEnv> {
   const app = new Hono<OpsEnv>();
 
   app.use(secure);
-  app.notFound((c) => c.json({ error: "not_found" }, 404));
+  app.notFound((c) => refused(c, "not_found"));
   app.onError((error, c) => {
+    // A body that is no JSON: everything else that a request can be is refused by its schema.
+    if (error instanceof HTTPException && error.status === 400)
+      return refused(c, "bad_request", error.message);
     if (error instanceof HTTPException) return error.getResponse();
     events.failed({ where: "ops", error });
-    return c.json({ error: "internal_error" }, 500);
+    return refused(c, "internal_error");
   });
 
   app.get("/healthz", (c) => c.json({ status: "ok" }));
@@ -114,10 +111,6 @@ export function createOpsApp(deps: OpsDeps): Hono<OpsEnv> {
   const guards = shutDoor(app, deps, () => serve(app, LOGIN_ASSETS));
 
   serve(app, PAGE_ASSETS);
-  app.get("/status", async (c) => {
-    const status = await statusFor(c.var.sight);
-    return c.json(status, "sources" in status ? 200 : 503);
-  });
   app.get("/metrics", async (c) => {
     const { sight } = c.var;
     // This process's own metrics carry the names of all tenants as labels.
@@ -126,37 +119,14 @@ export function createOpsApp(deps: OpsDeps): Hono<OpsEnv> {
     const metrics = statusMetrics(status, { exportsRedis: deps.exportsRedis() });
     return c.body(`${process}\n${metrics}`, 200, { "content-type": registry.contentType });
   });
-  app.get("/quarantine", async (c) => {
-    const status = await statusFor(c.var.sight);
-    return "sources" in status ? c.json(status.quarantine) : c.json(status, 503);
-  });
-  app.get("/dead-letters", async (c) => {
-    const status = await statusFor(c.var.sight);
-    return "sources" in status ? c.json(status.deadLetters) : c.json(status, 503);
-  });
-  app.get("/trail", async (c) => {
-    const query = trailQuery.safeParse(c.req.query());
-    if (!query.success) {
-      return c.json({ error: "bad_query", problems: [`limit: must be 1 to ${MAX_TRAIL_ENTRIES}`] }, 400);
-    }
-    // A token limited to some tenants must not learn of the other operators and their addresses.
-    const by = c.var.sight.within === null ? null : c.var.token.name;
-    try {
-      return c.json({ entries: await withTimeout(TRAIL_WITHIN_MS, trail.latest(query.data.limit, by)) });
-    } catch (error) {
-      events.failed({ where: "trail", error });
-      return c.json({ error: "unavailable", detail: "Redis does not answer; the log has the trail." }, 503);
-    }
-  });
-  serveLookup(app, deps, trail);
-  serveRedrives(app, deps.redrive, guards);
+  app.route(API_PATH, createApi({ ...deps, version: info.version, statusFor, guards }));
 
   return app;
 }
 
-const secure: MiddlewareHandler = async (c, next) => {
+const secure: MiddlewareHandler<OpsEnv> = async (c, next) => {
   await next();
-  c.header("Content-Security-Policy", CONTENT_SECURITY_POLICY);
+  c.header("Content-Security-Policy", c.get("contentSecurityPolicy") ?? CONTENT_SECURITY_POLICY);
   c.header("X-Content-Type-Options", "nosniff");
   c.header("X-Frame-Options", "DENY");
   c.header("Referrer-Policy", "no-referrer");

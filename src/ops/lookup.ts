@@ -7,7 +7,98 @@ import type { FoundPing } from "../queue/ledger/ledger.ts";
 import type { Queue } from "../queue/queue.ts";
 import { MPS_PER, type SpeedUnit } from "../reading.ts";
 import { iso } from "../time.ts";
-import type { Lookup, PingQuery, SentPing, UnitAnswer } from "./lookup-routes.ts";
+
+/** One position as it was sent, for the read-back. */
+export interface SentPing {
+  latitude: number;
+  longitude: number;
+  /** In the destination's speed unit, as sent; null where unknown. */
+  speed: number | null;
+  heading: number | null;
+  utcDateTime: string;
+}
+
+export interface PingQuery {
+  destination: string;
+  technicianId: string;
+  /** ISO, UTC, milliseconds. */
+  fromUtc: string;
+  toUtc: string;
+}
+
+export interface UnitQuery {
+  destination: string;
+  unit: string;
+  /** ISO, UTC, milliseconds. */
+  fromUtc: string;
+  toUtc: string;
+}
+
+/** Where a unit's pings went, the latest fix first, and which of them are still on the way. Times are ISO, UTC. */
+export interface UnitAnswer {
+  /** Unit of `speed`, as the destination gets it. */
+  speedUnit: string;
+  /** The oldest time the ledger covers; null when it is empty. */
+  reachesBackTo: string | null;
+  now: {
+    waiting: number;
+    inFlight: number;
+    /** False: only the newest of the waiting pings were searched. */
+    complete: boolean;
+    acceptedFixAt: string | null;
+    /** By device: a device that no mapping row names has no unit yet. */
+    held: { source: string; fixAt: string }[];
+  };
+  /** The time range holds more pings than are listed. */
+  more: boolean;
+  pings: {
+    fate: string;
+    fixAt: string;
+    receivedAt: string;
+    settledAt: string;
+    latitude: number;
+    longitude: number;
+    speed: number | null;
+    heading: number | null;
+    details: object | null;
+    source: string;
+    device: string;
+    technician: string | null;
+    batchId: string;
+    outcome: string;
+    status: number | null;
+    traceId: string | null;
+  }[];
+}
+
+/** A message in quarantine, as `waypost decode --quarantined` reads it, without its credentials. */
+export interface WholeMessage {
+  id: string;
+  source: string;
+  vendor: string;
+  reason: string;
+  problems: string[];
+  /** ISO, UTC. */
+  receivedAt: string;
+  method: string | null;
+  topic: string | null;
+  retained: boolean;
+  /** Null for a sender without a login of its own. */
+  login: string | null;
+  headers: Readonly<Record<string, string>>;
+  query: Readonly<Record<string, string>>;
+  /** The body, where it is UTF-8; otherwise `bodyBase64` has it. */
+  body: string | null;
+  bodyBase64: string | null;
+}
+
+export interface Lookup {
+  /** Null for a destination that is not configured. */
+  queryUnit(query: UnitQuery): Promise<UnitAnswer | null>;
+  queryPings(query: PingQuery): Promise<{ items: SentPing[]; reachesBackTo: string | null }>;
+  /** Messages of sources outside `within` count as not there. */
+  queryMessage(id: string, source: string | null, within?: ReadonlySet<string>): Promise<WholeMessage | null>;
+}
 
 /** As many pings as one answer lists: more than a person reads. */
 const MAX_PINGS = 200;

@@ -18,7 +18,7 @@ export interface OpsPortOptions {
 }
 
 /** The page requests the first, a scraper the second; both are behind the token. */
-const BEHIND_TOKEN = /^\/(status|metrics)(\?|$)/;
+const BEHIND_TOKEN = /^\/(api\/v1\/|metrics(\?|$))/;
 /** For sending all headers; an operator needs less, but a longer time costs nothing. */
 const HEADERS_MS = 10_000;
 

@@ -4,6 +4,9 @@ import type { Message } from "../adapters/kit/adapter.ts";
 import type { Examined } from "../ingest/examine.ts";
 import type { IngestResult } from "../ingest/result.ts";
 import type { Source } from "../ingest/source.ts";
+import type { DeadLetter } from "../queue/ledger/dead-letters.ts";
+import type { Newest, NewestQuery, Placed, StreamPlace } from "../queue/ledger/newest.ts";
+import type { QuarantinedMessage } from "../queue/ledger/quarantine.ts";
 import type { Redrive, RedriveFilter } from "../queue/ledger/redrive.ts";
 import { iso } from "../time.ts";
 import { messageOf } from "../untrusted.ts";
@@ -39,18 +42,37 @@ export interface QuarantineRedriven {
   }[];
 }
 
+/** One page of a list, the newest first. */
+export interface SetAsidePage<T> {
+  items: T[];
+  /** After which place there is more; null where there is not. */
+  more: StreamPlace | null;
+}
+
+export interface Redriver {
+  deadLetters(filter: RedriveFilter, mode: RedriveMode): Promise<DeadLettersRedriven>;
+  quarantine(filter: RedriveFilter, mode: RedriveMode): Promise<QuarantineRedriven>;
+  listDeadLetters(query: NewestQuery): Promise<SetAsidePage<DeadLetter>>;
+  /** Not by unit and destination: what could not be decoded names neither. */
+  listQuarantine(query: NewestQuery): Promise<SetAsidePage<QuarantinedMessage>>;
+  /** Everything that matches, the oldest first, one plain object each. */
+  exportDeadLetters(filter: RedriveFilter): AsyncIterable<object>;
+  exportQuarantine(filter: RedriveFilter): AsyncIterable<object>;
+}
+
 /** As many as fit a page; the counts cover all. */
 const MAX_EXAMPLES = 50;
 
 export interface RedriverDeps {
   redrive: Redrive;
+  newest: Newest;
   /** For messages that were authenticated before they went to the quarantine. */
   ingest(source: Source, message: Message): Promise<IngestResult>;
   examine(source: Source, message: Message): Examined;
   sources: ReadonlyMap<string, Source>;
 }
 
-export function createRedriver({ redrive, ingest, examine, sources }: RedriverDeps) {
+export function createRedriver({ redrive, newest, ingest, examine, sources }: RedriverDeps): Redriver {
   async function deadLetters(filter: RedriveFilter, mode: RedriveMode): Promise<DeadLettersRedriven> {
     const result: DeadLettersRedriven = {
       matched: 0,
@@ -134,7 +156,26 @@ export function createRedriver({ redrive, ingest, examine, sources }: RedriverDe
     }
   }
 
-  return { deadLetters, quarantine, exportDeadLetters, exportQuarantine };
+  return {
+    deadLetters,
+    quarantine,
+    listDeadLetters: (query) => pageOf(newest.deadLetters, query),
+    listQuarantine: (query) => pageOf(newest.quarantined, query),
+    exportDeadLetters,
+    exportQuarantine,
+  };
+}
+
+/** One more than is shown tells whether there is another page. */
+async function pageOf<T extends { id: string }>(
+  find: (query: NewestQuery) => Promise<Placed<T>[]>,
+  query: NewestQuery,
+): Promise<SetAsidePage<T>> {
+  const found = await find({ ...query, limit: query.limit + 1 });
+  const items = found.slice(0, query.limit);
+  const last = items.at(-1);
+  const hasMore = last !== undefined && found.length > items.length;
+  return { items, more: hasMore ? { id: last.id, scope: last.scope } : null };
 }
 
 const NOT_CONFIGURED = { after: "its source is not configured", readings: [] };

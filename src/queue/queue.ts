@@ -9,6 +9,7 @@ import { createJobs, type Jobs } from "./batch/jobs.ts";
 import { createLanes } from "./batch/lanes.ts";
 import { createDelivery } from "./deliver/deliver.ts";
 import type { DeliveryEvents } from "./deliver/delivery-events.ts";
+import { createNewest, type Newest } from "./ledger/newest.ts";
 import { createQuarantine } from "./ledger/quarantine.ts";
 import { createRedrive, type Redrive } from "./ledger/redrive.ts";
 import { createTrailStore, type TrailStore } from "./ledger/trail.ts";
@@ -65,6 +66,7 @@ export interface Queue extends Finder, Timelines {
   queryStatus(within?: ReadonlySet<string>): Promise<QueueStatus>;
   /** Takes dead letters and quarantined messages back into the pipeline. */
   redrive: Redrive;
+  newest: Newest;
   /** The mapping changed: routes are computed anew and held readings reviewed. */
   mappingChanged(): Promise<void>;
   /** Whether the last message could be stored, and Redis is connected. */
@@ -135,6 +137,7 @@ export function createQueue(options: QueueOptions): Queue {
       if (problem === null) return status;
       return { ...status, redis: { ...status.redis, problems: [...status.redis.problems, problem] } };
     },
+    newest: createNewest({ redis: ingestRedis, destinations }),
     redrive: createRedrive({
       redis: workRedis,
       destinations,

@@ -329,7 +329,7 @@ describe("at the ops port", () => {
     closers.push(() => void server.close());
     const { port } = server.address() as AddressInfo;
     const status = (from: string, headers: Record<string, string>) =>
-      ask({ port, path: "/status", method: "GET", from, headers });
+      ask({ port, path: "/api/v1/status", method: "GET", from, headers });
     const bearerOf = (token: string) => ({ authorization: `Bearer ${token}` });
     const login = (token: string, from: string) => {
       const headers = {

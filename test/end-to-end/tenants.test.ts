@@ -114,57 +114,57 @@ afterAll(async () => {
 describe("a token of one tenant", () => {
   test("is shown nothing of the other, at any route", async () => {
     const theirs: { id: string; source: string }[] = JSON.parse(
-      await (await ask("/quarantine", "boss")).text(),
-    ).recent;
+      await (await ask("/api/v1/quarantine", "boss")).text(),
+    ).items;
     expect(theirs.map(({ source }) => source).sort()).toEqual(["mine-vans", "rival-vans"]);
     const mine = theirs.find(({ source }) => source === "mine-vans")?.id ?? "";
     const rivals = theirs.find(({ source }) => source === "rival-vans")?.id ?? "";
     const range = "fromUtc=2026-01-01T00:00:00Z&toUtc=2026-01-02T00:00:00Z";
     for (const [path, status] of [
       ["/", 200],
-      ["/status", 200],
+      ["/api/v1/status", 200],
       ["/metrics", 200],
-      ["/quarantine", 200],
-      ["/quarantine/export", 200],
-      [`/quarantine/${mine}`, 200],
-      [`/quarantine/${rivals}`, 404],
-      ["/dead-letters", 200],
-      ["/dead-letters/export", 200],
-      ["/dead-letters/export?destination=rival", 404],
-      ["/trail", 200],
-      ["/pings?destination=mine&unit=mine-delivered", 200],
-      ["/pings?destination=rival&unit=rival-delivered", 404],
-      [`/gps-pings?technicianId=1&${range}`, 200],
-      [`/gps-pings?destination=rival&technicianId=1&${range}`, 404],
+      ["/api/v1/quarantine", 200],
+      ["/api/v1/quarantine/export", 200],
+      [`/api/v1/quarantine/${mine}`, 200],
+      [`/api/v1/quarantine/${rivals}`, 404],
+      ["/api/v1/dead-letters", 200],
+      ["/api/v1/dead-letters/export", 200],
+      ["/api/v1/dead-letters/export?destination=rival", 404],
+      ["/api/v1/audit", 200],
+      ["/api/v1/unit-pings?destination=mine&unit=mine-delivered", 200],
+      ["/api/v1/unit-pings?destination=rival&unit=rival-delivered", 404],
+      [`/api/v1/gps-pings?technicianId=1&${range}`, 200],
+      [`/api/v1/gps-pings?destination=rival&technicianId=1&${range}`, 404],
     ] as const) {
       for (const name of ["mine-screen", "mine-desk"]) {
         const answer = await ask(path, name);
         expect({ path, status: answer.status }).toEqual({ path, status });
         expect(await answer.text(), path).not.toMatch(/rival/);
       }
-      if (!path.includes("rival") && !path.startsWith("/gps"))
+      if (!path.includes("rival") && !path.startsWith("/api/v1/gps"))
         expect((await ask(path, "boss")).status).toBe(200);
     }
   });
 
   test("exports and redrives its own, and all is exported to whoever sees all", async () => {
     const exported = async (what: string, name: string) => {
-      const answer = await ask(`/${what}/export`, name);
+      const answer = await ask(`/api/v1/${what}/export`, name);
       expect(answer.headers.get("content-type")).toBe("application/x-ndjson");
       return (await linesOf(answer)).map(({ source }) => source).sort();
     };
     for (const what of ["quarantine", "dead-letters"]) {
       expect(await exported(what, "boss")).toEqual(["mine-vans", "rival-vans"]);
       expect(await exported(what, "mine-screen")).toEqual(["mine-vans"]);
-      const dry = await post(`/${what}/redrive`, "mine-desk", { mode: "dry_run" });
+      const dry = await post(`/api/v1/${what}/redrive`, "mine-desk", { mode: "dry_run" });
       const { matched, examples } = JSON.parse(await dry.text());
       expect(matched).toBe(1);
       expect(JSON.stringify(examples)).not.toContain("rival");
-      expect((await post(`/${what}/redrive`, "mine-screen", { mode: "do" })).status).toBe(403);
+      expect((await post(`/api/v1/${what}/redrive`, "mine-screen", { mode: "do" })).status).toBe(403);
     }
-    const done = await post("/dead-letters/redrive", "mine-desk", { mode: "do" });
+    const done = await post("/api/v1/dead-letters/redrive", "mine-desk", { mode: "do" });
     expect(await done.json()).toMatchObject({ matched: 1 });
-    const left = await linesOf(await ask("/dead-letters/export", "boss"));
+    const left = await linesOf(await ask("/api/v1/dead-letters/export", "boss"));
     expect(left.filter(({ source }) => source === "rival-vans")).toHaveLength(1);
   });
 
@@ -189,7 +189,7 @@ describe("a token of one tenant", () => {
 
 test("/gps-pings names the destinations there are", async () => {
   const answer = await ask(
-    "/gps-pings?technicianId=1&fromUtc=2026-01-01T00:00:00Z&toUtc=2026-01-02T00:00:00Z",
+    "/api/v1/gps-pings?technicianId=1&fromUtc=2026-01-01T00:00:00Z&toUtc=2026-01-02T00:00:00Z",
     "boss",
   );
   expect(answer.status).toBe(400);
@@ -203,18 +203,18 @@ test("a host that is not ours is refused by the server, and probes are answered"
     const [answer] = await once(sent, "response");
     return `${answer.statusCode} ${await text(answer)}`;
   };
-  expect(await asked("/status", "evil.example")).toMatch(/^421 .*ops\.hosts/);
+  expect(await asked("/api/v1/status", "evil.example")).toMatch(/^421 .*ops\.hosts/);
   expect(await asked("http://evil.example/status", "localhost")).toMatch(/^421 /);
   expect(await asked("/healthz", "waypost-7f3a.pods.internal")).toMatch(/^200 /);
-  expect(await asked("/status", "localhost")).toMatch(/^200 /);
+  expect(await asked("/api/v1/status", "localhost")).toMatch(/^200 /);
 });
 
 describe("what operators do", () => {
   const trailOf = async (from: GatewayProcess, name: string) => {
-    const answer = await fetch(`http://127.0.0.1:${from.opsPort}/trail?limit=1000`, {
+    const answer = await fetch(`http://127.0.0.1:${from.opsPort}/api/v1/audit?limit=200`, {
       headers: bearer(name),
     });
-    const { entries }: { entries: { action: string; by: string | null; at: string }[] } = JSON.parse(
+    const { items: entries }: { items: { action: string; by: string | null; at: string }[] } = JSON.parse(
       await answer.text(),
     );
     return entries;
@@ -233,7 +233,7 @@ describe("what operators do", () => {
   test("a logout ends the session in the other process too", async () => {
     const cookie = ((await formOf(gateway, "/login")).headers.get("set-cookie") ?? "").split(";")[0] ?? "";
     const statusAt = async ({ opsPort }: GatewayProcess) =>
-      (await fetch(`http://127.0.0.1:${opsPort}/status`, { headers: { cookie } })).status;
+      (await fetch(`http://127.0.0.1:${opsPort}/api/v1/status`, { headers: { cookie } })).status;
     expect([await statusAt(gateway), await statusAt(second)]).toEqual([200, 200]);
     expect((await formOf(gateway, "/logout", cookie)).status).toBe(303);
     expect(await statusAt(gateway)).toBe(401);
@@ -242,8 +242,8 @@ describe("what operators do", () => {
 
   test("is written down for every process, bounded, and outlives a restart", async () => {
     await formOf(gateway, "/login", "", "a-guess-that-is-no-token");
-    await ask("/pings?destination=mine&unit=mine-delivered", "mine-screen");
-    await post("/quarantine/redrive", "boss", { mode: "dry_run", source: "rival-vans" });
+    await ask("/api/v1/unit-pings?destination=mine&unit=mine-delivered", "mine-screen");
+    await post("/api/v1/quarantine/redrive", "boss", { mode: "dry_run", source: "rival-vans" });
     const shown = await until(
       async () => {
         const entries = await trailOf(second, "boss");

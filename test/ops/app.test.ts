@@ -1,19 +1,20 @@
 import { describe, expect, it } from "vitest";
-import type { NoStatus, StatusDocument } from "../../src/ops/status-document.ts";
 import { BEARER, OURS, opsApp, TOKEN } from "./ops-app.ts";
-import { destination, healthy, source, troubled, unitAnswer, wholeMessage } from "./sample.ts";
+import { destination, healthy, source, troubled } from "./sample.ts";
 
 const BEHIND_TOKEN = [
   "/",
   "/page.js",
   "/page/dom.js",
-  "/status",
+  "/api/v1/status",
   "/metrics",
-  "/quarantine",
-  "/dead-letters",
-  "/gps-pings",
-  "/pings",
-  "/quarantine/1795199803000-0",
+  "/api/v1/quarantine",
+  "/api/v1/dead-letters",
+  "/api/v1/gps-pings",
+  "/api/v1/unit-pings",
+  "/api/v1/events",
+  "/api/v1/openapi.json",
+  "/api/v1/quarantine/1795199803000-0",
   "/nothing",
 ];
 
@@ -73,7 +74,14 @@ describe("the door", () => {
 
   it("opens to the token", async () => {
     const { app } = opsApp();
-    for (const path of ["/", "/page.js", "/status", "/metrics", "/quarantine", "/dead-letters"]) {
+    for (const path of [
+      "/",
+      "/page.js",
+      "/api/v1/status",
+      "/metrics",
+      "/api/v1/quarantine",
+      "/api/v1/dead-letters",
+    ]) {
       expect((await app.request(path, BEARER)).status, path).toBe(200);
     }
   });
@@ -89,7 +97,7 @@ describe("the door", () => {
     expect(cookie).not.toMatch(/Secure/);
     expect(decodeURIComponent(cookie)).not.toContain(TOKEN);
     const session = cookie.split(";")[0] ?? "";
-    expect((await app.request("/status", { headers: { cookie: session } })).status).toBe(200);
+    expect((await app.request("/api/v1/status", { headers: { cookie: session } })).status).toBe(200);
   });
 
   it("marks the session secure behind TLS", async () => {
@@ -117,7 +125,7 @@ describe("the door", () => {
       other,
     ]) {
       const cookie = `waypost_session=${forged.replace("waypost_session=", "")}`;
-      expect((await app.request("/status", { headers: { cookie } })).status, forged).toBe(401);
+      expect((await app.request("/api/v1/status", { headers: { cookie } })).status, forged).toBe(401);
     }
     async function sessionOfOther() {
       const token = "another token altogether";
@@ -148,7 +156,7 @@ describe("the door", () => {
     expect(answer.status).toBe(429);
     expect(Number(answer.headers.get("retry-after"))).toBeGreaterThan(0);
     // Whoever has the token is not shut out by somebody else's guessing: behind a proxy all have one address.
-    expect((await app.request("/status", BEARER)).status).toBe(200);
+    expect((await app.request("/api/v1/status", BEARER)).status).toBe(200);
     expect((await app.request("/login", login(TOKEN))).status).toBe(303);
     expect((await app.request("/login", login("still wrong"))).status).toBe(429);
   });
@@ -166,7 +174,7 @@ describe("the door", () => {
 
   it("sends every answer with the same strict headers", async () => {
     const { app } = opsApp();
-    for (const path of ["/healthz", "/login", "/page.css", "/nothing", "/status", "/"]) {
+    for (const path of ["/healthz", "/login", "/page.css", "/nothing", "/api/v1/status", "/"]) {
       const { headers } = await app.request(path, path === "/login" ? {} : BEARER);
       const policy = headers.get("content-security-policy") ?? "";
       expect(policy, path).toContain("default-src 'none'");
@@ -179,48 +187,13 @@ describe("the door", () => {
   });
 });
 
-describe("/status", () => {
-  it("is the queue's answer with process, brokers, clocks, totals and problems", async () => {
-    const { app, state } = opsApp();
-    state.status = troubled();
-    const status: StatusDocument = JSON.parse(await (await app.request("/status", BEARER)).text());
-    expect(status).toMatchObject(JSON.parse(JSON.stringify(state.status)));
-    expect(status.process).toMatchObject({ version: "9.8.7", node: process.version, pid: process.pid });
-    expect(status.process.uptimeS).toBeGreaterThanOrEqual(90);
-    expect(status.brokers).toHaveLength(2);
-    expect(status.totals.accounting.messages).toBe(12_480 + 3_204 + 3_204);
-    expect(status.totals.identity).toEqual({ messages: 0, readings: 0, stored: 0 });
-    expect(status.problems.length).toBeGreaterThan(3);
-  });
-
-  it("answers 503 and what to do when the queue gives no answer", async () => {
-    const { app, state } = opsApp();
-    state.fault = new Error("connect ECONNREFUSED");
-    const answer = await app.request("/status", BEARER);
-    expect(answer.status).toBe(503);
-    const status: NoStatus = JSON.parse(await answer.text());
-    expect(status.problems).toHaveLength(1);
-    expect(status.problems[0]).toMatchObject({ severity: "error", where: "Redis" });
-    expect(status.problems[0]?.what).toContain("ECONNREFUSED");
-    expect(status.process.version).toBe("9.8.7");
-    expect(state.failures).toEqual(["status"]);
-  });
-
-  it("asks the queue once for many who ask together", async () => {
-    const { app, state } = opsApp();
-    const answers = await Promise.all(Array.from({ length: 8 }, () => app.request("/status", BEARER)));
-    expect(answers.map(({ status }) => status)).toEqual(Array(8).fill(200));
-    expect(state.asked).toBe(1);
-    await app.request("/status", BEARER);
-    expect(state.asked).toBe(2);
-  });
-
-  it("lists quarantine and dead letters by themselves", async () => {
-    const { app, state } = opsApp();
-    state.status = troubled();
-    expect(await (await app.request("/quarantine", BEARER)).json()).toEqual(state.status.quarantine);
-    expect(await (await app.request("/dead-letters", BEARER)).json()).toEqual(state.status.deadLetters);
-  });
+describe("old routes", () => {
+  it.each(["/status", "/quarantine", "/dead-letters", "/trail", "/pings", "/gps-pings"])(
+    "have no %s",
+    async (path) => {
+      expect((await opsApp().app.request(path, BEARER)).status).toBe(404);
+    },
+  );
 });
 
 describe("/metrics", () => {
@@ -322,118 +295,5 @@ describe("/metrics", () => {
     expect(without).toContain("waypost_status_available 0");
     expect(without).toContain("waypost_of_this_process_total 3");
     expect(without.some((line) => line.startsWith("waypost_messages_total{"))).toBe(false);
-  });
-});
-
-describe("/pings", () => {
-  const ask = (query: string) => {
-    const { app, state } = opsApp();
-    return { answer: app.request(`/pings?${query}`, BEARER), state };
-  };
-
-  it("lists where a unit's pings went in the given time", async () => {
-    const { answer, state } = ask(
-      "destination=acme-austin&unit=+Van+7+&fromUtc=2026-11-20T12%3A00%3A00-06%3A00&toUtc=2026-11-20T19%3A00%3A00Z",
-    );
-    const asked = {
-      destination: "acme-austin",
-      unit: "Van 7",
-      fromUtc: "2026-11-20T18:00:00.000Z",
-      toUtc: "2026-11-20T19:00:00.000Z",
-    };
-    expect(await (await answer).json()).toEqual({ ...asked, ...unitAnswer() });
-    expect(state.unitQueries).toEqual([asked]);
-  });
-
-  it("looks a day back by default", async () => {
-    const { answer, state } = ask("destination=acme-austin&unit=7");
-    expect((await answer).status).toBe(200);
-    const [{ fromUtc = "", toUtc = "" } = {}] = state.unitQueries;
-    expect(Date.parse(toUtc) - Date.parse(fromUtc)).toBe(86_400_000);
-    expect(Math.abs(Date.parse(toUtc) - Date.now())).toBeLessThan(60_000);
-  });
-
-  it.each([
-    ["no unit", "destination=acme-austin", 400],
-    ["a blank unit", "destination=acme-austin&unit=+", 400],
-    ["a time without a zone", "destination=acme-austin&unit=7&fromUtc=2026-11-20T12:00:00", 400],
-    ["an end before its start", "destination=acme-austin&unit=7&fromUtc=2126-11-20T12:00:00Z", 400],
-    [
-      "more than the ledger is looked through for",
-      "destination=acme-austin&unit=7&fromUtc=2020-01-01T00:00:00Z",
-      400,
-    ],
-    ["an unknown parameter", "destination=acme-austin&unit=7&device=7", 400],
-    ["an unknown destination", "destination=nowhere&unit=7", 404],
-  ])("refuses %s", async (_, query, status) => {
-    expect((await ask(query).answer).status).toBe(status);
-  });
-});
-
-describe("/quarantine/:id", () => {
-  it("is one message, whole, and never a document that a browser runs", async () => {
-    const { app } = opsApp();
-    const { id, source: from } = wholeMessage();
-    for (const query of ["", `?source=${from}`]) {
-      const answer = await app.request(`/quarantine/${id}${query}`, BEARER);
-      expect(await answer.json()).toEqual(wholeMessage());
-      expect(answer.headers.get("content-type")).toContain("application/json");
-      expect(answer.headers.get("x-content-type-options")).toBe("nosniff");
-    }
-    for (const path of [`${id}?source=others`, "1-1", "-", "..%2f..%2fetc", "%00"]) {
-      expect((await app.request(`/quarantine/${path}`, BEARER)).status, path).toBe(404);
-    }
-  });
-});
-
-describe("/gps-pings", () => {
-  const ask = (query: string) => {
-    const { app, state } = opsApp();
-    return { answer: app.request(`/gps-pings?${query}`, BEARER), state };
-  };
-
-  it("reads back what was sent, with times in UTC", async () => {
-    const { answer, state } = ask(
-      "technicianId=42&fromUtc=2026-11-20T12%3A00%3A00-06%3A00&toUtc=2026-11-20T19%3A00%3A00Z",
-    );
-    const { items, reachesBackTo } = JSON.parse(await (await answer).text());
-    expect(state.pingQueries).toEqual([
-      {
-        destination: "acme-austin",
-        technicianId: "42",
-        fromUtc: "2026-11-20T18:00:00.000Z",
-        toUtc: "2026-11-20T19:00:00.000Z",
-      },
-    ]);
-    expect(Object.keys(items[0])).toEqual(["latitude", "longitude", "speed", "heading", "utcDateTime"]);
-    expect(reachesBackTo).not.toBeNull();
-  });
-
-  it.each([
-    ["nothing", "", 3],
-    ["a time without a zone", "technicianId=42&fromUtc=2026-11-20T12:00:00&toUtc=2026-11-20T19:00:00Z", 1],
-    ["an end before its start", "technicianId=42&fromUtc=2026-11-20T12:00:00Z&toUtc=2026-11-20T11:00:00Z", 1],
-    ["more than 31 days", "technicianId=42&fromUtc=2026-10-20T11:59:59Z&toUtc=2026-11-20T12:00:00Z", 1],
-    [
-      "an unknown parameter",
-      "technicianId=42&fromUtc=2026-11-20T12:00:00Z&toUtc=2026-11-20T13:00:00Z&unit=1",
-      1,
-    ],
-  ])("names what is wrong with %s", async (_, query, problems) => {
-    const { answer, state } = ask(query);
-    expect((await answer).status).toBe(400);
-    expect(JSON.parse(await (await answer).text()).problems).toHaveLength(problems);
-    expect(state.pingQueries).toEqual([]);
-  });
-
-  it("reveals no details of a failure, but reports it", async () => {
-    const { app, state } = opsApp({ queryPings: () => Promise.reject(new Error("WRONGTYPE secret key")) });
-    const answer = await app.request(
-      "/gps-pings?technicianId=4&fromUtc=2026-11-20T12:00:00Z&toUtc=2026-11-20T13:00:00Z",
-      BEARER,
-    );
-    expect(answer.status).toBe(500);
-    expect(await answer.text()).not.toContain("WRONGTYPE");
-    expect(state.failures).toEqual(["ops"]);
   });
 });

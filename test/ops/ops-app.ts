@@ -4,9 +4,10 @@ import { Counter, Registry } from "prom-client";
 import { createTrail } from "../../src/ops/access/trail.ts";
 import { createOpsApp, type OpsDeps } from "../../src/ops/app.ts";
 import { createClockWatch } from "../../src/ops/diagnose/clocks.ts";
-import type { PingQuery, UnitQuery } from "../../src/ops/lookup-routes.ts";
+import type { PingQuery, UnitQuery } from "../../src/ops/lookup.ts";
 import type { Incident, OperatorEvent, OpsRefusal, QueueStatus } from "../../src/status.ts";
 import { AT, healthy, unitAnswer, wholeMessage } from "./sample.ts";
+import { candidates, deadLetters, devices, quarantined, timelineOfOne } from "./sample-lists.ts";
 
 export const TOKEN = "correct horse battery staple";
 
@@ -25,6 +26,14 @@ export function opsApp(changes: Partial<OpsDeps> = {}) {
     acted: [] as OperatorEvent[],
     authFailures: [] as { address: string; checked: boolean }[],
     incidents: [] as Incident[],
+    redrives: [] as { what: string; filter: object; mode: string }[],
+    letters: deadLetters(),
+    messages: quarantined(),
+    candidates: candidates(),
+    timeline: timelineOfOne(),
+    timelineFault: null as Error | null,
+    devices: devices(),
+    logLevel: "info",
   };
   const trail = createTrail({
     store: memoryTrail(),
@@ -44,6 +53,7 @@ export function opsApp(changes: Partial<OpsDeps> = {}) {
     topology: {
       destinations: ["acme-austin"],
       sources: new Map([
+        ["trackers", { destination: "blue-plumbing", broker: null }],
         ["bouncie-vans", { destination: "acme-austin", broker: null }],
         ["motive", { destination: "acme-austin", broker: null }],
       ]),
@@ -60,13 +70,39 @@ export function opsApp(changes: Partial<OpsDeps> = {}) {
     },
     spool: () => null,
     redrive: {
-      deadLetters: async (filter, mode) => ({ what: "dead letters", filter, mode }),
-      quarantine: async (filter, mode) => ({ what: "quarantine", filter, mode }),
+      deadLetters: async (filter, mode) => {
+        state.redrives.push({ what: "dead letters", filter, mode });
+        return { matched: 0, waiting: 0, expired: 0, superseded: 0, examples: [] };
+      },
+      quarantine: async (filter, mode) => {
+        state.redrives.push({ what: "quarantine", filter, mode });
+        return { matched: 0, readable: 0, readings: 0, staying: 0, examples: [] };
+      },
+      listDeadLetters: async ({ after, limit }) => pageOf(state.letters, after, limit),
+      listQuarantine: async ({ after, limit }) => pageOf(state.messages, after, limit),
       async *exportDeadLetters() {
         yield { id: "1-0" };
         yield { id: "2-0" };
       },
       async *exportQuarantine() {},
+    },
+    timeline: {
+      async search(q) {
+        if (state.timelineFault) throw state.timelineFault;
+        return q === "nobody" ? [] : state.candidates;
+      },
+      of: async () => state.timeline,
+    },
+    devices: {
+      list: async ({ after, limit, source }) =>
+        state.devices
+          .filter((each) => source === undefined || each.source === source)
+          .filter((each) => after === undefined || each.device > after.device)
+          .slice(0, limit),
+    },
+    logLevel: () => state.logLevel,
+    setLogLevel: (level) => {
+      state.logLevel = level;
     },
     pollers: () => [],
     queryUnit: async (query) => {
@@ -76,6 +112,7 @@ export function opsApp(changes: Partial<OpsDeps> = {}) {
     queryMessage: async (id, from, within) => {
       const message = wholeMessage();
       if (within?.has(message.source) === false) return null;
+      if (id === quarantined()[0]?.id) return { ...message, id };
       return id === message.id && (from === null || from === message.source) ? message : null;
     },
     brokers: () => [
@@ -118,6 +155,18 @@ export function opsApp(changes: Partial<OpsDeps> = {}) {
     ...changes,
   });
   return { app, state };
+}
+
+/** As the queue pages, of a list that has the newest first. */
+function pageOf<T extends { id: string }>(
+  all: readonly T[],
+  after: { id: string } | undefined,
+  limit: number,
+) {
+  const from = after === undefined ? 0 : all.findIndex(({ id }) => id === after.id) + 1;
+  const items = all.slice(from, from + limit);
+  const last = items.at(-1);
+  return { items, more: last && from + limit < all.length ? { id: last.id, scope: "s" } : null };
 }
 
 /** What a browser says of a form of ours; requests of tests go to http://localhost. */

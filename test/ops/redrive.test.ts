@@ -21,6 +21,7 @@ function redriver(changes: Partial<Adapter> = {}, logins: Logins = new Map()) {
   const { ingest } = ingestOver(rig.queue.store);
   const made = createRedriver({
     redrive: rig.queue.redrive,
+    newest: rig.queue.newest,
     ingest: (source, message) => ingest.ingest(source, asAuthenticated(message)),
     examine: (source, message) => examine(source.adapter, asAuthenticated(message), source),
     sources: new Map([["vans", source]]),

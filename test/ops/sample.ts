@@ -1,6 +1,6 @@
 /** A gateway at work, as the queue would describe it, for tests of what ops makes of it. */
 
-import type { UnitAnswer, WholeMessage } from "../../src/ops/lookup-routes.ts";
+import type { UnitAnswer, WholeMessage } from "../../src/ops/lookup.ts";
 import type {
   Accounting,
   DestinationStatus,
@@ -270,6 +270,25 @@ export function troubled(): QueueStatus {
     unmapped: [
       { source: "bouncie-vans", device: "352099001761999", lastFixAt: before(40_000), policy: "hold" },
       { source: "trackers", device: "tk-0042", lastFixAt: before(90_000), policy: "forward" },
+    ],
+  });
+}
+
+/** As many companies, each with a destination and two sources; one of them is in trouble. */
+export function manyTenants(tenants: number): QueueStatus {
+  const names = Array.from({ length: tenants }, (_, index) => `company-${index}`);
+  const [, troubledOne] = troubled().destinations;
+  return healthy({
+    sources: names.flatMap((name) =>
+      ["vans", "trackers"].map((kind) => source({ name: `${name}-${kind}`, destination: name })),
+    ),
+    destinations: [
+      ...names
+        .slice(1)
+        .map((name, index) =>
+          destination({ name, tenant: String(1_000_001 + index), scope: `7f3a.${1_000_001 + index}` }),
+        ),
+      ...(troubledOne ? [troubledOne] : []),
     ],
   });
 }

@@ -7,9 +7,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { stringify } from "yaml";
 import { SANDBOX_CLIENT, type SandboxApi } from "../../sandbox/api.ts";
-import type { StatusDocument } from "../../src/ops/status-document.ts";
 import { type Accounting, sumAccounting } from "../../src/status.ts";
 import { type CliProcess, startCli } from "./cli-process.ts";
+import { readStatus, type WholeStatus } from "./ops-api.ts";
 import { until } from "./wait.ts";
 
 /** The secret of the webhook source `vans`, of the ops endpoint, and of all else that needs one. */
@@ -43,12 +43,12 @@ export interface GatewayProcess {
   /** Null while it runs. */
   ended(): string | null;
   log(): string;
-  status(): Promise<StatusDocument>;
+  status(): Promise<WholeStatus>;
   accounting(): Promise<Accounting>;
   /** Sum over the lines of one of its metrics, since this process started. */
   metric(name: string): Promise<number>;
   /** Resolves with the status once nothing waits and nothing is in flight. */
-  drained(withinMs?: number): Promise<StatusDocument>;
+  drained(withinMs?: number): Promise<WholeStatus>;
   kill(signal: NodeJS.Signals): void;
   /** Starts it again with the same configuration and ports; resolves when it is ready. */
   start(): Promise<void>;
@@ -82,12 +82,7 @@ export async function startGatewayProcess(options: GatewayOptions): Promise<Gate
     if (state !== "ready") throw new Error(`the gateway ended (${state}): ${said(started)}`);
   }
 
-  async function status(): Promise<StatusDocument> {
-    const answer = await fetch(`${opsUrl}/status`, { headers: BEARER });
-    if (!answer.ok) throw new Error(`/status answered ${answer.status}`);
-    return JSON.parse(await answer.text());
-  }
-
+  const status = () => readStatus(opsUrl, BEARER);
   const accounting = async () => sumAccounting((await status()).sources);
 
   await start();

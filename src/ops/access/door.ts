@@ -8,6 +8,7 @@ import type { Events } from "../../events/events.ts";
 import { createGuessing } from "../../limits/guessing.ts";
 import type { EndedSessions } from "../../queue/redis/ended-sessions.ts";
 import type { OpsRefusal } from "../../status.ts";
+import { refused } from "../api/errors.ts";
 import { loginPage } from "../page/assets.ts";
 import { createEndings } from "./endings.ts";
 import { addressOf, isHttps, isOurHost, isSameOrigin, type OwnHosts } from "./origin.ts";
@@ -27,7 +28,7 @@ export interface DoorDeps {
 /** For routes that check the role themselves. */
 export interface Guards {
   trail: Trail;
-  refuse(c: Context<OpsEnv>, reason: OpsRefusal): Response;
+  refuse: ReturnType<typeof createDoor>["refuse"];
 }
 
 /** Under TLS a name that only this host can set, for this host alone; without TLS there is no such protection. */
@@ -36,18 +37,12 @@ const COOKIE = { httpOnly: true, sameSite: "Strict", path: "/" } as const;
 /** A token and the name of a form field; a longer body is no login. */
 const MAX_LOGIN_BYTES = 4096;
 
-const REFUSALS: Record<OpsRefusal, { status: 403 | 415 | 421; detail: string }> = {
-  wrong_host: {
-    status: 421,
-    detail: "This name is not ours. If it should be, add it to ops.hosts of the configuration.",
-  },
-  cross_site: {
-    status: 403,
-    detail:
-      "A session may change something only from a page of ours. Send the token as a bearer instead, or name the page's host in ops.hosts.",
-  },
-  not_json: { status: 415, detail: "The content type must be application/json." },
-  role: { status: 403, detail: "This needs a token with role operate; yours has role read." },
+const DETAILS: Record<OpsRefusal, string> = {
+  wrong_host: "This name is not ours. If it should be, add it to ops.hosts of the configuration.",
+  cross_site:
+    "A session may change something only from a page of ours. Send the token as a bearer instead, or name the page's host in ops.hosts.",
+  not_json: "The content type must be application/json.",
+  role: "This needs a token with role operate; yours has role read.",
 };
 
 type Caller =
@@ -57,7 +52,7 @@ type Caller =
 
 const SAFE_METHODS = new Set(["GET", "HEAD"]);
 /** These read their body before they check the role: a dry run changes nothing. */
-const CHECK_ROLE_THEMSELVES = new Set(["/dead-letters/redrive", "/quarantine/redrive"]);
+const CHECK_ROLE_THEMSELVES = new Set(["/api/v1/dead-letters/redrive", "/api/v1/quarantine/redrive"]);
 
 /**
  * Routes added before are open under any host name: orchestrators use names of their own, and get one word. Routes added
@@ -79,10 +74,13 @@ export function shutDoor(app: Hono<OpsEnv>, deps: DoorDeps, openRoutes: () => vo
     const { token, session } = caller;
     c.set("token", token);
     c.set("sight", sightOf(token, topology));
+    c.set("isStillIn", async () => session === null || (await door.isOpen(session)));
     if (SAFE_METHODS.has(c.req.method)) return next();
     if (session && !isSameOrigin(c, hosts)) return refuse(c, "cross_site");
     if (token.role !== "operate" && !CHECK_ROLE_THEMSELVES.has(c.req.path)) return refuse(c, "role");
     if (!isJson(c.req.header("content-type"))) return refuse(c, "not_json");
+    // The library that reads the body knows one spelling.
+    c.req.raw.headers.set("content-type", "application/json");
     return next();
   });
 
@@ -96,17 +94,20 @@ function createDoor({ tokens, endedSessions, trail, events }: DoorDeps) {
   const endings = createEndings(endedSessions, Date.now);
   const guessing = createGuessing({ door: "ops", events, where: () => "ops login" });
 
-  function refuse(c: Context<OpsEnv>, reason: OpsRefusal): Response {
+  function refuse<R extends OpsRefusal>(c: Context<OpsEnv>, reason: R) {
     const { method, path } = c.req;
     events.opsRefused({ reason, method, path, from: addressOf(c) });
-    const { status, detail } = REFUSALS[reason];
-    return c.json({ error: reason, detail }, status);
+    return refused(c, reason, DETAILS[reason]);
   }
 
   /** The session that a cookie proves, unless it has been ended. */
   async function sessionOf(cookie: string | undefined): Promise<Session | null> {
     const session = sessions.byCookie(cookie);
     return session && !(await endings.isEnded(session)) ? session : null;
+  }
+
+  async function isOpen(session: Session): Promise<boolean> {
+    return session.endsAtMs > Date.now() && !(await endings.isEnded(session));
   }
 
   async function identify(c: Context<OpsEnv>): Promise<Caller> {
@@ -123,17 +124,24 @@ function createDoor({ tokens, endedSessions, trail, events }: DoorDeps) {
     return session ? { kind: "known", token: session.token, session } : { kind: "unknown", retryAfterS };
   }
 
-  return { sessions, endings, guessing, refuse, sessionOf, identify };
+  return { sessions, endings, guessing, refuse, sessionOf, isOpen, identify };
 }
 
+/** What a person opens in a browser. */
+const PAGES = /^\/(tenants\/[^/]+)?$/;
+
 function turnAway(c: Context<OpsEnv>, retryAfterS: number | null): Response {
-  if (c.req.path === "/" && c.req.header("authorization") === undefined) return c.redirect("/login", 303);
+  if (PAGES.test(c.req.path) && c.req.header("authorization") === undefined) return c.redirect("/login", 303);
   if (retryAfterS !== null) {
     c.header("Retry-After", String(retryAfterS));
-    return c.json({ error: "too_many_wrong_tokens" }, 429);
+    return refused(c, "too_many_wrong_tokens", `Try again in ${retryAfterS} s.`);
   }
   c.header("WWW-Authenticate", "Bearer");
-  return c.json({ error: "unauthorized" }, 401);
+  return refused(
+    c,
+    "unauthorized",
+    "Send a token of ops.token or ops.tokens as a bearer, or log in at /login.",
+  );
 }
 
 function serveLogin(

@@ -25,6 +25,10 @@ export interface OpsEnv {
   Variables: {
     token: OpsToken;
     sight: Sight;
+    /** For answers that last: whether the caller's session, if it has one, has not ended meanwhile. */
+    isStillIn: () => Promise<boolean>;
+    /** Set by a page that cannot do with the policy of all. */
+    contentSecurityPolicy?: string;
   };
 }
 

@@ -17,6 +17,13 @@ export type TrailEntry = OperatorEvent & {
 /** Who does what, from where, while the result is still open. */
 export type Operation = Pick<OperatorEvent, "action" | "by" | "from" | "filter">;
 
+/** Where a page of the trail ended: at this time, with the last of so many entries of that time. */
+export interface TrailPlace {
+  /** ISO, UTC. */
+  at: string;
+  shown: number;
+}
+
 export interface Trail {
   record(event: OperatorEvent): void;
   /** Runs it and records how it ended; `count` gives the size of its answer. */
@@ -24,7 +31,7 @@ export interface Trail {
   /** A request came with a token that is not configured. Cheap: guesses come by the thousand. */
   loginFailed(from: string): void;
   /** The newest first; only those of token `by` where it is not null. Rejects while Redis does not answer. */
-  latest(limit: number, by: string | null): Promise<TrailEntry[]>;
+  latest(limit: number, by: string | null, after?: TrailPlace): Promise<TrailEntry[]>;
   /** Records the guesses that are counted and not yet recorded. */
   stop(): void;
 }
@@ -82,12 +89,17 @@ export function createTrail({
     for (const waiting of unwritten.splice(0)) write(waiting);
   }
 
-  async function newest(by: "operators" | "unauthenticated", limit: number, token: string | null) {
+  async function newest(
+    by: "operators" | "unauthenticated",
+    limit: number,
+    { token, until }: { token: string | null; until: string | undefined },
+  ) {
     const entries: TrailEntry[] = [];
     for await (const text of store.newestFirst(by)) {
       // Written by this version of ours or an earlier one.
       const entry: TrailEntry = JSON.parse(text);
       if (token !== null && entry.by !== token) continue;
+      if (until !== undefined && entry.at > until) continue;
       entries.push(entry);
       if (entries.length >= limit) break;
     }
@@ -107,15 +119,15 @@ export function createTrail({
       }
     },
     loginFailed: guesses.note,
-    async latest(limit, by) {
+    async latest(limit, by, after) {
+      const range = { token: by, until: after?.at };
+      const wanted = limit + (after?.shown ?? 0);
       const lists = await Promise.all([
-        newest("operators", limit, by),
-        by === null ? newest("unauthenticated", limit, null) : [],
+        newest("operators", wanted, range),
+        by === null ? newest("unauthenticated", wanted, range) : [],
       ]);
-      return lists
-        .flat()
-        .sort((a, b) => b.at.localeCompare(a.at))
-        .slice(0, limit);
+      const entries = lists.flat().sort((a, b) => b.at.localeCompare(a.at));
+      return entries.slice(after?.shown ?? 0).slice(0, limit);
     },
     stop: guesses.flush,
   };

@@ -8,6 +8,8 @@ import { LATELY_JS } from "./lately.ts";
 import { LINE_JS } from "./line.ts";
 import { MAIN_JS } from "./main.ts";
 import { SETTINGS_JS } from "./settings.ts";
+import { STREAM_JS } from "./stream.ts";
+import { TENANTS_JS } from "./tenants.ts";
 import { TRAIL_JS } from "./trail.ts";
 import { WORDS_JS } from "./words.ts";
 
@@ -27,6 +29,7 @@ export const LOGIN_ASSETS: readonly Asset[] = [
 
 export const PAGE_ASSETS: readonly Asset[] = [
   { path: "/", contentType: "text/html; charset=utf-8", body: PAGE_HTML },
+  { path: "/tenants/:tenant", contentType: "text/html; charset=utf-8", body: PAGE_HTML },
   { path: "/page.js", contentType: JS, body: MAIN_JS },
   { path: "/page/dom.js", contentType: JS, body: DOM_JS },
   { path: "/page/words.js", contentType: JS, body: WORDS_JS },
@@ -34,6 +37,8 @@ export const PAGE_ASSETS: readonly Asset[] = [
   { path: "/page/line.js", contentType: JS, body: LINE_JS },
   { path: "/page/lately.js", contentType: JS, body: LATELY_JS },
   { path: "/page/settings.js", contentType: JS, body: SETTINGS_JS },
+  { path: "/page/stream.js", contentType: JS, body: STREAM_JS },
+  { path: "/page/tenants.js", contentType: JS, body: TENANTS_JS },
   { path: "/page/trail.js", contentType: JS, body: TRAIL_JS },
 ];
 

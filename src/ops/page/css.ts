@@ -31,6 +31,7 @@ ul, ol { list-style: none; padding: 0; }
   padding: 8px max(20px, calc(50vw - 660px)); background: var(--sheet); border-bottom: 1px solid var(--edge);
   color: var(--soft); font-size: 13px;
 }
+h1 a { display: flex; align-items: center; gap: 8px; text-decoration: none; }
 h1 { display: flex; align-items: center; gap: 8px; font-size: 16px; font-weight: 650; letter-spacing: -0.01em; color: var(--ink); }
 .mark { width: 20px; fill: var(--rail); stroke: var(--rail); stroke-width: 2; stroke-linecap: round; stroke-linejoin: round; }
 nav { display: flex; gap: 2px; margin-right: auto; }
@@ -73,6 +74,13 @@ h2 { font-size: 12px; font-weight: 650; letter-spacing: 0.06em; text-transform: 
 .problem p { overflow-wrap: anywhere; }
 .next { color: var(--soft); padding-left: 14px; border-left: 1px solid color-mix(in srgb, var(--soft) 30%, transparent); }
 .next b { font-weight: 600; color: var(--ink); }
+
+.about { color: var(--soft); font-size: 13px; grid-column: 2 / -1; }
+.where:empty { display: none; }
+.where { padding-top: 12px; font-weight: 600; }
+.tenants form { display: flex; align-items: center; gap: 8px; flex-wrap: wrap; margin-bottom: 8px; }
+.tenants input { font: inherit; padding: 3px 8px; color: var(--ink); background: var(--ground); border: 1px solid var(--edge); border-radius: 6px; min-width: 0; }
+.choices { display: flex; gap: 6px; flex-wrap: wrap; }
 
 .figures { display: grid; grid-template-columns: repeat(5, 1fr); margin-top: 14px; background: var(--sheet); border: 1px solid var(--edge); border-radius: 9px; overflow: hidden; }
 .figures > div { padding: 10px 16px; border-left: 1px solid var(--edge); margin-left: -1px; min-width: 0; }

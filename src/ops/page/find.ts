@@ -1,4 +1,4 @@
-/** Browser script: where is my ping? Asks for one unit when told to, and lists what became of its pings. */
+/** Browser script: where is my ping? Finds a device by any key, and lists what became of its readings and its pings. */
 
 export const FIND_JS = `
 import { h, show, table } from "./dom.js";
@@ -13,31 +13,95 @@ const form = byId("find");
 /** A slow answer must not replace that of a later question. */
 let latest = 0;
 
-export function showFinder({ destinations }) {
-  show(byId("find-destination"), destinations.map(({ name }) => h("option", { value: name }, name)));
+/** The tenant that is looked at, if it is one. */
+let tenant = null;
+
+export function showFinder(document) {
+  tenant = document;
 }
 
-form.addEventListener("submit", async (event) => {
+form.addEventListener("submit", (event) => {
   event.preventDefault();
-  const question = ++latest;
-  const { destination, unit } = Object.fromEntries(new FormData(form));
-  say("Looking…");
-  const found = await ask(destination, unit.trim());
-  if (question === latest) show(byId("found"), found);
+  const q = new FormData(form).get("q").trim();
+  look({ q }, q);
 });
 
-async function ask(destination, unit) {
+async function look(query, q) {
+  const question = ++latest;
+  say("Looking…");
+  const found = await answerTo(query, q);
+  if (question === latest) show(byId("found"), found);
+}
+
+async function answerTo(query, q) {
   try {
-    const answer = await fetch("/pings?" + new URLSearchParams({ destination, unit }), {
-      cache: "no-store",
-      signal: AbortSignal.timeout(ANSWER_WITHIN_MS),
-    });
-    if (answer.status === 401) location.assign("/login");
-    if (!answer.ok) return note("The gateway could not say (" + answer.status + "). Redis may be away: see above.");
-    return found(await answer.json());
+    const answer = await ask("/timeline", query);
+    if (!answer.ok) return couldNotSay(answer);
+    const timeline = await answer.json();
+    const { candidates } = timeline;
+    if (candidates.length > 1) return choices(candidates);
+    if (candidates.length === 0) return [note("No device is known by " + q + "."), await pingsOf(tenant?.destinations.map(({ name }) => name) ?? [], q)];
+    const [{ unit, destination }] = candidates;
+    return [history(timeline), await pingsOf(destination === null ? [] : [destination], unit ?? q)];
   } catch {
     return note("No answer from the gateway. See above.");
   }
+}
+
+async function ask(path, query) {
+  const answer = await fetch("/api/v1" + path + "?" + new URLSearchParams(query), {
+    cache: "no-store",
+    signal: AbortSignal.timeout(ANSWER_WITHIN_MS),
+  });
+  if (answer.status === 401) location.assign("/login");
+  return answer;
+}
+
+function couldNotSay({ status }) {
+  return note("The gateway could not say (" + status + "). Redis may be away: see above.");
+}
+
+/** Several match: which is meant? */
+function choices(candidates) {
+  const buttons = candidates.map(({ source, device, unit, unitName }) =>
+    h("button", { type: "button", "data-source": source, "data-device": device }, [unitName ?? unit, device + " of " + source].filter(Boolean).join(" · ")),
+  );
+  return [note("Several match:"), h("p", { class: "choices" }, buttons)];
+}
+
+byId("found").addEventListener("click", ({ target }) => {
+  const { source, device } = target.closest("button")?.dataset ?? {};
+  if (source !== undefined) look({ source, device }, device);
+});
+
+function history({ candidates: [candidate], events, sourceEvents, reachesBackTo, unknown }) {
+  const { source, device, unit, unitName, technician } = candidate;
+  const named = [unitName ?? unit, "device " + device + " of " + source, technician === null ? null : "technician " + technician];
+  const columns = ["at", "what", "why", "fix", "ServiceTitan"].map((title) => ({ title }));
+  const reach = reachesBackTo === null ? null : ["It reaches back to ", time(reachesBackTo), ". "];
+  return [
+    h("p", null, h("b", null, named.filter(Boolean).join(" · "))),
+    table("What happened to it", columns, events.map(toEvent), "Nothing is known of its last readings."),
+    sourceEvents.length === 0 ? null : table("Events of " + source + " that name no device", columns, sourceEvents.map(toEvent), ""),
+    note(reach, unknown.join(" ")),
+  ];
+}
+
+function toEvent(event) {
+  const said = [event.status, event.words, event.traceId].filter((part) => part !== null).join(" · ");
+  return [
+    time(event.at),
+    h("td", { class: event.kind === "delivered" ? "good" : null }, event.kind.replaceAll("_", "-") + (event.count > 1 ? " × " + count(event.count) : "")),
+    h("td", { class: "wide" }, event.reason === null ? "" : code(event.reason), event.detail === null ? "" : " " + event.detail),
+    event.fixAt === null ? "–" : time(event.fixAt),
+    h("td", { class: "wide" }, said === "" ? "–" : said),
+  ];
+}
+
+/** What the ledger has of the unit, at each of these destinations. */
+async function pingsOf(destinations, unit) {
+  const answers = await Promise.all(destinations.map((destination) => ask("/unit-pings", { destination, unit })));
+  return Promise.all(answers.map(async (answer) => (answer.ok ? found(await answer.json()) : couldNotSay(answer))));
 }
 
 function say(text) {
@@ -67,7 +131,7 @@ function found(answer) {
   return [
     nowOf(answer),
     table("Pings of " + unit + ", last 24 hours", columns.map((title) => ({ title })), rows, "Nothing came to an end."),
-    note(more ? "There are more; /pings takes fromUtc and toUtc. " : null, reach),
+    note(more ? "There are more; /api/v1/unit-pings takes fromUtc and toUtc. " : null, reach),
   ];
 }
 

@@ -18,7 +18,7 @@ export const PAGE_HTML = `${HEAD}<script type="module" src="/page.js"></script>
 </head>
 <body>
 <header class="bar">
-  <h1>${MARK}Waypost</h1>
+  <h1><a href="/">${MARK}Waypost</a></h1>
   <nav aria-label="Questions">
     <a href="#healthy">Healthy?</a>
     <a href="#now">Now</a>
@@ -29,8 +29,9 @@ export const PAGE_HTML = `${HEAD}<script type="module" src="/page.js"></script>
   <p id="freshness" class="freshness"></p>
   <form method="post" action="/logout"><button>Log out</button></form>
 </header>
-<noscript><p class="notice">This page needs JavaScript. The same facts are at /status.</p></noscript>
+<noscript><p class="notice">This page needs JavaScript. The same facts are at /api/v1/status.</p></noscript>
 <main id="main">
+  <p id="where" class="where"></p>
   <section id="healthy" aria-labelledby="healthy-title">
     <h2 id="healthy-title">Is it healthy?</h2>
     <p id="headline" class="headline" role="status" aria-live="polite">Asking…</p>
@@ -39,6 +40,7 @@ export const PAGE_HTML = `${HEAD}<script type="module" src="/page.js"></script>
   </section>
   <section id="now" aria-labelledby="now-title">
     <h2 id="now-title">Where is everything now?</h2>
+    <div id="tenants"></div>
     <div id="lines"></div>
     <div id="accounting"></div>
   </section>
@@ -47,10 +49,8 @@ export const PAGE_HTML = `${HEAD}<script type="module" src="/page.js"></script>
     <div class="panel finder">
       <h3 id="find-title">Where is my ping?</h3>
       <form id="find" aria-labelledby="find-title">
-        <label for="find-unit">Unit</label>
-        <input id="find-unit" name="unit" required maxlength="300" autocomplete="off" spellcheck="false">
-        <label for="find-destination">at</label>
-        <select id="find-destination" name="destination"></select>
+        <label for="find-q">Unit, name, device, technician or externalId</label>
+        <input id="find-q" name="q" required maxlength="300" autocomplete="off" spellcheck="false">
         <button>Look</button>
       </form>
       <div id="found" aria-live="polite"></div>

@@ -11,25 +11,26 @@ const MAX_LETTERS = 10;
 const number = (title) => ({ title, kind: "number" });
 const text = (title) => ({ title });
 
-export function showEvents(element, status) {
+/** Each part is null until it is there. */
+export function showEvents(element, { status, tenant, deliveries, letters, messages }) {
   show(
     element,
-    h("div", { class: "column" }, batches(status), deadLetters(status)),
-    h("div", { class: "column" }, reasons(status), quarantine(status)),
+    h("div", { class: "column" }, deliveries && batches(deliveries), letters && deadLetters(status, letters)),
+    h("div", { class: "column" }, tenant && reasons(tenant), messages && quarantine(status, messages)),
   );
 }
 
-function batches({ ledger }) {
-  const rows = ledger.recent.slice(0, MAX_BATCHES).map((batch, index) => [
+function batches(ledger) {
+  const rows = ledger.items.slice(0, MAX_BATCHES).map((batch, index) => [
     time(batch.at),
     batch.destination,
-    figure("td", "/ledger/recent/" + index + "/pings", batch.pings),
+    figure("td", "/deliveries/items/" + index + "/pings", batch.pings),
     h("td", { class: batch.outcome === GOOD_OUTCOME ? "good" : "bad" }, batch.outcome),
     batch.status === null ? "–" : String(batch.status),
     age(batch.tookMs),
   ]);
   const reach = ledger.reachesBackTo === null ? "" : ", reaching back to ";
-  const about = h("p", { class: "note" }, "Ledger: ", figure("span", "/ledger/batches", ledger.batches), " batches, " + bytes(ledger.bytes) + reach, ledger.reachesBackTo === null ? null : time(ledger.reachesBackTo), ".");
+  const about = h("p", { class: "note" }, "Ledger: ", figure("span", "/deliveries/batches", ledger.batches), " batches, " + bytes(ledger.bytes) + reach, ledger.reachesBackTo === null ? null : time(ledger.reachesBackTo), ".");
   return withNote(table("Recent batches", [text("at"), text("destination"), number("pings"), text("outcome"), number("status"), number("took")], rows, "No batch was sent yet."), about);
 }
 
@@ -44,11 +45,11 @@ function reasons({ sources }) {
   sources.forEach((source, index) => {
     for (const [field, word] of groups) {
       for (const [reason, value] of Object.entries(source[field])) {
-        if (value > 0) found.push({ word, reason, source: source.name, value, pointer: "/sources/" + index + "/" + field + "/" + reason });
+        if (value > 0) found.push({ word, reason, source: source.name, value, pointer: "/tenant/sources/" + index + "/" + field + "/" + reason });
       }
     }
     if (source.conflictingFixes > 0) {
-      found.push({ word: "duplicate", reason: "conflicting_fix", source: source.name, value: source.conflictingFixes, pointer: "/sources/" + index + "/conflictingFixes" });
+      found.push({ word: "duplicate", reason: "conflicting_fix", source: source.name, value: source.conflictingFixes, pointer: "/tenant/sources/" + index + "/conflictingFixes" });
     }
   });
   found.sort((a, b) => b.value - a.value);
@@ -63,28 +64,28 @@ function reasons({ sources }) {
   return table("Turned down, by reason", [text("reason"), text("as"), text("source"), text(""), number("count")], rows, "Nothing was turned down.");
 }
 
-function deadLetters({ deadLetters }) {
-  const rows = deadLetters.recent.slice(0, MAX_LETTERS).map((letter) => [
+function deadLetters({ deadLetters }, letters) {
+  const rows = letters.slice(0, MAX_LETTERS).map((letter) => [
     time(letter.at),
     letter.destination,
     letter.unit,
     code(letter.reason),
     h("td", { class: "wide" }, letter.message),
   ]);
-  const about = h("p", { class: "note" }, figure("span", "/deadLetters/count", deadLetters.count), " stored, " + bytes(deadLetters.bytes) + ".");
+  const about = h("p", { class: "note" }, figure("span", "/status/deadLetters/count", deadLetters.count), " stored, " + bytes(deadLetters.bytes) + ".");
   return withNote(table("Dead letters", [text("at"), text("destination"), text("unit"), text("reason"), text("ServiceTitan said")], rows, "ServiceTitan refused nothing for good."), about);
 }
 
-function quarantine({ quarantine }) {
-  const rows = quarantine.recent.slice(0, MAX_LETTERS).map((message) => [
+function quarantine({ quarantine }, messages) {
+  const rows = messages.slice(0, MAX_LETTERS).map((message) => [
     time(message.at),
     message.source,
     code(message.reason),
     h("td", { class: "wide" }, message.problem),
-    h("td", null, h("a", { href: "/quarantine/" + message.id + "?source=" + message.source, title: "The message, whole" }, "open")),
+    h("td", null, h("a", { href: "/api/v1/quarantine/" + message.id + "?source=" + encodeURIComponent(message.source), title: "The message, whole" }, "open")),
   ]);
   const oldest = quarantine.oldestAt === null ? "" : ", the oldest from ";
-  const about = h("p", { class: "note" }, figure("span", "/quarantine/count", quarantine.count), " stored, " + bytes(quarantine.bytes) + oldest, quarantine.oldestAt === null ? null : time(quarantine.oldestAt), ".");
+  const about = h("p", { class: "note" }, figure("span", "/status/quarantine/count", quarantine.count), " stored, " + bytes(quarantine.bytes) + oldest, quarantine.oldestAt === null ? null : time(quarantine.oldestAt), ".");
   return withNote(table("Quarantine", [text("at"), text("source"), text("reason"), text("problem"), text("")], rows, "Every authenticated message could be decoded."), about);
 }
 

@@ -4,30 +4,19 @@ export const LINE_JS = `
 import { h, show, svg } from "./dom.js";
 import { age, ago, bytes, code, count, figure, plural } from "./words.js";
 
-/** More lines than this are no picture; the rest is at /status. */
-const MAX_LINES = 30;
 const MAX_SOURCES = 8;
 const ROW_PX = 30;
 /** The buffer in numbers: amber from here on, as in the diagnosis. */
 const NEARLY_FULL = 0.8;
 const OLD_MS = 30000;
 
-export function showLines(element, status) {
-  const all = status.destinations.map((destination, index) => ({ destination, index }));
-  const worst = all.sort((a, b) => (b.destination.oldestWaitingAgeMs ?? -1) - (a.destination.oldestWaitingAgeMs ?? -1));
-  const shown = new Set(worst.slice(0, MAX_LINES).map(({ index }) => index));
-  const lines = status.destinations.map((destination, index) => (shown.has(index) ? line(status, destination, index) : null));
-  const hidden = status.destinations.length - shown.size;
-  show(
-    element,
-    lines,
-    status.destinations.length === 0 ? h("p", { class: "empty" }, "No destination is configured.") : null,
-    hidden > 0 ? h("p", { class: "empty" }, plural(hidden, "more destination", "more destinations") + " with younger backlogs: see /status.") : null,
-  );
+/** The lines of one tenant; its document is at /api/v1/tenants/{tenant}. */
+export function showLines(element, tenant) {
+  show(element, tenant === null ? [] : tenant.destinations.map((destination, index) => line(tenant, destination, index)));
 }
 
 function line(status, destination, index) {
-  const pointer = "/destinations/" + index + "/";
+  const pointer = "/tenant/destinations/" + index + "/";
   const gate = gateOf(destination);
   const old = (destination.oldestWaitingAgeMs ?? 0) > OLD_MS;
   return h(
@@ -125,7 +114,7 @@ function sources(status, destination) {
           "li",
           null,
           h("span", { class: "name", title: source.name + ": " + source.vendor + " by " + source.transport }, source.name),
-          h("span", { class: "note" }, figure("span", "/sources/" + index + "/accounting/messages", source.accounting.messages), " · ", ago(source.lastMessageAt, status.at)),
+          h("span", { class: "note" }, figure("span", "/tenant/sources/" + index + "/accounting/messages", source.accounting.messages), " · ", ago(source.lastMessageAt, status.at)),
         ),
       ),
       shown.length === 0 ? h("li", null, h("span", { class: "note" }, "no source by default")) : null,
@@ -183,7 +172,8 @@ const NAMES = {
   inFlight: "in flight",
 };
 
-export function showAccounting(element, status) {
+/** The sources of one tenant, and the sum over all that the token sees. */
+export function showAccounting(element, status, tenant) {
   const number = (title, kind) => h("th", { scope: "col", class: "number" + kind }, title);
   const head = h(
     "tr",
@@ -221,8 +211,8 @@ export function showAccounting(element, status) {
           null,
           h("caption", null, "Accounting: each bold number is the sum of those to its right"),
           h("thead", null, head),
-          h("tbody", null, status.sources.map((source, index) => row(source.name, "/sources/" + index + "/", source.accounting, source.identity, null))),
-          h("tfoot", null, row("all", "/totals/", status.totals.accounting, status.totals.identity, "total")),
+          h("tbody", null, (tenant?.sources ?? []).map((source, index) => row(source.name, "/tenant/sources/" + index + "/", source.accounting, source.identity, null))),
+          h("tfoot", null, row(status.counts.sources === 1 ? "all" : "all " + count(status.counts.sources) + " sources", "/status/totals/", status.totals.accounting, status.totals.identity, "total")),
         ),
       ),
     ),

@@ -8,11 +8,12 @@ const number = (title) => ({ title, kind: "number" });
 const text = (title) => ({ title });
 const MAX_DEVICES = 20;
 
-export function showParts(element, status) {
+export function showParts(element, { status, tenant }) {
+  const own = tenant && [sources(tenant), destinations(tenant), unmapped(tenant), clocks(tenant)];
   show(
     element,
-    h("div", { class: "column" }, sources(status), pollers(status), brokers(status), policies(status), unmapped(status)),
-    h("div", { class: "column" }, destinations(status), redis(status), clocks(status)),
+    h("div", { class: "column" }, own?.slice(0, 2) ?? null, pollers(status), brokers(status), policies(status, tenant)),
+    h("div", { class: "column" }, redis(status), own?.slice(2) ?? null),
   );
 }
 
@@ -27,8 +28,8 @@ function destinations({ destinations }) {
     code(destination.tenant),
     destination.provider,
     code(destination.scope),
-    figure("td", "/destinations/" + index + "/unitsKnown", destination.unitsKnown),
-    figure("td", "/destinations/" + index + "/gate/ratePerSecond", destination.gate.ratePerSecond),
+    figure("td", "/tenant/destinations/" + index + "/unitsKnown", destination.unitsKnown),
+    figure("td", "/tenant/destinations/" + index + "/gate/ratePerSecond", destination.gate.ratePerSecond),
     h("td", { class: "number" }, bytes(destination.bufferLimitBytes)),
   ]);
   return table("Destinations", [text("destination"), text("tenant"), text("provider"), text("scope"), number("units"), number("requests/s"), number("buffer limit")], rows, "No destination is configured.");
@@ -51,8 +52,8 @@ function brokers({ brokers, at }) {
     broker.kind,
     h("td", { class: broker.state === "connected" || broker.state === "standby" ? "good" : "bad" }, broker.state),
     ago(broker.since, at),
-    broker.clients === null ? "–" : figure("td", "/brokers/" + index + "/clients", broker.clients),
-    figure("td", "/brokers/" + index + "/unacked", broker.unacked),
+    broker.clients === null ? "–" : figure("td", "/status/brokers/" + index + "/clients", broker.clients),
+    figure("td", "/status/brokers/" + index + "/unacked", broker.unacked),
   ]);
   return table("Brokers", [text("broker"), text("kind"), text("state"), text("since"), number("devices"), number("unacked")], rows, "No MQTT broker is configured.");
 }
@@ -67,26 +68,30 @@ function redis({ redis, jobs }) {
     ["eviction", good(redis.maxmemoryPolicy === "noeviction", redis.maxmemoryPolicy ?? "unknown")],
     ["memory", memory],
     ["version", redis.version ?? "unknown"],
-    ["jobs", ["waiting", "active", "delayed", "failed"].map((state, index) => [index === 0 ? "" : ", ", figure("span", "/jobs/" + state, jobs[state]), " " + state])],
+    ["jobs", ["waiting", "active", "delayed", "failed"].map((state, index) => [index === 0 ? "" : ", ", figure("span", "/status/jobs/" + state, jobs[state]), " " + state])],
   ];
   return table("Redis", [text("question"), text("answer")], rows, "");
 }
 
-function unmapped({ unmapped }) {
+function unmapped({ sources }) {
+  const unmapped = sources.flatMap((source) => source.unmapped);
   const rows = unmapped.slice(0, MAX_DEVICES).map((device) => [code(device.device), device.source, time(device.lastFixAt), device.policy === "hold" ? "held" : "forwarded as it is"]);
   const panel = table("Devices without a mapping row", [text("device"), text("source"), text("last fix"), text("so it is")], rows, "Every device seen is mapped.");
   const more = unmapped.length - rows.length;
-  if (more > 0) panel.append(h("p", { class: "note" }, plural(more, "more", "more") + ": see /status."));
+  if (more > 0) panel.append(h("p", { class: "note" }, plural(more, "more", "more") + ": see /api/v1/sources."));
   return panel;
 }
 
-function clocks({ clocks }) {
+function clocks({ sources }) {
+  const clocks = sources.flatMap((source) => source.clocks);
   const rows = clocks.slice(0, MAX_DEVICES).map((clock) => [code(clock.deviceId), clock.source, clock.text + (clock.looksLikeTimeZone ? ", like a time zone" : "")]);
   return table("Wrong clocks", [text("device"), text("source"), text("its clock is")], rows, "No device's clock is off by a constant.");
 }
 
 /** One row for each place, so that two destinations can be compared. */
-function policies({ policies }) {
+function policies(status, tenant) {
+  const parts = [status, ...(tenant?.sources ?? []), ...(tenant?.destinations ?? [])];
+  const policies = parts.flatMap((part) => part.policies);
   const places = [...new Set(policies.map((policy) => policy.where))];
   const rows = places.map((where) => [
     where,

@@ -14,8 +14,8 @@ export async function showTrail(element) {
   if (performance.now() - askedAt < EVERY_MS) return;
   askedAt = performance.now();
   try {
-    const answer = await fetch("/trail?limit=" + ENTRIES, { cache: "no-store", signal: AbortSignal.timeout(ANSWER_WITHIN_MS) });
-    if (answer.ok) show(element, panel((await answer.json()).entries));
+    const answer = await fetch("/api/v1/audit?limit=" + ENTRIES, { cache: "no-store", signal: AbortSignal.timeout(ANSWER_WITHIN_MS) });
+    if (answer.ok) show(element, panel((await answer.json()).items));
   } catch {
     // The status says that nothing answers.
   }

@@ -105,7 +105,8 @@ export function createRedrive({ redis, destinations, backlogOf, routesOf, arrive
   return { deadLetters, quarantined, routesOf, revive, release };
 }
 
-function fits(
+/** Whether everything that the filter names is so. */
+export function fits(
   found: { source: string; reason: string; destination?: string; unit?: string },
   { source, destination, unit, reason }: RedriveFilter,
 ): boolean {

@@ -10,7 +10,7 @@ type App = ReturnType<typeof opsApp>["app"];
 const login = (app: App, headers: Record<string, string>) =>
   app.request("/login", { method: "POST", headers, body: new URLSearchParams({ token: TOKEN }) });
 const redrive = (app: App, headers: Record<string, string>, body = '{"mode":"do"}') =>
-  app.request("/dead-letters/redrive", { method: "POST", headers, body });
+  app.request("/api/v1/dead-letters/redrive", { method: "POST", headers, body });
 const cookieOf = (answer: Response) => (answer.headers.get("set-cookie") ?? "").split(";")[0] ?? "";
 
 async function session(app: App): Promise<string> {
@@ -25,7 +25,7 @@ describe("the host", () => {
     ...["[2001:db8::7]", "ops.internal", "Waypost.Example.com", "waypost.example.com:8443"],
   ])("may be %s", async (host) => {
     const { app } = opsApp({ hosts: { host: "ops.internal", hosts: ["waypost.example.com"] } });
-    expect((await app.request("/status", { headers: { ...BEARER, host } })).status).toBe(200);
+    expect((await app.request("/api/v1/status", { headers: { ...BEARER, host } })).status).toBe(200);
   });
 
   it.each([
@@ -48,11 +48,18 @@ describe("the host", () => {
     const { app, state } = opsApp({ hosts: { host: "127.0.0.1", hosts: ["waypost.example.com"] } });
     const cookie = await session(app);
     const before = { asked: state.asked, refused: state.refusals.length };
-    for (const path of ["/", "/status", "/login", "/page.css", "/quarantine/export", "/nothing"]) {
+    for (const path of [
+      "/",
+      "/api/v1/status",
+      "/login",
+      "/page.css",
+      "/api/v1/quarantine/export",
+      "/nothing",
+    ]) {
       const answer = await app.request(path, { headers: { cookie, ...BEARER, host } });
       expect(answer.status, path).toBe(421);
-      expect(await answer.json()).toEqual({
-        error: "wrong_host",
+      expect(await answer.json()).toMatchObject({
+        type: "urn:waypost:error:wrong_host",
         detail: expect.stringContaining("ops.hosts"),
       });
     }
@@ -126,13 +133,13 @@ describe("what changes something", () => {
       await app.request("/logout", { method: "POST", headers: { ...headers, cookie } }),
     ]) {
       expect(answer.status).toBe(403);
-      expect(await answer.json()).toMatchObject({ error: "cross_site" });
+      expect(await answer.json()).toMatchObject({ type: "urn:waypost:error:cross_site" });
       expect(answer.headers.get("set-cookie")).toBeNull();
     }
     expect(state.refusals).toEqual(Array(4).fill("cross_site"));
     expect(state.acted.map(({ action }) => action)).toEqual(["login"]);
     // The session is still there.
-    expect((await app.request("/status", { headers: { cookie } })).status).toBe(200);
+    expect((await app.request("/api/v1/status", { headers: { cookie } })).status).toBe(200);
   });
 
   it("is accepted with a bearer token, which no website can make a browser send", async () => {
@@ -152,7 +159,7 @@ describe("what changes something", () => {
     const headers = { ...BEARER, "content-type": type };
     const answer = await redrive(app, headers);
     expect(answer.status).toBe(415);
-    expect(await answer.json()).toMatchObject({ error: "not_json" });
+    expect(await answer.json()).toMatchObject({ type: "urn:waypost:error:not_json" });
     expect(state.acted).toEqual([]);
   });
 
@@ -173,11 +180,11 @@ describe("the session", () => {
     const logout = (cookie: string) =>
       app.request("/logout", { method: "POST", headers: { origin: "http://localhost", cookie } });
     expect((await logout(mine)).status).toBe(303);
-    expect((await app.request("/status", { headers: { cookie: mine } })).status).toBe(401);
+    expect((await app.request("/api/v1/status", { headers: { cookie: mine } })).status).toBe(401);
     expect((await app.request("/", { headers: { cookie: mine } })).status).toBe(303);
     expect((await redrive(app, { ...JSON_TYPE, origin: "http://localhost", cookie: mine })).status).toBe(401);
     // That of the same token in another browser goes on.
-    expect((await app.request("/status", { headers: { cookie: another } })).status).toBe(200);
+    expect((await app.request("/api/v1/status", { headers: { cookie: another } })).status).toBe(200);
     // A second logout of the same, or of none, is none.
     await logout(mine);
     await logout("waypost_session=token.0.9999999999999.x");
@@ -200,7 +207,7 @@ describe("the session", () => {
     expect(cookie).not.toMatch(/Domain/i);
     const safe = cookieOf(answer);
     const status = async (headers: Record<string, string>) =>
-      (await app.request("/status", { headers })).status;
+      (await app.request("/api/v1/status", { headers })).status;
     expect(await status({ ...https, cookie: safe })).toBe(200);
     expect(await status({ "x-forwarded-proto": "HTTPS, http", cookie: safe })).toBe(200);
     expect(await status({ cookie: safe })).toBe(401);
@@ -234,13 +241,13 @@ describe("the session", () => {
     });
     const cookie = cookieOf(answer);
     const { app } = opsApp({ tokens: tokens("read") });
-    expect((await app.request("/status", { headers: { cookie } })).status).toBe(200);
+    expect((await app.request("/api/v1/status", { headers: { cookie } })).status).toBe(200);
     expect((await redrive(app, { ...JSON_TYPE, ...headers, cookie })).status).toBe(403);
     const promoted = cookie.replace("=desk.", "=boss.");
     expect(promoted).not.toBe(cookie);
-    expect((await app.request("/status", { headers: { cookie: promoted } })).status).toBe(401);
+    expect((await app.request("/api/v1/status", { headers: { cookie: promoted } })).status).toBe(401);
     const gone = opsApp({ tokens: [tokens("read")[1]] });
-    expect((await gone.app.request("/status", { headers: { cookie } })).status).toBe(401);
+    expect((await gone.app.request("/api/v1/status", { headers: { cookie } })).status).toBe(401);
   });
 });
 

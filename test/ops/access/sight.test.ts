@@ -3,11 +3,13 @@
 import { describe, expect, it } from "vitest";
 import type { OpsToken } from "../../../src/config/ops-tokens.ts";
 import { sightOf } from "../../../src/ops/access/sight.ts";
+import type { SmallStatus } from "../../../src/ops/api/schema/status.ts";
+import type { TenantDetail } from "../../../src/ops/api/schema/tenant.ts";
 import type { ClockWatch } from "../../../src/ops/diagnose/clocks.ts";
-import type { StatusDocument } from "../../../src/ops/status-document.ts";
 import type { QueueStatus } from "../../../src/status.ts";
 import { opsApp } from "../ops-app.ts";
 import { AT, destination, healthy, OPEN, source, unitAnswer, wholeMessage } from "../sample.ts";
+import { deadLetters, quarantined } from "../sample-lists.ts";
 
 const token = (name: string, role: OpsToken["role"], destinations: string[] | null = null): OpsToken => ({
   name,
@@ -48,22 +50,51 @@ const ROUTES: Record<string, { path: string; body?: object; needs: "nothing" | "
   "GET /page/line.js": { path: "/page/line.js", needs: "token" },
   "GET /page/lately.js": { path: "/page/lately.js", needs: "token" },
   "GET /page/settings.js": { path: "/page/settings.js", needs: "token" },
+  "GET /tenants/:tenant": { path: "/tenants/mine-tenant", needs: "token" },
+  "GET /page/stream.js": { path: "/page/stream.js", needs: "token" },
+  "GET /page/tenants.js": { path: "/page/tenants.js", needs: "token" },
   "GET /page/trail.js": { path: "/page/trail.js", needs: "token" },
-  "GET /status": { path: "/status", needs: "token" },
+  "GET /api/v1/status": { path: "/api/v1/status", needs: "token" },
   "GET /metrics": { path: "/metrics", needs: "token" },
-  "GET /quarantine": { path: "/quarantine", needs: "token" },
-  "GET /dead-letters": { path: "/dead-letters", needs: "token" },
-  "GET /trail": { path: "/trail", needs: "token" },
-  "GET /pings": { path: "/pings?destination=mine&unit=7", needs: "token" },
-  "GET /gps-pings": {
-    path: "/gps-pings?destination=mine&technicianId=7&fromUtc=2026-11-20T12:00:00Z&toUtc=2026-11-20T13:00:00Z",
+  "GET /api/v1/openapi.json": { path: "/api/v1/openapi.json", needs: "token" },
+  "GET /api/v1/docs": { path: "/api/v1/docs", needs: "token" },
+  "GET /api/v1/docs/viewer.js": { path: "/api/v1/docs/viewer.js", needs: "token" },
+  "GET /api/v1/docs/swagger-ui.css": { path: "/api/v1/docs/swagger-ui.css", needs: "token" },
+  "GET /api/v1/docs/swagger-ui-bundle.js": { path: "/api/v1/docs/swagger-ui-bundle.js", needs: "token" },
+  "GET /api/v1/problems": { path: "/api/v1/problems", needs: "token" },
+  "GET /api/v1/deliveries": { path: "/api/v1/deliveries", needs: "token" },
+  "GET /api/v1/events": { path: "/api/v1/events", needs: "token" },
+  "GET /api/v1/tenants": { path: "/api/v1/tenants", needs: "token" },
+  "GET /api/v1/tenants/:tenant": { path: "/api/v1/tenants/mine-tenant", needs: "token" },
+  "GET /api/v1/sources": { path: "/api/v1/sources", needs: "token" },
+  "GET /api/v1/sources/:name": { path: "/api/v1/sources/mine-vans", needs: "token" },
+  "GET /api/v1/destinations": { path: "/api/v1/destinations", needs: "token" },
+  "GET /api/v1/destinations/:name": { path: "/api/v1/destinations/mine", needs: "token" },
+  "GET /api/v1/devices": { path: "/api/v1/devices", needs: "token" },
+  "GET /api/v1/timeline": { path: "/api/v1/timeline?q=7", needs: "token" },
+  "GET /api/v1/log-level": { path: "/api/v1/log-level", needs: "token" },
+  "PUT /api/v1/log-level": { path: "/api/v1/log-level", body: { level: "info" }, needs: "operate" },
+  "GET /api/v1/quarantine": { path: "/api/v1/quarantine", needs: "token" },
+  "GET /api/v1/dead-letters": { path: "/api/v1/dead-letters", needs: "token" },
+  "GET /api/v1/audit": { path: "/api/v1/audit", needs: "token" },
+  "GET /api/v1/unit-pings": { path: "/api/v1/unit-pings?destination=mine&unit=7", needs: "token" },
+  "GET /api/v1/gps-pings": {
+    path: "/api/v1/gps-pings?destination=mine&technicianId=7&fromUtc=2026-11-20T12:00:00Z&toUtc=2026-11-20T13:00:00Z",
     needs: "token",
   },
-  "GET /quarantine/:id{[0-9]{1,20}-[0-9]{1,20}}": { path: `/quarantine/${MINE_ID}`, needs: "token" },
-  "GET /dead-letters/export": { path: "/dead-letters/export", needs: "token" },
-  "GET /quarantine/export": { path: "/quarantine/export", needs: "token" },
-  "POST /dead-letters/redrive": { path: "/dead-letters/redrive", body: { mode: "do" }, needs: "operate" },
-  "POST /quarantine/redrive": { path: "/quarantine/redrive", body: { mode: "do" }, needs: "operate" },
+  "GET /api/v1/quarantine/:id": { path: `/api/v1/quarantine/${MINE_ID}`, needs: "token" },
+  "GET /api/v1/dead-letters/export": { path: "/api/v1/dead-letters/export", needs: "token" },
+  "GET /api/v1/quarantine/export": { path: "/api/v1/quarantine/export", needs: "token" },
+  "POST /api/v1/dead-letters/redrive": {
+    path: "/api/v1/dead-letters/redrive",
+    body: { mode: "do" },
+    needs: "operate",
+  },
+  "POST /api/v1/quarantine/redrive": {
+    path: "/api/v1/quarantine/redrive",
+    body: { mode: "do" },
+    needs: "operate",
+  },
 };
 
 /** Mine and the rival's, side by side in everything that can hold a name. */
@@ -151,6 +182,29 @@ const clocks: ClockWatch = {
     })),
 };
 
+const deviceOf = (name: string) => ({
+  source: `${name}-vans`,
+  device: `${name}-device`,
+  unit: `${name}-unit`,
+  unitName: null,
+  technician: null,
+});
+
+const bothLetters = () =>
+  ["mine", "rival"].flatMap((name) =>
+    deadLetters().map((letter) => ({
+      ...letter,
+      destination: name,
+      source: `${name}-vans`,
+      unit: `${name}-unit`,
+    })),
+  );
+
+const bothMessages = () =>
+  ["mine", "rival"].flatMap((name) =>
+    quarantined().map((message) => ({ ...message, source: `${name}-vans`, problems: [`${name} problem`] })),
+  );
+
 function twoTenants() {
   const whole = (id: string) => ({
     ...wholeMessage(),
@@ -223,14 +277,50 @@ function twoTenants() {
       ].map((where) => ({ where, name: "backfill", value: where })),
     },
     queryUnit: async () => unitAnswer(),
+    timeline: {
+      search: async (_, within) =>
+        ["mine", "rival"]
+          .filter((name) => within?.destinations.has(name) !== false)
+          .map((name) => ({
+            ...deviceOf(name),
+            destination: name,
+          })),
+      of: async (source) => ({ events: [], reachesBackTo: null, unknown: [source], sourceEvents: [] }),
+    },
+    devices: {
+      list: async (_, within) =>
+        ["mine", "rival"]
+          .filter((name) => within?.sources.has(`${name}-vans`) !== false)
+          .map((name) => ({
+            ...deviceOf(name),
+            lastSeenAt: AT,
+            lastFixAt: AT,
+            lastRejection: null,
+            clockOffsetMs: null,
+          })),
+    },
     queryMessage: async (id, from, within) => {
       const found = whole(id);
       if (within?.has(found.source) === false) return null;
       return from === null || from === found.source ? found : null;
     },
     redrive: {
-      deadLetters: async ({ within }) => ({ matched: asked.push({ within }) > 0 ? 1 : 0 }),
-      quarantine: async ({ within }) => ({ matched: asked.push({ within }) > 0 ? 1 : 0 }),
+      deadLetters: async ({ within }) => {
+        asked.push({ within });
+        return { matched: 1, waiting: 1, expired: 0, superseded: 0, examples: [] };
+      },
+      quarantine: async ({ within }) => {
+        asked.push({ within });
+        return { matched: 1, readable: 1, readings: 1, staying: 0, examples: [] };
+      },
+      listDeadLetters: async ({ filter: { within } }) => ({
+        items: bothLetters().filter(({ destination }) => within?.destinations.has(destination) !== false),
+        more: null,
+      }),
+      listQuarantine: async ({ filter: { within } }) => ({
+        items: bothMessages().filter((message) => within?.sources.has(message.source) !== false),
+        more: null,
+      }),
       async *exportDeadLetters({ within }) {
         asked.push({ within });
         for (const name of ["mine", "rival"]) if (within?.destinations.has(name) !== false) yield { name };
@@ -255,6 +345,15 @@ function twoTenants() {
     });
   };
   return { ...ops, ask, asked };
+}
+
+/** Of a stream without an end, what it begins with. */
+async function textOf(answer: Response): Promise<string> {
+  if (answer.headers.get("content-type") !== "text/event-stream") return answer.text();
+  const reader = answer.body?.getReader();
+  const { value } = (await reader?.read()) ?? {};
+  await reader?.cancel();
+  return new TextDecoder().decode(value);
 }
 
 const everyRoute = [
@@ -283,7 +382,7 @@ describe("every route of the whole app", () => {
       for (const fault of [null, new Error("connect ECONNREFUSED")]) {
         state.fault = fault;
         const answer = await ask(key, name);
-        const text = `${JSON.stringify([...answer.headers])}${await answer.text()}`;
+        const text = `${JSON.stringify([...answer.headers])}${await textOf(answer)}`;
         expect(text.replaceAll(/[^\n]{0,60}rival[^\n]{0,60}/gi, (found) => `»${found}«`)).not.toMatch(THEIRS);
       }
     }
@@ -295,39 +394,52 @@ describe("every route of the whole app", () => {
     const [method = "GET"] = key.split(" ");
     if (route?.needs !== "nothing") {
       const answer = await app.request(route?.path ?? "", { method });
-      expect(key === "GET /" ? 303 : 401).toBe(answer.status);
+      expect(["GET /", "GET /tenants/:tenant"].includes(key) ? 303 : 401).toBe(answer.status);
     }
     const read = await ask(key, "auditor");
     if (route?.needs === "operate") {
       expect(read.status).toBe(403);
-      expect(await read.json()).toEqual({ error: "role", detail: expect.stringContaining("role operate") });
+      expect(await read.json()).toMatchObject({
+        type: "urn:waypost:error:role",
+        detail: expect.stringContaining("role operate"),
+      });
     } else expect(read.status).not.toBe(403);
   });
 });
 
 describe("a token of one tenant", () => {
   it("sees its own, with sums and problems made of nothing else", async () => {
-    const { ask } = twoTenants();
-    const status: StatusDocument = JSON.parse(await (await ask("GET /status", "mine-screen")).text());
+    const { app, ask } = twoTenants();
+    const answered = async (key: string) => JSON.parse(await (await ask(key, "mine-screen")).text());
+    const status: Extract<SmallStatus, { available: true }> = await answered("GET /api/v1/status");
+    const tenant: TenantDetail = await answered("GET /api/v1/tenants/:tenant");
     const names = (list: { name: string }[]) => list.map(({ name }) => name);
-    expect(names(status.sources)).toEqual(["mine-vans"]);
-    expect(names(status.destinations)).toEqual(["mine"]);
+    expect(names(tenant.sources)).toEqual(["mine-vans"]);
+    expect(names(tenant.destinations)).toEqual(["mine"]);
+    expect(status.counts).toMatchObject({ tenants: 1, sources: 1, destinations: 1 });
     expect(names(status.pollers)).toEqual(["mine-vans"]);
-    expect(status.totals.accounting).toEqual(status.sources[0]?.accounting);
+    expect(status.totals.accounting).toEqual(tenant.sources[0]?.accounting);
     expect(status.jobs).toEqual({ waiting: 0, active: 1, delayed: 0, failed: 0 });
     expect(status.spool).toBeNull();
-    expect(status.clocks).toHaveLength(1);
+    expect(tenant.sources[0]?.clocks).toHaveLength(1);
     expect(status.incidents.map(({ where }) => where)).toEqual(["source mine-vans"]);
-    expect(status.policies.map(({ where }) => where)).toEqual([
-      "gateway",
-      "source mine-vans",
-      "destination mine",
-    ]);
+    const policies = [status, ...tenant.sources, ...tenant.destinations].flatMap((each) => each.policies);
+    expect(policies.map(({ where }) => where)).toEqual(["gateway", "source mine-vans", "destination mine"]);
     expect(status.brokers).toMatchObject([{ name: "yard", state: "refused", unacked: 0, clients: null }]);
     const problems = JSON.stringify(status.problems);
     for (const fact of ["mine-stray", "mine-clock", "mine-device", "mine-silent", "yard"]) {
       expect(problems).toContain(fact);
     }
+    for (const path of ["tenants/rival-tenant", "sources/rival-vans", "destinations/rival"]) {
+      const answer = await app.request(`/api/v1/${path}`, { headers: as("mine-desk") });
+      expect(answer.status, path).toBe(404);
+    }
+  });
+
+  it("cannot change what concerns all", async () => {
+    const { ask, state } = twoTenants();
+    expect((await ask("PUT /api/v1/log-level", "mine-desk")).status).toBe(403);
+    expect(state.acted).toEqual([]);
   });
 
   it("has metrics of its own only, without what the process counts for everybody", async () => {
@@ -339,15 +451,15 @@ describe("a token of one tenant", () => {
   });
 
   it.each([
-    "/pings?destination=rival&unit=7",
-    "/gps-pings?destination=rival&technicianId=7&fromUtc=2026-11-20T12:00:00Z&toUtc=2026-11-20T13:00:00Z",
-    `/quarantine/${THEIR_ID}`,
-    `/quarantine/${THEIR_ID}?source=rival-vans`,
-    `/quarantine/${MINE_ID}?source=rival-vans`,
-    "/dead-letters/export?destination=rival",
-    "/dead-letters/export?source=rival-vans",
-    "/quarantine/export?source=rival-vans",
-    "/quarantine/export?destination=rival",
+    "/api/v1/unit-pings?destination=rival&unit=7",
+    "/api/v1/gps-pings?destination=rival&technicianId=7&fromUtc=2026-11-20T12:00:00Z&toUtc=2026-11-20T13:00:00Z",
+    `/api/v1/quarantine/${THEIR_ID}`,
+    `/api/v1/quarantine/${THEIR_ID}?source=rival-vans`,
+    `/api/v1/quarantine/${MINE_ID}?source=rival-vans`,
+    "/api/v1/dead-letters/export?destination=rival",
+    "/api/v1/dead-letters/export?source=rival-vans",
+    "/api/v1/quarantine/export?source=rival-vans",
+    "/api/v1/quarantine/export?destination=rival",
   ])("is told of %s what it is told of what does not exist", async (path) => {
     const { app, asked, state } = twoTenants();
     const theirs = await app.request(path, { headers: as("mine-desk") });
@@ -362,7 +474,7 @@ describe("a token of one tenant", () => {
     const { app, asked } = twoTenants();
     for (const what of ["dead-letters", "quarantine"]) {
       const post = (body: object) =>
-        app.request(`/${what}/redrive`, {
+        app.request(`/api/v1/${what}/redrive`, {
           method: "POST",
           headers: as("mine-desk", { "content-type": "application/json" }),
           body: JSON.stringify(body),
@@ -371,7 +483,7 @@ describe("a token of one tenant", () => {
       expect((await post({ mode: "dry_run", unit: "7" })).status).toBe(200);
       expect((await post({ mode: "do", destination: "rival" })).status).toBe(404);
       expect((await post({ mode: "dry_run", source: "rival-vans" })).status).toBe(404);
-      await (await app.request(`/${what}/export`, { headers: as("mine-desk") })).text();
+      await (await app.request(`/api/v1/${what}/export`, { headers: as("mine-desk") })).text();
     }
     const within = { destinations: new Set(["mine"]), sources: new Set(["mine-vans"]) };
     expect(asked).toEqual(Array(6).fill({ within }));
@@ -399,23 +511,29 @@ describe("/gps-pings with several destinations", () => {
 
   it("asks for one, and names those the token may choose from", async () => {
     const { app, state } = twoTenants();
-    const answer = await app.request(`/gps-pings?${range}`, { headers: as("auditor") });
+    const answer = await app.request(`/api/v1/gps-pings?${range}`, { headers: as("auditor") });
     expect(answer.status).toBe(400);
-    expect(await answer.json()).toEqual({
-      error: "bad_query",
-      problems: ["destination: is required where there are several: mine, rival"],
+    expect(await answer.json()).toMatchObject({
+      type: "urn:waypost:error:bad_request",
+      errors: [{ parameter: "destination", detail: "is required where there are several: mine, rival" }],
     });
     expect(state.pingQueries).toEqual([]);
-    const chosen = await app.request(`/gps-pings?destination=rival&${range}`, { headers: as("auditor") });
+    const chosen = await app.request(`/api/v1/gps-pings?destination=rival&${range}`, {
+      headers: as("auditor"),
+    });
     expect(chosen.status).toBe(200);
     expect(state.pingQueries).toMatchObject([{ destination: "rival", technicianId: "7" }]);
   });
 
   it("uses the only one a token sees, and finds no other", async () => {
     const { app, state } = twoTenants();
-    expect((await app.request(`/gps-pings?${range}`, { headers: as("mine-screen") })).status).toBe(200);
+    expect((await app.request(`/api/v1/gps-pings?${range}`, { headers: as("mine-screen") })).status).toBe(
+      200,
+    );
     expect(state.pingQueries).toMatchObject([{ destination: "mine" }]);
-    const unknown = await app.request(`/gps-pings?destination=nobody&${range}`, { headers: as("auditor") });
+    const unknown = await app.request(`/api/v1/gps-pings?destination=nobody&${range}`, {
+      headers: as("auditor"),
+    });
     expect(unknown.status).toBe(404);
   });
 });
@@ -424,7 +542,7 @@ describe("a token that reads", () => {
   it("may try a redrive, and not do it", async () => {
     const { app, state } = twoTenants();
     const post = (mode: string) =>
-      app.request("/quarantine/redrive", {
+      app.request("/api/v1/quarantine/redrive", {
         method: "POST",
         headers: as("auditor", { "content-type": "application/json" }),
         body: JSON.stringify({ mode }),
@@ -441,7 +559,7 @@ describe("a token that reads", () => {
   it("has no other method that changes anything, not even one that does not exist yet", async () => {
     const { app } = twoTenants();
     for (const method of ["POST", "PUT", "PATCH", "DELETE"]) {
-      for (const path of ["/status", "/anything", "/dead-letters/redrive/"]) {
+      for (const path of ["/api/v1/status", "/anything", "/api/v1/dead-letters/redrive/"]) {
         const headers = as("auditor", { "content-type": "application/json" });
         expect((await app.request(path, { method, headers, body: "{}" })).status, path).toBe(403);
       }

@@ -1,0 +1,46 @@
+/** Says which tenant, source and destination a problem belongs to, and ranks by how bad things are. */
+
+import type { Topology } from "../access/sight.ts";
+import type { Problem } from "../diagnose/problem.ts";
+import type { NoStatus, StatusDocument } from "../status-document.ts";
+import type { ApiProblem, Severities } from "./schema/problem.ts";
+
+/** The problems of a status with their places, the worst first, otherwise in the order of the diagnosis. */
+export function placedProblems(status: StatusDocument | NoStatus, topology: Topology): ApiProblem[] {
+  const tenants = tenantsByDestination(status);
+  const placed = status.problems.map((problem) => ({ ...problem, subjects: [...problem.subjects] }));
+  return placed
+    .map((problem) => ({ ...problem, ...placeOf(problem, topology, tenants) }))
+    .sort((a, b) => Number(b.severity === "error") - Number(a.severity === "error"));
+}
+
+export function tenantsByDestination(status: StatusDocument | NoStatus): ReadonlyMap<string, string> {
+  return new Map(
+    "destinations" in status ? status.destinations.map(({ name, tenant }) => [name, tenant]) : [],
+  );
+}
+
+export function severitiesOf(problems: readonly Pick<Problem, "severity">[]): Severities {
+  const error = problems.filter(({ severity }) => severity === "error").length;
+  return { error, warning: problems.length - error };
+}
+
+type Place = Pick<ApiProblem, "tenant" | "source" | "destination">;
+
+/** `source vans`, `destination acme`, `tenant 1000001 (acme)`; anything else belongs to no single tenant. */
+function placeOf({ where }: Problem, topology: Topology, tenants: ReadonlyMap<string, string>): Place {
+  const [, kind, name = ""] = /^(source|destination|tenant) (\S+)/.exec(where) ?? [];
+  const tenantOf = (destination: string | null) => tenants.get(destination ?? "") ?? null;
+  switch (kind) {
+    case "source": {
+      const destination = topology.sources.get(name)?.destination ?? null;
+      return { source: name, destination, tenant: tenantOf(destination) };
+    }
+    case "destination":
+      return { source: null, destination: name, tenant: tenantOf(name) };
+    case "tenant":
+      return { source: null, destination: null, tenant: name };
+    default:
+      return { source: null, destination: null, tenant: null };
+  }
+}

@@ -1,0 +1,79 @@
+/** What every group of routes is given, and how a route answers while Redis does not. */
+
+import type { OpenAPIHono } from "@hono/zod-openapi";
+import type { Context } from "hono";
+import type { Events } from "../../events/events.ts";
+import type { Guards } from "../access/door.ts";
+import type { OpsEnv, Sight, Topology } from "../access/sight.ts";
+import type { Lookup } from "../lookup.ts";
+import type { Redriver } from "../redrive.ts";
+import type { NoStatus, StatusDocument } from "../status-document.ts";
+import { refused } from "./errors.ts";
+import type { Candidate, DeviceRow, TimelineEvent } from "./schema/devices.ts";
+import type { LogLevel } from "./schema/operators.ts";
+
+export type Api = OpenAPIHono<OpsEnv>;
+
+/** What happened to single devices. */
+export interface Timeline {
+  search(q: string, within?: Within): Promise<readonly Candidate[]>;
+  of(source: string, device: string): Promise<DeviceTimeline>;
+}
+
+export interface DeviceTimeline {
+  events: readonly TimelineEvent[];
+  /** ISO, UTC. */
+  reachesBackTo: string | null;
+  unknown: readonly string[];
+  sourceEvents: readonly TimelineEvent[];
+}
+
+export interface Devices {
+  /** By source and device, both ascending, after `after`. */
+  list(
+    query: {
+      source?: string | undefined;
+      q?: string | undefined;
+      after?: { source: string; device: string } | undefined;
+      limit: number;
+    },
+    within?: Within,
+  ): Promise<readonly DeviceRow[]>;
+}
+
+export interface LogLevels {
+  logLevel(): string;
+  setLogLevel(level: LogLevel): void;
+}
+
+export type Within = NonNullable<Sight["within"]>;
+
+export interface ApiDeps extends Lookup, LogLevels {
+  version: string;
+  topology: Topology;
+  statusFor(sight: Sight): Promise<StatusDocument | NoStatus>;
+  redrive: Redriver;
+  timeline: Timeline;
+  devices: Devices;
+  guards: Guards;
+  events: Pick<Events, "failed">;
+}
+
+/** Null while Redis does not answer. */
+export async function wholeStatus(c: Context<OpsEnv>, deps: ApiDeps): Promise<StatusDocument | null> {
+  const status = await deps.statusFor(c.var.sight);
+  return "sources" in status ? status : null;
+}
+
+export function unavailable(c: Context) {
+  return refused(c, "unavailable");
+}
+
+export const TAGS = {
+  gateway: "Gateway",
+  tenants: "Tenants",
+  devices: "Devices",
+  pings: "Pings",
+  setAside: "Set aside",
+  operators: "Operators",
+} as const;

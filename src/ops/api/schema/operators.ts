@@ -1,0 +1,28 @@
+/** What operators did and may set, as the API answers it. */
+
+import { OPERATOR_ACTIONS } from "../../../status.ts";
+import { nextSchema } from "../cursors.ts";
+import { at, count, page, z } from "./fields.ts";
+
+export const auditSchema = page(
+  z
+    .object({
+      at: at("When it was done."),
+      action: z.enum(OPERATOR_ACTIONS),
+      by: z.string().nullable().openapi({ description: "The token's name; null where none was shown." }),
+      from: z.string().nullable().openapi({ description: "The address asked from." }),
+      filter: z.record(z.string(), z.string()),
+      count: count("How many came out of it.").nullable(),
+      outcome: z.enum(["done", "refused", "failed", "cut_off"]),
+    })
+    .openapi("AuditEntry"),
+  nextSchema,
+).openapi("Audit");
+
+export const logLevelSchema = z.object({ level: z.string() }).openapi("LogLevel");
+
+export const newLogLevelSchema = z
+  .strictObject({ level: z.enum(["debug", "info", "warn", "error"]) })
+  .openapi("NewLogLevel");
+
+export type LogLevel = z.output<typeof newLogLevelSchema>["level"];
