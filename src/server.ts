@@ -18,17 +18,16 @@ import { type ConnectionShares, shareConnections } from "./limits/ports.ts";
 import { createDispatcher } from "./network.ts";
 import { createTrail, type Trail } from "./ops/access/trail.ts";
 import { startAccountingCheck } from "./ops/accounting-check.ts";
-import { NO_TIMELINE } from "./ops/api/no-timeline.ts";
-import { createOpsApp } from "./ops/app.ts";
 import { watchEventLoop } from "./ops/event-loop.ts";
 import { createLookup } from "./ops/lookup.ts";
 import { createExporter, type Exporter } from "./ops/metrics/exporter.ts";
+import { type Ops, openOps } from "./ops/open.ts";
 import { policiesOf } from "./ops/policies.ts";
-import { type OpsPort, openOpsPort } from "./ops/port.ts";
 import { createRedriver } from "./ops/redrive.ts";
+import { brokerStatus, pollerStatus } from "./ops/status-document.ts";
 import { createWatch, type OpenedPipeline, openPipeline, type Pipeline, type Watch } from "./pipeline.ts";
 import { explainListenError, libraryProblems, StartupError } from "./startup.ts";
-import type { QueueStatus } from "./status.ts";
+import type { BrokerState, BrokerStatus, QueueStatus } from "./status.ts";
 import { VERSION } from "./version.ts";
 import {
   brokerSettingsOf,
@@ -76,7 +75,7 @@ interface Opened extends OpenedPipeline {
   embedded?: EmbeddedBroker;
   brokers: LeasedBroker[];
   pollers?: LeasedPollers;
-  ops?: OpsPort;
+  ops?: Ops;
   eventLoop?: { stop(): void };
   accounting?: { stop(): void };
   trail?: Trail;
@@ -103,7 +102,7 @@ async function openAll(config: Config, logger: Logger, opened: Opened): Promise<
   const trail = createTrail({ store: queue.trail, events });
   opened.trail = trail;
   opened.exporter = createExporter(queue.lease, (error) => events.failed({ where: "exporter", error }));
-  const ops = await openOps(config, pipeline, watch, { trail, connections, opened, logger });
+  const ops = await openOpsEndpoint(config, pipeline, watch, { trail, connections, opened });
   // Leases last: a process that fails to open its ports must not take a session or a feed from a healthy one.
   openLeased(config, pipeline, opened);
 
@@ -196,71 +195,57 @@ interface OpsParts {
   trail: Trail;
   connections: ConnectionShares;
   opened: Opened;
-  logger: Logger;
 }
 
-async function openOps(
+async function openOpsEndpoint(
   config: Config,
   { mapping, queue, sources, ingest, spoolStatus, events }: Pipeline,
-  { registry, clocks, incidents }: Watch,
-  { trail, connections, opened, logger }: OpsParts,
-): Promise<OpsPort> {
-  const app = createOpsApp({
-    tokens: opsTokensOf(config.ops),
-    hosts: config.ops,
-    topology: topologyOf(config),
-    queryStatus: queue.queryStatus,
-    isStoring: queue.isStoring,
-    trail,
-    endedSessions: queue.endedSessions,
-    ...createLookup({ config, mapping, queue }),
-    brokers: () => [
-      ...(opened.embedded ? [opened.embedded.state()] : []),
-      ...opened.brokers.map((broker) => broker.state()),
-    ],
-    pollers: () => opened.pollers?.states() ?? [],
-    redrive: createRedriver({
-      redrive: queue.redrive,
-      newest: queue.newest,
-      sources,
-      ingest: (source, message) => ingest.ingest(source, asAuthenticated(message)),
-      examine: (source, message) => examine(source.adapter, asAuthenticated(message), source),
-    }),
-    ...NO_TIMELINE,
-    logLevel: () => logger.level,
-    setLogLevel(level) {
-      logger.level = level;
-    },
-    spool: spoolStatus,
-    clocks,
-    incidents: incidents.recent,
-    mapping: () => mapping && { problem: mapping.problem(), form: mapping.form },
-    registry,
-    exportsRedis: () => opened.exporter?.exports() ?? false,
-    async ready() {
-      const problems = await queue.readiness();
-      return { ready: problems.length === 0, problems };
-    },
-    info: {
-      version: VERSION,
-      startedAtMs: Date.now(),
-      policies: policiesOf(config),
-      staleAfterMs: config.diagnosis.staleAfterMs,
-    },
-    events,
-  });
-  const { host, port } = config.ops;
+  { registry, clocks, incidents, logLevel }: Watch,
+  { trail, connections, opened }: OpsParts,
+): Promise<Ops> {
   const ops = await explainListenError("ops", config.ops, () =>
-    openOpsPort({
-      fetch: app.fetch,
-      host,
-      port,
+    openOps({
+      listen: config.ops,
+      tokens: opsTokensOf(config.ops),
+      topology: topologyOf(config),
+      info: {
+        version: VERSION,
+        startedAtMs: Date.now(),
+        policies: policiesOf(config),
+        staleAfterMs: config.diagnosis.staleAfterMs,
+      },
+      queue,
+      own: () => ({
+        brokers: statesOf(opened.embedded ? [opened.embedded, ...opened.brokers] : opened.brokers),
+        pollers: (opened.pollers?.states() ?? []).map(pollerStatus),
+        spool: spoolStatus(),
+        clocks: clocks.offenders(),
+        incidents: incidents.recent(),
+      }),
+      mapping: () => mapping && { problem: mapping.problem(), form: mapping.form },
+      clocks,
+      lookup: createLookup({ config, mapping, queue }),
+      redrive: createRedriver({
+        redrive: queue.redrive,
+        newest: queue.newest,
+        sources,
+        ingest: (source, message) => ingest.ingest(source, asAuthenticated(message)),
+        examine: (source, message) => examine(source.adapter, asAuthenticated(message), source),
+      }),
+      logLevels: { logLevel: logLevel.level, setLogLevel: logLevel.setLevel },
+      registry,
+      exportsRedis: () => opened.exporter?.exports() ?? false,
+      trail,
       connections: connections.ops,
-      onError: (error) => events.failed({ where: "ops port", error }),
+      events,
     }),
   );
   opened.ops = ops;
   return ops;
+}
+
+function statesOf(brokers: readonly { state(): BrokerState }[]): BrokerStatus[] {
+  return brokers.map((broker) => brokerStatus(broker.state()));
 }
 
 /** Broker sessions and polled feeds: of all processes, the one that holds the lease has them. */

@@ -62,6 +62,14 @@ export interface DeviceRefusal {
   allowed?: readonly string[];
 }
 
+/** What a problem is, where, whose to mend, and since when (ISO). */
+export interface ProblemEvent {
+  kind: string;
+  where: string;
+  whose: string;
+  since: string;
+}
+
 /** `fixSeen` is not among them: it feeds the clock watch and is neither logged nor counted. */
 export interface Events extends Omit<IngestEvents, "fixSeen">, SpoolEvents, GuessingEvents, ConnectionEvents {
   started(event: {
@@ -135,6 +143,9 @@ export interface Events extends Omit<IngestEvents, "fixSeen">, SpoolEvents, Gues
   gateChanged(event: GateEvent): void;
   /** The sweep put right what a crash left: `job_lost`, `batch_orphaned`, … */
   sweepFound(event: { what: string; count: number }): void;
+  /** A problem that the page names, and the end of it. */
+  problemBegan(event: ProblemEvent & { severity: "error" | "warning"; what: string; doNext: string }): void;
+  problemEnded(event: ProblemEvent): void;
   /** Something goes wrong at one of our doors, and somebody causes it. Hot in a flood. */
   incident(event: Incident): void;
   /** What caused an incident now does what it should. Hot: called where nothing was wrong, too. */

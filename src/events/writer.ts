@@ -55,6 +55,8 @@ function processEvents(
   | "mappingProblem"
   | "incident"
   | "incidentEnded"
+  | "problemBegan"
+  | "problemEnded"
 > {
   return {
     started: (event) => write("info", "started", event),
@@ -74,6 +76,11 @@ function processEvents(
       writeLimited("warn", "incident", `${event.kind} ${event.where}`, { ...event, subject });
     },
     incidentEnded: (event) => writeLimited("info", "incidentEnded", `${event.kind} ${event.where}`, event),
+    problemBegan({ severity, ...event }) {
+      const level = severity === "error" ? "error" : "warn";
+      writeLimited(level, "problemBegan", `${event.kind} ${event.where}`, event);
+    },
+    problemEnded: (event) => writeLimited("info", "problemEnded", `${event.kind} ${event.where}`, event),
   };
 }
 

@@ -6,7 +6,6 @@ import type { Registry } from "prom-client";
 import type { OpsToken } from "../config/ops-tokens.ts";
 import type { Events } from "../events/events.ts";
 import type { EndedSessions } from "../queue/redis/ended-sessions.ts";
-import type { BrokerState, IncidentState, PollerState, QueueStatus, SpoolStatus } from "../status.ts";
 import { withTimeout } from "../time.ts";
 import { shutDoor } from "./access/door.ts";
 import type { OwnHosts } from "./access/origin.ts";
@@ -14,37 +13,22 @@ import type { OpsEnv, Topology } from "./access/sight.ts";
 import type { Trail } from "./access/trail.ts";
 import { API_PATH, createApi } from "./api/api.ts";
 import { refused } from "./api/errors.ts";
-import type { Devices, LogLevels, Timeline } from "./api/routes.ts";
-import type { ClockWatch } from "./diagnose/clocks.ts";
-import type { MappingFacts } from "./diagnose/mapping.ts";
+import type { Devices, LogLevels } from "./api/routes.ts";
 import type { Lookup } from "./lookup.ts";
 import { statusMetrics } from "./metrics/scrape.ts";
 import { type Asset, LOGIN_ASSETS, PAGE_ASSETS } from "./page/assets.ts";
 import type { Redriver } from "./redrive.ts";
-import { createSnapshots } from "./snapshot.ts";
-import { brokerStatus, type OpsInfo, pollerStatus } from "./status-document.ts";
+import type { Snapshots } from "./snapshot.ts";
+import type { OpsInfo } from "./status-document.ts";
 
 export interface OpsDeps extends Lookup, LogLevels {
   tokens: readonly OpsToken[];
   /** Where the endpoint listens, and its other host names. */
   hosts: OwnHosts;
   topology: Topology;
-  /** With `within`, lists and sums cover these destinations only; the rest covers everything. */
-  queryStatus: (within?: ReadonlySet<string>) => Promise<QueueStatus>;
-  /** Whether messages could be stored the last time one was, and Redis is connected. */
-  isStoring: () => boolean;
-  /** For tests: how old a shared snapshot of the status may be. */
-  snapshotEveryMs?: number;
-  brokers: () => BrokerState[];
-  pollers: () => PollerState[];
-  spool: () => SpoolStatus | null;
+  snapshots: Snapshots;
   redrive: Redriver;
-  timeline: Timeline;
   devices: Devices;
-  clocks: ClockWatch;
-  incidents: () => IncidentState[];
-  /** Null: no mapping is configured. */
-  mapping: () => MappingFacts | null;
   registry: Registry;
   /** Whether /metrics of this process has what Redis holds: one process of several. */
   exportsRedis: () => boolean;
@@ -69,23 +53,8 @@ const CONTENT_SECURITY_POLICY = [
 ].join("; ");
 
 export function createOpsApp(deps: OpsDeps): Hono<OpsEnv> {
-  const { clocks, events, info, registry } = deps;
-  const snapshots = createSnapshots({
-    queryStatus: deps.queryStatus,
-    isStoring: deps.isStoring,
-    facts: () => ({
-      brokers: deps.brokers().map(brokerStatus),
-      pollers: deps.pollers().map(pollerStatus),
-      spool: deps.spool(),
-      clocks: clocks.offenders(),
-      incidents: deps.incidents(),
-      mapping: deps.mapping(),
-    }),
-    info,
-    failed: (error) => events.failed({ where: "status", error }),
-    everyMs: deps.snapshotEveryMs,
-  });
-  const statusFor = snapshots.of;
+  const { events, info, registry } = deps;
+  const statusFor = deps.snapshots.of;
   const app = new Hono<OpsEnv>();
 
   app.use(secure);

@@ -22,7 +22,7 @@ export interface SnapshotDeps {
   /** Whether messages could be stored the last time one was, and Redis is connected. */
   isStoring: () => boolean;
   /** Everything beside the queue. */
-  facts: () => Omit<Facts, "queue" | "policies">;
+  facts: () => Promise<Omit<Facts, "queue" | "policies">>;
   info: OpsInfo;
   failed: (error: unknown) => void;
   /** No snapshot is younger than this when it is asked for again, milliseconds. */
@@ -56,7 +56,7 @@ export function createSnapshots(deps: SnapshotDeps): Snapshots {
 
   async function work(sight: Sight, key: string): Promise<StatusDocument | NoStatus> {
     const process = processStatus(info, Date.now());
-    const facts = { ...deps.facts(), policies: info.policies };
+    const facts = { ...(await deps.facts()), policies: info.policies };
     try {
       const queue = await withTimeout(SLOW_MS, deps.queryStatus(sight.within?.destinations));
       const status = statusDocument({ ...limited({ ...facts, queue }, sight), process }, lasting, info);

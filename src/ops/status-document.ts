@@ -45,13 +45,13 @@ export interface ProcessStatus {
 /** Everything that `/status` answers and the page shows. */
 export type StatusDocument = QueueStatus & {
   process: ProcessStatus;
-  brokers: BrokerStatus[];
-  pollers: PollerStatus[];
+  brokers: readonly BrokerStatus[];
+  pollers: readonly PollerStatus[];
   /** Null: no spool is configured. */
   spool: SpoolStatus | null;
-  clocks: ClockOffender[];
+  clocks: readonly ClockOffender[];
   /** What went wrong at the ports of this process within the last hour. */
-  incidents: IncidentState[];
+  incidents: readonly IncidentState[];
   totals: { accounting: Accounting; identity: Identity };
   policies: readonly Policy[];
   problems: Problem[];
@@ -61,10 +61,10 @@ export type StatusDocument = QueueStatus & {
 export interface NoStatus {
   at: string;
   process: ProcessStatus;
-  brokers: BrokerStatus[];
-  pollers: PollerStatus[];
+  brokers: readonly BrokerStatus[];
+  pollers: readonly PollerStatus[];
   spool: SpoolStatus | null;
-  incidents: IncidentState[];
+  incidents: readonly IncidentState[];
   problems: Problem[];
 }
 

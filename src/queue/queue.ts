@@ -26,6 +26,7 @@ import { keyOf, SHARED_KEYS } from "./redis/keys.ts";
 import { holdLease, type Lease, type LeaseEvents } from "./redis/lease.ts";
 import { type Announcement, announce } from "./redis/processes.ts";
 import { connectRedis, type RedisSettings, readRedis } from "./redis/redis.ts";
+import { createReports, type OwnReport, type Reports } from "./redis/reports.ts";
 import { reviewHeld } from "./store/held.ts";
 import { createRoutes, laneOf, type RoutesOptions } from "./store/routes.ts";
 import { createStore } from "./store/store.ts";
@@ -82,6 +83,8 @@ export interface Queue extends Finder, Timelines {
   endedSessions: EndedSessions;
   /** Announces to the other processes which sources this one knows, and asks them. */
   announce(sources: Iterable<string>): Announcement;
+  /** Tells the other processes what only this one knows, and asks what they know. */
+  reports(own: () => OwnReport): Reports;
   /** Forms no more batches, lets deliveries in flight end, writes what is still to be counted. */
   close(): Promise<void>;
 }
@@ -164,6 +167,7 @@ export function createQueue(options: QueueOptions): Queue {
     cursors: createCursorStore(ingestRedis, prefix),
     trail: createTrailStore(ingestRedis, prefix),
     endedSessions: createEndedSessions(ingestRedis, prefix),
+    reports: (own) => createReports(ingestRedis, prefix, { own }),
     announce: (names) => announce(ingestRedis, prefix, names),
     async close() {
       lanes.stop();

@@ -3,15 +3,39 @@
 import { Counter, Registry } from "prom-client";
 import { createTrail } from "../../src/ops/access/trail.ts";
 import { createOpsApp, type OpsDeps } from "../../src/ops/app.ts";
-import { createClockWatch } from "../../src/ops/diagnose/clocks.ts";
+import { type ClockWatch, createClockWatch } from "../../src/ops/diagnose/clocks.ts";
+import type { MappingFacts } from "../../src/ops/diagnose/mapping.ts";
 import type { PingQuery, UnitQuery } from "../../src/ops/lookup.ts";
-import type { Incident, OperatorEvent, OpsRefusal, QueueStatus } from "../../src/status.ts";
+import { createSnapshots, type SnapshotDeps } from "../../src/ops/snapshot.ts";
+import { brokerStatus, pollerStatus } from "../../src/ops/status-document.ts";
+import type {
+  BrokerState,
+  Incident,
+  IncidentState,
+  OperatorEvent,
+  OpsRefusal,
+  PollerState,
+  QueueStatus,
+  SpoolStatus,
+} from "../../src/status.ts";
 import { AT, healthy, unitAnswer, wholeMessage } from "./sample.ts";
 import { candidates, deadLetters, devices, quarantined, timelineOfOne } from "./sample-lists.ts";
 
 export const TOKEN = "correct horse battery staple";
 
-export function opsApp(changes: Partial<OpsDeps> = {}) {
+/** What the app is built from; the parts behind the snapshots are given one by one. */
+interface OpsParts extends Omit<OpsDeps, "snapshots"> {
+  queryStatus: SnapshotDeps["queryStatus"];
+  isStoring: SnapshotDeps["isStoring"];
+  brokers: () => BrokerState[];
+  pollers: () => PollerState[];
+  spool: () => SpoolStatus | null;
+  clocks: Pick<ClockWatch, "offenders">;
+  incidents: () => IncidentState[];
+  mapping: () => MappingFacts | null;
+}
+
+export function opsApp(changes: Partial<OpsParts> = {}) {
   const registry = new Registry();
   new Counter({ name: "waypost_of_this_process_total", help: "x", registers: [registry] }).inc(3);
   const state = {
@@ -47,7 +71,7 @@ export function opsApp(changes: Partial<OpsDeps> = {}) {
     if (state.fault) throw state.fault;
     return state.status;
   };
-  const app = createOpsApp({
+  const parts: OpsParts = {
     tokens: [{ name: "token", token: TOKEN, role: "operate", destinations: null }],
     hosts: { host: "127.0.0.1", hosts: [] },
     topology: {
@@ -62,7 +86,6 @@ export function opsApp(changes: Partial<OpsDeps> = {}) {
     endedSessions: memoryEndings(),
     queryStatus,
     isStoring: () => state.fault === null,
-    snapshotEveryMs: 0,
     queryPings: async (query) => {
       state.pingQueries.push(query);
       const item = { latitude: 30.2672, longitude: -97.7431, speed: 34, heading: 45, utcDateTime: AT };
@@ -86,19 +109,19 @@ export function opsApp(changes: Partial<OpsDeps> = {}) {
       },
       async *exportQuarantine() {},
     },
-    timeline: {
-      async search(q) {
-        if (state.timelineFault) throw state.timelineFault;
-        return q === "nobody" ? [] : state.candidates;
-      },
-      of: async () => state.timeline,
-    },
     devices: {
-      list: async ({ after, limit, source }) =>
+      async findDevice(q) {
+        if (state.timelineFault) throw state.timelineFault;
+        const candidates = q === "nobody" ? [] : state.candidates;
+        return { candidates, one: candidates.length === 1 ? (candidates[0] ?? null) : null };
+      },
+      deviceTimeline: async () => state.timeline,
+      listDevices: async ({ after, limit, source }) =>
         state.devices
           .filter((each) => source === undefined || each.source === source)
           .filter((each) => after === undefined || each.device > after.device)
           .slice(0, limit),
+      clockOffsetOf: () => null,
     },
     logLevel: () => state.logLevel,
     setLogLevel: (level) => {
@@ -153,7 +176,23 @@ export function opsApp(changes: Partial<OpsDeps> = {}) {
       incident: (event) => state.incidents.push(event),
     },
     ...changes,
+  };
+  const snapshots = createSnapshots({
+    queryStatus: parts.queryStatus,
+    isStoring: parts.isStoring,
+    facts: async () => ({
+      brokers: parts.brokers().map(brokerStatus),
+      pollers: parts.pollers().map(pollerStatus),
+      spool: parts.spool(),
+      clocks: parts.clocks.offenders(),
+      incidents: parts.incidents(),
+      mapping: parts.mapping(),
+    }),
+    info: parts.info,
+    failed: (error) => parts.events.failed({ where: "status", error }),
+    everyMs: 0,
   });
+  const app = createOpsApp({ ...parts, snapshots });
   return { app, state };
 }
 

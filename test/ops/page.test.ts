@@ -257,7 +257,10 @@ describe.skipIf(whyNotChromium() !== null)(`the ops page${because(whyNotChromium
       async ({ page, ops }) => {
         const [only] = ops.state.candidates;
         if (!only) throw new Error("no candidate");
-        ops.state.candidates = [only, { ...only, device: "352099001761482", unit: "Van 70", unitName: null }];
+        ops.state.candidates = [
+          only,
+          { ...only, device: "352099001761482", unit: "Van 70", unitName: "Van 70" },
+        ];
         await page.getByLabel(/^Unit, name, device/).fill("van");
         await page.keyboard.press("Enter");
         await page.getByText("Several match:").waitFor();

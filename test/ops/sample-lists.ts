@@ -1,9 +1,11 @@
 /** Lists of single things, as the queue would give them, for tests of what ops makes of them. */
 
-import type { DeviceTimeline } from "../../src/ops/api/routes.ts";
-import type { Candidate, DeviceRow } from "../../src/ops/api/schema/devices.ts";
 import type { DeadLetter } from "../../src/queue/ledger/dead-letters.ts";
 import type { QuarantinedMessage } from "../../src/queue/ledger/quarantine.ts";
+import type { ListedDevice } from "../../src/queue/lookup/devices.ts";
+import type { Candidate } from "../../src/queue/lookup/search.ts";
+import type { DeviceTimeline } from "../../src/queue/lookup/timeline.ts";
+import type { TimelineEvent } from "../../src/queue/lookup/timeline-events.ts";
 import { AT, before } from "./sample.ts";
 
 const msBefore = (ms: number) => Date.parse(AT) - ms;
@@ -55,7 +57,7 @@ export function candidates(): Candidate[] {
 }
 
 export function timelineOfOne(): DeviceTimeline {
-  const event = {
+  const event: TimelineEvent = {
     at: AT,
     since: null,
     count: 1,
@@ -63,6 +65,8 @@ export function timelineOfOne(): DeviceTimeline {
     reason: null,
     detail: null,
     fixAt: before(21_000),
+    offsetMs: 1500,
+    destination: "acme-austin",
     batchId: "b-9f1c",
     status: 200,
     traceId: "trace-77",
@@ -70,6 +74,10 @@ export function timelineOfOne(): DeviceTimeline {
     words: null,
   };
   return {
+    source: "bouncie-vans",
+    device: "352099001761481",
+    leadsTo: candidates(),
+    seenAt: before(19_500),
     events: [
       event,
       {
@@ -88,14 +96,14 @@ export function timelineOfOne(): DeviceTimeline {
   };
 }
 
-export function devices(): DeviceRow[] {
+export function devices(): ListedDevice[] {
   return [1, 2, 3].map((nth) => ({
     source: "bouncie-vans",
     device: `35209900176148${nth}`,
     lastSeenAt: before(19_500),
     lastFixAt: before(21_000),
     lastRejection: nth === 1 ? { at: before(60_000), reason: "too_old", count: 4 } : null,
-    clockOffsetMs: nth === 1 ? -90_000 : null,
+    offsetMs: nth === 1 ? -90_000 : null,
     unit: `Van ${nth}`,
     unitName: `Van ${nth}`,
     technician: null,

@@ -45,11 +45,11 @@ export interface Sight {
 /** The input of the status document; the queue's part is null while Redis does not answer. */
 export interface Facts<Queue extends QueueStatus | null = QueueStatus | null> {
   queue: Queue;
-  brokers: BrokerStatus[];
-  pollers: PollerStatus[];
+  brokers: readonly BrokerStatus[];
+  pollers: readonly PollerStatus[];
   spool: SpoolStatus | null;
-  clocks: ClockOffender[];
-  incidents: IncidentState[];
+  clocks: readonly ClockOffender[];
+  incidents: readonly IncidentState[];
   /** Null: no mapping is configured. */
   mapping: MappingFacts | null;
   policies: readonly Policy[];

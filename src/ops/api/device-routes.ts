@@ -5,13 +5,11 @@ import { operationOf } from "../access/trail.ts";
 import { cursorOf, isPlaceOf, type Place, pageQuery, placeIn } from "./cursors.ts";
 import { badCursor, refusals, refused, wrongParameters } from "./errors.ts";
 import { EXAMPLE_DEVICES, EXAMPLE_TIMELINE } from "./position-examples.ts";
-import { type Api, type ApiDeps, type DeviceTimeline, TAGS } from "./routes.ts";
-import { type Candidate, devicesSchema, timelineSchema } from "./schema/devices.ts";
+import { type Api, type ApiDeps, type Devices, TAGS, type Within } from "./routes.ts";
+import { type DeviceRow, devicesSchema, type Timeline, timelineSchema } from "./schema/devices.ts";
 import { nameParameter } from "./schema/fields.ts";
 
-const NO_EVENTS: DeviceTimeline = { events: [], reachesBackTo: null, unknown: [], sourceEvents: [] };
-
-export function serveDevices(api: Api, { devices, timeline, guards: { trail } }: ApiDeps): void {
+export function serveDevices(api: Api, { devices, guards: { trail } }: ApiDeps): void {
   api.openapi(devicesRoute, async (c) => {
     const { limit, cursor, source, q } = c.req.valid("query");
     const { sight } = c.var;
@@ -20,11 +18,16 @@ export function serveDevices(api: Api, { devices, timeline, guards: { trail } }:
     if (after === null) return badCursor(c);
     if (source !== undefined && !sight.seesSource(source)) return refused(c, "not_found");
     // One more than is shown tells whether there is another page.
-    const found = await devices.list(
+    const found = await devices.listDevices(
       { source, q, limit: limit + 1, after: after && { source: after[0], device: after[1] } },
       sight.within ?? undefined,
     );
-    const items = found.slice(0, limit);
+    const items = found.slice(0, limit).map(
+      ({ offsetMs, ...device }): DeviceRow => ({
+        ...device,
+        clockOffsetMs: devices.clockOffsetOf(device.source, device.device) ?? offsetMs,
+      }),
+    );
     const last = items.at(-1);
     const next = last && found.length > limit ? cursorOf(list, [last.source, last.device]) : null;
     return c.json({ items, next }, 200);
@@ -38,34 +41,41 @@ export function serveDevices(api: Api, { devices, timeline, guards: { trail } }:
       return wrongParameters(c, [{ parameter: "q", detail: "give either q, or source and device" }]);
     }
     if (source !== undefined && !sight.seesSource(source)) return refused(c, "not_found");
-    const asked = isNamed ? { source, device } : { q: q ?? "" };
+    const asked: Record<string, string> = isNamed ? { source, device } : { q: q ?? "" };
     const answer = await trail.during(
       operationOf(c, "timeline", asked),
-      async () => {
-        const within = sight.within ?? undefined;
-        const found = isNamed ? await theOne(source, device) : [...(await timeline.search(q ?? "", within))];
-        const [only] = found;
-        const events = only && found.length === 1 ? await timeline.of(only.source, only.device) : NO_EVENTS;
-        return {
-          candidates: found,
-          reachesBackTo: events.reachesBackTo,
-          events: [...events.events],
-          unknown: [...events.unknown],
-          sourceEvents: [...events.sourceEvents],
-        };
-      },
+      () => timelineOf(devices, asked, sight.within ?? undefined),
       ({ candidates }) => candidates.length,
     );
     return c.json(answer, 200);
-
-    /** The candidate as the search knows it; one that it does not know may have a timeline all the same. */
-    async function theOne(name: string, id: string): Promise<Candidate[]> {
-      const known = await timeline.search(id, sight.within ?? undefined);
-      const same = known.find((each) => each.source === name && each.device === id);
-      const bare = { unit: null, unitName: null, technician: null, destination: null };
-      return [same ?? { source: name, device: id, ...bare }];
-    }
   });
+}
+
+const NO_EVENTS = { device: null, events: [], reachesBackTo: null, unknown: [], sourceEvents: [] };
+
+/** Of one device its events; where several fit, these, and no events. */
+async function timelineOf(
+  devices: Devices,
+  asked: Record<string, string>,
+  within: Within | undefined,
+): Promise<Timeline> {
+  const { q = "", source, device } = asked;
+  const isNamed = source !== undefined && device !== undefined;
+  const { candidates, one } = isNamed
+    ? { candidates: [], one: { source, device } }
+    : await devices.findDevice(q, within);
+  const known = one && (await devices.deviceTimeline(one.source, one.device, { within }));
+  if (!known) return { ...NO_EVENTS, candidates };
+  const { leadsTo, seenAt, events, reachesBackTo, unknown, sourceEvents } = known;
+  const { source: ofSource, device: id } = known;
+  return {
+    candidates: [...leadsTo],
+    device: { source: ofSource, device: id, lastSeenAt: seenAt },
+    events,
+    reachesBackTo,
+    unknown,
+    sourceEvents,
+  };
 }
 
 const isDevicePlace = (place: Place): place is readonly [string, string] =>

@@ -41,6 +41,7 @@ export const EXAMPLE_TIMELINE: z.output<typeof timelineSchema> = {
       destination: "acme",
     },
   ],
+  device: { source: "vans", device: "352099001761481", lastSeenAt: AT },
   events: [
     {
       at: AT,
@@ -50,6 +51,8 @@ export const EXAMPLE_TIMELINE: z.output<typeof timelineSchema> = {
       reason: null,
       detail: null,
       fixAt: EARLIER,
+      offsetMs: 1800,
+      destination: "acme",
       batchId: "b-9f1c",
       status: 200,
       traceId: "trace-77",

@@ -3,42 +3,21 @@
 import type { OpenAPIHono } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import type { Events } from "../../events/events.ts";
+import type { Timelines } from "../../queue/lookup/timeline.ts";
 import type { Guards } from "../access/door.ts";
 import type { OpsEnv, Sight, Topology } from "../access/sight.ts";
 import type { Lookup } from "../lookup.ts";
 import type { Redriver } from "../redrive.ts";
 import type { NoStatus, StatusDocument } from "../status-document.ts";
 import { refused } from "./errors.ts";
-import type { Candidate, DeviceRow, TimelineEvent } from "./schema/devices.ts";
 import type { LogLevel } from "./schema/operators.ts";
 
 export type Api = OpenAPIHono<OpsEnv>;
 
-/** What happened to single devices. */
-export interface Timeline {
-  search(q: string, within?: Within): Promise<readonly Candidate[]>;
-  of(source: string, device: string): Promise<DeviceTimeline>;
-}
-
-export interface DeviceTimeline {
-  events: readonly TimelineEvent[];
-  /** ISO, UTC. */
-  reachesBackTo: string | null;
-  unknown: readonly string[];
-  sourceEvents: readonly TimelineEvent[];
-}
-
-export interface Devices {
-  /** By source and device, both ascending, after `after`. */
-  list(
-    query: {
-      source?: string | undefined;
-      q?: string | undefined;
-      after?: { source: string; device: string } | undefined;
-      limit: number;
-    },
-    within?: Within,
-  ): Promise<readonly DeviceRow[]>;
+/** What happened to single devices, and the list of them. */
+export interface Devices extends Pick<Timelines, "findDevice" | "deviceTimeline" | "listDevices"> {
+  /** Received minus fix of its last message, milliseconds; null where this process does not remember it. */
+  clockOffsetOf(source: string, device: string): number | null;
 }
 
 export interface LogLevels {
@@ -53,7 +32,6 @@ export interface ApiDeps extends Lookup, LogLevels {
   topology: Topology;
   statusFor(sight: Sight): Promise<StatusDocument | NoStatus>;
   redrive: Redriver;
-  timeline: Timeline;
   devices: Devices;
   guards: Guards;
   events: Pick<Events, "failed">;

@@ -79,6 +79,23 @@ export function candidatesOf(
   });
 }
 
+/** Whether a device fits at all. */
+export function fitsText(candidate: Candidate, text: string): boolean {
+  return rankOf(candidate, text.trim().toLowerCase()) !== null;
+}
+
+/** Of those that fit, the one device that is exactly what was asked for, or the only one; else null. */
+export function theOneIn(found: readonly Candidate[], text: string): Candidate | null {
+  const wanted = text.trim().toLowerCase();
+  for (const some of [found.filter((candidate) => rankOf(candidate, wanted) === "same"), found]) {
+    const [first] = some;
+    // A device that leads to two destinations is one device.
+    if (first && some.every(({ source, device }) => source === first.source && device === first.device))
+      return first;
+  }
+  return null;
+}
+
 /** An externalId, or its beginning, ends in a fix time or a part of it. */
 const FIX_TIME = /:\d*$/;
 

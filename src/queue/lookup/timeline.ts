@@ -11,8 +11,9 @@ import { decodeRecord } from "../redis/record.ts";
 import type { MappingRow } from "../store/routes.ts";
 import { SOURCE_ITSELF } from "../store/told.ts";
 import { createDeviceNames } from "./device-names.ts";
+import { createDeviceList, type DeviceQuery, type ListedDevice } from "./devices.ts";
 import { locateUnit } from "./locate.ts";
-import { type Candidate, candidatesOf, type Sight, searchDevices } from "./search.ts";
+import { type Candidate, candidatesOf, type Sight, searchDevices, theOneIn } from "./search.ts";
 import { eventOfLine, eventOfNow, eventsOfPing, newestFirst, type TimelineEvent } from "./timeline-events.ts";
 import { readTimeline } from "./timeline-lines.ts";
 import { troubledDevices } from "./troubled.ts";
@@ -41,6 +42,9 @@ export interface DeviceTimeline {
 export interface Timelines {
   /** Devices by unit, unit name, device, technician or externalId, in any case and by part; the best first. */
   searchDevices(text: string, within?: Sight): Promise<Candidate[]>;
+  /** The same, and of those the one that was meant; null where several fit alike, or none. */
+  findDevice(text: string, within?: Sight): Promise<{ candidates: Candidate[]; one: Candidate | null }>;
+  listDevices(query: DeviceQuery, within?: Sight): Promise<ListedDevice[]>;
   /** Null for a source that is not configured, or is not in sight. */
   deviceTimeline(
     source: string,
@@ -68,9 +72,16 @@ export function createTimeline(options: TimelineOptions): Timelines {
   const scopes = new Set([...destinations.values()].map(({ keyPrefix }) => keyPrefix));
   const sourceOf = (name: string) => sources.find((each) => each.name === name);
 
+  const search = (text: string, within?: Sight) =>
+    searchDevices({ sources, names, rowsOf: mapping, mappedDevices }, text, within);
+
   return {
-    searchDevices: (text, within) =>
-      searchDevices({ sources, names, rowsOf: mapping, mappedDevices }, text, within),
+    searchDevices: search,
+    async findDevice(text, within) {
+      const candidates = await search(text, within);
+      return { candidates, one: theOneIn(candidates, text) };
+    },
+    listDevices: createDeviceList({ redis, sources, names, rowsOf: mapping }),
     async deviceTimeline(name, device, { within, limit = EVENTS } = {}) {
       const source = sourceOf(name);
       if (!source || within?.sources.has(name) === false) return null;

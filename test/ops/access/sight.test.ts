@@ -9,7 +9,7 @@ import type { ClockWatch } from "../../../src/ops/diagnose/clocks.ts";
 import type { QueueStatus } from "../../../src/status.ts";
 import { opsApp } from "../ops-app.ts";
 import { AT, destination, healthy, OPEN, source, unitAnswer, wholeMessage } from "../sample.ts";
-import { deadLetters, quarantined } from "../sample-lists.ts";
+import { deadLetters, quarantined, timelineOfOne } from "../sample-lists.ts";
 
 const token = (name: string, role: OpsToken["role"], destinations: string[] | null = null): OpsToken => ({
   name,
@@ -186,7 +186,7 @@ const deviceOf = (name: string) => ({
   source: `${name}-vans`,
   device: `${name}-device`,
   unit: `${name}-unit`,
-  unitName: null,
+  unitName: `${name}-unit`,
   technician: null,
 });
 
@@ -277,18 +277,26 @@ function twoTenants() {
       ].map((where) => ({ where, name: "backfill", value: where })),
     },
     queryUnit: async () => unitAnswer(),
-    timeline: {
-      search: async (_, within) =>
-        ["mine", "rival"]
-          .filter((name) => within?.destinations.has(name) !== false)
-          .map((name) => ({
-            ...deviceOf(name),
-            destination: name,
-          })),
-      of: async (source) => ({ events: [], reachesBackTo: null, unknown: [source], sourceEvents: [] }),
-    },
     devices: {
-      list: async (_, within) =>
+      async findDevice(_, within) {
+        const candidates = ["mine", "rival"]
+          .filter((name) => within?.destinations.has(name) !== false)
+          .map((name) => ({ ...deviceOf(name), destination: name }));
+        return { candidates, one: candidates.length === 1 ? (candidates[0] ?? null) : null };
+      },
+      deviceTimeline: async (source, device, { within } = {}) =>
+        within?.sources.has(source) === false
+          ? null
+          : {
+              ...timelineOfOne(),
+              source,
+              device,
+              leadsTo: [],
+              events: [],
+              unknown: [source],
+              sourceEvents: [],
+            },
+      listDevices: async (_, within) =>
         ["mine", "rival"]
           .filter((name) => within?.sources.has(`${name}-vans`) !== false)
           .map((name) => ({
@@ -296,8 +304,9 @@ function twoTenants() {
             lastSeenAt: AT,
             lastFixAt: AT,
             lastRejection: null,
-            clockOffsetMs: null,
+            offsetMs: null,
           })),
+      clockOffsetOf: () => null,
     },
     queryMessage: async (id, from, within) => {
       const found = whole(id);

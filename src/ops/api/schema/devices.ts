@@ -25,10 +25,10 @@ const candidateSchema = z
   .object({
     source: z.string(),
     device: z.string(),
-    unit: z.string().nullable(),
-    unitName: z.string().nullable(),
+    unit: z.string(),
+    unitName: z.string(),
     technician: z.string().nullable(),
-    destination: z.string().nullable(),
+    destination: z.string(),
   })
   .openapi("Candidate");
 
@@ -41,6 +41,8 @@ const eventSchema = z
     reason: z.string().nullable(),
     detail: z.string().nullable(),
     fixAt: atOrNull("When the position was fixed."),
+    offsetMs: msOrNull("Received minus fix of the last of them."),
+    destination: z.string().nullable(),
     batchId: z.string().nullable(),
     status: count("ServiceTitan's HTTP status.").nullable(),
     traceId: z.string().nullable(),
@@ -51,9 +53,18 @@ const eventSchema = z
 
 export const timelineSchema = z
   .object({
-    candidates: z
-      .array(candidateSchema)
-      .openapi({ description: "Every device that fits; with exactly one, its events follow." }),
+    candidates: z.array(candidateSchema).openapi({
+      description:
+        "Every device that fits, once for each destination it leads to; with exactly one device, its events follow.",
+    }),
+    device: z
+      .object({
+        source: z.string(),
+        device: z.string(),
+        lastSeenAt: atOrNull("When its last reading came that was stored, or was a duplicate."),
+      })
+      .nullable()
+      .openapi({ description: "The device whose events follow; null where none fits, or several do." }),
     events: z.array(eventSchema).openapi({ description: "The latest first." }),
     reachesBackTo: atOrNull("How far back the events reach."),
     unknown: z.array(z.string()).openapi({ description: "What the timeline does not know, in sentences." }),
@@ -64,5 +75,4 @@ export const timelineSchema = z
   .openapi("Timeline");
 
 export type DeviceRow = z.output<typeof deviceSchema>;
-export type Candidate = z.output<typeof candidateSchema>;
-export type TimelineEvent = z.output<typeof eventSchema>;
+export type Timeline = z.output<typeof timelineSchema>;

@@ -1,0 +1,102 @@
+/** Opens the ops endpoint: the shared status over all processes, the app on it, its port, and the watch over problems. */
+
+import type { Registry } from "prom-client";
+import type { OpsToken } from "../config/ops-tokens.ts";
+import type { Events } from "../events/events.ts";
+import type { ConnectionShares } from "../limits/ports.ts";
+import type { Queue } from "../queue/queue.ts";
+import type { OwnHosts } from "./access/origin.ts";
+import { sightOf, type Topology } from "./access/sight.ts";
+import type { Trail } from "./access/trail.ts";
+import type { LogLevels } from "./api/routes.ts";
+import { createOpsApp } from "./app.ts";
+import type { ClockWatch } from "./diagnose/clocks.ts";
+import type { MappingFacts } from "./diagnose/mapping.ts";
+import type { Lookup } from "./lookup.ts";
+import { type OwnFacts, ofAllProcesses } from "./of-all-processes.ts";
+import { openOpsPort } from "./port.ts";
+import { startProblemWatch } from "./problem-watch.ts";
+import type { Redriver } from "./redrive.ts";
+import { createSnapshots } from "./snapshot.ts";
+import type { OpsInfo } from "./status-document.ts";
+
+export interface OpsOptions {
+  listen: OwnHosts & { port: number };
+  tokens: readonly OpsToken[];
+  topology: Topology;
+  info: OpsInfo;
+  queue: Queue;
+  /** What only this process knows: it is shown by all. */
+  own: () => Omit<OwnFacts, "mapping">;
+  /** Null: no mapping is configured. */
+  mapping: () => MappingFacts | null;
+  clocks: ClockWatch;
+  lookup: Lookup;
+  redrive: Redriver;
+  logLevels: LogLevels;
+  registry: Registry;
+  /** Whether /metrics of this process has what Redis holds: one process of several. */
+  exportsRedis: () => boolean;
+  trail: Trail;
+  connections: ConnectionShares["ops"];
+  events: Pick<Events, "failed" | "opsRefused" | "authFailed" | "incident" | "problemBegan" | "problemEnded">;
+}
+
+export interface Ops {
+  port: number;
+  close(): Promise<void>;
+}
+
+export async function openOps(options: OpsOptions): Promise<Ops> {
+  const { queue, info, topology, clocks, events, listen } = options;
+  const own = (): OwnFacts => ({ ...options.own(), mapping: options.mapping()?.problem ?? null });
+  const reports = queue.reports(own);
+  const snapshots = createSnapshots({
+    queryStatus: queue.queryStatus,
+    isStoring: queue.isStoring,
+    async facts() {
+      const { mapping: problem, ...facts } = ofAllProcesses(own(), await reports.others());
+      const mapping = options.mapping();
+      return { ...facts, mapping: mapping && { ...mapping, problem } };
+    },
+    info,
+    failed: (error) => events.failed({ where: "status", error }),
+  });
+  const app = createOpsApp({
+    tokens: options.tokens,
+    hosts: listen,
+    topology,
+    snapshots,
+    ...options.lookup,
+    ...options.logLevels,
+    redrive: options.redrive,
+    devices: { ...queue, clockOffsetOf: clocks.offsetOf },
+    registry: options.registry,
+    exportsRedis: options.exportsRedis,
+    async ready() {
+      const problems = await queue.readiness();
+      return { ready: problems.length === 0, problems };
+    },
+    info,
+    trail: options.trail,
+    endedSessions: queue.endedSessions,
+    events,
+  });
+  const port = await openOpsPort({
+    fetch: app.fetch,
+    host: listen.host,
+    port: listen.port,
+    connections: options.connections,
+    onError: (error) => events.failed({ where: "ops port", error }),
+  });
+  const everything = sightOf({ name: "", token: "", role: "read", destinations: null }, topology);
+  const watch = startProblemWatch({ status: () => snapshots.of(everything), events });
+  return {
+    port: port.port,
+    async close() {
+      watch.stop();
+      reports.stop();
+      await port.close();
+    },
+  };
+}
