@@ -125,6 +125,7 @@ const SECTIONS = [
   ["destinations", "destinations.<name>"],
   ["queue", "queue"],
   ["limits", "limits"],
+  ["diagnosis", "diagnosis"],
   ["spool", "spool"],
   ["log", "log"],
   ["", ""],

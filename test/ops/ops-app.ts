@@ -8,6 +8,7 @@ import type { MappingFacts } from "../../src/ops/diagnose/mapping.ts";
 import type { PingQuery, UnitQuery } from "../../src/ops/lookup.ts";
 import { createSnapshots, type SnapshotDeps } from "../../src/ops/snapshot.ts";
 import { brokerStatus, pollerStatus } from "../../src/ops/status-document.ts";
+import { theOneIn } from "../../src/queue/lookup/search.ts";
 import type {
   BrokerState,
   Incident,
@@ -113,9 +114,12 @@ export function opsApp(changes: Partial<OpsParts> = {}) {
       async findDevice(q) {
         if (state.timelineFault) throw state.timelineFault;
         const candidates = q === "nobody" ? [] : state.candidates;
-        return { candidates, one: candidates.length === 1 ? (candidates[0] ?? null) : null };
+        return { candidates, one: theOneIn(candidates, q) };
       },
-      deviceTimeline: async () => state.timeline,
+      deviceTimeline: async (source, device) => {
+        const leadsTo = state.candidates.filter((each) => each.source === source && each.device === device);
+        return { ...state.timeline, source, device, leadsTo };
+      },
       listDevices: async ({ after, limit, source }) =>
         state.devices
           .filter((each) => source === undefined || each.source === source)

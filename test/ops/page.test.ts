@@ -264,7 +264,9 @@ describe.skipIf(whyNotChromium() !== null)(`the ops page${because(whyNotChromium
         await page.getByLabel(/^Unit, name, device/).fill("van");
         await page.keyboard.press("Enter");
         await page.getByText("Several match:").waitFor();
-        await page.getByRole("button", { name: "Van 70 · 352099001761482 of bouncie-vans" }).click();
+        await page
+          .getByRole("button", { name: "Van 70 at acme-austin · 352099001761482 of bouncie-vans" })
+          .click();
         await page.getByRole("table", { name: "What happened to it" }).waitFor();
         expect(await page.locator("#found b").first().textContent()).toContain("device 352099001761482");
       },

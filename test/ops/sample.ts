@@ -10,6 +10,7 @@ import type {
   SourceStatus,
 } from "../../src/status.ts";
 import { identityOf } from "../../src/status.ts";
+import { iso } from "../../src/time.ts";
 
 export const AT = "2026-11-20T18:30:00.000Z";
 
@@ -41,18 +42,23 @@ const ACCOUNTING: Accounting = {
   inFlight: 100,
 };
 
-/** A source that sends every few seconds, and all of it is good. */
-export const PULSE: SourcePulse = {
-  lastGoodAt: before(400),
-  challengedAt: null,
-  usualGapMs: 15_000,
-  silentFrom: before(-300_000),
-  refusals: null,
-  rejections: null,
-  last5Min: { messages: 60, decoded: 60, readings: 60, stored: 60, delivered: 58 },
-  last15Min: { messages: 180, decoded: 180, readings: 180, stored: 180, delivered: 178 },
-  last60Min: { messages: 720, decoded: 720, readings: 720, stored: 720, delivered: 718 },
-};
+/** Of a source that sends every few seconds, as of a time: all of it is good, and it is silent five minutes later. */
+function pulseAt(at: string): SourcePulse {
+  const lastGoodMs = Date.parse(at) - 400;
+  return {
+    lastGoodAt: iso(lastGoodMs),
+    challengedAt: null,
+    usualGapMs: 15_000,
+    silentFrom: iso(lastGoodMs + 300_000),
+    refusals: null,
+    rejections: null,
+    last5Min: { messages: 60, decoded: 60, readings: 60, stored: 60, delivered: 58 },
+    last15Min: { messages: 180, decoded: 180, readings: 180, stored: 180, delivered: 178 },
+    last60Min: { messages: 720, decoded: 720, readings: 720, stored: 720, delivered: 718 },
+  };
+}
+
+export const PULSE = pulseAt(AT);
 
 export function source(changes: Partial<SourceStatus> = {}): SourceStatus {
   const accounting = changes.accounting ?? ACCOUNTING;
@@ -106,11 +112,12 @@ export function destination(changes: Partial<DestinationStatus> = {}): Destinati
   };
 }
 
-/** Nothing wrong. */
+/** Nothing wrong, at the time that is given. */
 export function healthy(changes: Partial<QueueStatus> = {}): QueueStatus {
+  const { at = AT } = changes;
   return {
-    at: AT,
-    sources: [source()],
+    at,
+    sources: [source({ lastMessageAt: iso(Date.parse(at) - 400), pulse: pulseAt(at) })],
     destinations: [destination()],
     redis: {
       reachable: true,

@@ -5,7 +5,7 @@ import { bodyLimit } from "hono/body-limit";
 import type { OpsEnv } from "../access/sight.ts";
 import { serveDevices } from "./device-routes.ts";
 import { describeApi } from "./document.ts";
-import { badRequest, refused } from "./errors.ts";
+import { badRequest, methodNotAllowed, refused } from "./errors.ts";
 import { serveEvents } from "./event-routes.ts";
 import { serveGateway } from "./gateway-routes.ts";
 import { serveOperators } from "./operator-routes.ts";
@@ -48,12 +48,6 @@ function refuseTheRest(api: OpenAPIHono<OpsEnv>): void {
     // Hono answers HEAD by the handler of GET.
     if (method === "GET") known.add("HEAD");
   }
-  for (const [path, known] of methods) {
-    const allow = [...known].sort().join(", ");
-    api.all(path, (c) => {
-      c.header("allow", allow);
-      return refused(c, "method_not_allowed", `It takes ${allow}.`);
-    });
-  }
+  for (const [path, known] of methods) api.all(path, (c) => methodNotAllowed(c, known));
   api.all("*", (c) => refused(c, "not_found", "There is no such path: GET /api/v1/openapi.json lists all."));
 }

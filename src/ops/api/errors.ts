@@ -93,6 +93,13 @@ export function wrongParameters(c: Context, errors: NonNullable<ErrorBody["error
   return refused(c, "bad_request", detail, errors);
 }
 
+/** To a method that the path does not take. */
+export function methodNotAllowed(c: Context, methods: Iterable<string>) {
+  const allow = [...methods].sort().join(", ");
+  c.header("allow", allow);
+  return refused(c, "method_not_allowed", `It takes ${allow}.`);
+}
+
 type Documented<T extends ErrorType> = {
   [S in StatusOf<T>]: {
     description: string;

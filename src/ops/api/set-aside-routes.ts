@@ -8,7 +8,7 @@ import { iso } from "../../time.ts";
 import type { OpsEnv, Sight } from "../access/sight.ts";
 import { operationOf } from "../access/trail.ts";
 import { cursorOf, isPlaceOf, type Place, placeIn } from "./cursors.ts";
-import { badCursor, refused } from "./errors.ts";
+import { badCursor, methodNotAllowed, refused } from "./errors.ts";
 import { type Api, type ApiDeps, unavailable, wholeStatus } from "./routes.ts";
 import type { redriveRequestSchema } from "./schema/set-aside.ts";
 import {
@@ -28,7 +28,8 @@ export function serveSetAside(api: Api, deps: ApiDeps): void {
   serveLists(api, deps);
   serveExports(api, deps);
   serveRedrives(api, deps);
-  // After the exports, whose path has the form of an id.
+  // After the others, whose paths have the form of an id.
+  api.all(redriveQuarantineRoute.path, (c) => methodNotAllowed(c, ["POST"]));
   serveMessage(api, deps);
 }
 

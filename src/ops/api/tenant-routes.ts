@@ -17,7 +17,7 @@ import { destinationDetailSchema, destinationsSchema } from "./schema/destinatio
 import { nameParameter } from "./schema/fields.ts";
 import { sourceDetailSchema, sourcesSchema } from "./schema/source.ts";
 import { type TenantRow, tenantDetailSchema, tenantsSchema } from "./schema/tenant.ts";
-import { destinationDetail, sourceDetail, tenantDetail, tenantRows } from "./tenants.ts";
+import { destinationDetail, sourceDetail, sourceRow, tenantDetail, tenantRows } from "./tenants.ts";
 
 export function serveTenants(api: Api, deps: ApiDeps): void {
   const { topology } = deps;
@@ -48,7 +48,8 @@ export function serveTenants(api: Api, deps: ApiDeps): void {
     if (after === null) return badCursor(c);
     const status = await wholeStatus(c, deps);
     if (status === null) return unavailable(c);
-    return c.json(pageOf(status.sources, { list, after, limit, placeOf: ({ name }) => [name] }), 200);
+    const { items, next } = pageOf(status.sources, { list, after, limit, placeOf: ({ name }) => [name] });
+    return c.json({ items: items.map(sourceRow), next }, 200);
   });
 
   api.openapi(sourceRoute, async (c) => {

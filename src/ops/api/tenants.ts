@@ -1,12 +1,13 @@
 /** Groups the status by tenant: one row for each, and everything of one. */
 
 import type { DestinationStatus, SourceStatus } from "../../status.ts";
+import { iso } from "../../time.ts";
 import type { Topology } from "../access/sight.ts";
 import type { StatusDocument } from "../status-document.ts";
 import { placedProblems, severitiesOf, tenantsByDestination } from "./places.ts";
 import type { DestinationDetail } from "./schema/destination.ts";
 import type { ApiProblem } from "./schema/problem.ts";
-import type { SourceDetail } from "./schema/source.ts";
+import type { SourceDetail, SourceRow } from "./schema/source.ts";
 import type { TenantDetail, TenantRow } from "./schema/tenant.ts";
 import { highest, lowest } from "./small-status.ts";
 
@@ -38,6 +39,17 @@ export function tenantDetail(
   };
 }
 
+/** With times as ISO text, as everywhere in the API. */
+export function sourceRow(source: SourceStatus): SourceRow {
+  const troubled = source.troubled.map(({ since, lastAt, goodAt, ...device }) => ({
+    ...device,
+    since: iso(since),
+    lastAt: iso(lastAt),
+    goodAt: goodAt === null ? null : iso(goodAt),
+  }));
+  return { ...source, troubled };
+}
+
 export function sourceDetail(
   status: StatusDocument,
   source: SourceStatus,
@@ -46,7 +58,7 @@ export function sourceDetail(
   const { name } = source;
   const isOfIt = (each: { source: string | null }) => each.source === name;
   return {
-    ...source,
+    ...sourceRow(source),
     problems: problems.filter(isOfIt),
     policies: status.policies.filter(({ where }) => where === `source ${name}`),
     clocks: status.clocks.filter(isOfIt),

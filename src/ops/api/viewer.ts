@@ -1,16 +1,24 @@
 /** The viewer of the API's description: Swagger UI from its package, so that it works without any other host. */
 
 import { readFileSync } from "node:fs";
-import { createRequire } from "node:module";
 import type { OpenAPIHono } from "@hono/zod-openapi";
 import type { OpsEnv } from "../access/sight.ts";
 
-const require = createRequire(import.meta.url);
+const JS = "text/javascript; charset=utf-8";
 
-const FILES = {
-  "swagger-ui.css": "text/css; charset=utf-8",
-  "swagger-ui-bundle.js": "text/javascript; charset=utf-8",
-} as const;
+/** Read as files, not run here. */
+const FILES = [
+  {
+    name: "swagger-ui.css",
+    contentType: "text/css; charset=utf-8",
+    url: import.meta.resolve("swagger-ui-dist/swagger-ui.css"),
+  },
+  {
+    name: "swagger-ui-bundle.js",
+    contentType: JS,
+    url: import.meta.resolve("swagger-ui-dist/swagger-ui-bundle.js"),
+  },
+] as const;
 
 /** Swagger UI sets style attributes and has its pictures in its style sheet; everything else is as on every page. */
 const VIEWER_POLICY = [
@@ -47,11 +55,9 @@ export function serveViewer(api: OpenAPIHono<OpsEnv>): void {
     c.set("contentSecurityPolicy", VIEWER_POLICY);
     return c.html(PAGE);
   });
-  api.get("/docs/viewer.js", (c) => c.body(SCRIPT, 200, { "content-type": FILES["swagger-ui-bundle.js"] }));
-  for (const [name, contentType] of Object.entries(FILES)) {
+  api.get("/docs/viewer.js", (c) => c.body(SCRIPT, 200, { "content-type": JS }));
+  for (const { name, contentType, url } of FILES) {
     // 1.9 MB that hardly anybody asks for: read each time rather than held.
-    api.get(`/docs/${name}`, (c) =>
-      c.body(readFileSync(require.resolve(`swagger-ui-dist/${name}`)), 200, { "content-type": contentType }),
-    );
+    api.get(`/docs/${name}`, (c) => c.body(readFileSync(new URL(url)), 200, { "content-type": contentType }));
   }
 }

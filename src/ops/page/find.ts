@@ -38,11 +38,11 @@ async function answerTo(query, q) {
     const answer = await ask("/timeline", query);
     if (!answer.ok) return couldNotSay(answer);
     const timeline = await answer.json();
-    const { candidates } = timeline;
-    if (candidates.length > 1) return choices(candidates);
-    if (candidates.length === 0) return [note("No device is known by " + q + "."), await pingsOf(tenant?.destinations.map(({ name }) => name) ?? [], q)];
-    const [{ unit, destination }] = candidates;
-    return [history(timeline), await pingsOf(destination === null ? [] : [destination], unit ?? q)];
+    const { device, candidates } = timeline;
+    if (device !== null) return [history(timeline), await pingsOf(candidates)];
+    if (candidates.length > 0) return choices(candidates);
+    const everywhere = tenant?.destinations.map(({ name }) => ({ destination: name, unit: q })) ?? [];
+    return [note("No device is known by " + q + "."), await pingsOf(everywhere)];
   } catch {
     return note("No answer from the gateway. See above.");
   }
@@ -63,8 +63,8 @@ function couldNotSay({ status }) {
 
 /** Several match: which is meant? */
 function choices(candidates) {
-  const buttons = candidates.map(({ source, device, unit, unitName }) =>
-    h("button", { type: "button", "data-source": source, "data-device": device }, [unitName ?? unit, device + " of " + source].filter(Boolean).join(" · ")),
+  const buttons = candidates.map(({ source, device, unit, unitName, destination }) =>
+    h("button", { type: "button", "data-source": source, "data-device": device }, (unitName === unit ? unit : unitName + " (" + unit + ")") + " at " + destination + " · " + device + " of " + source),
   );
   return [note("Several match:"), h("p", { class: "choices" }, buttons)];
 }
@@ -74,13 +74,12 @@ byId("found").addEventListener("click", ({ target }) => {
   if (source !== undefined) look({ source, device }, device);
 });
 
-function history({ candidates: [candidate], events, sourceEvents, reachesBackTo, unknown }) {
-  const { source, device, unit, unitName, technician } = candidate;
-  const named = [unitName ?? unit, "device " + device + " of " + source, technician === null ? null : "technician " + technician];
+function history({ device: { source, device, lastSeenAt }, candidates, events, sourceEvents, reachesBackTo, unknown }) {
+  const named = ["device " + device + " of " + source, ...candidates.map(({ unit, unitName, technician, destination }) => (unitName === unit ? unit : unitName + " (" + unit + ")") + " at " + destination + (technician === null ? "" : ", technician " + technician))];
   const columns = ["at", "what", "why", "fix", "ServiceTitan"].map((title) => ({ title }));
   const reach = reachesBackTo === null ? null : ["It reaches back to ", time(reachesBackTo), ". "];
   return [
-    h("p", null, h("b", null, named.filter(Boolean).join(" · "))),
+    h("p", null, h("b", null, named.join(" · ")), lastSeenAt === null ? null : [" · last seen ", time(lastSeenAt)]),
     table("What happened to it", columns, events.map(toEvent), "Nothing is known of its last readings."),
     sourceEvents.length === 0 ? null : table("Events of " + source + " that name no device", columns, sourceEvents.map(toEvent), ""),
     note(reach, unknown.join(" ")),
@@ -98,9 +97,9 @@ function toEvent(event) {
   ];
 }
 
-/** What the ledger has of the unit, at each of these destinations. */
-async function pingsOf(destinations, unit) {
-  const answers = await Promise.all(destinations.map((destination) => ask("/unit-pings", { destination, unit })));
+/** What the ledger has of each of these units at its destination. */
+async function pingsOf(units) {
+  const answers = await Promise.all(units.map(({ destination, unit }) => ask("/unit-pings", { destination, unit })));
   return Promise.all(answers.map(async (answer) => (answer.ok ? found(await answer.json()) : couldNotSay(answer))));
 }
 

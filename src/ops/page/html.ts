@@ -24,6 +24,7 @@ export const PAGE_HTML = `${HEAD}<script type="module" src="/page.js"></script>
     <a href="#now">Now</a>
     <a href="#lately">Lately</a>
     <a href="#settings">Switched on</a>
+    <a href="/api/v1/docs">API</a>
   </nav>
   <p id="process"></p>
   <p id="freshness" class="freshness"></p>

@@ -152,7 +152,7 @@ function toProblem(problem) {
     sign(problem.severity),
     h("p", { class: "what" }, h("strong", null, problem.where), " ", problem.what),
     h("p", { class: "next" }, h("b", null, "Next: "), problem.doNext),
-    problem.since ? h("p", { class: "about" }, "Since ", time(problem.since), " · " + WHOSE[problem.whose]) : null,
+    problem.since ? h("p", { class: "about" }, h("code", { title: "docs/problems.md says when it appears and when it is gone." }, problem.kind), " · Since ", time(problem.since), " · " + WHOSE[problem.whose]) : null,
   );
 }
 
@@ -192,7 +192,7 @@ function showFigures(status) {
     byId("figures"),
     tile("Waiting", figure("span", "/status/totals/accounting/waiting", total.waiting, { class: "big" }), oldest === null ? "nothing waits" : "oldest " + age(oldest)),
     tile("In flight", figure("span", "/status/totals/accounting/inFlight", total.inFlight, { class: "big" }), plural(status.jobs.active, "batch being sent", "batches being sent")),
-    tile("Delivered", figure("span", "/status/totals/accounting/delivered", total.delivered, { class: "big" }), newest === null ? "nothing yet" : "newest is " + age(newest) + " old"),
+    tile("Delivered", figure("span", "/status/totals/accounting/delivered", total.delivered, { class: "big" }), newest === null ? "nothing yet" : "newest arrived " + age(newest) + " ago"),
     tile("Stored per second", rate("stored"), curve("stored")),
     tile("Delivered per second", rate("delivered"), curve("delivered")),
   );

@@ -37,6 +37,12 @@ describe("redriving over the ops endpoint", () => {
     expect(JSON.stringify(await response.json())).toContain(named);
   });
 
+  it.each(["quarantine", "dead-letters"])("takes no GET for a redrive of the %s", async (what) => {
+    const response = await app.request(`/api/v1/${what}/redrive`, { headers: authorized });
+    expect(response.status).toBe(405);
+    expect(response.headers.get("allow")).toBe("POST");
+  });
+
   it("exports a line of JSON each", async () => {
     const response = await app.request("/api/v1/dead-letters/export?unit=7", { headers: authorized });
     expect(response.headers.get("content-type")).toBe("application/x-ndjson");

@@ -14,7 +14,15 @@ const gateSchema = z
   .openapi("Gate", { description: "A circuit breaker with a ramp." });
 
 const freshnessSchema = z
-  .object({ units: count(), p50AgeMs: ms(), p95AgeMs: ms(), maxAgeMs: ms() })
+  .object({
+    units: count(),
+    p50AgeMs: ms(),
+    p95AgeMs: ms(),
+    maxAgeMs: ms(),
+    sending: z.object({ units: count(), p50AgeMs: ms() }).nullable().openapi({
+      description: "The same of units whose devices have sent within 5 minutes; null while all is fresh.",
+    }),
+  })
   .openapi("Freshness", {
     description: "Age of the newest accepted position of each unit that has reported within the last hour.",
   });

@@ -1,7 +1,7 @@
 /** A source and its accounting, as the API answers them. */
 
 import { nextSchema } from "../cursors.ts";
-import { atOrNull, count, counts, page, policySchema, z } from "./fields.ts";
+import { at, atOrNull, count, counts, ms, page, policySchema, z } from "./fields.ts";
 import { problemSchema } from "./problem.ts";
 
 export const accountingSchema = z
@@ -52,6 +52,23 @@ const pulseSchema = z
   })
   .openapi("Pulse", { description: "How the source has been sending lately, against its own usual." });
 
+const troubledSchema = z
+  .object({
+    device: z.string(),
+    since: at("When its first reading was rejected."),
+    lastAt: at("When its last reading was rejected."),
+    rejected: count("Readings rejected since then."),
+    messages: count("Messages these came in."),
+    good: count("Good readings since then."),
+    goodInARow: count("Of these, in a row after the last rejection."),
+    goodAt: atOrNull("When the last good one came."),
+    reason: z.string().openapi({ description: "Why the last one was rejected." }),
+    offsetMs: z.object({ least: ms(), greatest: ms() }).nullable().openapi({
+      description: "Received minus fix of those rejected for this reason; null where none is known.",
+    }),
+  })
+  .openapi("TroubledDevice", { description: "A device whose readings are rejected." });
+
 const sourceSchema = z
   .object({
     name: z.string(),
@@ -67,6 +84,9 @@ const sourceSchema = z
     lastMessageAt: atOrNull("When the last message arrived."),
     identity: identitySchema,
     pulse: pulseSchema,
+    troubled: z
+      .array(troubledSchema)
+      .openapi({ description: "Devices whose readings are rejected; at most 50 for each scope it feeds." }),
   })
   .openapi("Source");
 
@@ -100,4 +120,5 @@ export const sourceDetailSchema = sourceSchema
 
 export const sourcesSchema = page(sourceSchema, nextSchema).openapi("Sources");
 
+export type SourceRow = z.output<typeof sourceSchema>;
 export type SourceDetail = z.output<typeof sourceDetailSchema>;
