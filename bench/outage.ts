@@ -6,7 +6,7 @@ import { startSandboxApi } from "../sandbox/api.ts";
 import type { FaultInput } from "../sandbox/faults.ts";
 import type { AcceptedPing } from "../sandbox/recorder.ts";
 import { startPrivateRedis } from "../sandbox/redis.ts";
-import type { DestinationStatus } from "../src/status.ts";
+import type { DestinationStatus } from "../src/status/queue.ts";
 import { type GatewayProcess, startGatewayProcess, TOKEN } from "../test/support/gateway-process.ts";
 import { until } from "../test/support/wait.ts";
 import { type Child, startChild } from "./child.ts";

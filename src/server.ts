@@ -24,10 +24,9 @@ import { createExporter, type Exporter } from "./ops/metrics/exporter.ts";
 import { type Ops, openOps } from "./ops/open.ts";
 import { policiesOf } from "./ops/policies.ts";
 import { createRedriver } from "./ops/redrive.ts";
-import { brokerStatus, pollerStatus } from "./ops/status-document.ts";
 import { createWatch, type OpenedPipeline, openPipeline, type Pipeline, type Watch } from "./pipeline.ts";
 import { explainListenError, libraryProblems, StartupError } from "./startup.ts";
-import type { BrokerState, BrokerStatus, QueueStatus } from "./status.ts";
+import type { QueueStatus } from "./status/queue.ts";
 import { VERSION } from "./version.ts";
 import {
   brokerSettingsOf,
@@ -191,19 +190,13 @@ async function openEmbeddedBroker(
   );
 }
 
-interface OpsParts {
-  trail: Trail;
-  connections: ConnectionShares;
-  opened: Opened;
-}
-
 async function openOpsEndpoint(
   config: Config,
   { mapping, queue, sources, ingest, spoolStatus, events }: Pipeline,
   { registry, clocks, incidents, logLevel }: Watch,
-  { trail, connections, opened }: OpsParts,
+  { trail, connections, opened }: { trail: Trail; connections: ConnectionShares; opened: Opened },
 ): Promise<Ops> {
-  const ops = await explainListenError("ops", config.ops, () =>
+  opened.ops = await explainListenError("ops", config.ops, () =>
     openOps({
       listen: config.ops,
       tokens: opsTokensOf(config.ops),
@@ -216,8 +209,10 @@ async function openOpsEndpoint(
       },
       queue,
       own: () => ({
-        brokers: statesOf(opened.embedded ? [opened.embedded, ...opened.brokers] : opened.brokers),
-        pollers: (opened.pollers?.states() ?? []).map(pollerStatus),
+        brokers: [...(opened.embedded ? [opened.embedded] : []), ...opened.brokers].map((each) =>
+          each.state(),
+        ),
+        pollers: opened.pollers?.states() ?? [],
         spool: spoolStatus(),
         clocks: clocks.offenders(),
         incidents: incidents.recent(),
@@ -240,12 +235,7 @@ async function openOpsEndpoint(
       events,
     }),
   );
-  opened.ops = ops;
-  return ops;
-}
-
-function statesOf(brokers: readonly { state(): BrokerState }[]): BrokerStatus[] {
-  return brokers.map((broker) => brokerStatus(broker.state()));
+  return opened.ops;
 }
 
 /** Broker sessions and polled feeds: of all processes, the one that holds the lease has them. */

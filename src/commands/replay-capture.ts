@@ -5,7 +5,7 @@ import { z } from "zod";
 import { EMBEDDED } from "../config/check-sources.ts";
 import type { Config, SourceConfig } from "../config/config.ts";
 import { opsTokenFor } from "../config/ops-tokens.ts";
-import type { Accounting } from "../status.ts";
+import type { Accounting } from "../status/accounting.ts";
 import { brokerSettingsOf } from "../wiring.ts";
 import { publishTo } from "./capture/publisher.ts";
 import { replay } from "./capture/replay.ts";

@@ -5,7 +5,8 @@ import type { GuessingEvents } from "../limits/guessing.ts";
 import type { ConnectionEvents } from "../limits/ports.ts";
 import type { Attempt, Outcome } from "../servicetitan/outcome.ts";
 import type { SpoolEvents } from "../spool/events.ts";
-import type { Incident, IncidentSubject, OperatorEvent, OpsRefusal } from "../status.ts";
+import type { OperatorEvent, OpsRefusal } from "../status/operators.ts";
+import type { Incident, IncidentSubject } from "../status/process.ts";
 
 /** One POST, told in one line: everything somebody asking about a batch wants to know. */
 export interface AttemptEvent {

@@ -3,7 +3,8 @@
 import { Counter, Gauge, Histogram, type Registry } from "prom-client";
 import { DOORS } from "../limits/guess-policies.ts";
 import { SPOOL_PROBLEMS } from "../spool/events.ts";
-import { INCIDENT_KINDS, OPS_REFUSALS } from "../status.ts";
+import { OPS_REFUSALS } from "../status/operators.ts";
+import { INCIDENT_KINDS } from "../status/process.ts";
 
 /** Answers a vendor waits for; 2.5 s is the default deadline, 3 s is where Motive gives up. */
 const ANSWER_BUCKETS_S = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 3, 5];

@@ -2,7 +2,7 @@
 
 import type { Handshake } from "../adapters/kit/adapter.ts";
 import type { Rejection } from "../reading.ts";
-import type { Incident } from "../status.ts";
+import type { Incident } from "../status/process.ts";
 import type { AuthenticationEvents, Failed, Refused } from "./authenticate.ts";
 import type { StoreError } from "./store.ts";
 

@@ -3,7 +3,7 @@
 import { createHash } from "node:crypto";
 import { setTimeout as pause } from "node:timers/promises";
 import { addressShare } from "../addresses.ts";
-import type { Incident, IncidentSubject } from "../status.ts";
+import type { Incident, IncidentSubject } from "../status/process.ts";
 import { type Account, createAccounts, isSpent, reserve, waitOf, wrong } from "./guess-accounts.ts";
 import { type Door, GUESS_POLICIES } from "./guess-policies.ts";
 import { createTrustedSenders } from "./trusted-senders.ts";

@@ -1,6 +1,6 @@
 /** Gives each of the three ports its share of the process's descriptors, and reports what a port refuses. */
 
-import type { Incident } from "../status.ts";
+import type { Incident } from "../status/process.ts";
 import { type ConnectionCap, type ConnectionRefusal, createConnectionCap } from "./connections.ts";
 import { type DescriptorNeeds, descriptorLimit, divideDescriptors, type PortShare } from "./descriptors.ts";
 import { createProxyTest } from "./remote-address.ts";

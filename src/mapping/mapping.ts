@@ -3,7 +3,7 @@
 import { stat } from "node:fs/promises";
 import { z } from "zod";
 import type { Unit } from "../servicetitan/ping.ts";
-import type { MappingProblem } from "../status.ts";
+import type { MappingProblem } from "../status/process.ts";
 import { type MappingForm, readRows } from "./rows.ts";
 import { createScopes, type Known, type Scope, type Scopes } from "./scope.ts";
 

@@ -1,7 +1,7 @@
 /** Checks every 30 s that each source's counters add up; emits `accountingMismatch` where they do not. */
 
 import type { Events } from "../events/events.ts";
-import type { QueueStatus } from "../status.ts";
+import type { QueueStatus } from "../status/queue.ts";
 
 /** Often enough to be near the cause in the log, rare enough to cost nothing. */
 const EVERY_MS = 30_000;

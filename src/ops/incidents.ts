@@ -1,7 +1,7 @@
 /** Remembers what goes wrong at our own ports and who causes it, so that the ops page can show it until it ends. */
 
 import { LRUCache } from "lru-cache";
-import type { Incident, IncidentKind, IncidentState, IncidentSubject } from "../status.ts";
+import type { Incident, IncidentKind, IncidentState, IncidentSubject } from "../status/process.ts";
 import { iso } from "../time.ts";
 import { visible } from "../untrusted.ts";
 

@@ -1,6 +1,6 @@
 /** Puts together what each process knows of its own doors, so that every process shows the same. */
 
-import type { BrokerStatus, IncidentState, PollerStatus, ProcessReport } from "../status.ts";
+import type { BrokerStatus, IncidentState, PollerStatus, ProcessReport } from "../status/process.ts";
 
 /** What only one process knows, without its name. */
 export type OwnFacts = Omit<ProcessReport, "process" | "at">;

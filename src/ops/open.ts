@@ -5,6 +5,7 @@ import type { OpsToken } from "../config/ops-tokens.ts";
 import type { Events } from "../events/events.ts";
 import type { ConnectionShares } from "../limits/ports.ts";
 import type { Queue } from "../queue/queue.ts";
+import type { BrokerState, PollerState } from "../status/process.ts";
 import type { OwnHosts } from "./access/origin.ts";
 import { sightOf, type Topology } from "./access/sight.ts";
 import type { Trail } from "./access/trail.ts";
@@ -18,7 +19,12 @@ import { openOpsPort } from "./port.ts";
 import { startProblemWatch } from "./problem-watch.ts";
 import type { Redriver } from "./redrive.ts";
 import { createSnapshots } from "./snapshot.ts";
-import type { OpsInfo } from "./status-document.ts";
+import { brokerStatus, type OpsInfo, pollerStatus } from "./status-document.ts";
+
+interface OwnStates extends Omit<OwnFacts, "mapping" | "brokers" | "pollers"> {
+  brokers: readonly BrokerState[];
+  pollers: readonly PollerState[];
+}
 
 export interface OpsOptions {
   listen: OwnHosts & { port: number };
@@ -27,7 +33,7 @@ export interface OpsOptions {
   info: OpsInfo;
   queue: Queue;
   /** What only this process knows: it is shown by all. */
-  own: () => Omit<OwnFacts, "mapping">;
+  own: () => OwnStates;
   /** Null: no mapping is configured. */
   mapping: () => MappingFacts | null;
   clocks: ClockWatch;
@@ -49,7 +55,11 @@ export interface Ops {
 
 export async function openOps(options: OpsOptions): Promise<Ops> {
   const { queue, info, topology, clocks, events, listen } = options;
-  const own = (): OwnFacts => ({ ...options.own(), mapping: options.mapping()?.problem ?? null });
+  const own = (): OwnFacts => {
+    const { brokers, pollers, ...states } = options.own();
+    const mapping = options.mapping()?.problem ?? null;
+    return { ...states, brokers: brokers.map(brokerStatus), pollers: pollers.map(pollerStatus), mapping };
+  };
   const reports = queue.reports(own);
   const snapshots = createSnapshots({
     queryStatus: queue.queryStatus,

@@ -1,6 +1,6 @@
 /** The status as of now: worked out once a second at most, and shared by the page, the API and the metrics. */
 
-import type { QueueStatus } from "../status.ts";
+import type { QueueStatus } from "../status/queue.ts";
 import { withTimeout } from "../time.ts";
 import { messageOf } from "../untrusted.ts";
 import { type Facts, limited, type Sight } from "./access/sight.ts";

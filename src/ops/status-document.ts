@@ -1,18 +1,15 @@
 /** Puts the status document together: the queue's answer, this process, its brokers, and the problems found in them. */
 
-import {
-  type Accounting,
-  type BrokerState,
-  type BrokerStatus,
-  type Identity,
-  type IncidentState,
-  identityOf,
-  type PollerState,
-  type PollerStatus,
-  type QueueStatus,
-  type SpoolStatus,
-  sumAccounting,
-} from "../status.ts";
+import { type Accounting, type Identity, identityOf, sumAccounting } from "../status/accounting.ts";
+import type {
+  BrokerState,
+  BrokerStatus,
+  IncidentState,
+  PollerState,
+  PollerStatus,
+  SpoolStatus,
+} from "../status/process.ts";
+import type { QueueStatus } from "../status/queue.ts";
 import { iso } from "../time.ts";
 import type { Facts } from "./access/sight.ts";
 import type { ClockOffender } from "./diagnose/clocks.ts";

@@ -4,7 +4,7 @@ import type { Redis } from "ioredis";
 import type { Events } from "../events/events.ts";
 import type { Store } from "../ingest/store.ts";
 import type { Client } from "../servicetitan/client.ts";
-import type { QueueStatus } from "../status.ts";
+import type { QueueStatus } from "../status/queue.ts";
 import { createJobs, type Jobs } from "./batch/jobs.ts";
 import { createLanes } from "./batch/lanes.ts";
 import { createDelivery } from "./deliver/deliver.ts";

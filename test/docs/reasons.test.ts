@@ -13,7 +13,9 @@ import { FIELD_DEFECTS, REJECTION_REASONS } from "../../src/reading.ts";
 import type { UnavailableReason } from "../../src/servicetitan/exchange.ts";
 import type { BlockedReason } from "../../src/servicetitan/outcome.ts";
 import { SPOOL_PROBLEMS } from "../../src/spool/events.ts";
-import { ACCOUNTING_TERMS, INCIDENT_KINDS, OPS_REFUSALS } from "../../src/status.ts";
+import { ACCOUNTING_TERMS } from "../../src/status/accounting.ts";
+import { OPS_REFUSALS } from "../../src/status/operators.ts";
+import { INCIDENT_KINDS } from "../../src/status/process.ts";
 import { pageAt, ROOT } from "./pages.ts";
 
 /** Checked when types are: a reason that is added or goes makes one of these objects wrong. */

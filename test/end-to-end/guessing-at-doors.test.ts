@@ -24,7 +24,7 @@ import { serveWebhooks } from "../../src/inputs/webhook/server.ts";
 import { createDispatcher } from "../../src/network.ts";
 import { diagnoseIncidents } from "../../src/ops/diagnose/incidents.ts";
 import { createIncidents } from "../../src/ops/incidents.ts";
-import type { Incident, IncidentSubject } from "../../src/status.ts";
+import type { Incident, IncidentSubject } from "../../src/status/process.ts";
 import { opsApp, TOKEN } from "../ops/ops-app.ts";
 import { memoryStore } from "../support/memory-store.ts";
 import { ingestOver, KEY, mqttSource, plainSource, pointText } from "../support/plain-vendor.ts";

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { type SandboxApi, startSandboxApi } from "../../sandbox/api.ts";
 import { type PrivateRedis, startPrivateRedis } from "../../sandbox/redis.ts";
-import { ACCOUNTING_TERMS, type Accounting, sumAccounting } from "../../src/status.ts";
+import { ACCOUNTING_TERMS, type Accounting, sumAccounting } from "../../src/status/accounting.ts";
 import { because } from "../support/because.ts";
 import {
   BEARER,

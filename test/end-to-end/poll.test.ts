@@ -3,7 +3,7 @@
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { type SandboxApi, startSandboxApi } from "../../sandbox/api.ts";
 import { type PrivateRedis, startPrivateRedis } from "../../sandbox/redis.ts";
-import type { PollerStatus } from "../../src/status.ts";
+import type { PollerStatus } from "../../src/status/process.ts";
 import { type GatewayProcess, startGatewayProcess } from "../support/gateway-process.ts";
 import { SAMSARA_TOKEN, type Samsara, startSamsara } from "../support/samsara.ts";
 import { scaled } from "../support/speed.ts";

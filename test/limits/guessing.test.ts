@@ -5,7 +5,7 @@ import { runInNewContext } from "node:vm";
 import { describe, expect, test } from "vitest";
 import { DOORS, type Door } from "../../src/limits/guess-policies.ts";
 import { createGuessing } from "../../src/limits/guessing.ts";
-import type { Incident } from "../../src/status.ts";
+import type { Incident } from "../../src/status/process.ts";
 
 setFlagsFromString("--expose-gc");
 const collect: () => void = runInNewContext("gc");

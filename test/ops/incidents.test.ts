@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 import { addressShare } from "../../src/addresses.ts";
 import { diagnoseIncidents } from "../../src/ops/diagnose/incidents.ts";
 import { createIncidents } from "../../src/ops/incidents.ts";
-import { INCIDENT_KINDS, type IncidentKind } from "../../src/status.ts";
+import { INCIDENT_KINDS, type IncidentKind } from "../../src/status/process.ts";
 
 const START = Date.parse("2026-11-29T12:00:00Z");
 const MINUTE_MS = 60_000;

@@ -9,16 +9,15 @@ import type { PingQuery, UnitQuery } from "../../src/ops/lookup.ts";
 import { createSnapshots, type SnapshotDeps } from "../../src/ops/snapshot.ts";
 import { brokerStatus, pollerStatus } from "../../src/ops/status-document.ts";
 import { theOneIn } from "../../src/queue/lookup/search.ts";
+import type { OperatorEvent, OpsRefusal } from "../../src/status/operators.ts";
 import type {
   BrokerState,
   Incident,
   IncidentState,
-  OperatorEvent,
-  OpsRefusal,
   PollerState,
-  QueueStatus,
   SpoolStatus,
-} from "../../src/status.ts";
+} from "../../src/status/process.ts";
+import type { QueueStatus } from "../../src/status/queue.ts";
 import { AT, healthy, unitAnswer, wholeMessage } from "./sample.ts";
 import { candidates, deadLetters, devices, quarantined, timelineOfOne } from "./sample-lists.ts";
 

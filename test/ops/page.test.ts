@@ -3,7 +3,7 @@ import { serve } from "@hono/node-server";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { SmallStatus } from "../../src/ops/api/schema/status.ts";
-import { ACCOUNTING_TERMS } from "../../src/status.ts";
+import { ACCOUNTING_TERMS } from "../../src/status/accounting.ts";
 import { because } from "../support/because.ts";
 import { launchChromium, whyNotChromium } from "../support/chromium.ts";
 import { until } from "../support/wait.ts";

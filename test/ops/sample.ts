@@ -1,15 +1,15 @@
 /** A gateway at work, as the queue would describe it, for tests of what ops makes of it. */
 
 import type { UnitAnswer, WholeMessage } from "../../src/ops/lookup.ts";
+import type { Accounting } from "../../src/status/accounting.ts";
+import { identityOf } from "../../src/status/accounting.ts";
 import type {
-  Accounting,
   DestinationStatus,
   GateStatus,
   QueueStatus,
   SourcePulse,
   SourceStatus,
-} from "../../src/status.ts";
-import { identityOf } from "../../src/status.ts";
+} from "../../src/status/queue.ts";
 import { iso } from "../../src/time.ts";
 
 export const AT = "2026-11-20T18:30:00.000Z";

@@ -27,20 +27,20 @@ const PLACES: Record<string, Place> = {
   "reading.ts": { from: [] },
   "addresses.ts": { from: [] },
   "network.ts": { from: [] },
-  "status.ts": { from: [] },
+  "status/": { from: [] },
   "time.ts": { from: [] },
   "untrusted.ts": { from: [] },
   "version.ts": { from: [] },
   "events/": {
-    from: ["limits/", "spool/", "status.ts"],
+    from: ["limits/", "spool/", "status/"],
     typesFrom: ["ingest/", "servicetitan/"],
   },
   "adapters/": { from: ["addresses.ts", "reading.ts"] },
-  "ingest/": { from: ["adapters/", "reading.ts"], typesFrom: ["status.ts"] },
+  "ingest/": { from: ["adapters/", "reading.ts"], typesFrom: ["status/"] },
   // On the way of webhooks only, between them and ingest.
   "spool/": { from: ["adapters/", "ingest/"] },
   // One budget for all doors: the inputs, and the ops endpoint.
-  "limits/": { from: ["addresses.ts"], typesFrom: ["status.ts"] },
+  "limits/": { from: ["addresses.ts"], typesFrom: ["status/"] },
   // The inputs never import each other.
   "inputs/": { from: [] },
   "inputs/webhook/": {
@@ -49,20 +49,20 @@ const PLACES: Record<string, Place> = {
   },
   "inputs/mqtt/": {
     from: ["adapters/", "ingest/", "inputs/", "limits/"],
-    typesFrom: ["events/", "status.ts"],
+    typesFrom: ["events/", "status/"],
   },
   "inputs/poll/": {
     from: ["adapters/", "ingest/", "inputs/", "network.ts", "version.ts"],
-    typesFrom: ["events/", "status.ts"],
+    typesFrom: ["events/", "status/"],
   },
   "servicetitan/": { from: ["network.ts", "reading.ts", "version.ts"] },
   // It implements what ingest declares.
-  "queue/": { from: ["reading.ts", "servicetitan/", "status.ts"], typesFrom: ["events/", "ingest/"] },
+  "queue/": { from: ["reading.ts", "servicetitan/", "status/"], typesFrom: ["events/", "ingest/"] },
   "config/": { from: ["adapters/", "addresses.ts", "reading.ts"] },
-  "mapping/": { from: ["config/"], typesFrom: ["servicetitan/", "status.ts"] },
+  "mapping/": { from: ["config/"], typesFrom: ["servicetitan/", "status/"] },
   // It gets what it shows and does as functions.
   "ops/": {
-    from: ["limits/", "reading.ts", "status.ts"],
+    from: ["limits/", "reading.ts", "status/"],
     typesFrom: ["adapters/", "config/", "events/", "ingest/", "mapping/", "queue/", "servicetitan/"],
   },
   "startup.ts": { from: ["inputs/", "inputs/mqtt/", "mapping/"], typesFrom: ["config/"] },

@@ -4,7 +4,7 @@ import { execFileSync } from "node:child_process";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
 import type { Summary } from "../../sandbox/recorder.ts";
-import { ACCOUNTING_TERMS, type Accounting, identityOf } from "../../src/status.ts";
+import { ACCOUNTING_TERMS, type Accounting, identityOf } from "../../src/status/accounting.ts";
 import { because } from "../support/because.ts";
 import { launchChromium, whyNotChromium } from "../support/chromium.ts";
 import { type CliProcess, runCli, startCli } from "../support/cli-process.ts";

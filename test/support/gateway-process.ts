@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { stringify } from "yaml";
 import { SANDBOX_CLIENT, type SandboxApi } from "../../sandbox/api.ts";
-import { type Accounting, sumAccounting } from "../../src/status.ts";
+import { type Accounting, sumAccounting } from "../../src/status/accounting.ts";
 import { type CliProcess, startCli } from "./cli-process.ts";
 import { readStatus, type WholeStatus } from "./ops-api.ts";
 import { until } from "./wait.ts";

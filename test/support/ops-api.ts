@@ -1,7 +1,7 @@
 /** Reads the whole status of a gateway over its API, as a script of an operator would. */
 
 import type { SmallStatus } from "../../src/ops/api/schema/status.ts";
-import type { DestinationStatus, SourceStatus } from "../../src/status.ts";
+import type { DestinationStatus, SourceStatus } from "../../src/status/queue.ts";
 
 export type WholeStatus = Extract<SmallStatus, { available: true }> & {
   sources: SourceStatus[];

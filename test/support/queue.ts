@@ -15,12 +15,8 @@ import type { QueueDestination } from "../../src/queue/redis/destination.ts";
 import { scopeOf, scopePrefix } from "../../src/queue/redis/keys.ts";
 import type { Reading } from "../../src/reading.ts";
 import { createClient } from "../../src/servicetitan/client.ts";
-import {
-  type Accounting,
-  type DestinationStatus,
-  type QueueStatus,
-  sumAccounting,
-} from "../../src/status.ts";
+import { type Accounting, sumAccounting } from "../../src/status/accounting.ts";
+import type { DestinationStatus, QueueStatus } from "../../src/status/queue.ts";
 import { until } from "./wait.ts";
 
 /** An event as it was reported, with its name. */

@@ -13,7 +13,8 @@ import { type BufferRecord, decodeRecord } from "../../src/queue/redis/record.ts
 import { createRoutes, type RoutesOptions } from "../../src/queue/store/routes.ts";
 import { createStore } from "../../src/queue/store/store.ts";
 import type { Reading } from "../../src/reading.ts";
-import { type Accounting, type QueueStatus, sumAccounting } from "../../src/status.ts";
+import { type Accounting, sumAccounting } from "../../src/status/accounting.ts";
+import type { QueueStatus } from "../../src/status/queue.ts";
 import { destinationOf, messageOf, mismatchesIn, sourceOf } from "./queue.ts";
 
 export interface StoreOptions {

@@ -10,7 +10,7 @@ import type { Shares } from "../../ingest/decode-shares.ts";
 import type { Ingest } from "../../ingest/ingest.ts";
 import type { Source } from "../../ingest/source.ts";
 import { createConnectionCap, guardConnections } from "../../limits/connections.ts";
-import type { BrokerState } from "../../status.ts";
+import type { BrokerState } from "../../status/process.ts";
 import { BROKER_LIMITS, type BrokerLimits, createUnacked } from "./broker-limits.ts";
 import { createDevicePublishes, type DevicePublishes } from "./device-publishes.ts";
 import { createDeviceRefusals, type DeviceRefusals } from "./device-refusals.ts";

@@ -1,7 +1,7 @@
 /** How one connection to a broker stands: whether it is up, why not, and since when. */
 
 import type { Events } from "../../events/events.ts";
-import type { BrokerState } from "../../status.ts";
+import type { BrokerState } from "../../status/process.ts";
 
 export interface ConnectionState {
   broker: string;

@@ -1,7 +1,7 @@
 /** Connects to one broker while this process holds the lease of its session: a session has one user. */
 
 import type { Ingest } from "../../ingest/ingest.ts";
-import type { BrokerState } from "../../status.ts";
+import type { BrokerState } from "../../status/process.ts";
 import { type AcquireLease, whileLeased } from "../while-leased.ts";
 import { type BrokerConnection, connectBroker, type MqttEvents } from "./client.ts";
 import { brokerStateOf } from "./connection-state.ts";

@@ -4,7 +4,7 @@ import type { Pull } from "../../adapters/kit/pull.ts";
 import type { Ingest } from "../../ingest/ingest.ts";
 import type { Source } from "../../ingest/source.ts";
 import type { ProxySettings } from "../../network.ts";
-import type { PollerState } from "../../status.ts";
+import type { PollerState } from "../../status/process.ts";
 import { type AcquireLease, whileLeased } from "../while-leased.ts";
 import type { CursorStore } from "./cursor.ts";
 import { createPullHttp, type PullHttp } from "./http.ts";

@@ -7,7 +7,7 @@ import type { Events } from "../../events/events.ts";
 import type { Ingest } from "../../ingest/ingest.ts";
 import type { Source } from "../../ingest/source.ts";
 import { retryAfterHeaderMs } from "../../network.ts";
-import type { PollerState } from "../../status.ts";
+import type { PollerState } from "../../status/process.ts";
 import { iso } from "../../time.ts";
 import { type CursorStore, createPollCursor } from "./cursor.ts";
 import type { PullExchange, PullHttp } from "./http.ts";

@@ -3,7 +3,7 @@
 import type { PullRefusal, PullTrouble } from "../../adapters/kit/pull.ts";
 import type { Events } from "../../events/events.ts";
 import type { NetworkReason } from "../../network.ts";
-import type { PollerState } from "../../status.ts";
+import type { PollerState } from "../../status/process.ts";
 
 /** Why fixes do not come in. Closed: every one is shown and documented. */
 export type PollReason =

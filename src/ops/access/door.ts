@@ -7,7 +7,7 @@ import type { OpsToken } from "../../config/ops-tokens.ts";
 import type { Events } from "../../events/events.ts";
 import { createGuessing } from "../../limits/guessing.ts";
 import type { EndedSessions } from "../../queue/redis/ended-sessions.ts";
-import type { OpsRefusal } from "../../status.ts";
+import type { OpsRefusal } from "../../status/operators.ts";
 import { refused } from "../api/errors.ts";
 import { loginPage } from "../page/assets.ts";
 import { createEndings } from "./endings.ts";

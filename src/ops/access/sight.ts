@@ -1,14 +1,8 @@
 /** What a token may see: the one place where everything of other tenants is left out. */
 
 import type { OpsToken } from "../../config/ops-tokens.ts";
-import type {
-  BrokerStatus,
-  DestinationStatus,
-  IncidentState,
-  PollerStatus,
-  QueueStatus,
-  SpoolStatus,
-} from "../../status.ts";
+import type { BrokerStatus, IncidentState, PollerStatus, SpoolStatus } from "../../status/process.ts";
+import type { DestinationStatus, QueueStatus } from "../../status/queue.ts";
 import type { ClockOffender } from "../diagnose/clocks.ts";
 import type { MappingFacts } from "../diagnose/mapping.ts";
 import type { Policy } from "../policies.ts";

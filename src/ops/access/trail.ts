@@ -3,7 +3,7 @@
 import type { Context } from "hono";
 import type { Events } from "../../events/events.ts";
 import type { TrailStore } from "../../queue/ledger/trail.ts";
-import type { OperatorAction, OperatorEvent } from "../../status.ts";
+import type { OperatorAction, OperatorEvent } from "../../status/operators.ts";
 import { iso } from "../../time.ts";
 import { addressOf } from "./origin.ts";
 import type { OpsEnv } from "./sight.ts";

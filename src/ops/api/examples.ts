@@ -1,7 +1,7 @@
 /** The example answers about the gateway and its tenants: one tenant, whose fleet sends by webhook. */
 
 import type { z } from "@hono/zod-openapi";
-import type { Accounting } from "../../status.ts";
+import type { Accounting } from "../../status/accounting.ts";
 import type { destinationDetailSchema, destinationsSchema } from "./schema/destination.ts";
 import type { ApiProblem } from "./schema/problem.ts";
 import type { SourceDetail, sourcesSchema } from "./schema/source.ts";

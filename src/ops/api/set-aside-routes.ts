@@ -3,7 +3,7 @@
 import type { Context } from "hono";
 import { stream } from "hono/streaming";
 import type { z } from "zod";
-import type { OperatorOutcome } from "../../status.ts";
+import type { OperatorOutcome } from "../../status/operators.ts";
 import { iso } from "../../time.ts";
 import type { OpsEnv, Sight } from "../access/sight.ts";
 import { operationOf } from "../access/trail.ts";

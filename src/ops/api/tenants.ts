@@ -1,6 +1,6 @@
 /** Groups the status by tenant: one row for each, and everything of one. */
 
-import type { DestinationStatus, SourceStatus } from "../../status.ts";
+import type { DestinationStatus, SourceStatus } from "../../status/queue.ts";
 import { iso } from "../../time.ts";
 import type { Topology } from "../access/sight.ts";
 import type { StatusDocument } from "../status-document.ts";

@@ -1,6 +1,6 @@
 /** Finds problems of sending: gates that are not open, backlogs, full buffers, silent units. */
 
-import type { DestinationStatus, GateStatus, QueueStatus } from "../../status.ts";
+import type { DestinationStatus, GateStatus, QueueStatus } from "../../status/queue.ts";
 import { adviceFor, needsAPerson } from "./advice.ts";
 import { durationText } from "./duration.ts";
 import { error, type Finding, listed, warning } from "./problem.ts";

@@ -1,7 +1,7 @@
 /** Finds devices whose readings are rejected, and tells a wrong clock from other causes. */
 
 import type { RejectionReason } from "../../reading.ts";
-import type { TroubledDevice } from "../../status.ts";
+import type { TroubledDevice } from "../../status/queue.ts";
 import { durationText } from "./duration.ts";
 import { type Finding, listed, type Whose, warning } from "./problem.ts";
 

@@ -1,6 +1,6 @@
 /** Turns what went wrong at our own ports into problems: one entry for each kind of incident at one place. */
 
-import type { IncidentCause, IncidentKind, IncidentState } from "../../status.ts";
+import type { IncidentCause, IncidentKind, IncidentState } from "../../status/process.ts";
 import { durationText, timeText } from "./duration.ts";
 import { type Finding, listed, warning } from "./problem.ts";
 

@@ -1,6 +1,7 @@
 /** Turns the status into problems for an operator: what is wrong, where, and what to do next. */
 
-import type { BrokerStatus, PollerStatus, QueueStatus } from "../../status.ts";
+import type { BrokerStatus, PollerStatus } from "../../status/process.ts";
+import type { QueueStatus } from "../../status/queue.ts";
 import type { ClockOffender } from "./clocks.ts";
 import { diagnoseDestination, diagnoseScopes, diagnoseStale } from "./destination.ts";
 import { diagnoseDevices } from "./devices.ts";

@@ -1,7 +1,8 @@
 /** Finds problems of the mapping: a file that cannot be used, and devices without a row, each with the row to paste. */
 
 import type { MappingForm } from "../../mapping/rows.ts";
-import type { MappingProblem, QueueStatus } from "../../status.ts";
+import type { MappingProblem } from "../../status/process.ts";
+import type { QueueStatus } from "../../status/queue.ts";
 import { visible } from "../../untrusted.ts";
 import { timeText } from "./duration.ts";
 import { error, type Finding, listed, warning } from "./problem.ts";

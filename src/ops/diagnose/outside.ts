@@ -1,6 +1,7 @@
 /** Finds problems of what the gateway depends on: Redis, the brokers, and the disk of the spool. */
 
-import type { BrokerStatus, RedisStatus, SpoolStatus } from "../../status.ts";
+import type { BrokerStatus, SpoolStatus } from "../../status/process.ts";
+import type { RedisStatus } from "../../status/queue.ts";
 import { durationText } from "./duration.ts";
 import { error, type Finding, warning } from "./problem.ts";
 

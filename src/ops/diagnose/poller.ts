@@ -1,6 +1,6 @@
 /** Finds problems of pull sources: why fixes do not come in, and which were lost. */
 
-import type { PollerStatus } from "../../status.ts";
+import type { PollerStatus } from "../../status/process.ts";
 import { durationText } from "./duration.ts";
 import { error, type Finding, warning } from "./problem.ts";
 

@@ -1,6 +1,6 @@
 /** Finds problems in what was set aside: messages that cannot be decoded, and pings that ServiceTitan refused for good. */
 
-import type { DestinationStatus, QueueStatus, SourceStatus } from "../../status.ts";
+import type { DestinationStatus, QueueStatus, SourceStatus } from "../../status/queue.ts";
 import { adviceForDeadLetter } from "./advice.ts";
 import { error, type Finding, listed, warning } from "./problem.ts";
 

@@ -1,6 +1,6 @@
 /** Finds problems of a source before store: refused messages, rejected readings, silence; by its last minutes, against its usual. */
 
-import type { BadRun, SourceStatus } from "../../status.ts";
+import type { BadRun, SourceStatus } from "../../status/queue.ts";
 import { durationText } from "./duration.ts";
 import { error, type Finding, warning } from "./problem.ts";
 

@@ -1,12 +1,7 @@
 /** The metrics of what Redis holds: the accounting by source, the destinations and their gates, and the stores. */
 
-import {
-  ACCOUNTING_TERMS,
-  type Accounting,
-  type DestinationStatus,
-  type GateStatus,
-  type SourceStatus,
-} from "../../status.ts";
+import { ACCOUNTING_TERMS, type Accounting } from "../../status/accounting.ts";
+import type { DestinationStatus, GateStatus, SourceStatus } from "../../status/queue.ts";
 import type { StatusDocument } from "../status-document.ts";
 import { and, type Exposition, labelled, type Row } from "./exposition.ts";
 

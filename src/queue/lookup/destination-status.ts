@@ -1,6 +1,6 @@
 /** The status of one destination: its gates, what waits and is in flight per lane, and how fresh its units are. */
 
-import type { DestinationStatus, GateStatus, LaneStatus } from "../../status.ts";
+import type { DestinationStatus, GateStatus, LaneStatus } from "../../status/queue.ts";
 import { iso } from "../../time.ts";
 import type { QueueDestination } from "../redis/destination.ts";
 import { scopeIn } from "../redis/keys.ts";

@@ -2,7 +2,7 @@
 
 import type { Redis } from "ioredis";
 import { LRUCache } from "lru-cache";
-import type { Freshness, SilentUnit } from "../../status.ts";
+import type { Freshness, SilentUnit } from "../../status/queue.ts";
 import { iso } from "../../time.ts";
 import type { QueueDestination } from "../redis/destination.ts";
 import { keyOf, SCOPE_KEYS } from "../redis/keys.ts";

@@ -2,7 +2,7 @@
 
 import type { Redis } from "ioredis";
 import { LRUCache } from "lru-cache";
-import type { QueueStatus } from "../../status.ts";
+import type { QueueStatus } from "../../status/queue.ts";
 import { iso } from "../../time.ts";
 import { recentDeadLetters } from "../ledger/dead-letters.ts";
 import { recentEntries } from "../ledger/ledger.ts";

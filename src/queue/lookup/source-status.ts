@@ -1,13 +1,7 @@
 /** The status of one source: its accounting, summed over the scopes it feeds. */
 
-import {
-  type Accounting,
-  type BadRun,
-  identityOf,
-  type SourcePulse,
-  type SourceStatus,
-  type TroubledDevice,
-} from "../../status.ts";
+import { type Accounting, identityOf } from "../../status/accounting.ts";
+import type { BadRun, SourcePulse, SourceStatus, TroubledDevice } from "../../status/queue.ts";
 import { iso } from "../../time.ts";
 import { countsOfLast, type Pulse } from "./pulse.ts";
 import { silentFrom, usualGapOf } from "./silence.ts";

@@ -1,7 +1,7 @@
 /** Reports what is where: counters, and what waits, is held or in flight, counted in one step per scope. */
 
 import type { Redis } from "ioredis";
-import type { DestinationStatus, QueueStatus, SourceStatus } from "../../status.ts";
+import type { DestinationStatus, QueueStatus, SourceStatus } from "../../status/queue.ts";
 import { iso } from "../../time.ts";
 import type { Jobs } from "../batch/jobs.ts";
 import type { Quarantine } from "../ledger/quarantine.ts";

@@ -1,7 +1,7 @@
 /** Answers what happened to a device's last readings, from their receipt to ServiceTitan's answer, and finds devices. */
 
 import type { Redis } from "ioredis";
-import type { TroubledDevice } from "../../status.ts";
+import type { TroubledDevice } from "../../status/queue.ts";
 import { iso } from "../../time.ts";
 import { lastPings, oldestEntryAt } from "../ledger/ledger.ts";
 import { redisNow } from "../redis/clock.ts";

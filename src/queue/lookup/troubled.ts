@@ -1,7 +1,7 @@
 /** Reads which devices of a source are in trouble, from the values that device-trouble.lua tells. */
 
 import type { Redis } from "ioredis";
-import type { TroubledDevice } from "../../status.ts";
+import type { TroubledDevice } from "../../status/queue.ts";
 import { loadScript, runScript } from "../redis/script.ts";
 
 const TROUBLED = loadScript("troubled");

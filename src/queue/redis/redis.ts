@@ -1,7 +1,7 @@
 /** Connects to Redis, and checks whether its settings and state are safe for data that must not be lost. */
 
 import { Redis } from "ioredis";
-import type { RedisStatus } from "../../status.ts";
+import type { RedisStatus } from "../../status/queue.ts";
 import { rememberErrors, whyRedisIsAway } from "./away.ts";
 
 export interface RedisSettings {

@@ -4,7 +4,7 @@ import { randomBytes } from "node:crypto";
 import { hostname } from "node:os";
 import { setTimeout as pause } from "node:timers/promises";
 import type { Redis } from "ioredis";
-import type { ProcessReport } from "../../status.ts";
+import type { ProcessReport } from "../../status/process.ts";
 import { isRecord } from "../../untrusted.ts";
 import { keyOf, PROCESS_KEYS, processPrefix } from "./keys.ts";
 import { loadScript, runScript } from "./script.ts";

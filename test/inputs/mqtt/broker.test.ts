@@ -19,7 +19,7 @@ import {
 import { createUnacked } from "../../../src/inputs/mqtt/broker-limits.ts";
 import { createFrameGuard } from "../../../src/inputs/mqtt/frames.ts";
 import { AT_RECEIPT } from "../../../src/reading.ts";
-import type { Incident, IncidentSubject } from "../../../src/status.ts";
+import type { Incident, IncidentSubject } from "../../../src/status/process.ts";
 import { because } from "../../support/because.ts";
 import { createAuthority, whyNotCertificates } from "../../support/certificates.ts";
 import { door, memoryStore } from "../../support/memory-store.ts";

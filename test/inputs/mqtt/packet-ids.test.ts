@@ -10,7 +10,7 @@ import { afterEach, expect, test } from "vitest";
 import type { Store } from "../../../src/ingest/store.ts";
 import { type EmbeddedBrokerOptions, startBroker } from "../../../src/inputs/mqtt/broker.ts";
 import { createUnreleased } from "../../../src/inputs/mqtt/packet-ids.ts";
-import type { Incident } from "../../../src/status.ts";
+import type { Incident } from "../../../src/status/process.ts";
 import { ingestOver, mqttSource, pointText } from "../../support/plain-vendor.ts";
 import { publish, rawDevice } from "../../support/raw-device.ts";
 import { until } from "../../support/wait.ts";

@@ -6,7 +6,7 @@ import { sightOf } from "../../../src/ops/access/sight.ts";
 import type { SmallStatus } from "../../../src/ops/api/schema/status.ts";
 import type { TenantDetail } from "../../../src/ops/api/schema/tenant.ts";
 import type { ClockWatch } from "../../../src/ops/diagnose/clocks.ts";
-import type { QueueStatus } from "../../../src/status.ts";
+import type { QueueStatus } from "../../../src/status/queue.ts";
 import { opsApp } from "../ops-app.ts";
 import { AT, destination, healthy, OPEN, source, unitAnswer, wholeMessage } from "../sample.ts";
 import { deadLetters, quarantined, timelineOfOne } from "../sample-lists.ts";

@@ -8,7 +8,7 @@ import { createTrail } from "../../../src/ops/access/trail.ts";
 import { createTrailStore } from "../../../src/queue/ledger/trail.ts";
 import { createEndedSessions } from "../../../src/queue/redis/ended-sessions.ts";
 import { connectRedis } from "../../../src/queue/redis/redis.ts";
-import type { OperatorEvent } from "../../../src/status.ts";
+import type { OperatorEvent } from "../../../src/status/operators.ts";
 import { until } from "../../support/wait.ts";
 
 vi.setConfig({ testTimeout: 60_000 });

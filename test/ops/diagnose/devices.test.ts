@@ -3,7 +3,7 @@
 import { describe, expect, it } from "vitest";
 import { diagnoseDevices } from "../../../src/ops/diagnose/devices.ts";
 import { REJECTION_REASONS } from "../../../src/reading.ts";
-import type { TroubledDevice } from "../../../src/status.ts";
+import type { TroubledDevice } from "../../../src/status/queue.ts";
 
 const NOW = 1_764_500_000_000;
 const HOUR_MS = 3_600_000;

@@ -1,7 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { diagnose } from "../../../src/ops/diagnose/index.ts";
-import type { BrokerStatus, PollerStatus, QueueStatus, RedisStatus } from "../../../src/status.ts";
-import { identityOf, sumAccounting } from "../../../src/status.ts";
+import { identityOf, sumAccounting } from "../../../src/status/accounting.ts";
+import type { BrokerStatus, PollerStatus } from "../../../src/status/process.ts";
+import type { QueueStatus, RedisStatus } from "../../../src/status/queue.ts";
 import { AT, before, destination, healthy, OPEN, source, troubled } from "../sample.ts";
 
 const find = (queue: QueueStatus, brokers: BrokerStatus[] = []) =>

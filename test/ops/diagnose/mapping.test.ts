@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { loadMapping } from "../../../src/mapping/mapping.ts";
 import { diagnoseMapping, rowFor } from "../../../src/ops/diagnose/mapping.ts";
-import type { QueueStatus } from "../../../src/status.ts";
+import type { QueueStatus } from "../../../src/status/queue.ts";
 
 const NOW = Date.parse("2026-11-29T12:04:00Z");
 const KNOWN = {

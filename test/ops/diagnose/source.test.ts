@@ -2,7 +2,7 @@
 
 import { describe, expect, it } from "vitest";
 import { diagnoseSource } from "../../../src/ops/diagnose/source.ts";
-import type { BadRun, SourcePulse, SourceStatus } from "../../../src/status.ts";
+import type { BadRun, SourcePulse, SourceStatus } from "../../../src/status/queue.ts";
 import { AT, before, PULSE, source } from "../sample.ts";
 
 const NOW = Date.parse(AT);

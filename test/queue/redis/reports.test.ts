@@ -5,7 +5,7 @@ import { afterEach, beforeEach, expect, it } from "vitest";
 import { type PrivateRedis, startPrivateRedis } from "../../../sandbox/redis.ts";
 import { connectRedis } from "../../../src/queue/redis/redis.ts";
 import { createReports, type OwnReport } from "../../../src/queue/redis/reports.ts";
-import type { IncidentState } from "../../../src/status.ts";
+import type { IncidentState } from "../../../src/status/process.ts";
 import { until } from "../../support/wait.ts";
 
 const INDEX = "{waypost-processes}:reports:1";

@@ -1,6 +1,6 @@
 /** What operators did and may set, as the API answers it. */
 
-import { OPERATOR_ACTIONS } from "../../../status.ts";
+import { OPERATOR_ACTIONS } from "../../../status/operators.ts";
 import { nextSchema } from "../cursors.ts";
 import { at, count, page, z } from "./fields.ts";
 
