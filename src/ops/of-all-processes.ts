@@ -1,6 +1,12 @@
 /** Puts together what each process knows of its own doors, so that every process shows the same. */
 
-import type { BrokerStatus, IncidentState, PollerStatus, ProcessReport } from "../status/process.ts";
+import type {
+  BrokerStatus,
+  IncidentCause,
+  IncidentState,
+  PollerStatus,
+  ProcessReport,
+} from "../status/process.ts";
 
 /** What only one process knows, without its name. */
 export type OwnFacts = Omit<ProcessReport, "process" | "at">;
@@ -74,17 +80,24 @@ function mergeIncident(one: IncidentState, two: IncidentState): IncidentState {
   const causes = new Map(one.subjects.map((cause) => [cause.name, cause]));
   for (const cause of two.subjects) {
     const before = causes.get(cause.name);
-    const latest = before && before.lastAt > cause.lastAt ? before : cause;
-    causes.set(cause.name, before ? { ...latest, count: before.count + cause.count } : cause);
+    causes.set(cause.name, before ? mergeCause(before, cause) : cause);
   }
-  // ISO times sort as texts.
-  const [since = one.since] = [one.since, two.since].sort();
-  const [, lastAt = one.lastAt] = [one.lastAt, two.lastAt].sort();
   return {
     ...one,
-    since,
-    lastAt,
+    since: earlier(one.since, two.since),
+    lastAt: one.lastAt > two.lastAt ? one.lastAt : two.lastAt,
     count: one.count + two.count,
     subjects: [...causes.values()].sort((a, b) => b.lastAt.localeCompare(a.lastAt)),
   };
+}
+
+/** As it was seen last, since it was seen first. */
+function mergeCause(one: IncidentCause, two: IncidentCause): IncidentCause {
+  const latest = one.lastAt > two.lastAt ? one : two;
+  return { ...latest, since: earlier(one.since, two.since), count: one.count + two.count };
+}
+
+/** ISO times sort as texts. */
+function earlier(one: string, two: string): string {
+  return one < two ? one : two;
 }

@@ -89,9 +89,13 @@ export function createSnapshots(deps: SnapshotDeps): Snapshots {
       const startedAt = performance.now();
       const snapshot: Snapshot = { startedAt, tookMs: null, answer: work(sight, key) };
       snapshots.set(key, snapshot);
-      void snapshot.answer.then(() => {
-        snapshot.tookMs = performance.now() - startedAt;
-      });
+      snapshot.answer.then(
+        () => {
+          snapshot.tookMs = performance.now() - startedAt;
+        },
+        // Who asked is told; whoever asks next gets an answer of their own.
+        () => snapshots.delete(key),
+      );
       return snapshot.answer;
     },
   };
