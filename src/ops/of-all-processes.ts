@@ -85,7 +85,7 @@ function mergeIncident(one: IncidentState, two: IncidentState): IncidentState {
   return {
     ...one,
     since: earlier(one.since, two.since),
-    lastAt: one.lastAt > two.lastAt ? one.lastAt : two.lastAt,
+    lastAt: later(one.lastAt, two.lastAt),
     count: one.count + two.count,
     subjects: [...causes.values()].sort((a, b) => b.lastAt.localeCompare(a.lastAt)),
   };
@@ -100,4 +100,8 @@ function mergeCause(one: IncidentCause, two: IncidentCause): IncidentCause {
 /** ISO times sort as texts. */
 function earlier(one: string, two: string): string {
   return one < two ? one : two;
+}
+
+function later(one: string, two: string): string {
+  return earlier(one, two) === one ? two : one;
 }

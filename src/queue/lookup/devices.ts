@@ -32,9 +32,16 @@ export interface ListedDevice {
   technician: string | null;
 }
 
+interface DeviceSource {
+  name: string;
+  destination: string;
+  /** Key prefix of the scope that has its counters. */
+  home: string;
+}
+
 export interface DeviceListOptions {
   redis: Redis;
-  sources: readonly { name: string; destination: string; home: string }[];
+  sources: readonly DeviceSource[];
   names: DeviceNames;
   rowsOf: ((source: string, device: string) => readonly MappingRow[]) | null;
 }
@@ -56,20 +63,26 @@ export function createDeviceList({ redis, sources, names, rowsOf }: DeviceListOp
       const known = (await names([each])).get(each.name) ?? [];
       const devices = known
         .filter((device) => after?.source !== each.name || device > after.device)
-        .filter((device) => q === undefined || candidates(each, device).some((found) => fitsText(found, q)))
+        .filter(
+          (device) => q === undefined || candidates(each, device, within).some((found) => fitsText(found, q)),
+        )
         .slice(0, limit - listed.length);
-      listed.push(...(await describe(each, devices)));
+      listed.push(...(await describe(each, devices, within)));
     }
     return listed;
   };
 
-  function candidates({ name, destination }: { name: string; destination: string }, device: string) {
-    return candidatesOf(name, device, destination, rowsOf?.(name, device) ?? []);
+  /** A row that leads elsewhere tells nothing: of its device there is the id alone. */
+  function candidates({ name, destination }: DeviceSource, device: string, within: Sight | undefined) {
+    const rows = rowsOf?.(name, device) ?? [];
+    const visible = rows.filter((row) => within?.destinations.has(row.destination ?? destination) !== false);
+    return candidatesOf(name, device, destination, visible);
   }
 
   async function describe(
-    source: { name: string; destination: string; home: string },
+    source: DeviceSource,
     devices: readonly string[],
+    within: Sight | undefined,
   ): Promise<ListedDevice[]> {
     if (devices.length === 0) return [];
     const { name, home } = source;
@@ -83,7 +96,7 @@ export function createDeviceList({ redis, sources, names, rowsOf }: DeviceListOp
       const rejected = readTimeline(lines[i] ?? "").findLast(({ kind }) => kind === "rejected");
       const lastSeen = seen[i];
       const fix = lastFixIn(prints[i] ?? null, now);
-      const [first] = candidates(source, device);
+      const [first] = candidates(source, device, within);
       return {
         source: name,
         device,
