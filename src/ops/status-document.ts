@@ -39,7 +39,7 @@ export interface ProcessStatus {
   uptimeS: number;
 }
 
-/** Everything that `/status` answers and the page shows. */
+/** Everything that the API and the page show. */
 export type StatusDocument = QueueStatus & {
   process: ProcessStatus;
   brokers: readonly BrokerStatus[];
@@ -54,7 +54,7 @@ export type StatusDocument = QueueStatus & {
   problems: Problem[];
 };
 
-/** The answer of `/status` with 503, when the queue gave no answer. */
+/** What is known when the queue gave no answer. */
 export interface NoStatus {
   at: string;
   process: ProcessStatus;

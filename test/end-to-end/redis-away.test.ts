@@ -7,7 +7,7 @@ import { afterEach, describe, expect, test } from "vitest";
 import { stringify } from "yaml";
 import { SANDBOX_CLIENT } from "../../sandbox/api.ts";
 import { startPrivateRedis } from "../../sandbox/redis.ts";
-import type { NoStatus } from "../../src/ops/status-document.ts";
+import type { SmallStatus } from "../../src/ops/api/schema/status.ts";
 import { startCli } from "../support/cli-process.ts";
 import { BEARER, quietPort, TOKEN } from "../support/gateway-process.ts";
 import { scaled } from "../support/speed.ts";
@@ -65,7 +65,7 @@ async function startWithout(redisPort: number) {
         }),
       }),
     ready: () => fetch(`http://127.0.0.1:${ops}/readyz`),
-    status: () => fetch(`http://127.0.0.1:${ops}/status`, { headers: BEARER }),
+    status: () => fetch(`http://127.0.0.1:${ops}/api/v1/status`, { headers: BEARER }),
   };
 }
 
@@ -109,8 +109,9 @@ describe("Redis away", () => {
     // A sender, an operator and the gateway's own work ask; none of it is said again.
     expect((await gateway.post()).status).toBe(503);
     const answer = await gateway.status();
-    expect(answer.status).toBe(503);
-    const { problems }: NoStatus = JSON.parse(await answer.text());
+    expect(answer.status).toBe(200);
+    const { available, problems }: SmallStatus = JSON.parse(await answer.text());
+    expect(available).toBe(false);
     expect(problems[0]?.what).toContain(`connection refused at 127.0.0.1:${port}`);
     expect(JSON.stringify(problems)).not.toContain("writeable");
     const knocker = await startKnocker(port);

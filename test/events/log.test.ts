@@ -185,24 +185,28 @@ describe("the log on a terminal", () => {
     expect(text).toContain("log.test.ts");
   });
 
-  it.skipIf(noScript !== null).each([
+  const terminals: [string, Record<string, string>, RegExp, boolean][] = [
     ["a terminal", {}, /INFO.*: .*started/, true],
     ["a terminal without colours", { NO_COLOR: "1" }, /INFO: started/, false],
-  ])(`is chosen on %s${because(noScript)}`, (_, env, expected, coloured) => {
-    const program = `
+  ];
+  it.skipIf(noScript !== null).each(terminals)(
+    `is chosen on %s${because(noScript)}`,
+    (_, env, expected, coloured) => {
+      const program = `
       import { terminalOfOutput } from "./src/commands/print.ts";
       import { createLogger } from "./src/events/log.ts";
       createLogger({ level: "info", terminal: terminalOfOutput() }).info({ event: "started" });`;
-    const { FORCE_COLOR: _force, NO_COLOR: _none, ...inherited } = process.env;
-    const { stdout } = spawnSync(
-      "script",
-      ["-qec", '"$NODE" --import tsx --input-type=module -e "$PROGRAM"', "/dev/null"],
-      {
-        encoding: "utf8",
-        env: { ...inherited, TERM: "xterm-256color", NODE: process.execPath, PROGRAM: program, ...env },
-      },
-    );
-    expect(stdout).toMatch(expected);
-    expect(stdout.includes(ESCAPE)).toBe(coloured);
-  });
+      const { FORCE_COLOR: _force, NO_COLOR: _none, ...inherited } = process.env;
+      const { stdout } = spawnSync(
+        "script",
+        ["-qec", '"$NODE" --import tsx --input-type=module -e "$PROGRAM"', "/dev/null"],
+        {
+          encoding: "utf8",
+          env: { ...inherited, TERM: "xterm-256color", NODE: process.execPath, PROGRAM: program, ...env },
+        },
+      );
+      expect(stdout).toMatch(expected);
+      expect(stdout.includes(ESCAPE)).toBe(coloured);
+    },
+  );
 });
