@@ -215,28 +215,34 @@ describe.skipIf(whyNotChromium() !== null)(`the running demo${because(whyNotChro
         const answer = await page.waitForResponse((response) => NAMED.test(response.url()));
         const [, path = ""] = NAMED.exec(answer.url()) ?? [];
         const documents: Record<string, unknown> = { [path]: await answer.json() };
-        const shown = await page
-          .locator("[data-field]")
-          .evaluateAll((elements) =>
-            elements.map(
-              (element) => [element.getAttribute("data-field") ?? "", element.textContent ?? ""] as const,
-            ),
-          );
-        const ofAnswer = shown.filter(([pointer]) => pointer.startsWith(`/${path}/`));
-        const wrong = ofAnswer.filter(
-          ([pointer, text]) => text !== numberAt(documents, pointer).toLocaleString("en-US"),
-        );
-        if (ofAnswer.length === 0 || wrong.length > 0)
-          throw new Error(`the page differs from the answer: ${wrong.slice(0, 5).join("; ")}`);
-        return new Map(shown.map(([pointer, text]) => [pointer, Number(text.replaceAll(",", ""))]));
+        // The page draws it once it has the answers that belong to it, and asks anew two seconds later.
+        return await until(() => numbersLike(documents, path), { withinMs: 1000, what: "the drawing" });
       },
       { withinMs: 30_000, what: "the page to show what the API says" },
     );
   }
+
+  /** Throws while what the page has of this answer differs from it. */
+  async function numbersLike(documents: Record<string, unknown>, path: string): Promise<Map<string, number>> {
+    const shown = await page
+      .locator("[data-field]")
+      .evaluateAll((elements) =>
+        elements.map(
+          (element) => [element.getAttribute("data-field") ?? "", element.textContent ?? ""] as const,
+        ),
+      );
+    const ofAnswer = shown.filter(([pointer]) => pointer.startsWith(`/${path}/`));
+    const wrong = ofAnswer.filter(
+      ([pointer, text]) => text !== numberAt(documents, pointer).toLocaleString("en-US"),
+    );
+    if (ofAnswer.length === 0 || wrong.length > 0)
+      throw new Error(`the page differs from the answer: ${wrong.slice(0, 5).join("; ")}`);
+    return new Map(shown.map(([pointer, text]) => [pointer, Number(text.replaceAll(",", ""))]));
+  }
 });
 
-/** The list of tenants, whose fields on the page begin with this word. */
-const NAMED = /\/api\/v1\/(tenants)(?:\?|$)/;
+/** The only tenant, whose fields on the page begin with this word. */
+const NAMED = /\/api\/v1\/(tenant)s\/[^/?]+$/;
 
 function delivered(numbers: ReadonlyMap<string, number>): number {
   return numbers.get("/status/totals/accounting/delivered") ?? 0;
