@@ -50,8 +50,10 @@ const MAX_UNITS = 100_000;
 interface Units {
   readAt: number;
   mark: unknown;
-  /** Fix times of units whose devices have sent lately; null where nobody needs to know. */
-  sending: readonly number[] | null;
+  /** Of units whose devices have sent lately; null where nobody needs to know. */
+  sending: Freshness["sending"];
+  /** How far the middle one of them was behind at this reading, milliseconds. */
+  behindMs: number;
   /** The latest fix first. */
   fixes: readonly { unit: string; fixTime: number }[];
 }
@@ -77,20 +79,26 @@ export function createFreshness({ redis, sources, routes }: FreshnessOptions): F
       .sort((a, b) => b.fixTime - a.fixTime);
     for (const { unit, fixTime } of fixes) notePause(`${name}\0${unit}`, fixTime);
     const half = fixes[Math.floor(fixes.length / 2)]?.fixTime ?? now;
-    const sending =
-      now - half > SUSPICIOUS_MS ? await sendingNow(name, now, new Map(Object.entries(accepted))) : null;
-    const units = { readAt: now, mark, fixes, sending };
+    const lags = now - half > SUSPICIOUS_MS ? await lagsOf(name, now, new Map(Object.entries(accepted))) : [];
+    const behindMs = lags[Math.ceil(lags.length / 2) - 1] ?? 0;
+    // What came a moment ago is on its way: one that is behind is so at two readings.
+    const p50AgeMs = Math.min(behindMs, before?.behindMs ?? 0);
+    const sending = lags.length === 0 ? null : { units: lags.length, p50AgeMs };
+    const units = { readAt: now, mark, fixes, sending, behindMs };
     known.set(name, units);
     return units;
   }
 
-  /** Parked vehicles send nothing, and grow old without being stale: what counts is who has sent and is not there. */
-  async function sendingNow(
+  /**
+   * How old the newest accepted position was when the device last sent, the least first. Parked vehicles send nothing, or
+   * once in a few minutes, and grow old without being stale.
+   */
+  async function lagsOf(
     destination: string,
     now: number,
     accepted: ReadonlyMap<string, string>,
   ): Promise<number[]> {
-    const fixTimes: number[] = [];
+    const lags: number[] = [];
     for (const source of sources.values()) {
       if (source.destination !== destination) continue;
       const seen = await redis.hgetall(keyOf(source.home, SCOPE_KEYS.seen, source.name));
@@ -98,11 +106,11 @@ export function createFreshness({ redis, sources, routes }: FreshnessOptions): F
         if (Number(receivedAt) < now - SENDING_MS) continue;
         for (const route of routes.of(source.name, device)) {
           const fixTime = route.destination === destination ? accepted.get(route.unit) : undefined;
-          if (fixTime !== undefined) fixTimes.push(Number(fixTime));
+          if (fixTime !== undefined) lags.push(Math.max(0, Number(receivedAt) - Number(fixTime)));
         }
       }
     }
-    return fixTimes.sort((a, b) => b - a);
+    return lags.sort((a, b) => a - b);
   }
 
   function notePause(key: string, fixTime: number): void {
@@ -135,7 +143,7 @@ export function createFreshness({ redis, sources, routes }: FreshnessOptions): F
 export function freshnessOf(
   fixTimes: readonly number[],
   { now, newestAccepted, pending }: Moment,
-  sending: readonly number[] | null = null,
+  sending: Freshness["sending"] = null,
 ): Freshness | null {
   const since = (pending ? Math.min(now, newestAccepted) : now) - FRESHNESS_WINDOW_MS;
   const newestFirst = fixTimes.filter((fixTime) => fixTime > since).sort((a, b) => b - a);
@@ -143,16 +151,12 @@ export function freshnessOf(
   if (units === 0) return null;
   // Nearest rank: an age that a unit really has. A fix may be a little ahead of us.
   const ageAt = (share: number) => Math.max(0, now - (newestFirst[Math.ceil(share * units) - 1] ?? now));
-  const middle = sending?.[Math.ceil(sending.length / 2) - 1];
   return {
     units,
     p50AgeMs: ageAt(0.5),
     p95AgeMs: ageAt(0.95),
     maxAgeMs: ageAt(1),
-    sending:
-      sending === null || middle === undefined
-        ? null
-        : { units: sending.length, p50AgeMs: Math.max(0, now - middle) },
+    sending,
   };
 }
 
