@@ -8,7 +8,7 @@ import { type Finding, listed, type Whose, warning } from "./problem.ts";
 /** Fewer may be one bad moment of a receiver. */
 const MIN_REJECTED = 3;
 /** A receiver has no fix in a tunnel, or until it has found its satellites. */
-const WITHOUT_FIX: ReadonlySet<string> = new Set<RejectionReason>([
+export const WITHOUT_FIX: ReadonlySet<string> = new Set<RejectionReason>([
   "no_fix",
   "null_island",
   "before_2000",
@@ -16,7 +16,7 @@ const WITHOUT_FIX: ReadonlySet<string> = new Set<RejectionReason>([
   "incomplete",
 ]);
 /** A car is out of a tunnel by then, and a receiver that was switched on knows where it is. */
-const WITHOUT_FIX_MS = 45_000;
+export const WITHOUT_FIX_MS = 45_000;
 /** A device that has sent nothing for so long is silent, which is another problem. */
 const CURRENT_MS = 15 * 60_000;
 /** Delays differ by less from one report to the next; what was stored on the way and comes at once differs by more. */
