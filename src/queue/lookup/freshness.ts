@@ -68,7 +68,11 @@ export function createFreshness({ redis, sources, routes }: FreshnessOptions): F
   const known = new Map<string, Units>();
   const pauses = new LRUCache<string, { fixTime: number; longestMs: number }>({ max: MAX_UNITS });
 
-  async function unitsOf({ name, keyPrefix }: QueueDestination, now: number, mark: unknown): Promise<Units> {
+  async function unitsOf(
+    { name, keyPrefix }: QueueDestination,
+    { now, pending }: Moment,
+    mark: unknown,
+  ): Promise<Units> {
     const before = known.get(name);
     const every = Math.min(MAX_READ_EVERY_MS, READ_EVERY_MS + MS_PER_UNIT * (before?.fixes.length ?? 0));
     // A clock set back must not freeze the figure.
@@ -81,8 +85,8 @@ export function createFreshness({ redis, sources, routes }: FreshnessOptions): F
     const half = fixes[Math.floor(fixes.length / 2)]?.fixTime ?? now;
     const lags = now - half > SUSPICIOUS_MS ? await lagsOf(name, now, new Map(Object.entries(accepted))) : [];
     const behindMs = lags[Math.ceil(lags.length / 2) - 1] ?? 0;
-    // What came a moment ago is on its way: one that is behind is so at two readings.
-    const p50AgeMs = Math.min(behindMs, before?.behindMs ?? 0);
+    // What came a moment ago may be on its way: one that is behind is so at two readings.
+    const p50AgeMs = pending ? Math.min(behindMs, before?.behindMs ?? 0) : behindMs;
     const sending = lags.length === 0 ? null : { units: lags.length, p50AgeMs };
     const units = { readAt: now, mark, fixes, sending, behindMs };
     known.set(name, units);
@@ -122,7 +126,7 @@ export function createFreshness({ redis, sources, routes }: FreshnessOptions): F
 
   return {
     async of(destination, moment, mark) {
-      const { fixes, sending } = await unitsOf(destination, moment.now, mark);
+      const { fixes, sending } = await unitsOf(destination, moment, mark);
       const longestPauseOf = (unit: string) => pauses.get(`${destination.name}\0${unit}`)?.longestMs ?? 0;
       return {
         freshness: freshnessOf(

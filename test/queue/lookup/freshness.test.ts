@@ -65,13 +65,18 @@ describe("freshness", () => {
       routes: { of: (_, unit) => [{ destination: name, unit } as never] },
     });
     let mark = 0;
-    async function read(fixAgeS: number, seenAgeS: number, minutes: number): Promise<unknown> {
+    async function read(
+      fixAgeS: number,
+      seenAgeS: number,
+      minutes: number,
+      pending = true,
+    ): Promise<unknown> {
       const now = NOW + minutes * MINUTE;
       for (const unit of ["a", "b", "c"]) {
         await db.hset(`${home}:accepted:${name}`, unit, now - fixAgeS * 1000);
         await db.hset(`${home}:seen:vans`, unit, now - seenAgeS * 1000);
       }
-      const { freshness } = await of(destination, { ...still, now }, ++mark);
+      const { freshness } = await of(destination, { ...still, now, pending }, ++mark);
       return freshness?.sending?.p50AgeMs ?? null;
     }
     // One report in four minutes is on time, and so is the next, which is on its way yet.
@@ -81,8 +86,11 @@ describe("freshness", () => {
     // The vendor delivers late.
     expect(await read(200, 2, 4)).toBe(0);
     expect(await read(201, 1, 5)).toBe(198_000);
+    // Nothing is on its way, so one reading says it.
+    expect(await read(2, 1, 6)).toBeNull();
+    expect(await read(201, 1, 7, false)).toBe(200_000);
     // Parked.
-    expect(await read(900, 700, 6)).toBeNull();
+    expect(await read(900, 700, 8)).toBeNull();
   });
 
   it("is in the status once something was accepted", async () => {
