@@ -55,12 +55,10 @@ export function createUnreadTopics(
   return {
     unrouted: (broker, topic) => report(`broker ${broker}`, topic, fitOf(topic)),
     handled(source, topic, result) {
-      if (result?.kind !== "ignored" && result?.kind !== "malformed") return;
+      if (result?.kind !== "ignored") return;
       const found = fitOf(topic);
       const fit = found?.vendor === source.adapter.vendor ? null : found;
-      // What cannot be decoded is in quarantine, and told there unless another vendor could decode it.
-      const isWanted = result.kind === "malformed" ? fit === null : isRead(source, topic, fit, result.what);
-      if (isWanted) return;
+      if (isRead(source, topic, fit, result.what)) return;
       report(`source ${source.name}`, topic, fit);
     },
   };
