@@ -63,7 +63,7 @@ local function noteHours(source, goodAt)
   end
   redis.call('HSET', KEY.pulse(source), 'hours', string.char(unpack(levels)))
 end
-local function noteGood(source, goodAt)
+local function notePause(source, goodAt)
   if not goodAt then return end
   local pause = now - goodAt
   if pause >= 15000 then
@@ -112,7 +112,7 @@ local function feelPulse(source, counters)
   if messages > 0 then
     noteBad(changes, 'refused', refused, messages, tonumber(seen[3]) or 0, tonumber(seen[4]) or 0, 10)
     if messages > refused then
-      noteGood(source, tonumber(seen[2]))
+      notePause(source, tonumber(seen[2]))
       changes[#changes + 1] = 'goodAt'
       changes[#changes + 1] = now
     end
