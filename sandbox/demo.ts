@@ -23,6 +23,8 @@ export interface DemoOptions {
   forMs: number | null;
   vehicles: number;
   seed: string;
+  /** A fleet without flaws made on purpose. */
+  clean: boolean;
   /** An existing Redis, used under a prefix of its own. Null: the demo starts a Redis. */
   redisUrl: string | null;
   print(line: string): void;
@@ -95,6 +97,7 @@ async function drive(options: DemoOptions, gateway: Gateway, secrets: FleetSecre
   const fleet = startFleet({
     seed: options.seed,
     vehicles: options.vehicles,
+    clean: options.clean,
     webhookUrl: `http://127.0.0.1:${gateway.webhookPort}/webhooks`,
     secrets,
     async publishMqtt(topic, payload, qos) {
@@ -237,8 +240,8 @@ Stop with Ctrl-C.
 `);
 }
 
-function mappingRows({ seed, vehicles }: DemoOptions) {
-  return fleetMapping({ seed, vehicles, ways: "webhooks_and_mqtt" }).map((row, i) => ({
+function mappingRows({ seed, vehicles, clean }: DemoOptions) {
+  return fleetMapping({ seed, vehicles, clean, ways: "webhooks_and_mqtt" }).map((row, i) => ({
     ...row,
     technician: `tech-${i + 1}`,
   }));

@@ -79,6 +79,8 @@ export function fleetMapping(
 export interface FleetOptions {
   seed: string | number;
   vehicles: number;
+  /** Without flaws made on purpose. */
+  clean?: boolean | undefined;
   /** Where the gateway receives webhooks, without the source's name: `http://127.0.0.1:8080/webhooks`. */
   webhookUrl: string;
   secrets: FleetSecrets;

@@ -9,17 +9,27 @@ import { createLogger } from "../src/events/log.ts";
 import { startGateway } from "../src/server.ts";
 import { runDemo } from "./demo.ts";
 
+interface Options {
+  for?: number;
+  json?: boolean;
+  vehicles: number;
+  seed: string;
+  clean?: boolean;
+}
+
 const program = new Command("demo")
   .description("run everything on this machine: sandbox, simulated fleet, gateway")
   .option("--for <time>", "stop by itself, for example 20s or 2m", duration)
   .option("--json", "print one line of JSON at the end and nothing else")
   .option("--vehicles <n>", "size of the fleet", wholeNumber, 240)
   .option("--seed <seed>", "another fleet", "waypost")
-  .action(async (options: { for?: number; json?: boolean; vehicles: number; seed: string }) => {
+  .option("--clean", "a fleet without wrong clocks, wrong secrets and cut messages")
+  .action(async (options: Options) => {
     const result = await runDemo({
       forMs: options.for ?? null,
       vehicles: options.vehicles,
       seed: options.seed,
+      clean: options.clean ?? false,
       redisUrl: givenRedisUrl(),
       print: options.json ? () => {} : printLines,
       interrupted: Promise.race([once(process, "SIGTERM"), once(process, "SIGINT")]).then(() => {}),

@@ -44,6 +44,8 @@ export interface FleetPlan {
   seed: string | number;
   vehicles: number;
   ways: "webhooks" | "webhooks_and_mqtt";
+  /** No device has a flaw of its own, and no message is cut or has a wrong secret. */
+  clean?: boolean | undefined;
 }
 
 /** A secret or broker password for each source. */
@@ -75,12 +77,14 @@ const RESEND_AFTER_MS = [800, 4000] as const;
 const LATE_BY_MS = [20_000, 60_000] as const;
 
 /** The devices of a fleet, without setting them in motion. */
-export function planFleet({ seed, vehicles, ways }: FleetPlan): FleetDevice[] {
+export function planFleet({ seed, vehicles, ways, clean = false }: FleetPlan): FleetDevice[] {
   const vendors = VENDORS.filter((vendor) => ways === "webhooks_and_mqtt" || vendor.way.via === "webhook");
   const whole = vendors.reduce((sum, { share }) => sum + share, 0);
   const random = createRandom(seed).fork("devices");
   const oddities =
-    vehicles < SMALL_FLEET ? [] : ODD_DEVICES.flatMap((odd) => atLeastOne(odd, odd.share * vehicles));
+    clean || vehicles < SMALL_FLEET
+      ? []
+      : ODD_DEVICES.flatMap((odd) => atLeastOne(odd, odd.share * vehicles));
   const lots = Array.from({ length: vehicles }, (_, index) => ({ index, lot: random.next() }));
   const odd = new Map(lots.sort((a, b) => a.lot - b.lot).map(({ index }, place) => [index, oddities[place]]));
   return Array.from({ length: vehicles }, (_, index) => {
@@ -131,6 +135,7 @@ interface Running {
 }
 
 export function createTraffic({ secrets, startMs, speedup = 1, ...plan }: TrafficOptions): Traffic {
+  const faulty = (share: number) => (plan.clean ? 0 : share);
   const random = createRandom(plan.seed);
   const city = createCity(random.fork("city"));
   const devices = planFleet(plan);
@@ -195,8 +200,8 @@ export function createTraffic({ secrets, startMs, speedup = 1, ...plan }: Traffi
       reached += share;
       return fate < reached;
     };
-    if (falls(MALFORMED_SHARE)) outbox.push(post(device, "malformed", sendAt, cut));
-    else if (falls(UNPROVEN_SHARE) && device.vendor.way.via === "webhook") {
+    if (falls(faulty(MALFORMED_SHARE))) outbox.push(post(device, "malformed", sendAt, cut));
+    else if (falls(faulty(UNPROVEN_SHARE)) && device.vendor.way.via === "webhook") {
       outbox.push(post(device, "unauthenticated", sendAt, { ...written, fixes: [] }));
     } else if (falls(LATE_SHARE)) outbox.push(post(device, "late", sendAt + delayMs, written));
     else {

@@ -111,6 +111,8 @@ export function createVehicle({ city, random, startMs }: VehicleOptions): Vehicl
   function wait(task: Extract<Task, { kind: "wait" }>): void {
     speedMps = 0;
     task.untilMs ??= at + task.forMs;
+    // A customer's yard may lie above a tunnel, and nobody parks in it.
+    if (!task.ignition) place = { ...place, skyHidden: false };
     if (at >= task.untilMs) tasks.shift();
   }
 

@@ -132,7 +132,7 @@ export interface Freshness {
   p50AgeMs: number;
   p95AgeMs: number;
   maxAgeMs: number;
-  /** The same of units whose devices have sent within 5 minutes; null where that was not asked, because all is fresh. */
+  /** Of units whose devices have sent within 5 minutes: the age at that moment. Null where all is fresh, and none was asked. */
   sending: { units: number; p50AgeMs: number } | null;
 }
 

@@ -19,7 +19,8 @@ const HOLDS = { messages: 0, readings: 0, stored: 0 };
 test("names what it takes, and refuses what makes no sense", async () => {
   const help = await runCli(["--help"], DEMO);
   expect({ ended: help.ended, stderr: help.stderr }).toEqual({ ended: "exit code 0", stderr: "" });
-  for (const word of ["--for", "--json", "--vehicles", "--seed"]) expect(help.stdout).toContain(word);
+  for (const word of ["--for", "--json", "--vehicles", "--seed", "--clean"])
+    expect(help.stdout).toContain(word);
   const wrong = await runCli(["--for", "soon"], DEMO);
   expect(wrong.ended).toBe("exit code 1");
   expect(wrong.stderr).toMatch(/use a number and s, m or h/);

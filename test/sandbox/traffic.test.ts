@@ -330,6 +330,15 @@ describe("what goes wrong on purpose", () => {
       expect(fix.latitude === 0 && fix.longitude === 0).toBe(fix.flaw === "null_island");
   });
 
+  test("none of it in a clean fleet, but for tunnels", () => {
+    expect(planFleet({ ...PLAN, clean: true }).every(({ habits }) => habits.clockErrorMs === 0)).toBe(true);
+    const sent = run(10, { clean: true });
+    const kinds = new Set(sent.map(({ kind }) => kind));
+    expect([...kinds].sort()).toEqual(["event", "late", "positions", "resend", "test"]);
+    const flaws = new Set(sent.flatMap(({ fixes }) => fixes.map(({ flaw }) => flaw)));
+    expect([...flaws].sort()).toEqual(["no_fix", "none"]);
+  });
+
   test("a few clocks are off, one is far ahead, one vehicle goes silent", () => {
     const devices = planFleet(PLAN);
     const withClock = (errorMs: number) =>

@@ -34,7 +34,7 @@ export function diagnoseStale({ destinations }: QueueStatus, staleAfterMs: numbe
     const sending = freshness?.sending ?? null;
     if (sending === null || sending.p50AgeMs <= staleAfterMs) return [];
     return warning("positions_stale", `destination ${name}`, {
-      what: `At half of the ${sending.units} units whose devices are sending, the newest position that ServiceTitan accepted is older than ${durationText(sending.p50AgeMs)}.`,
+      what: `At half of the ${sending.units} units whose devices are sending, the newest position that ServiceTitan accepted was ${durationText(sending.p50AgeMs)} old or more when the device last sent.`,
       doNext:
         "Where sending is paused or behind, that is the cause. Otherwise compare arrival and fix of one unit in its timeline: the vendor delivers late, or its positions are rejected.",
     });

@@ -7,6 +7,16 @@ import { type Finding, listed, type Whose, warning } from "./problem.ts";
 
 /** Fewer may be one bad moment of a receiver. */
 const MIN_REJECTED = 3;
+/** A receiver has no fix in a tunnel, or until it has found its satellites. */
+export const WITHOUT_FIX: ReadonlySet<string> = new Set<RejectionReason>([
+  "no_fix",
+  "null_island",
+  "before_2000",
+  "inaccurate",
+  "incomplete",
+]);
+/** A car is out of a tunnel by then, and a receiver that was switched on knows where it is. */
+export const WITHOUT_FIX_MS = 45_000;
 /** A device that has sent nothing for so long is silent, which is another problem. */
 const CURRENT_MS = 15 * 60_000;
 /** Delays differ by less from one report to the next; what was stored on the way and comes at once differs by more. */
@@ -134,6 +144,7 @@ export function diagnoseDevices(
       device.rejected >= MIN_REJECTED &&
       // Most of them; a device that only sometimes has no fix is well.
       device.rejected > 2 * device.good &&
+      (!WITHOUT_FIX.has(device.reason) || device.lastAt - device.since >= WITHOUT_FIX_MS) &&
       nowMs - device.lastAt <= CURRENT_MS,
   );
   const wrong = current.filter((device) => clockOffset(device) !== null);

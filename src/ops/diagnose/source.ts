@@ -1,6 +1,7 @@
 /** Finds problems of a source before store: refused messages, rejected readings, silence; by its last minutes, against its usual. */
 
 import type { BadRun, SourceStatus } from "../../status/queue.ts";
+import { WITHOUT_FIX, WITHOUT_FIX_MS } from "./devices.ts";
 import { durationText } from "./duration.ts";
 import { error, type Finding, warning } from "./problem.ts";
 
@@ -16,6 +17,8 @@ const MIN_REJECTED = 10;
 const ABOVE_USUAL = 0.25;
 /** In this time after the cure a problem that comes and goes has gone. */
 const GONE_AFTER_MS = 45_000;
+
+type Counts = SourceStatus["pulse"]["last60Min"];
 
 export function diagnoseSource(source: SourceStatus, nowMs: number): Finding[] {
   return [
@@ -122,33 +125,40 @@ const OTHER_REJECTION = {
 } as const;
 
 function diagnoseRejections({ name, pulse, rejectedBy }: SourceStatus, nowMs: number): Finding[] {
-  const { rejections, last5Min, last15Min } = pulse;
+  const { rejections, last5Min, last15Min, last60Min } = pulse;
   if (rejections === null) return [];
   const where = `source ${name}`;
   const counts = byReason(last15Min, "rejected:") ?? rejectedBy;
   const [reason, count] = mostFrequent(counts);
   const { whose, doNext } = REJECTIONS[reason] ?? OTHER_REJECTION;
-  const usual = usualShare(pulse, rejections);
-  const { run, since } = rejections;
+  const { run, since, lastAt } = rejections;
+  const isBrief = WITHOUT_FIX.has(reason) && Date.parse(lastAt) - Date.parse(since) < WITHOUT_FIX_MS;
   // A source that often has some rejected has rows of them now and then.
-  if (run >= RUN + 40 * usual) {
+  if (!isBrief && run >= RUN + 40 * (usualShare(last60Min, { readings: run, rejected: run }) ?? 0)) {
     const others =
       Object.keys(counts).length > 1 ? `, ${count} of the last minutes' as ${reason}` : ` (${reason})`;
     const what = `Every one of the last ${run} positions was rejected${others}: nothing of it reaches ServiceTitan.`;
     return [error("readings_rejected", where, { what, doNext, whose, sinceMs: Date.parse(since) })];
   }
   const rejected = last5Min.rejected ?? 0;
-  if (rejections.share < Math.max(REJECTED_SHARE, usual + ABOVE_USUAL) || rejected < MIN_REJECTED) return [];
+  const usual = usualShare(last60Min, last5Min);
+  // In garages at night most have no fix; another reason does not become right by lasting.
+  const bound =
+    usual !== null && WITHOUT_FIX.has(reason)
+      ? Math.max(REJECTED_SHARE, usual + ABOVE_USUAL)
+      : REJECTED_SHARE;
+  if (rejections.share < bound || rejected < MIN_REJECTED) return [];
   if (isOver(rejections, nowMs)) return [];
-  const what = `${rejected} of ${last5Min.readings ?? rejected} positions of the last 5 minutes were rejected, most as ${reason}; usually it is ${Math.round(usual * 100)} %.`;
+  const what = `${rejected} of ${last5Min.readings ?? rejected} positions of the last 5 minutes were rejected, most as ${reason}${usual === null ? "" : `; in the hour before it was ${Math.round(usual * 100)} %`}.`;
   return [warning("readings_rejected", where, { what, doNext, whose })];
 }
 
-/** Of the last hour, but for the row that goes on now. */
-function usualShare({ last60Min }: SourceStatus["pulse"], { run }: BadRun): number {
-  const readings = (last60Min.readings ?? 0) - run;
-  const rejected = (last60Min.rejected ?? 0) - (last60Min["rejected:thinned"] ?? 0) - run;
-  return readings > MIN_REJECTED ? Math.max(0, rejected) / readings : 0;
+/** Of the last hour without what is looked at now; null where little was sent. */
+function usualShare(hour: Counts, now: Counts): number | null {
+  const before = (field: string) => (hour[field] ?? 0) - (now[field] ?? 0);
+  const readings = before("readings") - before("rejected:thinned");
+  const rejected = before("rejected") - before("rejected:thinned");
+  return readings > MIN_REJECTED ? Math.max(0, rejected) / readings : null;
 }
 
 function diagnoseSilence({ name, pulse }: SourceStatus, nowMs: number): Finding[] {

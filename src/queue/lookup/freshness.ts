@@ -50,8 +50,10 @@ const MAX_UNITS = 100_000;
 interface Units {
   readAt: number;
   mark: unknown;
-  /** Fix times of units whose devices have sent lately; null where nobody needs to know. */
-  sending: readonly number[] | null;
+  /** Of units whose devices have sent lately; null where nobody needs to know. */
+  sending: Freshness["sending"];
+  /** How far the middle one of them was behind at this reading, milliseconds. */
+  behindMs: number;
   /** The latest fix first. */
   fixes: readonly { unit: string; fixTime: number }[];
 }
@@ -66,7 +68,11 @@ export function createFreshness({ redis, sources, routes }: FreshnessOptions): F
   const known = new Map<string, Units>();
   const pauses = new LRUCache<string, { fixTime: number; longestMs: number }>({ max: MAX_UNITS });
 
-  async function unitsOf({ name, keyPrefix }: QueueDestination, now: number, mark: unknown): Promise<Units> {
+  async function unitsOf(
+    { name, keyPrefix }: QueueDestination,
+    { now, pending }: Moment,
+    mark: unknown,
+  ): Promise<Units> {
     const before = known.get(name);
     const every = Math.min(MAX_READ_EVERY_MS, READ_EVERY_MS + MS_PER_UNIT * (before?.fixes.length ?? 0));
     // A clock set back must not freeze the figure.
@@ -77,20 +83,26 @@ export function createFreshness({ redis, sources, routes }: FreshnessOptions): F
       .sort((a, b) => b.fixTime - a.fixTime);
     for (const { unit, fixTime } of fixes) notePause(`${name}\0${unit}`, fixTime);
     const half = fixes[Math.floor(fixes.length / 2)]?.fixTime ?? now;
-    const sending =
-      now - half > SUSPICIOUS_MS ? await sendingNow(name, now, new Map(Object.entries(accepted))) : null;
-    const units = { readAt: now, mark, fixes, sending };
+    const lags = now - half > SUSPICIOUS_MS ? await lagsOf(name, now, new Map(Object.entries(accepted))) : [];
+    const behindMs = lags[Math.ceil(lags.length / 2) - 1] ?? 0;
+    // What came a moment ago may be on its way: one that is behind is so at two readings.
+    const p50AgeMs = pending ? Math.min(behindMs, before?.behindMs ?? 0) : behindMs;
+    const sending = lags.length === 0 ? null : { units: lags.length, p50AgeMs };
+    const units = { readAt: now, mark, fixes, sending, behindMs };
     known.set(name, units);
     return units;
   }
 
-  /** Parked vehicles send nothing, and grow old without being stale: what counts is who has sent and is not there. */
-  async function sendingNow(
+  /**
+   * How old the newest accepted position was when the device last sent, the least first. Parked vehicles send nothing, or
+   * once in a few minutes, and grow old without being stale.
+   */
+  async function lagsOf(
     destination: string,
     now: number,
     accepted: ReadonlyMap<string, string>,
   ): Promise<number[]> {
-    const fixTimes: number[] = [];
+    const lags: number[] = [];
     for (const source of sources.values()) {
       if (source.destination !== destination) continue;
       const seen = await redis.hgetall(keyOf(source.home, SCOPE_KEYS.seen, source.name));
@@ -98,11 +110,11 @@ export function createFreshness({ redis, sources, routes }: FreshnessOptions): F
         if (Number(receivedAt) < now - SENDING_MS) continue;
         for (const route of routes.of(source.name, device)) {
           const fixTime = route.destination === destination ? accepted.get(route.unit) : undefined;
-          if (fixTime !== undefined) fixTimes.push(Number(fixTime));
+          if (fixTime !== undefined) lags.push(Math.max(0, Number(receivedAt) - Number(fixTime)));
         }
       }
     }
-    return fixTimes.sort((a, b) => b - a);
+    return lags.sort((a, b) => a - b);
   }
 
   function notePause(key: string, fixTime: number): void {
@@ -114,7 +126,7 @@ export function createFreshness({ redis, sources, routes }: FreshnessOptions): F
 
   return {
     async of(destination, moment, mark) {
-      const { fixes, sending } = await unitsOf(destination, moment.now, mark);
+      const { fixes, sending } = await unitsOf(destination, moment, mark);
       const longestPauseOf = (unit: string) => pauses.get(`${destination.name}\0${unit}`)?.longestMs ?? 0;
       return {
         freshness: freshnessOf(
@@ -135,7 +147,7 @@ export function createFreshness({ redis, sources, routes }: FreshnessOptions): F
 export function freshnessOf(
   fixTimes: readonly number[],
   { now, newestAccepted, pending }: Moment,
-  sending: readonly number[] | null = null,
+  sending: Freshness["sending"] = null,
 ): Freshness | null {
   const since = (pending ? Math.min(now, newestAccepted) : now) - FRESHNESS_WINDOW_MS;
   const newestFirst = fixTimes.filter((fixTime) => fixTime > since).sort((a, b) => b - a);
@@ -143,16 +155,12 @@ export function freshnessOf(
   if (units === 0) return null;
   // Nearest rank: an age that a unit really has. A fix may be a little ahead of us.
   const ageAt = (share: number) => Math.max(0, now - (newestFirst[Math.ceil(share * units) - 1] ?? now));
-  const middle = sending?.[Math.ceil(sending.length / 2) - 1];
   return {
     units,
     p50AgeMs: ageAt(0.5),
     p95AgeMs: ageAt(0.95),
     maxAgeMs: ageAt(1),
-    sending:
-      sending === null || middle === undefined
-        ? null
-        : { units: sending.length, p50AgeMs: Math.max(0, now - middle) },
+    sending,
   };
 }
 

@@ -61,8 +61,19 @@ describe("a device whose readings are rejected", () => {
     expect(find(troubled("half", { rejected: 4, good: 4 }))).toEqual([]);
     expect(find(troubled("moment", { rejected: 2 }))).toEqual([]);
     expect(find(troubled("silent", { lastAt: NOW - 15 * 60_000 - 1 }))).toEqual([]);
-    expect(find(troubled("talking", { lastAt: NOW - 15 * 60_000 }))).toHaveLength(1);
+    expect(find(troubled("talking", { since: NOW - 16 * 60_000, lastAt: NOW - 15 * 60_000 }))).toHaveLength(
+      1,
+    );
     expect(find()).toEqual([]);
+  });
+
+  it("is told after 45 s where it has no fix, and at once where something else is wrong", () => {
+    const since = NOW - 45_000;
+    for (const reason of ["no_fix", "null_island", "before_2000", "inaccurate", "incomplete"]) {
+      expect(find(troubled("tunnel", { reason, since, lastAt: NOW - 1 }))).toEqual([]);
+      expect(find(troubled("garage", { reason, since, lastAt: NOW }))).toHaveLength(1);
+    }
+    expect(find(troubled("van", { reason: "bad_latitude", since: NOW - 1000 }))).toHaveLength(1);
   });
 
   it.each(REJECTION_REASONS)("has a remedy and an owner: %s", (reason) => {

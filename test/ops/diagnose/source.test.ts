@@ -82,6 +82,13 @@ describe("readings rejected", () => {
     expect(found[0]?.doNext).toMatch(/maxAgeMs/);
   });
 
+  it("are told after 45 s where a receiver has no fix: tunnels are shorter", () => {
+    const lost = (since: string) =>
+      sending({ rejections: row(9, 1, { since }), last15Min: { rejected: 9, "rejected:no_fix": 9 } });
+    expect(lost(before(30_000))).toEqual([]);
+    expect(lost(before(60_000))).toMatchObject([{ kind: "readings_rejected", whose: "device" }]);
+  });
+
   it("are a row of many where the source often has some rejected", () => {
     // Six of ten of the hour before this row.
     const usual = (run: number) => ({ readings: 1000 + run, rejected: 600 + run });
@@ -99,8 +106,18 @@ describe("readings rejected", () => {
       { kind: "readings_rejected", severity: "warning", whose: "device" },
     ]);
     expect(some({ readings: 760, rejected: 500 })).toEqual([]);
+    // Of a source that began in these minutes nothing is usual.
+    expect(some(most)).toHaveLength(1);
+    expect(some(most)[0]?.what).not.toMatch(/hour before/);
     expect(some({ readings: 760, rejected: 30 }, { lastAt: before(50_000) })).toEqual([]);
     expect(some({ readings: 760, rejected: 30 }, { share: 0.4 })).toEqual([]);
+  });
+
+  it("do not become usual by lasting, where it is no matter of the sky", () => {
+    const most = { readings: 40, rejected: 30, "rejected:too_old": 30 };
+    const last60Min = { readings: 480, rejected: 360, "rejected:too_old": 360 };
+    const found = sending({ rejections: row(0, 0.75), last5Min: most, last15Min: most, last60Min });
+    expect(found[0]?.what).toMatch(/30 of 40 positions .* most as too_old; in the hour before it was 75 %/);
   });
 });
 

@@ -1,7 +1,7 @@
 /** Freshness: whose positions count, and what their ages come to. */
 
 import { afterEach, describe, expect, it } from "vitest";
-import { freshnessOf } from "../../../src/queue/lookup/freshness.ts";
+import { createFreshness, freshnessOf } from "../../../src/queue/lookup/freshness.ts";
 import { readingOf, startTestQueue, type TestQueue } from "../../support/queue.ts";
 import { until } from "../../support/wait.ts";
 
@@ -55,14 +55,42 @@ describe("freshness", () => {
     expect(freshnessOf([NOW + 5000], still)).toMatchObject({ p50AgeMs: 0, maxAgeMs: 0 });
   });
 
-  it("says how fresh the units are whose devices are sending", () => {
-    const parked = secondsOld(Array.from({ length: 9 }, (_, i) => 1800 + i));
-    const sending = secondsOld([1, 2, 200]);
-    expect(freshnessOf([...parked, ...sending], still, sending)).toMatchObject({
-      p50AgeMs: 1_802_000,
-      sending: { units: 3, p50AgeMs: 2000 },
+  it("of units that send is what was old when they last sent, at two readings", async () => {
+    rig = await startTestQueue();
+    const { db, destination } = rig;
+    const { keyPrefix: home, name } = destination;
+    const { of } = createFreshness({
+      redis: db,
+      sources: new Map([["vans", { name: "vans", destination: name, home }]]),
+      routes: { of: (_, unit) => [{ destination: name, unit } as never] },
     });
-    expect(freshnessOf(parked, still, [])).toMatchObject({ sending: null });
+    let mark = 0;
+    async function read(
+      fixAgeS: number,
+      seenAgeS: number,
+      minutes: number,
+      pending = true,
+    ): Promise<unknown> {
+      const now = NOW + minutes * MINUTE;
+      for (const unit of ["a", "b", "c"]) {
+        await db.hset(`${home}:accepted:${name}`, unit, now - fixAgeS * 1000);
+        await db.hset(`${home}:seen:vans`, unit, now - seenAgeS * 1000);
+      }
+      const { freshness } = await of(destination, { ...still, now, pending }, ++mark);
+      return freshness?.sending?.p50AgeMs ?? null;
+    }
+    // One report in four minutes is on time, and so is the next, which is on its way yet.
+    expect(await read(240, 239, 1)).toBe(0);
+    expect(await read(241, 1, 2)).toBe(1000);
+    expect(await read(2, 1, 3)).toBeNull();
+    // The vendor delivers late.
+    expect(await read(200, 2, 4)).toBe(0);
+    expect(await read(201, 1, 5)).toBe(198_000);
+    // Nothing is on its way, so one reading says it.
+    expect(await read(2, 1, 6)).toBeNull();
+    expect(await read(201, 1, 7, false)).toBe(200_000);
+    // Parked.
+    expect(await read(900, 700, 8)).toBeNull();
   });
 
   it("is in the status once something was accepted", async () => {
