@@ -5,8 +5,19 @@ import type { Problem } from "../diagnose/problem.ts";
 import type { NoStatus, StatusDocument } from "../status-document.ts";
 import type { ApiProblem, Severities } from "./schema/problem.ts";
 
+/** One status is shared by all who ask within a second, and by every page that follows. */
+const placedOf = new WeakMap<StatusDocument | NoStatus, readonly ApiProblem[]>();
+
 /** The problems of a status with their places, the worst first, otherwise in the order of the diagnosis. */
-export function placedProblems(status: StatusDocument | NoStatus, topology: Topology): ApiProblem[] {
+export function placedProblems(status: StatusDocument | NoStatus, topology: Topology): readonly ApiProblem[] {
+  const known = placedOf.get(status);
+  if (known) return known;
+  const placed = placeAll(status, topology);
+  placedOf.set(status, placed);
+  return placed;
+}
+
+function placeAll(status: StatusDocument | NoStatus, topology: Topology): ApiProblem[] {
   const tenants = tenantsByDestination(status);
   const placed = status.problems.map((problem) => ({ ...problem, subjects: [...problem.subjects] }));
   return placed

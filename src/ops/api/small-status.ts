@@ -12,7 +12,18 @@ const MAX_LISTED = 50;
 
 const TROUBLED_FIRST = ["refused", "failing", "disconnected", "throttled", "connecting", "starting"];
 
+/** One status is shared by all who ask within a second, and by every page that follows. */
+const smallOf = new WeakMap<StatusDocument | NoStatus, SmallStatus>();
+
 export function smallStatus(status: StatusDocument | NoStatus, topology: Topology): SmallStatus {
+  const known = smallOf.get(status);
+  if (known) return known;
+  const small = makeSmall(status, topology);
+  smallOf.set(status, small);
+  return small;
+}
+
+function makeSmall(status: StatusDocument | NoStatus, topology: Topology): SmallStatus {
   const problems = placedProblems(status, topology);
   const always = {
     at: status.at,

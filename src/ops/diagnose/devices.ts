@@ -10,13 +10,11 @@ const MIN_REJECTED = 3;
 /** A receiver has no fix in a tunnel, or until it has found its satellites. */
 export const WITHOUT_FIX: ReadonlySet<string> = new Set<RejectionReason>([
   "no_fix",
-  "null_island",
-  "before_2000",
   "inaccurate",
   "incomplete",
 ]);
 /** A car is out of a tunnel by then, and a receiver that was switched on knows where it is. */
-export const WITHOUT_FIX_MS = 45_000;
+export const WITHOUT_FIX_MS = 120_000;
 /** A device that has sent nothing for so long is silent, which is another problem. */
 const CURRENT_MS = 15 * 60_000;
 /** Delays differ by less from one report to the next; what was stored on the way and comes at once differs by more. */

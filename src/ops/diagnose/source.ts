@@ -7,6 +7,8 @@ import { error, type Finding, warning } from "./problem.ts";
 
 /** Three in a row are no accident of one sender. */
 const RUN = 3;
+/** Fewer may have no fix at the same moment by accident. */
+const FEW_DEVICES = 3;
 /** Of the last few, where good ones are among them. */
 const SHARE = 0.2;
 const REJECTED_SHARE = 0.5;
@@ -124,7 +126,7 @@ const OTHER_REJECTION = {
   doNext: "Take one message and run it through waypost decode; docs/reasons.md explains each reason.",
 } as const;
 
-function diagnoseRejections({ name, pulse, rejectedBy }: SourceStatus, nowMs: number): Finding[] {
+function diagnoseRejections({ name, pulse, rejectedBy, troubled }: SourceStatus, nowMs: number): Finding[] {
   const { rejections, last5Min, last15Min, last60Min } = pulse;
   if (rejections === null) return [];
   const where = `source ${name}`;
@@ -132,7 +134,11 @@ function diagnoseRejections({ name, pulse, rejectedBy }: SourceStatus, nowMs: nu
   const [reason, count] = mostFrequent(counts);
   const { whose, doNext } = REJECTIONS[reason] ?? OTHER_REJECTION;
   const { run, since, lastAt } = rejections;
-  const isBrief = WITHOUT_FIX.has(reason) && Date.parse(lastAt) - Date.parse(since) < WITHOUT_FIX_MS;
+  // One vehicle may be in a tunnel, a few at once are not.
+  const isBrief =
+    WITHOUT_FIX.has(reason) &&
+    troubled.length < FEW_DEVICES &&
+    Date.parse(lastAt) - Date.parse(since) < WITHOUT_FIX_MS;
   // A source that often has some rejected has rows of them now and then.
   if (!isBrief && run >= RUN + 40 * (usualShare(last60Min, { readings: run, rejected: run }) ?? 0)) {
     const others =

@@ -2,7 +2,7 @@
 
 import { describe, expect, it } from "vitest";
 import { diagnoseSource } from "../../../src/ops/diagnose/source.ts";
-import type { BadRun, SourcePulse, SourceStatus } from "../../../src/status/queue.ts";
+import type { BadRun, SourcePulse, SourceStatus, TroubledDevice } from "../../../src/status/queue.ts";
 import { AT, before, PULSE, source } from "../sample.ts";
 
 const NOW = Date.parse(AT);
@@ -14,6 +14,10 @@ const row = (run: number, share = 1, changes: Partial<BadRun> = {}): BadRun => (
   lastAt: before(1000),
   share,
   ...changes,
+});
+const withoutFix = (device: string): TroubledDevice => ({
+  ...{ device, since: NOW - 5000, lastAt: NOW, rejected: 3, messages: 3, good: 0, goodInARow: 0 },
+  ...{ goodAt: null, reason: "no_fix", offsetMs: null },
 });
 /** As many messages before, all good. */
 const GOOD_HOUR = { messages: 720, decoded: 720, readings: 720, stored: 720 };
@@ -82,11 +86,16 @@ describe("readings rejected", () => {
     expect(found[0]?.doNext).toMatch(/maxAgeMs/);
   });
 
-  it("are told after 45 s where a receiver has no fix: tunnels are shorter", () => {
-    const lost = (since: string) =>
-      sending({ rejections: row(9, 1, { since }), last15Min: { rejected: 9, "rejected:no_fix": 9 } });
-    expect(lost(before(30_000))).toEqual([]);
-    expect(lost(before(60_000))).toMatchObject([{ kind: "readings_rejected", whose: "device" }]);
+  it("are told after two minutes where a receiver has no fix: tunnels are shorter", () => {
+    const lost = (since: string, troubled: TroubledDevice[] = []) =>
+      sending(
+        { rejections: row(9, 1, { since }), last15Min: { rejected: 9, "rejected:no_fix": 9 } },
+        { troubled },
+      );
+    expect(lost(before(90_000))).toEqual([]);
+    expect(lost(before(130_000))).toMatchObject([{ kind: "readings_rejected", whose: "device" }]);
+    // Not all vehicles are in one tunnel.
+    expect(lost(before(5000), ["a", "b", "c"].map(withoutFix))).toHaveLength(1);
   });
 
   it("are a row of many where the source often has some rejected", () => {
