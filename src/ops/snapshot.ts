@@ -35,8 +35,10 @@ export interface Snapshots {
 }
 
 const EVERY_MS = 1000;
-/** Asking may take this share of the time, however many tenants there are. */
+/** Asking may take this share of the time, however many tenants there are, */
 const MAX_SHARE = 0.05;
+/** but a problem is to be known within five seconds, and the end of an outage, too. */
+const MAX_EVERY_MS = 2500;
 /** An older answer is worth nothing to somebody who looks for what is wrong now. */
 const OLD_MS = 60_000;
 
@@ -78,7 +80,8 @@ export function createSnapshots(deps: SnapshotDeps): Snapshots {
 
   function isFresh({ startedAt, tookMs }: Snapshot): boolean {
     if (tookMs === null) return true;
-    return performance.now() - startedAt < Math.max(everyMs, everyMs > 0 ? tookMs / MAX_SHARE : 0);
+    const rarelyMs = everyMs === 0 ? 0 : Math.min(tookMs / MAX_SHARE, MAX_EVERY_MS);
+    return performance.now() - startedAt < Math.max(everyMs, rarelyMs);
   }
 
   return {

@@ -68,16 +68,28 @@ describe("an answer", () => {
 
   it("that took long lasts twenty times as long", async () => {
     const { of, state } = snapshotsOver(async () => {
-      await new Promise((resolve) => setTimeout(resolve, 200));
+      await new Promise((resolve) => setTimeout(resolve, 100));
       return STATUS;
     });
     void of(ALL);
-    await vi.advanceTimersByTimeAsync(200);
-    // 20 × 200 ms from when it was asked for.
-    await vi.advanceTimersByTimeAsync(3799);
+    await vi.advanceTimersByTimeAsync(100);
+    // 20 × 100 ms from when it was asked for.
+    await vi.advanceTimersByTimeAsync(1899);
     await of(ALL);
     expect(state.asked).toHaveLength(1);
     await vi.advanceTimersByTimeAsync(1);
+    void of(ALL);
+    await vi.advanceTimersByTimeAsync(0);
+    expect(state.asked).toHaveLength(2);
+  });
+
+  it("that took very long is still not older than a problem may be unknown", async () => {
+    const { of, state } = snapshotsOver(async () => {
+      await new Promise((resolve) => setTimeout(resolve, 1000));
+      return STATUS;
+    });
+    void of(ALL);
+    await vi.advanceTimersByTimeAsync(2500);
     void of(ALL);
     await vi.advanceTimersByTimeAsync(0);
     expect(state.asked).toHaveLength(2);
