@@ -98,6 +98,10 @@ export async function openOps(options: OpsOptions): Promise<Ops> {
     port: listen.port,
     connections: options.connections,
     onError: (error) => events.failed({ where: "ops port", error }),
+  }).catch((error: unknown) => {
+    // A process that cannot open its ports has to end.
+    reports.stop();
+    throw error;
   });
   const everything = sightOf({ name: "", token: "", role: "read", destinations: null }, topology);
   const watch = startProblemWatch({ status: () => snapshots.of(everything), events });

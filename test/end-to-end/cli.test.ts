@@ -420,7 +420,9 @@ describe("start", () => {
         what: "the ops endpoint",
       });
       expect((await fetch(`http://127.0.0.1:${ports.ops}/readyz`)).status).toBe(503);
-      await until(() => gateway.stdout().includes("ECONNREFUSED"), { what: "the log to say so" });
+      await until(() => gateway.stdout().includes(`127.0.0.1:${redisPort} (connection refused)`), {
+        what: "the log to say so",
+      });
       const late = await startPrivateRedis({ port: redisPort });
       try {
         await until(async () => (await fetch(`http://127.0.0.1:${ports.ops}/readyz`)).ok, {
