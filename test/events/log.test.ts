@@ -196,7 +196,8 @@ describe("the log on a terminal", () => {
       import { terminalOfOutput } from "./src/commands/print.ts";
       import { createLogger } from "./src/events/log.ts";
       createLogger({ level: "info", terminal: terminalOfOutput() }).info({ event: "started" });`;
-      const { FORCE_COLOR: _force, NO_COLOR: _none, ...inherited } = process.env;
+      // Node takes the terminal of a CI job to have no colours.
+      const { FORCE_COLOR: _force, NO_COLOR: _none, CI: _job, ...inherited } = process.env;
       const { stdout } = spawnSync(
         "script",
         ["-qec", '"$NODE" --import tsx --input-type=module -e "$PROGRAM"', "/dev/null"],
