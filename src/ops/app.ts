@@ -9,7 +9,7 @@ import type { EndedSessions } from "../queue/redis/ended-sessions.ts";
 import { withTimeout } from "../time.ts";
 import { shutDoor } from "./access/door.ts";
 import type { OwnHosts } from "./access/origin.ts";
-import type { OpsEnv, Topology } from "./access/sight.ts";
+import { limitedOwn, type OpsEnv, type OwnParts, type Topology } from "./access/sight.ts";
 import type { Trail } from "./access/trail.ts";
 import { API_PATH, createApi } from "./api/api.ts";
 import { refused } from "./api/errors.ts";
@@ -29,6 +29,8 @@ export interface OpsDeps extends Lookup, LogLevels {
   snapshots: Snapshots;
   redrive: Redriver;
   devices: Devices;
+  /** What this process does itself, for its metrics; the snapshots have what all processes do. */
+  own: () => OwnParts;
   registry: Registry;
   /** Whether /metrics of this process has what Redis holds: one process of several. */
   exportsRedis: () => boolean;
@@ -85,7 +87,10 @@ export function createOpsApp(deps: OpsDeps): Hono<OpsEnv> {
     // This process's own metrics carry the names of all tenants as labels.
     const own = sight.within === null ? registry.metrics() : "";
     const [process, status] = await Promise.all([own, statusFor(sight)]);
-    const metrics = statusMetrics(status, { exportsRedis: deps.exportsRedis() });
+    const metrics = statusMetrics(status, {
+      exportsRedis: deps.exportsRedis(),
+      own: limitedOwn(deps.own(), sight),
+    });
     return c.body(`${process}\n${metrics}`, 200, { "content-type": registry.contentType });
   });
   app.route(API_PATH, createApi({ ...deps, version: info.version, statusFor, guards }));

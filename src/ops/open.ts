@@ -81,6 +81,7 @@ export async function openOps(options: OpsOptions): Promise<Ops> {
     ...options.logLevels,
     redrive: options.redrive,
     devices: { ...queue, clockOffsetOf: clocks.offsetOf },
+    own,
     registry: options.registry,
     exportsRedis: options.exportsRedis,
     async ready() {

@@ -157,7 +157,7 @@ test("metrics are served", async () => {
     },
     createLasting(),
   );
-  const served = `${await registry.metrics()}\n${statusMetrics(status, { exportsRedis: true })}`;
+  const served = `${await registry.metrics()}\n${statusMetrics(status, { exportsRedis: true, own: status })}`;
   const named = new Set(everything.match(/\bwaypost_[a-z0-9_]+/g));
   expect(named.size).toBeGreaterThan(12);
   for (const name of named) expect(served).toMatch(new RegExp(`^# TYPE ${name} `, "m"));

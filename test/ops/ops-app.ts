@@ -24,7 +24,7 @@ import { candidates, deadLetters, devices, quarantined, timelineOfOne } from "./
 export const TOKEN = "correct horse battery staple";
 
 /** What the app is built from; the parts behind the snapshots are given one by one. */
-interface OpsParts extends Omit<OpsDeps, "snapshots"> {
+interface OpsParts extends Omit<OpsDeps, "snapshots" | "own"> {
   queryStatus: SnapshotDeps["queryStatus"];
   isStoring: SnapshotDeps["isStoring"];
   brokers: () => BrokerState[];
@@ -180,14 +180,17 @@ export function opsApp(changes: Partial<OpsParts> = {}) {
     },
     ...changes,
   };
+  const own = () => ({
+    brokers: parts.brokers().map(brokerStatus),
+    pollers: parts.pollers().map(pollerStatus),
+    clocks: parts.clocks.offenders(),
+  });
   const snapshots = createSnapshots({
     queryStatus: parts.queryStatus,
     isStoring: parts.isStoring,
     facts: async () => ({
-      brokers: parts.brokers().map(brokerStatus),
-      pollers: parts.pollers().map(pollerStatus),
+      ...own(),
       spool: parts.spool(),
-      clocks: parts.clocks.offenders(),
       incidents: parts.incidents(),
       mapping: parts.mapping(),
     }),
@@ -195,7 +198,7 @@ export function opsApp(changes: Partial<OpsParts> = {}) {
     failed: (error) => parts.events.failed({ where: "status", error }),
     everyMs: 0,
   });
-  const app = createOpsApp({ ...parts, snapshots });
+  const app = createOpsApp({ ...parts, snapshots, own });
   return { app, state };
 }
 

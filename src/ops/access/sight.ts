@@ -76,6 +76,18 @@ export function sightOf({ destinations }: OpsToken, topology: Topology): Sight {
   };
 }
 
+/** What one process does itself. */
+export type OwnParts = Pick<Facts, "brokers" | "pollers" | "clocks">;
+
+export function limitedOwn({ brokers, pollers, clocks }: OwnParts, sight: Sight): OwnParts {
+  if (sight.within === null) return { brokers, pollers, clocks };
+  return {
+    brokers: brokers.flatMap((broker) => limitedBroker(broker, sight)),
+    pollers: pollers.filter(({ name }) => sight.seesSource(name)),
+    clocks: clocks.filter(({ source }) => sight.seesSource(source)),
+  };
+}
+
 /** The facts of its own tenants alone; sums and problems are computed from these, so they cannot reveal more. */
 export function limited<Queue extends QueueStatus | null>(facts: Facts<Queue>, sight: Sight): Facts<Queue> {
   if (sight.within === null) return facts;

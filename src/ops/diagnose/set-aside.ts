@@ -7,7 +7,7 @@ import { error, type Finding, listed, warning } from "./problem.ts";
 /** What was set aside longer ago than this is in its list only, not a current problem. */
 const RECENT_MS = 60 * 60_000;
 /** After the cure: what is older than this, while others went through since, is in its list only. */
-const CURED_AFTER_MS = 45_000;
+const CURED_AFTER_MS = 20_000;
 
 export function diagnoseSetAside(queue: QueueStatus, nowMs: number): Finding[] {
   return [...diagnoseQuarantine(queue, nowMs), ...diagnoseDeadLetters(queue, nowMs)];

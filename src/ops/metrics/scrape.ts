@@ -7,13 +7,20 @@ import { writeAccounting, writeDestinations, writeStores } from "./from-redis.ts
 export interface ScrapeOptions {
   /** Of several processes on one Redis, one exports what it holds, so that a sum counts it once. */
   exportsRedis: boolean;
+  /** What this process does itself; the status has what all processes do. */
+  own: Pick<StatusDocument, "brokers" | "pollers" | "clocks">;
 }
 
 /** The text of one scrape, without what events count. */
-export function statusMetrics(status: StatusDocument | NoStatus, { exportsRedis }: ScrapeOptions): string {
+export function statusMetrics(
+  status: StatusDocument | NoStatus,
+  { exportsRedis, own }: ScrapeOptions,
+): string {
   const exposition = createExposition();
   const known = "sources" in status;
   writeProcess(exposition, status);
+  writeBrokers(exposition, own);
+  writePollers(exposition, own);
   exposition.one(
     "waypost_status_exporter",
     "1 in the one process that exports what Redis holds: accounting, destinations, gates, quarantine, ledger, jobs.",
@@ -23,7 +30,7 @@ export function statusMetrics(status: StatusDocument | NoStatus, { exportsRedis 
     exposition.one(
       "waypost_wrong_clocks",
       "Devices whose clock is off by a constant, as this process saw them.",
-      status.clocks.length,
+      own.clocks.length,
     );
   if (known && exportsRedis) {
     writeAccounting(exposition, status);
@@ -50,8 +57,6 @@ function writeProcess(exposition: Exposition, status: StatusDocument | NoStatus)
     ["error", "warning"].map((severity) => [labelled("severity", severity), bad(severity)]),
   );
   writeSpool(exposition, status);
-  writeBrokers(exposition, status);
-  writePollers(exposition, status);
 }
 
 function writeSpool({ one, counter }: Exposition, { spool }: Pick<StatusDocument, "spool">): void {
