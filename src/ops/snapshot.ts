@@ -38,7 +38,7 @@ const EVERY_MS = 1000;
 /** Asking may take this share of the time, however many tenants there are, */
 const MAX_SHARE = 0.02;
 /** but a problem is to be known within five seconds, and the end of an outage, too. */
-const MAX_EVERY_MS = 2500;
+const MAX_EVERY_MS = 1500;
 /** An older answer is worth nothing to somebody who looks for what is wrong now. */
 const OLD_MS = 60_000;
 

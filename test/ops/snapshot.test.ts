@@ -68,13 +68,13 @@ describe("an answer", () => {
 
   it("that took long lasts fifty times as long", async () => {
     const { of, state } = snapshotsOver(async () => {
-      await new Promise((resolve) => setTimeout(resolve, 40));
+      await new Promise((resolve) => setTimeout(resolve, 25));
       return STATUS;
     });
     void of(ALL);
-    await vi.advanceTimersByTimeAsync(40);
-    // 50 × 40 ms from when it was asked for.
-    await vi.advanceTimersByTimeAsync(1959);
+    await vi.advanceTimersByTimeAsync(25);
+    // 50 × 25 ms from when it was asked for.
+    await vi.advanceTimersByTimeAsync(1224);
     await of(ALL);
     expect(state.asked).toHaveLength(1);
     await vi.advanceTimersByTimeAsync(1);
@@ -89,7 +89,7 @@ describe("an answer", () => {
       return STATUS;
     });
     void of(ALL);
-    await vi.advanceTimersByTimeAsync(2500);
+    await vi.advanceTimersByTimeAsync(1500);
     void of(ALL);
     await vi.advanceTimersByTimeAsync(0);
     expect(state.asked).toHaveLength(2);
