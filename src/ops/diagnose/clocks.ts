@@ -36,7 +36,7 @@ const AHEAD_MS = 5_000;
 /** A clock behind looks like late delivery, but never arrives earlier; slow vendors deliver within a few minutes. */
 const BEHIND_MS = 5 * 60_000;
 /** The least offsets of the windows may differ by this much; a device catching up after a gap differs by more. */
-const STEADY_MS = 30_000;
+export const STEADY_MS = 30_000;
 /** Time zones are multiples of 30 minutes (three are off by 15); the delay adds up to this much. */
 const ZONE_STEP_MS = 30 * 60_000;
 const ZONE_SLACK_MS = 2 * 60_000;
@@ -128,7 +128,8 @@ function offsetOfWindows({ before, last, current, messages }: Device): number | 
   return least > BEHIND_MS ? least : null;
 }
 
-function isZone(offsetMs: number): boolean {
+/** Off by whole half hours, as local time sent as UTC is. */
+export function isZone(offsetMs: number): boolean {
   const fromStep = Math.abs(offsetMs - Math.round(offsetMs / ZONE_STEP_MS) * ZONE_STEP_MS);
   return Math.abs(offsetMs) > ZONE_STEP_MS - ZONE_SLACK_MS && fromStep <= ZONE_SLACK_MS;
 }

@@ -2,6 +2,7 @@
 
 import type { RejectionReason } from "../../reading.ts";
 import type { TroubledDevice } from "../../status/queue.ts";
+import { isZone, STEADY_MS } from "./clocks.ts";
 import { durationText } from "./duration.ts";
 import { type Finding, listed, type Whose, warning } from "./problem.ts";
 
@@ -17,11 +18,6 @@ export const WITHOUT_FIX: ReadonlySet<string> = new Set<RejectionReason>([
 export const WITHOUT_FIX_MS = 120_000;
 /** A device that has sent nothing for so long is silent, which is another problem. */
 const CURRENT_MS = 15 * 60_000;
-/** Delays differ by less from one report to the next; what was stored on the way and comes at once differs by more. */
-const STEADY_MS = 30_000;
-/** Time zones are multiples of 30 minutes (three are off by 15); the delay adds up to this much. */
-const ZONE_STEP_MS = 30 * 60_000;
-const ZONE_SLACK_MS = 2 * 60_000;
 
 interface Remedy {
   /** To follow "are rejected". */
@@ -169,11 +165,6 @@ function clockOffset({ reason, offsetMs, messages }: TroubledDevice): number | n
   if ((reason !== "too_old" && reason !== "in_future") || offsetMs === null) return null;
   if (offsetMs.greatest - offsetMs.least > STEADY_MS) return null;
   return messages >= MIN_REJECTED ? offsetMs.least : null;
-}
-
-function isZone(offsetMs: number): boolean {
-  const fromStep = Math.abs(offsetMs - Math.round(offsetMs / ZONE_STEP_MS) * ZONE_STEP_MS);
-  return Math.abs(offsetMs) > ZONE_STEP_MS - ZONE_SLACK_MS && fromStep <= ZONE_SLACK_MS;
 }
 
 /** `5 h behind`; minutes where there are any: `330 min` says more than `6 h`. */

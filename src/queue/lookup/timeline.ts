@@ -1,7 +1,6 @@
 /** Answers what happened to a device's last readings, from their receipt to ServiceTitan's answer, and finds devices. */
 
 import type { Redis } from "ioredis";
-import type { TroubledDevice } from "../../status/queue.ts";
 import { iso } from "../../time.ts";
 import { lastPings, oldestEntryAt } from "../ledger/ledger.ts";
 import { redisNow } from "../redis/clock.ts";
@@ -16,7 +15,6 @@ import { locateUnit } from "./locate.ts";
 import { type Candidate, candidatesOf, type Sight, searchDevices, theOneIn } from "./search.ts";
 import { eventOfLine, eventOfNow, eventsOfPing, newestFirst, type TimelineEvent } from "./timeline-events.ts";
 import { readTimeline } from "./timeline-lines.ts";
-import { troubledDevices } from "./troubled.ts";
 
 /** What a person reads at once. */
 const EVENTS = 20;
@@ -40,9 +38,10 @@ export interface DeviceTimeline {
 }
 
 export interface Timelines {
-  /** Devices by unit, unit name, device, technician or externalId, in any case and by part; the best first. */
-  searchDevices(text: string, within?: Sight): Promise<Candidate[]>;
-  /** The same, and of those the one that was meant; null where several fit alike, or none. */
+  /**
+   * Devices by unit, unit name, device, technician or externalId, in any case and by part, the best first; and of those
+   * the one that was meant, null where several fit alike, or none.
+   */
   findDevice(text: string, within?: Sight): Promise<{ candidates: Candidate[]; one: Candidate | null }>;
   listDevices(query: DeviceQuery, within?: Sight): Promise<ListedDevice[]>;
   /** Null for a source that is not configured, or is not in sight. */
@@ -51,8 +50,6 @@ export interface Timelines {
     device: string,
     options?: { within?: Sight | undefined; limit?: number },
   ): Promise<DeviceTimeline | null>;
-  /** Devices of a source whose readings are rejected, those rejected last first. */
-  troubledDevices(source: string): Promise<TroubledDevice[]>;
   /** Removes a device's timeline, when it was seen, and its trouble; returns how many of these there were. */
   eraseDevice(source: string, device: string): Promise<number>;
 }
@@ -72,13 +69,10 @@ export function createTimeline(options: TimelineOptions): Timelines {
   const scopes = new Set([...destinations.values()].map(({ keyPrefix }) => keyPrefix));
   const sourceOf = (name: string) => sources.find((each) => each.name === name);
 
-  const search = (text: string, within?: Sight) =>
-    searchDevices({ sources, names, rowsOf: mapping, mappedDevices }, text, within);
-
   return {
-    searchDevices: search,
     async findDevice(text, within) {
-      const candidates = await search(text, within);
+      const options = { sources, names, rowsOf: mapping, mappedDevices };
+      const candidates = await searchDevices(options, text, within);
       return { candidates, one: theOneIn(candidates, text) };
     },
     listDevices: createDeviceList({ redis, sources, names, rowsOf: mapping }),
@@ -91,16 +85,13 @@ export function createTimeline(options: TimelineOptions): Timelines {
       );
       return readDevice(options, source, device, leadsTo, limit);
     },
-    async troubledDevices(name) {
-      const source = sourceOf(name);
-      return source ? troubledDevices(redis, source.home, name) : [];
-    },
     async eraseDevice(name, device) {
       let erased = 0;
       for (const scope of scopes) {
         for (const pattern of [SCOPE_KEYS.timeline, SCOPE_KEYS.seen, SCOPE_KEYS.trouble]) {
           erased += await redis.hdel(keyOf(scope, pattern, name), device);
         }
+        await redis.incr(keyOf(scope, SCOPE_KEYS.changed));
       }
       return erased;
     },

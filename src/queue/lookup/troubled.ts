@@ -1,22 +1,11 @@
 /** Reads which devices of a source are in trouble, from the values that device-trouble.lua tells. */
 
-import type { Redis } from "ioredis";
 import type { TroubledDevice } from "../../status/queue.ts";
-import { loadScript, runScript } from "../redis/script.ts";
 
-const TROUBLED = loadScript("troubled");
 /** Values per device. */
 const WIDTH = 11;
 
 /** Those rejected last first; at most 50. */
-export async function troubledDevices(
-  redis: Redis,
-  scope: string,
-  source: string,
-): Promise<TroubledDevice[]> {
-  return readTroubled(await runScript(redis, TROUBLED, [scope], [source]));
-}
-
 export function readTroubled(values: readonly unknown[]): TroubledDevice[] {
   const found: TroubledDevice[] = [];
   for (let at = 0; at + WIDTH <= values.length; at += WIDTH) {

@@ -2,7 +2,7 @@
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { DeviceRejections, StoreEntry } from "../../../src/ingest/store.ts";
-import { readTroubled, troubledDevices } from "../../../src/queue/lookup/troubled.ts";
+import { readTroubled } from "../../../src/queue/lookup/troubled.ts";
 import { messageOf, readingOf } from "../../support/queue.ts";
 import { type Store, startStores } from "../../support/store.ts";
 import { until } from "../../support/wait.ts";
@@ -14,7 +14,8 @@ beforeAll(async () => {
 afterAll(() => stores.close());
 
 const HOUR_MS = 3_600_000;
-const troubled = (store: Store) => troubledDevices(store.db, store.keyPrefix, "vans");
+const troubled = async (store: Store) =>
+  (await store.status()).sources.flatMap(({ name, troubled }) => (name === "vans" ? troubled : []));
 const keyIn = (store: Store) => `${store.keyPrefix}:trouble:vans`;
 
 function rejections(
