@@ -161,16 +161,11 @@ interface Place {
   ageMs?: number;
   latitude?: number;
 }
-let sent = 0;
+let lastTime = 0;
 function reading(deviceId: string, { ageMs = 0, latitude = 32.78 }: Place = {}) {
-  // No two of one device have one time.
-  sent += 1;
-  return {
-    deviceId,
-    latitude,
-    longitude: -96.8,
-    time: new Date(Date.now() - ageMs - (sent % 500)).toISOString(),
-  };
+  // No two have one time: the second would be a duplicate, and cure nothing.
+  lastTime = Math.max(lastTime + 1, Date.now());
+  return { deviceId, latitude, longitude: -96.8, time: new Date(lastTime - ageMs).toISOString() };
 }
 
 async function post(source: string, body: unknown, secret: string = TOKEN): Promise<number> {
@@ -498,11 +493,17 @@ test("positions that are stale while their devices send", () => {
   });
 });
 
-test("a Redis that is slow is not called away, and no sender is said to get 503", async () => {
+test("a Redis that is slow is not called away, and its senders get 200 as soon as it answers", async () => {
   redis.kill("SIGSTOP");
-  setTimeout(() => redis.kill("SIGCONT"), 2000);
-  const asked = await Promise.all(Array.from({ length: 4 }, problems));
-  expect(asked.flat().filter(({ kind }) => kind === "redis_unreachable")).toEqual([]);
+  let isStopped = true;
+  setTimeout(() => {
+    redis.kill("SIGCONT");
+    isStopped = false;
+  }, 2000);
+  // One status is shared for a second and a half: the last answer is of the slow Redis.
+  const asked: ApiProblem[] = [];
+  while (isStopped) asked.push(...(await problems()));
+  expect(asked.filter(({ kind }) => kind === "redis_unreachable")).toEqual([]);
   expect(await post("rotated", reading("van-1"))).toBe(200);
 });
 
