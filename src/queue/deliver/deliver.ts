@@ -112,7 +112,11 @@ async function requestSlot(
 
 /** Without a token nothing is sent: the outcome of asking for one is what settles the batch. */
 async function concludeWithoutToken(options: DeliveryOptions, shipment: Shipment, attempt: Attempt) {
-  const slot = await requestSlot(options.redis, shipment, "settling");
+  let slot = await requestSlot(options.redis, shipment, "settling");
+  while (slot.kind === "wait") {
+    await sleep(slot.waitMs);
+    slot = await requestSlot(options.redis, shipment, "settling");
+  }
   if (slot.kind !== "closed") return;
   const { records, order } = shipment.load;
   const facts = { externalIds: idsOf(records, order), past: slot.past, bytes: 0 };

@@ -17,6 +17,13 @@ const HORIZON_MS = 250;
  */
 const PROBE_MS = 4000;
 
+/**
+ * So long a claim keeps others away: its owner is about to send, or has just sent. After an outage of Redis two processes
+ * may come for one batch in the same moment, and both would send it. Shorter than the lock of a job (`queue.lockMs`), so
+ * that a batch whose owner crashed is not kept waiting.
+ */
+const CLAIM_MS = 1000;
+
 /** What happened to a batch before; all zero for one that was just formed. */
 export interface BatchPast {
   /** It has been sent before and ServiceTitan did not say what became of these pings. */
@@ -38,7 +45,7 @@ export type Slot =
       slot: number;
       timeoutMs: number;
     }
-  /** No slot soon: ask again after `waitMs`. */
+  /** No slot soon, or another process has just claimed the batch: ask again after `waitMs`. */
   | { kind: "wait"; waitMs: number }
   /** A gate is shut: the batch goes back to the backlog. */
   | { kind: "closed"; past: BatchPast; formedAt: number | null }
@@ -65,6 +72,7 @@ export async function acquireSlot(
     windowMs: destination.windowMs,
     horizonMs: purpose === "sending" ? HORIZON_MS : null,
     probeMs: PROBE_MS,
+    claimMs: CLAIM_MS,
   };
   const reply = await runScript(redis, ACQUIRE_SLOT, [destination.keyPrefix], [namedArgs(args)]);
   const [kind, waitMs, asked, serverErrors, root, formed, slot, isShort] = reply;

@@ -1,13 +1,14 @@
 -- Acquires what one POST needs: fences out the batch's earlier owner, asks the gates, and reserves a throttle slot.
 --
 -- KEYS[1]: key prefix of the scope.
--- ARGV[1]: {destination, lane, batchId, token, ratePerSecond, windowMs, horizonMs?, probeMs} as JSON; lane is the lane's
---   number. Without horizonMs the batch is only claimed, so that it can be settled without having been sent.
+-- ARGV[1]: {destination, lane, batchId, token, ratePerSecond, windowMs, horizonMs?, probeMs, claimMs} as JSON; lane is the
+--   lane's number. Without horizonMs the batch is only claimed, so that it can be settled without having been sent.
 --
 -- Returns one of
 --   {"gone"}                                              another process has settled the batch
 --   {"closed", 0, asked, serverErrors, root, formedAt}    a gate is shut, or no slot was wanted
---   {"wait", waitMs}                                      no slot within the horizon
+--   {"wait", waitMs}                                      no slot within the horizon, or another owner has claimed the
+--                                                         batch less than claimMs ago
 --   {"send", waitMs, asked, serverErrors, root, formedAt, slot, 1 where the request gets only the time of a probe}
 
 --- @include "clock"
@@ -21,6 +22,10 @@ local destination, lane, id = args.destination, args.destination .. '|' .. args.
 local factsKey, rate = KEY.batchFacts(id), args.ratePerSecond
 if redis.call('HGET', KEY.lane(lane), 'batch') ~= id or redis.call('EXISTS', KEY.batch(id)) == 0 then
   return { 'gone' }
+end
+local owner, beat = redis.call('HGET', factsKey, 'token'), tonumber(redis.call('HGET', KEY.lane(lane), 'beat'))
+if owner and owner ~= args.token and beat and now >= beat and now - beat < args.claimMs then
+  return { 'wait', args.claimMs - (now - beat) }
 end
 redis.call('HSET', factsKey, 'token', args.token)
 redis.call('HSET', KEY.lane(lane), 'beat', now)

@@ -59,7 +59,8 @@ function open(requestTimeoutMs = 1500): Store {
 
 describe("a batch taken over while its first process waits for an answer", () => {
   it("is settled once, by the second", async () => {
-    const store = open();
+    // Longer than a claim keeps the second away.
+    const store = open(4000);
     await store.add([readingOf("a", 2), readingOf("b", 1)]);
     const { id } = await store.batch();
     const name = { destination: "acme", lane: 0, batchId: id };
@@ -77,6 +78,18 @@ describe("a batch taken over while its first process waits for an answer", () =>
     expect(await store.account()).toEqual(settled);
     expect((await store.status()).destinations[0]?.scopeGate.state).toBe("open");
     expect(await store.mismatches()).toEqual([]);
+  });
+
+  it("is sent once by two that come for it in the same moment", async () => {
+    const store = open();
+    await store.add([readingOf("a", 1), readingOf("b", 1)]);
+    const { id } = await store.batch();
+    const name = { destination: "acme", lane: 0, batchId: id };
+    const both = [processOn(store), processOn(store)];
+    await Promise.all(both.map(({ delivery }) => delivery.deliver(name)));
+    expect(sandbox.summary()).toMatchObject({ requests: 1, accepted: 2 });
+    expect(both.flatMap(({ reported }) => reported)).toEqual(["delivered", "settled"]);
+    expect(await store.account()).toMatchObject({ delivered: 2, inFlight: 0 });
   });
 
   it("is not sent again by a process that comes back after it was settled", async () => {
@@ -99,7 +112,9 @@ describe("a settlement", () => {
     const { id } = await store.batch();
     const batch = { id, lane: 0 };
     expect((await acquireSlot(store.db, store.destination, batch, "old", "sending")).kind).toBe("send");
-    expect((await acquireSlot(store.db, store.destination, batch, "new", "settling")).kind).toBe("closed");
+    const claim = () => acquireSlot(store.db, store.destination, batch, "new", "settling");
+    expect(await claim()).toMatchObject({ kind: "wait", waitMs: expect.closeTo(1000, -2) });
+    await until(async () => (await claim()).kind === "closed", { what: "the end of the first claim" });
     const past = { asked: false, serverErrors: 0, root: null };
     const request = (token: string) => ({
       batchId: id,
