@@ -118,7 +118,7 @@ export function createQueue(options: QueueOptions): Queue {
   });
   const review = () => reviewHeld({ redis: workRedis, sources: everySource, routes, arrived: lanes.arrived });
   const upkeep = startUpkeep({ options, redis: workRedis, jobs, lanes, clock, review, failedAt });
-  const queryStatus = createStatus({ redis: ingestRedis, destinations, sources, routes, quarantine, jobs });
+  const queryStatus = createStatus({ redis: ingestRedis, destinations, sources, routes, jobs });
 
   return {
     ...createFinder({ redis: ingestRedis, destinations, sources: everySource, quarantine, ledgerMaxAgeMs }),

@@ -104,7 +104,7 @@ export async function startStores(): Promise<{
       arrived: () => {},
       committed: () => {},
     });
-    const status = createStatus({ redis: db, destinations, sources, routes, quarantine, jobs });
+    const status = createStatus({ redis: db, destinations, sources, routes, jobs });
     closers.push(async () => {
       await jobs.close();
       db.disconnect();

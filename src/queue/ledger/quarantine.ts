@@ -15,7 +15,7 @@ const SECRET_PARAMETER = /auth|token|secret|key|signature|password/i;
 
 type Malformed = Extract<StoreEntry, { kind: "malformed" }>;
 
-/** A quarantined message, as listed. */
+/** A quarantined message. */
 export interface QuarantinedMessage {
   id: string;
   source: string;
@@ -63,24 +63,12 @@ export function createQuarantine({ redis, bytes, trimmed }: QuarantineOptions) {
     if (count > 0) trimmed({ scope, count });
   }
 
-  /** The newest first. */
-  async function list(scope: string, limit: number): Promise<QuarantinedMessage[]> {
-    const entries = await redis.xrevrangeBuffer(
-      keyOf(scope, SCOPE_KEYS.quarantine),
-      "+",
-      "-",
-      "COUNT",
-      limit,
-    );
-    return entries.map(([id, fields]) => decodeQuarantined(id, fields));
-  }
-
   async function find(scope: string, id: string): Promise<QuarantinedMessage | null> {
     const [entry] = await redis.xrangeBuffer(keyOf(scope, SCOPE_KEYS.quarantine), id, id);
     return entry ? decodeQuarantined(...entry) : null;
   }
 
-  return { add, list, find };
+  return { add, find };
 }
 
 export function decodeQuarantined(id: Buffer, fields: readonly Buffer[]): QuarantinedMessage {

@@ -6,11 +6,11 @@ import type { QueueStatus } from "../../status/queue.ts";
 import { iso } from "../../time.ts";
 import { recentDeadLetters } from "../ledger/dead-letters.ts";
 import { recentEntries } from "../ledger/ledger.ts";
-import type { Quarantine } from "../ledger/quarantine.ts";
 import { keyOf, SCOPE_KEYS } from "../redis/keys.ts";
 import { entryTime } from "../redis/stream.ts";
 import type { Routes } from "../store/routes.ts";
 import { listOf, type SourceCount, type StreamName } from "./count.ts";
+import { createRecentQuarantine } from "./recent-quarantine.ts";
 import type { CountedScope } from "./scope-counts.ts";
 import type { StatusSource } from "./source-status.ts";
 
@@ -44,7 +44,6 @@ interface ListOf {
 
 export interface RecentOptions {
   redis: Redis;
-  quarantine: Quarantine;
   sources: ReadonlyMap<string, StatusSource>;
   routes: Routes;
 }
@@ -69,13 +68,14 @@ export function createRecent(
   };
 }
 
-function readersOf({ redis, quarantine }: RecentOptions): Readers {
+function readersOf({ redis }: RecentOptions): Readers {
+  const recentQuarantined = createRecentQuarantine(redis);
   return {
     async quarantine(scope) {
-      const messages = await quarantine.list(scope, RECENT);
-      return messages.map(({ id, receivedAt, source, reason, problems }) => ({
+      const messages = await recentQuarantined(scope, RECENT);
+      return messages.map(({ receivedAt, ...entry }) => ({
         at: receivedAt,
-        entry: { id, at: iso(receivedAt), source, reason, problem: problems[0] ?? "" },
+        entry: { ...entry, at: iso(receivedAt) },
       }));
     },
     async dead(scope) {

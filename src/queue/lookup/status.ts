@@ -4,7 +4,6 @@ import type { Redis } from "ioredis";
 import type { DestinationStatus, QueueStatus, SourceStatus } from "../../status/queue.ts";
 import { iso } from "../../time.ts";
 import type { Jobs } from "../batch/jobs.ts";
-import type { Quarantine } from "../ledger/quarantine.ts";
 import { redisNow } from "../redis/clock.ts";
 import type { QueueDestination } from "../redis/destination.ts";
 import { readRedis } from "../redis/redis.ts";
@@ -30,7 +29,6 @@ export interface StatusOptions {
   destinations: ReadonlyMap<string, QueueDestination>;
   sources: ReadonlyMap<string, StatusSource>;
   routes: Routes;
-  quarantine: Quarantine;
   jobs: Jobs;
 }
 
