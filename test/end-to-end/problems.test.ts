@@ -1,6 +1,7 @@
 /** Each problem as an operator's script sees it: there within 5 s of its cause, with names and remedy, and gone with its cure. */
 
 import { createHmac } from "node:crypto";
+import { setTimeout as pause } from "node:timers/promises";
 import { Redis } from "ioredis";
 import mqtt from "mqtt";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
@@ -235,7 +236,7 @@ describe.concurrent("before store", () => {
         await times(6, async () => {
           await post("mixed", reading("van-1"), "the secret of another time");
           // Refusals are written together every 50 ms: without a pause all of them would come after the good ones.
-          await new Promise((resolve) => setTimeout(resolve, 100));
+          await pause(100);
           await post("mixed", reading("van-2"));
         });
       },

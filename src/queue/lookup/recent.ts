@@ -10,7 +10,7 @@ import { keyOf, SCOPE_KEYS } from "../redis/keys.ts";
 import { entryTime } from "../redis/stream.ts";
 import type { Routes } from "../store/routes.ts";
 import { listOf, type SourceCount, type StreamName } from "./count.ts";
-import { createRecentQuarantine } from "./recent-quarantine.ts";
+import { type RecentQuarantined, recentQuarantined } from "./recent-quarantine.ts";
 import type { CountedScope } from "./scope-counts.ts";
 import type { StatusSource } from "./source-status.ts";
 
@@ -29,17 +29,9 @@ export interface RecentLists {
 }
 
 /** Any entry of a list with the time by which it is sorted. */
-interface Timed<T> {
+interface Timed {
   at: number;
-  entry: T;
-}
-
-type Lists = Omit<RecentLists, "unmapped">;
-type Readers = { [Name in StreamName]: (scope: string) => Promise<Timed<Lists[ListOf[Name]][number]>[]> };
-interface ListOf {
-  quarantine: "quarantine";
-  dead: "deadLetters";
-  ledger: "ledger";
+  entry: unknown;
 }
 
 export interface RecentOptions {
@@ -68,24 +60,18 @@ export function createRecent(
   };
 }
 
-function readersOf({ redis }: RecentOptions): Readers {
-  const recentQuarantined = createRecentQuarantine(redis);
+function readersOf({ redis }: RecentOptions) {
   return {
-    async quarantine(scope) {
-      const messages = await recentQuarantined(scope, RECENT);
-      return messages.map(({ receivedAt, ...entry }) => ({
-        at: receivedAt,
-        entry: { ...entry, at: iso(receivedAt) },
-      }));
-    },
-    async dead(scope) {
+    quarantine: (scope: string, before: readonly RecentQuarantined[]) =>
+      recentQuarantined(redis, scope, RECENT, before),
+    async dead(scope: string) {
       const letters = await recentDeadLetters(redis, scope, RECENT);
       return letters.map(({ id, at, destination, unit, externalId, reason, message }) => ({
         at,
         entry: { id, at: iso(at), destination, unit, externalId, reason, message },
       }));
     },
-    async ledger(scope) {
+    async ledger(scope: string) {
       const entries = await recentEntries(redis, scope, RECENT);
       return entries.map(({ at, destination, batchId, pings, outcome, status, tookMs }) => ({
         at,
@@ -97,20 +83,20 @@ function readersOf({ redis }: RecentOptions): Readers {
 
 /**
  * The latest twenty of several scopes are among the latest twenty of those twenty scopes whose last entry is youngest. A
- * scope's list is read again only where its first or last entry is another one.
+ * scope's list is read again only where its length, its first or its last entry is another one; `read` gets what it gave then.
  */
-function latestOf<T>(
+function latestOf<Item extends Timed>(
   stream: StreamName,
-  read: (scope: string) => Promise<Timed<T>[]>,
-): (scopes: readonly CountedScope[]) => Promise<T[]> {
-  const known = new LRUCache<string, { mark: string; entries: Timed<T>[] }>({ max: MAX_REMEMBERED });
+  read: (scope: string, before: readonly Item[]) => Promise<Item[]>,
+): (scopes: readonly CountedScope[]) => Promise<Item["entry"][]> {
+  const known = new LRUCache<string, { mark: string; entries: Item[] }>({ max: MAX_REMEMBERED });
 
-  async function entriesOf({ scope, count }: CountedScope): Promise<Timed<T>[]> {
+  async function entriesOf({ scope, count }: CountedScope): Promise<Item[]> {
     const { n, first, last } = count.lengths[stream];
     const mark = `${first} ${last} ${n}`;
     const before = known.get(scope);
     if (before?.mark === mark) return before.entries;
-    const entries = await read(scope);
+    const entries = await read(scope, before?.entries ?? []);
     known.set(scope, { mark, entries });
     return entries;
   }

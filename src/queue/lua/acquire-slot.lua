@@ -20,18 +20,18 @@
 local args = cjson.decode(ARGV[1])
 local destination, lane, id = args.destination, args.destination .. '|' .. args.lane, args.batchId
 local factsKey, rate = KEY.batchFacts(id), args.ratePerSecond
-if redis.call('HGET', KEY.lane(lane), 'batch') ~= id or redis.call('EXISTS', KEY.batch(id)) == 0 then
-  return { 'gone' }
-end
-local owner, beat = redis.call('HGET', factsKey, 'token'), tonumber(redis.call('HGET', KEY.lane(lane), 'beat'))
-if owner and owner ~= args.token and beat and now >= beat and now - beat < args.claimMs then
-  return { 'wait', args.claimMs - (now - beat) }
+local batch, beat = unpack(redis.call('HMGET', KEY.lane(lane), 'batch', 'beat'))
+if batch ~= id or redis.call('EXISTS', KEY.batch(id)) == 0 then return { 'gone' } end
+local owner, asked, serverErrors, root, formedAt =
+  unpack(redis.call('HMGET', factsKey, 'token', 'asked', 'serverErrors', 'root', 'formedAt'))
+local claimedFor = now - (tonumber(beat) or 0)
+if owner and owner ~= args.token and claimedFor >= 0 and claimedFor < args.claimMs then
+  return { 'wait', args.claimMs - claimedFor }
 end
 redis.call('HSET', factsKey, 'token', args.token)
 redis.call('HSET', KEY.lane(lane), 'beat', now)
-local past = redis.call('HMGET', factsKey, 'asked', 'serverErrors', 'root', 'formedAt')
 local function answer(kind, wait)
-  return { kind, wait, past[1] or '0', past[2] or '0', past[3] or '', past[4] or '' }
+  return { kind, wait, asked or '0', serverErrors or '0', root or '', formedAt or '' }
 end
 -- Without a token there is no request.
 if not args.horizonMs then return answer('closed', 0) end
