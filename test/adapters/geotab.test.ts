@@ -17,7 +17,15 @@ function understood(text: string): PullResult {
   if (!geotab.pull) throw new Error("Geotab is not asked.");
   const account = { secret: "s" };
   const context: PullContext = {
-    ...{ baseUrl: "https://my.geotab.com", account, options: undefined, cursor: null, since: 0, session },
+    ...{
+      baseUrl: "https://my.geotab.com",
+      account,
+      options: undefined,
+      cursor: null,
+      now: 0,
+      since: 0,
+      session,
+    },
   };
   return geotab.pull.parse({ status: 200, headers: {}, text }, context);
 }

@@ -156,6 +156,8 @@ export interface Adapter<Payload = unknown, Options = unknown> {
   docs: string;
   /** How sure we are: the vendor's documentation, its source code, or receiving code only. */
   evidence: "documented" | "source code" | "seen in code";
+  /** What of the format is not known, in a few words, for docs/vendors.md; absent: nothing that matters. */
+  unknown?: string;
   transports: readonly ("webhook" | "mqtt" | "pull")[];
   /** How to request from a vendor that does not send by itself; only with the transport `pull`. */
   pull?: Pull;

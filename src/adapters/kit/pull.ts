@@ -19,6 +19,8 @@ export interface PullContext<Session = unknown, Options = unknown> {
   since: number;
   /** What the adapter learned from earlier answers; null in a new process and after it expired. */
   session: Session | null;
+  /** UTC milliseconds since 1970. */
+  now: number;
 }
 
 export interface PullRequest {
@@ -56,7 +58,8 @@ export type PullRefusal =
 export type PullResult<Session = unknown> =
   /**
    * Fixes, or none yet. `body` becomes the message, in the form that `payload` reads; null where there is nothing in it.
-   * An empty cursor leaves the old one in force. `more`: the vendor has the next page ready.
+   * An empty cursor leaves the old one in force. `more`: the vendor has the next page ready; without a cursor that moves,
+   * at most 100 pages follow each other. The session is adopted once the page is stored.
    */
   | { kind: "page"; body: string | null; cursor: string; more: boolean; session: Session | null }
   /** Learned something on the way to the fixes; ask again. */
@@ -65,8 +68,8 @@ export type PullResult<Session = unknown> =
   | { kind: "session_expired"; session: Session | null }
   /** The vendor does not know the cursor, or not any more. */
   | { kind: "cursor_refused" }
-  /** For as long as `Retry-After` says, where there is one. */
-  | { kind: "throttled" }
+  /** For as long as `Retry-After` says, else for `waitMs`, where the vendor says it in the answer. */
+  | { kind: "throttled"; waitMs?: number }
   | { kind: "unavailable"; reason: PullTrouble; detail: string }
   | { kind: "refused"; reason: PullRefusal; detail: string };
 

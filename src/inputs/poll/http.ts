@@ -60,7 +60,7 @@ async function wholeBody(body: AsyncIterable<Buffer>): Promise<Buffer | null> {
   return Buffer.concat(chunks);
 }
 
-/** With a bad status the body is of no use. */
+/** With a bad status only what the vendor says about it counts, however it is written. */
 function textOf(bytes: Buffer, status: number): string {
-  return status === 200 ? UTF8.decode(bytes) : "";
+  return status === 200 ? UTF8.decode(bytes) : bytes.toString();
 }

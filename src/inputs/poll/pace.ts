@@ -14,11 +14,15 @@ export interface PollPace {
   backoffMs(): number;
   /** What the vendor asks for, within bounds. */
   askedMs(waitMs: number): number;
+  /** After an answer "too often": what the vendor asks for, or null where it does not say. */
+  throttledMs(waitMs: number | null): number;
 }
 
 /** `minGapMs`: what the vendor wants between any two requests. */
 export function createPollPace(minGapMs: number): PollPace {
   let failures = 0;
+  const ownMs = () => Math.max(backoffMs(Math.max(failures - 1, 0), BACKOFF), minGapMs);
+  const askedMs = (waitMs: number) => Math.min(Math.max(waitMs, minGapMs), MAX_RETRY_AFTER_MS);
   return {
     succeeded() {
       failures = 0;
@@ -26,7 +30,8 @@ export function createPollPace(minGapMs: number): PollPace {
     failed() {
       failures += 1;
     },
-    backoffMs: () => Math.max(backoffMs(Math.max(failures - 1, 0), BACKOFF), minGapMs),
-    askedMs: (waitMs) => Math.min(Math.max(waitMs, minGapMs), MAX_RETRY_AFTER_MS),
+    backoffMs: ownMs,
+    askedMs,
+    throttledMs: (waitMs) => (waitMs === null ? ownMs() : askedMs(waitMs)),
   };
 }

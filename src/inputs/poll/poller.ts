@@ -46,6 +46,8 @@ export interface PollerDeps {
 const REFUSED_AGAIN_MS = 300_000;
 /** A cursor given up costs the fixes since it was used; a fault of the vendor's must not do that. */
 const CURSOR_REFUSALS = 3;
+/** Pages in a row that leave the cursor where it is: a vendor whose pages do not end must not be asked for ever. */
+const MAX_PAGES_ON_THE_SPOT = 100;
 
 export function startPoller(deps: PollerDeps): Poller {
   const { source, pull, settings, ingest, cursors, events } = deps;
@@ -64,6 +66,7 @@ export function startPoller(deps: PollerDeps): Poller {
   const pages = createPageStore({ source, lookBackMs, ingest, standing, onError });
   const stopping = new AbortController();
   let cursorRefusals = 0;
+  let pagesOnTheSpot = 0;
 
   /** Asks once; resolves with how long to wait before the next time. */
   async function step(): Promise<number> {
@@ -76,6 +79,7 @@ export function startPoller(deps: PollerDeps): Poller {
       since: pages.since(),
       cursor: await cursor.get(),
       session: session.get(),
+      now: Date.now(),
     };
     if (context.cursor === null) pages.beginAnew();
     const asked = await ask(deps, context, stopping.signal);
@@ -101,7 +105,7 @@ export function startPoller(deps: PollerDeps): Poller {
       case "throttled":
         standing.enter("throttled", "throttled");
         pace.failed();
-        return askedToWaitMs === null ? pace.backoffMs() : pace.askedMs(askedToWaitMs);
+        return pace.throttledMs(askedToWaitMs ?? result.waitMs ?? null);
       case "unavailable":
         return Math.max(failed(result.reason, result.detail), pace.askedMs(askedToWaitMs ?? 0));
       case "failed":
@@ -126,7 +130,11 @@ export function startPoller(deps: PollerDeps): Poller {
     pace.succeeded();
     cursorRefusals = 0;
     standing.succeeded();
-    return page.more && after !== before ? pull.minGapMs : settings.intervalMs;
+    const hasMoved = after !== before;
+    pagesOnTheSpot = hasMoved || !page.more ? 0 : pagesOnTheSpot + 1;
+    const goesOn = page.more && (hasMoved || (page.cursor === "" && pagesOnTheSpot < MAX_PAGES_ON_THE_SPOT));
+    if (!goesOn) pagesOnTheSpot = 0;
+    return goesOn ? pull.minGapMs : settings.intervalMs;
   }
 
   function storeFailed(error: unknown): undefined {

@@ -97,6 +97,7 @@ describe.skipIf(noSamples !== null)(`answers${because(noSamples)}`, () => {
         options: undefined,
         cursor: null,
         since: 0,
+        now: 0,
         session: vendor === "samsara" || method === "Authenticate" ? null : session,
       },
     );
