@@ -89,6 +89,8 @@ export interface DecodeContext<Options = unknown> {
   topic: readonly string[];
   headers: Readonly<Record<string, string>>;
   query: Readonly<Record<string, string>>;
+  /** UTC milliseconds since 1970, when the gateway got the message. */
+  receivedAt: number;
   /** The source's setting; present whenever the adapter says `speedUnit: "required"`. */
   speedUnit: SpeedUnit | undefined;
   /** The source's `options`, as parsed by the adapter's `options` schema. */
@@ -261,6 +263,7 @@ export function* decodeInSteps(
     topic: message.topic === undefined ? [] : message.topic.split("/"),
     headers: message.headers,
     query: message.query,
+    receivedAt: message.receivedAt,
     speedUnit: settings.speedUnit,
     options: settings.options,
     maxReadings,
