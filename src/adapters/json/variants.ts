@@ -82,6 +82,8 @@ function optionsOf(variants: readonly Variant[]) {
       if (!variant) return "other-message";
       return variant.ignores(raw) ? "ignore-when" : null;
     },
+    /** Null where the message decides among several. */
+    rows: variants.length === 1 ? (variants[0]?.rows ?? null) : null,
     decode: (raw: unknown, context: DecodeContext) =>
       fitting(raw, context)?.decode(raw, context) ?? each([], () => []),
   };
