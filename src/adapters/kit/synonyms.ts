@@ -44,7 +44,7 @@ export const SYNONYMS = {
   /** Metres. */
   accuracy: ["accuracy", "accuracym", "horizontalaccuracy", "hacc", "gpsaccuracy", "gpsaccm"],
   /** Of the fix by their name: they count before those of `time`, which may be of the message. */
-  fixTime: ["fixtime", "gpstime", "gnsstime", "fixtimestamp", "gpstimestamp", "locationtime"],
+  fixTime: ["fixtime", "gpstime", "gnsstime", "fixtimestamp", "gpstimestamp", "positiontime"],
   time: ["time", "timestamp", "ts", "tst", "datetime", "timeutc", "utctime", "timestamputc"],
 } as const satisfies Record<string, readonly string[]>;
 
@@ -85,9 +85,9 @@ export interface Named {
   speed(stated: SpeedUnit | undefined, assumed?: SpeedUnit): number | null;
 }
 
-/** The unit in the name of a speed: `speed_kmh`, `kph`; undefined where it has none. */
-export function unitInName(name: string): SpeedUnit | undefined {
-  return meaningOf(name)?.unit;
+/** The unit in the last name of a path to a speed: `now.speed_kmh`, `kph`; undefined where it has none. */
+export function unitInPath(path: string): SpeedUnit | undefined {
+  return meaningOf(path.split(".").at(-1) ?? "")?.unit;
 }
 
 /** The unit of a word beside a value: `km/h`, `MPH`. */
@@ -172,7 +172,8 @@ function isSame(field: keyof typeof SYNONYMS, one: unknown, other: unknown): boo
   return apart <= TOLERANCES[field] || (field === "heading" && apart >= 360 - TOLERANCES[field]);
 }
 
-function plainOf(name: string): string {
+/** A name as it stands in the list: `Latitude_Deg` is `latitudedeg`. */
+export function plainOf(name: string): string {
   return name.toLowerCase().replace(/[^a-z0-9]/g, "");
 }
 
