@@ -26,7 +26,7 @@ const FOR_ALL = ["time.ts", "untrusted.ts"];
 const PLACES: Record<string, Place> = {
   "reading.ts": { from: [] },
   "addresses.ts": { from: [] },
-  "network.ts": { from: [] },
+  "network.ts": { from: ["addresses.ts"] },
   "status/": { from: [] },
   "time.ts": { from: [] },
   "untrusted.ts": { from: [] },

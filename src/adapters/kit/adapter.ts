@@ -5,7 +5,7 @@ import type { RawReading, SpeedUnit } from "../../reading.ts";
 import { MAX_READINGS, type Parsed, parseForm, parseJson, parseLines, tooMany } from "./bounds.ts";
 import type { Each, Problems } from "./each.ts";
 import { isRecord } from "./fields.ts";
-import type { Pull } from "./pull.ts";
+import type { ConfigurablePull, Pull } from "./pull.ts";
 
 /** What a vendor sent, as sent, however it arrived. */
 export interface Message {
@@ -162,7 +162,7 @@ export interface Adapter<Payload = unknown, Options = unknown> {
   unknown?: string;
   transports: readonly ("webhook" | "mqtt" | "pull")[];
   /** How to request from a vendor that does not send by itself; only with the transport `pull`. */
-  pull?: Pull;
+  pull?: Pull | ConfigurablePull;
   /** The methods a webhook source may choose, the usual one first; on MQTT the broker connection authenticates. */
   auth: readonly AuthMethod[];
   /** HTTP methods of the vendor's webhook; default POST alone. */
