@@ -41,6 +41,8 @@ const options = z.strictObject({
   time: byName,
   /** `received`: the message carries no time and counts as fresh. */
   timeFormat: z.enum([...TIME_FORMAT_NAMES, "received"]).optional(),
+  /** A reading that says no time is of the moment it came. */
+  withoutTime: z.literal("received").optional(),
   /** Of times without one: a name, or where the message has the name, the offset or its own clock. */
   timeZone: z
     .union([

@@ -137,13 +137,15 @@ function placeOf(value: unknown, given: Given): Place {
 
 function timeOf(
   value: unknown,
-  { time, timeFormat, timeZone }: Given,
+  { time, timeFormat, timeZone, withoutTime }: Given,
   { named }: Place,
   zone: unknown,
   { receivedAt }: DecodeContext,
 ): RawReading["fixTime"] {
   if (timeFormat === "received") return AT_RECEIPT;
   const said = time ? time(value) : (named.value("fixTime") ?? named.value("time"));
+  // Null in its place is a time that is missing.
+  if (said === undefined && withoutTime) return AT_RECEIPT;
   const instant = TIME_FORMATS[timeFormat ?? (time ? "iso" : "any")].parse(said);
   // With a zone of its own a text needs none from the options; nor does a number.
   if (timeZone === undefined || instant === null || (timeFormat !== "isoUtc" && !Number.isNaN(instant)))

@@ -14,8 +14,8 @@ export interface Fix {
   longitude: unknown;
   /** The fields beside it. */
   named: Named;
-  /** UTC milliseconds since 1970; null: when the uplink came. */
-  time: number | null;
+  /** UTC milliseconds since 1970; null: there is a place for it, and nothing in it; undefined: when the uplink came. */
+  time: number | null | undefined;
   /** Seconds from the fix to the uplink. */
   ageS?: number | null;
   speedMps?: number | null;
@@ -29,9 +29,9 @@ export interface Fix {
 export function timeOfFix(
   fix: Fix,
   arrival: number | null | typeof AT_RECEIPT,
-): Fix["time"] | typeof AT_RECEIPT {
+): number | null | typeof AT_RECEIPT {
   const { time, ageS = null, stored } = fix;
-  if (time !== null) return time;
+  if (time !== undefined) return time;
   if (stored) return null;
   if (ageS === null || typeof arrival !== "number") return arrival;
   return ageS >= 0 ? arrival - ageS * 1000 : Number.NaN;
@@ -53,17 +53,23 @@ export function byName(payload: Record<string, unknown>): readonly Fix[] | null 
 }
 
 /** Of the place in the innermost object, else around it. */
-function timeBeside(objects: readonly Record<string, unknown>[], named: Named): number | null {
+function timeBeside(objects: readonly Record<string, unknown>[], named: Named): Fix["time"] {
   for (const object of objects.toReversed()) {
     const joined = dayAndTime(under(object, "date"), under(object, "time"));
-    if (joined !== undefined) return joined;
+    if (joined !== undefined) return joined ?? undefined;
   }
   return timeIn(named);
 }
 
 /** By the usual names; a text without a zone is UTC, which is what receivers have. */
-export function timeIn(named: Named): number | null {
-  return anyTimeAssumedUtc.parse(named.value("fixTime") ?? named.value("time"));
+export function timeIn(named: Named): Fix["time"] {
+  const time = named.value("fixTime") ?? named.value("time");
+  return time === null ? null : toTime(time);
+}
+
+/** Null is how a codec says that it has none; a blank text is a time that is missing. */
+export function toTime(value: unknown): Fix["time"] {
+  return value === undefined || value === null ? undefined : anyTimeAssumedUtc.parse(value);
 }
 
 function under(object: Record<string, unknown>, name: string): unknown {

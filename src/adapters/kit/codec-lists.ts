@@ -1,14 +1,13 @@
 /** Lists of fixes in one uplink of a LoRa codec: those a device kept, and SenseCAP's lists of measurements. */
 
-import { byName, type Fix, isOld, timeIn } from "./codec-fix.ts";
+import { byName, type Fix, isOld, timeIn, toTime } from "./codec-fix.ts";
 import { isRecord, isUnsaid, UNREADABLE } from "./fields.ts";
 import { NOTHING } from "./nested-place.ts";
-import { type Named, namedIn, plainOf } from "./synonyms.ts";
-import { anyTimeAssumedUtc } from "./time-formats.ts";
+import { namedIn, plainOf } from "./synonyms.ts";
 
 /** What stands in a list and cannot be read is one fix that is rejected. */
 export function unreadable(path: string): Fix {
-  return { path, latitude: UNREADABLE, longitude: UNREADABLE, named: NOTHING, time: null, stored: true };
+  return { path, latitude: UNREADABLE, longitude: UNREADABLE, named: NOTHING, time: undefined, stored: true };
 }
 
 /** Milesight's codecs: whatever stands there are fixes of before. */
@@ -67,11 +66,12 @@ export function senseCapFixes(payload: Record<string, unknown>): readonly Fix[] 
   const isEnvelope = Object.hasOwn(payload, "err") || Object.hasOwn(payload, "valid");
   const all: unknown[] = Array.isArray(messages) ? messages : [];
   if (!isEnvelope && !all.flat().some(isMeasurement)) return null;
-  if (!Array.isArray(messages)) return [{ ...unreadable("messages"), stored: false }];
+  if (!Array.isArray(messages)) return [{ ...unreadable(""), stored: false }];
   const isFlat = all.length > 0 && all.every(isMeasurement);
   const lists: readonly unknown[] = isFlat ? [all] : all;
   return lists.flatMap((list, index) =>
-    placesIn(list, isFlat ? "messages" : `messages[${index}]`, isOld(payload)),
+    // The first stands for the uplink.
+    placesIn(list, index === 0 ? "" : `messages[${index}]`, isOld(payload)),
   );
 }
 
@@ -94,10 +94,10 @@ function placesIn(list: unknown, path: string, isRefused: boolean): Fix[] {
   return Array.from({ length: count }, (_, index): Fix => {
     const [longitude, latitude] = [longitudes[index], latitudes[index]];
     return {
-      path: index === 0 ? path : `${path}.${index}`,
+      path: index === 0 ? path : `${path || "messages[0]"}.${index}`,
       latitude: latitude?.value,
       longitude: longitude?.value,
-      named: NOTHING satisfies Named,
+      named: NOTHING,
       time: timeOfBoth(longitude, latitude),
       noFix: isRefused,
     };
@@ -105,8 +105,8 @@ function placesIn(list: unknown, path: string, isRefused: boolean): Fix[] {
 }
 
 /** Both measurements say the same instant, or it cannot be read. */
-function timeOfBoth(longitude: Measurement | undefined, latitude: Measurement | undefined): number | null {
-  const [one, other] = [longitude?.time, latitude?.time].map((time) => anyTimeAssumedUtc.parse(time));
-  if (one === other || longitude === undefined) return other ?? null;
-  return latitude === undefined ? (one ?? null) : Number.NaN;
+function timeOfBoth(longitude: Measurement | undefined, latitude: Measurement | undefined): Fix["time"] {
+  const [one, other] = [toTime(longitude?.time), toTime(latitude?.time)];
+  if (one === other || longitude === undefined) return other;
+  return latitude === undefined ? one : Number.NaN;
 }

@@ -2,14 +2,14 @@
 
 import { z } from "zod";
 import type { AT_RECEIPT, RawReading, SpeedUnit } from "../../reading.ts";
-import { byName, type Fix, timeOfFix } from "./codec-fix.ts";
+import { byName, type Fix, timeOfFix, toTime } from "./codec-fix.ts";
 import { fixesOf } from "./codec-lists.ts";
 import { fixesIn, withoutPlace } from "./codec-shapes.ts";
 import { path, pathWithText } from "./expression.ts";
 import { compass, degrees, flag, isRecord, number, toMps } from "./fields.ts";
 import { namedDetails } from "./nested-place.ts";
 import { unitInPath } from "./synonyms.ts";
-import { anyTimeAssumedUtc, TIME_FORMAT_NAMES, TIME_FORMATS } from "./time-formats.ts";
+import { TIME_FORMAT_NAMES, TIME_FORMATS } from "./time-formats.ts";
 
 /** Each is a JMESPath expression; what is left out is found by shape and name. */
 export const positionPaths = {
@@ -77,21 +77,29 @@ function fixesAt(payload: unknown, { latitude, longitude }: CodecPaths): readonl
 }
 
 function positionOf(fix: Fix, from: unknown, paths: CodecPaths, speedUnit: SpeedUnit | undefined) {
-  const { latitude, longitude, heading, fix: isFix, time, timeFormat } = paths;
+  const { latitude, longitude, fix: isFix, time, timeFormat } = paths;
   const details = namedDetails(fix.named);
   return {
-    time: time ? (timeFormat ? TIME_FORMATS[timeFormat] : anyTimeAssumedUtc).parse(time(from)) : fix.time,
+    time: time ? timeAt(time(from), timeFormat) : fix.time,
     fields: {
       latitude: degrees.parse(latitude ? latitude(from) : fix.latitude),
       longitude: degrees.parse(longitude ? longitude(from) : fix.longitude),
       speedMps: speedOf(fix, from, paths, speedUnit),
-      headingDeg: heading
-        ? compass.parse(heading(from))
-        : (fix.headingDeg ?? compass.parse(fix.named.value("heading"))),
+      headingDeg: headingOf(fix, from, paths),
       noFix: isFix ? flag.parse(isFix(from)) === false : fix.noFix === true,
       ...(details && { details }),
     },
   };
+}
+
+function headingOf(fix: Fix, from: unknown, { heading }: CodecPaths): number | null {
+  if (heading) return compass.parse(heading(from));
+  return fix.headingDeg === undefined ? compass.parse(fix.named.value("heading")) : fix.headingDeg;
+}
+
+function timeAt(found: unknown, timeFormat: CodecPaths["timeFormat"]): Fix["time"] {
+  if (timeFormat === undefined || found === undefined || found === null) return toTime(found);
+  return TIME_FORMATS[timeFormat].parse(found);
 }
 
 function speedOf(fix: Fix, from: unknown, { speed }: CodecPaths, speedUnit: SpeedUnit | undefined) {

@@ -74,7 +74,11 @@ function abeeway(payload: Record<string, unknown>): readonly Fix[] | null {
   return [
     {
       ...{ path: "", latitude: named.value("latitude"), longitude: named.value("longitude"), named, time },
-      ageS: number.parse(payload.age),
+      ageS: isUnsaid(payload.age)
+        ? typeof payload.age === "string"
+          ? Number.NaN
+          : null
+        : number.parse(payload.age),
       // Where there is none the names of a speed are looked up, as everywhere.
       ...(isUnsaid(payload.speedOverGround) ? {} : { speedMps: cmPerSecond.parse(payload.speedOverGround) }),
       ...(course === null ? {} : { headingDeg: course / 100 }),
@@ -84,7 +88,8 @@ function abeeway(payload: Record<string, unknown>): readonly Fix[] | null {
 }
 
 function abeewayThird({ position, header }: Record<string, unknown>): readonly Fix[] | null {
-  if (!isRecord(position) || !Object.hasOwn(position, "gnssFix")) return null;
+  if (!isRecord(position) || !["gnssFix", "positionType"].some((key) => Object.hasOwn(position, key)))
+    return null;
   const { gnssFix, positionType } = position;
   const named = namedIn(gnssFix);
   const isReadable = isRecord(gnssFix) || isUnsaid(gnssFix);
@@ -94,8 +99,9 @@ function abeewayThird({ position, header }: Record<string, unknown>): readonly F
       latitude: isReadable ? named.value("latitude") : UNREADABLE,
       longitude: isReadable ? named.value("longitude") : UNREADABLE,
       // COG and SOG have no unit in the codec's examples.
-      named,
-      time: timeIn(namedIn(header)),
+      ...{ named, speedMps: null, headingDeg: null },
+      // The codec always says when.
+      time: (isRecord(header) ? timeIn(namedIn(header)) : undefined) ?? null,
       noFix: typeof positionType === "string" && !/gnss|gps/i.test(positionType),
     },
   ];

@@ -79,7 +79,10 @@ interface Candidate extends Meaning {
 export interface Named {
   /** The names are there, also with null under them. */
   has(field: Field): boolean;
-  /** Undefined where nothing is said; UNREADABLE where two names say different things. */
+  /**
+   * Undefined where nothing is said; UNREADABLE where two names say different things. A time that is there and blank is
+   * null: it does not mean now.
+   */
   value(field: Exclude<Field, "speed">): unknown;
   /** Metres per second; `assumed` is the unit of a bare speed where the source states none. */
   speed(stated: SpeedUnit | undefined, assumed?: SpeedUnit): number | null;
@@ -107,11 +110,19 @@ export function namedIn(value: unknown): Named {
     has: (field) => of(field).length > 0,
     value: (field) => {
       const [first, ...others] = said(field);
-      if (first === undefined) return undefined;
+      if (first === undefined) return isTime(field) && of(field).some(isBlank) ? null : undefined;
       return others.every((other) => isSame(field, first.value, other.value)) ? first.value : UNREADABLE;
     },
     speed: (stated, assumed) => speedOf(said("speed"), stated, assumed),
   };
+}
+
+function isTime(field: Field): boolean {
+  return field === "time" || field === "fixTime";
+}
+
+function isBlank({ value }: Candidate): boolean {
+  return typeof value === "string" && isUnsaid(value);
 }
 
 function candidatesIn(value: Record<string, unknown>): Candidate[] {
@@ -164,8 +175,7 @@ const TOLERANCES = {
 
 function isSame(field: keyof typeof SYNONYMS, one: unknown, other: unknown): boolean {
   if (one === other) return true;
-  const reader =
-    field === "time" || field === "fixTime" ? anyTimeAssumedUtc : field === "heading" ? compass : number;
+  const reader = isTime(field) ? anyTimeAssumedUtc : field === "heading" ? compass : number;
   const apart = Math.abs((reader.parse(one) ?? Number.NaN) - (reader.parse(other) ?? Number.NaN));
   const isText = typeof one === "string" && typeof other === "string";
   if (field === "heading" && !isText && typeof one === typeof other) return apart <= 1 || apart >= 359;
