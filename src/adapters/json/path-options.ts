@@ -4,7 +4,6 @@ import { z } from "zod";
 import { DETAIL_NUMBERS, DETAIL_TEXTS, SPEED_UNITS } from "../../reading.ts";
 import { path, pathWithText } from "../kit/expression.ts";
 import { isRecord } from "../kit/fields.ts";
-import { unitInName } from "../kit/synonyms.ts";
 import { isZoneName, TIME_FORMAT_NAMES } from "../kit/time-formats.ts";
 import { deviceId } from "./device-id.ts";
 
@@ -42,6 +41,8 @@ const options = z.strictObject({
   time: byName,
   /** `received`: the message carries no time and counts as fresh. */
   timeFormat: z.enum([...TIME_FORMAT_NAMES, "received"]).optional(),
+  /** A reading that says no time is of the moment it came. */
+  withoutTime: z.literal("received").optional(),
   /** Of times without one: a name, or where the message has the name, the offset or its own clock. */
   timeZone: z
     .union([
@@ -99,8 +100,3 @@ export const pathOptions = options
     ({ timeZone, timeFormat }) => !timeZone || ["iso", "isoUtc", "any", undefined].includes(timeFormat),
     also("timeZone", "has no use: only times written as text may lack a zone"),
   );
-
-/** The unit in the last name of a path: `current.speed_kmh`. */
-export function unitOfPath(text: string): ReturnType<typeof unitInName> {
-  return unitInName(text.split(".").at(-1) ?? "");
-}

@@ -24,10 +24,10 @@ import {
 } from "../kit/fields.ts";
 import { fragment } from "../kit/fragment.ts";
 import { chained, NOTHING, namedDetails, type Place, placeIn } from "../kit/nested-place.ts";
-import { namedIn, unitOfWord } from "../kit/synonyms.ts";
+import { namedIn, unitInPath, unitOfWord } from "../kit/synonyms.ts";
 import { inZone, TIME_FORMATS } from "../kit/time-formats.ts";
 import { deviceOf, type Found } from "./device-id.ts";
-import { type Given, unitOfPath } from "./path-options.ts";
+import type { Given } from "./path-options.ts";
 
 const DETAIL_READERS = {
   ...Object.fromEntries(DETAIL_TEXTS.map((name) => [name, label])),
@@ -149,13 +149,15 @@ function placeOf(value: unknown, given: Given): Place {
 
 function timeOf(
   value: unknown,
-  { time, timeFormat, timeZone }: Given,
+  { time, timeFormat, timeZone, withoutTime }: Given,
   { named }: Place,
   zone: unknown,
   { receivedAt }: DecodeContext,
 ): RawReading["fixTime"] {
   if (timeFormat === "received") return AT_RECEIPT;
   const said = time ? time(value) : (named.value("fixTime") ?? named.value("time"));
+  // Null in its place is a time that is missing.
+  if (said === undefined && withoutTime) return AT_RECEIPT;
   const instant = TIME_FORMATS[timeFormat ?? (time ? "iso" : "any")].parse(said);
   // With a zone of its own a text needs none from the options; nor does a number.
   if (timeZone === undefined || instant === null || (timeFormat !== "isoUtc" && !Number.isNaN(instant)))
@@ -171,7 +173,7 @@ function speedOf(value: unknown, given: Given, { named }: Place, context: Decode
   const stated = speedUnit ? beside : context.speedUnit;
   if (speed === null) return null;
   if (speed === undefined) return named.speed(stated);
-  return toMps(number.parse(speed.find(value)), speedUnit ? beside : (stated ?? unitOfPath(speed.text)));
+  return toMps(number.parse(speed.find(value)), speedUnit ? beside : (stated ?? unitInPath(speed.text)));
 }
 
 /** Only the fields these options name, and of speed and heading those present; other messages carry the rest. */

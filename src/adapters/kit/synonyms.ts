@@ -44,7 +44,7 @@ export const SYNONYMS = {
   /** Metres. */
   accuracy: ["accuracy", "accuracym", "horizontalaccuracy", "hacc", "gpsaccuracy", "gpsaccm"],
   /** Of the fix by their name: they count before those of `time`, which may be of the message. */
-  fixTime: ["fixtime", "gpstime", "gnsstime", "fixtimestamp", "gpstimestamp", "locationtime"],
+  fixTime: ["fixtime", "gpstime", "gnsstime", "fixtimestamp", "gpstimestamp", "positiontime"],
   time: ["time", "timestamp", "ts", "tst", "datetime", "timeutc", "utctime", "timestamputc"],
 } as const satisfies Record<string, readonly string[]>;
 
@@ -79,15 +79,18 @@ interface Candidate extends Meaning {
 export interface Named {
   /** The names are there, also with null under them. */
   has(field: Field): boolean;
-  /** Undefined where nothing is said; UNREADABLE where two names say different things. */
+  /**
+   * Undefined where nothing is said; UNREADABLE where two names say different things. A time that is there and blank is
+   * null: it does not mean now.
+   */
   value(field: Exclude<Field, "speed">): unknown;
   /** Metres per second; `assumed` is the unit of a bare speed where the source states none. */
   speed(stated: SpeedUnit | undefined, assumed?: SpeedUnit): number | null;
 }
 
-/** The unit in the name of a speed: `speed_kmh`, `kph`; undefined where it has none. */
-export function unitInName(name: string): SpeedUnit | undefined {
-  return meaningOf(name)?.unit;
+/** The unit in the last name of a path to a speed: `now.speed_kmh`, `kph`; undefined where it has none. */
+export function unitInPath(path: string): SpeedUnit | undefined {
+  return meaningOf(path.split(".").at(-1) ?? "")?.unit;
 }
 
 /** The unit of a word beside a value: `km/h`, `MPH`. */
@@ -107,11 +110,19 @@ export function namedIn(value: unknown): Named {
     has: (field) => of(field).length > 0,
     value: (field) => {
       const [first, ...others] = said(field);
-      if (first === undefined) return undefined;
+      if (first === undefined) return isTime(field) && of(field).some(isBlank) ? null : undefined;
       return others.every((other) => isSame(field, first.value, other.value)) ? first.value : UNREADABLE;
     },
     speed: (stated, assumed) => speedOf(said("speed"), stated, assumed),
   };
+}
+
+function isTime(field: Field): boolean {
+  return field === "time" || field === "fixTime";
+}
+
+function isBlank({ value }: Candidate): boolean {
+  return typeof value === "string" && isUnsaid(value);
 }
 
 function candidatesIn(value: Record<string, unknown>): Candidate[] {
@@ -164,15 +175,15 @@ const TOLERANCES = {
 
 function isSame(field: keyof typeof SYNONYMS, one: unknown, other: unknown): boolean {
   if (one === other) return true;
-  const reader =
-    field === "time" || field === "fixTime" ? anyTimeAssumedUtc : field === "heading" ? compass : number;
+  const reader = isTime(field) ? anyTimeAssumedUtc : field === "heading" ? compass : number;
   const apart = Math.abs((reader.parse(one) ?? Number.NaN) - (reader.parse(other) ?? Number.NaN));
   const isText = typeof one === "string" && typeof other === "string";
   if (field === "heading" && !isText && typeof one === typeof other) return apart <= 1 || apart >= 359;
   return apart <= TOLERANCES[field] || (field === "heading" && apart >= 360 - TOLERANCES[field]);
 }
 
-function plainOf(name: string): string {
+/** A name as it stands in the list: `Latitude_Deg` is `latitudedeg`. */
+export function plainOf(name: string): string {
   return name.toLowerCase().replace(/[^a-z0-9]/g, "");
 }
 

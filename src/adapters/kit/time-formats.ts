@@ -45,7 +45,8 @@ const TIME_OF_DAY = /^([0-9]{1,2}):([0-9]{1,2})(?::([0-9]{1,2})(\.[0-9]{1,9})?)?
 export function dayAndTime(day: unknown, time: unknown): number | null | undefined {
   if (isUnsaid(day) || day === 0) return time === 0 && day === 0 ? null : undefined;
   if (typeof day !== "string" || !DAY.test(day.trim())) return undefined;
-  if (isUnsaid(time)) return undefined;
+  // A day alone is no time; one whose time of day is blank is a time that cannot be read.
+  if (isUnsaid(time)) return time === undefined ? undefined : Number.NaN;
   const [, y = "", mo = "", d = ""] = DAY.exec(day.trim()) ?? [];
   const [, h, mi = "", s = "0", fraction = ""] =
     (typeof time === "string" && TIME_OF_DAY.exec(time.trim())) || [];
