@@ -1,5 +1,8 @@
 /** Validates raw readings: one schema for every vendor decides which of them are readings, and why the others are not. */
 
+import { unrolled } from "./time.ts";
+import { oneLine } from "./untrusted.ts";
+
 /** Speed units vendors use; a source states one where its vendor does not document it. */
 export const SPEED_UNITS = ["mph", "kph", "mps", "knots"] as const;
 export type SpeedUnit = (typeof SPEED_UNITS)[number];
@@ -139,8 +142,9 @@ export const REJECTION_REASONS = [
 ] as const;
 export type RejectionReason = (typeof REJECTION_REASONS)[number];
 
-/** What is wrong with a field that costs only that field: it becomes null and is counted. */
+/** What is wrong with a field that does not cost the reading: the field becomes null, a time is corrected; it is counted. */
 export const FIELD_DEFECTS = [
+  "time_rolled_over",
   "speed_unreadable",
   "speed_negative",
   "speed_too_high",
@@ -167,6 +171,8 @@ export interface ValidationContext {
   receivedAt: number;
   /** Oldest fix to accept, milliseconds; Infinity switches the check off. */
   maxAgeMs: number;
+  /** A time older than this is looked at for a rollover of the GPS week; default maxAgeMs: never a time that is accepted. */
+  rolloverAfterMs?: number | undefined;
   /** How far ahead of our clock a fix may be, milliseconds; Infinity switches the check off. */
   maxAheadMs: number;
   /** Fixes less accurate than this are rejected, metres; those that do not say are accepted. Absent: no limit. */
@@ -190,10 +196,6 @@ const MAX_TIME_MS = 253_402_300_799_999;
  * characters, which would all be stored as the same U+FFFD.
  */
 export const UNSTORABLE = /[\p{Cc}\p{Cf}\p{Cs}]/u;
-/** Longer than any address or name; what is longer still is cut, because every ping carries it. */
-const MAX_DETAIL_CHARS = 200;
-/** What would break a line or cannot be stored; half of a character among them. */
-const BREAKS = /[\s\p{Cc}\p{Cs}]+/gu;
 /** 360 km/h. Above it lie the sentinels (255 mph, 1023 kn), not vehicles. */
 const MAX_SPEED_MPS = 100;
 
@@ -202,7 +204,8 @@ export function validate(rawReading: RawReading, context: ValidationContext): Va
   const { deviceId, latitude, longitude, path } = rawReading;
   if (deviceId === null || deviceId === "") return rejected("no_device", path);
   if (deviceId.length > MAX_DEVICE_ID_CHARS || UNSTORABLE.test(deviceId)) return rejected("bad_device", path);
-  const fixTime = rawReading.fixTime === AT_RECEIPT ? context.receivedAt : rawReading.fixTime;
+  const saidTime = rawReading.fixTime === AT_RECEIPT ? context.receivedAt : rawReading.fixTime;
+  const fixTime = saidTime === null ? null : currentTime(saidTime, context);
   if (rawReading.fixTime === AT_RECEIPT && context.retained) return rejected("retained_without_time", path);
   if (rawReading.fixTime === AT_RECEIPT && context.resent) return rejected("resent_without_time", path);
   if (rawReading.fragment) return rejected("incomplete", path);
@@ -220,7 +223,7 @@ export function validate(rawReading: RawReading, context: ValidationContext): Va
   const { details } = rawReading;
   if (isInaccurate(details, context)) return rejected("inaccurate", path);
 
-  const defects: FieldDefect[] = [];
+  const defects: FieldDefect[] = fixTime === saidTime ? [] : ["time_rolled_over"];
   const speedMps = validateSpeed(rawReading.speedMps, defects);
   const headingDeg = validateHeading(rawReading.headingDeg, defects);
   const reading: Reading = {
@@ -240,6 +243,11 @@ export function validate(rawReading: RawReading, context: ValidationContext): Va
 
 function rejected(reason: RejectionReason, path: string): Validation {
   return { kind: "rejected", rejection: { reason, path } };
+}
+
+function currentTime(time: number, { receivedAt, maxAgeMs, rolloverAfterMs, maxAheadMs }: ValidationContext) {
+  const [olderThanMs, aheadMs] = [rolloverAfterMs ?? maxAgeMs, Math.min(maxAheadMs, MAX_AHEAD_MS)];
+  return unrolled(time, { now: receivedAt, olderThanMs, earliest: YEAR_2000_MS, aheadMs });
 }
 
 function validateSpeed(speedMps: number | null, defects: FieldDefect[]): number | null {
@@ -283,14 +291,6 @@ function validateDetails(said: SaidDetails, defects: FieldDefect[]): Details | u
     else defects.push("detail_unreadable");
   }
   return Object.keys(stored).length > 0 ? stored : undefined;
-}
-
-function oneLine(text: string | null | undefined): string {
-  if (text === null || text === undefined) return "";
-  const line = text.replace(BREAKS, " ").trim();
-  if (line.length <= MAX_DETAIL_CHARS) return line;
-  // The cut may go through a character of two halves.
-  return line.slice(0, MAX_DETAIL_CHARS).replace(BREAKS, " ").trim();
 }
 
 function defect(defects: FieldDefect[], name: FieldDefect): null {
