@@ -1,7 +1,9 @@
 /** Validates raw readings: one schema for every vendor decides which of them are readings, and why the others are not. */
 
+import { type Details, type SaidDetails, storableDetails } from "./details.ts";
 import { unrolled } from "./time.ts";
-import { oneLine } from "./untrusted.ts";
+
+export { DETAIL_NUMBERS, DETAIL_TEXTS, type Details, type SaidDetails } from "./details.ts";
 
 /** Speed units vendors use; a source states one where its vendor does not document it. */
 export const SPEED_UNITS = ["mph", "kph", "mps", "knots"] as const;
@@ -49,35 +51,6 @@ export interface RawReading {
   path: string;
 }
 
-/**
- * What vendors say beside the position and operators want to see. Nothing here can reject a raw reading, but for
- * the accuracy where a source sets a limit. `null` and `undefined` both mean "did not say".
- */
-export interface Details {
-  /** The device as the vendor's customer calls it: "Van 12". */
-  deviceName?: string | null | undefined;
-  /** Parts of a postal address, as the vendor's reverse geocoding has them; a one-line address goes into `street`. */
-  street?: string | null | undefined;
-  city?: string | null | undefined;
-  region?: string | null | undefined;
-  postalCode?: string | null | undefined;
-  ignition?: boolean | null | undefined;
-  /** Metres. */
-  odometerM?: number | null | undefined;
-  /** Horizontal, metres, as the vendor means it (usually 68 %). */
-  accuracyM?: number | null | undefined;
-  /** Metres above sea level. */
-  altitudeM?: number | null | undefined;
-  /** Of the device, 0 to 100. */
-  batteryPct?: number | null | undefined;
-  driver?: string | null | undefined;
-  /** The vendor's word for why it reported: `ignition_on`, `Moving`, … */
-  vendorEvent?: string | null | undefined;
-}
-
-/** Details as an adapter hands them over: NaN in any of them means that something is there but cannot be read. */
-export type SaidDetails = { [Name in keyof Details]: Details[Name] | number };
-
 /** A validated raw reading: one device, one place, one instant. */
 export interface Reading {
   deviceId: string;
@@ -96,26 +69,6 @@ export interface Reading {
   /** Only what was said and could be read; absent where that is nothing. */
   details?: Details;
 }
-
-/** The fields of `Details` that are texts. */
-export const DETAIL_TEXTS = [
-  "deviceName",
-  "street",
-  "city",
-  "region",
-  "postalCode",
-  "driver",
-  "vendorEvent",
-] as const satisfies readonly (keyof Details)[];
-
-/** The fields of `Details` that are numbers, with the lowest and the highest that can be meant. */
-export const DETAIL_NUMBERS = [
-  ["odometerM", 0, Number.MAX_VALUE],
-  ["accuracyM", 0, Number.MAX_VALUE],
-  // The Dead Sea lies at −430 m, airliners fly at 12 km.
-  ["altitudeM", -1000, 20_000],
-  ["batteryPct", 0, 100],
-] as const satisfies readonly (readonly [keyof Details, number, number])[];
 
 /** Why a raw reading is not a reading. Closed: every one is a metric label and is explained in docs/reasons.md. */
 export const REJECTION_REASONS = [
@@ -236,8 +189,11 @@ export function validate(rawReading: RawReading, context: ValidationContext): Va
     speedMps,
     headingDeg,
   };
-  const said = details && validateDetails(details, defects);
-  if (said) reading.details = said;
+  if (details) {
+    const { stored, unreadable } = storableDetails(details);
+    if (stored) reading.details = stored;
+    for (let count = 0; count < unreadable; count++) defects.push("detail_unreadable");
+  }
   return { kind: "reading", reading, defects };
 }
 
@@ -268,29 +224,6 @@ function validateHeading(headingDeg: number | null, defects: FieldDefect[]): num
 /** A vendor that does not say how accurate a fix is has said nothing against it. */
 function isInaccurate(details: SaidDetails | undefined, { maxAccuracyM }: ValidationContext): boolean {
   return maxAccuracyM !== undefined && (details?.accuracyM ?? 0) > maxAccuracyM;
-}
-
-function validateDetails(said: SaidDetails, defects: FieldDefect[]): Details | undefined {
-  const stored: Details = {};
-  for (const name of DETAIL_TEXTS) {
-    const value = said[name];
-    if (typeof value === "number") {
-      defects.push("detail_unreadable");
-      continue;
-    }
-    const text = oneLine(value);
-    if (text !== "") stored[name] = text;
-  }
-  if (typeof said.ignition === "boolean") stored.ignition = said.ignition;
-  if (typeof said.ignition === "number") defects.push("detail_unreadable");
-  for (const [name, lowest, highest] of DETAIL_NUMBERS) {
-    const value = said[name];
-    if (value === null || value === undefined) continue;
-    // Written so that NaN fails it.
-    if (value >= lowest && value <= highest) stored[name] = value;
-    else defects.push("detail_unreadable");
-  }
-  return Object.keys(stored).length > 0 ? stored : undefined;
 }
 
 function defect(defects: FieldDefect[], name: FieldDefect): null {

@@ -48,17 +48,3 @@ export function visibleJson(json: string): string {
     }).join(""),
   );
 }
-
-/** Longer than any address or name; what is longer still is cut, because every ping carries it. */
-const MAX_LINE_CHARS = 200;
-/** What would break a line or cannot be stored; half of a character among them. */
-const BREAKS = /[\s\p{Cc}\p{Cs}]+/gu;
-
-/** A text as one line that can be stored and shown; empty where there is none. */
-export function oneLine(text: string | null | undefined): string {
-  if (text === null || text === undefined) return "";
-  const line = text.replace(BREAKS, " ").trim();
-  if (line.length <= MAX_LINE_CHARS) return line;
-  // The cut may go through a character of two halves.
-  return line.slice(0, MAX_LINE_CHARS).replace(BREAKS, " ").trim();
-}
