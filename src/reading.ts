@@ -36,6 +36,10 @@ export interface RawReading {
   speedMps: number | null;
   /** Degrees clockwise from true north. */
   headingDeg: number | null;
+  /** The message's own checksum says that this part of it is damaged: nothing in it can be trusted. */
+  isDamaged?: boolean;
+  /** Another message of the device says the same position with more in it, unless the device sends none (ingest/stand-ins.ts). */
+  role?: "lead" | "stand-in";
   /** The vendor itself says these coordinates are not a valid current fix. */
   noFix?: boolean;
   /**
@@ -75,6 +79,7 @@ export const REJECTION_REASONS = [
   "no_device",
   "bad_device",
   "foreign_device",
+  "bad_checksum",
   "no_time",
   "bad_time",
   "before_2000",
@@ -157,6 +162,7 @@ export function validate(rawReading: RawReading, context: ValidationContext): Va
   const { deviceId, latitude, longitude, path } = rawReading;
   if (deviceId === null || deviceId === "") return rejected("no_device", path);
   if (deviceId.length > MAX_DEVICE_ID_CHARS || UNSTORABLE.test(deviceId)) return rejected("bad_device", path);
+  if (rawReading.isDamaged) return rejected("bad_checksum", path);
   const saidTime = rawReading.fixTime === AT_RECEIPT ? context.receivedAt : rawReading.fixTime;
   const fixTime = saidTime === null ? null : currentTime(saidTime, context);
   if (rawReading.fixTime === AT_RECEIPT && context.retained) return rejected("retained_without_time", path);
