@@ -27,7 +27,7 @@ const PLACES: Record<string, Place> = {
   "reading.ts": { from: ["details.ts"] },
   "details.ts": { from: [] },
   "addresses.ts": { from: [] },
-  "network.ts": { from: [] },
+  "network.ts": { from: ["addresses.ts"] },
   "status/": { from: [] },
   "time.ts": { from: [] },
   "untrusted.ts": { from: [] },

@@ -4,7 +4,7 @@ import { z } from "zod";
 import type { SpeedUnit } from "../../reading.ts";
 import { type Adapter, defineAdapter, type Message } from "../kit/adapter.ts";
 import { isRecord } from "../kit/fields.ts";
-import { jsonOptions } from "./variants.ts";
+import { jsonOptions, withoutNulls } from "./variants.ts";
 
 interface Preset extends Pick<Adapter, "vendor" | "docs" | "evidence" | "speedUnit" | "ignores"> {
   topics: readonly string[];
@@ -22,7 +22,7 @@ function over(options: Preset["options"]) {
     .unknown()
     .transform((own): unknown => {
       if (own !== undefined && !isRecord(own)) return own;
-      return Object.fromEntries(Object.entries({ ...options, ...own }).filter(([, value]) => value !== null));
+      return withoutNulls({ ...options, ...own });
     })
     .pipe(jsonOptions);
 }

@@ -6,7 +6,7 @@ import { misread, parseBody, textOf } from "./body.ts";
 import { MAX_READINGS, tooMany } from "./bounds.ts";
 import type { Each, Problems } from "./each.ts";
 import { isRecord } from "./fields.ts";
-import type { Pull } from "./pull.ts";
+import type { ConfigurablePull, Pull } from "./pull.ts";
 
 /** What a vendor sent, as sent, however it arrived. */
 export interface Message {
@@ -90,7 +90,7 @@ export interface DecodeContext<Options = unknown> {
   topic: readonly string[];
   headers: Readonly<Record<string, string>>;
   query: Readonly<Record<string, string>>;
-  /** UTC milliseconds since 1970. */
+  /** UTC milliseconds since 1970, when the gateway got the message. */
   receivedAt: number;
   /** MQTT: kept by the broker, or sent before, so that the time of receipt says nothing of the fix. */
   mayBeOld: boolean;
@@ -165,7 +165,7 @@ export interface Adapter<Payload = unknown, Options = unknown> {
   unknown?: string;
   transports: readonly ("webhook" | "mqtt" | "pull")[];
   /** How to request from a vendor that does not send by itself; only with the transport `pull`. */
-  pull?: Pull;
+  pull?: Pull | ConfigurablePull;
   /** The methods a webhook source may choose, the usual one first; on MQTT the broker connection authenticates. */
   auth: readonly AuthMethod[];
   /** HTTP methods of the vendor's webhook; default POST alone. */

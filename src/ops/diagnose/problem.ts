@@ -18,6 +18,7 @@ export const PROBLEM_KINDS = {
   // Before store
   poll_failing: "vendor",
   poll_refused: "configuration",
+  poll_empty: "configuration",
   poll_gap: "vendor",
   authentication_failing: "configuration",
   authentication_partly_failing: "vendor",

@@ -412,6 +412,7 @@ describe("vendors that are asked", () => {
     lastSuccessAt: before(4000),
     cursorAt: before(4000),
     gap: null,
+    reads: { pages: 0, rows: 0, unchanged: 0, emptyRounds: 0 },
   };
   const of = (changes: Partial<PollerStatus>) =>
     diagnose({ queue: healthy(), brokers: [], pollers: [{ ...POLLER, ...changes }], clocks: [] });
