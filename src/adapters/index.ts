@@ -8,12 +8,14 @@ import { chirpstack } from "./chirpstack.ts";
 import { digitalMatter } from "./digital-matter.ts";
 import { dimo } from "./dimo.ts";
 import { flespi } from "./flespi.ts";
+import { fordPro } from "./ford-pro.ts";
 import { geotab } from "./geotab.ts";
 import { gpsInsight } from "./gps-insight.ts";
 import { gpsd } from "./gpsd.ts";
 import { gpslogger } from "./gpslogger.ts";
 import { hapn } from "./hapn.ts";
 import { hslHfp } from "./hsl-hfp.ts";
+import { jimi } from "./jimi.ts";
 import { json } from "./json/json.ts";
 import {
   awsIotShadow,
@@ -29,6 +31,7 @@ import { linxup } from "./linxup.ts";
 import { lytx } from "./lytx.ts";
 import { meshtastic } from "./meshtastic.ts";
 import { motive } from "./motive.ts";
+import { navixyNgp } from "./navixy-ngp.ts";
 import { nmea } from "./nmea.ts";
 import { onestepgps } from "./onestepgps.ts";
 import { osmand } from "./osmand.ts";
@@ -48,7 +51,9 @@ import { teslamate } from "./teslamate.ts";
 import { theThingsStack } from "./the-things-stack.ts";
 import { tive } from "./tive.ts";
 import { traccar } from "./traccar.ts";
+import { tracksolid } from "./tracksolid.ts";
 import { verizonConnect } from "./verizon-connect.ts";
+import { verizonReveal } from "./verizon-reveal.ts";
 import { wialonNimbus } from "./wialon-nimbus.ts";
 import { zubie } from "./zubie.ts";
 
@@ -63,6 +68,7 @@ export const adapters: readonly Adapter[] = [
   digitrafficRail,
   dimo,
   flespi,
+  fordPro,
   geotab,
   gpsInsight,
   gpsd,
@@ -71,11 +77,13 @@ export const adapters: readonly Adapter[] = [
   homeAssistant,
   homeMade,
   hslHfp,
+  jimi,
   json,
   linxup,
   lytx,
   meshtastic,
   motive,
+  navixyNgp,
   nmea,
   onestepgps,
   osmand,
@@ -97,7 +105,9 @@ export const adapters: readonly Adapter[] = [
   thingsboard,
   tive,
   traccar,
+  tracksolid,
   verizonConnect,
+  verizonReveal,
   victron,
   wialonNimbus,
   zubie,

@@ -19,6 +19,8 @@ export interface AdapterFacts {
   };
   auth: readonly {
     name: string;
+    /** The source has to name it. */
+    isByNameOnly?: true;
     needs: readonly ("secrets" | "username" | "header" | "allow")[];
     /** Why this secret cannot authenticate anything. */
     secretProblem?(secret: string): string | null;
@@ -171,7 +173,9 @@ function checkWebhookSource(
     );
     return;
   }
-  const chosen = adapter.auth.filter(({ name }) => auth.method === undefined || name === auth.method);
+  const chosen = adapter.auth.filter(({ name, isByNameOnly = false }) =>
+    auth.method === undefined ? !isByNameOnly : name === auth.method,
+  );
   const [authMethod] = chosen;
   if (!authMethod) {
     report([...at, "auth", "method"], `is not a method ${adapter.vendor} offers; it offers ${offered}`);

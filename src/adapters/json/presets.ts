@@ -4,6 +4,7 @@ import { z } from "zod";
 import type { SpeedUnit } from "../../reading.ts";
 import { type Adapter, defineAdapter, type Message } from "../kit/adapter.ts";
 import { isRecord } from "../kit/fields.ts";
+import { withJsonField } from "../kit/form.ts";
 import { jsonOptions } from "./variants.ts";
 
 interface Preset extends Pick<Adapter, "vendor" | "docs" | "evidence" | "speedUnit" | "ignores"> {
@@ -35,6 +36,8 @@ function preset({ unit, words, options, ...facts }: Preset): Adapter {
     format: (message) => (words !== undefined && isWords(message) ? "text" : "json"),
     options: over(options),
     topicsRead: ({ topics }) => topics,
+    unseal: (raw, { options, maxReadings }) =>
+      options.jsonField ? withJsonField(raw, options.jsonField, maxReadings) : { value: raw },
     ignore: (raw, context) => {
       const other = context.options.ignored(raw, context);
       return other ?? (words !== undefined && typeof raw === "string" && WORDS.test(raw) ? words : null);

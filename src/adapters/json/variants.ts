@@ -34,7 +34,11 @@ export const jsonOptions = z.unknown().transform((given, context) => {
     context.addIssue({ code: "invalid_type", expected: "object", input: given });
     return z.NEVER;
   }
-  const { variants = [{}], ...base } = given;
+  const { variants = [{}], jsonField = null, ...base } = given;
+  if (jsonField !== null && (typeof jsonField !== "string" || jsonField === "")) {
+    context.addIssue({ code: "custom", path: ["jsonField"], message: "must be the name of a field" });
+    return z.NEVER;
+  }
   if (!Array.isArray(variants) || variants.length === 0) {
     context.addIssue({ code: "custom", path: ["variants"], message: "must be a list of options" });
     return z.NEVER;
@@ -53,7 +57,7 @@ export const jsonOptions = z.unknown().transform((given, context) => {
     }
     return whose.success && what.success ? [{ ...whose.data, ...what.data }] : [];
   });
-  return optionsOf(parsed);
+  return { ...optionsOf(parsed), jsonField };
 });
 
 /** A null in a variant removes an option that stands beside the variants. */
