@@ -8,12 +8,14 @@ import { chirpstack } from "./chirpstack.ts";
 import { digitalMatter } from "./digital-matter.ts";
 import { dimo } from "./dimo.ts";
 import { flespi } from "./flespi.ts";
+import { fordPro } from "./ford-pro.ts";
 import { geotab } from "./geotab.ts";
 import { gpsInsight } from "./gps-insight.ts";
 import { gpsd } from "./gpsd.ts";
 import { gpslogger } from "./gpslogger.ts";
 import { hapn } from "./hapn.ts";
 import { hslHfp } from "./hsl-hfp.ts";
+import { jimi } from "./jimi.ts";
 import { json } from "./json/json.ts";
 import {
   awsIotShadow,
@@ -43,6 +45,7 @@ import { linxup } from "./linxup.ts";
 import { lytx } from "./lytx.ts";
 import { meshtastic } from "./meshtastic.ts";
 import { motive } from "./motive.ts";
+import { navixyNgp } from "./navixy-ngp.ts";
 import { nmea } from "./nmea.ts";
 import { onestepgps } from "./onestepgps.ts";
 import { osmand } from "./osmand.ts";
@@ -62,7 +65,9 @@ import { teslamate } from "./teslamate.ts";
 import { theThingsStack } from "./the-things-stack.ts";
 import { tive } from "./tive.ts";
 import { traccar } from "./traccar.ts";
+import { tracksolid } from "./tracksolid.ts";
 import { verizonConnect } from "./verizon-connect.ts";
+import { verizonReveal } from "./verizon-reveal.ts";
 import { wialonNimbus } from "./wialon-nimbus.ts";
 import { zubie } from "./zubie.ts";
 
@@ -80,6 +85,7 @@ export const adapters: readonly Adapter[] = [
   dimo,
   flespi,
   garminInreach,
+  fordPro,
   geotab,
   gpsd,
   gpsInsight,
@@ -91,6 +97,7 @@ export const adapters: readonly Adapter[] = [
   homeAssistantStatestream,
   homeMade,
   hslHfp,
+  jimi,
   json,
   jsonPull,
   linxup,
@@ -100,6 +107,7 @@ export const adapters: readonly Adapter[] = [
   motive,
   motiveLocations,
   navixy,
+  navixyNgp,
   nmea,
   onestepgps,
   onestepgpsDevices,
@@ -126,7 +134,9 @@ export const adapters: readonly Adapter[] = [
   traccar,
   traccarRest,
   ttsStorage,
+  tracksolid,
   verizonConnect,
+  verizonReveal,
   victron,
   webfleet,
   wialon,
