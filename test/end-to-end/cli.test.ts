@@ -51,7 +51,7 @@ describe("help", () => {
     start: ["--config", "--allow-weak"],
     check: ["--config", "--show", "--allow-weak"],
     decode: [
-      "<vendor>",
+      "[vendor]",
       "--topic",
       "--headers",
       "--query",
