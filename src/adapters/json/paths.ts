@@ -2,9 +2,16 @@
 
 import type { DecodeContext } from "../kit/adapter.ts";
 import { unitInPath } from "../kit/synonyms.ts";
-import { outsideBody } from "./device-id.ts";
+import { type Found, outsideBody } from "./device-id.ts";
 import { pathOptions } from "./path-options.ts";
-import { decodePaths } from "./raw-readings.ts";
+import {
+  decodeFound,
+  decodePaths,
+  isIgnored,
+  type OfMessage,
+  ofMessageIn,
+  readingsIn,
+} from "./raw-readings.ts";
 
 export const paths = pathOptions.transform((given) => ({
   /** Whether a speed is in the unit that the source has to state. */
@@ -12,4 +19,14 @@ export const paths = pathOptions.transform((given) => ({
   idOutsideBody: outsideBody(given.deviceId),
   ignores: (raw: unknown) => given.ignoreWhen?.(raw) === true,
   decode: (raw: unknown, context: DecodeContext) => decodePaths(raw, given, context),
+  /** For a vendor that is asked: the readings of its answer one by one, so that those that say nothing new are left out. */
+  rows: {
+    in: (raw: unknown) => readingsIn(raw, given),
+    ofMessage: (raw: unknown) => ofMessageIn(raw, given),
+    isIgnored: (found: Found) => isIgnored(found, given),
+    lookup: typeof given.deviceId === "function" ? undefined : given.deviceId.lookup,
+    isAsked: typeof given.deviceId !== "function" && given.deviceId.asked === true,
+    decode: (found: readonly Found[], ofMessage: OfMessage, context: DecodeContext) =>
+      decodeFound(found, ofMessage, given, context),
+  },
 }));

@@ -4,6 +4,7 @@ import { z } from "zod";
 import type { SpeedUnit } from "../../reading.ts";
 import { type Adapter, defineAdapter, type Message } from "../kit/adapter.ts";
 import { isRecord } from "../kit/fields.ts";
+import { withJsonField } from "../kit/form.ts";
 import { jsonOptions, withoutNulls } from "./variants.ts";
 
 interface Preset extends Pick<Adapter, "vendor" | "docs" | "evidence" | "unknown" | "speedUnit" | "ignores"> {
@@ -40,6 +41,8 @@ export function preset({ unit, words, options, topics, auth, ...facts }: Preset)
     options: over(options),
     topicsRead: (read) => read.topics,
     idOutsideBody: (read) => read.idOutsideBody,
+    unseal: (raw, { options, maxReadings }) =>
+      options.jsonField ? withJsonField(raw, options.jsonField, maxReadings) : { value: raw },
     ignore: (raw, context) => {
       const other = context.options.ignored(raw, context);
       return other ?? (words !== undefined && typeof raw === "string" && WORDS.test(raw) ? words : null);

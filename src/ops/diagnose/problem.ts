@@ -25,6 +25,7 @@ export const PROBLEM_KINDS = {
   readings_rejected: "vendor",
   device_rejected: "device",
   clock_wrong: "device",
+  time_rolled_over: "device",
   source_silent: "vendor",
   device_silent: "device",
   device_login_refused: "device",
