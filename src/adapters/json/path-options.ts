@@ -42,6 +42,8 @@ const options = z.strictObject({
   time: byName,
   /** `received`: the message carries no time and counts as fresh. */
   timeFormat: z.enum([...TIME_FORMAT_NAMES, "received"]).optional(),
+  /** A reading without a time is of the moment in which it arrives, where the platform documents it so. */
+  orReceived: z.boolean().default(false),
   /** Of times without one: a name, or where the message has the name, the offset or its own clock. */
   timeZone: z
     .union([
@@ -94,6 +96,10 @@ export const pathOptions = options
   .refine(
     ({ time, timeFormat }) => !time || timeFormat !== "received",
     also("time", "has no use where timeFormat is received"),
+  )
+  .refine(
+    ({ orReceived, timeFormat }) => !orReceived || timeFormat !== "received",
+    also("orReceived", "has no use where timeFormat is received"),
   )
   .refine(
     ({ timeZone, timeFormat }) => !timeZone || ["iso", "isoUtc", "any", undefined].includes(timeFormat),

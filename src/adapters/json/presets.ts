@@ -108,13 +108,10 @@ export const thingsboard = preset({
     speed: "values.speed || speed",
     time: "ts",
     timeFormat: "epochMillis",
+    // The server takes its own time for what has none, on both topics.
+    orReceived: true,
     deviceId: { topicLevel: 3 },
-    variants: [
-      { topic: "v1/gateway/telemetry", deviceId: { key: true } },
-      { topic: OWN_TELEMETRY, when: "ts || values || [?ts || values]" },
-      // Bare keys: their time is that of their arrival.
-      { topic: OWN_TELEMETRY, time: null, timeFormat: "received" },
-    ],
+    variants: [{ topic: "v1/gateway/telemetry", deviceId: { key: true } }, { topic: OWN_TELEMETRY }],
   },
 });
 

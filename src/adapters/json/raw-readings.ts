@@ -137,7 +137,7 @@ function placeOf(value: unknown, given: Given): Place {
 
 function timeOf(
   value: unknown,
-  { time, timeFormat, timeZone }: Given,
+  { time, timeFormat, timeZone, orReceived }: Given,
   { named }: Place,
   zone: unknown,
   { receivedAt }: DecodeContext,
@@ -145,6 +145,7 @@ function timeOf(
   if (timeFormat === "received") return AT_RECEIPT;
   const said = time ? time(value) : (named.value("fixTime") ?? named.value("time"));
   const instant = TIME_FORMATS[timeFormat ?? (time ? "iso" : "any")].parse(said);
+  if (orReceived && (said === null || said === undefined)) return AT_RECEIPT;
   // With a zone of its own a text needs none from the options; nor does a number.
   if (timeZone === undefined || instant === null || (timeFormat !== "isoUtc" && !Number.isNaN(instant)))
     return instant;
