@@ -139,7 +139,7 @@ function request(context: Context) {
   }
   const headers = { authorization: `Bearer ${step.token}`, accept: "application/json" };
   if (step.kind === "status") {
-    const path = `/v1/vehicle/${encodeURIComponent(step.van.vin)}/status`;
+    const path = `/v1/vehicle/${step.van.vin}/status`;
     const url = `${baseUrl}${path}?signal-filter=position,heading,ignition_status`;
     return { method: "GET" as const, url, headers };
   }
@@ -176,6 +176,9 @@ function withToken(text: string, known: Session, now: number): PullResult<Sessio
   return { kind: "session", session: { ...known, token, renewAt: renewAt > now ? renewAt : null } };
 }
 
+/** Becomes part of an address, so nothing else is asked for. */
+const VIN = /^[A-Za-z0-9-]{1,32}$/;
+
 const listAnswer = z.object({
   vehicles: z.array(part({ vin: id, vehicle_name: label })),
   next_page: z.string().nullish(),
@@ -191,7 +194,7 @@ function listed(
   if (!answer.success) return unreadable("no list of vans");
   const { vehicles, next_page } = answer.data;
   const own = vehicles.flatMap(({ vin, vehicle_name }) =>
-    vin === null ? [] : [{ vin, name: vehicle_name }],
+    vin === null || !VIN.test(vin) ? [] : [{ vin, name: vehicle_name }],
   );
   const vans = [...before, ...own];
   if (next_page && next_page !== page && pages + 1 < MAX_LIST_PAGES) {
