@@ -32,7 +32,7 @@ import {
   brokerSettingsOf,
   descriptorNeedsOf,
   hasHistogramsPerDestination,
-  pollSettingsOf,
+  pullOf,
   subscriptionsOf,
   tlsOf,
   topologyOf,
@@ -257,7 +257,7 @@ function openLeased(
   );
   opened.pollers = leasedPollers({
     sources: sources.values(),
-    settingsOf: (source, pull) => pollSettingsOf(config, source, pull),
+    pullOf: (source) => pullOf(config, source),
     acquireLease: queue.lease,
     cursors: queue.cursors,
     ingest,

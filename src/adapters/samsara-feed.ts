@@ -84,7 +84,7 @@ export const samsaraFeed = defineAdapter({
   pull: definePull<never, z.output<typeof options>>({
     baseUrl: "https://api.samsara.com",
     hosts: /^api(\.[a-z]{2})?\.samsara\.com$/,
-    needs: [],
+    needs: ["secret"],
     minIntervalMs: 5000,
     intervalMs: 5000,
     // The lowest limit documented for any of their endpoints is 5 requests a second.

@@ -214,7 +214,8 @@ function reader<Value>(read: (value: unknown) => Value) {
     .transform((value) => read(value));
 }
 
-function isUnsaid(value: unknown): boolean {
+/** How a vendor leaves a value out, null and several words included. */
+export function isUnsaid(value: unknown): boolean {
   if (typeof value !== "string") return value === null || value === undefined;
   return value.length <= MAX_NUMBER_CHARS && UNSAID.has(value.trim().toLowerCase());
 }

@@ -3,7 +3,6 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { isDeepStrictEqual } from "node:util";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { findAdapter } from "../../../src/adapters/index.ts";
 import type { PullResult } from "../../../src/adapters/kit/pull.ts";
 import { because, howToGet } from "../../support/because.ts";
 import { type ExpectedReading, expectReadings } from "../../support/conversations.ts";
@@ -13,7 +12,7 @@ import {
   type VendorAnswer,
   type VendorRequest,
 } from "../../support/polled-vendor.ts";
-import { distinctReadings, startPollings, viaHosts } from "../../support/polling.ts";
+import { distinctReadings, pullOf, startPollings, viaHosts } from "../../support/polling.ts";
 import { until } from "../../support/wait.ts";
 
 const SAMPLES = new URL("../../../../shared/samples/pull/", import.meta.url);
@@ -71,7 +70,7 @@ describe.skipIf(noSamples !== null)(`answers${because(noSamples)}`, () => {
   );
 
   it.each(answers)("%s is understood", (_, vendor, { request, response, kind }) => {
-    const pull = findAdapter(VENDORS[vendor] ?? "")?.pull;
+    const pull = pullOf(VENDORS[vendor] ?? "");
     const method = request.body?.method;
     const session = {
       login: {
@@ -83,7 +82,7 @@ describe.skipIf(noSamples !== null)(`answers${because(noSamples)}`, () => {
       nameless: new Set(),
     };
     const text = typeof response.body === "string" ? response.body : JSON.stringify(response.body);
-    const result = pull?.parse(
+    const result = pull.parse(
       { status: response.status, headers: lowerCased(response.headers), text },
       {
         baseUrl: pull.baseUrl,
@@ -92,6 +91,7 @@ describe.skipIf(noSamples !== null)(`answers${because(noSamples)}`, () => {
         cursor: null,
         since: 0,
         now: 0,
+        kept: {},
         session: vendor === "samsara" || method === "Authenticate" ? null : session,
       },
     );
@@ -134,11 +134,10 @@ describe.skipIf(noSamples !== null)(`conversations${because(noSamples)}`, () => 
       });
       vendors.push(standIn);
       const hosts = ["https://api.samsara.com", "https://my.geotab.com", "https://my184.geotab.com"];
-      const adapter = findAdapter(VENDORS[vendor] ?? "");
       const ids = new URL(exchanges[0]?.request.url ?? "").searchParams.get("ids");
       const { store } = pollings.start({
-        vendor: adapter?.vendor ?? "",
-        baseUrl: adapter?.pull?.baseUrl ?? "",
+        vendor: VENDORS[vendor] ?? "",
+        baseUrl: pullOf(VENDORS[vendor] ?? "").baseUrl,
         account: vendor === "geotab" ? ACCOUNTS.geotab : ACCOUNTS.samsara,
         // What was recorded is as old as the recording.
         lookBackMs: 10 * 365 * 86_400_000,
