@@ -66,7 +66,7 @@ export const fordPro = defineAdapter({
   pull: definePull<Session>({
     baseUrl: "https://api.fordpro.com/vehicle-status-api",
     hosts: /^api\.fordpro\.com$/,
-    needs: ["username"],
+    needs: ["secret", "username"],
     minIntervalMs: 1000,
     intervalMs: 10_000,
     // No limit is published; one van a second is once in forty seconds for forty vans.
@@ -135,7 +135,13 @@ function request(context: Context) {
   if (step.kind === "token") {
     const headers = { "content-type": "application/x-www-form-urlencoded", accept: "application/json" };
     const form = new URLSearchParams({ clientId: account.username ?? "", clientSecret: account.secret });
-    return { method: "POST" as const, url: `${baseUrl}/token`, headers, body: form.toString() };
+    return {
+      method: "POST" as const,
+      url: `${baseUrl}/token`,
+      headers,
+      body: form.toString(),
+      isLogin: true as const,
+    };
   }
   const headers = { authorization: `Bearer ${step.token}`, accept: "application/json" };
   if (step.kind === "status") {
@@ -227,16 +233,21 @@ function goOn(status: Van & { signals: unknown[]; refused?: number }, known: Ses
   const { rows, sent } = changedRows([status], stateOf, known.sent);
   const more = known.next + 1 < known.vans.length;
   const session = { ...known, sent, next: more ? known.next + 1 : 0, refused: more ? known.refused : 0 };
-  return pageOf(rows[0] ?? null, session, more);
+  return pageOf(rows[0] ?? null, session, more, { read: 1, unchanged: 1 - rows.length });
 }
 
 function stateOf({ vin, signals, refused }: Van & { signals: unknown[]; refused?: number }) {
   return { device: vin, state: JSON.stringify([signalNamed("position", signals), refused ?? 200]) };
 }
 
-function pageOf(status: object | null, session: Session, more: boolean): PullResult<Session> {
+function pageOf(
+  status: object | null,
+  session: Session,
+  more: boolean,
+  rows = { read: 0, unchanged: 0 },
+): PullResult<Session> {
   const body = status === null ? null : JSON.stringify(status);
-  return { kind: "page", body, cursor: "", more, session };
+  return { kind: "page", body, cursor: "", more, session, rows };
 }
 
 function unreadable(detail: string): PullResult<never> {
