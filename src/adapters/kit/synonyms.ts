@@ -13,7 +13,7 @@ export const SYNONYMS = {
   latitude: names("latitude lat latitudedeg latdeg latitudedegrees gpslatitude gpslat latitud"),
   // `Longitud` is how the TTN decoder of Dragino's TrackerD spells it.
   longitude: names(
-    "longitude lon lng long longitudedeg londeg longitudedegrees gpslongitude gpslon gpslng longitud",
+    "longitude lon lng long longitudedeg londeg longitudedegrees gpslongitude gpslon longitud",
   ),
   /** Degrees or a wind. */
   heading: names("heading course bearing direction cog headingdeg coursedeg bearingdeg hdg"),
