@@ -66,7 +66,7 @@ export const fordPro = defineAdapter({
   pull: definePull<Session>({
     baseUrl: "https://api.fordpro.com/vehicle-status-api",
     hosts: /^api\.fordpro\.com$/,
-    needs: ["username"],
+    needs: ["secret", "username"],
     minIntervalMs: 1000,
     intervalMs: 10_000,
     // No limit is published; one van a second is once in forty seconds for forty vans.
@@ -135,11 +135,17 @@ function request(context: Context) {
   if (step.kind === "token") {
     const headers = { "content-type": "application/x-www-form-urlencoded", accept: "application/json" };
     const form = new URLSearchParams({ clientId: account.username ?? "", clientSecret: account.secret });
-    return { method: "POST" as const, url: `${baseUrl}/token`, headers, body: form.toString() };
+    return {
+      method: "POST" as const,
+      url: `${baseUrl}/token`,
+      headers,
+      body: form.toString(),
+      isLogin: true as const,
+    };
   }
   const headers = { authorization: `Bearer ${step.token}`, accept: "application/json" };
   if (step.kind === "status") {
-    const path = `/v1/vehicle/${encodeURIComponent(step.van.vin)}/status`;
+    const path = `/v1/vehicle/${step.van.vin}/status`;
     const url = `${baseUrl}${path}?signal-filter=position,heading,ignition_status`;
     return { method: "GET" as const, url, headers };
   }
@@ -176,6 +182,9 @@ function withToken(text: string, known: Session, now: number): PullResult<Sessio
   return { kind: "session", session: { ...known, token, renewAt: renewAt > now ? renewAt : null } };
 }
 
+/** Becomes part of an address, so nothing else is asked for. */
+const VIN = /^[A-Za-z0-9-]{1,32}$/;
+
 const listAnswer = z.object({
   vehicles: z.array(part({ vin: id, vehicle_name: label })),
   next_page: z.string().nullish(),
@@ -191,7 +200,7 @@ function listed(
   if (!answer.success) return unreadable("no list of vans");
   const { vehicles, next_page } = answer.data;
   const own = vehicles.flatMap(({ vin, vehicle_name }) =>
-    vin === null ? [] : [{ vin, name: vehicle_name }],
+    vin === null || !VIN.test(vin) ? [] : [{ vin, name: vehicle_name }],
   );
   const vans = [...before, ...own];
   if (next_page && next_page !== page && pages + 1 < MAX_LIST_PAGES) {
@@ -224,16 +233,21 @@ function goOn(status: Van & { signals: unknown[]; refused?: number }, known: Ses
   const { rows, sent } = changedRows([status], stateOf, known.sent);
   const more = known.next + 1 < known.vans.length;
   const session = { ...known, sent, next: more ? known.next + 1 : 0, refused: more ? known.refused : 0 };
-  return pageOf(rows[0] ?? null, session, more);
+  return pageOf(rows[0] ?? null, session, more, { read: 1, unchanged: 1 - rows.length });
 }
 
 function stateOf({ vin, signals, refused }: Van & { signals: unknown[]; refused?: number }) {
   return { device: vin, state: JSON.stringify([signalNamed("position", signals), refused ?? 200]) };
 }
 
-function pageOf(status: object | null, session: Session, more: boolean): PullResult<Session> {
+function pageOf(
+  status: object | null,
+  session: Session,
+  more: boolean,
+  rows = { read: 0, unchanged: 0 },
+): PullResult<Session> {
   const body = status === null ? null : JSON.stringify(status);
-  return { kind: "page", body, cursor: "", more, session };
+  return { kind: "page", body, cursor: "", more, session, rows };
 }
 
 function unreadable(detail: string): PullResult<never> {

@@ -80,7 +80,7 @@ export const tracksolid = defineAdapter({
   pull: definePull<Session, z.output<typeof options>>({
     baseUrl: "https://us-open.tracksolidpro.com",
     hosts: /^(us|eu|hk)-open\.tracksolidpro\.com$/,
-    needs: ["username"],
+    needs: ["secret", "username"],
     // No limit is published. Its answer "too often" is respected.
     minIntervalMs: 10_000,
     intervalMs: 30_000,
@@ -143,6 +143,7 @@ function request(context: Context) {
     method: "POST" as const,
     url: `${baseUrl}/route/rest`,
     headers: { "content-type": "application/x-www-form-urlencoded", accept: "application/json" },
+    ...(token === null ? { isLogin: true as const } : {}),
     body: new URLSearchParams({
       ...parameters,
       sign: signatureOf(parameters, options?.appSecret ?? ""),
@@ -183,6 +184,7 @@ function parse(answer: PullAnswer, context: Context): PullResult<Session> {
     cursor: "",
     more: false,
     session: { ...context.session, sent: changed.sent },
+    rows: { read: result.length, unchanged: result.length - changed.rows.length },
   };
 }
 

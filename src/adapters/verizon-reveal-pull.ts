@@ -45,7 +45,7 @@ export interface RevealPage {
 export const revealPull = definePull<Session, Options>({
   baseUrl: "https://fim.api.us.fleetmatics.com",
   hosts: /^fim\.api\.(us|eu)\.fleetmatics\.com$/,
-  needs: ["username"],
+  needs: ["secret", "username"],
   minIntervalMs: 30_000,
   intervalMs: 30_000,
   minGapMs: 250,
@@ -99,7 +99,7 @@ function request(context: Context) {
   if (step.kind === "token") {
     const basic = Buffer.from(`${account.username}:${account.secret}`).toString("base64");
     const headers = { authorization: `Basic ${basic}`, accept: "text/plain" };
-    return { method: "GET" as const, url: `${baseUrl}/token`, headers };
+    return { method: "GET" as const, url: `${baseUrl}/token`, headers, isLogin: true as const };
   }
   const authorization = `Atmosphere atmosphere_app_id=${options?.appId ?? ""}, Bearer ${step.token}`;
   const headers = { authorization, accept: "application/json" };
@@ -219,6 +219,7 @@ function pageOf(
     cursor: "",
     more,
     session: { ...session, sent, unnumbered: [] },
+    rows: { read: rows.length, unchanged: rows.length - locations.length },
   };
 }
 
