@@ -202,6 +202,7 @@ function contextAt(receivedAt: number, speedUnit: SpeedUnit | undefined): Decode
     options: undefined,
     maxReadings: MAX_READINGS,
     receivedAt,
+    mayBeOld: false,
   };
 }
 

@@ -10,43 +10,21 @@ import { anyTimeAssumedUtc } from "./time-formats.ts";
  * (their units differ by vendor), `angle` (of a tilted device).
  */
 export const SYNONYMS = {
-  latitude: [
-    "latitude",
-    "lat",
-    "latitudedeg",
-    "latdeg",
-    "latitudedegrees",
-    "gpslatitude",
-    "gpslat",
-    "latitud",
-  ],
+  latitude: names("latitude lat latitudedeg latdeg latitudedegrees gpslatitude gpslat latitud"),
   // `Longitud` is how the TTN decoder of Dragino's TrackerD spells it.
-  longitude: [
-    ..."longitude lon lng long longitudedeg londeg lngdeg longitudedegrees gpslongitude gpslon gpslng".split(
-      " ",
-    ),
-    "longitud",
-  ],
+  longitude: names(
+    "longitude lon lng long longitudedeg londeg longitudedegrees gpslongitude gpslon gpslng longitud",
+  ),
   /** Degrees or a wind. */
-  heading: [
-    "heading",
-    "course",
-    "bearing",
-    "direction",
-    "cog",
-    "headingdeg",
-    "coursedeg",
-    "bearingdeg",
-    "hdg",
-  ],
+  heading: names("heading course bearing direction cog headingdeg coursedeg bearingdeg hdg"),
   /** Metres. */
-  altitude: ["altitude", "alt", "altitudem", "altm", "elevation", "ele"],
+  altitude: names("altitude alt altitudem altm elevation ele"),
   /** Metres. */
-  accuracy: ["accuracy", "accuracym", "horizontalaccuracy", "hacc", "gpsaccuracy", "gpsaccm"],
+  accuracy: names("accuracy accuracym horizontalaccuracy hacc gpsaccuracy gpsaccm"),
   /** Of the fix by their name: they count before those of `time`, which may be of the message. */
-  fixTime: ["fixtime", "gpstime", "gnsstime", "fixtimestamp", "gpstimestamp", "positiontime"],
-  time: ["time", "timestamp", "ts", "tst", "datetime", "timeutc", "utctime", "timestamputc"],
-} as const satisfies Record<string, readonly string[]>;
+  fixTime: names("fixtime gpstime gnsstime fixtimestamp gpstimestamp positiontime"),
+  time: names("time timestamp ts tst datetime timeutc utctime timestamputc"),
+};
 
 /** Bare, a speed is in the unit that the source states; with one of the words behind it, in that. */
 export const SPEED_NAMES = ["speed", "velocity", "vel", "spd", "groundspeed", "gpsspeed"] as const;
@@ -55,12 +33,16 @@ export const SPEED_NAMES = ["speed", "velocity", "vel", "spd", "groundspeed", "g
 export const UNIT_WORDS = {
   kph: ["kmh", "kph", "kmph", "kmhr", "kmperhour"],
   mph: ["mph", "mih", "milesperhour"],
-  mps: ["mps", "ms", "metersperseconds", "meterspersecond", "metrespersecond"],
+  mps: ["mps", "ms", "meterspersecond", "metrespersecond"],
   knots: ["knots", "knot", "kn", "kt", "kts"],
 } as const satisfies Record<SpeedUnit, readonly string[]>;
 
 /** Units that are a name by themselves. `ms` could be milliseconds. */
 const NAMES_BY_UNIT = ["kph", "kmh", "kmph", "mph"];
+
+function names(list: string): readonly string[] {
+  return list.split(" ");
+}
 
 export type Field = keyof typeof SYNONYMS | "speed";
 

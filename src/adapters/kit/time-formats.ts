@@ -58,8 +58,8 @@ export function dayAndTime(day: unknown, time: unknown): number | null | undefin
 const OFFSET = /^(?:UTC|GMT)?([+-])([0-9]{1,2})(?::?([0-9]{2}))?$/i;
 /** Zones lie whole quarters of an hour from UTC. */
 const QUARTER_MS = 15 * 60_000;
-/** Kiribati's, +14:00. */
-const MAX_OFFSET_MS = 14 * 3_600_000;
+/** No zone is further from UTC than Kiribati's. */
+const FURTHEST_MS = 14 * 3_600_000;
 
 /**
  * A time without a zone, given as if it were UTC, in the zone of a name, of an offset (`-05:00`), or of a clock that showed
@@ -72,9 +72,9 @@ export function inZone(local: number, zone: unknown, receivedAt: number): number
     return local - (sign === "-" ? -1 : 1) * (Number(hours) * 60 + Number(minutes)) * 60_000;
   const clock = isoTimeAssumedUtc.parse(zone);
   if (clock !== null && !Number.isNaN(clock)) {
-    const offset = Math.round((clock - receivedAt) / QUARTER_MS) * QUARTER_MS;
-    // Further from UTC than any zone: such a clock is wrong, or the answer an old one.
-    return Math.abs(offset) > MAX_OFFSET_MS ? Number.NaN : local - offset;
+    const ahead = Math.round((clock - receivedAt) / QUARTER_MS) * QUARTER_MS;
+    // A clock that no zone explains is that of an answer which was saved and is looked at later: UTC, as is advised.
+    return Math.abs(ahead) > FURTHEST_MS ? local : local - ahead;
   }
   const offsetAt = offsetsOf(zone.trim());
   if (offsetAt === null || Number.isNaN(local)) return Number.NaN;

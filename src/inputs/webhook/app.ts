@@ -17,6 +17,7 @@ import { createBodyReader, readRest } from "./body.ts";
 import { createBodyBudget } from "./body-budget.ts";
 import { confirm } from "./confirm.ts";
 import { headOf } from "./head.ts";
+import { answerToProbe } from "./probe.ts";
 import { createSecretGuessing } from "./secret-guessing.ts";
 
 export type WebhookEvents = Pick<
@@ -58,20 +59,13 @@ export function createWebhookApp(deps: WebhookDeps): WebhookApp {
   const guessing = createSecretGuessing(events);
 
   async function handleRequest(
-    name: string,
+    source: Source,
     incoming: IncomingMessage,
     outgoing: ServerResponse,
     kind?: string,
   ): Promise<Response> {
-    const source = sources.get(name);
-    if (source === undefined) {
-      events.sourceUnknown({ name, remoteAddress: addressOf(incoming) ?? null });
-      // 404 is final for many vendors; while a new configuration is rolled out it would cost the new source its messages.
-      const isKnown = await deps.isKnownElsewhere?.(name);
-      return isKnown ? comeAgain("unknown_here_yet", UNKNOWN_RETRY_AFTER_S) : notFound();
-    }
     if (kind !== undefined && !source.adapter.kindInPath) return notFound();
-    const methods: readonly string[] = source.adapter.methods ?? ["POST"];
+    const methods = methodsOf(source);
     const method = incoming.method ?? "";
     if (!methods.includes(method)) {
       ingest.refuse(source, "wrong_method", addressOf(incoming));
@@ -80,6 +74,13 @@ export function createWebhookApp(deps: WebhookDeps): WebhookApp {
     const plain = headOf(incoming, method, addressOf(incoming));
     const head = kind === undefined ? plain : { ...plain, query: { ...plain.query, kind } };
     return await handleMessage(source, head, incoming, outgoing);
+  }
+
+  async function answerToUnknown(name: string, incoming: IncomingMessage): Promise<Response> {
+    events.sourceUnknown({ name, remoteAddress: addressOf(incoming) ?? null });
+    // 404 is final for many vendors; while a new configuration is rolled out it would cost the new source its messages.
+    const isKnown = await deps.isKnownElsewhere?.(name);
+    return isKnown ? comeAgain("unknown_here_yet", UNKNOWN_RETRY_AFTER_S) : notFound();
   }
 
   async function handleMessage(
@@ -157,13 +158,21 @@ export function createWebhookApp(deps: WebhookDeps): WebhookApp {
     );
   }
 
-  const app: WebhookApp = new Hono<{ Bindings: HttpBindings }>();
+  // Some vendors' forms end every address with a slash: not strict, it is the same address.
+  const app: WebhookApp = new Hono<{ Bindings: HttpBindings }>({ strict: false });
   app.all("/webhooks/:source/:kind?", async (c) => {
     const startedMs = performance.now();
-    const { source, kind } = c.req.param();
-    const response = await handleRequest(source, c.env.incoming, c.env.outgoing, kind);
+    const { incoming, outgoing } = c.env;
+    const { source: name, kind } = c.req.param();
+    const source = sources.get(name);
+    const probed = source === undefined ? null : answerToProbe(incoming, methodsOf(source));
+    if (probed !== null) return probed;
+    const response =
+      source === undefined
+        ? await answerToUnknown(name, incoming)
+        : await handleRequest(source, incoming, outgoing, kind);
     events.webhookAnswered(response.status, performance.now() - startedMs);
-    await readRest(c.env.incoming, c.env.outgoing);
+    await readRest(incoming, outgoing);
     return response;
   });
   app.notFound(notFound);
@@ -173,6 +182,10 @@ export function createWebhookApp(deps: WebhookDeps): WebhookApp {
     return answer(500, { error: "internal_error", requestId });
   });
   return app;
+}
+
+function methodsOf({ adapter }: Source): readonly string[] {
+  return adapter.methods ?? ["POST"];
 }
 
 /** Otherwise nothing of the message would have been stored or even decoded. */
