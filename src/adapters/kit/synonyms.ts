@@ -31,7 +31,7 @@ export const SPEED_NAMES = ["speed", "velocity", "vel", "spd", "groundspeed", "g
 
 /** How units are written, in names and beside values. */
 export const UNIT_WORDS = {
-  kph: ["kmh", "kph", "kmph", "kmhr", "kmperhour"],
+  kph: ["kmh", "kph", "kmph", "kmhr", "kmperhour", "kilometersperhour", "kilometresperhour"],
   mph: ["mph", "mih", "milesperhour"],
   mps: ["mps", "ms", "meterspersecond", "metrespersecond"],
   knots: ["knots", "knot", "kn", "kt", "kts"],
