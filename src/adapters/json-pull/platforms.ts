@@ -144,8 +144,8 @@ export const navixy = polled({
     timeZone: { at: "user_time" },
     speed: "gps.speed",
     heading: "gps.heading",
-    // The place of a cell.
-    noFixWhen: "gps.gsm_lbs",
+    // The place of a cell; a flag that cannot be read may be one.
+    noFixWhen: "gps.gsm_lbs != `null` && gps.gsm_lbs != `false`",
     details: { altitudeM: "gps.alt", accuracyM: "gps.precision" },
   },
 });

@@ -163,7 +163,8 @@ function ofAdapter({ in: name, adapter }: NonNullable<Polled["rows"]>) {
     const decodeRow = ({ path, value }: Row, context: DecodeContext): readonly RawReading[] => {
       const payload = adapter.payload.safeParse(value);
       const decoded = payload.success ? adapter.decode(payload.data, { ...context, options }) : null;
-      if (!Array.isArray(decoded)) return [{ ...UNREAD, path: [path, ...wrongPlace(payload.error)].join(".") }];
+      if (!Array.isArray(decoded))
+        return [{ ...UNREAD, path: [path, ...wrongPlace(payload.error)].join(".") }];
       return decoded.map((reading) => ({ ...reading, path: `${path}.${reading.path}` }));
     };
     return {
