@@ -12,6 +12,7 @@ measureSpeed();
 export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
+    globalSetup: ["test/support/compiled.ts"],
     reporters: ["default", summary()],
     pool: "forks",
     // Tests start programs of their own (Redis, brokers, gateways); more workers than cores only makes them wait.

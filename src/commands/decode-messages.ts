@@ -7,12 +7,14 @@ import { type Adapter, asAuthenticated, type Message } from "../adapters/kit/ada
 import { isoTime } from "../adapters/kit/fields.ts";
 import { createAssembler } from "../ingest/assembler.ts";
 import { type Decoded, type Examined, examine } from "../ingest/examine.ts";
-import { SPEED_UNITS } from "../reading.ts";
+import { SPEED_UNITS, type SpeedUnit } from "../reading.ts";
+import { isRead, suggestion, whichRead } from "./decode-which.ts";
 import { printError } from "./print.ts";
 
 /** The arguments of the command; texts as typed. */
 export interface DecodeRequest {
-  vendor: string;
+  /** Null: none was named, so the adapters that read the message are. */
+  vendor: string | null;
   topic?: string | undefined;
   /** A JSON file of header names and values. */
   headersFile?: string | undefined;
@@ -61,17 +63,19 @@ const quarantinedSchema = z.object({
 });
 
 export async function decodeMessages(request: DecodeRequest, stdin: Uint8Array): Promise<Decoded> {
-  const adapter = findAdapter(request.vendor);
-  if (!adapter) {
-    const known = adapters.map(({ vendor }) => vendor).join(", ");
-    throw new Error(`No adapter for ${request.vendor}. There are: ${known}.`);
-  }
-  const settings = settingsOf(adapter, request);
   const note = request.note ?? printError;
+  const adapter = request.vendor === null ? undefined : findAdapter(request.vendor);
+  const speedUnit = speedUnitOf(request);
   const messages = request.sequenceFile
     ? await sequenceOf(request.sequenceFile)
     : [request.quarantined ? quarantinedMessage(stdin) : await messageOf(request, stdin)];
-
+  const others = () => whichRead(messages, { speedUnit, options: request.options });
+  if (!adapter) {
+    const candidates = others();
+    for (const line of suggestion(candidates, request)) note(line);
+    throw new Error(unnamed(request.vendor, candidates.length > 0));
+  }
+  const settings = settingsOf(adapter, request, speedUnit);
   const assembler = createAssembler();
   const examined = messages.map((message) => examine(adapter, asAuthenticated(message), settings, assembler));
   const isUnitMissing = adapter.speedUnit === "required" && settings.speedUnit === undefined;
@@ -91,7 +95,23 @@ export async function decodeMessages(request: DecodeRequest, stdin: Uint8Array):
       if (details) note(`${where}details of ${deviceId} at ${fixTime}: ${JSON.stringify(details)}`);
     }
   }
+  if (!examined.some(isRead)) {
+    const better = others().filter(({ vendor }) => vendor !== adapter.vendor);
+    const answer = joined(examined);
+    // A message that is rightly ignored needs no other vendor, unless one reads a position out of it.
+    const isWanted =
+      answer.kind === "malformed" ||
+      answer.kind === "decoded" ||
+      better.some(({ readings, isOwn }) => readings > 0 && isOwn);
+    if (answer.kind !== "handshake" && isWanted) for (const line of suggestion(better, request)) note(line);
+  }
   return joined(examined);
+}
+
+function unnamed(vendor: string | null, isAnswered: boolean): string {
+  const known = ` There are: ${adapters.map((each) => each.vendor).join(", ")}.`;
+  if (vendor !== null) return `No adapter for ${vendor}.${known}`;
+  return `No vendor was named.${isAnswered ? "" : known}`;
 }
 
 /** One answer for a sequence: decoded outweighs malformed, and malformed outweighs ignored. */
@@ -111,11 +131,15 @@ function joined(examined: readonly Examined[]): Decoded {
   };
 }
 
-function settingsOf(adapter: Adapter, request: DecodeRequest) {
+function speedUnitOf(request: DecodeRequest): SpeedUnit | undefined {
   const speedUnit = SPEED_UNITS.find((unit) => unit === request.speedUnit);
   if (request.speedUnit !== undefined && speedUnit === undefined) {
     throw new Error(`Unknown speed unit ${request.speedUnit}. There are: ${SPEED_UNITS.join(", ")}.`);
   }
+  return speedUnit;
+}
+
+function settingsOf(adapter: Adapter, request: DecodeRequest, speedUnit: SpeedUnit | undefined) {
   if (request.options !== undefined && !adapter.options)
     throw new Error(`${adapter.vendor} takes no options.`);
   const parsed = (adapter.options ?? z.undefined()).safeParse(request.options);

@@ -22,7 +22,7 @@ interface Options {
 export function decodeCommand(): Command {
   return new Command("decode")
     .description("decode one message from standard input with a vendor's adapter and print the result")
-    .argument("<vendor>")
+    .argument("[vendor]", "without it, the adapters that read the message are named")
     .option("--topic <topic>", "MQTT topic of the message")
     .option("--headers <file>", "JSON file of its HTTP headers")
     .option("--query <query>", "its query string")
@@ -36,10 +36,13 @@ export function decodeCommand(): Command {
     )
     .option("--options <json>", "the source's options", json)
     .option("--quarantined", "standard input is a message from /quarantine/<id> of the ops endpoint")
-    .action(async (vendor: string, { headers, sequence, ...options }: Options) => {
+    .action(async (vendor: string | undefined, { headers, sequence, ...options }: Options) => {
       const { decodeMessages } = await import("./decode-messages.ts");
       const body = sequence ? new Uint8Array() : await buffer(process.stdin);
-      const request = { vendor, ...options, headersFile: headers, sequenceFile: sequence };
-      printJson(await decodeMessages(request, body));
+      const request = { vendor: vendor ?? null, ...options, headersFile: headers, sequenceFile: sequence };
+      const decoded = await decodeMessages(request, body);
+      printJson(decoded);
+      // Scripts can tell by it that nothing was read; what an ignored message says was read.
+      if (decoded.kind === "malformed") process.exitCode = 1;
     });
 }

@@ -15,6 +15,8 @@ export interface AdapterFacts {
   pull?: PullFacts | ConfigurablePull;
   auth: readonly {
     name: string;
+    /** The source has to name it. */
+    isByNameOnly?: true;
     needs: readonly ("secrets" | "username" | "header" | "allow")[];
     /** Why this secret cannot authenticate anything. */
     secretProblem?(secret: string): string | null;
@@ -138,7 +140,9 @@ function checkWebhookSource(
     );
     return;
   }
-  const chosen = adapter.auth.filter(({ name }) => auth.method === undefined || name === auth.method);
+  const chosen = adapter.auth.filter(({ name, isByNameOnly = false }) =>
+    auth.method === undefined ? !isByNameOnly : name === auth.method,
+  );
   const [authMethod] = chosen;
   if (!authMethod) {
     report([...at, "auth", "method"], `is not a method ${adapter.vendor} offers; it offers ${offered}`);

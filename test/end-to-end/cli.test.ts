@@ -51,7 +51,7 @@ describe("help", () => {
     start: ["--config", "--allow-weak"],
     check: ["--config", "--show", "--allow-weak"],
     decode: [
-      "<vendor>",
+      "[vendor]",
       "--topic",
       "--headers",
       "--query",
@@ -239,7 +239,7 @@ describe("decode", () => {
       ["decode", vendor, "--received-at", "2026-10-26T18:00:00Z", ...options],
       { input: sample(body) },
     );
-    expect(ended).toBe("exit code 0");
+    expect(ended).toBe(kind === "malformed" ? "exit code 1" : "exit code 0");
     const said = expectShape(stdout);
     expect(said.kind).toBe(kind);
     if (kind === "decoded") expect(said.readings).not.toEqual([]);

@@ -4,6 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { startOwned } from "../../sandbox/owned-process.ts";
+import { programArgs } from "./compiled.ts";
 import { until } from "./wait.ts";
 
 export interface CliProcess {
@@ -51,9 +52,7 @@ export async function startCli(args: readonly string[], options: CliOptions = {}
   const node = [
     process.execPath,
     ...(options.nodeArgs ?? []),
-    "--import",
-    "tsx",
-    options.program ?? "src/cli.ts",
+    ...programArgs(options.program ?? "src/cli.ts"),
   ];
   const owned = await startOwned(
     "sh",

@@ -26,7 +26,12 @@ const ends = {
 };
 
 export const paging = z.discriminatedUnion("by", [
-  z.strictObject({ by: z.literal("number"), first: z.int().min(0).max(1).default(1), ...ends }),
+  z.strictObject({
+    by: z.literal("number"),
+    first: z.int().min(0).max(1).default(1),
+    /** Asks for the first page by no number at all. */ omitFirst: z.boolean().default(false),
+    ...ends,
+  }),
   z.strictObject({ by: z.literal("offset"), ...ends, size }),
   /** Where the answer has the cursor of the next page: none, null or empty on the last. */
   z.strictObject({ by: z.literal("cursor"), next: path }),
@@ -52,7 +57,7 @@ export const START: Place = { read: 0, rows: 0, cursor: null, link: null, digest
 export function placeValues(settings: Paging | undefined, { read, cursor }: Place): Values {
   switch (settings?.by) {
     case "number":
-      return { page: settings.first + read };
+      return settings.omitFirst && read === 0 ? {} : { page: settings.first + read };
     case "offset":
       return { offset: read * settings.size };
     case "cursor":

@@ -29,12 +29,14 @@ export interface RowReading {
   rowsOf(answer: unknown): Row[] | Problems;
   /** What of the answer beside its rows is needed to read them; undefined: nothing. */
   factsOf(answer: unknown): unknown;
+  /** A row that is none, such as a device that never had a fix. */
+  isIgnored(row: Row): boolean;
   /** The value in a row whose device the look-up knows; undefined: rows name their device themselves. */
   lookedUp?: (row: Row) => unknown;
   /** The device of a row is the id that was asked for. */
   isAsked: boolean;
   /** Null where the row names no device. */
-  stateOf(row: Row, facts: unknown): { device: string; time: string; state: string } | null;
+  stateOf(row: Row, facts: unknown, now: number): { device: string; time: string; state: string } | null;
 }
 
 type Context = PullContext<Session, RowReading>;
@@ -142,8 +144,9 @@ function pageOf(
   });
   const next = roundAfter(settings, session, round, place, asksByIds);
   const facts = reading.factsOf(content);
-  const named = namedRows(rows, context, idsOf(settings, session, round));
-  const changed = changesOf(named.rows, facts, settings, reading, session.sent);
+  const meant = rows.filter((row) => !reading.isIgnored(row));
+  const named = namedRows(meant, context, idsOf(settings, session, round));
+  const changed = changesOf(named.rows, facts, settings, context);
   const isOdd = "problems" in found;
   // What is not as configured is stored as it came: it is set aside with its reason, and nothing is lost.
   const body = isOdd ? answer.text : changed.rows.length === 0 ? null : messageOf(changed.rows, facts);
@@ -193,14 +196,14 @@ function changesOf(
   rows: readonly Row[],
   facts: unknown,
   { window, feed }: PullSettings,
-  reading: RowReading,
-  sent: Sent,
+  { options: reading, session, now }: Context,
 ) {
+  const sent: Sent = session?.sent ?? new Map();
   const isSnapshot = !window && !feed;
   return changedRows(
     rows,
     (row) => {
-      const found = reading.stateOf(row, facts);
+      const found = reading.stateOf(row, facts, now);
       if (found === null) return null;
       const { device, time, state } = found;
       return isSnapshot ? { device, state: `${time} ${state}` } : { device: `${device} ${time}`, state };

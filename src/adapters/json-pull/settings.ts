@@ -41,7 +41,8 @@ const shape = z.strictObject({
     .strictObject({
       /** How late a fix may come in at the vendor. */
       overlapMs: ms.default(2 * MINUTE_MS),
-      widestMs: ms
+      widestMs: z
+        .int()
         .min(MINUTE_MS)
         .max(31 * DAY_MS)
         .default(DAY_MS),

@@ -5,7 +5,7 @@ import type { DecodeContext } from "../kit/adapter.ts";
 import { path } from "../kit/expression.ts";
 
 const DEVICE_ID =
-  "must be a path, or one of { topicLevel: 2 }, { topicLevels: [2, 4] }, { header: X-Device }, { query: id }, { message: path }, { key: true }";
+  "must be a path, or one of { topicLevel: 2 }, { topicLevels: [2, 4] }, { header: X-Device }, { query: id }, { message: path }, { key: true }, and for a vendor that is asked { lookup: path }, { asked: true }";
 
 const level = z.int().min(1);
 
@@ -21,6 +21,10 @@ const elsewhere = z
     message: path.optional(),
     /** The readings are an object of objects or of lists, and its keys the devices. */
     key: z.literal(true).optional(),
+    /** What the look-up of a vendor that is asked calls the device whose id is at this path. */
+    lookup: path.optional(),
+    /** The id that the vendor was asked for. */
+    asked: z.literal(true).optional(),
   })
   .refine((place) => Object.keys(place).length === 1, DEVICE_ID);
 
@@ -39,11 +43,13 @@ export interface Found {
   path: string;
   value: unknown;
   key?: string;
+  /** The device that was looked up or asked for. */
+  device?: string;
 }
 
 export function deviceOf(
   from: DeviceId,
-  { value, key }: Found,
+  { value, key, device }: Found,
   ofMessage: unknown,
   context: DecodeContext,
 ): unknown {
@@ -52,7 +58,8 @@ export function deviceOf(
   if (from.topicLevels !== undefined) return joined(from.topicLevels.map((at) => context.topic[at - 1]));
   if (from.header !== undefined) return context.headers[from.header.toLowerCase()];
   if (from.query !== undefined) return context.query[from.query];
-  return from.key ? key : ofMessage;
+  if (from.key) return key;
+  return from.lookup || from.asked ? device : ofMessage;
 }
 
 export function outsideBody(from: DeviceId): "header" | "query" | null {

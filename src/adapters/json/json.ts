@@ -7,6 +7,7 @@ import { addressList, basic, bearer, customHeader, hmac, urlToken } from "../kit
 import type { Problems } from "../kit/each.ts";
 import { type Each, each } from "../kit/each.ts";
 import { compass, degrees, id, isRecord, part } from "../kit/fields.ts";
+import { withJsonField } from "../kit/form.ts";
 import { namedDetails } from "../kit/nested-place.ts";
 import { namedIn } from "../kit/synonyms.ts";
 import { anyTime } from "../kit/time-formats.ts";
@@ -39,6 +40,8 @@ export const json = defineAdapter({
       : [],
   topicsRead: (options) => options?.topics ?? null,
   idOutsideBody: (options) => options?.idOutsideBody ?? null,
+  unseal: (raw, { options, maxReadings }) =>
+    options?.jsonField ? withJsonField(raw, options.jsonField, maxReadings) : { value: raw },
   ignore: (raw, context) => context.options?.ignored(raw, context) ?? null,
   ignores: "what `options.ignoreWhen` says, and what none of its `variants` fits",
   payload: z.unknown(),

@@ -4,7 +4,6 @@ import { z } from "zod";
 import { DETAIL_NUMBERS, DETAIL_TEXTS, SPEED_UNITS } from "../../reading.ts";
 import { path, pathWithText } from "../kit/expression.ts";
 import { isRecord } from "../kit/fields.ts";
-import { unitInName } from "../kit/synonyms.ts";
 import { isZoneName, TIME_FORMAT_NAMES } from "../kit/time-formats.ts";
 import { deviceId } from "./device-id.ts";
 
@@ -42,8 +41,8 @@ const options = z.strictObject({
   time: byName,
   /** `received`: the message carries no time and counts as fresh. */
   timeFormat: z.enum([...TIME_FORMAT_NAMES, "received"]).optional(),
-  /** A reading without a time is of the moment in which it arrives, where the platform documents it so. */
-  orReceived: z.boolean().default(false),
+  /** A reading that says no time is of the moment it came. */
+  withoutTime: z.literal("received").optional(),
   /** Of times without one: a name, or where the message has the name, the offset or its own clock. */
   timeZone: z
     .union([
@@ -98,15 +97,6 @@ export const pathOptions = options
     also("time", "has no use where timeFormat is received"),
   )
   .refine(
-    ({ orReceived, timeFormat }) => !orReceived || timeFormat !== "received",
-    also("orReceived", "has no use where timeFormat is received"),
-  )
-  .refine(
     ({ timeZone, timeFormat }) => !timeZone || ["iso", "isoUtc", "any", undefined].includes(timeFormat),
     also("timeZone", "has no use: only times written as text may lack a zone"),
   );
-
-/** The unit in the last name of a path: `current.speed_kmh`. */
-export function unitOfPath(text: string): ReturnType<typeof unitInName> {
-  return unitInName(text.split(".").at(-1) ?? "");
-}

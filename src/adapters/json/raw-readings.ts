@@ -24,10 +24,10 @@ import {
 } from "../kit/fields.ts";
 import { fragment } from "../kit/fragment.ts";
 import { chained, NOTHING, namedDetails, type Place, placeIn } from "../kit/nested-place.ts";
-import { namedIn, unitOfWord } from "../kit/synonyms.ts";
+import { namedIn, unitInPath, unitOfWord } from "../kit/synonyms.ts";
 import { inZone, TIME_FORMATS } from "../kit/time-formats.ts";
 import { deviceOf, type Found } from "./device-id.ts";
-import { type Given, unitOfPath } from "./path-options.ts";
+import type { Given } from "./path-options.ts";
 
 const DETAIL_READERS = {
   ...Object.fromEntries(DETAIL_TEXTS.map((name) => [name, label])),
@@ -36,24 +36,36 @@ const DETAIL_READERS = {
 };
 
 /** What is found once in a message and holds for all of its readings: an expression may go through all of it. */
-interface OfMessage {
-  device: unknown;
-  zone: unknown;
+export interface OfMessage {
+  device?: unknown;
+  zone?: unknown;
 }
 
 export function decodePaths(raw: unknown, given: Given, context: DecodeContext): Each | Problems {
   const found = readingsIn(raw, given);
-  if ("problems" in found) return found;
-  const { deviceId, timeZone } = given;
-  const ofMessage = {
-    device: typeof deviceId === "function" ? undefined : deviceId.message?.(raw),
-    zone: typeof timeZone === "object" ? timeZone.at(raw) : timeZone,
+  return "problems" in found ? found : decodeFound(found, ofMessageIn(raw, given), given, context);
+}
+
+export function ofMessageIn(raw: unknown, { deviceId, timeZone }: Given): OfMessage {
+  return {
+    ...(typeof deviceId !== "function" && deviceId.message && { device: deviceId.message(raw) }),
+    ...(typeof timeZone === "object" && { zone: timeZone.at(raw) }),
   };
-  return each(
-    found,
-    (one) => (given.ignoreReading?.(one.value) === true ? [] : rawReadingOf(one, ofMessage, given, context)),
-    someFound,
-  );
+}
+
+export function decodeFound(
+  found: readonly Found[],
+  ofMessage: OfMessage,
+  given: Given,
+  context: DecodeContext,
+): Each {
+  const one = (found: Found) =>
+    isIgnored(found, given) ? [] : rawReadingOf(found, ofMessage, given, context);
+  return each(found, one, someFound);
+}
+
+export function isIgnored({ value }: Found, { ignoreReading }: Given): boolean {
+  return ignoreReading?.(value) === true;
 }
 
 /** Wrong paths, or another kind of message: set aside whole, so that it can be decoded once the paths are right. */
@@ -66,7 +78,7 @@ function isEmpty({ deviceId, latitude, longitude }: RawReading): boolean {
   return deviceId === null && latitude === null && longitude === null;
 }
 
-function readingsIn(raw: unknown, { readings, deviceId, fragment }: Given): Found[] | Problems {
+export function readingsIn(raw: unknown, { readings, deviceId, fragment }: Given): Found[] | Problems {
   const found = readings ? readings.find(raw) : raw;
   const name = readings?.text ?? "";
   if (typeof deviceId !== "function" && deviceId.key) return readingsByDevice(found, name);
@@ -137,20 +149,21 @@ function placeOf(value: unknown, given: Given): Place {
 
 function timeOf(
   value: unknown,
-  { time, timeFormat, timeZone, orReceived }: Given,
+  { time, timeFormat, timeZone, withoutTime }: Given,
   { named }: Place,
   zone: unknown,
   { receivedAt }: DecodeContext,
 ): RawReading["fixTime"] {
   if (timeFormat === "received") return AT_RECEIPT;
   const said = time ? time(value) : (named.value("fixTime") ?? named.value("time"));
+  // Null in its place is a time that is missing.
+  if (said === undefined && withoutTime) return AT_RECEIPT;
   const instant = TIME_FORMATS[timeFormat ?? (time ? "iso" : "any")].parse(said);
-  if (orReceived && (said === null || said === undefined)) return AT_RECEIPT;
   // With a zone of its own a text needs none from the options; nor does a number.
   if (timeZone === undefined || instant === null || (timeFormat !== "isoUtc" && !Number.isNaN(instant)))
     return instant;
   const local = isoTimeAssumedUtc.parse(said);
-  return local === null ? null : inZone(local, zone, receivedAt);
+  return local === null ? null : inZone(local, typeof timeZone === "object" ? zone : timeZone, receivedAt);
 }
 
 function speedOf(value: unknown, given: Given, { named }: Place, context: DecodeContext): number | null {
@@ -160,7 +173,7 @@ function speedOf(value: unknown, given: Given, { named }: Place, context: Decode
   const stated = speedUnit ? beside : context.speedUnit;
   if (speed === null) return null;
   if (speed === undefined) return named.speed(stated);
-  return toMps(number.parse(speed.find(value)), speedUnit ? beside : (stated ?? unitOfPath(speed.text)));
+  return toMps(number.parse(speed.find(value)), speedUnit ? beside : (stated ?? unitInPath(speed.text)));
 }
 
 /** Only the fields these options name, and of speed and heading those present; other messages carry the rest. */

@@ -35,7 +35,11 @@ export const jsonOptions = z.unknown().transform((given, context) => {
     context.addIssue({ code: "invalid_type", expected: "object", input: given });
     return z.NEVER;
   }
-  const { variants = [{}], ...base } = given;
+  const { variants = [{}], jsonField = null, ...base } = given;
+  if (jsonField !== null && (typeof jsonField !== "string" || jsonField === "")) {
+    context.addIssue({ code: "custom", path: ["jsonField"], message: "must be the name of a field" });
+    return z.NEVER;
+  }
   if (!Array.isArray(variants) || variants.length === 0) {
     context.addIssue({ code: "custom", path: ["variants"], message: "must be a list of options" });
     return z.NEVER;
@@ -54,7 +58,7 @@ export const jsonOptions = z.unknown().transform((given, context) => {
     }
     return whose.success && what.success ? [{ ...whose.data, ...what.data }] : [];
   });
-  return optionsOf(parsed);
+  return { ...optionsOf(parsed), jsonField };
 });
 
 /** Null removes an option of a preset or beside the variants; one that would then be found by name is not read at all. */
@@ -82,6 +86,8 @@ function optionsOf(variants: readonly Variant[]) {
       if (!variant) return "other-message";
       return variant.ignores(raw) ? "ignore-when" : null;
     },
+    /** Null where the message decides among several. */
+    rows: variants.length === 1 ? (variants[0]?.rows ?? null) : null,
     decode: (raw: unknown, context: DecodeContext) =>
       fitting(raw, context)?.decode(raw, context) ?? each([], () => []),
   };

@@ -72,6 +72,10 @@ export interface User {
 export interface AuthMethod {
   /** The word used in the configuration: `basic`, `bearer`, `hmac-sha1`, … */
   name: string;
+  /** The source has to name it; without a name the adapter's other method is meant. */
+  isByNameOnly?: true;
+  /** A refusal is then 401 with this `WWW-Authenticate`, whatever the adapter's own is. */
+  challenge?: string;
   /** What the configuration must give for this method. */
   needs: readonly ("secrets" | "username" | "header" | "allow")[];
   /** Null when authenticated, otherwise why not, in a short snake-case word. */
@@ -168,6 +172,8 @@ export interface Adapter<Payload = unknown, Options = unknown> {
   pull?: Pull | ConfigurablePull;
   /** The methods a webhook source may choose, the usual one first; on MQTT the broker connection authenticates. */
   auth: readonly AuthMethod[];
+  /** The vendor puts the kind of its message behind the address, which is then read as the query's `kind`. */
+  kindInPath?: true;
   /** HTTP methods of the vendor's webhook; default POST alone. */
   methods?: readonly ("POST" | "GET")[];
   /** Default `json`; a function decides per message. A GET without body reads its query as `form`. */

@@ -2,7 +2,7 @@
 
 import type { SaidDetails } from "../../reading.ts";
 import { isRecord, isUnsaid, number, UNREADABLE } from "./fields.ts";
-import { type Field, type Named, namedIn } from "./synonyms.ts";
+import { type Field, type Named, namedIn, plainOf } from "./synonyms.ts";
 
 export interface Place {
   latitude: unknown;
@@ -33,7 +33,7 @@ export function placeIn(value: unknown, around: Named = NOTHING, depth = 0): Pla
     const place = placeUnder(key, value[key], named, depth + 1);
     return place ? [{ ...place, keys: [key, ...place.keys] }] : [];
   });
-  const [own] = nested.filter(({ keys: [key = ""] }) => OF_GPS.includes(plain(key)));
+  const [own] = nested.filter(({ keys: [key = ""] }) => OF_GPS.includes(plainOf(key)));
   if (own) return own;
   const [first, ...others] = nested;
   if (first === undefined || others.every((other) => isSamePlace(first, other))) return first ?? null;
@@ -60,7 +60,7 @@ export function namedDetails(named: Named): SaidDetails | undefined {
 }
 
 function placeUnder(key: string, value: unknown, around: Named, depth: number): Place | null {
-  const name = plain(key);
+  const name = plainOf(key);
   const isPair = LATITUDE_FIRST.includes(name) || LONGITUDE_FIRST.includes(name);
   if (!isPair && !OF_GPS.includes(name) && !OTHERS.includes(name)) return null;
   if (isRecord(value)) return placeIn(value, around, depth);
@@ -95,8 +95,4 @@ function isSamePlace(one: Place, other: Place): boolean {
   const apart = (a: unknown, b: unknown) =>
     Math.abs((number.parse(a) ?? Number.NaN) - (number.parse(b) ?? Number.NaN));
   return apart(one.latitude, other.latitude) <= 1e-6 && apart(one.longitude, other.longitude) <= 1e-6;
-}
-
-function plain(key: string): string {
-  return key.toLowerCase().replace(/[^a-z]/g, "");
 }

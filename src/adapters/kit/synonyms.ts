@@ -10,43 +10,21 @@ import { anyTimeAssumedUtc } from "./time-formats.ts";
  * (their units differ by vendor), `angle` (of a tilted device).
  */
 export const SYNONYMS = {
-  latitude: [
-    "latitude",
-    "lat",
-    "latitudedeg",
-    "latdeg",
-    "latitudedegrees",
-    "gpslatitude",
-    "gpslat",
-    "latitud",
-  ],
+  latitude: names("latitude lat latitudedeg latdeg latitudedegrees gpslatitude gpslat latitud"),
   // `Longitud` is how the TTN decoder of Dragino's TrackerD spells it.
-  longitude: [
-    ..."longitude lon lng long longitudedeg londeg lngdeg longitudedegrees gpslongitude gpslon gpslng".split(
-      " ",
-    ),
-    "longitud",
-  ],
+  longitude: names(
+    "longitude lon lng long longitudedeg londeg longitudedegrees gpslongitude gpslon gpslng longitud",
+  ),
   /** Degrees or a wind. */
-  heading: [
-    "heading",
-    "course",
-    "bearing",
-    "direction",
-    "cog",
-    "headingdeg",
-    "coursedeg",
-    "bearingdeg",
-    "hdg",
-  ],
+  heading: names("heading course bearing direction cog headingdeg coursedeg bearingdeg hdg"),
   /** Metres. */
-  altitude: ["altitude", "alt", "altitudem", "altm", "elevation", "ele"],
+  altitude: names("altitude alt altitudem altm elevation ele"),
   /** Metres. */
-  accuracy: ["accuracy", "accuracym", "horizontalaccuracy", "hacc", "gpsaccuracy", "gpsaccm"],
+  accuracy: names("accuracy accuracym horizontalaccuracy hacc gpsaccuracy gpsaccm"),
   /** Of the fix by their name: they count before those of `time`, which may be of the message. */
-  fixTime: ["fixtime", "gpstime", "gnsstime", "fixtimestamp", "gpstimestamp", "locationtime"],
-  time: ["time", "timestamp", "ts", "tst", "datetime", "timeutc", "utctime", "timestamputc"],
-} as const satisfies Record<string, readonly string[]>;
+  fixTime: names("fixtime gpstime gnsstime fixtimestamp gpstimestamp positiontime"),
+  time: names("time timestamp ts tst datetime timeutc utctime timestamputc"),
+};
 
 /** Bare, a speed is in the unit that the source states; with one of the words behind it, in that. */
 export const SPEED_NAMES = ["speed", "velocity", "vel", "spd", "groundspeed", "gpsspeed"] as const;
@@ -55,12 +33,16 @@ export const SPEED_NAMES = ["speed", "velocity", "vel", "spd", "groundspeed", "g
 export const UNIT_WORDS = {
   kph: ["kmh", "kph", "kmph", "kmhr", "kmperhour", "kilometersperhour", "kilometresperhour"],
   mph: ["mph", "mih", "milesperhour"],
-  mps: ["mps", "ms", "metersperseconds", "meterspersecond", "metrespersecond"],
+  mps: ["mps", "ms", "meterspersecond", "metrespersecond"],
   knots: ["knots", "knot", "kn", "kt", "kts"],
 } as const satisfies Record<SpeedUnit, readonly string[]>;
 
 /** Units that are a name by themselves. `ms` could be milliseconds. */
 const NAMES_BY_UNIT = ["kph", "kmh", "kmph", "mph"];
+
+function names(list: string): readonly string[] {
+  return list.split(" ");
+}
 
 export type Field = keyof typeof SYNONYMS | "speed";
 
@@ -79,15 +61,18 @@ interface Candidate extends Meaning {
 export interface Named {
   /** The names are there, also with null under them. */
   has(field: Field): boolean;
-  /** Undefined where nothing is said; UNREADABLE where two names say different things. */
+  /**
+   * Undefined where nothing is said; UNREADABLE where two names say different things. A time that is there and blank is
+   * null: it does not mean now.
+   */
   value(field: Exclude<Field, "speed">): unknown;
   /** Metres per second; `assumed` is the unit of a bare speed where the source states none. */
   speed(stated: SpeedUnit | undefined, assumed?: SpeedUnit): number | null;
 }
 
-/** The unit in the name of a speed: `speed_kmh`, `kph`; undefined where it has none. */
-export function unitInName(name: string): SpeedUnit | undefined {
-  return meaningOf(name)?.unit;
+/** The unit in the last name of a path to a speed: `now.speed_kmh`, `kph`; undefined where it has none. */
+export function unitInPath(path: string): SpeedUnit | undefined {
+  return meaningOf(path.split(".").at(-1) ?? "")?.unit;
 }
 
 /** The unit of a word beside a value: `km/h`, `MPH`. */
@@ -107,11 +92,19 @@ export function namedIn(value: unknown): Named {
     has: (field) => of(field).length > 0,
     value: (field) => {
       const [first, ...others] = said(field);
-      if (first === undefined) return undefined;
+      if (first === undefined) return isTime(field) && of(field).some(isBlank) ? null : undefined;
       return others.every((other) => isSame(field, first.value, other.value)) ? first.value : UNREADABLE;
     },
     speed: (stated, assumed) => speedOf(said("speed"), stated, assumed),
   };
+}
+
+function isTime(field: Field): boolean {
+  return field === "time" || field === "fixTime";
+}
+
+function isBlank({ value }: Candidate): boolean {
+  return typeof value === "string" && isUnsaid(value);
 }
 
 function candidatesIn(value: Record<string, unknown>): Candidate[] {
@@ -164,15 +157,15 @@ const TOLERANCES = {
 
 function isSame(field: keyof typeof SYNONYMS, one: unknown, other: unknown): boolean {
   if (one === other) return true;
-  const reader =
-    field === "time" || field === "fixTime" ? anyTimeAssumedUtc : field === "heading" ? compass : number;
+  const reader = isTime(field) ? anyTimeAssumedUtc : field === "heading" ? compass : number;
   const apart = Math.abs((reader.parse(one) ?? Number.NaN) - (reader.parse(other) ?? Number.NaN));
   const isText = typeof one === "string" && typeof other === "string";
   if (field === "heading" && !isText && typeof one === typeof other) return apart <= 1 || apart >= 359;
   return apart <= TOLERANCES[field] || (field === "heading" && apart >= 360 - TOLERANCES[field]);
 }
 
-function plainOf(name: string): string {
+/** A name as it stands in the list: `Latitude_Deg` is `latitudedeg`. */
+export function plainOf(name: string): string {
   return name.toLowerCase().replace(/[^a-z0-9]/g, "");
 }
 

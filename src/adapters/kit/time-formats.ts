@@ -45,7 +45,8 @@ const TIME_OF_DAY = /^([0-9]{1,2}):([0-9]{1,2})(?::([0-9]{1,2})(\.[0-9]{1,9})?)?
 export function dayAndTime(day: unknown, time: unknown): number | null | undefined {
   if (isUnsaid(day) || day === 0) return time === 0 && day === 0 ? null : undefined;
   if (typeof day !== "string" || !DAY.test(day.trim())) return undefined;
-  if (isUnsaid(time)) return undefined;
+  // A day alone is no time; one whose time of day is blank is a time that cannot be read.
+  if (isUnsaid(time)) return time === undefined ? undefined : Number.NaN;
   const [, y = "", mo = "", d = ""] = DAY.exec(day.trim()) ?? [];
   const [, h, mi = "", s = "0", fraction = ""] =
     (typeof time === "string" && TIME_OF_DAY.exec(time.trim())) || [];
@@ -57,6 +58,8 @@ export function dayAndTime(day: unknown, time: unknown): number | null | undefin
 const OFFSET = /^(?:UTC|GMT)?([+-])([0-9]{1,2})(?::?([0-9]{2}))?$/i;
 /** Zones lie whole quarters of an hour from UTC. */
 const QUARTER_MS = 15 * 60_000;
+/** No zone is further from UTC than Kiribati's. */
+const FURTHEST_MS = 14 * 3_600_000;
 
 /**
  * A time without a zone, given as if it were UTC, in the zone of a name, of an offset (`-05:00`), or of a clock that showed
@@ -68,8 +71,11 @@ export function inZone(local: number, zone: unknown, receivedAt: number): number
   if (hours !== undefined)
     return local - (sign === "-" ? -1 : 1) * (Number(hours) * 60 + Number(minutes)) * 60_000;
   const clock = isoTimeAssumedUtc.parse(zone);
-  if (clock !== null && !Number.isNaN(clock))
-    return local - Math.round((clock - receivedAt) / QUARTER_MS) * QUARTER_MS;
+  if (clock !== null && !Number.isNaN(clock)) {
+    const ahead = Math.round((clock - receivedAt) / QUARTER_MS) * QUARTER_MS;
+    // A clock that no zone explains is that of an answer which was saved and is looked at later: UTC, as is advised.
+    return Math.abs(ahead) > FURTHEST_MS ? local : local - ahead;
+  }
   const offsetAt = offsetsOf(zone.trim());
   if (offsetAt === null || Number.isNaN(local)) return Number.NaN;
   const day = 86_400_000;

@@ -5,6 +5,7 @@ import { isDeepStrictEqual } from "node:util";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import type { PullResult } from "../../../src/adapters/kit/pull.ts";
 import { because, howToGet } from "../../support/because.ts";
+import { type ExpectedReading, expectReadings } from "../../support/conversations.ts";
 import {
   type PolledVendor,
   startPolledVendor,
@@ -35,14 +36,7 @@ interface Conversation {
   name: string;
   vendor: string;
   exchanges: Exchange[];
-  expected: {
-    unitId: string;
-    latitude: number;
-    longitude: number;
-    speedKph: number | null;
-    headingDeg: number | null;
-    timeUtc: string;
-  }[];
+  expected: ExpectedReading[];
 }
 
 const VENDORS: Record<string, string> = { samsara: "samsara-feed", geotab: "geotab" };
@@ -153,17 +147,7 @@ describe.skipIf(noSamples !== null)(`conversations${because(noSamples)}`, () => 
       await until(() => next >= script.length + 1, { what: `the end of ${name}` });
       expect(surprises).toEqual([]);
       const readings = distinctReadings(store);
-      expect(readings.map(({ deviceId, fixTime, headingDeg }) => [deviceId, fixTime, headingDeg])).toEqual(
-        expected.map(({ unitId, timeUtc, headingDeg }) => [unitId, Date.parse(timeUtc), headingDeg]),
-      );
-      for (const [index, { latitude, longitude, speedMps }] of readings.entries()) {
-        const should = expected[index];
-        expect(Math.abs(latitude - (should?.latitude ?? Number.NaN))).toBeLessThanOrEqual(1e-7);
-        expect(Math.abs(longitude - (should?.longitude ?? Number.NaN))).toBeLessThanOrEqual(1e-7);
-        const speedKph = should?.speedKph ?? null;
-        if (speedMps === null || speedKph === null) expect(speedMps).toBe(speedKph);
-        else expect(Math.abs(speedMps * 3.6 - speedKph)).toBeLessThanOrEqual(0.01);
-      }
+      expectReadings(readings, expected);
     },
   );
 });

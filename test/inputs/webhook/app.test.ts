@@ -22,6 +22,7 @@ import { because } from "../../support/because.ts";
 import { createAuthority, whyNotCertificates } from "../../support/certificates.ts";
 import { door, memoryStore } from "../../support/memory-store.ts";
 import { ingestOver, KEY, plainSource, pointText } from "../../support/plain-vendor.ts";
+import { scaled } from "../../support/speed.ts";
 import { until } from "../../support/wait.ts";
 
 /** As the gateway makes it where no proxy is set. */
@@ -313,8 +314,14 @@ describe("the answer table", () => {
 
   test("wrong method: 405 with Allow, counted", async () => {
     const { url, store } = await start();
-    for (const method of ["GET", "PUT", "DELETE", "OPTIONS", "HEAD"]) {
-      const response = await fetch(`${url}/webhooks/vans`, { method });
+    for (const [method, query] of [
+      ["PUT", ""],
+      ["DELETE", ""],
+      ["PATCH", ""],
+      ["GET", "?lat=1.5&lon=2"],
+      ["GET", `?token=${KEY}&id=van-1`],
+    ] as const) {
+      const response = await fetch(`${url}/webhooks/vans${query}`, { method });
       expect([method, response.status, response.headers.get("allow")]).toEqual([method, 405, "POST"]);
     }
     expect(store.refusals).toEqual(Array(5).fill({ source: "vans", reason: "wrong_method" }));
@@ -378,7 +385,69 @@ describe("the answer table", () => {
   });
 });
 
+describe("a vendor's form that tries the address", () => {
+  const PROBES = [
+    ["HEAD", 200, ""],
+    ["OPTIONS", 204, ""],
+    ["GET", 200, '{"send":["POST"]}'],
+  ] as const;
+
+  test.each(PROBES)(
+    "by %s is content, whatever its credentials, and counts nothing",
+    async (method, status, text) => {
+      const { url, store, events, statuses, told } = await start();
+      for (const headers of [{}, { "x-key": KEY }, { "x-key": "wrong" }] as Record<string, string>[]) {
+        for (const path of ["/webhooks/vans", "/webhooks/vans/", "/webhooks/vans?token=wrong"]) {
+          const response = await fetch(url + path, { method, headers });
+          expect([response.status, await response.text()]).toEqual([status, text]);
+          expect(response.headers.get("allow")).toBe("POST, GET, HEAD, OPTIONS");
+        }
+      }
+      expect([store.refusals, store.stored(), events, statuses, told]).toEqual([[], [], [], [], []]);
+    },
+  );
+
+  test("however often is no guess: the sender gets in afterwards", async () => {
+    const { url, post } = await start();
+    for (let i = 0; i < 100; i++) {
+      await fetch(`${url}/webhooks/vans`, { method: "HEAD", headers: { "x-key": `guess-${i}` } });
+    }
+    const startedMs = performance.now();
+    expect((await post(pointText("v", 0))).status).toBe(200);
+    expect(performance.now() - startedMs).toBeLessThan(scaled(900));
+  });
+
+  test("where its vendor sends by GET, a GET is a message and a HEAD is none", async () => {
+    const { url, store } = await start({ sources: [plainSource("vans", { methods: ["GET", "POST"] })] });
+    expect((await fetch(`${url}/webhooks/vans`)).status).toBe(401);
+    expect(store.refusals).toHaveLength(1);
+    expect((await fetch(`${url}/webhooks/vans?id=1&lat=2`, { method: "HEAD" })).status).toBe(200);
+    expect(store.refusals).toHaveLength(1);
+  });
+
+  test("of a source that is not there is told so, and the operator too", async () => {
+    const { url, events } = await start();
+    for (const method of ["HEAD", "OPTIONS", "GET"]) {
+      expect((await fetch(`${url}/webhooks/who`, { method })).status).toBe(404);
+    }
+    expect(events).toEqual(
+      Array(3).fill({ event: "sourceUnknown", name: "who", remoteAddress: "127.0.0.1" }),
+    );
+  });
+});
+
 describe("how messages arrive", () => {
+  test("a slash at the end is the same address, two are another", async () => {
+    const { post, store, events } = await start();
+    expect((await post(pointText("v", 0), {}, "/webhooks/vans/")).status).toBe(200);
+    expect((await post(pointText("w", 0), {}, "/webhooks/vans/?token=x")).status).toBe(200);
+    expect(store.stored().map(({ deviceId }) => deviceId)).toEqual(["v", "w"]);
+    expect((await post(pointText("v", 1), {}, "/webhooks/vans//")).status).toBe(404);
+    expect((await post(pointText("v", 1), {}, "/webhooks//vans")).status).toBe(404);
+    expect((await post(pointText("v", 1), {}, "/webhooks/who/")).status).toBe(404);
+    expect(events).toEqual([{ event: "sourceUnknown", name: "who", remoteAddress: "127.0.0.1" }]);
+  });
+
   test("GET with a query, only where the adapter reads queries", async () => {
     const seen: unknown[] = [];
     const changes: Partial<Adapter> = {

@@ -12,6 +12,14 @@ local _, slot = reserveSlot(tonumber(ARGV[1]), 20, 1050, 250)
 return { slot or '' }
 `);
 
+/** A request is answered well: the rate that the gate allows from then on, and its state. */
+const ANSWERED_WELL = scriptOf(`
+--- @include "gates"
+--- @include "gate-changes"
+openGate(KEYS[1], 20)
+return { rateOf(KEYS[1], 20), redis.call('HGET', KEYS[1], 'state') or 'open' }
+`);
+
 let server: PrivateRedis;
 let db: Redis;
 beforeAll(async () => {
@@ -21,6 +29,29 @@ beforeAll(async () => {
 afterAll(async () => {
   db.disconnect();
   await server.stop();
+});
+
+describe("the ramp of a gate", () => {
+  const gate = "w:{ramp}:gate";
+  const answeredWell = () => runScript(db, ANSWERED_WELL, [gate], []);
+  const secondLater = () => db.hincrby(gate, "raisedAt", -1000);
+
+  it("grows by one for every success, once a second, however fast the answers come", async () => {
+    await db.hset(gate, { state: "probing", until: 0, since: Date.now() });
+    for (let i = 0; i < 4; i++) expect(await answeredWell()).toEqual([2, "ramping"]);
+    await secondLater();
+    expect(await answeredWell()).toEqual([6, "ramping"]);
+    for (let i = 0; i < 14; i++) expect(await answeredWell()).toEqual([6, "ramping"]);
+    await secondLater();
+    expect(await answeredWell()).toEqual([20, "open"]);
+  });
+
+  it("ends after ten seconds without a complaint, also where Redis's clock was set back", async () => {
+    for (const at of [Date.now() - 10_100, Date.now() + 3_600_000]) {
+      await db.hset(gate, { state: "ramping", ramp: 2, earned: 2, since: at, raisedAt: Date.now() });
+      expect(await answeredWell()).toEqual([20, "open"]);
+    }
+  });
 });
 
 describe("slots", () => {

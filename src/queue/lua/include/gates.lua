@@ -1,4 +1,4 @@
--- The gates. A gate is a hash {state, until, reason, fails, probe, ramp, since}; no hash means open. There is one per
+-- The gates. A gate is a hash {state, until, reason, fails, probe, since, ramp, earned, raisedAt}; no hash means open. There is one per
 -- scope and one per destination, and `maySend` is the only way to ask them.
 
 --- @include "clock"
