@@ -36,7 +36,7 @@ describe.each(adapters.filter(isAChoice).map((adapter) => [adapter.vendor, adapt
   (_, adapter) => {
     it("takes a unit", () => {
       for (const unit of SPEED_UNITS) expect(saidOf(adapter, unit)).toEqual([]);
-      expect(saidOf(adapter, undefined)).toHaveLength(adapter.speedUnit === "required" ? 1 : 0);
+      expect(saidOf(adapter, undefined).length > 0).toBe(adapter.speedUnit === "required");
     });
 
     it("reads its speeds in it", () => {
