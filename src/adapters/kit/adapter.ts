@@ -269,7 +269,8 @@ export function* decodeInSteps(
   const { maxReadings = MAX_READINGS } = settings;
   const isLarge = message.body.length >= SLICED_FROM_BYTES;
   // Without marks and padding: a format is recognised by how the text begins, for every adapter alike.
-  const cleaned = { ...message, body: textOf(message.body) };
+  const body = textOf(message.body);
+  const cleaned = body === message.body ? message : { ...message, body };
   const { format: given = "json" } = adapter;
   const format = typeof given === "function" ? given(cleaned) : given;
   const parsed = parseBody(format, format === "bytes" ? message : cleaned, maxReadings);

@@ -37,7 +37,8 @@ export function textOf(sent: Uint8Array): Uint8Array {
 
 /** Known by its mark, or by every other byte of the first two characters (RFC 4627 section 3). */
 function fromUtf16(body: Uint8Array): Uint8Array {
-  const [first = NUL, second = NUL, third = NUL, fourth = NUL] = body;
+  const byte = (at: number) => body[at] ?? NUL;
+  const [first, second, third, fourth] = [byte(0), byte(1), byte(2), byte(3)];
   const isLittle =
     (first === 0xff && second === 0xfe) || (first && third && body.length > 3 && second + fourth === NUL);
   const isBig =

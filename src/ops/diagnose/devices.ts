@@ -2,7 +2,7 @@
 
 import type { RejectionReason } from "../../reading.ts";
 import type { TroubledDevice } from "../../status/queue.ts";
-import { isZone, STEADY_MS } from "./clocks.ts";
+import { isRollover, isZone, STEADY_MS } from "./clocks.ts";
 import { durationText } from "./duration.ts";
 import { type Finding, listed, type Whose, warning } from "./problem.ts";
 
@@ -145,7 +145,8 @@ export function diagnoseDevices(
       // Most of them; a device that only sometimes has no fix is well.
       device.rejected > 2 * device.good &&
       (!WITHOUT_FIX.has(device.reason) || device.lastAt - device.since >= WITHOUT_FIX_MS) &&
-      nowMs - device.lastAt <= CURRENT_MS,
+      nowMs - device.lastAt <= CURRENT_MS &&
+      !isRolledOver(device, nowMs),
   );
   const wrong = current.filter((device) => clockOffset(device) !== null);
   const others = current.filter((device) => clockOffset(device) === null);
@@ -161,6 +162,13 @@ export function diagnoseDevices(
       ),
     ),
   ];
+}
+
+/** Its dates are 1,024 or 2,048 weeks behind and its positions late as well, so that they are not corrected. */
+export function isRolledOver({ reason, offsetMs, rejected, lastAt }: TroubledDevice, nowMs: number): boolean {
+  if ((reason !== "too_old" && reason !== "before_2000") || offsetMs === null) return false;
+  if (rejected < MIN_REJECTED || nowMs - lastAt > CURRENT_MS) return false;
+  return isRollover(offsetMs.least) && isRollover(offsetMs.greatest);
 }
 
 /**

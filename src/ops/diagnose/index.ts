@@ -4,7 +4,7 @@ import type { BrokerStatus, PollerStatus } from "../../status/process.ts";
 import type { QueueStatus } from "../../status/queue.ts";
 import { type ClockOffender, isRollover } from "./clocks.ts";
 import { diagnoseDestination, diagnoseScopes, diagnoseStale } from "./destination.ts";
-import { diagnoseDevices } from "./devices.ts";
+import { diagnoseDevices, isRolledOver } from "./devices.ts";
 import { diagnoseMapping, type MappingFacts } from "./mapping.ts";
 import { diagnoseBroker, diagnoseRedis } from "./outside.ts";
 import { diagnosePoller } from "./poller.ts";
@@ -63,7 +63,14 @@ export function diagnose({
     ...diagnoseMapping({ ...(mapping ?? NO_MAPPING), unmapped: queue.unmapped, nowMs }),
     ...queue.sources.flatMap(({ name, troubled }) => diagnoseDevices(name, troubled, nowMs)),
     ...diagnoseClocks(clocks.filter(({ offsetMs }) => !isRollover(offsetMs)).filter(isNotTroubled)),
-    ...diagnoseRollovers(clocks.filter(({ offsetMs }) => isRollover(offsetMs))),
+    ...diagnoseRollovers([
+      ...clocks.filter(({ offsetMs }) => isRollover(offsetMs)),
+      ...queue.sources.flatMap(({ name, troubled }) =>
+        troubled
+          .filter((device) => isRolledOver(device, nowMs))
+          .map(({ device }) => ({ source: name, deviceId: device })),
+      ),
+    ]),
   ];
   return [
     ...problems.filter(({ severity }) => severity === "error"),
@@ -86,10 +93,12 @@ function diagnoseClocks(clocks: readonly ClockOffender[]): Finding[] {
   });
 }
 
-function diagnoseRollovers(clocks: readonly ClockOffender[]): Finding[] {
-  const sources = new Set(clocks.map(({ source }) => source));
+/** A device may be among them twice: by its clock, and by what of it was rejected. */
+function diagnoseRollovers(receivers: readonly Pick<ClockOffender, "source" | "deviceId">[]): Finding[] {
+  const sources = new Set(receivers.map(({ source }) => source));
   return [...sources].map((source) => {
-    const devices = clocks.filter((clock) => clock.source === source).map(({ deviceId }) => deviceId);
+    const own = receivers.filter((receiver) => receiver.source === source);
+    const devices = [...new Set(own.map(({ deviceId }) => deviceId))];
     return warning("time_rolled_over", `source ${source}`, {
       what: `Dates are 1,024 or 2,048 weeks behind, because a receiver's count of GPS weeks began again: ${listed(devices)}. They are corrected where the position is current.`,
       doNext:

@@ -367,6 +367,37 @@ describe("diagnose", () => {
     expect(problems[1]?.doNext).toContain("firmware");
   });
 
+  it("names them where their positions are rejected as well, once, and not as of another time zone", () => {
+    const queue = healthy();
+    const nowMs = Date.parse(queue.at);
+    const behind = 1024 * 7 * 86_400_000 + 3_600_000;
+    const device = {
+      ...{ device: "v2", since: nowMs - 60_000, lastAt: nowMs - 1000, rejected: 3, messages: 3 },
+      ...{ good: 0, goodInARow: 0, goodAt: null, reason: "too_old" },
+      offsetMs: { least: behind, greatest: behind + 1000 },
+    };
+    const kinds = (change: object) => {
+      const [first, ...others] = queue.sources;
+      if (!first) throw new Error("there is no source");
+      const sources = [{ ...first, troubled: [{ ...device, ...change }] }, ...others];
+      const clock = {
+        source: first.name,
+        deviceId: "v2",
+        offsetMs: behind,
+        text: "",
+        looksLikeTimeZone: false,
+      };
+      const found = diagnose({ queue: { ...queue, sources }, brokers: [], pollers: [], clocks: [clock] });
+      return found.map(({ kind, subjects }) => [kind, subjects]);
+    };
+    expect(kinds({})).toEqual([["time_rolled_over", ["v2"]]]);
+    const aYear = 365 * 86_400_000;
+    expect(kinds({ offsetMs: { least: aYear, greatest: aYear } }).map(([kind]) => kind)).toEqual([
+      "clock_wrong",
+      "time_rolled_over",
+    ]);
+  });
+
   it("puts errors first, each with a place and a next step", () => {
     const problems = find(troubled(), [{ ...BROKER, state: "disconnected" }]);
     const severities = problems.map(({ severity }) => severity);
