@@ -1,7 +1,7 @@
 /** Looks for what must not be in a capture, in the very text that would be written: the last check before it is. */
 
 import type { Known } from "./leaves.ts";
-import type { ScrubbedMessage } from "./scrub.ts";
+import type { ScrubbedMessage } from "./message.ts";
 
 /** Shorter ids stand in many words and numbers by chance. */
 const SHORTEST_ID = 4;

@@ -7,35 +7,8 @@ import { iso } from "../time.ts";
 import { scrubBody } from "./body.ts";
 import { type Known, scrubText } from "./leaves.ts";
 import { firstLeft } from "./left.ts";
+import type { LeftOut, ScrubbedMessage } from "./message.ts";
 import { type CaptureKey, pseudonymOf } from "./pseudonyms.ts";
-
-/** Why a body is not in the capture. Closed. */
-export const LEFT_OUT = [
-  "handshake",
-  "too_long",
-  "not_text",
-  "unknown_form",
-  "reads_differently",
-  "not_anonymous",
-] as const;
-export type LeftOut = (typeof LEFT_OUT)[number];
-
-/** A message of a capture: of the form that `decode --quarantined` reads, too. */
-export interface ScrubbedMessage {
-  receivedAt: string;
-  method: string | null;
-  topic: string | null;
-  retained: boolean;
-  login: string | null;
-  headers: Record<string, string>;
-  query: Record<string, string>;
-  body: string | null;
-  bodyBase64: null;
-  /** Of the body as it came. */
-  bytes: number;
-  /** Why there is no body. */
-  leftOut: LeftOut | null;
-}
 
 export type CapturedSource = Pick<Source, "adapter" | "credentials" | "speedUnit" | "options">;
 

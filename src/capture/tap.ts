@@ -4,8 +4,9 @@ import { randomUUID } from "node:crypto";
 import type { Message } from "../adapters/kit/adapter.ts";
 import type { IngestResult } from "../ingest/result.ts";
 import type { Source } from "../ingest/source.ts";
+import type { ScrubbedMessage } from "./message.ts";
 import type { CaptureKey } from "./pseudonyms.ts";
-import { type ScrubbedMessage, scrubMessage } from "./scrub.ts";
+import { scrubMessage } from "./scrub.ts";
 
 /** One line of a capture. */
 export interface CapturedMessage extends ScrubbedMessage {

@@ -15,9 +15,8 @@ export interface StartedCapture {
 
 export interface Captures {
   start(wanted: { source: string; count: number; minutes: number }): Promise<StartedCapture>;
-  /** What it has so far; null where it is not this source's, or long gone. */
+  /** What it has so far; nothing where it is not this source's, or long gone. */
   messages(source: string, id: string): Promise<unknown[]>;
-  end(source: string): Promise<void>;
 }
 
 const RANDOM_STEPS = 1_000_000;
@@ -37,6 +36,5 @@ export function createCaptures(store: CaptureStore): Captures {
       if (!id.startsWith(`${source}:`)) return [];
       return (await store.messages(id)).map((text): unknown => JSON.parse(text));
     },
-    end: (source) => store.end(source),
   };
 }

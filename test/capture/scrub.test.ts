@@ -3,8 +3,9 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { adapters } from "../../src/adapters/index.ts";
+import type { ScrubbedMessage } from "../../src/capture/message.ts";
 import { type CaptureKey, pseudonymOf } from "../../src/capture/pseudonyms.ts";
-import { type ScrubbedMessage, scrubMessage } from "../../src/capture/scrub.ts";
+import { scrubMessage } from "../../src/capture/scrub.ts";
 import { decode } from "../support/decode.ts";
 import { type Fixture, fixturesOf } from "../support/fixtures.ts";
 

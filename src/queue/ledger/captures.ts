@@ -19,12 +19,10 @@ export interface CaptureStore {
   request(request: CaptureRequest): Promise<void>;
   /** Those that have not ended. */
   requests(): Promise<CaptureRequest[]>;
-  /** False where the capture is full. */
+  /** False where the capture is full; then it ends, and what it was scrubbed by is forgotten. */
   add(request: CaptureRequest, message: string): Promise<boolean>;
   /** The messages so far. */
   messages(id: string): Promise<string[]>;
-  /** No more messages are added, and the key is forgotten. */
-  end(source: string): Promise<void>;
 }
 
 /** After its end a capture can be fetched for so long. */
@@ -48,7 +46,7 @@ export function createCaptureStore(redis: Redis, prefix: string): CaptureStore {
       const all = found.map((text): CaptureRequest => JSON.parse(text));
       return all.filter(({ untilMs }) => untilMs > Date.now());
     },
-    async add({ id, count, untilMs }, message) {
+    async add({ id, source, count, untilMs }, message) {
       const key = messagesKey(id);
       const answers = await redis
         .multi()
@@ -57,11 +55,10 @@ export function createCaptureStore(redis: Redis, prefix: string): CaptureStore {
         .ltrim(key, 0, count - 1)
         .pexpire(key, Math.max(1, untilMs - Date.now()) + KEPT_MS)
         .exec();
-      return Number(answers?.[0]?.[1] ?? 0) < count;
+      if (Number(answers?.[0]?.[1] ?? 0) < count) return true;
+      await redis.hdel(requestsKey, source);
+      return false;
     },
     messages: (id) => redis.lrange(messagesKey(id), 0, -1),
-    async end(source) {
-      await redis.hdel(requestsKey, source);
-    },
   };
 }
