@@ -37,7 +37,7 @@ const NEAR = 0.75;
 const SCALES = [1, 1e5, 1e6, 1e7, 60e4, 3.6e6] as const;
 
 /** Lower-case words of a name: `lastGpsFix` → last, gps, fix. */
-export function wordsOf(name: string): string[] {
+function wordsOf(name: string): string[] {
   return name
     .replace(/([a-z0-9])([A-Z])/g, "$1 $2")
     .toLowerCase()
