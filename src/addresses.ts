@@ -56,3 +56,31 @@ export function addressShare(address: string): string {
   const groups = parsed.toNormalizedString().split(":").slice(0, 4);
   return `${groups.join(":")}::/64`;
 }
+
+/** No public network routes them. */
+const PRIVATE: readonly string[] = ["loopback", "private", "uniqueLocal", "linkLocal"];
+/** Also no address of anybody else's server: they lead to this machine, to many, or into a provider's own network. */
+const NOBODYS: readonly string[] = ["unspecified", "broadcast", "multicast", "carrierGradeNat", "reserved"];
+
+/** Whether a name that was resolved leads into our own network, where a vendor has no business. */
+export function leadsInside(text: string): boolean {
+  const address = parseAddress(text);
+  return address === null || PRIVATE.includes(address.range()) || NOBODYS.includes(address.range());
+}
+
+/** An address or a name of this machine or of a private network. */
+export function isPrivateHost(name: string): boolean {
+  const host = canonical(name);
+  if (host === null) return false;
+  const address = parseAddress(host);
+  if (address !== null) return PRIVATE.includes(address.range());
+  // A name without a dot is resolved by the local network or the container engine; the rest are reserved for them.
+  return !host.includes(".") || /\.(localhost|local|internal|svc|test|home\.arpa)$/.test(host);
+}
+
+/** As a browser would read it: 134744072, 0x8.8.8.8 and 8.8.8.8 are one address, whatever the URL's scheme. */
+function canonical(name: string): string | null {
+  const bare = name.replace(/^\[|\]$/g, "");
+  const text = `http://${bare.includes(":") ? `[${bare}]` : bare}`;
+  return URL.canParse(text) ? new URL(text).hostname.replace(/^\[|\]$|\.$/g, "") : null;
+}

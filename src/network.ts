@@ -1,6 +1,9 @@
 /** The guarded way out: through a proxy where there is one, certificates always verified, and names for its failures. */
 
+import { lookup } from "node:dns";
+import type { LookupFunction } from "node:net";
 import { Agent, type Dispatcher, EnvHttpProxyAgent, Pool } from "undici";
+import { leadsInside } from "./addresses.ts";
 
 /** From the proxy environment, which config/ reads; null where it is not set. */
 export interface ProxySettings {
@@ -30,9 +33,17 @@ const CONNECT_TIMEOUT_MS = 5000;
  */
 const KEEP_ALIVE_MS = 30_000;
 
-export function createDispatcher({ httpProxy, httpsProxy, noProxy }: ProxySettings): Dispatcher {
-  // Explicit, or NODE_TLS_REJECT_UNAUTHORIZED=0 in the environment would switch verification off.
-  const connect = { timeout: CONNECT_TIMEOUT_MS, rejectUnauthorized: true };
+/** `reach`: with `outside`, a name that leads into our own network is refused, wherever its owner points it today. */
+export function createDispatcher(
+  { httpProxy, httpsProxy, noProxy }: ProxySettings,
+  reach: "anywhere" | "outside" = "anywhere",
+): Dispatcher {
+  const connect = {
+    timeout: CONNECT_TIMEOUT_MS,
+    // Explicit, or NODE_TLS_REJECT_UNAUTHORIZED=0 in the environment would switch verification off.
+    rejectUnauthorized: true,
+    ...(reach === "outside" && { lookup: lookupOutside }),
+  };
   const options = {
     connect,
     keepAliveTimeout: KEEP_ALIVE_MS,
@@ -52,6 +63,21 @@ export function createDispatcher({ httpProxy, httpsProxy, noProxy }: ProxySettin
     clientFactory: proxyPool,
   });
 }
+
+/** Behind a proxy it is the proxy that resolves names, and guards them. */
+const lookupOutside: LookupFunction = (name, options, done) => {
+  lookup(name, { ...options, all: true }, (error, addresses) => {
+    const [first] = addresses ?? [];
+    if (error || !first) return done(error ?? new Error(`${name} has no address.`), []);
+    if (addresses.some(({ address }) => leadsInside(address))) {
+      const refused = new Error(`${name} leads into our own network.`);
+      return done(Object.assign(refused, { code: LEADS_INSIDE }), []);
+    }
+    if (options.all) done(null, addresses);
+    else done(null, first.address, first.family);
+  });
+};
+export const LEADS_INSIDE = "LEADS_INSIDE";
 
 /** Connections to the proxy, over which tunnels are requested. */
 function proxyPool(origin: URL, options: object): Dispatcher {

@@ -1,5 +1,10 @@
 /** Validates raw readings: one schema for every vendor decides which of them are readings, and why the others are not. */
 
+import { type Details, type SaidDetails, storableDetails } from "./details.ts";
+import { unrolled } from "./time.ts";
+
+export { DETAIL_NUMBERS, DETAIL_TEXTS, type Details, type SaidDetails } from "./details.ts";
+
 /** Speed units vendors use; a source states one where its vendor does not document it. */
 export const SPEED_UNITS = ["mph", "kph", "mps", "knots"] as const;
 export type SpeedUnit = (typeof SPEED_UNITS)[number];
@@ -31,6 +36,10 @@ export interface RawReading {
   speedMps: number | null;
   /** Degrees clockwise from true north. */
   headingDeg: number | null;
+  /** The message's own checksum says that this part of it is damaged: nothing in it can be trusted. */
+  isDamaged?: boolean;
+  /** Another message of the device says the same position with more in it, unless the device sends none (ingest/stand-ins.ts). */
+  role?: "lead" | "stand-in";
   /** The vendor itself says these coordinates are not a valid current fix. */
   noFix?: boolean;
   /**
@@ -45,35 +54,6 @@ export interface RawReading {
   /** Where in the message this raw reading stands, for example `data[2]`; empty for the whole message. */
   path: string;
 }
-
-/**
- * What vendors say beside the position and operators want to see. Nothing here can reject a raw reading, but for
- * the accuracy where a source sets a limit. `null` and `undefined` both mean "did not say".
- */
-export interface Details {
-  /** The device as the vendor's customer calls it: "Van 12". */
-  deviceName?: string | null | undefined;
-  /** Parts of a postal address, as the vendor's reverse geocoding has them; a one-line address goes into `street`. */
-  street?: string | null | undefined;
-  city?: string | null | undefined;
-  region?: string | null | undefined;
-  postalCode?: string | null | undefined;
-  ignition?: boolean | null | undefined;
-  /** Metres. */
-  odometerM?: number | null | undefined;
-  /** Horizontal, metres, as the vendor means it (usually 68 %). */
-  accuracyM?: number | null | undefined;
-  /** Metres above sea level. */
-  altitudeM?: number | null | undefined;
-  /** Of the device, 0 to 100. */
-  batteryPct?: number | null | undefined;
-  driver?: string | null | undefined;
-  /** The vendor's word for why it reported: `ignition_on`, `Moving`, … */
-  vendorEvent?: string | null | undefined;
-}
-
-/** Details as an adapter hands them over: NaN in any of them means that something is there but cannot be read. */
-export type SaidDetails = { [Name in keyof Details]: Details[Name] | number };
 
 /** A validated raw reading: one device, one place, one instant. */
 export interface Reading {
@@ -94,31 +74,12 @@ export interface Reading {
   details?: Details;
 }
 
-/** The fields of `Details` that are texts. */
-export const DETAIL_TEXTS = [
-  "deviceName",
-  "street",
-  "city",
-  "region",
-  "postalCode",
-  "driver",
-  "vendorEvent",
-] as const satisfies readonly (keyof Details)[];
-
-/** The fields of `Details` that are numbers, with the lowest and the highest that can be meant. */
-export const DETAIL_NUMBERS = [
-  ["odometerM", 0, Number.MAX_VALUE],
-  ["accuracyM", 0, Number.MAX_VALUE],
-  // The Dead Sea lies at −430 m, airliners fly at 12 km.
-  ["altitudeM", -1000, 20_000],
-  ["batteryPct", 0, 100],
-] as const satisfies readonly (readonly [keyof Details, number, number])[];
-
 /** Why a raw reading is not a reading. Closed: every one is a metric label and is explained in docs/reasons.md. */
 export const REJECTION_REASONS = [
   "no_device",
   "bad_device",
   "foreign_device",
+  "bad_checksum",
   "no_time",
   "bad_time",
   "before_2000",
@@ -139,8 +100,9 @@ export const REJECTION_REASONS = [
 ] as const;
 export type RejectionReason = (typeof REJECTION_REASONS)[number];
 
-/** What is wrong with a field that costs only that field: it becomes null and is counted. */
+/** What is wrong with a field that does not cost the reading: the field becomes null, a time is corrected; it is counted. */
 export const FIELD_DEFECTS = [
+  "time_rolled_over",
   "speed_unreadable",
   "speed_negative",
   "speed_too_high",
@@ -167,6 +129,8 @@ export interface ValidationContext {
   receivedAt: number;
   /** Oldest fix to accept, milliseconds; Infinity switches the check off. */
   maxAgeMs: number;
+  /** A time older than this is looked at for a rollover of the GPS week; default maxAgeMs: never a time that is accepted. */
+  rolloverAfterMs?: number | undefined;
   /** How far ahead of our clock a fix may be, milliseconds; Infinity switches the check off. */
   maxAheadMs: number;
   /** Fixes less accurate than this are rejected, metres; those that do not say are accepted. Absent: no limit. */
@@ -190,10 +154,6 @@ const MAX_TIME_MS = 253_402_300_799_999;
  * characters, which would all be stored as the same U+FFFD.
  */
 export const UNSTORABLE = /[\p{Cc}\p{Cf}\p{Cs}]/u;
-/** Longer than any address or name; what is longer still is cut, because every ping carries it. */
-const MAX_DETAIL_CHARS = 200;
-/** What would break a line or cannot be stored; half of a character among them. */
-const BREAKS = /[\s\p{Cc}\p{Cs}]+/gu;
 /** 360 km/h. Above it lie the sentinels (255 mph, 1023 kn), not vehicles. */
 const MAX_SPEED_MPS = 100;
 
@@ -202,7 +162,9 @@ export function validate(rawReading: RawReading, context: ValidationContext): Va
   const { deviceId, latitude, longitude, path } = rawReading;
   if (deviceId === null || deviceId === "") return rejected("no_device", path);
   if (deviceId.length > MAX_DEVICE_ID_CHARS || UNSTORABLE.test(deviceId)) return rejected("bad_device", path);
-  const fixTime = rawReading.fixTime === AT_RECEIPT ? context.receivedAt : rawReading.fixTime;
+  if (rawReading.isDamaged) return rejected("bad_checksum", path);
+  const saidTime = rawReading.fixTime === AT_RECEIPT ? context.receivedAt : rawReading.fixTime;
+  const fixTime = saidTime === null ? null : currentTime(saidTime, context);
   if (rawReading.fixTime === AT_RECEIPT && context.retained) return rejected("retained_without_time", path);
   if (rawReading.fixTime === AT_RECEIPT && context.resent) return rejected("resent_without_time", path);
   if (rawReading.fragment) return rejected("incomplete", path);
@@ -220,7 +182,7 @@ export function validate(rawReading: RawReading, context: ValidationContext): Va
   const { details } = rawReading;
   if (isInaccurate(details, context)) return rejected("inaccurate", path);
 
-  const defects: FieldDefect[] = [];
+  const defects: FieldDefect[] = fixTime === saidTime ? [] : ["time_rolled_over"];
   const speedMps = validateSpeed(rawReading.speedMps, defects);
   const headingDeg = validateHeading(rawReading.headingDeg, defects);
   const reading: Reading = {
@@ -233,13 +195,21 @@ export function validate(rawReading: RawReading, context: ValidationContext): Va
     speedMps,
     headingDeg,
   };
-  const said = details && validateDetails(details, defects);
-  if (said) reading.details = said;
+  if (details) {
+    const { stored, unreadable } = storableDetails(details);
+    if (stored) reading.details = stored;
+    for (let count = 0; count < unreadable; count++) defects.push("detail_unreadable");
+  }
   return { kind: "reading", reading, defects };
 }
 
 function rejected(reason: RejectionReason, path: string): Validation {
   return { kind: "rejected", rejection: { reason, path } };
+}
+
+function currentTime(time: number, { receivedAt, maxAgeMs, rolloverAfterMs, maxAheadMs }: ValidationContext) {
+  const [olderThanMs, aheadMs] = [rolloverAfterMs ?? maxAgeMs, Math.min(maxAheadMs, MAX_AHEAD_MS)];
+  return unrolled(time, { now: receivedAt, olderThanMs, earliest: YEAR_2000_MS, aheadMs });
 }
 
 function validateSpeed(speedMps: number | null, defects: FieldDefect[]): number | null {
@@ -260,37 +230,6 @@ function validateHeading(headingDeg: number | null, defects: FieldDefect[]): num
 /** A vendor that does not say how accurate a fix is has said nothing against it. */
 function isInaccurate(details: SaidDetails | undefined, { maxAccuracyM }: ValidationContext): boolean {
   return maxAccuracyM !== undefined && (details?.accuracyM ?? 0) > maxAccuracyM;
-}
-
-function validateDetails(said: SaidDetails, defects: FieldDefect[]): Details | undefined {
-  const stored: Details = {};
-  for (const name of DETAIL_TEXTS) {
-    const value = said[name];
-    if (typeof value === "number") {
-      defects.push("detail_unreadable");
-      continue;
-    }
-    const text = oneLine(value);
-    if (text !== "") stored[name] = text;
-  }
-  if (typeof said.ignition === "boolean") stored.ignition = said.ignition;
-  if (typeof said.ignition === "number") defects.push("detail_unreadable");
-  for (const [name, lowest, highest] of DETAIL_NUMBERS) {
-    const value = said[name];
-    if (value === null || value === undefined) continue;
-    // Written so that NaN fails it.
-    if (value >= lowest && value <= highest) stored[name] = value;
-    else defects.push("detail_unreadable");
-  }
-  return Object.keys(stored).length > 0 ? stored : undefined;
-}
-
-function oneLine(text: string | null | undefined): string {
-  if (text === null || text === undefined) return "";
-  const line = text.replace(BREAKS, " ").trim();
-  if (line.length <= MAX_DETAIL_CHARS) return line;
-  // The cut may go through a character of two halves.
-  return line.slice(0, MAX_DETAIL_CHARS).replace(BREAKS, " ").trim();
 }
 
 function defect(defects: FieldDefect[], name: FieldDefect): null {

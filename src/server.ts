@@ -33,7 +33,7 @@ import {
   brokerSettingsOf,
   descriptorNeedsOf,
   hasHistogramsPerDestination,
-  pollSettingsOf,
+  pullOf,
   subscriptionsOf,
   tlsOf,
   topologyOf,
@@ -259,7 +259,7 @@ function openLeased(
   );
   opened.pollers = leasedPollers({
     sources: sources.values(),
-    settingsOf: (source, pull) => pollSettingsOf(config, source, pull),
+    pullOf: (source) => pullOf(config, source),
     acquireLease: queue.lease,
     cursors: queue.cursors,
     ingest,

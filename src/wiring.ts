@@ -3,6 +3,7 @@
 import { readFileSync } from "node:fs";
 import type { Adapter, AuthMethod, User } from "./adapters/kit/adapter.ts";
 import type { Pull } from "./adapters/kit/pull.ts";
+import { isPrivateHost } from "./addresses.ts";
 import { EMBEDDED } from "./config/check-sources.ts";
 import type { BrokerConfig, Config, SourceConfig } from "./config/config.ts";
 import { lanesOf } from "./config/defaults.ts";
@@ -155,22 +156,29 @@ export function subscriptionsOf(
  */
 const LOOK_BACK_MS = 86_400_000;
 
-/** How to ask for a pull source's fixes. The configuration has been checked: what is missing here is a bug. */
-export function pollSettingsOf(config: Config, source: string, pull: Pull): PollSettings {
-  const settings = config.sources[source];
-  const { secret, username } = settings?.auth ?? {};
-  if (secret === undefined) throw new Error(`Source "${source}" has no secret.`);
-  const { baseUrl = pull.baseUrl, intervalMs = pull.intervalMs, database } = settings?.pull ?? {};
-  return {
+/** How a source's vendor is asked; null where it sends by itself. The configuration has been checked: what is missing is a bug. */
+export function pullOf(
+  config: Config,
+  { name, adapter }: Source,
+): { pull: Pull; settings: PollSettings } | null {
+  if (!adapter.pull) return null;
+  const { auth = {}, pull: given = {} } = config.sources[name] ?? {};
+  const pull = "settings" in adapter.pull ? adapter.pull.settings.parse(given) : adapter.pull;
+  const { secret = "", username } = auth;
+  if (secret === "" && pull.needs.includes("secret")) throw new Error(`Source "${name}" has no secret.`);
+  const { baseUrl = pull.baseUrl, intervalMs = pull.intervalMs, database, privateNetwork } = given;
+  const settings = {
     baseUrl: baseUrl.replace(/\/+$/, ""),
     intervalMs,
     lookBackMs: LOOK_BACK_MS,
+    privateNetwork: privateNetwork ?? isPrivateHost(new URL(baseUrl).hostname),
     account: {
       secret,
       ...(username === undefined ? {} : { username }),
       ...(database === undefined ? {} : { database }),
     },
   };
+  return { pull, settings };
 }
 
 /** Certificates and keys are named as files in the configuration and wanted as texts by the library. */

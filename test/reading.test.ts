@@ -42,6 +42,49 @@ function reasonOf(change: Partial<RawReading>, settings: Partial<ValidationConte
   return validation.kind === "rejected" ? validation.rejection.reason : "none";
 }
 
+describe("a receiver whose count of weeks began again", () => {
+  const WEEK = 7 * 86_400_000;
+  const rolled = (weeks: number, lateMs = 0) => ({ fixTime: NOON - weeks * WEEK - lateMs });
+
+  it.each([1024, 2048])("has its time corrected by %d weeks, and counted", (weeks) => {
+    const { reading, defects } = readingOf(rolled(weeks));
+    expect(reading.fixTime).toBe(NOON);
+    expect(defects).toEqual(["time_rolled_over"]);
+  });
+
+  it.each([1024, 2048])("is believed only where it is current, %d weeks on", (weeks) => {
+    const late = context.maxAgeMs - 1500;
+    expect(readingOf(rolled(weeks, late)).reading.fixTime).toBe(NOON - late);
+    expect(readingOf(rolled(weeks, -MAX_AHEAD_MS - 1500)).defects).toEqual(["time_rolled_over"]);
+    const old = weeks === 1024 ? "too_old" : "before_2000";
+    expect(reasonOf(rolled(weeks, late + 1))).toBe(old);
+    expect(reasonOf(rolled(weeks, -MAX_AHEAD_MS - 1501))).toBe(old);
+  });
+
+  it.each([1, 512, 1023, 1025, 2047, 2049, 3072, -1024])("is not seen in %d weeks", (weeks) => {
+    expect(["too_old", "before_2000", "in_future"]).toContain(reasonOf(rolled(weeks)));
+  });
+
+  it("is not seen in a time that is right as it is", () => {
+    for (const maxAgeMs of [Number.POSITIVE_INFINITY, 1025 * WEEK]) {
+      expect(readingOf(rolled(1024), { maxAgeMs })).toMatchObject({
+        reading: { fixTime: NOON - 1024 * WEEK },
+        defects: [],
+      });
+    }
+  });
+
+  it("is seen within a day where no age is too old, in times that no clock of today has", () => {
+    const settings = { maxAgeMs: Infinity, maxAheadMs: Infinity };
+    expect(readingOf(rolled(2048, 3_600_000), settings).reading.fixTime).toBe(NOON - 3_600_000);
+    expect(reasonOf(rolled(2048, 2 * 86_400_000), settings)).toBe("before_2000");
+    expect(reasonOf(rolled(2048, -3_600_000), settings)).toBe("before_2000");
+    const shown = { ...settings, rolloverAfterMs: 86_400_000 };
+    expect(readingOf(rolled(1024, 3_600_000), shown).reading.fixTime).toBe(NOON - 3_600_000);
+    expect(readingOf(rolled(1024, 2 * 86_400_000), shown).defects).toEqual([]);
+  });
+});
+
 describe("validate", () => {
   it("turns a good raw reading into a reading with the same values", () => {
     expect(validated({})).toEqual({

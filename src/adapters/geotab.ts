@@ -72,7 +72,7 @@ export const geotab = defineAdapter({
   pull: definePull<Session>({
     baseUrl: "https://my.geotab.com",
     hosts: HOSTS,
-    needs: ["username", "database"],
+    needs: ["secret", "username", "database"],
     minIntervalMs: 1010,
     intervalMs: 10_000,
     // GetFeed is allowed 60 times a minute.

@@ -1,9 +1,10 @@
-/** Motive (formerly KeepTruckin): one signed event for each position; the unit of its speed is not documented. */
+/** Motive (formerly KeepTruckin): one event for each position, signed, or through Amazon's SNS; its unit of speed is not documented. */
 
 import { z } from "zod";
 import { defineAdapter, eventName, otherThan } from "./kit/adapter.ts";
 import { hmac } from "./kit/auth.ts";
 import { degrees, id, isoTime, isRecord, label, number, toMps } from "./kit/fields.ts";
+import { basicOfSns, endOfSubscription, fromEnvelope, subscription } from "./kit/sns.ts";
 
 const ACTIONS = ["vehicle_location_updated", "vehicle_location_received"] as const;
 
@@ -12,16 +13,19 @@ export const motive = defineAdapter({
   docs: "https://developer.gomotive.com/reference/company-webhooks-overview",
   evidence: "documented",
   transports: ["webhook"],
-  auth: [hmac({ algorithm: "sha1", header: "X-KT-Webhook-Signature", encoding: "hex" })],
+  unknown: "unit of speed; body of version 2; events through SNS, as an example",
+  // The signature does not travel through SNS.
+  auth: [hmac({ algorithm: "sha1", header: "X-KT-Webhook-Signature", encoding: "hex" }), basicOfSns()],
   // From the vendor's overview of webhooks; an older one said 10 s.
   deadlineMs: 3000,
   // The vendor retries for hours after any other refusal.
   refusal: 403,
   speedUnit: "required",
+  unseal: fromEnvelope,
   handshake: (raw) =>
-    isTest(raw) ? { reply: { status: 200, contentType: "application/json", body: "{}" } } : null,
-  ignore: otherThan("action", ACTIONS),
-  ignores: "engine, fence, fault, safety, hours-of-service and record changes",
+    isTest(raw) ? { reply: { status: 200, contentType: "application/json", body: "{}" } } : subscription(raw),
+  ignore: otherThan("action", ACTIONS, endOfSubscription),
+  ignores: "engine, fence, fault, safety, hours-of-service and record changes, and the end of a subscription",
   payload: z.object({
     action: z.enum(ACTIONS),
     vehicle_id: id,

@@ -1,7 +1,7 @@
 /** OsmAnd's protocol: phones with Traccar Client and other apps, as a query, a form or JSON on one address. */
 
 import { z } from "zod";
-import { AT_RECEIPT, type RawReading } from "../reading.ts";
+import { AT_RECEIPT, type RawReading, type SpeedUnit } from "../reading.ts";
 import { defineAdapter } from "./kit/adapter.ts";
 import { addressList, basic, bearer, urlToken } from "./kit/auth.ts";
 import type { Problems } from "./kit/each.ts";
@@ -9,7 +9,7 @@ import { each } from "./kit/each.ts";
 import * as fields from "./kit/fields.ts";
 import { jsonOrForm } from "./kit/form.ts";
 
-const { degrees, id, isRecord, knots, label, metres, mps, number, part, text } = fields;
+const { degrees, id, isRecord, label, metres, number, part, text, toMps } = fields;
 
 /** In a query or form, where every value is text. */
 const report = z.object({
@@ -18,7 +18,7 @@ const report = z.object({
   lat: degrees,
   lon: degrees,
   location: text,
-  speed: knots,
+  speed: number,
   bearing: degrees,
   heading: degrees,
   valid: fields.noFixUnless(true),
@@ -36,7 +36,7 @@ const located = {
   coords: part({
     latitude: degrees,
     longitude: degrees,
-    speed: mps,
+    speed: number,
     heading: degrees,
     accuracy: metres,
     altitude: metres,
@@ -55,7 +55,9 @@ export const osmand = defineAdapter({
   auth: [urlToken(), basic(), bearer(), addressList()],
   methods: ["GET", "POST"],
   format: jsonOrForm,
-  speedUnit: "knots",
+  // Without one: knots in a query or form, as Traccar reads them, and metres per second in JSON, as Transistorsoft writes
+  // them. OsmAnd itself sends metres per second in its query, and other senders km/h.
+  speedUnit: "optional",
   idOutsideBody: () => "query",
   ignore: (raw) => {
     const inside = isRecord(raw) && isRecord(raw.location) ? raw.location : {};
@@ -63,18 +65,25 @@ export const osmand = defineAdapter({
   },
   ignores: "heartbeats without a position",
   payload: z.looseObject({ location: z.union([z.string().optional(), single, batch]) }),
-  decode: (message, { query }) => {
+  decode: (message, { query, speedUnit }) => {
     const { device_id, location } = message;
     // With an empty body all values are in the query, with a form sometimes the id.
-    if (typeof location !== "object") return fromForm({ ...query, ...message });
+    if (typeof location !== "object") return fromForm({ ...query, ...message }, speedUnit);
     const device = id.parse(device_id);
     return Array.isArray(location)
-      ? each(location, (fix, index) => fromJson(device, oneOfBatch.parse(fix), `location[${index}]`))
-      : [fromJson(device, location, "location")];
+      ? each(location, (fix, index) =>
+          fromJson(device, oneOfBatch.parse(fix), `location[${index}]`, speedUnit),
+        )
+      : [fromJson(device, location, "location", speedUnit)];
   },
 });
 
-function fromJson(deviceId: string | null, fix: z.output<typeof single>, path: string): RawReading {
+function fromJson(
+  deviceId: string | null,
+  fix: z.output<typeof single>,
+  path: string,
+  unit: SpeedUnit = "mps",
+): RawReading {
   const { coords, battery } = fix;
   const level = known(battery.level);
   return {
@@ -83,7 +92,7 @@ function fromJson(deviceId: string | null, fix: z.output<typeof single>, path: s
     fixTime: fix.timestamp,
     latitude: coords.latitude,
     longitude: coords.longitude,
-    speedMps: known(coords.speed),
+    speedMps: toMps(known(coords.speed), unit),
     headingDeg: known(coords.heading),
     details: {
       accuracyM: known(coords.accuracy),
@@ -95,7 +104,10 @@ function fromJson(deviceId: string | null, fix: z.output<typeof single>, path: s
   };
 }
 
-function fromForm(sent: Readonly<Record<string, unknown>>): RawReading[] | Problems {
+function fromForm(
+  sent: Readonly<Record<string, unknown>>,
+  unit: SpeedUnit = "knots",
+): RawReading[] | Problems {
   if (sent.id === undefined && sent.deviceid === undefined) return { problems: ["id: is missing"] };
   // JSON of another sender, whose names may mean something else.
   if (Object.values(sent).some((value) => typeof value !== "string"))
@@ -109,7 +121,7 @@ function fromForm(sent: Readonly<Record<string, unknown>>): RawReading[] | Probl
       fixTime: timeOf(sent.timestamp),
       latitude: lat,
       longitude: lon,
-      speedMps: rest.speed,
+      speedMps: toMps(rest.speed, unit),
       headingDeg: rest.bearing ?? rest.heading,
       noFix: rest.valid,
       details: {

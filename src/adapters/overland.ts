@@ -5,6 +5,7 @@ import { defineAdapter, eventName } from "./kit/adapter.ts";
 import { bearer, customHeader, urlToken } from "./kit/auth.ts";
 import { each } from "./kit/each.ts";
 import { degrees, id, isoTime, isRecord, items, metres, mps, number, part } from "./kit/fields.ts";
+import { senderDevice, senderDeviceId, senderDevicePlace } from "./kit/sender-device.ts";
 
 /** Longitude first, in GeoJSON sometimes with the height behind both. */
 const coordinates = z.array(degrees).min(2).max(3).catch([Number.NaN, Number.NaN]);
@@ -29,6 +30,9 @@ export const overland = defineAdapter({
   transports: ["webhook"],
   auth: [bearer(), customHeader(), urlToken()],
   speedUnit: "mps",
+  // The app sends an empty `device_id` until its user names the phone.
+  options: z.strictObject({ deviceId: senderDevice }).optional(),
+  idOutsideBody: (options) => senderDevicePlace(options?.deviceId),
   ignore: (raw) => {
     const features = isRecord(raw) && Array.isArray(raw.locations) ? raw.locations : [];
     return features.every((each) => nameOf(each) !== null) ? nameOf(features[0]) : null;
@@ -37,13 +41,13 @@ export const overland = defineAdapter({
   payload: z.object({
     locations: items,
   }),
-  decode: ({ locations }) =>
+  decode: ({ locations }, context) =>
     each(locations, (sent, index) => {
       if (nameOf(sent) !== null) return [];
       const { geometry, properties } = feature.parse(sent);
       return {
         path: `locations[${index}]`,
-        deviceId: properties.device_id,
+        deviceId: senderDeviceId(context.options?.deviceId, properties.device_id, context),
         fixTime: properties.timestamp,
         latitude: geometry.coordinates[1] ?? null,
         longitude: geometry.coordinates[0] ?? null,

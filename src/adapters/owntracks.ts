@@ -23,6 +23,7 @@ const location = z.object({
     error: "only location messages can be read",
   }),
   topic: id,
+  tid: id,
   tst: epochSeconds,
   lat: degrees,
   lon: degrees,
@@ -43,6 +44,7 @@ const line = z
   .pipe(
     z.object({
       topic: id,
+      tid: id,
       tst: hexEpochSeconds,
       lat: multipliedBy(1e6),
       lon: multipliedBy(1e6),
@@ -101,7 +103,8 @@ export const owntracks = defineAdapter({
   decode: (fix, context) => [
     {
       path: "",
-      deviceId: deviceOf(fix.topic, context),
+      // Apps that only speak OwnTracks' format send neither topic nor headers (traccar's decoder reads it so, too).
+      deviceId: deviceOf(fix.topic, context) ?? (isUnnamed(fix.topic, context) ? fix.tid : null),
       fixTime: fix.tst,
       latitude: fix.lat,
       longitude: fix.lon,
@@ -136,6 +139,12 @@ function deviceOf(topicInBody: string | null, { topic, headers, query }: DecodeC
   const [user, device] = [headers["x-limit-u"] ?? query.u, headers["x-limit-d"] ?? query.d];
   if (user && device) return `${user}/${device}`;
   return topicInBody === null ? null : fromTopic(topicInBody.split("/"));
+}
+
+/** By HTTP, without any of the places in which OwnTracks says who sends. */
+function isUnnamed(topicInBody: string | null, { topic, headers, query }: DecodeContext): boolean {
+  const said = [topicInBody, headers["x-limit-u"], headers["x-limit-d"], query.u, query.d];
+  return topic.length === 0 && said.every((each) => !each);
 }
 
 /** `owntracks/<user>/<device>`; under another base topic, the last two levels. */

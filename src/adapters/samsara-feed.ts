@@ -65,15 +65,26 @@ export const samsaraFeed = defineAdapter({
   auth: [],
   speedUnit: "mph",
   options,
-  payload: z.object({ data: items }),
-  decode: ({ data }) =>
-    each(data, (row, index) =>
-      isOfAsset(row) ? positionOf(asset.parse(row), index) : fixesOf(vehicle.parse(row), index),
-    ),
+  // Their stream for Kafka has the rows of the location stream, each by itself.
+  payload: z.union([
+    z.object({ data: items }).transform(({ data }) => ({ data, path: "data" })),
+    items
+      .refine((rows) => rows.every(isOfAsset), "holds no rows of assets")
+      .transform((data) => ({ data, path: "" })),
+    z
+      .record(z.string(), z.unknown())
+      .refine(isOfAsset, "is no row of an asset")
+      .transform((row) => ({ data: [row], path: null })),
+  ]),
+  decode: ({ data, path }) =>
+    each(data, (row, index) => {
+      const at = path === null ? "" : `${path}[${index}]`;
+      return isOfAsset(row) ? positionOf(asset.parse(row), at) : fixesOf(vehicle.parse(row), at);
+    }),
   pull: definePull<never, z.output<typeof options>>({
     baseUrl: "https://api.samsara.com",
     hosts: /^api(\.[a-z]{2})?\.samsara\.com$/,
-    needs: [],
+    needs: ["secret"],
     minIntervalMs: 5000,
     intervalMs: 5000,
     // The lowest limit documented for any of their endpoints is 5 requests a second.
@@ -119,9 +130,9 @@ function isOfAsset(row: unknown): boolean {
   return isRecord(row) && (Object.hasOwn(row, "asset") || Object.hasOwn(row, "happenedAtTime"));
 }
 
-function fixesOf({ id, name, gps }: z.output<typeof vehicle>, index: number): RawReading[] {
+function fixesOf({ id, name, gps }: z.output<typeof vehicle>, path: string): RawReading[] {
   return gps.map((fix, nth) => ({
-    path: `data[${index}].gps[${nth}]`,
+    path: `${path}.gps[${nth}]`,
     deviceId: id,
     fixTime: fix.time,
     latitude: fix.latitude,
@@ -132,10 +143,10 @@ function fixesOf({ id, name, gps }: z.output<typeof vehicle>, index: number): Ra
   }));
 }
 
-function positionOf(row: z.output<typeof asset>, index: number): RawReading {
+function positionOf(row: z.output<typeof asset>, path: string): RawReading {
   const { location, speed } = row;
   return {
-    path: `data[${index}]`,
+    path,
     deviceId: row.asset.id,
     fixTime: row.happenedAtTime,
     latitude: location.latitude,

@@ -18,10 +18,15 @@ import {
   number,
   part,
   text,
+  toMps,
 } from "./kit/fields.ts";
+import { unitOfWord } from "./kit/synonyms.ts";
 
 const LOCATION = "location-preciselocation";
 const ODOMETER = "odometer-traveleddistance";
+const SPEED = "motion-currentspeed";
+/** Of one position: signals of one message are often of different days. */
+const ONE_MOMENT_MS = 5000;
 
 const place = { latitude: degrees, longitude: degrees, heading: degrees, direction: compass };
 const signal = part({
@@ -30,8 +35,13 @@ const signal = part({
   // The time at which the maker got it from the car; Smartcar's own times are those of its requests.
   meta: part({ oemUpdatedAt: epochMillis }),
 });
+const speedSignal = part({
+  body: part({ value: number, unit: z.unknown().optional() }),
+  status: z.unknown().optional(),
+  meta: part({ oemUpdatedAt: epochMillis }),
+});
 
-/** Version 4. Each message carries all subscribed signals, whichever of them changed: only two are read. */
+/** Version 4. Each message carries all subscribed signals, whichever of them changed: only three are read. */
 const state = z
   .object({
     eventType: z.literal("VEHICLE_STATE"),
@@ -39,8 +49,8 @@ const state = z
     data: z.object({ vehicle: part({ id }), signals: items }),
   })
   .transform(({ vehicleId, data: { vehicle, signals } }): RawReading[] => {
-    const named = (code: string) =>
-      signal.parse(signals.find((each) => isRecord(each) && each.code === code));
+    const find = (code: string) => signals.find((each) => isRecord(each) && each.code === code);
+    const named = (code: string) => signal.parse(find(code));
     const { body, status, meta } = named(LOCATION);
     const odometer = named(ODOMETER).body;
     return [
@@ -50,7 +60,7 @@ const state = z
         fixTime: meta.oemUpdatedAt,
         latitude: body.latitude,
         longitude: body.longitude,
-        speedMps: null,
+        speedMps: speedAt(meta.oemUpdatedAt, find(SPEED)),
         headingDeg: body.heading ?? body.direction,
         noFix: status.value?.toUpperCase() === "ERROR",
         details: {
@@ -59,6 +69,15 @@ const state = z
       },
     ];
   });
+
+/** Of the same moment as the place, else unknown. The unit may be left out (its motion.md); Smartcar is metric then. */
+function speedAt(placeAt: number | null, sent: unknown): number | null {
+  const { body, status, meta } = speedSignal.parse(sent);
+  const isOfPlace = Math.abs((meta.oemUpdatedAt ?? Number.NaN) - (placeAt ?? Number.NaN)) <= ONE_MOMENT_MS;
+  const isGood = status === undefined || (isRecord(status) && status.value === "SUCCESS");
+  if (!isOfPlace || !isGood) return null;
+  return toMps(body.value, body.unit === undefined ? "kph" : unitOfWord(body.unit));
+}
 
 /** Version 2: answers of the API, one for each path asked. */
 const answers = z.object({
@@ -111,7 +130,7 @@ export const smartcar = defineAdapter({
   auth: [signedOrChallenge],
   // Its delivery behavior.
   deadlineMs: 15_000,
-  speedUnit: "none",
+  speedUnit: "kph",
   handshake: (raw, message, { secrets }) => {
     const challenge = challengeOf(raw);
     if (challenge === null) return null;

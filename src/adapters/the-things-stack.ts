@@ -1,9 +1,10 @@
 /** The Things Stack (LoRaWAN): uplinks decoded by the customer's formatter, by webhook or MQTT. */
 
 import { z } from "zod";
+import type { RawReading, SaidDetails } from "../reading.ts";
 import { defineAdapter } from "./kit/adapter.ts";
 import { basic, customHeader } from "./kit/auth.ts";
-import { positionIn, positionPaths } from "./kit/codec-paths.ts";
+import { codecPaths, positionsIn } from "./kit/codec-paths.ts";
 import { degrees, id, isoTime, isRecord, metres, part, text } from "./kit/fields.ts";
 
 /** A coordinate that is zero is left out where the other one is present. */
@@ -54,7 +55,7 @@ export const theThingsStack = defineAdapter({
     .strictObject({
       /** The device's name in the console, or the number of its hardware; by MQTT `dev_eui` by default. */
       deviceId: z.enum(["device_id", "dev_eui"]).optional(),
-      ...positionPaths,
+      ...codecPaths,
     })
     .prefault({}),
   ignore: (raw) => {
@@ -84,22 +85,31 @@ export const theThingsStack = defineAdapter({
       ];
     }
     const { received_at, decoded_payload, locations } = message.uplink_message;
-    const decoded = positionIn(decoded_payload, options, speedUnit);
-    const said = [decoded.latitude, decoded.longitude].filter((coordinate) => coordinate !== null).length;
+    const uplink = {
+      payload: decoded_payload,
+      arrival: received_at === undefined ? message.received_at : isoTime.parse(received_at),
+      path: "uplink_message",
+      payloadPath: "uplink_message.decoded_payload",
+    };
     const { details, ...place } = placeOf(locations["frm-payload"]);
-    return [
-      {
-        path: "uplink_message",
+    return positionsIn(uplink, options, speedUnit).map((position): RawReading => {
+      if (position.path !== uplink.path) return { deviceId, ...position };
+      const said = [position.latitude, position.longitude].filter((coordinate) => coordinate !== null).length;
+      return {
         deviceId,
-        fixTime: received_at === undefined ? message.received_at : isoTime.parse(received_at),
-        ...decoded,
+        ...position,
         // Where the formatter has one coordinate only, the other comes from the stack's own decoding.
         ...(said === 2 || (said === 1 && place.noFix) ? {} : place),
-        details,
-      },
-    ];
+        details: merged(position.details, details),
+      };
+    });
   },
 });
+
+/** What the formatter says, and what the stack knows beside it. */
+function merged(said: SaidDetails = {}, known: SaidDetails): SaidDetails {
+  return { altitudeM: said.altitudeM ?? known.altitudeM, accuracyM: said.accuracyM ?? known.accuracyM };
+}
 
 /** Only positions of the device's own GPS: solvers also estimate from the places of gateways. */
 function placeOf({ latitude, longitude, altitude, accuracy, source }: z.output<typeof location>) {

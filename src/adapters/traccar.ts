@@ -7,7 +7,6 @@ import {
   degrees,
   flag,
   id,
-  isoTime,
   isRecord,
   knots,
   label,
@@ -16,6 +15,7 @@ import {
   number,
   part,
 } from "./kit/fields.ts";
+import { anyTime } from "./kit/time-formats.ts";
 
 export const traccar = defineAdapter({
   vendor: "traccar",
@@ -32,7 +32,8 @@ export const traccar = defineAdapter({
   ignores: "forwarded events (`event.forward`), with or without a position",
   payload: z.object({
     position: z.object({
-      fixTime: isoTime,
+      // ISO 8601; some builds write numbers (traccar/traccar#5640).
+      fixTime: anyTime,
       // Without a fix the last place is repeated under one of these.
       valid: noFixUnless(true),
       outdated: noFixUnless(false),

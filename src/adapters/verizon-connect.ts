@@ -4,20 +4,19 @@ import { z } from "zod";
 import type { RawReading } from "../reading.ts";
 import { defineAdapter, otherThan } from "./kit/adapter.ts";
 import { basic } from "./kit/auth.ts";
-import { parseJson } from "./kit/bounds.ts";
 import {
   degrees,
   epochMillis,
   flag,
   id,
   isoTimeAssumedUtc,
-  isRecord,
   kilometres,
   kph,
   label,
   part,
   text,
 } from "./kit/fields.ts";
+import { endOfSubscription, fromEnvelope, subscription } from "./kit/sns.ts";
 
 const POSITION = "com.verizonconnect.integrations.vehicle.position.updated";
 
@@ -63,24 +62,9 @@ export const verizonConnect = defineAdapter({
   // SNS sends its confirmation without credentials, and after a 401 again with them.
   challenge: "Basic",
   speedUnit: "kph",
-  // SNS wraps events in its own envelope unless raw delivery is configured.
-  unseal: (raw, { maxReadings }) => {
-    if (!isRecord(raw) || raw.Type !== "Notification" || typeof raw.Message !== "string")
-      return { value: raw };
-    const inside = parseJson(raw.Message, maxReadings);
-    return "problem" in inside ? { problems: [inside.problem.replace("message", "Message")] } : inside;
-  },
-  handshake: (raw) =>
-    isRecord(raw) && raw.Type === "SubscriptionConfirmation" && typeof raw.SubscribeURL === "string"
-      ? {
-          reply: { status: 200, contentType: "application/json", body: "{}" },
-          confirm: { url: raw.SubscribeURL, allowedHost: /^sns\.[a-z0-9-]+\.amazonaws\.com$/ },
-        }
-      : null,
-  // Confirming the end of the subscription would subscribe again.
-  ignore: otherThan("type", [POSITION], (raw) =>
-    isRecord(raw) && raw.Type === "UnsubscribeConfirmation" ? raw.Type : null,
-  ),
+  unseal: fromEnvelope,
+  handshake: subscription,
+  ignore: otherThan("type", [POSITION], endOfSubscription),
   ignores: "every other event than a position, and the end of the subscription",
   payload: z.union([event, beta]),
   decode: (message) => ["data" in message ? ofEvent(message.data) : ofBeta(message)],

@@ -2,7 +2,7 @@
 
 import { z } from "zod";
 import { overlap } from "../adapters/kit/topic.ts";
-import { isConfidential } from "./address.ts";
+import { type ConfigurablePull, checkPullSource, type PullFacts } from "./check-pull.ts";
 import type { SourceConfig } from "./config.ts";
 import { type Finding, type SettingPath, validate } from "./problems.ts";
 import type { ValidSettings } from "./valid-settings.ts";
@@ -12,13 +12,11 @@ import { settingsAt } from "./values.ts";
 export interface AdapterFacts {
   vendor: string;
   transports: readonly ("webhook" | "mqtt" | "pull")[];
-  pull?: {
-    hosts: RegExp;
-    needs: readonly ("username" | "database")[];
-    minIntervalMs: number;
-  };
+  pull?: PullFacts | ConfigurablePull;
   auth: readonly {
     name: string;
+    /** The source has to name it. */
+    isByNameOnly?: true;
     needs: readonly ("secrets" | "username" | "header" | "allow")[];
     /** Why this secret cannot authenticate anything. */
     secretProblem?(secret: string): string | null;
@@ -67,7 +65,10 @@ export function checkSource(
   if (adapter.pull) {
     checkPullSource(at, source, adapter.pull, adapter.vendor, report);
   } else if (source.pull) {
-    report([...at, "pull"], `has no effect: ${adapter.vendor} sends by itself`);
+    report(
+      [...at, "pull"],
+      `has no effect: ${adapter.vendor} sends by itself${polledSibling(adapter, adapters)}`,
+    );
   } else if (source.auth && source.mqtt) {
     report(
       [...at, "auth"],
@@ -92,6 +93,12 @@ export function checkSource(
   }
 }
 
+/** Vendors that can also be asked have a second adapter, named after the first. */
+function polledSibling({ vendor }: AdapterFacts, adapters: readonly AdapterFacts[]): string {
+  const sibling = adapters.find((other) => other.pull && other.vendor.startsWith(`${vendor}-`));
+  return sibling ? `; to ask it, use vendor: ${sibling.vendor}` : "";
+}
+
 function checkMqttSource(
   at: SettingPath,
   { broker, topics }: NonNullable<SourceConfig["mqtt"]>,
@@ -114,44 +121,6 @@ function checkMqttSource(
   }
 }
 
-function checkPullSource(
-  at: SettingPath,
-  { auth, mqtt, pull = {} }: SourceConfig,
-  { hosts, needs, minIntervalMs }: NonNullable<AdapterFacts["pull"]>,
-  vendor: string,
-  report: Report,
-): void {
-  if (mqtt) report([...at, "mqtt"], `is not a way ${vendor} sends; leave it out`);
-  if (auth?.secret === undefined) {
-    report([...at, "auth", "secret"], `is required: ${vendor} is asked with a token or a password`);
-  }
-  for (const key of ["method", "secrets", "users", "header", "allow"] as const) {
-    if (auth?.[key] !== undefined) report([...at, "auth", key], `has no effect: ${vendor} is asked`);
-  }
-  const given = {
-    username: { path: [...at, "auth", "username"], value: auth?.username },
-    database: { path: [...at, "pull", "database"], value: pull.database },
-  };
-  for (const key of ["username", "database"] as const) {
-    const { path, value } = given[key];
-    const isNeeded = needs.includes(key);
-    if (isNeeded && value === undefined) report(path, `is required by ${vendor}`);
-    if (!isNeeded && value !== undefined) report(path, `has no effect: ${vendor} knows none`);
-  }
-  if (pull.intervalMs !== undefined && pull.intervalMs < minIntervalMs) {
-    report([...at, "pull", "intervalMs"], `must be at least ${minIntervalMs}: ${vendor} asks for that`);
-  }
-  if (pull.baseUrl !== undefined && !mayGetCredentials(new URL(pull.baseUrl), hosts)) {
-    report([...at, "pull", "baseUrl"], `must be https at a host of ${vendor}, which gets the credentials`);
-  }
-}
-
-/** A foreign host would get the credentials; a private address belongs to a stand-in or to a forwarding proxy. */
-function mayGetCredentials(url: URL, hosts: RegExp): boolean {
-  const isTheirs = url.protocol === "https:" && url.port === "" && hosts.test(url.hostname);
-  return isTheirs || (isConfidential(url) && url.protocol === "http:");
-}
-
 function checkWebhookSource(
   at: SettingPath,
   source: SourceConfig,
@@ -171,7 +140,9 @@ function checkWebhookSource(
     );
     return;
   }
-  const chosen = adapter.auth.filter(({ name }) => auth.method === undefined || name === auth.method);
+  const chosen = adapter.auth.filter(({ name, isByNameOnly = false }) =>
+    auth.method === undefined ? !isByNameOnly : name === auth.method,
+  );
   const [authMethod] = chosen;
   if (!authMethod) {
     report([...at, "auth", "method"], `is not a method ${adapter.vendor} offers; it offers ${offered}`);

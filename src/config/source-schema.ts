@@ -69,15 +69,23 @@ const mqttSource = z.strictObject({
     .describe("The topics to subscribe to. Left out: the vendor's usual ones."),
 });
 
-const pullSource = z.strictObject({
+/** An adapter whose vendor is configured knows more settings; config/check-pull.ts refuses what neither knows. */
+const pullSource = z.looseObject({
   intervalMs: ms
     .optional()
     .describe("How long to wait when nothing is left to fetch. Left out: the vendor's usual interval."),
   baseUrl: url(["http", "https"])
     .optional()
     .describe("Another of the vendor's regions, such as `https://api.eu.samsara.com`."),
-  database: text.optional().describe("Geotab's database."),
+  privateNetwork: z
+    .boolean()
+    .optional()
+    .describe("Whether a vendor may be at an address of our own network. Left out: where `baseUrl` is one."),
+  database: text
+    .optional()
+    .describe("Geotab's database. [Any other API](polling.md) is described by more settings here."),
 });
+export const PULL_SETTINGS = Object.keys(pullSource.shape);
 
 export const sourceSchema = z.strictObject({
   vendor: text.describe("A name from the [list of vendors](vendors.md#all-vendors)."),

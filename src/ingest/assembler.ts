@@ -3,6 +3,7 @@
 import { LRUCache } from "lru-cache";
 import { AT_RECEIPT, type RawReading } from "../reading.ts";
 import { createDeferredParts, type Sent } from "./deferred-parts.ts";
+import { createStandIns } from "./stand-ins.ts";
 
 /** Parts further apart than this are not of one position. */
 const WINDOW_MS = 5000;
@@ -28,7 +29,7 @@ interface Assembly {
 
 export interface Assembler {
   /**
-   * Returns whole raw readings as they are, and for fragments what they complete: nothing, or one raw reading. A
+   * Returns whole raw readings as they are, but for those that stand in for better ones; and for fragments what they complete: nothing, or one raw reading. A
    * coordinate whose partner never came is returned alone, so that it is rejected by name and not lost.
    */
   assemble(source: string, rawReadings: RawReading[], message: Sent): RawReading[];
@@ -42,6 +43,7 @@ export function createAssembler(): Assembler {
   /** Made when first needed: most senders never split a position, and its arrays take half a megabyte. */
   let devices: LRUCache<string, Assembly> | null = null;
   const deferredParts = createDeferredParts();
+  const withoutStandIns = createStandIns();
 
   function assemblyOf(source: string, device: string): Assembly {
     devices ??= new LRUCache<string, Assembly>({ max: MAX_DEVICES });
@@ -80,7 +82,8 @@ export function createAssembler(): Assembler {
   return {
     deferred: deferredParts.remember,
     stored: deferredParts.drop,
-    assemble(source, rawReadings, message) {
+    assemble(source, decoded, message) {
+      const rawReadings = withoutStandIns(source, decoded, message.receivedAt);
       if (!rawReadings.some(({ fragment }) => fragment)) return rawReadings;
       const before = deferredParts.assembledBefore(source, rawReadings, message);
       if (before) {

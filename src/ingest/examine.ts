@@ -2,7 +2,7 @@
 
 import { type Adapter, type Authenticated, decode } from "../adapters/kit/adapter.ts";
 import { type Details, type FieldDefect, type Rejection, validate } from "../reading.ts";
-import { iso } from "../time.ts";
+import { CURRENT_MS, iso } from "../time.ts";
 import { type Assembler, createAssembler } from "./assembler.ts";
 import { type Logins, partForeign } from "./speaks-for.ts";
 
@@ -46,7 +46,8 @@ export function examine(
   };
   if (result.kind !== "decoded") return examined;
   const { receivedAt, retained } = message;
-  const context = { receivedAt, retained, maxAgeMs: Infinity, maxAheadMs: Infinity };
+  const ages = { maxAgeMs: Infinity, maxAheadMs: Infinity, rolloverAfterMs: CURRENT_MS };
+  const context = { receivedAt, retained, resent: message.resent, ...ages };
   // Only a configured source knows which login may speak for what.
   const { own, foreign } = partForeign(result.rawReadings, settings.logins && message.login, settings.logins);
   for (const { path } of foreign) examined.rejections.push({ reason: "foreign_device", path });

@@ -150,7 +150,7 @@ export function brokerStatus({
 }
 
 export function pollerStatus(poller: PollerState): PollerStatus {
-  const { name, state, sinceMs, reason, detail, lastSuccessAtMs, cursorAtMs, gap } = poller;
+  const { name, state, sinceMs, reason, detail, lastSuccessAtMs, cursorAtMs, gap, reads } = poller;
   return {
     name,
     state,
@@ -160,5 +160,6 @@ export function pollerStatus(poller: PollerState): PollerStatus {
     lastSuccessAt: lastSuccessAtMs === null ? null : iso(lastSuccessAtMs),
     cursorAt: cursorAtMs === null ? null : iso(cursorAtMs),
     gap: gap === null ? null : { from: iso(gap.fromMs), to: iso(gap.toMs) },
+    reads,
   };
 }

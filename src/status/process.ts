@@ -59,6 +59,15 @@ export interface PollerState {
   cursorAtMs: number | null;
   /** The last stretch of time whose fixes were not fetched and cannot be any more. */
   gap: { fromMs: number; toMs: number } | null;
+  /** What was fetched since this process began to ask. */
+  reads: {
+    pages: number;
+    rows: number;
+    /** Rows that said nothing new and were not sent on. */
+    unchanged: number;
+    /** Rounds in a row without any vehicle, where a vendor shows all of them in each round. */
+    emptyRounds: number;
+  };
 }
 
 /** As the status document has it: times as ISO text. */

@@ -5,6 +5,7 @@ import { geotab } from "../../src/adapters/geotab.ts";
 import type { Message } from "../../src/adapters/kit/adapter.ts";
 import type { PullContext, PullResult } from "../../src/adapters/kit/pull.ts";
 import { decode } from "../support/decode.ts";
+import { pullOf } from "../support/polling.ts";
 
 const session = {
   login: { baseUrl: "https://my.geotab.com", credentials: {} },
@@ -14,7 +15,6 @@ const session = {
 };
 
 function understood(text: string): PullResult {
-  if (!geotab.pull) throw new Error("Geotab is not asked.");
   const account = { secret: "s" };
   const context: PullContext = {
     ...{
@@ -23,11 +23,12 @@ function understood(text: string): PullResult {
       options: undefined,
       cursor: null,
       now: 0,
+      kept: {},
       since: 0,
       session,
     },
   };
-  return geotab.pull.parse({ status: 200, headers: {}, text }, context);
+  return pullOf("geotab").parse({ status: 200, headers: {}, text }, context);
 }
 
 function candidatesOf(text: string) {

@@ -62,14 +62,18 @@ const adapters: AdapterFacts[] = [
     transports: ["pull"],
     auth: [],
     speedUnit: "kph",
-    pull: { hosts: /^([a-z]+\.)?asked\.example$/, needs: ["username", "database"], minIntervalMs: 5000 },
+    pull: {
+      hosts: /^([a-z]+\.)?asked\.example$/,
+      needs: ["secret", "username", "database"],
+      minIntervalMs: 5000,
+    },
   },
   {
     vendor: "token",
     transports: ["pull"],
     auth: [],
     speedUnit: "mph",
-    pull: { hosts: /^api\.token\.example$/, needs: [], minIntervalMs: 5000 },
+    pull: { hosts: /^api\.token\.example$/, needs: ["secret"], minIntervalMs: 5000 },
   },
   {
     vendor: "picky",

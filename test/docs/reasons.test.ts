@@ -66,6 +66,9 @@ const polling = {
   over_limit: 0,
   redirect: 0,
   foreign_host: 0,
+  private_address: 0,
+  login_refused: 0,
+  too_many_logins: 0,
 } satisfies Record<Exclude<PollReason, NetworkReason | `http_${number}`>, 0>;
 const connections = {
   address_full: 0,

@@ -16,7 +16,14 @@ function broker(state: BrokerStatus["state"], changes: Partial<BrokerStatus> = {
 }
 
 function poller(state: PollerStatus["state"]): PollerStatus {
-  const unknown = { reason: null, detail: "", lastSuccessAt: null, cursorAt: null, gap: null };
+  const unknown = {
+    reason: null,
+    detail: "",
+    lastSuccessAt: null,
+    cursorAt: null,
+    gap: null,
+    reads: { pages: 0, rows: 0, unchanged: 0, emptyRounds: 0 },
+  };
   return { name: "geotab", state, since: at(0), ...unknown };
 }
 

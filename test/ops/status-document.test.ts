@@ -25,13 +25,15 @@ test("a poller, with and without times", () => {
   const poller = pollerStatus({
     ...{ name: "vans", state: "polling", sinceMs: 0, reason: null, detail: "", lastSuccessAtMs: 1000 },
     ...{ cursorAtMs: 2000, gap: { fromMs: 3000, toMs: 4000 } },
+    reads: { pages: 0, rows: 0, unchanged: 0, emptyRounds: 0 },
   });
   expect(JSON.stringify(poller)).toBe(
-    '{"name":"vans","state":"polling","since":"1970-01-01T00:00:00.000Z","reason":null,"detail":"","lastSuccessAt":"1970-01-01T00:00:01.000Z","cursorAt":"1970-01-01T00:00:02.000Z","gap":{"from":"1970-01-01T00:00:03.000Z","to":"1970-01-01T00:00:04.000Z"}}',
+    '{"name":"vans","state":"polling","since":"1970-01-01T00:00:00.000Z","reason":null,"detail":"","lastSuccessAt":"1970-01-01T00:00:01.000Z","cursorAt":"1970-01-01T00:00:02.000Z","gap":{"from":"1970-01-01T00:00:03.000Z","to":"1970-01-01T00:00:04.000Z"},"reads":{"pages":0,"rows":0,"unchanged":0,"emptyRounds":0}}',
   );
   const { lastSuccessAt, cursorAt, gap } = pollerStatus({
     ...{ name: "vans", state: "standby", sinceMs: 0, reason: "storage is away", detail: "" },
     ...{ lastSuccessAtMs: null, cursorAtMs: null, gap: null },
+    reads: { pages: 0, rows: 0, unchanged: 0, emptyRounds: 0 },
   });
   expect([lastSuccessAt, cursorAt, gap]).toEqual([null, null, null]);
 });

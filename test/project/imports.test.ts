@@ -24,9 +24,10 @@ const FOR_ALL = ["time.ts", "untrusted.ts"];
  * file belongs to the place with the longest name that it begins with. What is not named here may not be imported.
  */
 const PLACES: Record<string, Place> = {
-  "reading.ts": { from: [] },
+  "reading.ts": { from: ["details.ts"] },
+  "details.ts": { from: [] },
   "addresses.ts": { from: [] },
-  "network.ts": { from: [] },
+  "network.ts": { from: ["addresses.ts"] },
   "status/": { from: [] },
   "time.ts": { from: [] },
   "untrusted.ts": { from: [] },

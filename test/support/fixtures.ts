@@ -14,6 +14,8 @@ export interface FixtureAuth {
   headers?: Record<string, string>;
   query?: Record<string, string>;
   remoteAddress?: string;
+  /** With the proof in it, where that is a part of the body. */
+  body?: string;
 }
 
 /** `<case>.request.json`: everything about the message beside its body; all of it may be left out. */

@@ -33,10 +33,19 @@ export interface PollingOptions {
   intervalMs?: number;
   lookBackMs?: number;
   pull?: Partial<Pull>;
+  /** Of a vendor that is described by the source. */
+  pullSettings?: unknown;
   source?: Partial<Source>;
   store?: MemoryStore;
   cursors?: CursorStore;
   http?: PullHttp;
+}
+
+/** How a vendor is asked, whether its adapter says it or the source does. */
+export function pullOf(vendor: string, settings: unknown = {}): Pull {
+  const pull = findAdapter(vendor)?.pull;
+  if (!pull) throw new Error(`${vendor} is not asked`);
+  return "settings" in pull ? pull.settings.parse(settings) : pull;
 }
 
 /** One Redis for a test file. */
@@ -64,6 +73,7 @@ export async function startPollings(): Promise<{
     } = options;
     const adapter = findAdapter(vendor);
     if (!adapter?.pull) throw new Error(`${vendor} is not asked`);
+    const pull = pullOf(vendor, options.pullSettings);
     const source: Source = {
       name: options.name ?? `source-${Math.random()}`,
       adapter,
@@ -77,8 +87,8 @@ export async function startPollings(): Promise<{
     const poller = startPoller({
       source,
       // The vendor's own patience would make these tests last minutes.
-      pull: { ...adapter.pull, minGapMs: 10, ...options.pull },
-      settings: { baseUrl, account, intervalMs, lookBackMs },
+      pull: { ...pull, minGapMs: 10, ...options.pull },
+      settings: { baseUrl, account, intervalMs, lookBackMs, privateNetwork: true },
       ingest,
       cursors: options.cursors ?? cursors,
       http: options.http ?? http,
@@ -117,12 +127,12 @@ export function viaHosts(hosts: Readonly<Record<string, string>>): PullHttp & { 
   const seen: string[] = [];
   return {
     hosts: seen,
-    exchange(request: PullRequest, stop) {
+    exchange(request: PullRequest, stop, privateNetwork) {
       const { origin, host, pathname, search } = new URL(request.url);
       seen.push(host);
       const standIn = hosts[origin];
       if (standIn === undefined) return Promise.resolve({ kind: "failed", reason: "dns_error", code: host });
-      return http.exchange({ ...request, url: `${standIn}${pathname}${search}` }, stop);
+      return http.exchange({ ...request, url: `${standIn}${pathname}${search}` }, stop, privateNetwork);
     },
     close: () => http.close(),
   };

@@ -6,20 +6,16 @@ import { type DecodeContext, defineAdapter, MAX_PROBLEMS, type Message } from ".
 import { addressList, basic, bearer, customHeader, hmac, urlToken } from "../kit/auth.ts";
 import type { Problems } from "../kit/each.ts";
 import { type Each, each } from "../kit/each.ts";
-import { compass, degrees, id, isoTime, isRecord, number, part, toMps } from "../kit/fields.ts";
+import { compass, degrees, id, isRecord, part } from "../kit/fields.ts";
+import { withJsonField } from "../kit/form.ts";
+import { namedDetails } from "../kit/nested-place.ts";
+import { namedIn } from "../kit/synonyms.ts";
+import { anyTime } from "../kit/time-formats.ts";
 import { jsonOptions } from "./variants.ts";
 
-/** One object, or a list of them: `{deviceId, latitude, longitude, time, speed?, speedUnit?, heading?}`. */
-const item = part({
-  deviceId: id,
-  latitude: degrees,
-  longitude: degrees,
-  time: isoTime,
-  speed: number,
-  speedUnit: z.unknown().optional(),
-  heading: compass,
-});
-const REQUIRED = ["deviceId", "latitude", "longitude", "time"];
+/** One object, or a list of them; latitude, longitude, time, speed and heading under any of their usual names. */
+const item = part({ deviceId: id, speedUnit: z.unknown().optional() });
+const NAMED = ["latitude", "longitude", "time"] as const;
 
 export const json = defineAdapter({
   vendor: "json",
@@ -44,6 +40,8 @@ export const json = defineAdapter({
       : [],
   topicsRead: (options) => options?.topics ?? null,
   idOutsideBody: (options) => options?.idOutsideBody ?? null,
+  unseal: (raw, { options, maxReadings }) =>
+    options?.jsonField ? withJsonField(raw, options.jsonField, maxReadings) : { value: raw },
   ignore: (raw, context) => context.options?.ignored(raw, context) ?? null,
   ignores: "what `options.ignoreWhen` says, and what none of its `variants` fits",
   payload: z.unknown(),
@@ -61,34 +59,43 @@ function decodeOwn(raw: unknown, { speedUnit }: DecodeContext): Each | Problems 
     return { problems: first.flatMap((value, index) => problemsOf(value, pathOf(index))) };
   }
   return each(list, (value, index) => {
-    const { deviceId, time, latitude, longitude, speed, heading, ...rest } = item.parse(value);
+    const { deviceId, speedUnit: unit } = item.parse(value);
+    const named = namedIn(value);
+    const details = namedDetails(named);
     return {
       path: pathOf(index),
       deviceId,
-      fixTime: time,
-      latitude,
-      longitude,
-      speedMps: toMps(speed, unitOf(rest.speedUnit, speedUnit)),
-      headingDeg: heading,
+      fixTime: anyTime.parse(named.value("time")),
+      latitude: degrees.parse(named.value("latitude")),
+      longitude: degrees.parse(named.value("longitude")),
+      speedMps: named.speed(...unitsOf(unit, speedUnit)),
+      headingDeg: compass.parse(named.value("heading")),
+      ...(details && { details }),
     };
   });
 }
 
 function isOurs(value: unknown): boolean {
-  return isRecord(value) && REQUIRED.every((key) => Object.hasOwn(value, key));
+  return isRecord(value) && missingIn(value).length === 0;
+}
+
+function missingIn(value: Record<string, unknown>): string[] {
+  const named = namedIn(value);
+  return [
+    ...(Object.hasOwn(value, "deviceId") ? [] : ["deviceId"]),
+    ...NAMED.filter((field) => !named.has(field)),
+  ];
 }
 
 function problemsOf(value: unknown, path: string): string[] {
   if (!isRecord(value)) return [`${path || "message"}: must be an object`];
-  return REQUIRED.filter((key) => !Object.hasOwn(value, key)).map(
-    (key) => `${path === "" ? "" : `${path}.`}${key}: is missing`,
-  );
+  return missingIn(value).map((key) => `${path === "" ? "" : `${path}.`}${key}: is missing`);
 }
 
-/** Metres per second by default; an unknown unit makes the speed unreadable. */
-function unitOf(given: unknown, configured: SpeedUnit | undefined): SpeedUnit | undefined {
-  if (given === undefined || given === null) return configured ?? "mps";
-  return SPEED_UNITS.find((unit) => unit === given);
+/** What is stated of a bare speed, and what is assumed: metres per second; an unknown unit makes the speed unreadable. */
+function unitsOf(given: unknown, configured: SpeedUnit | undefined): [SpeedUnit | undefined, SpeedUnit?] {
+  if (given === undefined || given === null) return [configured, "mps"];
+  return [SPEED_UNITS.find((unit) => unit === given)];
 }
 
 /** By content, too: curl calls every body a form by default. */

@@ -1,57 +1,7 @@
 /** Formats of other systems that need no adapter of their own: the json adapter under their names, with fixed options. */
 
-import { z } from "zod";
-import type { SpeedUnit } from "../../reading.ts";
-import { type Adapter, defineAdapter, type Message } from "../kit/adapter.ts";
-import { isRecord } from "../kit/fields.ts";
-import { jsonOptions } from "./variants.ts";
-
-interface Preset extends Pick<Adapter, "vendor" | "docs" | "evidence" | "speedUnit" | "ignores"> {
-  topics: readonly string[];
-  /** The unit of speed unless the source states another. */
-  unit?: SpeedUnit;
-  /** What a message in plain words is. */
-  words?: string;
-  /** As a source would set them; the source's own options override these, and null removes one. */
-  options: Record<string, unknown>;
-}
-
-/** The adapter's options schema: what a source leaves out comes from the preset. */
-function over(options: Preset["options"]) {
-  return z
-    .unknown()
-    .transform((own): unknown => {
-      if (own !== undefined && !isRecord(own)) return own;
-      return Object.fromEntries(Object.entries({ ...options, ...own }).filter(([, value]) => value !== null));
-    })
-    .pipe(jsonOptions);
-}
-
-function preset({ unit, words, options, ...facts }: Preset): Adapter {
-  return defineAdapter({
-    ...facts,
-    transports: ["mqtt"],
-    auth: [],
-    format: (message) => (words !== undefined && isWords(message) ? "text" : "json"),
-    options: over(options),
-    topicsRead: ({ topics }) => topics,
-    ignore: (raw, context) => {
-      const other = context.options.ignored(raw, context);
-      return other ?? (words !== undefined && typeof raw === "string" && WORDS.test(raw) ? words : null);
-    },
-    payload: z.unknown(),
-    decode: (raw, { speedUnit, ...context }) =>
-      context.options.decode(raw, { ...context, speedUnit: speedUnit ?? unit }),
-  });
-}
-
-const WORDS = /^\s*(?!(?:true|false|null)\s*$)\p{L}[\p{L}\p{N} _.'-]{0,63}\s*$/u;
-
-function isWords({ body }: Message): boolean {
-  return !/^\s*(?:[[{"0-9-]|(?:true|false|null)\s*$)/.test(
-    Buffer.from(body.subarray(0, 64)).toString("latin1"),
-  );
-}
+import { basic, customHeader, urlToken } from "../kit/auth.ts";
+import { preset } from "./preset.ts";
 
 export const homeAssistant = preset({
   vendor: "home-assistant",
@@ -64,10 +14,47 @@ export const homeAssistant = preset({
   options: {
     topic: "location/+",
     deviceId: { topicLevel: 2 },
-    latitude: "latitude",
-    longitude: "longitude",
+    // Integrations add one in units of their own.
+    speed: null,
     timeFormat: "received",
     details: { accuracyM: "gps_accuracy", batteryPct: "battery_level" },
+  },
+});
+
+/** Every attribute of a tracker by itself, as JSON, in any order; the base topic is the installation's. */
+export const homeAssistantStatestream = preset({
+  vendor: "home-assistant-statestream",
+  docs: "https://www.home-assistant.io/integrations/mqtt_statestream/",
+  evidence: "documented",
+  topics: ["homeassistant/device_tracker/+/latitude", "homeassistant/device_tracker/+/longitude"],
+  speedUnit: "none",
+  ignores: "every other attribute and entity, by topic",
+  words: "state",
+  options: {
+    deviceId: { topicLevel: 3 },
+    timeFormat: "received",
+    fragment: true,
+    variants: [
+      { topic: "homeassistant/device_tracker/+/latitude", latitude: "@" },
+      { topic: "homeassistant/device_tracker/+/longitude", longitude: "@" },
+    ],
+  },
+});
+
+export const tasmota = preset({
+  vendor: "tasmota",
+  docs: "https://github.com/arendst/Tasmota/blob/development/tasmota/xsns_60_GPS.ino",
+  evidence: "source code",
+  topics: ["tele/+/SENSOR"],
+  speedUnit: "none",
+  ignores: "other topics than `SENSOR`",
+  options: {
+    topic: "tele/+/SENSOR",
+    deviceId: { topicLevel: 2 },
+    position: "GPS || UBX || @",
+    speed: null,
+    // Its `Time` is the local one of a zone that it does not say.
+    timeFormat: "received",
   },
 });
 
@@ -82,12 +69,8 @@ export const homeMade = preset({
   options: {
     topic: "trackers/+",
     deviceId: { topicLevel: 2 },
-    latitude: "lat",
-    longitude: "lon || lng",
-    speed: "speed",
-    heading: "course",
-    timeFormat: "received",
-    details: { altitudeM: "alt" },
+    // Without a clock it says no time.
+    withoutTime: "received",
   },
 });
 
@@ -103,18 +86,13 @@ export const thingsboard = preset({
   unit: "kph",
   ignores: "other topics than telemetry",
   options: {
-    latitude: "values.latitude || latitude",
-    longitude: "values.longitude || longitude",
-    speed: "values.speed || speed",
+    // Keys are the device's, bare or under `values`; without `ts` the platform itself takes the time of arrival.
+    position: "values || @",
     time: "ts",
     timeFormat: "epochMillis",
+    withoutTime: "received",
     deviceId: { topicLevel: 3 },
-    variants: [
-      { topic: "v1/gateway/telemetry", deviceId: { key: true } },
-      { topic: OWN_TELEMETRY, when: "ts || values || [?ts || values]" },
-      // Bare keys: their time is that of their arrival.
-      { topic: OWN_TELEMETRY, time: null, timeFormat: "received" },
-    ],
+    variants: [{ topic: "v1/gateway/telemetry", deviceId: { key: true } }, { topic: OWN_TELEMETRY }],
   },
 });
 
@@ -218,5 +196,27 @@ export const victron = preset({
       { topic: "N/+/gps/+/Course", heading: "value" },
       { topic: "N/+/gps/+/Fix", noFixWhen: "!(value >= `1`)" },
     ],
+  },
+});
+
+/** IPC Outbound of the inReach portal: satellite messengers of remote crews. */
+export const garminInreach = preset({
+  vendor: "garmin-inreach",
+  docs: "https://github.com/janschill/track-me/blob/main/garmin-api.md",
+  evidence: "seen in code",
+  unknown: "the unit of speed, and the header's name",
+  auth: [customHeader(), basic(), urlToken()],
+  speedUnit: "required",
+  ignores: "reference points (code 8), which are places that are not the device's",
+  options: {
+    readings: "Events",
+    deviceId: "imei",
+    position: "point",
+    time: "timeStamp",
+    timeFormat: "epochMillis",
+    ignoreWhen: "Events[0] && !(Events[?messageCode != `8`])",
+    ignoreReading: "messageCode == `8`",
+    // Without a fix both coordinates are zero.
+    noFixWhen: "point.gpsFix == `0`",
   },
 });

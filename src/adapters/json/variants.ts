@@ -6,6 +6,7 @@ import { each } from "../kit/each.ts";
 import { path } from "../kit/expression.ts";
 import { isRecord } from "../kit/fields.ts";
 import { levelsMatcher } from "../kit/topic.ts";
+import { FOUND_BY_NAME } from "./path-options.ts";
 import { paths } from "./paths.ts";
 
 const filter = z
@@ -34,7 +35,11 @@ export const jsonOptions = z.unknown().transform((given, context) => {
     context.addIssue({ code: "invalid_type", expected: "object", input: given });
     return z.NEVER;
   }
-  const { variants = [{}], ...base } = given;
+  const { variants = [{}], jsonField = null, ...base } = given;
+  if (jsonField !== null && (typeof jsonField !== "string" || jsonField === "")) {
+    context.addIssue({ code: "custom", path: ["jsonField"], message: "must be the name of a field" });
+    return z.NEVER;
+  }
   if (!Array.isArray(variants) || variants.length === 0) {
     context.addIssue({ code: "custom", path: ["variants"], message: "must be a list of options" });
     return z.NEVER;
@@ -42,7 +47,7 @@ export const jsonOptions = z.unknown().transform((given, context) => {
   const isOne = given.variants === undefined;
   const parsed = variants.flatMap((over: unknown, index): Variant[] => {
     const at = isOne ? [] : ["variants", index];
-    const fields = isRecord(over) ? without({ ...base, ...over }) : { over };
+    const fields = isRecord(over) ? withoutNulls({ ...base, ...over }) : { over };
     const { topic, when, ...rest }: Record<string, unknown> = fields;
     const whose = condition.safeParse({ topic, when }, { reportInput: true });
     const what = paths.safeParse(rest, { reportInput: true });
@@ -53,12 +58,14 @@ export const jsonOptions = z.unknown().transform((given, context) => {
     }
     return whose.success && what.success ? [{ ...whose.data, ...what.data }] : [];
   });
-  return optionsOf(parsed);
+  return { ...optionsOf(parsed), jsonField };
 });
 
-/** A null in a variant removes an option that stands beside the variants. */
-function without(fields: Record<string, unknown>): Record<string, unknown> {
-  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== null));
+/** Null removes an option of a preset or beside the variants; one that would then be found by name is not read at all. */
+export function withoutNulls(fields: Record<string, unknown>): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(fields).filter(([name, value]) => value !== null || FOUND_BY_NAME.has(name)),
+  );
 }
 
 function optionsOf(variants: readonly Variant[]) {
@@ -79,6 +86,8 @@ function optionsOf(variants: readonly Variant[]) {
       if (!variant) return "other-message";
       return variant.ignores(raw) ? "ignore-when" : null;
     },
+    /** Null where the message decides among several. */
+    rows: variants.length === 1 ? (variants[0]?.rows ?? null) : null,
     decode: (raw: unknown, context: DecodeContext) =>
       fitting(raw, context)?.decode(raw, context) ?? each([], () => []),
   };

@@ -2,10 +2,11 @@
 
 import type { core, output as ZodOutput, ZodType } from "zod";
 import type { RawReading, SpeedUnit } from "../../reading.ts";
-import { MAX_READINGS, type Parsed, parseForm, parseJson, parseLines, tooMany } from "./bounds.ts";
+import { misread, parseBody, textOf } from "./body.ts";
+import { MAX_READINGS, tooMany } from "./bounds.ts";
 import type { Each, Problems } from "./each.ts";
 import { isRecord } from "./fields.ts";
-import type { Pull } from "./pull.ts";
+import type { ConfigurablePull, Pull } from "./pull.ts";
 
 /** What a vendor sent, as sent, however it arrived. */
 export interface Message {
@@ -71,6 +72,10 @@ export interface User {
 export interface AuthMethod {
   /** The word used in the configuration: `basic`, `bearer`, `hmac-sha1`, … */
   name: string;
+  /** The source has to name it; without a name the adapter's other method is meant. */
+  isByNameOnly?: true;
+  /** A refusal is then 401 with this `WWW-Authenticate`, whatever the adapter's own is. */
+  challenge?: string;
   /** What the configuration must give for this method. */
   needs: readonly ("secrets" | "username" | "header" | "allow")[];
   /** Null when authenticated, otherwise why not, in a short snake-case word. */
@@ -89,6 +94,10 @@ export interface DecodeContext<Options = unknown> {
   topic: readonly string[];
   headers: Readonly<Record<string, string>>;
   query: Readonly<Record<string, string>>;
+  /** UTC milliseconds since 1970, when the gateway got the message. */
+  receivedAt: number;
+  /** MQTT: kept by the broker, or sent before, so that the time of receipt says nothing of the fix. */
+  mayBeOld: boolean;
   /** The source's setting; present whenever the adapter says `speedUnit: "required"`. */
   speedUnit: SpeedUnit | undefined;
   /** The source's `options`, as parsed by the adapter's `options` schema. */
@@ -160,9 +169,11 @@ export interface Adapter<Payload = unknown, Options = unknown> {
   unknown?: string;
   transports: readonly ("webhook" | "mqtt" | "pull")[];
   /** How to request from a vendor that does not send by itself; only with the transport `pull`. */
-  pull?: Pull;
+  pull?: Pull | ConfigurablePull;
   /** The methods a webhook source may choose, the usual one first; on MQTT the broker connection authenticates. */
   auth: readonly AuthMethod[];
+  /** The vendor puts the kind of its message behind the address, which is then read as the query's `kind`. */
+  kindInPath?: true;
   /** HTTP methods of the vendor's webhook; default POST alone. */
   methods?: readonly ("POST" | "GET")[];
   /** Default `json`; a function decides per message. A GET without body reads its query as `form`. */
@@ -254,13 +265,19 @@ export function* decodeInSteps(
 ): Generator<undefined, DecodeResult> {
   const { maxReadings = MAX_READINGS } = settings;
   const isLarge = message.body.length >= SLICED_FROM_BYTES;
-  const parsed = parse(adapter, message, maxReadings);
+  // Without marks and padding: a format is recognised by how the text begins, for every adapter alike.
+  const cleaned = { ...message, body: textOf(message.body) };
+  const { format: given = "json" } = adapter;
+  const format = typeof given === "function" ? given(cleaned) : given;
+  const parsed = parseBody(format, format === "bytes" ? message : cleaned, maxReadings);
   if ("problem" in parsed) return { kind: "malformed", problems: [parsed.problem] };
   if (isLarge) yield;
   const context: DecodeContext = {
     topic: message.topic === undefined ? [] : message.topic.split("/"),
     headers: message.headers,
     query: message.query,
+    receivedAt: message.receivedAt,
+    mayBeOld: message.retained || message.resent === true,
     speedUnit: settings.speedUnit,
     options: settings.options,
     maxReadings,
@@ -274,7 +291,10 @@ export function* decodeInSteps(
   if (typeof what === "string") return { kind: "ignored", what };
   if (isLarge) yield;
   const payload = adapter.payload.safeParse(raw);
-  if (!payload.success) return { kind: "malformed", problems: problemsOf(payload.error.issues) };
+  if (!payload.success) {
+    const problems = [...misread(format, raw), ...problemsOf(payload.error.issues)];
+    return { kind: "malformed", problems: problems.slice(0, MAX_PROBLEMS) };
+  }
   if (isLarge) yield;
   const decoded = adapter.decode(payload.data, context);
   const rawReadings = "count" in decoded ? yield* decodeEach(decoded, maxReadings) : decoded;
@@ -297,27 +317,6 @@ function* decodeEach(
     else for (const rawReading of decoded) rawReadings.push(rawReading);
   }
   return check?.(rawReadings) ?? rawReadings;
-}
-
-/**
- * One for all messages: making one costs more than decoding a short body. Fatal, because text repaired with
- * replacement characters could be another device's id.
- */
-const UTF8 = new TextDecoder("utf-8", { fatal: true });
-
-function parse(adapter: Adapter, message: Message, maxReadings: number): Parsed {
-  const format = typeof adapter.format === "function" ? adapter.format(message) : (adapter.format ?? "json");
-  if (format === "bytes") return { value: message.body };
-  if (message.method === "GET") return { value: { ...message.query } };
-  let text: string;
-  try {
-    text = UTF8.decode(message.body);
-  } catch {
-    return { problem: "message: not UTF-8 text" };
-  }
-  if (format === "text") return parseLines(text, maxReadings);
-  if (format === "form") return parseForm(text, maxReadings);
-  return parseJson(text, maxReadings);
 }
 
 function problemsOf(issues: readonly core.$ZodIssue[]): string[] {

@@ -177,12 +177,45 @@ export function urlToken(): AuthMethod {
     verify: ({ query }, { secrets }) => {
       const given = query.token;
       if (given === undefined || given === "") return "missing_credentials";
-      return matchesAny(
-        Buffer.from(given),
-        secrets.filter(isUsable).map((secret) => Buffer.from(secret)),
-      );
+      return matchesAny(Buffer.from(given), secrets.filter(isUsable).map(bytesOfSecret));
     },
   });
+}
+
+/** Longer than any token; more is not even searched. */
+const MAX_TOKEN_CHARS = 512;
+
+/**
+ * The secret as a field of a form or of JSON, for vendors that prove themselves only within the body. It is looked for
+ * without parsing the body, whose sender is not known yet, and covers nothing else in it.
+ */
+export function bodyToken(field: string): AuthMethod {
+  const inForm = new RegExp(`(?:^|&)${field}=([^&]{1,${MAX_TOKEN_CHARS}})(?:&|$)`);
+  const inJson = new RegExp(`"${field}"\\s*:\\s*("(?:[^"\\\\]|\\\\.){1,${MAX_TOKEN_CHARS}}")`);
+  return {
+    name: "body-token",
+    needs: ["secrets"],
+    verify: ({ body }, { secrets }) => {
+      const sent = Buffer.from(body).toString();
+      const isJson = /^\s*[{[]/.test(sent);
+      const found = (isJson ? inJson : inForm).exec(sent.trim())?.[1];
+      if (found === undefined) return "missing_credentials";
+      const given = isJson ? unescaped(found) : new URLSearchParams(`a=${found}`).get("a");
+      return matchesAny(Buffer.from(given ?? ""), secrets.filter(isUsable).map(bytesOfSecret));
+    },
+  };
+}
+
+function unescaped(text: string): string | null {
+  try {
+    return String(JSON.parse(text));
+  } catch {
+    return null;
+  }
+}
+
+function bytesOfSecret(secret: string): Buffer {
+  return Buffer.from(secret);
 }
 
 /** The address the message comes from, for vendors that can send no secret at all. */

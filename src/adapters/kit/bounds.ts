@@ -1,5 +1,8 @@
 /** Bounds the work that one message can cause, before its text is parsed: bytes alone do not bound it. */
 
+import { messageOf } from "../../untrusted.ts";
+import { butWhat, isForm, notJson } from "./kinds.ts";
+
 /** The default. Vendors' largest pages have 5,000 (Geotab); others send some hundred. */
 export const MAX_READINGS = 5000;
 /** A reading is written with lists of its own: coordinates, fields, signals. */
@@ -16,12 +19,13 @@ export function parseJson(text: string, maxReadings: number): Parsed {
   try {
     return { value: JSON.parse(text) };
   } catch (error) {
-    return { problem: `message: not JSON (${error instanceof Error ? error.message : "unreadable"})` };
+    return { problem: `message: not JSON${notJson(text, messageOf(error))}` };
   }
 }
 
 /** Parameters of a form; the last of a repeated name wins. */
 export function parseForm(text: string, maxReadings: number): Parsed {
+  if (!isForm(text)) return { problem: `message: not a form${butWhat(text)}` };
   if (holdsMore(text, "&", maxReadings)) return { problem: tooMany("parameters", maxReadings) };
   return { value: Object.fromEntries(new URLSearchParams(text)) };
 }

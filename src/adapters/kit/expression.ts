@@ -9,6 +9,11 @@ export type Find = (value: unknown) => unknown;
 
 export const path = z.string().transform(compiled);
 
+/** The same with its text, for what is told from the names in it. */
+export const pathWithText = z
+  .string()
+  .transform((text, context) => ({ text, find: compiled(text, context) }));
+
 /** Names and dots alone, as most are: evaluated without the library, ten times as fast; undefined where they lead nowhere. */
 const PLAIN = /^[a-z_]\w*(?:\.[a-z_]\w*)*$/i;
 

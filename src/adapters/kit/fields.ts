@@ -128,6 +128,18 @@ export function noFixBelow(least: number) {
   return reader((value) => value !== undefined && !((toNumber(value) ?? Number.NaN) >= least));
 }
 
+/**
+ * For `noFix`: whether a word is another one than these, which say that the place is a fix of the device's own; case does
+ * not count. A word that is not said does not deny the fix.
+ */
+export function noFixUnlessSaid(...words: readonly string[]) {
+  return reader((value) => {
+    if (value === undefined || value === null || value === "") return false;
+    const said = typeof value === "number" ? String(value) : value;
+    return !(typeof said === "string" && words.includes(said.trim().toLowerCase()));
+  });
+}
+
 /** Text for people to read; null where there is none. */
 export const text = reader((value): string | null =>
   typeof value === "string" && !isUnsaid(value) ? value.trim() : null,
@@ -202,7 +214,8 @@ function reader<Value>(read: (value: unknown) => Value) {
     .transform((value) => read(value));
 }
 
-function isUnsaid(value: unknown): boolean {
+/** How a vendor leaves a value out, null and several words included. */
+export function isUnsaid(value: unknown): boolean {
   if (typeof value !== "string") return value === null || value === undefined;
   return value.length <= MAX_NUMBER_CHARS && UNSAID.has(value.trim().toLowerCase());
 }

@@ -1,6 +1,9 @@
 /** Distinguishes and unnests JSON and forms, for vendors whose customers choose what is sent. */
 
 import type { Message } from "./adapter.ts";
+import { parseJson } from "./bounds.ts";
+import type { Problems } from "./each.ts";
+import { isRecord } from "./fields.ts";
 
 /** By content, since the content type is often the default of the sender's library. */
 export function jsonOrForm({ body }: Message): "json" | "form" {
@@ -18,4 +21,18 @@ export function unquoted(value: unknown): unknown {
   } catch {
     return value;
   }
+}
+
+/** A form or an object with the JSON that one of its fields holds as text in the place of that text. */
+export function withJsonField(
+  raw: unknown,
+  field: string,
+  maxReadings: number,
+): { value: unknown } | Problems {
+  if (!isRecord(raw) || !Object.hasOwn(raw, field)) return { value: raw };
+  const text = raw[field];
+  if (typeof text !== "string") return { value: raw };
+  const inside = parseJson(text, maxReadings);
+  if ("problem" in inside) return { problems: [inside.problem.replace("message", field)] };
+  return { value: { ...raw, [field]: inside.value } };
 }

@@ -1,8 +1,10 @@
 /** The part of an adapter for a vendor that has to be asked: the next request, and what an answer means. Pure, like the rest. */
 
+import type { ZodType } from "zod";
+
 /** What a pull source is configured with. */
 export interface PullAccount {
-  /** Token or password. Never logged. */
+  /** Token or password; empty where the vendor wants none. Never logged. */
   secret: string;
   username?: string;
   database?: string;
@@ -21,6 +23,8 @@ export interface PullContext<Session = unknown, Options = unknown> {
   session: Session | null;
   /** UTC milliseconds since 1970. */
   now: number;
+  /** What earlier logins left for the next one, by name: see `keeps`. */
+  kept: Readonly<Record<string, string>>;
 }
 
 export interface PullRequest {
@@ -28,6 +32,8 @@ export interface PullRequest {
   url: string;
   headers: Record<string, string>;
   body?: string;
+  /** Counts against `loginsPerHour`; refused twice in a row, it is asked again an hour later. */
+  isLogin?: true;
 }
 
 export interface PullAnswer {
@@ -53,7 +59,12 @@ export type PullRefusal =
   | "bad_request"
   | "over_limit"
   | "redirect"
-  | "foreign_host";
+  | "foreign_host"
+  /** The vendor's name leads into our own network. */
+  | "private_address"
+  /** Logins in a row were refused: another try too soon may lock the account. */
+  | "login_refused"
+  | "too_many_logins";
 
 export type PullResult<Session = unknown> =
   /**
@@ -61,9 +72,17 @@ export type PullResult<Session = unknown> =
    * An empty cursor leaves the old one in force. `more`: the vendor has the next page ready; without a cursor that moves,
    * at most 100 pages follow each other. The session is adopted once the page is stored.
    */
-  | { kind: "page"; body: string | null; cursor: string; more: boolean; session: Session | null }
-  /** Learned something on the way to the fixes; ask again. */
-  | { kind: "session"; session: Session }
+  | {
+      kind: "page";
+      body: string | null;
+      cursor: string;
+      more: boolean;
+      session: Session | null;
+      /** Readings in the answer, and how many of them say nothing new and are not in `body`. */
+      rows?: { read: number; unchanged: number };
+    }
+  /** Learned something on the way to the fixes; ask again. `kept` is stored, sealed, before the session is used. */
+  | { kind: "session"; session: Session; kept?: Readonly<Record<string, string>> }
   /** `session` is what is still worth knowing. */
   | { kind: "session_expired"; session: Session | null }
   /** The vendor does not know the cursor, or not any more. */
@@ -78,8 +97,8 @@ export interface Pull<Session = unknown, Options = unknown> {
   baseUrl: string;
   /** The only hosts that may see the credentials; a host that an answer names has to match as well. */
   hosts: RegExp;
-  /** What the configuration must give beside the secret. */
-  needs: readonly ("username" | "database")[];
+  /** What the configuration must give. */
+  needs: readonly ("secret" | "username" | "database")[];
   /** How long to wait when nothing is left to fetch: what the vendor asks for at least, and what is usual. */
   minIntervalMs: number;
   intervalMs: number;
@@ -87,8 +106,19 @@ export interface Pull<Session = unknown, Options = unknown> {
   minGapMs: number;
   /** After so long without being used a cursor is forgotten; null: never, as far as is known. */
   cursorLifetimeMs: number | null;
+  /** Says what is read, where the settings decide it: another feed has another cursor. */
+  feed?: string;
+  /** Default: no limit. */
+  loginsPerHour?: number;
+  /** What has to outlive the process for the next login, such as a refresh token that changes: its first values, by name. */
+  keeps?: Readonly<Record<string, string>>;
   request: (context: PullContext<Session, Options>) => PullRequest;
   parse: (answer: PullAnswer, context: PullContext<Session, Options>) => PullResult<Session>;
+}
+
+/** A vendor that the source describes: the schema of its `pull` settings gives the poller. */
+export interface ConfigurablePull {
+  settings: ZodType<Pull>;
 }
 
 /** Gives `request` and `parse` the types of their session and options; the engine hands back only what it was given. */

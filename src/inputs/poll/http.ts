@@ -2,16 +2,30 @@
 
 import { request as send } from "undici";
 import type { PullAnswer, PullRequest } from "../../adapters/kit/pull.ts";
-import { codeOf, createDispatcher, type NetworkReason, type ProxySettings, reasonOf } from "../../network.ts";
+import {
+  codeOf,
+  createDispatcher,
+  LEADS_INSIDE,
+  type NetworkReason,
+  type ProxySettings,
+  reasonOf,
+} from "../../network.ts";
 import { USER_AGENT } from "../../version.ts";
 
 export type PullExchange =
   | { kind: "answered"; answer: PullAnswer }
-  | { kind: "failed"; reason: NetworkReason | "answer_too_large" | "unreadable_answer"; code: string };
+  | {
+      kind: "failed";
+      reason: NetworkReason | "answer_too_large" | "unreadable_answer" | "private_address";
+      code: string;
+    };
 
 export interface PullHttp {
-  /** Never rejects. Redirects are answers like any other. */
-  exchange(request: PullRequest, stop: AbortSignal): Promise<PullExchange>;
+  /**
+   * Never rejects. Redirects are answers like any other. `privateNetwork`: whether the name may lead into our own network;
+   * without it, it may not.
+   */
+  exchange(request: PullRequest, stop: AbortSignal, privateNetwork: boolean): Promise<PullExchange>;
   close(): Promise<void>;
 }
 
@@ -24,13 +38,15 @@ const ANSWER_WITHIN_MS = 60_000;
 const UTF8 = new TextDecoder("utf-8", { fatal: true });
 
 export function createPullHttp(proxy: ProxySettings, answerWithinMs = ANSWER_WITHIN_MS): PullHttp {
-  const dispatcher = createDispatcher(proxy);
+  const anywhere = createDispatcher(proxy);
+  const outside = createDispatcher(proxy, "outside");
   return {
-    async exchange({ method, url, headers, body = null }, stop) {
+    async exchange({ method, url, headers, body = null }, stop, privateNetwork) {
       const late = AbortSignal.timeout(answerWithinMs);
       try {
         const signal = AbortSignal.any([late, stop]);
         const named = { "user-agent": USER_AGENT, ...headers };
+        const dispatcher = privateNetwork ? anywhere : outside;
         const answered = await send(url, { method, headers: named, body, signal, dispatcher });
         const bytes = await wholeBody(answered.body);
         if (bytes === null) return { kind: "failed", reason: "answer_too_large", code: "" };
@@ -41,10 +57,11 @@ export function createPullHttp(proxy: ProxySettings, answerWithinMs = ANSWER_WIT
         if (error instanceof TypeError)
           return { kind: "failed", reason: "unreadable_answer", code: "not_utf8" };
         const code = codeOf(error);
+        if (code === LEADS_INSIDE) return { kind: "failed", reason: "private_address", code: "" };
         return { kind: "failed", reason: reasonOf(code, true), code };
       }
     },
-    close: () => dispatcher.close(),
+    close: async () => void (await Promise.all([anywhere.close(), outside.close()])),
   };
 }
 

@@ -25,17 +25,15 @@ interface Deps {
 
 export interface LeasedPollersOptions extends Deps {
   sources: Iterable<Source>;
-  settingsOf: (source: string, pull: Pull) => PollSettings;
+  pullOf: (source: Source) => { pull: Pull; settings: PollSettings } | null;
   proxy: ProxySettings;
 }
 
-export function leasedPollers({ sources, settingsOf, proxy, ...deps }: LeasedPollersOptions): LeasedPollers {
+export function leasedPollers({ sources, pullOf, proxy, ...deps }: LeasedPollersOptions): LeasedPollers {
   const http = createPullHttp(proxy);
   const pollers = [...sources].flatMap((source) => {
-    const { pull } = source.adapter;
-    return pull
-      ? [leasedPoller({ ...deps, http, source, pull, settings: settingsOf(source.name, pull) })]
-      : [];
+    const asked = pullOf(source);
+    return asked ? [leasedPoller({ ...deps, http, source, ...asked })] : [];
   });
   return {
     states: () => pollers.map((poller) => poller.state()),
@@ -73,6 +71,7 @@ function leasedPoller({
         lastSuccessAtMs: null,
         cursorAtMs: null,
         gap: null,
+        reads: { pages: 0, rows: 0, unchanged: 0, emptyRounds: 0 },
       };
     },
     close: (withinMs: number) => leased.close(async (poller) => await poller?.close(withinMs)),

@@ -2,7 +2,14 @@
 
 import { createHash } from "node:crypto";
 import { setTimeout as pause } from "node:timers/promises";
-import type { Pull, PullAccount, PullContext, PullRefusal, PullResult } from "../../adapters/kit/pull.ts";
+import type {
+  Pull,
+  PullAccount,
+  PullContext,
+  PullRefusal,
+  PullRequest,
+  PullResult,
+} from "../../adapters/kit/pull.ts";
 import type { Events } from "../../events/events.ts";
 import type { Ingest } from "../../ingest/ingest.ts";
 import type { Source } from "../../ingest/source.ts";
@@ -11,6 +18,8 @@ import type { PollerState } from "../../status/process.ts";
 import { iso } from "../../time.ts";
 import { type CursorStore, createPollCursor } from "./cursor.ts";
 import type { PullExchange, PullHttp } from "./http.ts";
+import { createKept } from "./kept.ts";
+import { createPollLogins } from "./logins.ts";
 import { createPollPace } from "./pace.ts";
 import { createPageStore } from "./pages.ts";
 import { createPollSession } from "./session.ts";
@@ -22,6 +31,8 @@ export interface PollSettings {
   intervalMs: number;
   /** A start without a cursor ignores older fixes, even where the destination still wants them. */
   lookBackMs: number;
+  /** An address of our own network may be asked; default: only where `baseUrl` is one. */
+  privateNetwork?: boolean;
 }
 
 export type PollEvents = Pick<Events, "pollMade" | "pollStateChanged" | "pollGap" | "failed">;
@@ -44,6 +55,8 @@ export interface PollerDeps {
 
 /** A person has to act first, and each try counts against limits: a Geotab user has 10 logins a minute, failed ones included. */
 const REFUSED_AGAIN_MS = 300_000;
+/** Vendors lock an account after a handful of refused logins; a day of these is not more than one such handful an afternoon. */
+const LOGIN_AGAIN_MS = 3_600_000;
 /** A cursor given up costs the fixes since it was used; a fault of the vendor's must not do that. */
 const CURSOR_REFUSALS = 3;
 /** Pages in a row that leave the cursor where it is: a vendor whose pages do not end must not be asked for ever. */
@@ -55,10 +68,17 @@ export function startPoller(deps: PollerDeps): Poller {
   const { name } = source;
   const cursor = createPollCursor({
     source: name,
-    feed: feedOf(source, settings),
+    feed: feedOf(source, pull, settings),
     lifetimeMs: pull.cursorLifetimeMs,
     cursors,
   });
+  const kept = createKept({
+    source: name,
+    first: pull.keeps ?? null,
+    secret: settings.account.secret,
+    store: cursors,
+  });
+  const logins = createPollLogins(pull.loginsPerHour);
   const session = createPollSession();
   const pace = createPollPace(pull.minGapMs);
   const standing = createPollStanding(name, events);
@@ -71,7 +91,8 @@ export function startPoller(deps: PollerDeps): Poller {
   /** Asks once; resolves with how long to wait before the next time. */
   async function step(): Promise<number> {
     const at = await cursor.get().catch(storeFailed);
-    if (at === undefined) return failed("storage_unavailable", "");
+    const keptNow = await kept.get().catch(storeFailed);
+    if (at === undefined || keptNow === undefined) return failed("storage_unavailable", "");
     if (cursor.isExpired()) giveUpCursor();
     const context: PullContext = {
       ...settings,
@@ -80,19 +101,34 @@ export function startPoller(deps: PollerDeps): Poller {
       cursor: await cursor.get(),
       session: session.get(),
       now: Date.now(),
+      kept: keptNow,
     };
     if (context.cursor === null) pages.beginAnew();
-    const asked = await ask(deps, context, stopping.signal);
-    return asked === null ? 0 : await conclude(asked, context.cursor);
+    const request = pull.request(context);
+    if (request.isLogin && !logins.mayTry(context.now)) return refused("too_many_logins", "");
+    const asked = await ask(deps, request, context, stopping.signal);
+    if (asked === null) return 0;
+    if (request.isLogin) logins.tried(context.now);
+    const { result } = asked;
+    if (request.isLogin && result.kind === "refused" && logins.refused()) {
+      refused("login_refused", result.detail);
+      return LOGIN_AGAIN_MS;
+    }
+    return await conclude(asked, context.cursor);
   }
 
   async function conclude({ result, askedToWaitMs }: Asked, before: string | null): Promise<number> {
     switch (result.kind) {
       case "page":
         return await storePage(result, before);
-      case "session":
+      case "session": {
+        // Stored before it is used: a token that has taken the place of another is the only one that still works.
+        const stored = result.kept && (await kept.put(result.kept).then(() => true, storeFailed));
+        if (result.kept && stored === undefined) return failed("storage_unavailable", "");
+        logins.accepted();
         session.began(result.session);
         return pull.minGapMs;
+      }
       case "session_expired":
         // Refused as soon as it was given: the account may log in, but not ask.
         return session.expired(result.session) ? pull.minGapMs : refused("unauthorized", "session_expired");
@@ -109,6 +145,7 @@ export function startPoller(deps: PollerDeps): Poller {
       case "unavailable":
         return Math.max(failed(result.reason, result.detail), pace.askedMs(askedToWaitMs ?? 0));
       case "failed":
+        if (result.reason === "private_address") return refused("private_address", result.code);
         return failed(result.reason, result.code);
       case "refused":
         return refused(result.reason, result.detail);
@@ -129,7 +166,7 @@ export function startPoller(deps: PollerDeps): Poller {
     pages.read(page.more);
     pace.succeeded();
     cursorRefusals = 0;
-    standing.succeeded();
+    standing.succeeded(page.rows ?? null, page.more);
     const hasMoved = after !== before;
     pagesOnTheSpot = hasMoved || !page.more ? 0 : pagesOnTheSpot + 1;
     const goesOn = page.more && (hasMoved || (page.cursor === "" && pagesOnTheSpot < MAX_PAGES_ON_THE_SPOT));
@@ -194,12 +231,13 @@ interface Asked {
 
 /** One request and what its answer means; null when the poller was stopped meanwhile. */
 async function ask(
-  { source, pull, http, events }: PollerDeps,
+  { source, pull, http, settings, events }: PollerDeps,
+  request: PullRequest,
   context: PullContext,
   stop: AbortSignal,
 ): Promise<Asked | null> {
   const startedAt = performance.now();
-  const exchanged = await http.exchange(pull.request(context), stop);
+  const exchanged = await http.exchange(request, stop, settings.privateNetwork ?? false);
   if (stop.aborted) return null;
   const answer = exchanged.kind === "answered" ? exchanged.answer : null;
   const result = exchanged.kind === "answered" ? pull.parse(exchanged.answer, context) : exchanged;
@@ -210,8 +248,12 @@ async function ask(
 }
 
 /** Says what is read, apart from where: the secret may change, and it is still the same feed. */
-function feedOf({ adapter, options = null }: Source, { baseUrl, account }: PollSettings): string {
+function feedOf(
+  { adapter, options = null }: Source,
+  { feed }: Pull,
+  { baseUrl, account }: PollSettings,
+): string {
   const { username = null, database = null } = account;
-  const asked = JSON.stringify([adapter.vendor, baseUrl, username, database, options]);
+  const asked = JSON.stringify([adapter.vendor, baseUrl, username, database, feed ?? options]);
   return createHash("sha256").update(asked).digest("hex").slice(0, 16);
 }

@@ -27,18 +27,19 @@ type Standing = Pick<PollerState, "sinceMs" | "detail"> & {
 
 export interface PollStanding {
   enter(state: Standing["state"], reason: PollReason | null, detail?: string): void;
-  /** A page is fetched and stored. */
-  succeeded(): void;
+  /** A page is fetched and stored. `rows` is null where the vendor's pages are empty as a rule. */
+  succeeded(rows: { read: number; unchanged: number } | null, more: boolean): void;
   /** A page is on its way to storage, since then. */
   storing(sinceMs: number): void;
   storingEnded(): void;
-  get(): Standing & Pick<PollerState, "lastSuccessAtMs">;
+  get(): Standing & Pick<PollerState, "lastSuccessAtMs" | "reads">;
 }
 
 export function createPollStanding(source: string, events: Pick<Events, "pollStateChanged">): PollStanding {
   let standing: Standing = { state: "starting", sinceMs: Date.now(), reason: null, detail: "" };
   let lastSuccessAtMs: number | null = null;
   let storingSinceMs: number | null = null;
+  const reads = createReads();
 
   function enter(state: Standing["state"], reason: PollReason | null, detail = ""): void {
     const isNew = standing.state !== state || standing.reason !== reason;
@@ -54,8 +55,9 @@ export function createPollStanding(source: string, events: Pick<Events, "pollSta
 
   return {
     enter,
-    succeeded() {
+    succeeded(rows, more) {
       lastSuccessAtMs = Date.now();
+      reads.add(rows, more);
       enter("polling", null);
     },
     storing(sinceMs) {
@@ -64,6 +66,28 @@ export function createPollStanding(source: string, events: Pick<Events, "pollSta
     storingEnded() {
       storingSinceMs = null;
     },
-    get: () => ({ ...(storingSlowly() ?? standing), lastSuccessAtMs }),
+    get: () => ({ ...(storingSlowly() ?? standing), lastSuccessAtMs, reads: reads.get() }),
+  };
+}
+
+/** Counts what was fetched since the start, and the rounds in a row that brought no vehicle at all. */
+function createReads() {
+  let reads: PollerState["reads"] = { pages: 0, rows: 0, unchanged: 0, emptyRounds: 0 };
+  let rowsInRound = 0;
+  return {
+    add(rows: { read: number; unchanged: number } | null, more: boolean): void {
+      const { read, unchanged } = rows ?? { read: 0, unchanged: 0 };
+      rowsInRound += read;
+      const { emptyRounds } = reads;
+      const isEmpty = rows !== null && rowsInRound === 0;
+      reads = {
+        pages: reads.pages + 1,
+        rows: reads.rows + read,
+        unchanged: reads.unchanged + unchanged,
+        emptyRounds: more ? emptyRounds : isEmpty ? emptyRounds + 1 : 0,
+      };
+      if (!more) rowsInRound = 0;
+    },
+    get: () => reads,
   };
 }

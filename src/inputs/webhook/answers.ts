@@ -1,7 +1,8 @@
 /** What a sender is answered. The answer means one thing: whether to send the message again. */
 
-import type { Adapter, Reply } from "../../adapters/kit/adapter.ts";
+import type { Reply } from "../../adapters/kit/adapter.ts";
 import type { IngestResult } from "../../ingest/result.ts";
+import type { Source } from "../../ingest/source.ts";
 import type { BodyResult } from "./body.ts";
 
 /** We could not wait for the result within the time that senders give us. */
@@ -15,7 +16,10 @@ const LATE_RETRY_AFTER_S = 2;
 const NO_ROOM_RETRY_AFTER_S = 5;
 
 /** The answer table. */
-export function answerTo(adapter: Adapter, result: WebhookResult): Response {
+export function answerTo(
+  { adapter, authMethod }: Pick<Source, "adapter" | "authMethod">,
+  result: WebhookResult,
+): Response {
   switch (result.kind) {
     case "stored":
       return success(adapter.reply, () => ({
@@ -33,12 +37,12 @@ export function answerTo(adapter: Adapter, result: WebhookResult): Response {
       return adapter.malformedStatus === undefined
         ? success(adapter.reply, () => ({ quarantined: true }))
         : answer(adapter.malformedStatus, { error: "malformed", problems: result.problems });
-    case "refused":
-      return answer(
-        adapter.refusal ?? 401,
-        { error: "refused" },
-        adapter.challenge === undefined ? undefined : { "www-authenticate": adapter.challenge },
-      );
+    case "refused": {
+      const challenge = authMethod?.challenge ?? adapter.challenge;
+      const status = authMethod?.challenge === undefined ? (adapter.refusal ?? 401) : 401;
+      const headers = challenge === undefined ? undefined : { "www-authenticate": challenge };
+      return answer(status, { error: "refused" }, headers);
+    }
     case "deferred":
       return comeAgain(result.reason, result.retryAfterS);
     case "late":

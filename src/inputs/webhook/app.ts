@@ -5,7 +5,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { HttpBindings } from "@hono/node-server";
 import { Hono } from "hono";
 import type { Dispatcher } from "undici";
-import type { Handshake } from "../../adapters/kit/adapter.ts";
+import type { Handshake, MessageHead } from "../../adapters/kit/adapter.ts";
 import type { Events } from "../../events/events.ts";
 import type { Ingest } from "../../ingest/ingest.ts";
 import type { Source } from "../../ingest/source.ts";
@@ -62,14 +62,18 @@ export function createWebhookApp(deps: WebhookDeps): WebhookApp {
     source: Source,
     incoming: IncomingMessage,
     outgoing: ServerResponse,
+    kind?: string,
   ): Promise<Response> {
+    if (kind !== undefined && !source.adapter.kindInPath) return notFound();
     const methods = methodsOf(source);
     const method = incoming.method ?? "";
     if (!methods.includes(method)) {
       ingest.refuse(source, "wrong_method", addressOf(incoming));
       return answer(405, { error: "method_not_allowed" }, { allow: methods.join(", ") });
     }
-    return await handleMessage(source, method, incoming, outgoing);
+    const plain = headOf(incoming, method, addressOf(incoming));
+    const head = kind === undefined ? plain : { ...plain, query: { ...plain.query, kind } };
+    return await handleMessage(source, head, incoming, outgoing);
   }
 
   async function answerToUnknown(name: string, incoming: IncomingMessage): Promise<Response> {
@@ -81,12 +85,10 @@ export function createWebhookApp(deps: WebhookDeps): WebhookApp {
 
   async function handleMessage(
     source: Source,
-    method: string,
+    head: MessageHead,
     incoming: IncomingMessage,
     outgoing: ServerResponse,
   ): Promise<Response> {
-    const { adapter } = source;
-    const head = headOf(incoming, method, addressOf(incoming));
     const from = head.remoteAddress ?? "";
     const verdict = guessing.verdict(source, from);
     if (verdict.kind === "refused") return refuseGuess(source, verdict, from);
@@ -95,11 +97,11 @@ export function createWebhookApp(deps: WebhookDeps): WebhookApp {
     const early = ingest.authenticateHead(source, head);
     if (early !== null) {
       guessing.learn(source, from, early);
-      if (early.kind !== "authenticated") return answerTo(adapter, early);
+      if (early.kind !== "authenticated") return answerTo(source, early);
       connections?.authenticated(incoming.socket, source.name);
     }
     const budgetOwner = early === null ? from : null;
-    const body = method === "GET" ? EMPTY : await readBody(incoming, outgoing, budgetOwner);
+    const body = head.method === "GET" ? EMPTY : await readBody(incoming, outgoing, budgetOwner);
     if (body.kind !== "whole") {
       if (body.kind === "too_large" || body.kind === "unsupported_encoding") {
         ingest.refuse(source, body.kind, from);
@@ -122,7 +124,7 @@ export function createWebhookApp(deps: WebhookDeps): WebhookApp {
   function refuseGuess(source: Source, verdict: Verdict, from: string): Response {
     if (verdict.kind === "refused" && verdict.isTrusted) return comeAgain("guessing", verdict.retryAfterS);
     ingest.refuse(source, "guessing", from);
-    return answerTo(source.adapter, { kind: "refused", reason: "guessing" });
+    return answerTo(source, { kind: "refused", reason: "guessing" });
   }
 
   async function inTime(
@@ -145,7 +147,7 @@ export function createWebhookApp(deps: WebhookDeps): WebhookApp {
 
   function conclude(source: Source, result: WebhookResult): Response {
     if (result.kind === "handshake") follow(source, result.handshake);
-    return answerTo(source.adapter, result);
+    return answerTo(source, result);
   }
 
   /** Fetches what the vendor asks to have fetched, after the vendor has its answer; the outcome is only reported. */
@@ -158,17 +160,17 @@ export function createWebhookApp(deps: WebhookDeps): WebhookApp {
 
   // Some vendors' forms end every address with a slash: not strict, it is the same address.
   const app: WebhookApp = new Hono<{ Bindings: HttpBindings }>({ strict: false });
-  app.all("/webhooks/:source", async (c) => {
+  app.all("/webhooks/:source/:kind?", async (c) => {
     const startedMs = performance.now();
     const { incoming, outgoing } = c.env;
-    const name = c.req.param("source");
+    const { source: name, kind } = c.req.param();
     const source = sources.get(name);
     const probed = source === undefined ? null : answerToProbe(incoming, methodsOf(source));
     if (probed !== null) return probed;
     const response =
       source === undefined
         ? await answerToUnknown(name, incoming)
-        : await handleRequest(source, incoming, outgoing);
+        : await handleRequest(source, incoming, outgoing, kind);
     events.webhookAnswered(response.status, performance.now() - startedMs);
     await readRest(incoming, outgoing);
     return response;

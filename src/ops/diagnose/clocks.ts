@@ -1,6 +1,7 @@
 /** Finds devices whose clock is wrong by a constant, from the offset between each fix and its arrival. */
 
 import { LRUCache } from "lru-cache";
+import { CURRENT_MS, rolloverIn } from "../../time.ts";
 import { durationText } from "./duration.ts";
 
 /** A device with a wrong clock, in numbers and as text. */
@@ -40,6 +41,9 @@ export const STEADY_MS = 30_000;
 /** Time zones are multiples of 30 minutes (three are off by 15); the delay adds up to this much. */
 const ZONE_STEP_MS = 30 * 60_000;
 const ZONE_SLACK_MS = 2 * 60_000;
+/** A clock that runs ahead as well, as far as it may. */
+const MAX_AHEAD_MS = 2 * 60_000;
+const WEEK_MS = 7 * 86_400_000;
 /** About 200 bytes each: 4 MB. Beyond it the device that was silent for longest is dropped. */
 const MAX_DEVICES = 20_000;
 
@@ -114,6 +118,8 @@ export function createClockWatch(): ClockWatch {
 function offsetAtOnce(messages: readonly number[]): number | null {
   if (messages.length < MESSAGES) return null;
   const least = Math.min(...messages);
+  // No delay lasts for years, so it need not be steady.
+  if (messages.every(isRollover)) return least;
   const greatest = Math.max(...messages);
   if (greatest - least > STEADY_MS) return null;
   return greatest < -AHEAD_MS || isZone(least) ? least : null;
@@ -134,8 +140,18 @@ export function isZone(offsetMs: number): boolean {
   return Math.abs(offsetMs) > ZONE_STEP_MS - ZONE_SLACK_MS && fromStep <= ZONE_SLACK_MS;
 }
 
+/** Off by 1,024 or 2,048 weeks: the receiver's count of weeks began again. The delay adds up to a day. */
+export function isRollover(offsetMs: number): boolean {
+  return rolloverIn(offsetMs, CURRENT_MS, MAX_AHEAD_MS) !== null;
+}
+
 function describe({ source, deviceId }: Device, offsetMs: number): ClockOffender {
   const direction = offsetMs < 0 ? "ahead" : "behind";
+  const rollover = rolloverIn(offsetMs, CURRENT_MS, MAX_AHEAD_MS);
+  if (rollover !== null) {
+    const weeks = Math.round(rollover / WEEK_MS).toLocaleString("en-US");
+    return { source, deviceId, offsetMs, text: `behind by ${weeks} weeks`, looksLikeTimeZone: false };
+  }
   // Arrival jitter makes single seconds meaningless.
   const rounded = Math.round(Math.abs(offsetMs) / 5000) * 5000;
   return {

@@ -45,6 +45,12 @@ const REMEDIES: Record<RejectionReason, Remedy> = {
     doNext:
       "If the login belongs to the device, list the device's id in its speaksFor. If not, somebody reports as another device: change that login's password.",
   },
+  bad_checksum: {
+    because: "their checksum is wrong or missing",
+    whose: "device",
+    doNext:
+      "Look at the line between receiver and modem (baud rate, noise, two writers); firmware that composes sentences itself has to add the checksum.",
+  },
   no_time: {
     because: "they have no time",
     whose: "vendor",

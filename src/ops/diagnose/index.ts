@@ -2,7 +2,7 @@
 
 import type { BrokerStatus, PollerStatus } from "../../status/process.ts";
 import type { QueueStatus } from "../../status/queue.ts";
-import type { ClockOffender } from "./clocks.ts";
+import { type ClockOffender, isRollover } from "./clocks.ts";
 import { diagnoseDestination, diagnoseScopes, diagnoseStale } from "./destination.ts";
 import { diagnoseDevices } from "./devices.ts";
 import { diagnoseMapping, type MappingFacts } from "./mapping.ts";
@@ -62,7 +62,8 @@ export function diagnose({
     ...diagnoseSetAside(queue, nowMs),
     ...diagnoseMapping({ ...(mapping ?? NO_MAPPING), unmapped: queue.unmapped, nowMs }),
     ...queue.sources.flatMap(({ name, troubled }) => diagnoseDevices(name, troubled, nowMs)),
-    ...diagnoseClocks(clocks.filter(isNotTroubled)),
+    ...diagnoseClocks(clocks.filter(({ offsetMs }) => !isRollover(offsetMs)).filter(isNotTroubled)),
+    ...diagnoseRollovers(clocks.filter(({ offsetMs }) => isRollover(offsetMs))),
   ];
   return [
     ...problems.filter(({ severity }) => severity === "error"),
@@ -81,6 +82,19 @@ function diagnoseClocks(clocks: readonly ClockOffender[]): Finding[] {
       doNext: zone
         ? "Whole hours mean local time sent as UTC: set the device or the vendor's account to UTC."
         : "Let these devices take their time from GPS or the network; above 2 min ahead their positions are rejected.",
+    });
+  });
+}
+
+function diagnoseRollovers(clocks: readonly ClockOffender[]): Finding[] {
+  const sources = new Set(clocks.map(({ source }) => source));
+  return [...sources].map((source) => {
+    const devices = clocks.filter((clock) => clock.source === source).map(({ deviceId }) => deviceId);
+    return warning("time_rolled_over", `source ${source}`, {
+      what: `Dates are 1,024 or 2,048 weeks behind, because a receiver's count of GPS weeks began again: ${listed(devices)}. They are corrected where the position is current.`,
+      doNext:
+        "Update the receiver's firmware, or replace the device: a position that it sends late is taken for an old one.",
+      subjects: devices,
     });
   });
 }

@@ -43,10 +43,27 @@ const REFUSED: Record<string, { meaning: string; doNext: string }> = {
     meaning: "The vendor sends us to a host that is not known as its own, which gets no credentials",
     doNext: "Ask the vendor whether the host is theirs, and report it.",
   },
+  private_address: {
+    meaning: "The vendor's name leads into our own network, where credentials are not sent",
+    doNext: "Check pull.baseUrl and this network's DNS. If it is meant so, set pull.privateNetwork: true.",
+  },
+  login_refused: {
+    meaning: "The vendor refused our login several times in a row, and another try could lock the account",
+    doNext:
+      "Compare auth and pull.login with the vendor's account, then restart. Without that, it is tried again each hour.",
+  },
+  too_many_logins: {
+    meaning: "The vendor wanted more logins in an hour than pull.loginsPerHour allows",
+    doNext:
+      "See whether another program logs in with this account and ends our session. If the vendor's tokens are that short-lived, raise pull.loginsPerHour.",
+  },
 };
 
+/** A vendor that shows all vehicles in each round has none so many times in a row. */
+const EMPTY_ROUNDS = 3;
+
 export function diagnosePoller(poller: PollerStatus, nowMs: number): Finding[] {
-  return [...diagnoseState(poller, nowMs), ...diagnoseGap(poller, nowMs)];
+  return [...diagnoseState(poller, nowMs), ...diagnoseEmpty(poller), ...diagnoseGap(poller, nowMs)];
 }
 
 function diagnoseState(poller: PollerStatus, nowMs: number): Finding[] {
@@ -84,6 +101,17 @@ function diagnoseState(poller: PollerStatus, nowMs: number): Finding[] {
     default:
       return poller.state satisfies never;
   }
+}
+
+function diagnoseEmpty({ name, state, reads }: PollerStatus): Finding[] {
+  if (state !== "polling" || reads.emptyRounds < EMPTY_ROUNDS) return [];
+  return [
+    warning("poll_empty", `source ${name}`, {
+      what: `The vendor answers, but its last ${reads.emptyRounds} rounds held no vehicle at all.`,
+      doNext:
+        "See at the vendor whether the account may see vehicles, and compare options.readings with an answer: waypost doctor shows one.",
+    }),
+  ];
 }
 
 function diagnoseGap({ name, gap }: PollerStatus, nowMs: number): Finding[] {

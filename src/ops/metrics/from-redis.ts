@@ -96,7 +96,7 @@ export function writeAccounting(exposition: Exposition, { sources, unmapped }: S
   );
   counter(
     "waypost_field_defects_total",
-    "Fields of readings that became null, by source and defect.",
+    "Fields of readings that became null, and times that were corrected, by source and defect.",
     byWord(sources, "defects", "defect"),
   );
   counter(

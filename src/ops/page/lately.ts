@@ -40,7 +40,7 @@ function reasons({ sources }) {
   const groups = [
     ["rejectedBy", "rejected"],
     ["refusedBy", "refused"],
-    ["defects", "field to null"],
+    ["defects", "defect"],
   ];
   sources.forEach((source, index) => {
     for (const [field, word] of groups) {

@@ -36,14 +36,17 @@ function destinations({ destinations }) {
 }
 
 function pollers({ pollers, at }) {
-  const rows = pollers.map((poller) => [
+  const rows = pollers.map((poller, index) => [
     poller.name,
     h("td", { class: poller.state === "polling" || poller.state === "standby" ? "good" : "bad" }, poller.state),
     poller.state === "standby" || poller.reason === null ? "–" : poller.reason + (poller.detail === "" ? "" : ", " + poller.detail),
     ago(poller.lastSuccessAt, at),
     ago(poller.cursorAt, at),
+    figure("td", "/status/pollers/" + index + "/reads/pages", poller.reads.pages),
+    figure("td", "/status/pollers/" + index + "/reads/rows", poller.reads.rows),
+    figure("td", "/status/pollers/" + index + "/reads/unchanged", poller.reads.unchanged),
   ]);
-  return table("Asked vendors", [text("source"), text("state"), text("because"), text("last success"), text("cursor")], rows, "No vendor has to be asked.");
+  return table("Asked vendors", [text("source"), text("state"), text("because"), text("last success"), text("cursor"), number("pages"), number("vehicles"), number("unchanged")], rows, "No vendor has to be asked.");
 }
 
 function brokers({ brokers, at }) {

@@ -217,10 +217,17 @@ describe("options", () => {
   });
 
   it.each([
-    [{}, ["deviceId", "latitude", "longitude", "time"]],
-    [{ ...least, latitude: undefined }, ["latitude"]],
+    [{}, ["deviceId"]],
+    [{ ...least, latitude: null }, ["latitude"]],
+    [{ ...least, longitude: null }, ["longitude"]],
     [{ ...least, coordinates: "c" }, ["coordinates"]],
-    [{ ...least, time: undefined }, ["time"]],
+    [{ ...least, time: null }, ["time"]],
+    [{ deviceId: "id", latitude: "y", fragment: true }, ["time"]],
+    [{ ...least, scale: 0 }, ["scale"]],
+    [{ ...least, timeZone: "Mars/Olympus" }, ["timeZone"]],
+    [{ ...least, timeZone: "UTC", timeFormat: "epochMillis" }, ["timeZone"]],
+    [{ ...least, speedUnit: { words: { k: "kph" } } }, ["speedUnit.at"]],
+    [{ ...least, speedUnit: { at: "u", words: { k: "kilometres" } } }, ["speedUnit.words.k"]],
     [{ ...least, timeFormat: "received" }, ["time"]],
     [{ ...least, timeFormat: "unix" }, ["timeFormat"]],
     [{ ...least, heading: "a b" }, ["heading"]],
@@ -374,7 +381,19 @@ describe("places of the device", () => {
       ["b", 3],
     ]);
     expect(rejections).toEqual([{ reason: "no_fix", path: "b[1]" }]);
-    for (const units of [null, [], {}, { a: { y: 1, x: 2 } }]) expect(result(units).kind).toBe("malformed");
+    for (const units of [null, [], {}, { a: 7 }, { a: "x", b: [] }])
+      expect(result(units).kind).toBe("malformed");
+  });
+
+  it("may be the keys of an object of objects", () => {
+    const options = optionsOf({ ...least, readings: "units", deviceId: { key: true } });
+    const units = { "17": { y: 1, x: 2 }, b: null, c: [{ y: 3, x: 4 }] };
+    const { readings, rejections } = examine(json, message({ units }), { speedUnit: undefined, options });
+    expect(readings.map(({ deviceId, latitude }) => [deviceId, latitude])).toEqual([
+      ["17", 1],
+      ["c", 3],
+    ]);
+    expect(rejections).toEqual([{ reason: "no_fix", path: "b" }]);
   });
 });
 

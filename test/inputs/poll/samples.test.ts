@@ -3,16 +3,16 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { isDeepStrictEqual } from "node:util";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { findAdapter } from "../../../src/adapters/index.ts";
 import type { PullResult } from "../../../src/adapters/kit/pull.ts";
 import { because, howToGet } from "../../support/because.ts";
+import { type ExpectedReading, expectReadings } from "../../support/conversations.ts";
 import {
   type PolledVendor,
   startPolledVendor,
   type VendorAnswer,
   type VendorRequest,
 } from "../../support/polled-vendor.ts";
-import { distinctReadings, startPollings, viaHosts } from "../../support/polling.ts";
+import { distinctReadings, pullOf, startPollings, viaHosts } from "../../support/polling.ts";
 import { until } from "../../support/wait.ts";
 
 const SAMPLES = new URL("../../../../shared/samples/pull/", import.meta.url);
@@ -36,14 +36,7 @@ interface Conversation {
   name: string;
   vendor: string;
   exchanges: Exchange[];
-  expected: {
-    unitId: string;
-    latitude: number;
-    longitude: number;
-    speedKph: number | null;
-    headingDeg: number | null;
-    timeUtc: string;
-  }[];
+  expected: ExpectedReading[];
 }
 
 const VENDORS: Record<string, string> = { samsara: "samsara-feed", geotab: "geotab" };
@@ -77,7 +70,7 @@ describe.skipIf(noSamples !== null)(`answers${because(noSamples)}`, () => {
   );
 
   it.each(answers)("%s is understood", (_, vendor, { request, response, kind }) => {
-    const pull = findAdapter(VENDORS[vendor] ?? "")?.pull;
+    const pull = pullOf(VENDORS[vendor] ?? "");
     const method = request.body?.method;
     const session = {
       login: {
@@ -89,7 +82,7 @@ describe.skipIf(noSamples !== null)(`answers${because(noSamples)}`, () => {
       nameless: new Set(),
     };
     const text = typeof response.body === "string" ? response.body : JSON.stringify(response.body);
-    const result = pull?.parse(
+    const result = pull.parse(
       { status: response.status, headers: lowerCased(response.headers), text },
       {
         baseUrl: pull.baseUrl,
@@ -98,6 +91,7 @@ describe.skipIf(noSamples !== null)(`answers${because(noSamples)}`, () => {
         cursor: null,
         since: 0,
         now: 0,
+        kept: {},
         session: vendor === "samsara" || method === "Authenticate" ? null : session,
       },
     );
@@ -140,11 +134,10 @@ describe.skipIf(noSamples !== null)(`conversations${because(noSamples)}`, () => 
       });
       vendors.push(standIn);
       const hosts = ["https://api.samsara.com", "https://my.geotab.com", "https://my184.geotab.com"];
-      const adapter = findAdapter(VENDORS[vendor] ?? "");
       const ids = new URL(exchanges[0]?.request.url ?? "").searchParams.get("ids");
       const { store } = pollings.start({
-        vendor: adapter?.vendor ?? "",
-        baseUrl: adapter?.pull?.baseUrl ?? "",
+        vendor: VENDORS[vendor] ?? "",
+        baseUrl: pullOf(VENDORS[vendor] ?? "").baseUrl,
         account: vendor === "geotab" ? ACCOUNTS.geotab : ACCOUNTS.samsara,
         // What was recorded is as old as the recording.
         lookBackMs: 10 * 365 * 86_400_000,
@@ -154,17 +147,7 @@ describe.skipIf(noSamples !== null)(`conversations${because(noSamples)}`, () => 
       await until(() => next >= script.length + 1, { what: `the end of ${name}` });
       expect(surprises).toEqual([]);
       const readings = distinctReadings(store);
-      expect(readings.map(({ deviceId, fixTime, headingDeg }) => [deviceId, fixTime, headingDeg])).toEqual(
-        expected.map(({ unitId, timeUtc, headingDeg }) => [unitId, Date.parse(timeUtc), headingDeg]),
-      );
-      for (const [index, { latitude, longitude, speedMps }] of readings.entries()) {
-        const should = expected[index];
-        expect(Math.abs(latitude - (should?.latitude ?? Number.NaN))).toBeLessThanOrEqual(1e-7);
-        expect(Math.abs(longitude - (should?.longitude ?? Number.NaN))).toBeLessThanOrEqual(1e-7);
-        const speedKph = should?.speedKph ?? null;
-        if (speedMps === null || speedKph === null) expect(speedMps).toBe(speedKph);
-        else expect(Math.abs(speedMps * 3.6 - speedKph)).toBeLessThanOrEqual(0.01);
-      }
+      expectReadings(readings, expected);
     },
   );
 });

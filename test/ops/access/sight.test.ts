@@ -245,6 +245,7 @@ function twoTenants() {
         lastSuccessAtMs: null,
         cursorAtMs: null,
         gap: null,
+        reads: { pages: 0, rows: 0, unchanged: 0, emptyRounds: 0 },
       })),
     incidents: () =>
       ["source mine-vans", "source rival-vans", "destination rival", "mqtt port"].map((where) => ({

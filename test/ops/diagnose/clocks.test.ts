@@ -68,6 +68,20 @@ describe("the clock watch", () => {
     expect(watch.offsetOf("vans", "veh-2")).toBeNull();
   });
 
+  it.each([
+    [1024, "behind by 1,024 weeks"],
+    [2048, "behind by 2,048 weeks"],
+  ])("knows a receiver that is %d weeks behind, however long its messages take", (weeks, text) => {
+    const watch = createClockWatch();
+    const behind = weeks * 7 * 86_400_000;
+    observe(watch, "veh-1", [behind + 400, behind + 90_000]);
+    expect(watch.offenders()).toEqual([]);
+    observe(watch, "veh-1", [behind - 30_000]);
+    expect(watch.offenders()).toMatchObject([{ deviceId: "veh-1", text, looksLikeTimeZone: false }]);
+    observe(watch, "veh-1", [400]);
+    expect(watch.offenders()).toEqual([]);
+  });
+
   it("is not fooled by one message with an hour of old fixes, a second apart", () => {
     const watch = createClockWatch();
     for (let i = 0; i < 5; i++) watch.observe("vans", "veh-1", arrival - 3_600_000 + i * 1000, arrival);

@@ -355,6 +355,18 @@ describe("diagnose", () => {
     expect(problems[1]?.doNext).toContain("UTC");
   });
 
+  it("names receivers whose weeks rolled over, and says what mends them", () => {
+    const clock = { source: "vans", deviceId: "v1", offsetMs: -9e4, text: "ahead", looksLikeTimeZone: false };
+    const weeks = 7 * 86_400_000;
+    const rolled = { ...clock, deviceId: "v2", offsetMs: 1024 * weeks + 800 };
+    const twice = { ...clock, deviceId: "v3", offsetMs: 2048 * weeks + 800 };
+    const problems = diagnose({ queue: healthy(), brokers: [], pollers: [], clocks: [clock, rolled, twice] });
+    expect(problems.map(({ kind }) => kind)).toEqual(["clock_wrong", "time_rolled_over"]);
+    expect(problems[1]).toMatchObject({ where: "source vans", whose: "device", subjects: ["v2", "v3"] });
+    expect(problems[1]?.what).toContain("v2, v3");
+    expect(problems[1]?.doNext).toContain("firmware");
+  });
+
   it("puts errors first, each with a place and a next step", () => {
     const problems = find(troubled(), [{ ...BROKER, state: "disconnected" }]);
     const severities = problems.map(({ severity }) => severity);
@@ -400,6 +412,7 @@ describe("vendors that are asked", () => {
     lastSuccessAt: before(4000),
     cursorAt: before(4000),
     gap: null,
+    reads: { pages: 0, rows: 0, unchanged: 0, emptyRounds: 0 },
   };
   const of = (changes: Partial<PollerStatus>) =>
     diagnose({ queue: healthy(), brokers: [], pollers: [{ ...POLLER, ...changes }], clocks: [] });

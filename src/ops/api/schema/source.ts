@@ -77,7 +77,9 @@ const sourceSchema = z
     destination: z.string(),
     accounting: accountingSchema,
     rejectedBy: counts("Rejected readings by reason."),
-    defects: counts("Fields made null because they were implausible, by reason."),
+    defects: counts(
+      "Fields made null because they were implausible, and times that were corrected, by reason.",
+    ),
     refusedBy: counts("Refused messages by reason."),
     conflictingFixes: count("Second readings of one device and instant that differ from the first."),
     redriven: z.object({ messages: count(), pings: count() }),

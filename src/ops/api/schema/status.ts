@@ -36,6 +36,12 @@ const pollerSchema = z
     lastSuccessAt: atOrNull("When a page was last fetched and stored."),
     cursorAt: atOrNull("When the vendor last answered where the cursor stands."),
     gap: z.object({ from: z.string(), to: z.string() }).nullable(),
+    reads: z.object({
+      pages: count("Fetched since this process began to ask."),
+      rows: count("Readings in them, where the vendor shows all vehicles in each round."),
+      unchanged: count("Readings that said nothing new and were not sent on."),
+      emptyRounds: count("Rounds in a row without any vehicle."),
+    }),
   })
   .openapi("Poller");
 
