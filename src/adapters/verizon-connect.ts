@@ -23,7 +23,7 @@ const POSITION = "com.verizonconnect.integrations.vehicle.position.updated";
 const event = z.object({
   type: z.literal(POSITION),
   data: z.object({
-    vehicle: part({ esn: id }),
+    vehicle: part({ esn: id, number: id, vin: id }),
     updateUTC: isoTimeAssumedUtc,
     latitude: degrees,
     longitude: degrees,
@@ -51,6 +51,13 @@ const beta = z.object({
   OdometerKm: kilometres,
 });
 
+const options = z
+  .strictObject({
+    /** What names a device: `number` as in the vendor's REST API, for a fleet that changes from one to the other. */
+    deviceId: z.enum(["esn", "number", "vin"]).default("esn"),
+  })
+  .optional();
+
 export const verizonConnect = defineAdapter({
   vendor: "verizon-connect",
   docs: "https://doc.arcgis.com/en/velocity/ingest/verizon-connect-reveal.htm",
@@ -62,18 +69,27 @@ export const verizonConnect = defineAdapter({
   // SNS sends its confirmation without credentials, and after a 401 again with them.
   challenge: "Basic",
   speedUnit: "kph",
+  options,
   unseal: fromEnvelope,
   handshake: subscription,
   ignore: otherThan("type", [POSITION], endOfSubscription),
   ignores: "every other event than a position, and the end of the subscription",
   payload: z.union([event, beta]),
-  decode: (message) => ["data" in message ? ofEvent(message.data) : ofBeta(message)],
+  decode: (message, { options }) => {
+    const by = options?.deviceId ?? "esn";
+    return ["data" in message ? ofEvent(message.data, by) : ofBeta(message, by)];
+  },
 });
 
-function ofEvent({ vehicle, address, driver, ...plot }: z.output<typeof event>["data"]): RawReading {
+type IdName = NonNullable<z.output<typeof options>>["deviceId"];
+
+function ofEvent(
+  { vehicle, address, driver, ...plot }: z.output<typeof event>["data"],
+  by: IdName,
+): RawReading {
   return {
     path: "data",
-    deviceId: vehicle.esn,
+    deviceId: vehicle[by],
     fixTime: plot.updateUTC,
     latitude: plot.latitude,
     longitude: plot.longitude,
@@ -92,10 +108,11 @@ function ofEvent({ vehicle, address, driver, ...plot }: z.output<typeof event>["
   };
 }
 
-function ofBeta(plot: z.output<typeof beta>): RawReading {
+function ofBeta(plot: z.output<typeof beta>, by: IdName): RawReading {
   return {
     path: "",
-    deviceId: plot.Vehicle.ESN,
+    // It names a vehicle in no other way.
+    deviceId: by === "esn" ? plot.Vehicle.ESN : null,
     fixTime: plot.UpdateUTC,
     latitude: plot.Latitude,
     longitude: plot.Longitude,

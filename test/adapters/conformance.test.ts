@@ -6,6 +6,9 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { adapters, findAdapter } from "../../src/adapters/index.ts";
 import * as presets from "../../src/adapters/json/presets.ts";
+import * as fleets from "../../src/adapters/json-pull/fleets.ts";
+import { jsonPull } from "../../src/adapters/json-pull/json-pull.ts";
+import * as platforms from "../../src/adapters/json-pull/platforms.ts";
 import type { Adapter, AuthMethod, Message } from "../../src/adapters/kit/adapter.ts";
 import { type RawReading, validate } from "../../src/reading.ts";
 import { type Breakage, breakagesOfForm, breakagesOfJson, breakagesOfLine } from "../support/breakage.ts";
@@ -31,7 +34,9 @@ describe("the list", () => {
       .filter((file) => file.endsWith(".ts"))
       .filter((file) => /= defineAdapter\(/.test(readFileSync(new URL(file, SOURCES), "utf8")))
       .map((file) => basename(file, ".ts"));
-    const named = Object.values(presets).map(({ vendor }) => vendor);
+    const named = [presets, fleets, platforms, { jsonPull }]
+      .flatMap((vendors) => Object.values(vendors))
+      .map(({ vendor }) => vendor);
     expect(adapters.map(({ vendor }) => vendor).sort()).toEqual([...files, ...named].sort());
   });
 

@@ -52,20 +52,28 @@ describe("waypost.example.yaml", () => {
 describe("docs/vendors.md", () => {
   const guide = readFileSync(path("docs/vendors.md"), "utf8");
   const blocks = [...guide.matchAll(/```yaml\n([^`]+)```/g)].flatMap(([, block = ""]) => block);
-  const sources: Record<string, { vendor: string }> = Object.assign(
+  const sources: Record<string, { vendor: string; mqtt?: unknown }> = Object.assign(
     {},
     ...blocks.map((block) => parse(block.replaceAll(/\$\{(\w+)\}/g, "$1-7c1e90b4a2d85f36"))),
   );
 
-  test("shows a source for each of ten vendors, and they work together", () => {
-    expect(Object.keys(sources)).toHaveLength(10);
+  test("shows a source for each way of fourteen vendors, and they work together", () => {
+    expect(Object.keys(sources)).toHaveLength(15);
+    const mqtt = { brokers: { house: { url: "mqtts://house.example", clientId: "waypost-1" } } };
     const destination = { tenant: "1", provider: "p", appKey: "a", clientId: "c", clientSecret: "s" };
-    const settings = { ops: { token: "5f0c2a96d3b14e7a" }, sources, destinations: { acme: destination } };
+    const settings = {
+      ops: { token: "5f0c2a96d3b14e7a" },
+      mqtt,
+      sources,
+      destinations: { acme: destination },
+    };
     expect(loadConfig({ settings, env: {}, adapters })).toHaveProperty("config");
   });
 
   test("names the address of each that has one", () => {
-    const sent = Object.entries(sources).filter(([, { vendor }]) => !findAdapter(vendor)?.pull);
+    const sent = Object.entries(sources).filter(
+      ([, { vendor, mqtt }]) => !mqtt && !findAdapter(vendor)?.pull,
+    );
     const named = [...guide.matchAll(/gps\.example\.com\/webhooks\/([a-z-]+)/g)].map(([, name]) => name);
     expect(named).toEqual(sent.map(([name]) => name));
   });

@@ -56,6 +56,15 @@ const adapters: AdapterFacts[] = [
       return id === "body" ? null : id;
     },
   },
+  {
+    vendor: "either",
+    transports: ["webhook"],
+    auth: [
+      { name: "hmac", needs: ["secrets"] },
+      { name: "basic", needs: ["secrets", "username"], isByNameOnly: true },
+    ],
+    speedUnit: "none",
+  },
   { vendor: "radio", transports: ["mqtt"], auth: [], speedUnit: "optional", topics: ["radio/#"] },
   {
     vendor: "asked",
@@ -378,7 +387,7 @@ describe("every problem at once, each with its place", () => {
       "http.body_limit_bytes": "is not a setting; did you mean bodyLimitBytes?",
       "sources.Bad": expect.stringContaining("must be lower-case letters, digits and dashes"),
       "sources.vans.vendor":
-        "is not a known vendor; known are simple, choosy, signed, radio, asked, token, picky, topicless",
+        "is not a known vendor; known are simple, choosy, signed, either, radio, asked, token, picky, topicless",
       "sources.vans.destination": "names no destination of this configuration",
       "sources.trucks.auth":
         "is required: without it the source cannot authenticate its sender; simple offers shared-key",
@@ -536,6 +545,15 @@ describe("relations", () => {
       (b) =>
         (b.sources.vans = { vendor: "choosy", destination: "acme", speedUnit: "mph", auth: { secret: "s" } }),
       { "sources.vans.auth.method": "is required: choosy offers basic, custom-header, address" },
+    ],
+    [
+      "what a method needs that is meant only where it is named",
+      (b) => {
+        const either = { vendor: "either", destination: "acme" };
+        b.sources.vans = { ...either, auth: { secret: "s" } };
+        b.sources.trucks = { ...either, auth: { method: "basic", secret: "s" } };
+      },
+      { "sources.trucks.auth.username": "is required by the method basic" },
     ],
     [
       "what the method needs",

@@ -54,7 +54,7 @@ export function conversationsIn(samples: URL, vendor: string): Conversation[] {
 const FREE_HEADERS = new Set(["accept", "content-type"]);
 
 /** What of a request is not as recorded; null where all is. `free`: parameters of query or form that need not be the same. */
-export function differenceBetween(
+function differenceBetween(
   asked: VendorRequest,
   { request }: Exchange,
   free: readonly string[] = [],

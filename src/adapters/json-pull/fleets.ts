@@ -68,11 +68,14 @@ export const linxupLocations = polled({
   },
 });
 
+/** The newest point may lack a place; then the newest accurate one has it, with its own time. */
+const POINT = "(latest_device_point.lat && latest_device_point || latest_accurate_device_point)";
+
 export const onestepgpsDevices = polled({
   vendor: "onestepgps-devices",
   docs: "https://track.onestepgps.com/v3/api/public/docs",
   evidence: "seen in code",
-  speedUnit: "none",
+  speedUnit: "named",
   unknown: "the limit of requests, and the zone of times written without one",
   hosts: /^track\.onestepgps\.com$/,
   minIntervalMs: 10_000,
@@ -83,19 +86,17 @@ export const onestepgpsDevices = polled({
     intervalMs: 30_000,
   },
   options: {
-    // The newest point may lack a place; then the newest accurate one has it, with its own time.
-    readings:
-      "result_list[].{id: device_id, name: display_name, p: latest_device_point.lat && latest_device_point || latest_accurate_device_point}",
-    deviceId: "id",
-    ignoreReading: "!p",
-    latitude: "p.lat",
-    longitude: "p.lng",
-    time: "p.dt_tracker",
+    readings: "result_list",
+    deviceId: "device_id",
+    ignoreReading: `!${POINT}`,
+    latitude: `${POINT}.lat`,
+    longitude: `${POINT}.lng`,
+    time: `${POINT}.dt_tracker`,
     timeFormat: "any",
-    speed: "p.device_point_detail.speed.value",
-    speedUnit: { at: "p.device_point_detail.speed.unit" },
-    heading: "p.angle",
-    details: { deviceName: "name", altitudeM: "p.altitude" },
+    speed: `${POINT}.device_point_detail.speed.value`,
+    speedUnit: { at: `${POINT}.device_point_detail.speed.unit` },
+    heading: `${POINT}.angle`,
+    details: { deviceName: "display_name", altitudeM: `${POINT}.altitude` },
   },
 });
 
@@ -169,7 +170,7 @@ export const bouncieVehicles = polled({
   },
   options: {
     deviceId: "imei",
-    ignoreReading: "stats && stats.location == `null`",
+    ignoreReading: "contains(keys(stats), 'location') && stats.location == `null`",
     latitude: "stats.location.lat",
     longitude: "stats.location.lon",
     time: "stats.lastUpdated",

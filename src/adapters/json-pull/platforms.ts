@@ -91,7 +91,6 @@ export const webfleet = polled({
     intervalMs: 30_000,
   },
   options: {
-    readings: "@",
     deviceId: "objectuid",
     ignoreReading: "latitude_mdeg == `null` && longitude_mdeg == `null`",
     latitude: "latitude_mdeg",
@@ -137,7 +136,7 @@ export const navixy = polled({
   options: {
     readings: "states",
     deviceId: { key: true },
-    ignoreReading: "gps && gps.updated == `null`",
+    ignoreReading: "contains(keys(gps), 'updated') && gps.updated == `null`",
     latitude: "gps.location.lat",
     longitude: "gps.location.lng",
     time: "gps.updated",
@@ -166,7 +165,6 @@ export const traccarRest = polled({
     intervalMs: 15_000,
   },
   options: {
-    readings: "@",
     deviceId: { lookup: "deviceId" },
     latitude: "latitude",
     longitude: "longitude",
@@ -214,7 +212,8 @@ export const gpswox = polled({
     intervalMs: MINUTE_MS,
   },
   options: {
-    readings: "[].items[]",
+    // A projection would leave out in silence what is no group.
+    readings: "map(&items, @)",
     deviceId: "id",
     ignoreReading: "lat == `null` && lng == `null`",
     latitude: "lat",

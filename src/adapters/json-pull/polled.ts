@@ -8,7 +8,7 @@ import { MAX_READINGS } from "../kit/bounds.ts";
 import { type Each, each, type Problems } from "../kit/each.ts";
 import { isRecord } from "../kit/fields.ts";
 import { contentOf } from "./answers.ts";
-import { polledRows, pullOf, type Row, type RowReading } from "./pull.ts";
+import { polledRows, pullOf, type Row, type RowReading, type RowState } from "./pull.ts";
 import { pullSettings } from "./settings.ts";
 
 export interface Polled extends Pick<Adapter, "vendor" | "docs" | "evidence" | "speedUnit"> {
@@ -57,8 +57,12 @@ export function polled(vendor: Polled): Adapter {
       const { options } = context;
       const within = { ...context, speedUnit: context.speedUnit ?? unit };
       const sent = polledRows(raw);
+      if (sent?.rows.length === 0) return { problems: ["polled.rows: must hold something"] };
       if (sent) return options.decodeRows(sent.rows, sent.facts, within);
-      const answer = typeof raw === "string" ? contentOf(raw, "lines", context.maxReadings) : raw;
+      const answer =
+        typeof raw === "string" && pull.format === "lines"
+          ? contentOf(raw, "lines", context.maxReadings)
+          : raw;
       const found = options.rowsOf(answer);
       return "problems" in found ? found : options.decodeRows(found, options.factsOf(answer), within);
     },
@@ -68,7 +72,7 @@ export function polled(vendor: Polled): Adapter {
 
 /** A message that the poller wrote; anything else is an answer of the vendor as it was saved. */
 function isOurs({ body }: Message): boolean {
-  return Buffer.from(body.subarray(0, 10)).toString("latin1") === '{"polled":';
+  return /^\s*\{\s*"polled"\s*:/.test(Buffer.from(body.subarray(0, 64)).toString("latin1"));
 }
 
 function settingsOver({ pull, hosts, minIntervalMs = 1000, requires = [] }: Polled) {
@@ -133,7 +137,6 @@ function ofPaths(fixed: Polled["options"], unit: SpeedUnit | undefined) {
           const facts = rows.ofMessage(answer);
           return Object.keys(facts).length === 0 ? undefined : facts;
         },
-        isIgnored: rows.isIgnored,
         ...(rows.lookup && { lookedUp: (row: Row) => rows.lookup?.(row.value) }),
         isAsked: rows.isAsked,
         stateOf: (row, facts, now) => stateIn(decodeRows([row], facts, contextAt(now, unit))),
@@ -148,9 +151,8 @@ const MISSING: Reading = {
   readsSpeed: false,
   rowsOf: () => ({ problems: ["message: without options nothing says where the readings are"] }),
   factsOf: () => undefined,
-  isIgnored: () => false,
   isAsked: false,
-  stateOf: () => null,
+  stateOf: () => ({ kind: "unknown" }),
   decodeRows: () => [],
 };
 
@@ -161,25 +163,37 @@ function ofAdapter({ in: name, adapter }: NonNullable<Polled["rows"]>) {
     const decodeRow = ({ path, value }: Row, context: DecodeContext): readonly RawReading[] => {
       const payload = adapter.payload.safeParse(value);
       const decoded = payload.success ? adapter.decode(payload.data, { ...context, options }) : null;
-      return Array.isArray(decoded) ? decoded : [{ ...UNREAD, path }];
+      if (!Array.isArray(decoded)) return [{ ...UNREAD, path: [path, ...wrongPlace(payload.error)].join(".") }];
+      return decoded.map((reading) => ({ ...reading, path: `${path}.${reading.path}` }));
     };
     return {
       readsSpeed: false,
       rowsOf: (answer) => {
         if (!Array.isArray(answer)) return { problems: ["message: must be a list"] };
+        if (answer.length > 0 && !answer.some((item) => isRecord(item) && name in item))
+          return { problems: [`message: must hold an object with ${name} on each line`] };
         return answer.map((item: unknown, index) => ({
           path: `[${index}]`,
           value: isRecord(item) ? item[name] : undefined,
         }));
       },
       factsOf: () => undefined,
-      isIgnored: ({ value }) =>
-        typeof adapter.ignore?.(value, { ...contextAt(0, undefined), options }) === "string",
       isAsked: false,
-      stateOf: (row, _, now) => stateIn(decodeRow(row, contextAt(now, undefined))),
+      stateOf: (row, _, now) => {
+        const within = contextAt(now, undefined);
+        const isOther = typeof adapter.ignore?.(row.value, { ...within, options }) === "string";
+        return stateIn(isOther ? [] : decodeRow(row, within));
+      },
       decodeRows: (rows, _, context) => each(rows, (row) => decodeRow(row, context)),
     };
   });
+}
+
+/** Of several shapes the first is the usual one. */
+function wrongPlace(error: z.ZodError | undefined): string[] {
+  const [issue] = error?.issues ?? [];
+  const nearest = issue?.code === "invalid_union" ? issue.errors[0]?.[0] : issue;
+  return (nearest?.path ?? []).map(String);
 }
 
 /** A row that its adapter cannot read: rejected by name, like any reading without a device. */
@@ -207,18 +221,20 @@ function contextAt(receivedAt: number, speedUnit: SpeedUnit | undefined): Decode
 }
 
 /** What tells the states of a device apart: when and where it was. */
-function stateIn(decoded: readonly RawReading[] | Each | Problems): ReturnType<RowReading["stateOf"]> {
-  if ("problems" in decoded) return null;
+function stateIn(decoded: readonly RawReading[] | Each | Problems): RowState {
+  if ("problems" in decoded) return { kind: "unknown" };
   const items =
     "count" in decoded
       ? Array.from({ length: decoded.count }, (_, index) => decoded.decodeItem(index))
       : decoded;
   const readings = items.flat();
-  const [{ deviceId } = UNREAD] = readings;
-  if (deviceId === null) return null;
+  const [first] = readings;
+  if (first === undefined) return { kind: "nothing" };
+  if (first.deviceId === null) return { kind: "unknown" };
   const placed = ({ latitude, longitude, noFix }: RawReading) => `${latitude} ${longitude} ${noFix === true}`;
   return {
-    device: deviceId,
+    kind: "state",
+    device: first.deviceId,
     time: readings.map(({ fixTime }) => String(fixTime)).join(" "),
     state: readings.map(placed).join(" "),
   };

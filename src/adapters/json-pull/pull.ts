@@ -15,7 +15,7 @@ import type { PullSettings } from "./settings.ts";
 
 /** One reading of an answer, as it is written into the message. */
 export interface Row {
-  /** Where it stands in the answer. */
+  /** Where it stands: in the answer, or in the message made of it. */
   path: string;
   value: unknown;
   /** Where the readings are an object by device. */
@@ -29,15 +29,20 @@ export interface RowReading {
   rowsOf(answer: unknown): Row[] | Problems;
   /** What of the answer beside its rows is needed to read them; undefined: nothing. */
   factsOf(answer: unknown): unknown;
-  /** A row that is none, such as a device that never had a fix. */
-  isIgnored(row: Row): boolean;
   /** The value in a row whose device the look-up knows; undefined: rows name their device themselves. */
   lookedUp?: (row: Row) => unknown;
   /** The device of a row is the id that was asked for. */
   isAsked: boolean;
-  /** Null where the row names no device. */
-  stateOf(row: Row, facts: unknown, now: number): { device: string; time: string; state: string } | null;
+  stateOf(row: Row, facts: unknown, now: number): RowState;
 }
+
+/** What a row says, for change detection. */
+export type RowState =
+  | { kind: "state"; device: string; time: string; state: string }
+  /** The row is none, such as a device that never had a fix. */
+  | { kind: "nothing" }
+  /** It cannot be told, so it is sent each time: an operator has to see it. */
+  | { kind: "unknown" };
 
 type Context = PullContext<Session, RowReading>;
 type Page = Extract<PullResult<Session>, { kind: "page" }>;
@@ -144,8 +149,7 @@ function pageOf(
   });
   const next = roundAfter(settings, session, round, place, asksByIds);
   const facts = reading.factsOf(content);
-  const meant = rows.filter((row) => !reading.isIgnored(row));
-  const named = namedRows(meant, context, idsOf(settings, session, round));
+  const named = namedRows(rows, context, idsOf(settings, session, round));
   const changed = changesOf(named.rows, facts, settings, context);
   const isOdd = "problems" in found;
   // What is not as configured is stored as it came: it is set aside with its reason, and nothing is lost.
@@ -157,7 +161,7 @@ function pageOf(
       ...goesOn(settings, context, content, rows, { isEnd: next === null, untilMs: round.untilMs }),
       ...(next !== null && { more: true }),
       read: rows.length,
-      unchanged: named.rows.length - changed.rows.length,
+      unchanged: changed.unchanged,
     },
   );
 }
@@ -200,16 +204,23 @@ function changesOf(
 ) {
   const sent: Sent = session?.sent ?? new Map();
   const isSnapshot = !window && !feed;
-  return changedRows(
-    rows,
-    (row) => {
-      const found = reading.stateOf(row, facts, now);
-      if (found === null) return null;
-      const { device, time, state } = found;
+  const meant = rows
+    .map((row) => ({ row, is: reading.stateOf(row, facts, now) }))
+    .filter(({ is }) => is.kind !== "nothing");
+  const changed = changedRows(
+    meant,
+    ({ is }) => {
+      if (is.kind !== "state") return null;
+      const { device, time, state } = is;
       return isSnapshot ? { device, state: `${time} ${state}` } : { device: `${device} ${time}`, state };
     },
     sent,
   );
+  return {
+    rows: changed.rows.map(({ row }) => row),
+    sent: changed.sent,
+    unchanged: meant.length - changed.rows.length,
+  };
 }
 
 /** Where the cursor moves to once the page is stored. */
@@ -247,7 +258,8 @@ function isLater(one: string, other: string): boolean {
 
 /** The message that goes to ingest: the rows that say something new, and what is needed to read them. */
 function messageOf(rows: readonly Row[], facts: unknown): string {
-  return JSON.stringify({ polled: { rows, ...(facts !== undefined && { facts }) } });
+  const sent = rows.map(({ path: _, ...row }) => row);
+  return JSON.stringify({ polled: { rows: sent, ...(facts !== undefined && { facts }) } });
 }
 
 /** The rows of a message that a poller wrote; null for an answer of the vendor as it is. */
@@ -255,11 +267,11 @@ export function polledRows(raw: unknown): { rows: Row[]; facts: unknown } | null
   if (!isRecord(raw) || Object.keys(raw).length !== 1 || !isRecord(raw.polled)) return null;
   const { rows, facts } = raw.polled;
   if (!Array.isArray(rows) || !rows.every(isRow)) return null;
-  return { rows, facts };
+  return { rows: rows.map((row, index) => ({ ...row, path: `polled.rows[${index}].value` })), facts };
 }
 
-function isRow(row: unknown): row is Row {
-  return isRecord(row) && typeof row.path === "string" && "value" in row;
+function isRow(row: unknown): row is Omit<Row, "path"> {
+  return isRecord(row) && "value" in row;
 }
 
 function hostsPattern(hosts: readonly string[]): RegExp {

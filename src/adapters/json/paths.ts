@@ -4,14 +4,7 @@ import type { DecodeContext } from "../kit/adapter.ts";
 import { unitInPath } from "../kit/synonyms.ts";
 import { type Found, outsideBody } from "./device-id.ts";
 import { pathOptions } from "./path-options.ts";
-import {
-  decodeFound,
-  decodePaths,
-  isIgnored,
-  type OfMessage,
-  ofMessageIn,
-  readingsIn,
-} from "./raw-readings.ts";
+import { decodeFound, decodePaths, type OfMessage, ofMessageIn, readingsIn } from "./raw-readings.ts";
 
 export const paths = pathOptions.transform((given) => ({
   /** Whether a speed is in the unit that the source has to state. */
@@ -23,7 +16,6 @@ export const paths = pathOptions.transform((given) => ({
   rows: {
     in: (raw: unknown) => readingsIn(raw, given),
     ofMessage: (raw: unknown) => ofMessageIn(raw, given),
-    isIgnored: (found: Found) => isIgnored(found, given),
     lookup: typeof given.deviceId === "function" ? undefined : given.deviceId.lookup,
     isAsked: typeof given.deviceId !== "function" && given.deviceId.asked === true,
     decode: (found: readonly Found[], ofMessage: OfMessage, context: DecodeContext) =>

@@ -9,6 +9,7 @@ import {
 } from "../../reading.ts";
 import { type DecodeContext, MAX_PROBLEMS } from "../kit/adapter.ts";
 import { type Each, each, type Problems } from "../kit/each.ts";
+import { isPlainPath } from "../kit/expression.ts";
 import {
   compass,
   degrees,
@@ -59,13 +60,16 @@ export function decodeFound(
   given: Given,
   context: DecodeContext,
 ): Each {
-  const one = (found: Found) =>
-    isIgnored(found, given) ? [] : rawReadingOf(found, ofMessage, given, context);
+  const one = (found: Found): RawReading[] => {
+    const rawReading = rawReadingOf(found, ofMessage, given, context);
+    return isIgnored(found, rawReading, given) ? [] : [rawReading];
+  };
   return each(found, one, someFound);
 }
 
-export function isIgnored({ value }: Found, { ignoreReading }: Given): boolean {
-  return ignoreReading?.(value) === true;
+/** What names no device is damage, whatever the condition makes of it. */
+function isIgnored({ value }: Found, { deviceId }: RawReading, { ignoreReading }: Given): boolean {
+  return deviceId !== null && ignoreReading?.(value) === true;
 }
 
 /** Wrong paths, or another kind of message: set aside whole, so that it can be decoded once the paths are right. */
@@ -82,13 +86,32 @@ export function readingsIn(raw: unknown, { readings, deviceId, fragment }: Given
   const found = readings ? readings.find(raw) : raw;
   const name = readings?.text ?? "";
   if (typeof deviceId !== "function" && deviceId.key) return readingsByDevice(found, name);
-  if (Array.isArray(found)) return found.map((value, index) => ({ path: `${name}[${index}]`, value }));
+  if (Array.isArray(found)) {
+    const pathOf = placesIn(raw, name);
+    // An expression may give a list for each group of vehicles; where a plain path leads, a list within it is damage.
+    const all: unknown[] = isPlainPath(name) ? found : found.flat();
+    return all.map((value: unknown, index) => ({ path: pathOf(value, index), value }));
+  }
   if (readings) return { problems: [`${name}: must be a list`] };
   // A part may be a bare value, looked up as `@`.
   const isObject = isRecord(found) && Object.keys(found).length > 0;
   return isObject || fragment
     ? [{ path: "", value: found }]
     : { problems: ["message: must be an object that holds something, or a list"] };
+}
+
+/** Where a reading stands. An expression that is no plain path does not say so: then it is looked for in the message. */
+function placesIn(raw: unknown, name: string): (value: unknown, index: number) => string {
+  if (isPlainPath(name)) return (_, index) => `${name}[${index}]`;
+  const places = new Map<unknown, string>();
+  const walk = (value: unknown, path: string): void => {
+    if (typeof value !== "object" || value === null) return;
+    places.set(value, path);
+    for (const [key, item] of Object.entries(value))
+      walk(item, Array.isArray(value) ? `${path}[${key}]` : path === "" ? key : `${path}.${key}`);
+  };
+  walk(raw, "");
+  return (value, index) => places.get(value) ?? `[${index}]`;
 }
 
 function readingsByDevice(found: unknown, name: string): Found[] | Problems {
@@ -100,6 +123,11 @@ function readingsByDevice(found: unknown, name: string): Found[] | Problems {
     .slice(0, MAX_PROBLEMS)
     .map(([key]) => `${key}: must be an object or a list`);
   if (odd.length > 0) return { problems: odd };
+  const lists = devices.filter(([, value]) => Array.isArray(value));
+  if (lists.length > 0 && devices.some(([, value]) => isRecord(value)))
+    return {
+      problems: lists.slice(0, MAX_PROBLEMS).map(([key]) => `${key}: must be an object, like the others`),
+    };
   return devices.flatMap(([key, value]) =>
     Array.isArray(value)
       ? value.map((one: unknown, index) => ({ path: `${key}[${index}]`, value: one, key }))

@@ -178,8 +178,11 @@ export interface Adapter<Payload = unknown, Options = unknown> {
   methods?: readonly ("POST" | "GET")[];
   /** Default `json`; a function decides per message. A GET without body reads its query as `form`. */
   format?: Format | ((message: Message) => Format);
-  /** The unit of speed where the vendor documents one, for docs/vendors.md; `required` makes the source state it. */
-  speedUnit: SpeedUnit | "cm/s" | "none" | "required" | "optional";
+  /**
+   * The unit of speed where the vendor documents one, for docs/vendors.md; `named`: each message says it; `required` makes the
+   * source state it.
+   */
+  speedUnit: SpeedUnit | "cm/s" | "named" | "none" | "required" | "optional";
   /** Default MQTT topic filters. */
   topics?: readonly string[];
   /** Validates the source's `options`. Absent: the source may give none. */

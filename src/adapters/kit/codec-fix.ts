@@ -82,8 +82,9 @@ const FALSE_IS_OLD = ["fix", "gpsfix", "hasfix", "fixvalid", "validfix", "gpsval
 const TRUE_IS_OLD = ["fixfailed", "nofix"];
 
 export function isOld(object: Record<string, unknown>): boolean {
-  return Object.entries(object).some(([key, value]) => {
+  return Object.keys(object).some((key) => {
     const name = plainOf(key);
+    const value = object[key];
     if (FALSE_IS_OLD.includes(name)) return flag.parse(value) === false || isNoFixWord(value);
     return TRUE_IS_OLD.includes(name) && flag.parse(value) === true;
   });

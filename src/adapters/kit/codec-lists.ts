@@ -6,7 +6,7 @@ import { NOTHING } from "./nested-place.ts";
 import { namedIn, plainOf } from "./synonyms.ts";
 
 /** What stands in a list and cannot be read is one fix that is rejected. */
-export function unreadable(path: string): Fix {
+function unreadable(path: string): Fix {
   return { path, latitude: UNREADABLE, longitude: UNREADABLE, named: NOTHING, time: undefined, stored: true };
 }
 

@@ -17,9 +17,19 @@ export const pathWithText = z
 /** Names and dots alone, as most are: evaluated without the library, ten times as fast; undefined where they lead nowhere. */
 const PLAIN = /^[a-z_]\w*(?:\.[a-z_]\w*)*$/i;
 
+/** Nothing, or names and dots alone: such a path says itself where it leads. */
+export function isPlainPath(text: string): boolean {
+  return text === "" || PLAIN.test(text);
+}
+
 function compiled(text: string, context: z.RefinementCtx): Find {
   if (PLAIN.test(text)) return along(text.split("."));
   try {
+    if (NOT_OF_A_PATH.test(withoutLiterals(text))) {
+      const message = "means (!a).b by !a.b, which is never true: write !(a.b)";
+      context.addIssue({ code: "custom", message });
+      return z.NEVER;
+    }
     const expression = compile(text);
     return (value) => search(expression, value);
   } catch (error) {
@@ -27,6 +37,13 @@ function compiled(text: string, context: z.RefinementCtx): Find {
     context.addIssue({ code: "custom", message: `is not a JMESPath expression: ${why}` });
     return z.NEVER;
   }
+}
+
+/** In JMESPath `!` binds closer than the dot. */
+const NOT_OF_A_PATH = /!\s*[a-z_]\w*\s*\./i;
+
+function withoutLiterals(text: string): string {
+  return text.replaceAll(/'(?:[^'\\]|\\.)*'|`(?:[^`\\]|\\.)*`|"(?:[^"\\]|\\.)*"/g, "x");
 }
 
 function along(names: readonly string[]): Find {

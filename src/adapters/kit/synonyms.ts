@@ -13,7 +13,7 @@ export const SYNONYMS = {
   latitude: names("latitude lat latitudedeg latdeg latitudedegrees gpslatitude gpslat latitud"),
   // `Longitud` is how the TTN decoder of Dragino's TrackerD spells it.
   longitude: names(
-    "longitude lon lng long longitudedeg londeg longitudedegrees gpslongitude gpslon gpslng longitud",
+    "longitude lon lng long longitudedeg londeg longitudedegrees gpslongitude gpslon longitud",
   ),
   /** Degrees or a wind. */
   heading: names("heading course bearing direction cog headingdeg coursedeg bearingdeg hdg"),
@@ -82,21 +82,36 @@ export function unitOfWord(word: unknown): SpeedUnit | undefined {
 }
 
 export function namedIn(value: unknown): Named {
-  const candidates = isRecord(value) ? candidatesIn(value) : [];
-  const of = (field: Field) => candidates.filter((each) => each.field === field);
-  const said = (field: Field) =>
-    of(field)
-      .filter((each) => !isUnsaid(each.value) && !isLamp(each.value))
-      .sort((a, b) => a.rank - b.rank);
+  const candidates = isRecord(value) ? candidatesIn(value) : {};
+  const said = (field: Field): readonly Candidate[] => {
+    const all = candidates[field];
+    if (all === undefined) return [];
+    const some = all.filter((each) => !isUnsaid(each.value) && !isLamp(each.value));
+    return some.length > 1 ? some.sort((a, b) => a.rank - b.rank) : some;
+  };
   return {
-    has: (field) => of(field).length > 0,
+    has: (field) => candidates[field] !== undefined,
     value: (field) => {
       const [first, ...others] = said(field);
-      if (first === undefined) return isTime(field) && of(field).some(isBlank) ? null : undefined;
+      if (first === undefined) return isTime(field) && candidates[field]?.some(isBlank) ? null : undefined;
       return others.every((other) => isSame(field, first.value, other.value)) ? first.value : UNREADABLE;
     },
     speed: (stated, assumed) => speedOf(said("speed"), stated, assumed),
   };
+}
+
+function candidatesIn(value: Record<string, unknown>): Partial<Record<Field, Candidate[]>> {
+  const found: Partial<Record<Field, Candidate[]>> = {};
+  for (const key of Object.keys(value)) {
+    const meaning = meaningOf(key);
+    if (meaning === null) continue;
+    const { field, rank, unit } = meaning;
+    const candidate = { field, rank, ...(unit && { unit }), value: value[key] };
+    const others = found[field];
+    if (others) others.push(candidate);
+    else found[field] = [candidate];
+  }
+  return found;
 }
 
 function isTime(field: Field): boolean {
@@ -105,15 +120,6 @@ function isTime(field: Field): boolean {
 
 function isBlank({ value }: Candidate): boolean {
   return typeof value === "string" && isUnsaid(value);
-}
-
-function candidatesIn(value: Record<string, unknown>): Candidate[] {
-  const found: Candidate[] = [];
-  for (const key of Object.keys(value)) {
-    const meaning = meaningOf(key);
-    if (meaning) found.push({ ...meaning, value: value[key] });
-  }
-  return found;
 }
 
 /** `LON: "ON"` of Dragino's codecs is a lamp. */
@@ -146,8 +152,7 @@ const TOLERANCES = {
   // A tenth of a metre: half of a float's noise.
   latitude: 1e-6,
   longitude: 1e-6,
-  // Rounded to whole degrees or to one of sixteen winds.
-  heading: 11.25,
+  heading: 1,
   altitude: 1,
   accuracy: 1,
   // Cut to the second.
@@ -155,18 +160,16 @@ const TOLERANCES = {
   time: 1000,
 } as const satisfies Record<keyof typeof SYNONYMS, number>;
 
+const HALF_WIND_DEG = 11.25;
+
 function isSame(field: keyof typeof SYNONYMS, one: unknown, other: unknown): boolean {
   if (one === other) return true;
   const reader = isTime(field) ? anyTimeAssumedUtc : field === "heading" ? compass : number;
   const apart = Math.abs((reader.parse(one) ?? Number.NaN) - (reader.parse(other) ?? Number.NaN));
-  const isText = typeof one === "string" && typeof other === "string";
-  if (field === "heading" && !isText && typeof one === typeof other) return apart <= 1 || apart >= 359;
-  return apart <= TOLERANCES[field] || (field === "heading" && apart >= 360 - TOLERANCES[field]);
-}
-
-/** A name as it stands in the list: `Latitude_Deg` is `latitudedeg`. */
-export function plainOf(name: string): string {
-  return name.toLowerCase().replace(/[^a-z0-9]/g, "");
+  if (field !== "heading") return apart <= TOLERANCES[field];
+  // A wind stands for a sixteenth of the circle, a number for its rounding.
+  const isWind = [one, other].filter((value) => Number.isNaN(number.parse(value))).length === 1;
+  return Math.min(apart, 360 - apart) <= (isWind ? HALF_WIND_DEG : TOLERANCES.heading);
 }
 
 const MEANINGS: ReadonlyMap<string, Meaning> = new Map([
@@ -190,14 +193,23 @@ const MEANINGS: ReadonlyMap<string, Meaning> = new Map([
 /** Longer than any name above with separators in it. */
 const MAX_NAME_CHARS = 40;
 /** Names recur in every message; a sender of ever new ones fills no more than this. */
-const MAX_REMEMBERED = 2000;
-const remembered = new Map<string, Meaning | null>();
+const MAX_REMEMBERED = 4000;
+const remembered = new Map<string, { plain: string; meaning: Meaning | null }>();
+
+/** A name as it stands in the list: `Latitude_Deg` is `latitudedeg`; empty where it is longer than any name. */
+export function plainOf(name: string): string {
+  return known(name).plain;
+}
 
 function meaningOf(name: string): Meaning | null {
-  const known = remembered.get(name);
-  if (known !== undefined) return known;
-  if (name.length > MAX_NAME_CHARS) return null;
-  const meaning = MEANINGS.get(plainOf(name)) ?? null;
-  if (remembered.size < MAX_REMEMBERED) remembered.set(name, meaning);
-  return meaning;
+  return known(name).meaning;
+}
+
+function known(name: string): { plain: string; meaning: Meaning | null } {
+  const before = remembered.get(name);
+  if (before !== undefined) return before;
+  const plain = name.length > MAX_NAME_CHARS ? "" : name.toLowerCase().replace(/[^a-z0-9]/g, "");
+  const now = { plain, meaning: MEANINGS.get(plain) ?? null };
+  if (remembered.size < MAX_REMEMBERED && name.length <= MAX_NAME_CHARS) remembered.set(name, now);
+  return now;
 }

@@ -32,7 +32,6 @@ export const TIME_FORMATS = {
   epochMillis,
   any: anyTime,
 } as const;
-export type TimeFormat = keyof typeof TIME_FORMATS;
 export const TIME_FORMAT_NAMES = ["iso", "isoUtc", "epochSeconds", "epochMillis", "any"] as const;
 
 const DAY = /^([0-9]{4})[-/]([0-9]{1,2})[-/]([0-9]{1,2})$/;

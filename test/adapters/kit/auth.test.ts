@@ -7,7 +7,7 @@ import type { Credentials, Message } from "../../../src/adapters/kit/adapter.ts"
 import * as auth from "../../../src/adapters/kit/auth.ts";
 import { parseRange } from "../../../src/addresses.ts";
 
-const { addressList, basic, bearer, customHeader, hmac, hmacWithTime, sharedKey, urlToken } = auth;
+const { addressList, basic, bearer, bodyToken, customHeader, hmac, hmacWithTime, sharedKey, urlToken } = auth;
 
 function message(parts: Partial<Message> = {}): Message {
   return {
@@ -212,6 +212,44 @@ describe("url token", () => {
   });
 });
 
+describe("body token", () => {
+  const sent = (body: string) => message({ body: Buffer.from(body) });
+  const verdict = (body: string, secret = "a+b c&d") =>
+    bodyToken("token").verify(sent(body), { secrets: [secret] });
+
+  it.each([
+    "token=a%2Bb+c%26d&msgType=gps",
+    "msgType=gps&token=a%2Bb%20c%26d",
+    '{"token":"a+b c&d"}',
+    ' [{"data_list":[],"token" : "a\\u002bb c&d"}]',
+  ])("is read out of %s", (body) => {
+    expect(verdict(body)).toBeNull();
+    expect(verdict(body, "a+b c&e")).toBe("wrong_credentials");
+  });
+
+  it.each([
+    "",
+    "token=",
+    "nottoken=a%2Bb+c%26d",
+    "{}",
+    '{"token":""}',
+    '{"token":5}',
+    '{"x":"token=a"}',
+    `token=${"a".repeat(600)}`,
+  ])("is missing in %s", (body) => {
+    expect(verdict(body, "a")).toBe("missing_credentials");
+  });
+
+  it("takes no part of a token, and needs no longer for a body made to be slow", () => {
+    expect(verdict("token=a", "a%2Bb")).toBe("wrong_credentials");
+    expect(verdict('{"token":"a\\', "a")).toBe("missing_credentials");
+    const startedAt = performance.now();
+    for (const part of ["token=", '"token"', '{"token":"', "\\", '"token" '.padEnd(2000), "&token="])
+      verdict(`{${part.repeat(1_000_000 / part.length)}`);
+    expect(performance.now() - startedAt).toBeLessThan(3000);
+  });
+});
+
 describe("address list", () => {
   const from = (remoteAddress: string, ...allow: string[]) =>
     addressList().verify(message({ remoteAddress }), { secrets: [], allow });
@@ -264,7 +302,7 @@ describe("address list", () => {
 
 describe("every method", () => {
   const authMethods = [
-    ...[sharedKey("x-key"), customHeader(), bearer(), basic(), urlToken(), addressList()],
+    ...[sharedKey("x-key"), customHeader(), bearer(), basic(), urlToken(), addressList(), bodyToken("token")],
     ...[
       hmac({ algorithm: "sha1", encoding: "hex" }),
       hmac({ algorithm: "sha256", encoding: "base64", prefix: "v1=" }),

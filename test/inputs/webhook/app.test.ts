@@ -289,6 +289,37 @@ describe("the answer table", () => {
     expect(response.headers.get("authorization")).toBeNull();
   });
 
+  test("unauthenticated: the challenge of the method that the source has chosen, and no other status beside it", async () => {
+    const named = (authMethod: Source["authMethod"]): Source => ({
+      ...plainSource("vans", { refusal: 403 }),
+      authMethod,
+    });
+    for (const [authMethod, expected] of [
+      [basic(), [403, null]],
+      [{ ...basic(), challenge: "Basic" }, [401, "Basic"]],
+    ] as const) {
+      const { post } = await start({ sources: [named(authMethod)] });
+      const response = await post("{}");
+      expect([response.status, response.headers.get("www-authenticate")]).toEqual(expected);
+    }
+  });
+
+  test("a kind behind the address, where the vendor puts it there", async () => {
+    const { post, store } = await start({
+      sources: [
+        plainSource("vans", { kindInPath: true, ignore: (_, { query }) => query.kind ?? null }),
+        plainSource("cars"),
+      ],
+    });
+    expect(await (await post("{}", {}, "/webhooks/vans/pushhb?kind=other")).json()).toEqual({
+      ignored: "pushhb",
+    });
+    expect((await post(pointText("van-1", 0), {}, "/webhooks/vans")).status).toBe(200);
+    expect((await post(pointText("van-1", 0), {}, "/webhooks/cars/pushgps")).status).toBe(404);
+    expect((await post("{}", {}, "/webhooks/vans/pushgps/more")).status).toBe(404);
+    expect(store.stored().length).toBe(1);
+  });
+
   test("unknown source and any other path: 404, nothing of the request repeated", async () => {
     const { post, events, url } = await start();
     for (const path of ["/webhooks/who?token=s3cret", "/webhooks/", "/", "/webhooks/vans/more", "/metrics"]) {
