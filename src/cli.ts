@@ -2,6 +2,7 @@
 /** The command line: its commands, and how each explains itself when it cannot go on. */
 
 import { Command } from "commander";
+import { captureCommand } from "./commands/capture.ts";
 import { checkCommand } from "./commands/check.ts";
 import { decodeCommand } from "./commands/decode.ts";
 import { runCommand } from "./commands/options.ts";
@@ -13,7 +14,14 @@ import { VERSION } from "./version.ts";
 const program = new Command("waypost")
   .description("Takes vendors' GPS messages in and delivers them to ServiceTitan.")
   .version(VERSION);
-for (const command of [startCommand(), checkCommand(), decodeCommand(), redriveCommand(), replayCommand()])
+for (const command of [
+  startCommand(),
+  checkCommand(),
+  decodeCommand(),
+  captureCommand(),
+  redriveCommand(),
+  replayCommand(),
+])
   program.addCommand(command);
 
 await runCommand(program);

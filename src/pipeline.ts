@@ -4,6 +4,7 @@ import { createHistogram } from "node:perf_hooks";
 import type { Logger } from "pino";
 import { collectDefaultMetrics, Registry } from "prom-client";
 import { adapters } from "./adapters/index.ts";
+import { createTap, type Tap } from "./capture/tap.ts";
 import type { Config } from "./config/config.ts";
 import type { Events } from "./events/events.ts";
 import { logLevelOf } from "./events/log.ts";
@@ -29,6 +30,7 @@ export interface OpenedPipeline {
   mapping?: WatchedMapping;
   client?: Client;
   queue?: Queue;
+  tap?: Tap;
   spool?: Spool;
 }
 
@@ -119,7 +121,17 @@ export async function openPipeline(
         facts: { waitedMs: String(Math.round(waitedMs)) },
       }),
   });
-  const ingest = createIngest({ store: queue.store, shares, events: { ...events, fixSeen: clocks.observe } });
+  const tap = createTap({
+    store: queue.captures,
+    failed: (error) => events.failed({ where: "capture", error }),
+  });
+  opened.tap = tap;
+  const ingest = createIngest({
+    store: queue.store,
+    shares,
+    events: { ...events, fixSeen: clocks.observe },
+    ingested: tap.note,
+  });
   const spool = await spoolFor(config, { ingest, sources, queue, events });
   if (spool) opened.spool = spool;
   const spoolStatus = () => (spool ? statusOf(spool) : null);

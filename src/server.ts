@@ -18,6 +18,7 @@ import { type ConnectionShares, shareConnections } from "./limits/ports.ts";
 import { createDispatcher } from "./network.ts";
 import { createTrail, type Trail } from "./ops/access/trail.ts";
 import { startAccountingCheck } from "./ops/accounting-check.ts";
+import { createCaptures } from "./ops/captures.ts";
 import { watchEventLoop } from "./ops/event-loop.ts";
 import { createLookup } from "./ops/lookup.ts";
 import { createExporter, type Exporter } from "./ops/metrics/exporter.ts";
@@ -220,6 +221,7 @@ async function openOpsEndpoint(
       mapping: () => mapping && { problem: mapping.problem(), form: mapping.form },
       clocks,
       lookup: createLookup({ config, mapping, queue }),
+      captures: createCaptures(queue.captures),
       redrive: createRedriver({
         redrive: queue.redrive,
         newest: queue.newest,
@@ -282,6 +284,7 @@ async function closeAll(opened: Opened, withinMs: number): Promise<void> {
   opened.accounting?.stop();
   opened.trail?.stop();
   opened.announcement?.stop();
+  opened.tap?.stop();
   const deliveries = async () => {
     await opened.queue?.close();
     // No sender waits for a confirmation: one that hangs is cut off.

@@ -8,6 +8,7 @@ import { isoTime } from "../adapters/kit/fields.ts";
 import { createAssembler } from "../ingest/assembler.ts";
 import { type Decoded, type Examined, examine } from "../ingest/examine.ts";
 import { SPEED_UNITS, type SpeedUnit } from "../reading.ts";
+import { readCaptured } from "./decode-captured.ts";
 import { isRead, suggestion, whichRead } from "./decode-which.ts";
 import { printError } from "./print.ts";
 
@@ -27,6 +28,8 @@ export interface DecodeRequest {
   quarantined?: boolean | undefined;
   /** A JSON file of messages in order; then there is no body. */
   sequenceFile?: string | undefined;
+  /** A file of `waypost capture`; then there is no body. */
+  capturedFile?: string | undefined;
   /** The source's `options`, as in the configuration. */
   options?: unknown;
   /** Prints what is no part of the answer: problems, ignored events, field defects, details. Default: standard error. */
@@ -64,16 +67,14 @@ const quarantinedSchema = z.object({
 
 export async function decodeMessages(request: DecodeRequest, stdin: Uint8Array): Promise<Decoded> {
   const note = request.note ?? printError;
-  const adapter = request.vendor === null ? undefined : findAdapter(request.vendor);
   const speedUnit = speedUnitOf(request);
-  const messages = request.sequenceFile
-    ? await sequenceOf(request.sequenceFile)
-    : [request.quarantined ? quarantinedMessage(stdin) : await messageOf(request, stdin)];
+  const { messages, vendor } = await messagesOf(request, stdin, note);
+  const adapter = vendor === null ? undefined : findAdapter(vendor);
   const others = () => whichRead(messages, { speedUnit, options: request.options });
   if (!adapter) {
     const candidates = others();
     for (const line of suggestion(candidates, request)) note(line);
-    throw new Error(unnamed(request.vendor, candidates.length > 0));
+    throw new Error(unnamed(vendor, candidates.length > 0));
   }
   const settings = settingsOf(adapter, request, speedUnit);
   const assembler = createAssembler();
@@ -106,6 +107,17 @@ export async function decodeMessages(request: DecodeRequest, stdin: Uint8Array):
     if (answer.kind !== "handshake" && isWanted) for (const line of suggestion(better, request)) note(line);
   }
   return joined(examined);
+}
+
+async function messagesOf(request: DecodeRequest, stdin: Uint8Array, note: (line: string) => void) {
+  const { vendor, sequenceFile, capturedFile, quarantined } = request;
+  if (capturedFile !== undefined) {
+    const captured = await readCaptured(capturedFile, note);
+    return { messages: captured.messages.map(quarantinedMessage), vendor: vendor ?? captured.vendor };
+  }
+  if (sequenceFile) return { messages: await sequenceOf(sequenceFile), vendor };
+  const given = Buffer.from(stdin).toString();
+  return { messages: [quarantined ? quarantinedMessage(given) : await messageOf(request, stdin)], vendor };
 }
 
 function unnamed(vendor: string | null, isAnswered: boolean): string {
@@ -175,8 +187,7 @@ async function messageOf(request: DecodeRequest, body: Uint8Array): Promise<Mess
   return { body, receivedAt, retained, method, headers, query };
 }
 
-function quarantinedMessage(stdin: Uint8Array): Message {
-  const given = Buffer.from(stdin).toString();
+function quarantinedMessage(given: string): Message {
   let message: z.output<typeof quarantinedSchema>;
   try {
     message = quarantinedSchema.parse(JSON.parse(given));

@@ -15,6 +15,7 @@ interface Options {
   receivedAt?: string;
   retained?: boolean;
   quarantined?: boolean;
+  captured?: string;
   sequence?: string;
   options?: unknown;
 }
@@ -36,10 +37,17 @@ export function decodeCommand(): Command {
     )
     .option("--options <json>", "the source's options", json)
     .option("--quarantined", "standard input is a message from /quarantine/<id> of the ops endpoint")
-    .action(async (vendor: string | undefined, { headers, sequence, ...options }: Options) => {
+    .option("--captured <file>", "a file of `waypost capture` instead of standard input; it names its vendor")
+    .action(async (vendor: string | undefined, { headers, sequence, captured, ...options }: Options) => {
       const { decodeMessages } = await import("./decode-messages.ts");
-      const body = sequence ? new Uint8Array() : await buffer(process.stdin);
-      const request = { vendor: vendor ?? null, ...options, headersFile: headers, sequenceFile: sequence };
+      const body = sequence || captured ? new Uint8Array() : await buffer(process.stdin);
+      const request = {
+        vendor: vendor ?? null,
+        ...options,
+        headersFile: headers,
+        sequenceFile: sequence,
+        capturedFile: captured,
+      };
       const decoded = await decodeMessages(request, body);
       printJson(decoded);
       // Scripts can tell by it that nothing was read; what an ignored message says was read.

@@ -45,11 +45,14 @@ export function createIngest({
   store,
   events,
   shares = createShares({ usedUp() {} }),
+  ingested,
 }: {
   store: Store;
   events: IngestEvents;
   /** Given where an input asks it, too, before it reads. */
   shares?: Shares;
+  /** Learns of every authenticated message what became of it. Hot. */
+  ingested?: (source: Source, message: Authenticated, result: IngestResult) => void;
 }): Ingest {
   const assembler = createAssembler();
   const messages = createMessageStore({ store, events, assembler });
@@ -61,6 +64,12 @@ export function createIngest({
   }
 
   async function ingest(source: Source, message: Authenticated): Promise<IngestResult> {
+    const result = await outcomeOf(source, message);
+    ingested?.(source, message, result);
+    return result;
+  }
+
+  async function outcomeOf(source: Source, message: Authenticated): Promise<IngestResult> {
     try {
       return await decodeAndStore(source, message);
     } catch (error) {

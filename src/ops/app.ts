@@ -14,6 +14,7 @@ import type { Trail } from "./access/trail.ts";
 import { API_PATH, createApi } from "./api/api.ts";
 import { refused } from "./api/errors.ts";
 import type { Devices, LogLevels } from "./api/routes.ts";
+import type { Captures } from "./captures.ts";
 import type { Lookup } from "./lookup.ts";
 import { statusMetrics } from "./metrics/scrape.ts";
 import { type Asset, LOGIN_ASSETS, PAGE_ASSETS } from "./page/assets.ts";
@@ -28,6 +29,7 @@ export interface OpsDeps extends Lookup, LogLevels {
   topology: Topology;
   snapshots: Snapshots;
   redrive: Redriver;
+  captures: Captures;
   devices: Devices;
   /** What this process does itself, for its metrics; the snapshots have what all processes do. */
   own: () => OwnParts;

@@ -11,6 +11,7 @@ import { sightOf, type Topology } from "./access/sight.ts";
 import type { Trail } from "./access/trail.ts";
 import type { LogLevels } from "./api/routes.ts";
 import { createOpsApp } from "./app.ts";
+import type { Captures } from "./captures.ts";
 import type { ClockWatch } from "./diagnose/clocks.ts";
 import type { MappingFacts } from "./diagnose/mapping.ts";
 import type { Lookup } from "./lookup.ts";
@@ -39,6 +40,7 @@ export interface OpsOptions {
   clocks: ClockWatch;
   lookup: Lookup;
   redrive: Redriver;
+  captures: Captures;
   logLevels: LogLevels;
   registry: Registry;
   /** Whether /metrics of this process has what Redis holds: one process of several. */
@@ -80,6 +82,7 @@ export async function openOps(options: OpsOptions): Promise<Ops> {
     ...options.lookup,
     ...options.logLevels,
     redrive: options.redrive,
+    captures: options.captures,
     devices: { ...queue, clockOffsetOf: clocks.offsetOf },
     own,
     registry: options.registry,

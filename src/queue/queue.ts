@@ -9,6 +9,7 @@ import { createJobs, type Jobs } from "./batch/jobs.ts";
 import { createLanes } from "./batch/lanes.ts";
 import { createDelivery } from "./deliver/deliver.ts";
 import type { DeliveryEvents } from "./deliver/delivery-events.ts";
+import { type CaptureStore, createCaptureStore } from "./ledger/captures.ts";
 import { createNewest, type Newest } from "./ledger/newest.ts";
 import { createQuarantine } from "./ledger/quarantine.ts";
 import { createRedrive, type Redrive } from "./ledger/redrive.ts";
@@ -81,6 +82,8 @@ export interface Queue extends Finder, Timelines {
   /** What operators did. */
   trail: TrailStore;
   endedSessions: EndedSessions;
+  /** The captures that operators asked for. */
+  captures: CaptureStore;
   /** Announces to the other processes which sources this one knows, and asks them. */
   announce(sources: Iterable<string>): Announcement;
   /** Tells the other processes what only this one knows, and asks what they know. */
@@ -167,6 +170,7 @@ export function createQueue(options: QueueOptions): Queue {
     cursors: createCursorStore(ingestRedis, prefix),
     trail: createTrailStore(ingestRedis, prefix),
     endedSessions: createEndedSessions(ingestRedis, prefix),
+    captures: createCaptureStore(ingestRedis, prefix),
     reports: (own) => createReports(ingestRedis, prefix, { own }),
     announce: (names) => announce(ingestRedis, prefix, names),
     async close() {

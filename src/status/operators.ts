@@ -15,6 +15,8 @@ export const OPERATOR_ACTIONS = [
   "quarantined_message",
   /** What happened to one device. */
   "timeline",
+  /** The next messages of one source, scrubbed, for a report to us. */
+  "capture",
   "log_level",
   "configuration_loaded",
   "mapping_reloaded",

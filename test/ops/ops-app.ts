@@ -109,6 +109,11 @@ export function opsApp(changes: Partial<OpsParts> = {}) {
       },
       async *exportQuarantine() {},
     },
+    captures: {
+      start: async ({ source, count }) => ({ id: `${source}:1`, source, count, until: AT }),
+      messages: async (source, id) =>
+        id === `${source}:1` ? [{ vendor: "bouncie", outcome: "decoded" }] : [],
+    },
     devices: {
       async findDevice(q) {
         if (state.timelineFault) throw state.timelineFault;

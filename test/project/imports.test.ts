@@ -37,6 +37,8 @@ const PLACES: Record<string, Place> = {
     typesFrom: ["ingest/", "servicetitan/"],
   },
   "adapters/": { from: ["addresses.ts", "reading.ts"] },
+  // Beside the pipeline: it looks at what has come through ingest, and writes nothing of it but scrubbed.
+  "capture/": { from: ["adapters/", "reading.ts"], typesFrom: ["ingest/"] },
   "ingest/": { from: ["adapters/", "reading.ts"], typesFrom: ["status/"] },
   // On the way of webhooks only, between them and ingest.
   "spool/": { from: ["adapters/", "ingest/"] },
@@ -63,7 +65,7 @@ const PLACES: Record<string, Place> = {
   "mapping/": { from: ["config/"], typesFrom: ["servicetitan/", "status/"] },
   // It gets what it shows and does as functions.
   "ops/": {
-    from: ["limits/", "reading.ts", "status/"],
+    from: ["capture/", "limits/", "reading.ts", "status/"],
     typesFrom: ["adapters/", "config/", "events/", "ingest/", "mapping/", "queue/", "servicetitan/"],
   },
   "startup.ts": { from: ["inputs/", "inputs/mqtt/", "mapping/"], typesFrom: ["config/"] },

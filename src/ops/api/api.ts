@@ -3,6 +3,7 @@
 import { OpenAPIHono } from "@hono/zod-openapi";
 import { bodyLimit } from "hono/body-limit";
 import type { OpsEnv } from "../access/sight.ts";
+import { serveCaptures } from "./capture-routes.ts";
 import { serveDevices } from "./device-routes.ts";
 import { describeApi } from "./document.ts";
 import { badRequest, methodNotAllowed, refused } from "./errors.ts";
@@ -31,6 +32,7 @@ export function createApi(deps: ApiDeps): OpenAPIHono<OpsEnv> {
   serveDevices(api, deps);
   servePings(api, deps);
   serveSetAside(api, deps);
+  serveCaptures(api, deps);
   serveOperators(api, deps);
   describeApi(api, deps.version);
   serveViewer(api);

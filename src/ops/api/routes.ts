@@ -6,6 +6,7 @@ import type { Events } from "../../events/events.ts";
 import type { Timelines } from "../../queue/lookup/timeline.ts";
 import type { Guards } from "../access/door.ts";
 import type { OpsEnv, Sight, Topology } from "../access/sight.ts";
+import type { Captures } from "../captures.ts";
 import type { Lookup } from "../lookup.ts";
 import type { Redriver } from "../redrive.ts";
 import type { NoStatus, StatusDocument } from "../status-document.ts";
@@ -32,6 +33,7 @@ export interface ApiDeps extends Lookup, LogLevels {
   topology: Topology;
   statusFor(sight: Sight): Promise<StatusDocument | NoStatus>;
   redrive: Redriver;
+  captures: Captures;
   devices: Devices;
   guards: Guards;
   events: Pick<Events, "failed">;

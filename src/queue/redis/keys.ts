@@ -121,6 +121,10 @@ export const SHARED_KEYS = {
   lease: "lease:<name>",
   /** Streams: what operators did; what unauthenticated senders caused. */
   trail: "trail:<by>",
+  /** Hash: source → the capture that an operator asked for, as JSON; it is gone when the last one has ended. */
+  captures: "captures",
+  /** List: the scrubbed messages of one capture, as JSON, for as long as it may be fetched. */
+  captured: "captured:<id>",
   /** String: a session of the ops endpoint that was ended before its time. */
   endedSession: "ended-session:<id>",
 } as const;
