@@ -174,7 +174,7 @@ function ofAdapter({ in: name, adapter }: NonNullable<Polled["rows"]>) {
         if (answer.length > 0 && !answer.some((item) => isRecord(item) && name in item))
           return { problems: [`message: must hold an object with ${name} on each line`] };
         return answer.map((item: unknown, index) => ({
-          path: `[${index}]`,
+          path: `[${index}].${name}`,
           value: isRecord(item) ? item[name] : undefined,
         }));
       },
