@@ -3,6 +3,7 @@
 import { z } from "zod";
 import { path } from "../kit/expression.ts";
 import { requestShape } from "./request.ts";
+import type { Id } from "./template.ts";
 
 const HOUR_MS = 3_600_000;
 /** A new device is looked for no more often than this. */
@@ -25,7 +26,7 @@ export const lookup = z.strictObject({
 export type Lookup = z.output<typeof lookup>;
 
 export interface Known {
-  ids: readonly string[];
+  ids: readonly Id[];
   /** From the id to the one the position goes by. */
   devices: ReadonlyMap<string, string>;
   /** UTC milliseconds since 1970. */
@@ -37,11 +38,13 @@ export function knownFrom({ at, id, device }: Lookup, content: unknown, now: num
   const list = at(content);
   if (!Array.isArray(list)) return null;
   const found = list.slice(0, MAX_DEVICES).flatMap((item) => {
-    const key = textOf(id ? id(item) : item);
-    return key === null ? [] : [{ key, name: device ? textOf(device(item)) : null }];
+    const own = id ? id(item) : item;
+    const key = textOf(own);
+    if (key === null) return [];
+    return [{ key, id: typeof own === "number" ? own : key, name: device ? textOf(device(item)) : null }];
   });
   return {
-    ids: [...new Set(found.map(({ key }) => key))],
+    ids: [...new Set(found.map(({ id }) => id))],
     devices: new Map(found.flatMap(({ key, name }) => (name === null ? [] : [[key, name] as const]))),
     at: now,
   };

@@ -67,12 +67,12 @@ export function placeValues(settings: Paging | undefined, { read, cursor }: Plac
   }
 }
 
-/** The place of the next page, or null where the round ends. `rows`: readings of this page. */
+/** The place of the next page, or null where the round ends. `rows`: readings of this page; `url`: where it was asked for. */
 export function nextPlace(
   settings: Paging | undefined,
   place: Place,
   { answer, text, rows, url }: { answer: unknown; text: string; rows: number; url: string },
-): Place | null {
+): Place | Foreign | null {
   if (!settings) return null;
   const digest = createHash("sha256").update(text).digest("base64");
   const read = place.read + 1;
@@ -83,7 +83,8 @@ export function nextPlace(
     return cursor === null || cursor === place.cursor ? null : { ...next, cursor };
   }
   if (settings.by === "link") {
-    const link = sameHost(textAt(settings.next, answer), url);
+    const link = linkFrom(textAt(settings.next, answer), url);
+    if (link === FOREIGN) return FOREIGN;
     return link === null || link === place.link ? null : { ...next, link };
   }
   return isLast(settings, answer, rows, next) ? null : next;
@@ -114,9 +115,17 @@ function textAt(find: Find, answer: unknown): string | null {
   return typeof found === "string" && found !== "" ? found : null;
 }
 
-/** An address of another host would get the credentials. */
-function sameHost(link: string | null, url: string): string | null {
-  if (link === null || !URL.canParse(link, url)) return null;
-  const next = new URL(link, url);
-  return next.origin === new URL(url).origin ? next.href : null;
+/** The next page is at another host, which would get the credentials. */
+export const FOREIGN = Symbol("foreign");
+type Foreign = typeof FOREIGN;
+
+/** A vendor's server behind a proxy takes itself for http: by its link the credentials would go over the line unencrypted. */
+function linkFrom(link: string | null, url: string): string | Foreign | null {
+  if (link === null) return null;
+  if (!URL.canParse(link, url)) return FOREIGN;
+  const [next, own] = [new URL(link, url), new URL(url)];
+  const isOurs = /^https?:$/.test(next.protocol) && next.host === own.host && next.username === "";
+  if (!isOurs) return FOREIGN;
+  next.protocol = own.protocol;
+  return next.href;
 }

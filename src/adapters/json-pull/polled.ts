@@ -88,7 +88,7 @@ function settingsOver({ pull, hosts, minIntervalMs = 1000, requires = [] }: Poll
     })
     .pipe(pullSettings)
     .superRefine(({ baseUrl, intervalMs }, context) => {
-      const host = baseUrl === undefined ? null : new URL(baseUrl);
+      const host = baseUrl === undefined || !URL.canParse(baseUrl) ? null : new URL(baseUrl);
       const isTheirs = host?.protocol === "http:" || hosts === undefined || hosts.test(host?.hostname ?? "");
       if (host && !isTheirs) {
         const message = "must be at a host of the vendor, which gets the credentials";

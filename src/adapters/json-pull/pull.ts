@@ -3,15 +3,23 @@
 import { MAX_READINGS } from "../kit/bounds.ts";
 import type { Problems } from "../kit/each.ts";
 import { isRecord } from "../kit/fields.ts";
-import { definePull, type Pull, type PullAnswer, type PullContext, type PullResult } from "../kit/pull.ts";
+import {
+  definePull,
+  type Pull,
+  type PullAnswer,
+  type PullContext,
+  type PullRequest,
+  type PullResult,
+} from "../kit/pull.ts";
 import { changedRows, type Sent } from "../kit/unchanged.ts";
 import { contentOf, meaningOf } from "./answers.ts";
 import { loginResult } from "./login.ts";
 import { knownFrom, textOf } from "./lookup.ts";
-import { nextPlace } from "./paging.ts";
+import { FOREIGN, nextPlace } from "./paging.ts";
 import { placeholdersOf, requestOf } from "./request.ts";
 import { idsOf, roundAfter, roundOf, type Session, sessionOf, stepOf, valuesOf } from "./round.ts";
 import type { PullSettings } from "./settings.ts";
+import type { Id } from "./template.ts";
 
 /** One reading of an answer, as it is written into the message. */
 export interface Row {
@@ -70,16 +78,7 @@ export function pullOf(settings: PullSettings): Pull {
     feed: feedOf(settings),
     loginsPerHour: settings.loginsPerHour,
     ...(first.length > 0 && { keeps: Object.fromEntries(first) }),
-    request(context) {
-      const session = sessionOf(context);
-      const step = stepOf(settings, session, context.now);
-      const values = valuesOf(settings, context, step);
-      if (step === "login" && login) return { ...requestOf(login, context.baseUrl, values), isLogin: true };
-      if (step === "lookup" && lookup) return requestOf(lookup, context.baseUrl, values);
-      const request = requestOf(settings, context.baseUrl, values);
-      const { link } = roundOf(settings, context).place;
-      return link === null ? request : { ...request, url: link };
-    },
+    request: (context) => nextRequest(settings, context),
     parse(answer, context) {
       const session = sessionOf(context);
       const step = stepOf(settings, session, context.now);
@@ -99,6 +98,17 @@ export function pullOf(settings: PullSettings): Pull {
       return pageOf(found, answer, context, { settings, asksByIds });
     },
   });
+}
+
+function nextRequest(settings: PullSettings, context: Context): PullRequest {
+  const { login, lookup } = settings;
+  const step = stepOf(settings, sessionOf(context), context.now);
+  const values = valuesOf(settings, context, step);
+  if (step === "login" && login) return { ...requestOf(login, context.baseUrl, values), isLogin: true };
+  if (step === "lookup" && lookup) return requestOf(lookup, context.baseUrl, values);
+  const request = requestOf(settings, context.baseUrl, values);
+  const { link } = roundOf(settings, context).place;
+  return link === null ? request : { ...request, url: link };
 }
 
 function expired({ login }: PullSettings, session: Session, detail: string): PullResult<Session> {
@@ -135,7 +145,7 @@ function pageOf(
   answer: PullAnswer,
   context: Context,
   { settings, asksByIds }: { settings: PullSettings; asksByIds: boolean },
-): Page {
+): PullResult<Session> {
   const session = sessionOf(context);
   const round = roundOf(settings, context);
   const reading = context.options;
@@ -145,8 +155,10 @@ function pageOf(
     answer: content,
     text: answer.text,
     rows: rows.length,
-    url: context.baseUrl,
+    url: nextRequest(settings, context).url,
   });
+  // To end here would leave out in silence what the other pages hold.
+  if (place === FOREIGN) return { kind: "refused", reason: "foreign_host", detail: "page.next" };
   const next = roundAfter(settings, session, round, place, asksByIds);
   const facts = reading.factsOf(content);
   const named = namedRows(rows, context, idsOf(settings, session, round));
@@ -170,11 +182,11 @@ function pageOf(
 function namedRows(
   rows: readonly Row[],
   { options: reading, session, now }: Context,
-  [asked]: readonly string[],
+  [asked]: readonly Id[],
 ): { rows: Row[]; isMissingOne: boolean } {
   if (reading.isAsked)
     return {
-      rows: rows.map((row) => ({ ...row, ...(asked !== undefined && { device: asked }) })),
+      rows: rows.map((row) => ({ ...row, ...(asked !== undefined && { device: String(asked) }) })),
       isMissingOne: false,
     };
   const { lookedUp } = reading;

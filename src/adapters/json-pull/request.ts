@@ -2,7 +2,18 @@
 
 import { z } from "zod";
 import type { PullRequest } from "../kit/pull.ts";
-import { filled, filledTree, namesIn, scalar, template, tree, type Values } from "./template.ts";
+import {
+  filled,
+  filledTree,
+  inHeader,
+  inPath,
+  inQuery,
+  namesIn,
+  scalar,
+  template,
+  tree,
+  type Values,
+} from "./template.ts";
 
 const headerName = z.string().regex(/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/, "must be the name of an HTTP header");
 
@@ -12,7 +23,9 @@ const OURS = /^(host|connection|content-length|transfer-encoding|upgrade|te|trai
 const path = template
   .refine((text) => text.startsWith("/"), "must begin with a slash: the host stands in baseUrl")
   // `//host` would be another host.
-  .refine((text) => !/^\/[/\\]|\\/.test(text), "must be a path, not another host");
+  .refine((text) => !/^\/[/\\]|\\/.test(text), "must be a path, not another host")
+  // What stands behind # is not sent.
+  .refine((text) => !/[#\s]/.test(text), "must not hold # or a space: write %23 or %20");
 
 export const requestShape = {
   method: z.enum(["GET", "POST"]).optional(),
@@ -57,14 +70,25 @@ export function requestProblems(spec: RequestSpec): [keyof RequestSpec, string][
   return problems;
 }
 
-export function placeholdersOf({ basic, ...rest }: RequestSpec): string[] {
-  return [...namesIn(rest), ...(basic === true ? ["username", "secret"] : namesIn(basic))];
+/** Of this request alone, whatever else stands beside its settings. */
+export function placeholdersOf({
+  path,
+  url,
+  query,
+  headers,
+  bearer,
+  basic,
+  json,
+  form,
+}: RequestSpec): string[] {
+  const proof = basic === true ? "{username}:{secret}" : basic;
+  return namesIn([path, url, query, headers, bearer, proof, json, form]);
 }
 
 export function requestOf(spec: RequestSpec, baseUrl: string, values: Values): PullRequest {
   const hasBody = spec.json !== undefined || spec.form !== undefined;
   const method = spec.method ?? (hasBody ? "POST" : "GET");
-  const address = filled(spec.url ?? `${baseUrl}${spec.path ?? ""}`, values, encodeURIComponent) ?? "";
+  const address = filled(spec.url ?? `${baseUrl}${spec.path ?? ""}`, values, inPath) ?? "";
   return {
     method,
     url: withQuery(address, spec.query ?? {}, values),
@@ -76,7 +100,7 @@ export function requestOf(spec: RequestSpec, baseUrl: string, values: Values): P
 function withQuery(address: string, query: NonNullable<RequestSpec["query"]>, values: Values): string {
   const parts = Object.entries(query).flatMap(([name, value]) => {
     const text = filled(String(value), values);
-    return text === null ? [] : [`${encodeURIComponent(name)}=${encodeURIComponent(text)}`];
+    return text === null ? [] : [`${inQuery(name)}=${inQuery(text)}`];
   });
   if (parts.length === 0) return address;
   return `${address}${address.includes("?") ? "&" : "?"}${parts.join("&")}`;
@@ -84,7 +108,7 @@ function withQuery(address: string, query: NonNullable<RequestSpec["query"]>, va
 
 function headersOf({ headers = {}, bearer, basic, json, form }: RequestSpec, values: Values) {
   const own = Object.entries(headers).flatMap(([name, text]) => {
-    const value = filled(text, values);
+    const value = filled(text, values, inHeader);
     return value === null ? [] : [[name.toLowerCase(), value] as const];
   });
   const whole = basic === true ? "{username}:{secret}" : basic;
@@ -92,7 +116,7 @@ function headersOf({ headers = {}, bearer, basic, json, form }: RequestSpec, val
     accept: "application/json",
     ...(json !== undefined && { "content-type": "application/json" }),
     ...(form && { "content-type": "application/x-www-form-urlencoded" }),
-    ...(bearer !== undefined && { authorization: `Bearer ${filled(bearer, values) ?? ""}` }),
+    ...(bearer !== undefined && { authorization: `Bearer ${filled(bearer, values, inHeader) ?? ""}` }),
     ...(whole !== undefined && {
       authorization: `Basic ${Buffer.from(filled(whole, values) ?? "").toString("base64")}`,
     }),

@@ -6,7 +6,7 @@ import type { LoggedIn } from "./login.ts";
 import { isDue, type Known } from "./lookup.ts";
 import { type Place, placeValues, START } from "./paging.ts";
 import type { PullSettings } from "./settings.ts";
-import { timeValues, type Values } from "./template.ts";
+import { type Id, timeValues, type Values } from "./template.ts";
 
 export interface Session {
   login: LoggedIn | null;
@@ -58,7 +58,7 @@ export function roundOf(settings: PullSettings, context: PullContext<Session>): 
   return { place: START, chunk: 0, sinceMs, untilMs };
 }
 
-export function idsOf({ lookup }: PullSettings, { known }: Session, { chunk }: Round): readonly string[] {
+export function idsOf({ lookup }: PullSettings, { known }: Session, { chunk }: Round): readonly Id[] {
   const size = lookup?.chunk ?? 1;
   return known?.ids.slice(chunk * size, (chunk + 1) * size) ?? [];
 }

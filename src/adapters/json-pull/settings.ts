@@ -15,8 +15,8 @@ const ms = z.int().min(0).max(DAY_MS);
 
 const address = z
   .url({ protocol: /^https?$/ })
-  .refine((text) => URL.canParse(text) && new URL(text).search === "" && new URL(text).username === "", {
-    message: "must be an address without a query and without a login",
+  .refine((text) => URL.canParse(text) && new URL(text).username === "" && !/[?#{}]/.test(text), {
+    message: "must be an address without a query, a login and placeholders",
   });
 
 const shape = z.strictObject({
@@ -67,7 +67,7 @@ export const pullSettings = shape.superRefine((settings, context) => {
   const report: Report = (path, message) => void context.addIssue({ code: "custom", path, message });
   if (settings.baseUrl === undefined)
     report(["baseUrl"], "is required: nobody else knows the vendor's address");
-  if (settings.window && settings.feed) report(["feed"], "does not go with window");
+  checkFeeds(settings, report);
   const requests: [string | null, RequestSpec | undefined][] = [
     [null, settings],
     ["login", settings.login],
@@ -82,6 +82,21 @@ export const pullSettings = shape.superRefine((settings, context) => {
   checkPlaceholders(settings, report);
 });
 
+/** What would get stuck, or leave out fixes in silence. */
+function checkFeeds(settings: z.output<typeof shape>, report: Report): void {
+  const { window, feed, page } = settings;
+  if (window && feed) report(["feed"], "does not go with window");
+  if (window && window.overlapMs >= window.widestMs)
+    report(["window", "overlapMs"], "must be less than widestMs, or the window never moves on");
+  const isInParts = placeholdersOf(settings).some((name) => name === "ids" || name === "id");
+  // A feed goes on after each answer: what other pages and devices have before that would not be asked for.
+  if (feed && (page || isInParts))
+    report(
+      ["feed"],
+      `does not go with ${page ? "page" : "{ids} or {id}"}: take window, which moves on once all is read`,
+    );
+}
+
 /** Also where another setting is wrong: what is not there yet is nobody's host. */
 function checkHost(
   at: string[],
@@ -91,7 +106,7 @@ function checkHost(
 ): void {
   if (url === undefined) return;
   const origin = url.split(/[/?#]/).slice(0, 3).join("/");
-  if (!URL.canParse(origin)) return;
+  if (!URL.canParse(origin) || /[{}]/.test(origin)) return;
   const host = new URL(origin).hostname;
   const own = baseUrl !== undefined && URL.canParse(baseUrl) ? new URL(baseUrl).hostname : null;
   if (host !== own && !hosts.includes(host))
@@ -120,6 +135,8 @@ function checkPlaceholders(settings: z.output<typeof shape>, report: Report): vo
   const hasSince = window !== undefined || (feed !== undefined && "newest" in feed);
   needs("since", hasSince, window ? "window" : "feed", "window or feed: { newest: … }");
   if (has("until") && !window) report([mainPart(settings, "until")], "has {until}, which needs window");
+  checkEarlier("login", logsIn, /^(token|page|offset|cursor|ids?|since|until)\b/, report);
+  checkEarlier("lookup", looksUp, /^(page|offset|cursor|ids?|since|until)\b/, report);
   const usesIds = has("ids") || has("id");
   if (usesIds && !looksUp) report([mainPart(settings, "id")], "has {ids} or {id}, which needs lookup");
   if (looksUp && !usesIds && !looksUp.device)
@@ -136,6 +153,14 @@ function checkPlaceholders(settings: z.output<typeof shape>, report: Report): vo
         ["login", "keep", name.slice("kept.".length), "first"],
         "is required: the login itself needs it",
       );
+  }
+}
+
+/** A request that is made before the round cannot know what the round brings. */
+function checkEarlier(at: string, spec: RequestSpec | undefined, later: RegExp, report: Report): void {
+  for (const name of spec ? placeholdersOf(spec) : []) {
+    if (later.test(name))
+      report([at, mainPart(spec ?? {}, name)], `has {${name}}, which it does not know yet`);
   }
 }
 

@@ -4,7 +4,9 @@ import { z } from "zod";
 import { isRecord } from "../kit/fields.ts";
 
 /** What a placeholder may stand for: nothing (left out), a text or number, or a list of ids. */
-export type Value = string | number | readonly string[] | undefined;
+export type Value = string | number | readonly Id[] | undefined;
+/** As the vendor wrote it: one with numeric ids refuses texts in JSON, another refuses numbers. */
+export type Id = string | number;
 export type Values = Readonly<Record<string, Value>>;
 
 /** Times come in four spellings: `{since}` is ISO 8601 in UTC. */
@@ -65,6 +67,21 @@ export function namesIn(given: unknown): string[] {
   return isRecord(given) ? Object.values(given).flatMap(namesIn) : [];
 }
 
+/** Values come from the vendor as well: none may lead out of its place in the request. */
+export function inQuery(part: string): string {
+  return encodeURIComponent(part.replaceAll(/\p{Surrogate}/gu, "\ufffd"));
+}
+
+/** A part of dots alone would name another address, and `%2E` means the same to every reader of addresses. */
+export function inPath(part: string): string {
+  return /^\.{1,2}$/.test(part) ? part.replaceAll(".", "%252E") : inQuery(part);
+}
+
+/** A line break would begin another header. */
+export function inHeader(part: string): string {
+  return part.replaceAll(/[^\x20-\x7e]+/g, inQuery);
+}
+
 /** The text; null where it is one placeholder alone that has no value, so that its parameter is left out. */
 export function filled(
   text: string,
@@ -80,7 +97,7 @@ export function filled(
 export function filledTree(given: unknown, values: Values): unknown {
   if (typeof given === "string") {
     const alone = only(given);
-    return alone === null ? (filled(given, values) ?? undefined) : numbersOf(values[alone]);
+    return alone === null ? (filled(given, values) ?? undefined) : values[alone];
   }
   if (Array.isArray(given)) {
     return given.map((item) => filledTree(item, values)).filter((item) => item !== undefined);
@@ -100,12 +117,6 @@ function only(text: string): string | null {
 
 function textOf(value: Value): string {
   return typeof value === "object" ? value.join(",") : String(value ?? "");
-}
-
-/** Ids that came as numbers go back as numbers: vendors with numeric ids refuse texts in JSON. */
-function numbersOf(value: Value): unknown {
-  if (typeof value !== "object") return value;
-  return value.every((id) => /^(0|[1-9]\d{0,14})$/.test(id)) ? value.map(Number) : value;
 }
 
 function plain(part: string): string {
