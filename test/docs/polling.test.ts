@@ -4,7 +4,9 @@ import { describe, expect, test } from "vitest";
 import { parse } from "yaml";
 import { z } from "zod";
 import { adapters } from "../../src/adapters/index.ts";
+import { pullOf } from "../../src/adapters/json-pull/pull.ts";
 import { pullSettings } from "../../src/adapters/json-pull/settings.ts";
+import { template } from "../../src/adapters/json-pull/template.ts";
 import { loadConfig } from "../../src/config/load.ts";
 import { examine } from "../support/decode.ts";
 import { blocksOf, pageAt } from "./pages.ts";
@@ -19,21 +21,53 @@ const wholes = Object.entries(Object.assign({}, ...shown.filter((block) => !("pu
 const parts = shown.filter((block) => "pull" in block);
 
 describe("settings under pull", () => {
-  const all = keysOf(z.toJSONSchema(pullSettings, { io: "input", unrepresentable: "any" }), "");
+  const all = settingsIn(z.toJSONSchema(pullSettings, { io: "input", unrepresentable: "any" }), "");
+  const common = new Set(all.map(({ name }) => name));
   // What is the same in each of the three requests stands in the page once.
-  const known = new Set(
-    all.map((key) =>
-      key.replace(/^(?:login|lookup)\.(?=(\w+)$)/, (at, name) =>
-        all.includes(name) && name !== "answers" ? "" : at,
+  const known = new Map(
+    all.map(({ name, fallback }) => [
+      name.replace(/^(?:login|lookup)\.(?=(\w+)$)/, (at, last) =>
+        common.has(last) && last !== "answers" ? "" : at,
       ),
-    ),
+      fallback,
+    ]),
   );
-  const named = [...page.text.matchAll(/^- \*\*`([\w.<>]+)`\*\*/gm)].flatMap(([, name = ""]) => name);
+  const named = [...page.text.replaceAll("\n  ", " ").matchAll(/^- \*\*`([\w.<>]+)`\*\*(?: \(([^)]*)\))?/gm)]
+    .map(([, name = "", what = ""]) => ({ name, what }))
+    .filter(({ name }) => !name.startsWith("poll_"));
 
   test("stand in the page, each once, and no others", () => {
-    const own = named.filter((name) => !name.startsWith("poll_"));
     expect(known.size).toBeGreaterThan(45);
-    expect(own.sort()).toEqual([...known].sort());
+    expect(named.map(({ name }) => name).sort()).toEqual([...known.keys()].sort());
+  });
+
+  test("stand there with their defaults, and without where there is none", () => {
+    expect([...known.values()].filter((fallback) => fallback !== undefined).length).toBeGreaterThan(8);
+    const baseUrl = "https://api.acme.example";
+    const asked = pullOf({ ...pullSettings.parse({ baseUrl, path: "/" }), baseUrl });
+    const filledIn = new Map<string, unknown>([
+      ["intervalMs", asked.intervalMs],
+      ["minGapMs", asked.minGapMs],
+    ]);
+    for (const { name, what } of named) {
+      const said = /default `?([\w ]+)/.exec(what)?.[1];
+      // Two are filled in by the poller, behind the schema.
+      const fallback = filledIn.get(name) ?? known.get(name);
+      if (Array.isArray(fallback)) expect(said, name).toBe("none");
+      else if (typeof fallback !== "object")
+        expect(said, name).toBe(fallback === undefined ? undefined : String(fallback));
+    }
+  });
+
+  test("have the placeholders that the page lists", () => {
+    const names = (text: string) =>
+      new Set([...text.matchAll(/`\{([a-z]+)(?:\.[a-z]+)?\}`/g)].map(([, name]) => name));
+    const message = template.safeParse("{nothing}").error?.issues[0]?.message ?? "";
+    const [, list = ""] = /there are (.*), kept/.exec(message) ?? [];
+    const [, section = ""] = /### Placeholders\n([\s\S]*?)\n\*\*Encoding/.exec(page.text) ?? [];
+    expect([...names(section)].sort()).toEqual(list.split(", ").sort());
+    for (const [, spelling] of section.matchAll(/`\{since(\.[a-z]+)?\}`/g))
+      expect(template.safeParse(`{since${spelling ?? ""}}`).success, spelling).toBe(true);
   });
 });
 
@@ -102,6 +136,7 @@ function loaded(sources: Record<string, unknown>) {
 
 /** Of all shapes that a setting may have. */
 const node = z.looseObject({
+  default: z.unknown().optional(),
   properties: z.record(z.string(), z.unknown()).optional(),
   additionalProperties: z.unknown().optional(),
   anyOf: z.array(z.unknown()).optional(),
@@ -109,17 +144,18 @@ const node = z.looseObject({
 });
 
 /** Sections and settings; where an operator chooses the name of a section, it is `<name>`. */
-function keysOf(schema: unknown, at: string): string[] {
+function settingsIn(schema: unknown, at: string): { name: string; fallback: unknown }[] {
   const { properties, additionalProperties, anyOf = [], oneOf = [] } = node.parse(schema);
   const inside = node.safeParse(additionalProperties).data;
   return [
     ...Object.entries(properties ?? {}).flatMap(([key, value]) => {
       const name = at === "" ? key : `${at}.${key}`;
       // An answer to a login is described as any other.
-      const own = name === "login.answers" ? [] : keysOf(value, name);
-      return own.some((each) => each.startsWith(`${name}.<name>`)) ? own : [name, ...own];
+      const own = name === "login.answers" ? [] : settingsIn(value, name);
+      const isNamed = own.some((each) => each.name.startsWith(`${name}.<name>`));
+      return isNamed ? own : [{ name, fallback: node.parse(value).default }, ...own];
     }),
-    ...(inside?.properties ? keysOf(inside, `${at}.<name>`) : []),
-    ...[...anyOf, ...oneOf].flatMap((each) => keysOf(each, at)),
+    ...(inside?.properties ? settingsIn(inside, `${at}.<name>`) : []),
+    ...[...anyOf, ...oneOf].flatMap((each) => settingsIn(each, at)),
   ];
 }
