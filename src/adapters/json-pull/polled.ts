@@ -9,6 +9,7 @@ import { type Each, each, type Problems } from "../kit/each.ts";
 import { isRecord } from "../kit/fields.ts";
 import { contentOf } from "./answers.ts";
 import { polledRows, pullOf, type Row, type RowReading, type RowState } from "./pull.ts";
+import { placeholdersOf } from "./request.ts";
 import { pullSettings } from "./settings.ts";
 
 export interface Polled extends Pick<Adapter, "vendor" | "docs" | "evidence" | "speedUnit"> {
@@ -66,8 +67,14 @@ export function polled(vendor: Polled): Adapter {
       const found = options.rowsOf(answer);
       return "problems" in found ? found : options.decodeRows(found, options.factsOf(answer), within);
     },
-    pull: { settings: settingsOver(vendor) },
+    pull: { settings: settingsOver(vendor), needs: needsOf(vendor) },
   });
+}
+
+function needsOf({ pull, requires = [] }: Polled): string[] {
+  const used = placeholdersOf(pull);
+  const account = ["username", "secret"].filter((name) => used.includes(name));
+  return [...account, ...requires.map(([path]) => path.join("."))];
 }
 
 /** A message that the poller wrote; anything else is an answer of the vendor as it was saved. */
