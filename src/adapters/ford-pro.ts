@@ -163,8 +163,8 @@ function parse(answer: PullAnswer, context: Context): PullResult<Session> {
   if (answer.status === 401) return { kind: "session_expired", session: { ...known, token: null } };
   if (step.kind === "list") return trouble ?? listed(answer.text, known, step.listing, context.now);
   // Not ours any more, unknown, or not enrolled: only this van is concerned.
-  if ([403, 404, 412].includes(answer.status)) return skipped(answer.status, known, step.van);
-  return trouble ?? statusOf(answer.text, known, step.van);
+  if ([403, 404, 412].includes(answer.status)) return skipped(answer.status, known, step.van, context.since);
+  return trouble ?? statusOf(answer.text, known, step.van, context.since);
 }
 
 const tokenAnswer = z.object({
@@ -213,31 +213,37 @@ function listed(
   return vans.length > 0 ? { kind: "session", session } : pageOf(null, session, false);
 }
 
-function skipped(status: number, known: Session, { vin, name }: Van): PullResult<Session> {
+function skipped(status: number, known: Session, { vin, name }: Van, since: number): PullResult<Session> {
   const refused = known.refused + 1;
   // No van may be asked for: then it is the account.
   if (known.next + 1 >= known.vans.length && refused >= known.vans.length) {
     return { kind: "refused", reason: "forbidden", detail: `HTTP ${status} for every van` };
   }
-  return goOn({ vin, name, signals: [], refused: status }, { ...known, refused });
+  return goOn({ vin, name, signals: [], refused: status }, { ...known, refused }, since);
 }
 
-function statusOf(text: string, known: Session, { vin, name }: Van): PullResult<Session> {
+function statusOf(text: string, known: Session, { vin, name }: Van, since: number): PullResult<Session> {
   const answer = parsed(text);
   if (!isRecord(answer) || !Array.isArray(answer.signals)) return unreadable("no status of a van");
-  return goOn({ vin, name, signals: answer.signals }, known);
+  return goOn({ vin, name, signals: answer.signals }, known, since);
 }
 
 /** A van that has not moved on, or is refused as before, is not sent again. */
-function goOn(status: Van & { signals: unknown[]; refused?: number }, known: Session): PullResult<Session> {
-  const { rows, sent } = changedRows([status], stateOf, known.sent);
+function goOn(
+  status: Van & { signals: unknown[]; refused?: number },
+  known: Session,
+  since: number,
+): PullResult<Session> {
+  const { rows, sent } = changedRows([status], stateOf, known.sent, since);
   const more = known.next + 1 < known.vans.length;
   const session = { ...known, sent, next: more ? known.next + 1 : 0, refused: more ? known.refused : 0 };
   return pageOf(rows[0] ?? null, session, more, { read: 1, unchanged: 1 - rows.length });
 }
 
 function stateOf({ vin, signals, refused }: Van & { signals: unknown[]; refused?: number }) {
-  return { device: vin, state: JSON.stringify([signalNamed("position", signals), refused ?? 200]) };
+  const place = signalNamed("position", signals);
+  const { timestamp } = position.parse(place);
+  return { device: vin, state: JSON.stringify([place, refused ?? 200]), fixTime: timestamp };
 }
 
 function pageOf(

@@ -25,7 +25,7 @@ import {
   parsed,
   troubleOf,
 } from "./kit/pull.ts";
-import { changedRows, type Sent } from "./kit/unchanged.ts";
+import { changedRows, type Sent, type State } from "./kit/unchanged.ts";
 
 const row = part({
   imei: id,
@@ -177,7 +177,7 @@ function parse(answer: PullAnswer, context: Context): PullResult<Session> {
   }
   const { result } = raw;
   if (!Array.isArray(result) || context.session === null) return unreadable("no list of positions");
-  const changed = changedRows(result, stateOf, sent);
+  const changed = changedRows(result, stateOf, sent, context.since);
   return {
     kind: "page",
     body: changed.rows.length === 0 ? null : JSON.stringify({ result: changed.rows }),
@@ -207,12 +207,12 @@ function problemOf(code: unknown, isLogin: boolean, sent: Sent): PullResult<Sess
   }
 }
 
-function stateOf(sent: unknown): { device: string; state: string } | null {
+function stateOf(sent: unknown): State | null {
   if (!isRecord(sent)) return null;
   const device = id.parse(sent.imei);
-  return device === null
-    ? null
-    : { device, state: JSON.stringify([sent.gpsTime, sent.lat, sent.lng, sent.posType]) };
+  if (device === null) return null;
+  const state = JSON.stringify([sent.gpsTime, sent.lat, sent.lng, sent.posType]);
+  return { device, state, fixTime: isoTimeAssumedUtc.parse(sent.gpsTime) };
 }
 
 function unreadable(detail: string): PullResult<never> {

@@ -1,7 +1,7 @@
 /** How Verizon Connect Reveal is asked: the vehicles' numbers every hour, then their last positions, a hundred numbers at once. */
 
 import { z } from "zod";
-import { id, isRecord, label, part } from "./kit/fields.ts";
+import { id, isoTimeAssumedUtc, isRecord, label, part } from "./kit/fields.ts";
 import {
   definePull,
   type PullAnswer,
@@ -10,7 +10,7 @@ import {
   parsed,
   troubleOf,
 } from "./kit/pull.ts";
-import { changedRows, type Sent } from "./kit/unchanged.ts";
+import { changedRows, type Sent, type State } from "./kit/unchanged.ts";
 
 /** As many as clients of the vendor send; it publishes no limit. */
 const NUMBERS_AT_ONCE = 100;
@@ -152,21 +152,24 @@ function named(sent: string, known: Session, now: number): PullResult<Session> {
   );
   const unnumbered = all.filter(({ VehicleNumber }) => VehicleNumber === null);
   const session = { ...known, vehicles, namedAt: now, unnumbered, next: 0, atOnce: NUMBERS_AT_ONCE };
-  return vehicles.size > 0 ? { kind: "session", session } : pageOf([], session, null, false);
+  return vehicles.size > 0
+    ? { kind: "session", session }
+    : pageOf([], session, { speedUnit: null, more: false, since: now });
 }
 
 function located(
   sent: string,
   { numbers, vehicles }: Extract<Step, { kind: "positions" }>,
   known: Session,
-  { baseUrl }: Context,
+  { baseUrl, since }: Context,
 ): PullResult<Session> {
   const rows = parsed(sent);
   if (!Array.isArray(rows)) return unreadable("no list of positions");
   const end = known.next + numbers.length;
   const more = end < vehicles.size;
   const atOnce = Math.min(known.atOnce * 2, NUMBERS_AT_ONCE);
-  return pageOf(rows, { ...known, next: more ? end : 0, atOnce }, unitAt(baseUrl), more);
+  const session = { ...known, next: more ? end : 0, atOnce };
+  return pageOf(rows, session, { speedUnit: unitAt(baseUrl), more, since });
 }
 
 /**
@@ -177,7 +180,7 @@ function withoutOne(
   status: number,
   { numbers, vehicles }: Extract<Step, { kind: "positions" }>,
   known: Session,
-  { baseUrl }: Context,
+  { baseUrl, since }: Context,
 ): PullResult<Session> {
   const [number = ""] = numbers;
   if (numbers.length > 1) {
@@ -188,7 +191,8 @@ function withoutOne(
   others.delete(number);
   const more = known.next < others.size;
   const session = { ...known, vehicles: others, next: more ? known.next : 0 };
-  return pageOf([{ VehicleNumber: number, StatusCode: status }], session, unitAt(baseUrl), more);
+  const refused = [{ VehicleNumber: number, StatusCode: status }];
+  return pageOf(refused, session, { speedUnit: unitAt(baseUrl), more, since });
 }
 
 /** What clients read from US accounts; one of a European account reads km/h, which the source has to state. */
@@ -199,11 +203,10 @@ function unitAt(baseUrl: string): "mph" | null {
 function pageOf(
   rows: readonly unknown[],
   session: Session,
-  speedUnit: "mph" | null,
-  more: boolean,
+  { speedUnit, more, since }: { speedUnit: "mph" | null; more: boolean; since: number },
 ): PullResult<Session> {
   const { unnumbered } = session;
-  const { rows: locations, sent } = changedRows(rows, stateOf, session.sent);
+  const { rows: locations, sent } = changedRows(rows, stateOf, session.sent, since);
   const numbers = locations.flatMap((one) => (isRecord(one) ? (id.parse(one.VehicleNumber) ?? []) : []));
   const vehicles = Object.fromEntries(
     numbers.flatMap((number) => {
@@ -223,7 +226,7 @@ function pageOf(
   };
 }
 
-function stateOf(sent: unknown): { device: string; state: string } | null {
+function stateOf(sent: unknown): State | null {
   if (!isRecord(sent)) return null;
   const device = id.parse(sent.VehicleNumber);
   if (device === null) return null;
@@ -232,6 +235,7 @@ function stateOf(sent: unknown): { device: string; state: string } | null {
   return {
     device,
     state: JSON.stringify([StatusCode, value.UpdateUTC, value.Latitude, value.Longitude]),
+    fixTime: isoTimeAssumedUtc.parse(value.UpdateUTC),
   };
 }
 

@@ -243,6 +243,7 @@ function stateIn(decoded: readonly RawReading[] | Each | Problems): RowState {
   return {
     kind: "state",
     device: first.deviceId,
+    fixTime: typeof first.fixTime === "number" ? first.fixTime : null,
     time: readings.map(({ fixTime }) => String(fixTime)).join(" "),
     state: readings.map(placed).join(" "),
   };

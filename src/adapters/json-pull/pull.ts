@@ -46,7 +46,7 @@ export interface RowReading {
 
 /** What a row says, for change detection. */
 export type RowState =
-  | { kind: "state"; device: string; time: string; state: string }
+  | { kind: "state"; device: string; time: string; state: string; fixTime: number | null }
   /** The row is none, such as a device that never had a fix. */
   | { kind: "nothing" }
   /** It cannot be told, so it is sent each time: an operator has to see it. */
@@ -212,7 +212,7 @@ function changesOf(
   rows: readonly Row[],
   facts: unknown,
   { window, feed }: PullSettings,
-  { options: reading, session, now }: Context,
+  { options: reading, session, now, since }: Context,
 ) {
   const sent: Sent = session?.sent ?? new Map();
   const isSnapshot = !window && !feed;
@@ -223,10 +223,13 @@ function changesOf(
     meant,
     ({ is }) => {
       if (is.kind !== "state") return null;
-      const { device, time, state } = is;
-      return isSnapshot ? { device, state: `${time} ${state}` } : { device: `${device} ${time}`, state };
+      const { device, time, state, fixTime } = is;
+      return isSnapshot
+        ? { device, state: `${time} ${state}`, fixTime }
+        : { device: `${device} ${time}`, state, fixTime: null };
     },
     sent,
+    since,
   );
   return {
     rows: changed.rows.map(({ row }) => row),
