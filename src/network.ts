@@ -38,12 +38,12 @@ export function createDispatcher(
   { httpProxy, httpsProxy, noProxy }: ProxySettings,
   reach: "anywhere" | "outside" = "anywhere",
 ): Dispatcher {
-  const connect = {
+  const toProxy = {
     timeout: CONNECT_TIMEOUT_MS,
     // Explicit, or NODE_TLS_REJECT_UNAUTHORIZED=0 in the environment would switch verification off.
     rejectUnauthorized: true,
-    ...(reach === "outside" && { lookup: lookupOutside }),
   };
+  const connect = { ...toProxy, ...(reach === "outside" && { lookup: lookupOutside }) };
   const options = {
     connect,
     keepAliveTimeout: KEEP_ALIVE_MS,
@@ -58,7 +58,8 @@ export function createDispatcher(
     httpProxy: httpProxy ?? "",
     httpsProxy: httpsProxy ?? "",
     noProxy,
-    proxyTls: connect,
+    // The proxy itself is usually one of ours.
+    proxyTls: toProxy,
     requestTls: connect,
     clientFactory: proxyPool,
   });

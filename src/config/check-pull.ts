@@ -44,7 +44,8 @@ export function checkPullSource(
   if (pull.intervalMs !== undefined && pull.intervalMs < facts.minIntervalMs) {
     report([...at, "pull", "intervalMs"], `must be at least ${facts.minIntervalMs}: ${vendor} asks for that`);
   }
-  checkBaseUrl([...at, "pull"], pull, facts.hosts, vendor, "settings" in asked, report);
+  if ("settings" in asked) checkAddresses([...at, "pull"], pull, report);
+  else checkBaseUrl([...at, "pull"], pull, facts.hosts, vendor, report);
 }
 
 /** By the adapter's own schema, so that every problem of a request is found before it is made. */
@@ -85,29 +86,41 @@ function checkNeeds(
 /** A foreign host would get the credentials; a private address belongs to a stand-in or to a forwarding proxy. */
 function checkBaseUrl(
   at: SettingPath,
-  { baseUrl, privateNetwork }: NonNullable<SourceConfig["pull"]>,
+  { baseUrl }: NonNullable<SourceConfig["pull"]>,
   hosts: RegExp,
   vendor: string,
-  isConfigured: boolean,
   report: Report,
 ): void {
   if (baseUrl === undefined || !URL.canParse(baseUrl)) return;
   const url = new URL(baseUrl);
-  if (!isConfigured) {
-    const isTheirs = url.protocol === "https:" && url.port === "" && hosts.test(url.hostname);
-    if (!isTheirs && !(isConfidential(url) && url.protocol === "http:")) {
-      report([...at, "baseUrl"], `must be https at a host of ${vendor}, which gets the credentials`);
-    }
-    return;
+  const isTheirs = url.protocol === "https:" && url.port === "" && hosts.test(url.hostname);
+  if (!isTheirs && !(isConfidential(url) && url.protocol === "http:")) {
+    report([...at, "baseUrl"], `must be https at a host of ${vendor}, which gets the credentials`);
   }
-  if (isPrivateHost(url.hostname)) {
-    if (privateNetwork !== true) {
+}
+
+/** Of all requests: a login at another host gets the password. */
+function checkAddresses(at: SettingPath, pull: NonNullable<SourceConfig["pull"]>, report: Report): void {
+  const addresses: [SettingPath, unknown][] = [
+    [["baseUrl"], pull.baseUrl],
+    [["url"], pull.url],
+    [["login", "url"], urlOf(pull.login)],
+    [["lookup", "url"], urlOf(pull.lookup)],
+  ];
+  for (const [path, address] of addresses) {
+    if (typeof address !== "string" || !URL.canParse(address)) continue;
+    const url = new URL(address);
+    if (!isPrivateHost(url.hostname)) {
+      if (url.protocol !== "https:") report([...at, ...path], "must be https: it gets the credentials");
+    } else if (pull.privateNetwork !== true) {
       report(
-        [...at, "baseUrl"],
+        [...at, ...path],
         "is an address of our own network; if that is meant, set privateNetwork: true",
       );
     }
-  } else if (url.protocol !== "https:") {
-    report([...at, "baseUrl"], "must be https: it gets the credentials");
   }
+}
+
+function urlOf(request: unknown): unknown {
+  return typeof request === "object" && request !== null && "url" in request ? request.url : undefined;
 }

@@ -2,14 +2,14 @@
 
 import { expect } from "vitest";
 import { findAdapter } from "../../src/adapters/index.ts";
-import type { PullAccount, PullContext, PullResult } from "../../src/adapters/kit/pull.ts";
+import type { PullAccount, PullContext, PullRequest, PullResult } from "../../src/adapters/kit/pull.ts";
 import { validate } from "../../src/config/problems.ts";
 import { pullOf } from "./polling.ts";
 
-const NOON = Date.UTC(2026, 2, 14, 12);
+export const NOON = Date.UTC(2026, 2, 14, 12);
 
 /** Vans as our invented vendor writes them. */
-const VANS = { readings: "vans", deviceId: "van", latitude: "lat", longitude: "lon", time: "at" };
+export const VANS = { readings: "vans", deviceId: "van", latitude: "lat", longitude: "lon", time: "at" };
 
 export function van(name: string, minute = 0, lat = 39.1) {
   return { van: name, lat, lon: -94.6, at: new Date(NOON + minute * 60_000).toISOString() };
@@ -18,7 +18,7 @@ export function van(name: string, minute = 0, lat = 39.1) {
 export interface Walk {
   context: PullContext;
   /** The request that would be made now. */
-  request(): { method: string; url: string; headers: Record<string, string>; body?: string };
+  request(): PullRequest;
   /** Path and query of that request. */
   asks(): string;
   /** What the vendor's answer means; the walk goes on as the poller does once all is stored. */
@@ -36,8 +36,13 @@ export interface WalkOptions {
 }
 
 export function walk(settings: object, given: WalkOptions = {}): Walk {
-  const { vendor = "json-pull", options = VANS, account = { secret: "s3cret", username: "anna" } } = given;
-  const pull = pullOf(vendor, { baseUrl: "https://api.vans.example", ...settings });
+  const {
+    vendor = "json-pull",
+    options = vendor === "json-pull" ? VANS : undefined,
+    account = { secret: "s3cret", username: "anna" },
+  } = given;
+  const isOurs = vendor === "json-pull";
+  const pull = pullOf(vendor, { ...(isOurs && { baseUrl: "https://api.vans.example" }), ...settings });
   const at: Walk = {
     context: {
       baseUrl: pull.baseUrl,

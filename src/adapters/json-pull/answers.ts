@@ -17,12 +17,12 @@ export const answersShape = z.strictObject({
   /** The token or session is used up: log in again. Tried in this order, each on the JSON or, where it is none, on the text. */
   expired: conditions.optional(),
   throttled: conditions.optional(),
+  /** Nothing is there at all, which is no error. An expression counts with status 200 alone: gateways answer with no text, too. */
+  empty: conditions.optional(),
   /** Does not pass until a person changes something. */
   refused: conditions.optional(),
   /** Passes by itself. */
   unavailable: conditions.optional(),
-  /** Nothing is there at all, which is no error. */
-  empty: conditions.optional(),
   /** Where a throttled answer says how many seconds to wait, if not in `Retry-After`. */
   retryAfter: path.optional(),
   /** Where the vendor's code for an error is, shown to operators. */
@@ -60,10 +60,11 @@ export function meaningOf(answers: Answers, answer: PullAnswer, content: unknown
     const seconds = number.parse(answers.retryAfter?.(content));
     return { kind: "throttled", ...(seconds !== null && seconds > 0 && { waitMs: seconds * 1000 }) };
   }
+  const trouble = troubleOf(answer.status);
+  const canBeEmpty = trouble === null || answers.empty?.includes(answer.status);
+  if (canBeEmpty && holds(answers.empty)) return { kind: "empty" };
   if (holds(answers.refused)) return { kind: "refused", reason: "bad_request", detail };
   if (holds(answers.unavailable)) return { kind: "unavailable", reason: "vendor_error", detail };
-  if (holds(answers.empty)) return { kind: "empty" };
-  const trouble = troubleOf(answer.status);
   if (trouble?.kind === "refused" && trouble.reason === "unauthorized") return { kind: "expired", detail };
   if (trouble?.kind === "throttled" || trouble?.kind === "unavailable" || trouble?.kind === "refused")
     return trouble;

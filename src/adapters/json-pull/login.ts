@@ -87,7 +87,8 @@ function endOf({ expiresIn, expiresAt }: Login, content: unknown, now: number): 
   if (lifeMs !== null) return now + lifeMs - Math.min(AHEAD_MS, lifeMs / 5);
   const at = expiresAt ? numberAt(expiresAt, content) : null;
   const end = at === null ? null : toMillis(at, at < SECONDS_UP_TO ? 1000 : 1);
-  return end === null ? null : end - Math.min(AHEAD_MS, Math.max(end - now, 0) / 5);
+  // Over as soon as it was given: one of the two clocks is wrong, and the vendor tells us when it is really over.
+  return end === null || end <= now ? null : end - Math.min(AHEAD_MS, (end - now) / 5);
 }
 
 function toMillis(value: number | null, factor: number): number | null {

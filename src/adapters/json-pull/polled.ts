@@ -8,8 +8,9 @@ import { MAX_READINGS } from "../kit/bounds.ts";
 import { type Each, each, type Problems } from "../kit/each.ts";
 import { isRecord } from "../kit/fields.ts";
 import { contentOf } from "./answers.ts";
-import { polledRows, pullOf, type Row, type RowReading, type RowState } from "./pull.ts";
+import { pullOf } from "./pull.ts";
 import { placeholdersOf } from "./request.ts";
+import { polledRows, type Row, type RowReading, type RowState } from "./rows.ts";
 import { pullSettings } from "./settings.ts";
 
 export interface Polled extends Pick<Adapter, "vendor" | "docs" | "evidence" | "speedUnit"> {

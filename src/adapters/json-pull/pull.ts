@@ -1,58 +1,16 @@
 /** Turns the settings of a configured vendor into its poller: the next request, and what an answer means. */
 
 import { MAX_READINGS } from "../kit/bounds.ts";
-import type { Problems } from "../kit/each.ts";
-import { isRecord } from "../kit/fields.ts";
-import {
-  definePull,
-  type Pull,
-  type PullAnswer,
-  type PullContext,
-  type PullRequest,
-  type PullResult,
-} from "../kit/pull.ts";
-import { changedRows, type Sent } from "../kit/unchanged.ts";
+import { definePull, type Pull, type PullAnswer, type PullRequest, type PullResult } from "../kit/pull.ts";
 import { contentOf, meaningOf } from "./answers.ts";
 import { loginResult } from "./login.ts";
 import { knownFrom, textOf } from "./lookup.ts";
 import { FOREIGN, nextPlace } from "./paging.ts";
 import { placeholdersOf, requestOf } from "./request.ts";
 import { idsOf, roundAfter, roundOf, type Session, sessionOf, stepOf, valuesOf } from "./round.ts";
+import { type Context, changesOf, messageOf, namedRows, type Row, type RowReading } from "./rows.ts";
 import type { PullSettings } from "./settings.ts";
-import type { Id } from "./template.ts";
 
-/** One reading of an answer, as it is written into the message. */
-export interface Row {
-  /** Where it stands: in the answer, or in the message made of it. */
-  path: string;
-  value: unknown;
-  /** Where the readings are an object by device. */
-  key?: string;
-  /** The device by the look-up, or the id that was asked for. */
-  device?: string;
-}
-
-/** How the readings of an answer are found and told apart; the source's options know it. */
-export interface RowReading {
-  rowsOf(answer: unknown): Row[] | Problems;
-  /** What of the answer beside its rows is needed to read them; undefined: nothing. */
-  factsOf(answer: unknown): unknown;
-  /** The value in a row whose device the look-up knows; undefined: rows name their device themselves. */
-  lookedUp?: (row: Row) => unknown;
-  /** The device of a row is the id that was asked for. */
-  isAsked: boolean;
-  stateOf(row: Row, facts: unknown, now: number): RowState;
-}
-
-/** What a row says, for change detection. */
-export type RowState =
-  | { kind: "state"; device: string; time: string; state: string; fixTime: number | null }
-  /** The row is none, such as a device that never had a fix. */
-  | { kind: "nothing" }
-  /** It cannot be told, so it is sent each time: an operator has to see it. */
-  | { kind: "unknown" };
-
-type Context = PullContext<Session, RowReading>;
 type Page = Extract<PullResult<Session>, { kind: "page" }>;
 
 const INTERVAL_MS = 60_000;
@@ -91,10 +49,10 @@ export function pullOf(settings: PullSettings): Pull {
       const meaning = meaningOf(settings.answers, answer, content);
       if (meaning.kind === "expired") return expired(settings, session, meaning.detail);
       if (meaning.kind !== "content" && meaning.kind !== "empty") return meaning;
-      const found = meaning.kind === "empty" ? [] : meaning.content;
-      if (typeof found === "string")
+      const found = meaning.kind === "empty" ? NOTHING : { content: meaning.content };
+      if (typeof found.content === "string")
         return { kind: "unavailable", reason: "unreadable_answer", detail: "no JSON, or too much of it" };
-      if (step === "lookup") return lookedUp(settings, session, found, context.now, asksByIds);
+      if (step === "lookup") return lookedUp(settings, session, found, context.now);
       return pageOf(found, answer, context, { settings, asksByIds });
     },
   });
@@ -119,38 +77,50 @@ function expired({ login }: PullSettings, session: Session, detail: string): Pul
 function lookedUp(
   { lookup }: PullSettings,
   session: Session,
-  content: unknown,
+  found: Found,
   now: number,
-  asksByIds: boolean,
 ): PullResult<Session> {
-  const known = lookup ? knownFrom(lookup, content, now) : null;
+  const none = { ids: [], devices: new Map<string, string>(), at: now };
+  const known = found === NOTHING ? none : lookup ? knownFrom(lookup, found.content, now) : null;
   if (known === null)
     return { kind: "unavailable", reason: "unreadable_answer", detail: "nothing at lookup.at" };
   const next = { ...session, known, isMissingOne: false };
-  // Without a device there is nothing to ask for until the next round.
-  if (asksByIds && known.ids.length === 0)
-    return page(next, { body: null, cursor: "", more: false, read: 0, unchanged: 0 });
+  // Without a device there is nothing to ask for until the next round, which looks it up again.
+  if (known.ids.length === 0)
+    return page(next, { body: null, cursor: "", more: false, read: 0, unchanged: 0, isUsual: false });
   return { kind: "session", session: next };
+}
+
+interface Counts {
+  read: number;
+  unchanged: number;
+  /** Nothing has happened, as on most pages by night: no sign of an account without vehicles. */
+  isUsual: boolean;
 }
 
 function page(
   session: Session,
-  { read, unchanged, ...rest }: Pick<Page, "body" | "cursor" | "more"> & { read: number; unchanged: number },
+  { read, unchanged, isUsual, ...rest }: Pick<Page, "body" | "cursor" | "more"> & Counts,
 ): Page {
-  return { kind: "page", ...rest, session, rows: { read, unchanged } };
+  return { kind: "page", ...rest, session, ...(!isUsual && { rows: { read, unchanged } }) };
 }
 
+/** What an answer holds; by the settings it may say that it holds nothing, in whatever shape. */
+type Found = Readonly<{ content: unknown }>;
+const NOTHING: Found = { content: null };
+
 function pageOf(
-  content: unknown,
+  found: Found,
   answer: PullAnswer,
   context: Context,
   { settings, asksByIds }: { settings: PullSettings; asksByIds: boolean },
 ): PullResult<Session> {
+  const { content } = found;
   const session = sessionOf(context);
   const round = roundOf(settings, context);
   const reading = context.options;
-  const found = reading.rowsOf(content);
-  const rows = "problems" in found ? [] : found;
+  const rowsFound = found === NOTHING ? [] : reading.rowsOf(content);
+  const rows = "problems" in rowsFound ? [] : rowsFound;
   const place = nextPlace(settings.page, round.place, {
     answer: content,
     text: answer.text,
@@ -159,83 +129,29 @@ function pageOf(
   });
   // To end here would leave out in silence what the other pages hold.
   if (place === FOREIGN) return { kind: "refused", reason: "foreign_host", detail: "page.next" };
-  const next = roundAfter(settings, session, round, place, asksByIds);
   const facts = reading.factsOf(content);
-  const named = namedRows(rows, context, idsOf(settings, session, round));
+  const named = namedRows(rows, context, round, idsOf(settings, session, round));
+  const holdsBack = round.holdsBack || named.holdsBack;
+  const next = roundAfter(settings, session, { ...round, holdsBack }, place, asksByIds);
   const changed = changesOf(named.rows, facts, settings, context);
-  const isOdd = "problems" in found;
+  const isOdd = "problems" in rowsFound;
   // What is not as configured is stored as it came: it is set aside with its reason, and nothing is lost.
   const body = isOdd ? answer.text : changed.rows.length === 0 ? null : messageOf(changed.rows, facts);
   return page(
     { ...session, round: next, sent: changed.sent, isMissingOne: session.isMissingOne || named.isMissingOne },
     {
       body,
-      ...goesOn(settings, context, content, rows, { isEnd: next === null, untilMs: round.untilMs }),
+      ...goesOn(settings, context, content, rows, {
+        isEnd: next === null,
+        untilMs: round.untilMs,
+        holdsBack,
+      }),
       ...(next !== null && { more: true }),
       read: rows.length,
+      isUsual: rows.length === 0 && (settings.window ?? settings.feed) !== undefined,
       unchanged: changed.unchanged,
     },
   );
-}
-
-/** Each row with its device, where that comes from the look-up or from what was asked. */
-function namedRows(
-  rows: readonly Row[],
-  { options: reading, session, now }: Context,
-  [asked]: readonly Id[],
-): { rows: Row[]; isMissingOne: boolean } {
-  if (reading.isAsked)
-    return {
-      rows: rows.map((row) => ({ ...row, ...(asked !== undefined && { device: String(asked) }) })),
-      isMissingOne: false,
-    };
-  const { lookedUp } = reading;
-  if (!lookedUp) return { rows: [...rows], isMissingOne: false };
-  const known = session?.known ?? null;
-  let isMissingOne = false;
-  const named = rows.flatMap((row): Row[] => {
-    const id = textOf(lookedUp(row));
-    const device = id === null ? undefined : known?.devices.get(id);
-    if (device !== undefined) return [{ ...row, device }];
-    isMissingOne ||= id !== null;
-    // The look-up is asked again first; a device that it does not know even then is let through, and rejected by name.
-    const isFresh = known !== null && now - known.at < FRESH_MS;
-    return id === null || isFresh ? [row] : [];
-  });
-  return { rows: named, isMissingOne };
-}
-/** Of a look-up: a device that is missing in it is not there. */
-const FRESH_MS = 120_000;
-
-/** A snapshot is compared by device; where time goes on, a fix that comes twice in the overlap is known by its time. */
-function changesOf(
-  rows: readonly Row[],
-  facts: unknown,
-  { window, feed }: PullSettings,
-  { options: reading, session, now, since }: Context,
-) {
-  const sent: Sent = session?.sent ?? new Map();
-  const isSnapshot = !window && !feed;
-  const meant = rows
-    .map((row) => ({ row, is: reading.stateOf(row, facts, now) }))
-    .filter(({ is }) => is.kind !== "nothing");
-  const changed = changedRows(
-    meant,
-    ({ is }) => {
-      if (is.kind !== "state") return null;
-      const { device, time, state, fixTime } = is;
-      return isSnapshot
-        ? { device, state: `${time} ${state}`, fixTime }
-        : { device: `${device} ${time}`, state, fixTime: null };
-    },
-    sent,
-    since,
-  );
-  return {
-    rows: changed.rows.map(({ row }) => row),
-    sent: changed.sent,
-    unchanged: meant.length - changed.rows.length,
-  };
 }
 
 /** Where the cursor moves to once the page is stored. */
@@ -244,8 +160,10 @@ function goesOn(
   { cursor: before, now }: Context,
   content: unknown,
   rows: readonly Row[],
-  { isEnd, untilMs }: { isEnd: boolean; untilMs: number },
+  { isEnd, untilMs, holdsBack }: { isEnd: boolean; untilMs: number; holdsBack: boolean },
 ): Pick<Page, "cursor" | "more"> {
+  // Asked for once more, as soon as the device was looked up.
+  if (holdsBack && isEnd && (window || feed)) return { cursor: "", more: true };
   if (window && isEnd) return { cursor: String(untilMs), more: untilMs < now };
   if (!feed) return { cursor: "", more: false };
   if ("cursor" in feed) {
@@ -253,13 +171,19 @@ function goesOn(
     return { cursor, more: feed.more ? feed.more(content) === true : rows.length > 0 };
   }
   const isFull = feed.size !== undefined && rows.length >= feed.size;
-  return { cursor: newest(rows, feed.newest, before), more: isFull };
+  return { cursor: newest(rows, feed.newest, before, now), more: isFull };
 }
 
-function newest(rows: readonly Row[], at: (value: unknown) => unknown, before: string | null): string {
+function newest(
+  rows: readonly Row[],
+  at: (value: unknown) => unknown,
+  before: string | null,
+  now: number,
+): string {
   const times = rows.flatMap(({ value }) => {
     const time = at(value);
-    return typeof time === "string" && !Number.isNaN(Date.parse(time)) ? [time] : [];
+    // One device with a wrong clock would have all others wait until then.
+    return typeof time === "string" && Date.parse(time) <= now ? [time] : [];
   });
   return times.reduce((last, time) => (isLater(time, last) ? time : last), before ?? "");
 }
@@ -269,24 +193,6 @@ function isLater(one: string, other: string): boolean {
   if (other === "") return true;
   const byMs = Date.parse(one) - Date.parse(other);
   return byMs === 0 ? one > other : byMs > 0;
-}
-
-/** The message that goes to ingest: the rows that say something new, and what is needed to read them. */
-function messageOf(rows: readonly Row[], facts: unknown): string {
-  const sent = rows.map(({ path: _, ...row }) => row);
-  return JSON.stringify({ polled: { rows: sent, ...(facts !== undefined && { facts }) } });
-}
-
-/** The rows of a message that a poller wrote; null for an answer of the vendor as it is. */
-export function polledRows(raw: unknown): { rows: Row[]; facts: unknown } | null {
-  if (!isRecord(raw) || Object.keys(raw).length !== 1 || !isRecord(raw.polled)) return null;
-  const { rows, facts } = raw.polled;
-  if (!Array.isArray(rows) || !rows.every(isRow)) return null;
-  return { rows: rows.map((row, index) => ({ ...row, path: `polled.rows[${index}].value` })), facts };
-}
-
-function isRow(row: unknown): row is Omit<Row, "path"> {
-  return isRecord(row) && "value" in row;
 }
 
 function hostsPattern(hosts: readonly string[]): RegExp {

@@ -23,6 +23,10 @@ export interface Round {
   place: Place;
   /** Which part of the known ids is asked for. */
   chunk: number;
+  /** UTC milliseconds since 1970. */
+  startedAtMs: number;
+  /** Rows were left out, of devices that are to be looked up first. */
+  holdsBack: boolean;
   /** With `window`: the stretch of time, UTC milliseconds since 1970. */
   sinceMs: number;
   untilMs: number;
@@ -55,7 +59,7 @@ export function roundOf(settings: PullSettings, context: PullContext<Session>): 
   const cursorMs = window && context.cursor !== null ? Number(context.cursor) : Number.NaN;
   const sinceMs = Number.isFinite(cursorMs) ? cursorMs - (window?.overlapMs ?? 0) : context.since;
   const untilMs = Math.min(context.now, sinceMs + (window?.widestMs ?? 0));
-  return { place: START, chunk: 0, sinceMs, untilMs };
+  return { place: START, chunk: 0, startedAtMs: context.now, holdsBack: false, sinceMs, untilMs };
 }
 
 export function idsOf({ lookup }: PullSettings, { known }: Session, { chunk }: Round): readonly Id[] {

@@ -2,6 +2,7 @@
 
 import { request as send } from "undici";
 import type { PullAnswer, PullRequest } from "../../adapters/kit/pull.ts";
+import { leadsInside, parseAddress } from "../../addresses.ts";
 import {
   codeOf,
   createDispatcher,
@@ -43,6 +44,7 @@ export function createPullHttp(proxy: ProxySettings, answerWithinMs = ANSWER_WIT
   return {
     async exchange({ method, url, headers, body = null }, stop, privateNetwork) {
       const late = AbortSignal.timeout(answerWithinMs);
+      if (!privateNetwork && isInside(url)) return { kind: "failed", reason: "private_address", code: "" };
       try {
         const signal = AbortSignal.any([late, stop]);
         const named = { "user-agent": USER_AGENT, ...headers };
@@ -63,6 +65,13 @@ export function createPullHttp(proxy: ProxySettings, answerWithinMs = ANSWER_WIT
     },
     close: async () => void (await Promise.all([anywhere.close(), outside.close()])),
   };
+}
+
+/** An address is not looked up, so that nothing else would notice where it leads. */
+function isInside(url: string): boolean {
+  if (!URL.canParse(url)) return false;
+  const host = new URL(url).hostname.replaceAll(/[[\]]/g, "");
+  return parseAddress(host) !== null && leadsInside(host);
 }
 
 async function wholeBody(body: AsyncIterable<Buffer>): Promise<Buffer | null> {
