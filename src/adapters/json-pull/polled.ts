@@ -9,9 +9,9 @@ import { type Each, each, type Problems } from "../kit/each.ts";
 import { isRecord } from "../kit/fields.ts";
 import { contentOf } from "./answers.ts";
 import { pullOf } from "./pull.ts";
-import { placeholdersOf } from "./request.ts";
 import { polledRows, type Row, type RowReading, type RowState } from "./rows.ts";
 import { pullSettings } from "./settings.ts";
+import { namesIn } from "./template.ts";
 
 export interface Polled extends Pick<Adapter, "vendor" | "docs" | "evidence" | "speedUnit"> {
   /** What is not known, for docs/vendors.md. */
@@ -73,7 +73,7 @@ export function polled(vendor: Polled): Adapter {
 }
 
 function needsOf({ pull, requires = [] }: Polled): string[] {
-  const used = placeholdersOf(pull);
+  const used = namesIn([pull, pull.basic === true ? "{username}:{secret}" : ""]);
   const account = ["username", "secret"].filter((name) => used.includes(name));
   return [...account, ...requires.map(([path]) => path.join("."))];
 }
