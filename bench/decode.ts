@@ -1,7 +1,8 @@
 /** How fast each vendor's messages are decoded and validated on one processor: no network, no Redis, only decode and validate. */
 
 import { adapters } from "../src/adapters/index.ts";
-import { asAuthenticated, decode } from "../src/adapters/kit/adapter.ts";
+import { asAuthenticated } from "../src/adapters/kit/adapter.ts";
+import { decode } from "../src/adapters/kit/decode.ts";
 import { createAssembler } from "../src/ingest/assembler.ts";
 import { validate } from "../src/reading.ts";
 import { type Fixture, fixturesOf } from "../test/support/fixtures.ts";

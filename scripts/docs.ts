@@ -177,11 +177,13 @@ function wrapped(text: string, indent: string, width = WIDTH): string {
 
 function vendorsText(): string {
   const rows = adapters.map((adapter) => `| ${vendorRow(adapter).join(" | ")} |`);
-  const table = ["| vendor | comes by | authentication | speed unit |", "| - | - | - | - |", ...rows].join(
-    "\n",
-  );
+  const head = ["| vendor | comes by | authentication | speed unit, evidence |", "| - | - | - | - |"];
+  const table = [...head, ...rows].join("\n");
   const ignored = adapters.flatMap(({ vendor, ignores }) =>
     ignores === undefined ? [] : wrapped(`- **${vendor}**: ${ignores}.`, "  "),
+  );
+  const unknown = adapters.flatMap(({ vendor, unknown }) =>
+    unknown === undefined ? [] : wrapped(`- **${vendor}**: ${unknown}.`, "  "),
   );
   const links = adapters.map(
     ({ vendor, docs }) => `[${vendor}]: ${docs.startsWith("http") ? docs : `../${docs}`}`,
@@ -193,6 +195,9 @@ function vendorsText(): string {
     ignored.join("\n"),
     "### How well each format is known",
     ...evidenceText(),
+    "### What is not known",
+    "Where neither documentation nor code says it. Where it matters, it is a setting or left out. By vendor:",
+    unknown.join("\n"),
     links.join("\n"),
   ]
     .join("\n\n")
@@ -203,14 +208,19 @@ function vendorNames(): string {
   return wrapped(adapters.map(({ vendor }) => vendor).join(", "), "", NAMES_WIDTH).concat("\n");
 }
 
-export function vendorRow({ vendor, transports, auth, speedUnit }: Adapter): string[] {
+export function vendorRow({ vendor, transports, auth, pull, speedUnit, evidence }: Adapter): string[] {
+  const asks = pull?.needs ?? [];
+  const proof = transports.includes("pull") ? asks : auth.map(({ name }) => name);
   return [
     `[${vendor}]`,
     transports.map((transport) => (transport === "mqtt" ? "MQTT" : transport)).join(", "),
-    auth.length === 0 ? "–" : auth.map(({ name }) => name).join(", "),
-    speedUnit,
+    proof.length === 0 ? "–" : proof.join(", "),
+    `${speedUnit}, ${LETTERS[evidence]}`,
   ];
 }
+
+/** In the table, whose rows are narrow. */
+const LETTERS = { documented: "D", "source code": "S", "seen in code": "C" } as const;
 
 function evidenceText(): string[] {
   const kinds = [

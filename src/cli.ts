@@ -5,6 +5,7 @@ import { Command } from "commander";
 import { captureCommand } from "./commands/capture.ts";
 import { checkCommand } from "./commands/check.ts";
 import { decodeCommand } from "./commands/decode.ts";
+import { doctorCommand } from "./commands/doctor.ts";
 import { runCommand } from "./commands/options.ts";
 import { redriveCommand } from "./commands/redrive.ts";
 import { replayCommand } from "./commands/replay.ts";
@@ -17,6 +18,7 @@ const program = new Command("waypost")
 for (const command of [
   startCommand(),
   checkCommand(),
+  doctorCommand(),
   decodeCommand(),
   captureCommand(),
   redriveCommand(),

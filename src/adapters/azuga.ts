@@ -13,6 +13,7 @@ export const azuga = defineAdapter({
   vendor: "azuga",
   docs: "https://developer.azuga.com/docs/gps-message",
   evidence: "documented",
+  unknown: "unit of speed; how `date` is written",
   transports: ["webhook"],
   auth: [customHeader(), basic()],
   speedUnit: "required",

@@ -41,6 +41,7 @@ export const geotab = defineAdapter({
   vendor: "geotab",
   docs: "https://developers.geotab.com/myGeotab/guides/dataFeed",
   evidence: "documented",
+  unknown: "how a speed that is invalid is written",
   transports: ["pull"],
   auth: [],
   speedUnit: "kph",

@@ -13,6 +13,7 @@ export const gpsInsight = defineAdapter({
   docs: "https://help.gpsinsight.com/docs/about-integration/using-webhooks/",
   // The delivery is documented; the body is documented only in the customer's portal, so this is the REST API's.
   evidence: "seen in code",
+  unknown: "the body, of which no example is public",
   transports: ["webhook"],
   auth: [customHeader(), urlToken()],
   format: jsonOrForm,

@@ -12,6 +12,7 @@ export const hapn = defineAdapter({
   vendor: "hapn",
   docs: "https://hapn.dev/reference/webhooks",
   evidence: "documented",
+  unknown: "unit of speed; how it could prove who it is",
   transports: ["webhook"],
   auth: [urlToken(), addressList()],
   speedUnit: "required",

@@ -19,6 +19,7 @@ export const navixyNgp = defineAdapter({
   vendor: "navixy-ngp",
   docs: "https://github.com/Navixy/navixy-public-docs",
   evidence: "documented",
+  unknown: "whether places that Navixy itself leaves out for want of satellites are published",
   transports: ["mqtt"],
   auth: [],
   // Devices publish there; the topic of IoT Logic's output is the customer's choice.

@@ -9,6 +9,7 @@ export const onestepgps = defineAdapter({
   vendor: "onestepgps",
   docs: "https://apiuat.matrixtelematics.com/Help/Api/POST-api-onestop-telemetry",
   evidence: "seen in code",
+  unknown: "how it proves who it is; whether anything is sent again",
   transports: ["webhook"],
   auth: [urlToken(), addressList()],
   speedUnit: "mph",

@@ -61,6 +61,7 @@ export const samsaraFeed = defineAdapter({
   vendor: "samsara-feed",
   docs: "https://developers.samsara.com/docs/vehicle-stats-feed",
   evidence: "documented",
+  unknown: "order and repetitions within an answer, which may be any; the limit of this endpoint",
   transports: ["pull"],
   auth: [],
   speedUnit: "mph",

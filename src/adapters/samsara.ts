@@ -16,6 +16,7 @@ export const samsara = defineAdapter({
   vendor: "samsara",
   docs: "https://developers.samsara.com/docs/alert-webhook-payload",
   evidence: "documented",
+  unknown: "how often it tries again",
   transports: ["webhook"],
   auth: [
     hmacWithTime({

@@ -11,6 +11,7 @@ export const surfsight = defineAdapter({
   vendor: "surfsight",
   docs: "https://developer.surfsight.net/developer-portal/webhooks/",
   evidence: "documented",
+  unknown: "unit of speed",
   transports: ["webhook"],
   auth: [bearer(), basic(), customHeader(), urlToken()],
   speedUnit: "required",

@@ -32,6 +32,7 @@ export const zubie = defineAdapter({
   vendor: "zubie",
   docs: "https://developer.zubie.com/webhooks/index.html",
   evidence: "documented",
+  unknown: "where a position stands in an event",
   transports: ["webhook"],
   auth: [hmac({ algorithm: "sha256", header: "Zubie-Signature", encoding: "base64" })],
   speedUnit: "none",

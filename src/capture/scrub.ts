@@ -1,6 +1,7 @@
 /** Makes of a customer's message one that may be sent to us, and proves it by decoding it again; otherwise leaves its body out. */
 
-import { asAuthenticated, type DecodeResult, decode, type Message } from "../adapters/kit/adapter.ts";
+import { asAuthenticated, type Message } from "../adapters/kit/adapter.ts";
+import { type DecodeResult, decode } from "../adapters/kit/decode.ts";
 import type { Source } from "../ingest/source.ts";
 import { type RawReading, SPEED_UNITS } from "../reading.ts";
 import { iso } from "../time.ts";

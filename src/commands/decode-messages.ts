@@ -32,6 +32,8 @@ export interface DecodeRequest {
   capturedFile?: string | undefined;
   /** The source's `options`, as in the configuration. */
   options?: unknown;
+  /** As a checked configuration has them, in place of `options` and `speedUnit`. */
+  configured?: { options: unknown; speedUnit: SpeedUnit | undefined };
   /** Prints what is no part of the answer: problems, ignored events, field defects, details. Default: standard error. */
   note?: (line: string) => void;
 }
@@ -96,6 +98,12 @@ export async function decodeMessages(request: DecodeRequest, stdin: Uint8Array):
       if (details) note(`${where}details of ${deviceId} at ${fixTime}: ${JSON.stringify(details)}`);
     }
   }
+  const asked = examined.every(({ kind }) => kind === "malformed") ? askedSibling(adapter, messages) : null;
+  if (asked) {
+    note(`This is no message that ${adapter.vendor} sends, but an answer of ${asked.vendor}.`);
+    const { configured: _, options: __, ...rest } = request;
+    return await decodeMessages({ ...rest, vendor: asked.vendor }, stdin);
+  }
   if (!examined.some(isRead)) {
     const better = others().filter(({ vendor }) => vendor !== adapter.vendor);
     const answer = joined(examined);
@@ -107,6 +115,19 @@ export async function decodeMessages(request: DecodeRequest, stdin: Uint8Array):
     if (answer.kind !== "handshake" && isWanted) for (const line of suggestion(better, request)) note(line);
   }
   return joined(examined);
+}
+
+/** Vendors that send and can also be asked have two adapters, the second named after the first. */
+function askedSibling({ vendor }: Adapter, messages: readonly Message[]): Adapter | null {
+  const siblings = adapters.filter((other) => other.pull && other.vendor.startsWith(`${vendor}-`));
+  const reads = (sibling: Adapter) => {
+    const settings = { speedUnit: undefined, options: sibling.options?.safeParse(undefined).data };
+    const seen = messages.map((message) =>
+      examine(sibling, asAuthenticated(message), settings, createAssembler()),
+    );
+    return seen.every(({ kind }) => kind === "decoded");
+  };
+  return siblings.find(reads) ?? null;
 }
 
 async function messagesOf(request: DecodeRequest, stdin: Uint8Array, note: (line: string) => void) {
@@ -152,6 +173,8 @@ function speedUnitOf(request: DecodeRequest): SpeedUnit | undefined {
 }
 
 function settingsOf(adapter: Adapter, request: DecodeRequest, speedUnit: SpeedUnit | undefined) {
+  const { configured } = request;
+  if (configured) return { options: configured.options, speedUnit: speedUnit ?? configured.speedUnit };
   if (request.options !== undefined && !adapter.options)
     throw new Error(`${adapter.vendor} takes no options.`);
   const parsed = (adapter.options ?? z.undefined()).safeParse(request.options);

@@ -1,6 +1,7 @@
 /** Takes one message through decode and validate and says everything that came out: for a person, never for storage. */
 
-import { type Adapter, type Authenticated, decode } from "../adapters/kit/adapter.ts";
+import type { Adapter, Authenticated } from "../adapters/kit/adapter.ts";
+import { decode } from "../adapters/kit/decode.ts";
 import { type Details, type FieldDefect, type Rejection, validate } from "../reading.ts";
 import { CURRENT_MS, iso } from "../time.ts";
 import { type Assembler, createAssembler } from "./assembler.ts";

@@ -1,9 +1,5 @@
-import {
-  type Authenticated,
-  decodeInSteps,
-  type Message,
-  type MessageHead,
-} from "../adapters/kit/adapter.ts";
+import type { Authenticated, Message, MessageHead } from "../adapters/kit/adapter.ts";
+import { decodeInSteps } from "../adapters/kit/decode.ts";
 import type { RawReading } from "../reading.ts";
 import { createAssembler } from "./assembler.ts";
 import { type Authentication, authenticate, authenticateHead } from "./authenticate.ts";

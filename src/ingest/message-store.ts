@@ -1,7 +1,8 @@
 /** Stores what was computed of a message, or sets the message aside: the last step before its sender is answered. */
 
 import { randomUUID } from "node:crypto";
-import type { DecodeResult, Message } from "../adapters/kit/adapter.ts";
+import type { Message } from "../adapters/kit/adapter.ts";
+import type { DecodeResult } from "../adapters/kit/decode.ts";
 import { messageOf } from "../untrusted.ts";
 import type { Assembler } from "./assembler.ts";
 import { type Failed, redactCredentials } from "./authenticate.ts";

@@ -1,6 +1,7 @@
 /** Keeps authenticated webhook messages on the local disk while Redis is away, and replays them through ingest afterwards. */
 
-import { asAuthenticated, decode, type Message } from "../adapters/kit/adapter.ts";
+import { asAuthenticated, type Message } from "../adapters/kit/adapter.ts";
+import { decode } from "../adapters/kit/decode.ts";
 import { redactCredentials } from "../ingest/authenticate.ts";
 import type { Ingest } from "../ingest/ingest.ts";
 import type { IngestResult } from "../ingest/result.ts";

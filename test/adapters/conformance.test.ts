@@ -304,9 +304,31 @@ function remedyFor(problem: string, { kind, key }: Breakage): string {
 }
 
 function breakagesOf({ body, settings: _ }: Fixture): Breakage[] {
+  if (isJsonLines(body)) return breakagesOfJsonLines(body);
   if (/^\s*[{[]/.test(body)) return breakagesOfJson(body);
   if (isForm(body)) return breakagesOfForm(body.trim());
   return body.trim() === "" ? [] : breakagesOfLine(body.trim());
+}
+
+/** Several lines, each of which is JSON by itself. */
+function isJsonLines(body: string): boolean {
+  const lines = linesOf(body);
+  return lines.length > 1 && lines.every((line) => /^\{.*\}$/.test(line));
+}
+
+function linesOf(body: string): string[] {
+  return body.split("\n").filter((line) => line.trim() !== "");
+}
+
+function breakagesOfJsonLines(body: string): Breakage[] {
+  const lines = linesOf(body);
+  return lines.flatMap((line, index) =>
+    breakagesOfJson(line).map((breakage) => ({
+      ...breakage,
+      path: breakage.path === "" ? `[${index}]` : `[${index}].${breakage.path}`,
+      body: lines.with(index, breakage.body).join("\n"),
+    })),
+  );
 }
 
 interface Look {

@@ -17,7 +17,7 @@ afterAll(() => rmSync(dir, { recursive: true, force: true }));
 const HEAVY =
   /\/src\/(queue|ops|inputs)\/|\/src\/server\.[jt]s|\/node_modules\/(bullmq|ioredis|mqtt|aedes)\//;
 
-const DECODE = ["decode", "gpslogger", "--query", "lat=32.78&lon=-96.8&time=2026-11-03T12:00:00Z&id=van-1"];
+const DECODE = ["decode", "gpslogger", "--query", "lat=32.78&lon=-96.8&time=2026-11-03T12:00:00Z&aid=van-1"];
 
 test.each([
   ["--version", ["--version"], "src/version."],

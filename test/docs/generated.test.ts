@@ -52,10 +52,26 @@ describe("vendors", () => {
       expect(page.text).toContain(`[${vendor}]: ${docs.startsWith("http") ? docs : `../${docs}`}\n`);
   });
 
-  test("say what each ignores, and how well its format is known", () => {
+  test("that are asked say what a source has to give, and each how well it is known", () => {
+    const row = (name: string) =>
+      adapters
+        .filter(({ vendor }) => vendor === name)
+        .map(vendorRow)[0]
+        ?.slice(1);
+    expect(row("webfleet")).toEqual(["pull", "username, secret, query.account, query.apikey", "kph, C"]);
+    expect(row("geotab")?.[1]).toBe("secret, username, database");
+    expect(row("wialon")).toEqual(["pull", "secret", "kph, S"]);
+    expect(row("samsara")).toEqual(["webhook", "hmac-sha256", "none, D"]);
+    for (const { vendor, transports } of adapters.filter(({ vendor }) => vendor !== "json-pull"))
+      if (transports.includes("pull")) expect(row(vendor)?.[1], vendor).toContain("secret");
+  });
+
+  test("say what each ignores, what is not known of it, and how well its format is known", () => {
     const flat = page.text.replaceAll("\n  ", " ");
     for (const { vendor, ignores } of adapters)
       if (ignores !== undefined) expect(flat).toContain(`- **${vendor}**: ${ignores}.`);
+    for (const { vendor, unknown } of adapters)
+      if (unknown !== undefined) expect(flat).toContain(`- **${vendor}**: ${unknown}.`);
     for (const { vendor, evidence } of adapters)
       expect(flat, vendor).toMatch(new RegExp(`- \\*\\*${evidence}\\*\\* – .*[ ]${vendor}[,.]`));
   });

@@ -9,6 +9,7 @@ import { type Each, each, type Problems } from "../kit/each.ts";
 import { isRecord } from "../kit/fields.ts";
 import { contentOf } from "./answers.ts";
 import { pullOf } from "./pull.ts";
+import { placeholdersOf } from "./request.ts";
 import { polledRows, type Row, type RowReading, type RowState } from "./rows.ts";
 import { pullSettings } from "./settings.ts";
 
@@ -67,8 +68,14 @@ export function polled(vendor: Polled): Adapter {
       const found = options.rowsOf(answer);
       return "problems" in found ? found : options.decodeRows(found, options.factsOf(answer), within);
     },
-    pull: { settings: settingsOver(vendor) },
+    pull: { settings: settingsOver(vendor), needs: needsOf(vendor) },
   });
+}
+
+function needsOf({ pull, requires = [] }: Polled): string[] {
+  const used = placeholdersOf(pull);
+  const account = ["username", "secret"].filter((name) => used.includes(name));
+  return [...account, ...requires.map(([path]) => path.join("."))];
 }
 
 /** A message that the poller wrote; anything else is an answer of the vendor as it was saved. */
@@ -175,7 +182,7 @@ function ofAdapter({ in: name, adapter }: NonNullable<Polled["rows"]>) {
         if (answer.length > 0 && !answer.some((item) => isRecord(item) && name in item))
           return { problems: [`message: must hold an object with ${name} on each line`] };
         return answer.map((item: unknown, index) => ({
-          path: `[${index}]`,
+          path: `[${index}].${name}`,
           value: isRecord(item) ? item[name] : undefined,
         }));
       },

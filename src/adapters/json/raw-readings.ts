@@ -123,11 +123,10 @@ function readingsByDevice(found: unknown, name: string): Found[] | Problems {
     .slice(0, MAX_PROBLEMS)
     .map(([key]) => `${key}: must be an object or a list`);
   if (odd.length > 0) return { problems: odd };
-  const lists = devices.filter(([, value]) => Array.isArray(value));
-  if (lists.length > 0 && devices.some(([, value]) => isRecord(value)))
-    return {
-      problems: lists.slice(0, MAX_PROBLEMS).map(([key]) => `${key}: must be an object, like the others`),
-    };
+  // Among objects, an empty list is an object that was lost.
+  const lost = devices.filter(([, value]) => Array.isArray(value) && value.length === 0);
+  if (lost.length > 0 && devices.some(([, value]) => isRecord(value)))
+    return { problems: lost.slice(0, MAX_PROBLEMS).map(([key]) => `${key}: must hold something`) };
   return devices.flatMap(([key, value]) =>
     Array.isArray(value)
       ? value.map((one: unknown, index) => ({ path: `${key}[${index}]`, value: one, key }))

@@ -119,6 +119,8 @@ export interface Pull<Session = unknown, Options = unknown> {
 /** A vendor that the source describes: the schema of its `pull` settings gives the poller. */
 export interface ConfigurablePull {
   settings: ZodType<Pull>;
+  /** What a source has to give whatever else it sets, for docs/vendors.md: names under `auth`, paths under `pull`. */
+  needs: readonly string[];
 }
 
 /** Gives `request` and `parse` the types of their session and options; the engine hands back only what it was given. */

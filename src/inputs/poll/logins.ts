@@ -7,7 +7,8 @@ const REFUSALS = 2;
 export interface PollLogins {
   /** False where one more in this hour would be too many. */
   mayTry(now: number): boolean;
-  tried(now: number): void;
+  /** The vendor gave a token, or refused it. */
+  made(now: number): void;
   /** True where it was refused before as well, so that only a person helps. */
   refused(): boolean;
   accepted(): void;
@@ -21,7 +22,7 @@ export function createPollLogins(perHour = Number.POSITIVE_INFINITY): PollLogins
       times = times.filter((at) => now - at < HOUR_MS);
       return times.length < perHour;
     },
-    tried(now) {
+    made(now) {
       times.push(now);
     },
     refused() {

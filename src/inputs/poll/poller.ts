@@ -108,8 +108,9 @@ export function startPoller(deps: PollerDeps): Poller {
     if (request.isLogin && !logins.mayTry(context.now)) return refused("too_many_logins", "");
     const asked = await ask(deps, request, context, stopping.signal);
     if (asked === null) return 0;
-    if (request.isLogin) logins.tried(context.now);
     const { result } = asked;
+    // During an outage no login is made, and none may be missing once the vendor is back.
+    if (request.isLogin && (result.kind === "session" || result.kind === "refused")) logins.made(context.now);
     if (request.isLogin && result.kind === "refused" && logins.refused()) {
       refused("login_refused", result.detail);
       return LOGIN_AGAIN_MS;

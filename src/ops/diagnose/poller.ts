@@ -29,7 +29,7 @@ const REFUSED: Record<string, { meaning: string; doNext: string }> = {
   bad_request: {
     meaning: "The vendor does not understand our request",
     doNext:
-      "Check pull.database and options. If they are right, the vendor has changed its interface: report it.",
+      "Look the vendor's word in the brackets up in its documentation, and check auth, pull and options: waypost doctor tries them. If they are right, the vendor has changed its interface: report it.",
   },
   over_limit: {
     meaning: "The vendor says we ask for more than it gives at once",

@@ -75,8 +75,18 @@ function amplified({ body }: Fixture, nth: number, count: number): string | null
     return Array.from({ length: count }, (_, at) => value[at % value.length]);
   };
   if (!/^\s*[{[]/.test(body) || isForm(body)) return null;
-  const grown = grow(JSON.parse(body));
+  const whole = parseJson(body, MOST);
+  // One JSON value on each line is no JSON.
+  if ("problem" in whole) return null;
+  const grown = grow(whole.value);
   return isChanged ? JSON.stringify(grown) : null;
+}
+
+/** The same shape, and null in place of every text and number. */
+function withoutValues(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(withoutValues);
+  if (typeof value !== "object" || value === null) return typeof value === "boolean" ? value : null;
+  return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, withoutValues(each)]));
 }
 
 function hostile(fixture: Fixture, body: string): Message {
@@ -139,11 +149,8 @@ describe("a list in a message", () => {
   it.each(withLists)(
     "of %s has its problems looked for only as long as they are listed",
     (_, adapter, fixture, nth) => {
-      const broken = (amplified(fixture, nth, 4096) ?? "").replaceAll(
-        /"[^"]*"(?=[,}\]])|-?\d[\d.]*(?=[,}\]])/g,
-        "null",
-      );
-      const parsed = adapter.payload.safeParse(JSON.parse(broken));
+      const grown: unknown = JSON.parse(amplified(fixture, nth, 4096) ?? "");
+      const parsed = adapter.payload.safeParse(withoutValues(grown));
       // Of each shape that a message may have.
       expect(parsed.error?.issues.length ?? 0).toBeLessThan(20 + 20);
     },

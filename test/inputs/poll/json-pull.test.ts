@@ -103,23 +103,19 @@ describe("a login", () => {
   });
 
   test("so many an hour and no more", async () => {
-    const stand = await vendorThat(({ path }) =>
-      path === "/login" ? { status: 200, body: { token: "t", life: 1 } } : { status: 503, body: "" },
-    );
-    const settings = {
-      ...LOGGED_IN,
-      loginsPerHour: 3,
-      login: { ...login, answers: { unavailable: "token" } },
-    };
-    const { poller } = poll(stand, settings, { pull: { loginsPerHour: 1 } });
+    const vendor = tokens();
+    const stand = await vendorThat(vendor.answer);
+    const { store, poller } = poll(stand, { ...LOGGED_IN, loginsPerHour: 1 });
+    await until(() => store.stored().length === 2, { what: "both vans" });
+    vendor.state.newest = "another";
     await until(() => poller.state().reason === "too_many_logins", { what: "the bound" });
-    expect(stand.asked).toHaveLength(1);
+    expect(vendor.state.logins).toHaveLength(1);
   });
 
   test("the bound is of the last hour", () => {
     const logins = createPollLogins(2);
-    logins.tried(0);
-    logins.tried(1000);
+    logins.made(0);
+    logins.made(1000);
     expect([logins.mayTry(3_599_999), logins.mayTry(3_600_000)]).toEqual([false, true]);
   });
 });

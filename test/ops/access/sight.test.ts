@@ -85,6 +85,11 @@ const ROUTES: Record<string, { path: string; body?: object; needs: "nothing" | "
   "GET /api/v1/quarantine/:id": { path: `/api/v1/quarantine/${MINE_ID}`, needs: "token" },
   "GET /api/v1/dead-letters/export": { path: "/api/v1/dead-letters/export", needs: "token" },
   "GET /api/v1/quarantine/export": { path: "/api/v1/quarantine/export", needs: "token" },
+  "POST /api/v1/captures": { path: "/api/v1/captures", body: { source: "mine-vans" }, needs: "operate" },
+  "GET /api/v1/captures": {
+    path: `/api/v1/captures?source=mine-vans&id=mine-vans:${MINE_ID}`,
+    needs: "token",
+  },
   "POST /api/v1/dead-letters/redrive": {
     path: "/api/v1/dead-letters/redrive",
     body: { mode: "do" },
