@@ -6,7 +6,7 @@ import { adapters } from "../../../src/adapters/index.ts";
 import type { Adapter } from "../../../src/adapters/kit/adapter.ts";
 import { decode } from "../../support/decode.ts";
 import { fixturesOf } from "../../support/fixtures.ts";
-import { VANS, van, type WalkOptions, walk } from "../../support/json-pull.ts";
+import { van, type WalkOptions, walk } from "../../support/json-pull.ts";
 
 /** What only a customer knows, by vendor. */
 const OWN: Readonly<Record<string, object>> = {
@@ -40,13 +40,13 @@ const SHAPES: Readonly<Record<string, object>> = {
   "the newest": { path: "/vans", query: { from: "{since.plain}" }, feed: { newest: "at" } },
 };
 
-type Configured = [name: string, adapter: Adapter, settings: object, given: WalkOptions];
+type Tried = [string, Adapter, object, WalkOptions];
 
-const configured: Configured[] = adapters.flatMap((adapter): Configured[] => {
-  if (!adapter.pull || !("settings" in adapter.pull)) return [];
-  const { vendor } = adapter;
-  if (vendor !== "json-pull") return [[vendor, adapter, OWN[vendor] ?? {}, { vendor, options: undefined }]];
-  return Object.entries(SHAPES).map(([name, settings]) => [name, adapter, settings, { options: VANS }]);
+const configured = adapters.flatMap((adapter): Tried[] => {
+  const { vendor, pull } = adapter;
+  if (!pull || !("settings" in pull)) return [];
+  if (vendor !== "json-pull") return [[vendor, adapter, OWN[vendor] ?? {}, { vendor }]];
+  return Object.entries(SHAPES).map(([name, settings]): Tried => [name, adapter, settings, {}]);
 });
 
 /** Names and values by which the configurations above go on. */

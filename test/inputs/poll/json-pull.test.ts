@@ -105,7 +105,7 @@ describe("a login", () => {
   test("so many an hour and no more", async () => {
     const vendor = tokens();
     const stand = await vendorThat(vendor.answer);
-    const { store, poller } = poll(stand, LOGGED_IN, { pull: { loginsPerHour: 1 } });
+    const { store, poller } = poll(stand, { ...LOGGED_IN, loginsPerHour: 1 });
     await until(() => store.stored().length === 2, { what: "both vans" });
     vendor.state.newest = "another";
     await until(() => poller.state().reason === "too_many_logins", { what: "the bound" });
