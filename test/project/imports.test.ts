@@ -55,7 +55,7 @@ const PLACES: Record<string, Place> = {
     typesFrom: ["events/", "status/"],
   },
   "inputs/poll/": {
-    from: ["adapters/", "ingest/", "inputs/", "network.ts", "version.ts"],
+    from: ["adapters/", "addresses.ts", "ingest/", "inputs/", "network.ts", "version.ts"],
     typesFrom: ["events/", "status/"],
   },
   "servicetitan/": { from: ["network.ts", "reading.ts", "version.ts"] },
