@@ -1,6 +1,7 @@
 /** How tests are run: real processes, few at a time, in a time zone that shows every place where local time slips in. */
 
 import { defineConfig } from "vitest/config";
+import { LongestFirst } from "./test/support/order.ts";
 import { measureSpeed, scaled } from "./test/support/speed.ts";
 import { summary } from "./test/support/summary.ts";
 
@@ -14,6 +15,7 @@ export default defineConfig({
     include: ["test/**/*.test.ts"],
     globalSetup: ["test/support/compiled.ts"],
     reporters: ["default", summary()],
+    sequence: { sequencer: LongestFirst },
     pool: "forks",
     // Tests start programs of their own (Redis, brokers, gateways); more workers than cores only makes them wait.
     maxWorkers: 2,

@@ -48,7 +48,7 @@ export async function askOnce({
       const where = `${sent.method} ${new URL(sent.url).origin}${new URL(sent.url).pathname}`;
       if (got.kind === "failed")
         return unwell(`${where}: no answer (${got.reason}${got.code && `, ${got.code}`})`);
-      const result = pull.parse(got.answer, context);
+      const result = pull.parse(got.answer, { ...context, since: 0 });
       if (result.kind === "session") session = result.session;
       else if (result.kind === "page") return described(source, result.body, result.rows?.read, now);
       else {
