@@ -67,8 +67,12 @@ export const nmea = defineAdapter({
   },
 });
 
+const A_PLACE = /[$!][A-Z]{2}(?:RMC|GGA|GNS|GLL),/;
+
 /** The type of the first sentence, if all are whole and none says a place. */
 function otherSentence(raw: unknown): string | null {
+  // Most messages have a place, and need not be taken apart twice.
+  if (typeof raw === "string" && A_PLACE.test(raw)) return null;
   const { data } = sentences.safeParse(raw);
   const isOther = (line: Sentence) =>
     line.kind === "whole" && line.type !== "RMC" && !(line.type in WITHOUT_DATE);

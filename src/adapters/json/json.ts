@@ -6,7 +6,7 @@ import { type DecodeContext, defineAdapter, MAX_PROBLEMS, type Message } from ".
 import { addressList, basic, bearer, customHeader, hmac, urlToken } from "../kit/auth.ts";
 import type { Problems } from "../kit/each.ts";
 import { type Each, each } from "../kit/each.ts";
-import { compass, degrees, id, isRecord, part } from "../kit/fields.ts";
+import { compass, degrees, id, isRecord, number, part, toMps } from "../kit/fields.ts";
 import { withJsonField } from "../kit/form.ts";
 import { namedDetails } from "../kit/nested-place.ts";
 import { namedIn } from "../kit/synonyms.ts";
@@ -59,6 +59,7 @@ function decodeOwn(raw: unknown, { speedUnit }: DecodeContext): Each | Problems 
     return { problems: first.flatMap((value, index) => problemsOf(value, pathOf(index))) };
   }
   return each(list, (value, index) => {
+    if (isPlain(value)) return { path: pathOf(index), ...plainReading(value, speedUnit) };
     const { deviceId, speedUnit: unit } = item.parse(value);
     const named = namedIn(value);
     const details = namedDetails(named);
@@ -75,8 +76,29 @@ function decodeOwn(raw: unknown, { speedUnit }: DecodeContext): Each | Problems 
   });
 }
 
+/** Our own names and no others, as nearly every message has them: looking for usual names would take three times as long. */
+function isPlain(value: unknown): value is Record<string, unknown> {
+  if (!isRecord(value)) return false;
+  for (const key of Object.keys(value)) if (!OWN_NAMES.has(key)) return false;
+  return OWN_NEEDED.every((key) => Object.hasOwn(value, key));
+}
+const OWN_NEEDED = ["deviceId", ...NAMED];
+const OWN_NAMES: ReadonlySet<string> = new Set([...OWN_NEEDED, "speed", "speedUnit", "heading"]);
+
+function plainReading(value: Record<string, unknown>, configured: SpeedUnit | undefined) {
+  const [stated, assumed] = unitsOf(value.speedUnit, configured);
+  return {
+    deviceId: id.parse(value.deviceId),
+    fixTime: anyTime.parse(value.time),
+    latitude: degrees.parse(value.latitude),
+    longitude: degrees.parse(value.longitude),
+    speedMps: toMps(number.parse(value.speed), stated ?? assumed),
+    headingDeg: compass.parse(value.heading),
+  };
+}
+
 function isOurs(value: unknown): boolean {
-  return isRecord(value) && missingIn(value).length === 0;
+  return isPlain(value) || (isRecord(value) && missingIn(value).length === 0);
 }
 
 function missingIn(value: Record<string, unknown>): string[] {
