@@ -9,29 +9,15 @@ import { createAssembler } from "../ingest/assembler.ts";
 import { type Decoded, type Examined, examine } from "../ingest/examine.ts";
 import { SPEED_UNITS, type SpeedUnit } from "../reading.ts";
 import { readCaptured } from "./decode-captured.ts";
-import { isRead, suggestion, whichRead } from "./decode-which.ts";
+import { type Given, isRead, suggestion, whichRead } from "./decode-which.ts";
 import { printError } from "./print.ts";
 
 /** The arguments of the command; texts as typed. */
-export interface DecodeRequest {
+export interface DecodeRequest extends Given {
   /** Null: none was named, so the adapters that read the message are. */
   vendor: string | null;
-  topic?: string | undefined;
-  /** A JSON file of header names and values. */
-  headersFile?: string | undefined;
-  query?: string | undefined;
-  contentType?: string | undefined;
-  speedUnit?: string | undefined;
-  receivedAt?: string | undefined;
-  retained?: boolean | undefined;
-  /** Standard input is a whole message of the quarantine, as the ops endpoint returns it. */
-  quarantined?: boolean | undefined;
-  /** A JSON file of messages in order; then there is no body. */
-  sequenceFile?: string | undefined;
   /** A file of `waypost capture`; then there is no body. */
   capturedFile?: string | undefined;
-  /** The source's `options`, as in the configuration. */
-  options?: unknown;
   /** As a checked configuration has them, in place of `options` and `speedUnit`. */
   configured?: { options: unknown; speedUnit: SpeedUnit | undefined };
   /** Prints what is no part of the answer: problems, ignored events, field defects, details. Default: standard error. */

@@ -19,17 +19,21 @@ export interface Candidate {
   isOwn: boolean;
 }
 
-/** How the messages were given: what the next command needs again. */
+/** How the messages were given, in texts as typed: what the next command needs again. */
 export interface Given {
   topic?: string | undefined;
+  /** A JSON file of header names and values. */
   headersFile?: string | undefined;
   query?: string | undefined;
   contentType?: string | undefined;
   speedUnit?: string | undefined;
   receivedAt?: string | undefined;
   retained?: boolean | undefined;
+  /** Standard input is a whole message of the quarantine, as the ops endpoint returns it. */
   quarantined?: boolean | undefined;
+  /** A JSON file of messages in order; then there is no body. */
   sequenceFile?: string | undefined;
+  /** The source's `options`, as in the configuration. */
   options?: unknown;
 }
 

@@ -2,7 +2,7 @@
 
 import { z } from "zod";
 import { parseJson } from "../kit/bounds.ts";
-import { path } from "../kit/expression.ts";
+import { type Find, path } from "../kit/expression.ts";
 import { isRecord, number } from "../kit/fields.ts";
 import { type PullAnswer, type PullResult, troubleOf } from "../kit/pull.ts";
 
@@ -83,4 +83,10 @@ function codeIn({ code }: Answers, content: unknown): string {
   const found = code?.(content);
   if (typeof found === "number") return String(found);
   return typeof found === "string" && /^[\w.:-]{1,40}$/.test(found) ? found : "";
+}
+
+/** The number at a path of an answer; null where there is none that can be read. */
+export function numberAt(find: Find | undefined, content: unknown): number | null {
+  const found = number.parse(find?.(content));
+  return found === null || Number.isNaN(found) ? null : found;
 }

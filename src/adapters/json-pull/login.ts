@@ -2,9 +2,8 @@
 
 import { z } from "zod";
 import { type Find, path } from "../kit/expression.ts";
-import { number } from "../kit/fields.ts";
 import type { PullAnswer, PullResult } from "../kit/pull.ts";
-import { type Answers, answersShape, contentOf, meaningOf } from "./answers.ts";
+import { type Answers, answersShape, contentOf, meaningOf, numberAt } from "./answers.ts";
 import { requestShape } from "./request.ts";
 
 const keep = z.strictObject({
@@ -93,11 +92,6 @@ function endOf({ expiresIn, expiresAt }: Login, content: unknown, now: number): 
 
 function toMillis(value: number | null, factor: number): number | null {
   return value === null || value <= 0 ? null : value * factor;
-}
-
-function numberAt(find: Find, content: unknown): number | null {
-  const found = number.parse(find(content));
-  return found === null || Number.isNaN(found) ? null : found;
 }
 
 function textAt(find: Find, content: unknown): string | null {

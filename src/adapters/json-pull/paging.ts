@@ -3,7 +3,7 @@
 import { createHash } from "node:crypto";
 import { z } from "zod";
 import { type Find, path } from "../kit/expression.ts";
-import { number } from "../kit/fields.ts";
+import { numberAt } from "./answers.ts";
 import type { Values } from "./template.ts";
 
 /** More pages than any fleet has: a vendor whose pages do not end must not be asked for ever. */
@@ -102,11 +102,6 @@ function isLast(
   const total = numberAt(settings.total, answer);
   if (total !== null) return (settings.size === undefined ? sum : read * settings.size) >= total;
   return rows === 0;
-}
-
-function numberAt(find: Find | undefined, answer: unknown): number | null {
-  const found = number.parse(find?.(answer));
-  return found === null || Number.isNaN(found) ? null : found;
 }
 
 function textAt(find: Find, answer: unknown): string | null {
