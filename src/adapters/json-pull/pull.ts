@@ -7,7 +7,7 @@ import { loginResult } from "./login.ts";
 import { knownFrom, textOf } from "./lookup.ts";
 import { FOREIGN, nextPlace } from "./paging.ts";
 import { placeholdersOf, requestOf } from "./request.ts";
-import { idsOf, roundAfter, roundOf, type Session, sessionOf, stepOf, valuesOf } from "./round.ts";
+import { idsOf, instantOf, roundAfter, roundOf, type Session, sessionOf, stepOf, valuesOf } from "./round.ts";
 import { type Context, changesOf, messageOf, namedRows, type Row, type RowReading } from "./rows.ts";
 import type { PullSettings } from "./settings.ts";
 
@@ -183,7 +183,7 @@ function newest(
   const times = rows.flatMap(({ value }) => {
     const time = at(value);
     // One device with a wrong clock would have all others wait until then.
-    return typeof time === "string" && Date.parse(time) <= now ? [time] : [];
+    return typeof time === "string" && instantOf(time) <= now ? [time] : [];
   });
   return times.reduce((last, time) => (isLater(time, last) ? time : last), before ?? "");
 }
@@ -191,7 +191,7 @@ function newest(
 /** To the nanosecond, where both are written alike. */
 function isLater(one: string, other: string): boolean {
   if (other === "") return true;
-  const byMs = Date.parse(one) - Date.parse(other);
+  const byMs = instantOf(one) - instantOf(other);
   return byMs === 0 ? one > other : byMs > 0;
 }
 

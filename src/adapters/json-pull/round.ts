@@ -1,5 +1,6 @@
 /** Where a configured poller stands: what it learned by login and look-up, and how far its round has come. */
 
+import { isoTimeAssumedUtc } from "../kit/fields.ts";
 import type { PullContext } from "../kit/pull.ts";
 import type { Sent } from "../kit/unchanged.ts";
 import type { LoggedIn } from "./login.ts";
@@ -111,10 +112,15 @@ function feedValues(
   if (window) return { ...timeValues("since", round.sinceMs), ...timeValues("until", round.untilMs) };
   if (!feed) return {};
   if ("cursor" in feed) return { cursor: cursor ?? undefined };
-  const sinceMs = cursor === null ? since : Date.parse(cursor);
+  const sinceMs = cursor === null ? since : instantOf(cursor);
   const spelled = Number.isNaN(sinceMs) ? {} : timeValues("since", sinceMs);
   // As the vendor wrote it, whose times may be finer than ours.
   return cursor === null ? spelled : { ...spelled, since: cursor };
+}
+
+/** UTC milliseconds since 1970, whatever the zone of this process; NaN where the text is no time. */
+export function instantOf(text: string): number {
+  return isoTimeAssumedUtc.parse(text) ?? Number.NaN;
 }
 
 function keptValues(kept: Readonly<Record<string, string>>): Values {

@@ -328,6 +328,14 @@ describe("feeds", () => {
     });
   });
 
+  // The tests run half a day from UTC, where a time without a zone would be another one, or still to come.
+  test("by the newest: a time without a zone is UTC, whatever the zone of this process", () => {
+    const given = { path: "/feed", query: { after: "{since.millis}" }, feed: { newest: "at" } };
+    const at = walk(given);
+    at.answer({ vans: [{ ...van("1"), at: "2026-03-14T11:58:00" }] });
+    expect(new URL(at.request().url).searchParams.get("after")).toBe(String(Date.UTC(2026, 2, 14, 11, 58)));
+  });
+
   test("by the newest: an answer without any leaves it where it is", () => {
     const at = newest();
     at.answer({ vans: [van("1", -1)] });
