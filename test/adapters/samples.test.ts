@@ -9,6 +9,7 @@ import type { Adapter, Credentials, Message } from "../../src/adapters/kit/adapt
 import { createAssembler } from "../../src/ingest/assembler.ts";
 import { validate } from "../../src/reading.ts";
 import { because, howToGet } from "../support/because.ts";
+import type { ExpectedReading } from "../support/conversations.ts";
 import { decode, examine } from "../support/decode.ts";
 import { lowerCased } from "../support/fixtures.ts";
 
@@ -17,15 +18,6 @@ const SETS = ["samples", "samples-2", "cases"].map(
   (name) => new URL(`../../../shared/${name}/`, import.meta.url),
 );
 const noSamples = SETS.every((set) => existsSync(set)) ? null : howToGet("samples");
-
-interface Expected {
-  unitId: string;
-  latitude: number;
-  longitude: number;
-  speedKph: number | null;
-  headingDeg: number | null;
-  timeUtc: string;
-}
 
 /** All but our own format, a customary one (home-made), one whose webhook is documented in parts only (zubie), and those that are polled. */
 const VENDORS_WITH_SAMPLES = 43;
@@ -45,7 +37,7 @@ interface Sample {
   before?: readonly Message[];
   /** Null where the message shows no proof. */
   credentials: Credentials | null;
-  expected: Expected[];
+  expected: ExpectedReading[];
 }
 
 const samples =
@@ -179,7 +171,7 @@ describe.skipIf(noCapture !== null)(`recorded vehicles${because(noCapture)}`, ()
 
 function expectReadings(
   readings: ReturnType<typeof examine>["readings"],
-  expected: readonly Expected[],
+  expected: readonly ExpectedReading[],
 ): void {
   expect(readings.map(({ deviceId, fixTime, headingDeg }) => ({ deviceId, fixTime, headingDeg }))).toEqual(
     expected.map(({ unitId, timeUtc, headingDeg }) => ({ deviceId: unitId, fixTime: timeUtc, headingDeg })),

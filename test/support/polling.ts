@@ -1,6 +1,7 @@
 /** A poller at work on a stand-in vendor: real HTTP, real cursors in Redis, a store that a test can make fail. */
 
 import { Redis } from "ioredis";
+import { afterAll, afterEach, beforeAll } from "vitest";
 import { startPrivateRedis } from "../../sandbox/redis.ts";
 import { findAdapter } from "../../src/adapters/index.ts";
 import type { Pull, PullAccount, PullRequest } from "../../src/adapters/kit/pull.ts";
@@ -48,14 +49,48 @@ export function pullOf(vendor: string, settings: unknown = {}): Pull {
   return "settings" in pull ? pull.settings.parse(settings) : pull;
 }
 
-/** One Redis for a test file. */
-export async function startPollings(): Promise<{
+export interface Pollings {
   cursors: CursorStore;
   start(options: PollingOptions): Polling;
   /** Ends all pollers of the test; Redis stays. */
   endAll(): Promise<void>;
-  close(): Promise<void>;
-}> {
+}
+
+/** For the tests around the call: one Redis for all of them; after each, its pollers end before its stand-ins close. */
+export function usePollings(): Pollings & {
+  /** The stand-in, which closes after the test. */
+  closing<StandIn extends { close(): Promise<void> }>(standIn: StandIn): StandIn;
+} {
+  let opened: (Pollings & { close(): Promise<void> }) | null = null;
+  const standIns: { close(): Promise<void> }[] = [];
+  const pollings = (): Pollings => {
+    if (opened === null) throw new Error("Redis is there within tests only.");
+    return opened;
+  };
+
+  beforeAll(async () => {
+    opened = await openPollings();
+  });
+  afterEach(async () => {
+    await pollings().endAll();
+    for (const standIn of standIns.splice(0)) await standIn.close();
+  });
+  afterAll(() => opened?.close());
+
+  return {
+    get cursors() {
+      return pollings().cursors;
+    },
+    start: (options) => pollings().start(options),
+    endAll: () => pollings().endAll(),
+    closing(standIn) {
+      standIns.push(standIn);
+      return standIn;
+    },
+  };
+}
+
+async function openPollings(): Promise<Pollings & { close(): Promise<void> }> {
   const redis = await startPrivateRedis();
   const db = new Redis(redis.url);
   const cursors = createCursorStore(db, "polling");

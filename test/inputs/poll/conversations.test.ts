@@ -1,7 +1,7 @@
 /** Whole conversations with vendors that are asked, held by the real poller as they were written down; not in this repository. */
 
 import { existsSync } from "node:fs";
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { findAdapter } from "../../../src/adapters/index.ts";
 import type { PullAccount } from "../../../src/adapters/kit/pull.ts";
 import type { SpeedUnit } from "../../../src/reading.ts";
@@ -12,8 +12,8 @@ import {
   expectReadings,
   recordedAnswers,
 } from "../../support/conversations.ts";
-import { type PolledVendor, startPolledVendor } from "../../support/polled-vendor.ts";
-import { distinctReadings, pullOf, startPollings, viaHosts } from "../../support/polling.ts";
+import { startPolledVendor } from "../../support/polled-vendor.ts";
+import { distinctReadings, pullOf, usePollings, viaHosts } from "../../support/polling.ts";
 import { until } from "../../support/wait.ts";
 
 const SAMPLES = new URL("../../../../shared/samples-2/pull/", import.meta.url);
@@ -145,17 +145,7 @@ const folders = [...new Set(Object.keys(REPLAYS).map((key) => key.split("/")[0] 
 const conversations = noSamples === null ? folders.flatMap((folder) => conversationsIn(SAMPLES, folder)) : [];
 
 describe.skipIf(noSamples !== null)(`conversations${because(noSamples)}`, () => {
-  let pollings: Awaited<ReturnType<typeof startPollings>>;
-  const vendors: PolledVendor[] = [];
-
-  beforeAll(async () => {
-    pollings = await startPollings();
-  });
-  afterEach(async () => {
-    await pollings.endAll();
-    for (const vendor of vendors.splice(0)) await vendor.close();
-  });
-  afterAll(() => pollings.close());
+  const pollings = usePollings();
 
   it("are there for each vendor", () => {
     expect(new Set(conversations.map(({ vendor }) => vendor))).toEqual(new Set(folders));
@@ -170,7 +160,7 @@ describe.skipIf(noSamples !== null)(`conversations${because(noSamples)}`, () => 
       const exchanges = [...(replay.before ?? []), ...recordedExchanges.slice(replay.skip ?? 0)];
       const recorded = recordedAnswers(exchanges, replay.free);
       const standIn = await startPolledVendor(recorded.answer);
-      vendors.push(standIn);
+      pollings.closing(standIn);
       const origins = exchanges.map(({ request }) => new URL(request.url));
       const http = viaHosts(Object.fromEntries(origins.map(({ origin }) => [origin, standIn.url])));
       const { store } = pollings.start({

@@ -1,30 +1,18 @@
 /** Pollers against a stand-in for Geotab: sessions, the host it names, device names, and errors that come with 200. */
 
-import { afterAll, afterEach, beforeAll, expect, test, vi } from "vitest";
+import { expect, test, vi } from "vitest";
 import type { LogRecord } from "../../support/geotab.ts";
 import { GEOTAB_ACCOUNT, type Geotab, geotabError, startGeotab } from "../../support/geotab.ts";
-import { distinctReadings, type PollingOptions, startPollings, viaHosts } from "../../support/polling.ts";
+import { distinctReadings, type PollingOptions, usePollings, viaHosts } from "../../support/polling.ts";
 import { scaled } from "../../support/speed.ts";
 import { until } from "../../support/wait.ts";
 
 vi.setConfig({ testTimeout: scaled(130_000), hookTimeout: scaled(130_000) });
 
-let pollings: Awaited<ReturnType<typeof startPollings>>;
-const vendors: Geotab[] = [];
-
-beforeAll(async () => {
-  pollings = await startPollings();
-});
-afterEach(async () => {
-  await pollings.endAll();
-  for (const vendor of vendors.splice(0)) await vendor.close();
-});
-afterAll(() => pollings.close());
+const pollings = usePollings();
 
 async function geotab(options?: Parameters<typeof startGeotab>[0]): Promise<Geotab> {
-  const vendor = await startGeotab(options);
-  vendors.push(vendor);
-  return vendor;
+  return pollings.closing(await startGeotab(options));
 }
 
 function poll(vendor: Geotab, options: Partial<PollingOptions> = {}) {

@@ -1,6 +1,6 @@
 /** A configured vendor at work: real HTTP, real Redis, the real poller; what it keeps, how it is renewed, what it survives. */
 
-import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { findAdapter } from "../../../src/adapters/index.ts";
 import type { PullRequest } from "../../../src/adapters/kit/pull.ts";
 import type { CursorStore } from "../../../src/inputs/poll/cursor.ts";
@@ -13,25 +13,13 @@ import {
   type VendorAnswer,
   type VendorRequest,
 } from "../../support/polled-vendor.ts";
-import { distinctReadings, NO_PROXY, type PollingOptions, startPollings } from "../../support/polling.ts";
+import { distinctReadings, NO_PROXY, type PollingOptions, usePollings } from "../../support/polling.ts";
 import { until } from "../../support/wait.ts";
 
-let pollings: Awaited<ReturnType<typeof startPollings>>;
-const vendors: PolledVendor[] = [];
-
-beforeAll(async () => {
-  pollings = await startPollings();
-});
-afterEach(async () => {
-  await pollings.endAll();
-  for (const vendor of vendors.splice(0)) await vendor.close();
-});
-afterAll(() => pollings.close());
+const pollings = usePollings();
 
 async function vendorThat(answer: (asked: VendorRequest) => VendorAnswer): Promise<PolledVendor> {
-  const vendor = await startPolledVendor(answer);
-  vendors.push(vendor);
-  return vendor;
+  return pollings.closing(await startPolledVendor(answer));
 }
 
 function poll({ url }: PolledVendor, settings: object, more: Partial<PollingOptions> = {}) {

@@ -2,32 +2,20 @@
 
 import { once } from "node:events";
 import { createServer } from "node:net";
-import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { StoreError } from "../../../src/ingest/store.ts";
 import type { CursorStore } from "../../../src/inputs/poll/cursor.ts";
 import { createPullHttp } from "../../../src/inputs/poll/http.ts";
 import { USER_AGENT } from "../../../src/version.ts";
 import { door, memoryStore } from "../../support/memory-store.ts";
-import { distinctReadings, NO_PROXY, type PollingOptions, startPollings } from "../../support/polling.ts";
+import { distinctReadings, NO_PROXY, type PollingOptions, usePollings } from "../../support/polling.ts";
 import { SAMSARA_TOKEN, type Samsara, type SamsaraFix, startSamsara } from "../../support/samsara.ts";
 import { until } from "../../support/wait.ts";
 
-let pollings: Awaited<ReturnType<typeof startPollings>>;
-const vendors: Samsara[] = [];
-
-beforeAll(async () => {
-  pollings = await startPollings();
-});
-afterEach(async () => {
-  await pollings.endAll();
-  for (const vendor of vendors.splice(0)) await vendor.close();
-});
-afterAll(() => pollings.close());
+const pollings = usePollings();
 
 async function samsara(options?: Parameters<typeof startSamsara>[0]): Promise<Samsara> {
-  const vendor = await startSamsara(options);
-  vendors.push(vendor);
-  return vendor;
+  return pollings.closing(await startSamsara(options));
 }
 
 function poll(vendor: Samsara, options: Partial<PollingOptions> = {}) {

@@ -2,17 +2,12 @@
 
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { isDeepStrictEqual } from "node:util";
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import type { PullResult } from "../../../src/adapters/kit/pull.ts";
 import { because, howToGet } from "../../support/because.ts";
 import { type ExpectedReading, expectReadings } from "../../support/conversations.ts";
-import {
-  type PolledVendor,
-  startPolledVendor,
-  type VendorAnswer,
-  type VendorRequest,
-} from "../../support/polled-vendor.ts";
-import { distinctReadings, pullOf, startPollings, viaHosts } from "../../support/polling.ts";
+import { startPolledVendor, type VendorAnswer, type VendorRequest } from "../../support/polled-vendor.ts";
+import { distinctReadings, pullOf, usePollings, viaHosts } from "../../support/polling.ts";
 import { until } from "../../support/wait.ts";
 
 const SAMPLES = new URL("../../../../shared/samples/pull/", import.meta.url);
@@ -100,17 +95,7 @@ describe.skipIf(noSamples !== null)(`answers${because(noSamples)}`, () => {
 });
 
 describe.skipIf(noSamples !== null)(`conversations${because(noSamples)}`, () => {
-  let pollings: Awaited<ReturnType<typeof startPollings>>;
-  const vendors: PolledVendor[] = [];
-
-  beforeAll(async () => {
-    pollings = await startPollings();
-  });
-  afterEach(async () => {
-    await pollings.endAll();
-    for (const vendor of vendors.splice(0)) await vendor.close();
-  });
-  afterAll(() => pollings.close());
+  const pollings = usePollings();
 
   // What ends in a refusal, or asks for what we never ask for, is among the answers above.
   const whole = conversations.filter(({ expected }) => expected.length > 0);
@@ -132,7 +117,7 @@ describe.skipIf(noSamples !== null)(`conversations${because(noSamples)}`, () => 
           Number(wait) > 1 ? { "Retry-After": "0.1" } : wait === "0" ? {} : { "Retry-After": wait };
         return { ...exchange.response, headers: { ...headers, ...soon } };
       });
-      vendors.push(standIn);
+      pollings.closing(standIn);
       const hosts = ["https://api.samsara.com", "https://my.geotab.com", "https://my184.geotab.com"];
       const ids = new URL(exchanges[0]?.request.url ?? "").searchParams.get("ids");
       const { store } = pollings.start({

@@ -1,29 +1,17 @@
 /** Vendors that tell where vehicles are now, against stand-ins: nothing is lost, and nothing is sent twice without need. */
 
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { findAdapter } from "../../../src/adapters/index.ts";
 import type { MemoryStore } from "../../support/memory-store.ts";
 import { type PolledVendor, startPolledVendor } from "../../support/polled-vendor.ts";
-import { type PollingOptions, startPollings } from "../../support/polling.ts";
+import { type PollingOptions, usePollings } from "../../support/polling.ts";
 import { FLEET, fordPro, reveal, type SnapshotVendor, tracksolid } from "../../support/snapshot-vendors.ts";
 import { until } from "../../support/wait.ts";
 
-let pollings: Awaited<ReturnType<typeof startPollings>>;
-const servers: PolledVendor[] = [];
-
-beforeAll(async () => {
-  pollings = await startPollings();
-});
-afterEach(async () => {
-  await pollings.endAll();
-  for (const server of servers.splice(0)) await server.close();
-});
-afterAll(() => pollings.close());
+const pollings = usePollings();
 
 async function serve(standIn: SnapshotVendor): Promise<PolledVendor> {
-  const server = await startPolledVendor(standIn.answer);
-  servers.push(server);
-  return server;
+  return pollings.closing(await startPolledVendor(standIn.answer));
 }
 
 function poll(
