@@ -34,6 +34,8 @@ const FILL_MS = 10;
 
 const app = new Hono();
 let isHeld = false;
+/** Each loop's pop that Redis has not answered yet. */
+const popsInFlight = new Set<Promise<unknown>>();
 
 if (settings.mode === "answer") {
   app.post("/webhooks/bench", async (c) => {
@@ -57,7 +59,7 @@ async function deliver(): Promise<void> {
   const redis = new Redis(settings.redisUrl);
   const pool = new Pool(settings.sinkUrl, { connections: 1 });
   for (;;) {
-    const pings = isHeld ? null : await redis.lpop(KEY, settings.batchPings);
+    const pings = isHeld ? null : await pop(redis);
     if (pings !== null) {
       const { body } = await pool.request({
         method: "POST",
@@ -68,6 +70,16 @@ async function deliver(): Promise<void> {
       await body.json();
     }
     if ((pings?.length ?? 0) < settings.batchPings) await pause(FILL_MS);
+  }
+}
+
+async function pop(redis: Redis): Promise<string[] | null> {
+  const popped = redis.lpop(KEY, settings.batchPings);
+  popsInFlight.add(popped);
+  try {
+    return await popped;
+  } finally {
+    popsInFlight.delete(popped);
   }
 }
 
@@ -91,8 +103,10 @@ const handlers = {
       serve({ fetch: app.fetch, port: 0, hostname: "127.0.0.1" }, ({ port }) => resolve(port));
     });
   },
-  hold(): void {
+  /** What is stored once this is done stays: a pop on its way to Redis would still find it. */
+  async hold(): Promise<void> {
     isHeld = true;
+    await Promise.all(popsInFlight);
   },
   release(): void {
     isHeld = false;
