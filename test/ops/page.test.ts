@@ -373,11 +373,16 @@ describe.skipIf(whyNotChromium() !== null)(`the ops page${because(whyNotChromium
     });
   });
 
-  it("goes to the login when the session has ended", async () => {
+  it("goes to the login once when the session has ended, however many questions it refuses", async () => {
     await visit(
       async ({ page, url }) => {
+        let navigations = 0;
+        page.on("request", (request) => {
+          if (request.isNavigationRequest()) navigations++;
+        });
         await page.context().clearCookies();
         await page.waitForURL(`${url}/login`);
+        expect(navigations).toBe(1);
       },
       { mayFail: /status of 401/ },
     );

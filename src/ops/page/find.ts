@@ -2,6 +2,7 @@
 
 export const FIND_JS = `
 import { h, show, table } from "./dom.js";
+import { goToLogin } from "./stream.js";
 import { age, code, count, time } from "./words.js";
 
 /** Redis answers this in milliseconds; a thousand entries are read for it at most. */
@@ -53,7 +54,7 @@ async function ask(path, query) {
     cache: "no-store",
     signal: AbortSignal.timeout(ANSWER_WITHIN_MS),
   });
-  if (answer.status === 401) location.assign("/login");
+  if (answer.status === 401) goToLogin();
   return answer;
 }
 

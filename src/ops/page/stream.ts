@@ -12,10 +12,19 @@ const ANSWER_WITHIN_MS = 8000;
 export async function ask(path) {
   const answer = await fetch("/api/v1" + path, { cache: "no-store", signal: AbortSignal.timeout(ANSWER_WITHIN_MS) });
   if (answer.status === 401) {
-    location.assign("/login");
+    goToLogin();
     return null;
   }
   return answer.ok ? await answer.json() : null;
+}
+
+let leftAt = -Infinity;
+
+/** Every question of an ended session is refused, and each new navigation would abort the one under way. */
+export function goToLogin() {
+  if (performance.now() - leftAt < ANSWER_WITHIN_MS) return;
+  leftAt = performance.now();
+  location.assign("/login");
 }
 
 /** \`onStatus\` gets every new status, \`onSilence\` is called while nothing answers. */
