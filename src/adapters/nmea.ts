@@ -67,7 +67,7 @@ export const nmea = defineAdapter({
   },
 });
 
-const A_PLACE = /[$!][A-Z]{2}(?:RMC|GGA|GNS|GLL),/;
+const A_PLACE = new RegExp(`[$!][A-Z]{2}(?:${["RMC", ...Object.keys(WITHOUT_DATE)].join("|")}),`);
 
 /** The type of the first sentence, if all are whole and none says a place. */
 function otherSentence(raw: unknown): string | null {

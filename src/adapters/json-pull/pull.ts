@@ -180,19 +180,25 @@ function newest(
   before: string | null,
   now: number,
 ): string {
-  const times = rows.flatMap(({ value }) => {
-    const time = at(value);
+  let last = before ? { text: before, ms: instantOf(before) } : { text: "", ms: Number.NEGATIVE_INFINITY };
+  for (const { value } of rows) {
+    const text = at(value);
+    if (typeof text !== "string") continue;
+    const time = { text, ms: instantOf(text) };
     // One device with a wrong clock would have all others wait until then.
-    return typeof time === "string" && instantOf(time) <= now ? [time] : [];
-  });
-  return times.reduce((last, time) => (isLater(time, last) ? time : last), before ?? "");
+    if (time.ms <= now && isLater(time, last)) last = time;
+  }
+  return last.text;
+}
+
+interface WrittenTime {
+  text: string;
+  ms: number;
 }
 
 /** To the nanosecond, where both are written alike. */
-function isLater(one: string, other: string): boolean {
-  if (other === "") return true;
-  const byMs = instantOf(one) - instantOf(other);
-  return byMs === 0 ? one > other : byMs > 0;
+function isLater(one: WrittenTime, other: WrittenTime): boolean {
+  return one.ms === other.ms ? one.text > other.text : one.ms > other.ms;
 }
 
 function hostsPattern(hosts: readonly string[]): RegExp {
