@@ -1,5 +1,6 @@
 /** The files a browser gets, held in memory; they are text in this folder, so that the build stays one step. */
 
+import { ASK_JS } from "./ask.ts";
 import { PAGE_CSS } from "./css.ts";
 import { DOM_JS } from "./dom.ts";
 import { FIND_JS } from "./find.ts";
@@ -31,6 +32,7 @@ export const PAGE_ASSETS: readonly Asset[] = [
   { path: "/", contentType: "text/html; charset=utf-8", body: PAGE_HTML },
   { path: "/tenants/:tenant", contentType: "text/html; charset=utf-8", body: PAGE_HTML },
   { path: "/page.js", contentType: JS, body: MAIN_JS },
+  { path: "/page/ask.js", contentType: JS, body: ASK_JS },
   { path: "/page/dom.js", contentType: JS, body: DOM_JS },
   { path: "/page/words.js", contentType: JS, body: WORDS_JS },
   { path: "/page/find.js", contentType: JS, body: FIND_JS },

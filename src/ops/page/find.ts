@@ -1,8 +1,8 @@
 /** Browser script: where is my ping? Finds a device by any key, and lists what became of its readings and its pings. */
 
 export const FIND_JS = `
+import { answerTo } from "./ask.js";
 import { h, show, table } from "./dom.js";
-import { goToLogin } from "./stream.js";
 import { age, code, count, time } from "./words.js";
 
 /** Redis answers this in milliseconds; a thousand entries are read for it at most. */
@@ -30,11 +30,11 @@ form.addEventListener("submit", (event) => {
 async function look(query, q) {
   const question = ++latest;
   say("Looking…");
-  const found = await answerTo(query, q);
+  const found = await findings(query, q);
   if (question === latest) show(byId("found"), found);
 }
 
-async function answerTo(query, q) {
+async function findings(query, q) {
   try {
     const answer = await ask("/timeline", query);
     if (!answer.ok) return couldNotSay(answer);
@@ -49,13 +49,8 @@ async function answerTo(query, q) {
   }
 }
 
-async function ask(path, query) {
-  const answer = await fetch("/api/v1" + path + "?" + new URLSearchParams(query), {
-    cache: "no-store",
-    signal: AbortSignal.timeout(ANSWER_WITHIN_MS),
-  });
-  if (answer.status === 401) goToLogin();
-  return answer;
+function ask(path, query) {
+  return answerTo(path + "?" + new URLSearchParams(query), ANSWER_WITHIN_MS);
 }
 
 function couldNotSay({ status }) {

@@ -1,12 +1,13 @@
 /** Browser script: draws the status as it comes, answers the first question, is it healthy, and asks for the rest. */
 
 export const MAIN_JS = `
+import { ask } from "./page/ask.js";
 import { h, show, svg } from "./page/dom.js";
 import { showFinder } from "./page/find.js";
 import { showAccounting, showLines } from "./page/line.js";
 import { showEvents } from "./page/lately.js";
 import { showParts } from "./page/settings.js";
-import { ask, follow } from "./page/stream.js";
+import { follow } from "./page/stream.js";
 import { onTenantsWanted, showTenants, tenantsPath } from "./page/tenants.js";
 import { showTrail } from "./page/trail.js";
 import { age, count, figure, plural, time } from "./page/words.js";

@@ -1,31 +1,12 @@
 /** Browser script: brings the status, once by asking and then by the stream of events, or by asking while there is none. */
 
 export const STREAM_JS = `
+import { ask } from "./ask.js";
+
 /** While the stream is away. */
 const EVERY_MS = 2000;
 /** A quiet gateway sends nothing; a dead line or an ended session does neither, and must be noticed. */
 const QUIET_MS = 4000;
-/** The gateway answers within 4 s even when Redis hangs. */
-const ANSWER_WITHIN_MS = 8000;
-
-/** Resolves with the answer's JSON; null where it is an error. */
-export async function ask(path) {
-  const answer = await fetch("/api/v1" + path, { cache: "no-store", signal: AbortSignal.timeout(ANSWER_WITHIN_MS) });
-  if (answer.status === 401) {
-    goToLogin();
-    return null;
-  }
-  return answer.ok ? await answer.json() : null;
-}
-
-let leftAt = -Infinity;
-
-/** Every question of an ended session is refused, and each new navigation would abort the one under way. */
-export function goToLogin() {
-  if (performance.now() - leftAt < ANSWER_WITHIN_MS) return;
-  leftAt = performance.now();
-  location.assign("/login");
-}
 
 /** \`onStatus\` gets every new status, \`onSilence\` is called while nothing answers. */
 export function follow(onStatus, onSilence) {

@@ -1,21 +1,21 @@
 /** Browser script: what operators did, asked for now and then. */
 
 export const TRAIL_JS = `
+import { ask } from "./ask.js";
 import { h, show, table } from "./dom.js";
 import { code, count, time } from "./words.js";
 
 /** Operators are slower than positions. */
 const EVERY_MS = 15000;
 const ENTRIES = 20;
-const ANSWER_WITHIN_MS = 8000;
 let askedAt = -EVERY_MS;
 
 export async function showTrail(element) {
   if (performance.now() - askedAt < EVERY_MS) return;
   askedAt = performance.now();
   try {
-    const answer = await fetch("/api/v1/audit?limit=" + ENTRIES, { cache: "no-store", signal: AbortSignal.timeout(ANSWER_WITHIN_MS) });
-    if (answer.ok) show(element, panel((await answer.json()).items));
+    const trail = await ask("/audit?limit=" + ENTRIES);
+    if (trail !== null) show(element, panel(trail.items));
   } catch {
     // The status says that nothing answers.
   }

@@ -44,6 +44,7 @@ const ROUTES: Record<string, { path: string; body?: object; needs: "nothing" | "
   "POST /logout": { path: "/logout", needs: "nothing" },
   "GET /": { path: "/", needs: "token" },
   "GET /page.js": { path: "/page.js", needs: "token" },
+  "GET /page/ask.js": { path: "/page/ask.js", needs: "token" },
   "GET /page/dom.js": { path: "/page/dom.js", needs: "token" },
   "GET /page/words.js": { path: "/page/words.js", needs: "token" },
   "GET /page/find.js": { path: "/page/find.js", needs: "token" },
