@@ -3,6 +3,7 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { DeviceRejections, StoreEntry } from "../../../src/ingest/store.ts";
 import { readTroubled } from "../../../src/queue/lookup/troubled.ts";
+import { monitorOf } from "../../support/monitor.ts";
 import { messageOf, readingOf } from "../../support/queue.ts";
 import { type Store, startStores } from "../../support/store.ts";
 import { until } from "../../support/wait.ts";
@@ -137,14 +138,13 @@ it("a healthy fleet costs one look for trouble and one write more per source and
   const fleet = (age: number) => Array.from({ length: 50 }, (_, i) => readingOf(`van-${i}`, age));
   await store.add(fleet(9));
   const commands: string[] = [];
-  const monitor = await store.db.monitor();
-  monitor.on("monitor", (_at: string, [name = "", key = ""]: string[]) => {
+  const monitor = await monitorOf(store.db, (name, key) => {
     if (key.startsWith(store.keyPrefix))
       commands.push(`${name} ${key.slice(store.keyPrefix.length + 1)}`.toLowerCase());
   });
   await store.add(fleet(1));
   await until(() => commands.some((each) => each.startsWith("hincrby dest:")), { what: "the last command" });
-  monitor.disconnect();
+  monitor.stop();
   const aboutDevices = commands.filter((each) => / (fp|trouble|seen|timeline):vans$/.test(each));
   expect(aboutDevices).toEqual(["hmget fp:vans", "hlen trouble:vans", "hset fp:vans", "hset seen:vans"]);
   expect(await store.db.hlen(`${store.keyPrefix}:seen:vans`)).toBe(50);
