@@ -8,10 +8,8 @@ import { decode } from "../support/decode.ts";
 import { fixturesOf } from "../support/fixtures.ts";
 import { mutate } from "./mutate.ts";
 
-/** Slower than this for a message of some kilobytes is a way to stop the gateway. */
+/** More of the processor for a message of some kilobytes is a way to stop the gateway; a busy machine takes longer for less. */
 const SLOW_MS = 250;
-/** A busy machine may stop the process for as long; it does not do so every time. */
-const ATTEMPTS = 4;
 
 const subjects = adapters.flatMap((adapter) => fixturesOf(adapter).map((fixture) => ({ adapter, fixture })));
 
@@ -29,37 +27,24 @@ export interface CaseResult {
 export function runCase(seed: string, number: number): CaseResult {
   const subject = subjects[number % subjects.length];
   if (!subject) throw new Error("There are no fixtures.");
-  const { fixture } = subject;
+  const { adapter, fixture } = subject;
   const random = createRandom(`${seed}/${number}`);
   const message = mutate(fixture.message, random);
-  let { result, tookMs } = attempt(subject, message);
-  for (let n = 1; n < ATTEMPTS && tookMs > SLOW_MS; n++) ({ result, tookMs } = attempt(subject, message));
-  if (tookMs > SLOW_MS) result.failure ??= `took ${Math.round(tookMs)} ms`;
-  if (Object.hasOwn(Object.prototype, "polluted") || ({} as { latitude?: unknown }).latitude !== undefined) {
-    result.failure ??= "changed Object.prototype";
-  }
-  if (result.failure !== null) {
-    result.failure = `${fixture.name}, case ${number} of seed ${seed}: ${result.failure}\n${Buffer.from(message.body).toString().slice(0, 2000)}`;
-  }
-  return result;
-}
-
-function attempt(
-  { adapter, fixture }: (typeof subjects)[number],
-  message: ReturnType<typeof mutate>,
-): { result: CaseResult; tookMs: number } {
-  const startedAt = performance.now();
   const result: CaseResult = {
-    ...{ vendor: adapter.vendor, decoded: false, readings: 0, rejections: 0 },
+    vendor: adapter.vendor,
+    decoded: false,
+    readings: 0,
+    rejections: 0,
     failure: null,
   };
+  const atStart = process.cpuUsage();
   try {
     const decoded = decode(adapter, message, fixture.settings);
-    result.decoded = decoded.kind === "decoded";
+    if (decoded.kind !== "decoded") return result;
+    result.decoded = true;
     const { receivedAt, retained } = message;
     const context = { receivedAt, retained, maxAgeMs: Infinity, maxAheadMs: MAX_AHEAD_MS };
-    const rawReadings = decoded.kind === "decoded" ? decoded.rawReadings : [];
-    for (const rawReading of createAssembler().assemble(adapter.vendor, rawReadings, message)) {
+    for (const rawReading of createAssembler().assemble(adapter.vendor, decoded.rawReadings, message)) {
       const verdict = validate(rawReading, context);
       if (verdict.kind === "rejected") result.rejections++;
       else {
@@ -70,7 +55,16 @@ function attempt(
   } catch (error) {
     result.failure = `threw ${error instanceof Error ? error.stack : String(error)}`;
   }
-  return { result, tookMs: performance.now() - startedAt };
+  const { user, system } = process.cpuUsage(atStart);
+  const tookMs = (user + system) / 1000;
+  if (tookMs > SLOW_MS) result.failure ??= `took ${Math.round(tookMs)} ms`;
+  if (Object.hasOwn(Object.prototype, "polluted") || ({} as { latitude?: unknown }).latitude !== undefined) {
+    result.failure ??= "changed Object.prototype";
+  }
+  if (result.failure !== null) {
+    result.failure = `${fixture.name}, case ${number} of seed ${seed}: ${result.failure}\n${Buffer.from(message.body).toString().slice(0, 2000)}`;
+  }
+  return result;
 }
 
 /** What no reading may ever say, whoever sent what. */
