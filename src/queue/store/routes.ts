@@ -51,11 +51,7 @@ const MAX_REMEMBERED_DEVICES = 100_000;
 
 export function createRoutes({ destinations, sources, mapping }: RoutesOptions) {
   let remembered = new Map<string, readonly Route[]>();
-  const limitsOf = new Map<string, (string | number)[]>();
-  for (const { name, keyPrefix, bufferBytes } of destinations.values()) {
-    const [n = 0, ...pairs] = limitsOf.get(keyPrefix) ?? [0];
-    limitsOf.set(keyPrefix, [Number(n) + 1, ...pairs, name, bufferBytes]);
-  }
+  let limitsOf = limitsIn(destinations);
 
   function of(source: string, device: string): readonly Route[] {
     const key = `${source}|${device}`;
@@ -123,12 +119,22 @@ export function createRoutes({ destinations, sources, mapping }: RoutesOptions) 
     return limitsOf.get(keyPrefix) ?? [0];
   }
 
-  /** To be called when the mapping changed. */
+  /** To be called when the mapping or the configuration changed. */
   function recompute(): void {
     remembered = new Map();
+    limitsOf = limitsIn(destinations);
   }
 
   return { of, group, limits, recompute };
+}
+
+function limitsIn(destinations: RoutesOptions["destinations"]): Map<string, (string | number)[]> {
+  const limits = new Map<string, (string | number)[]>();
+  for (const { name, keyPrefix, bufferBytes } of destinations.values()) {
+    const [n = 0, ...pairs] = limits.get(keyPrefix) ?? [0];
+    limits.set(keyPrefix, [Number(n) + 1, ...pairs, name, bufferBytes]);
+  }
+  return limits;
 }
 
 function uniqueScopes(routes: readonly Route[]): readonly { keyPrefix: string }[] {
