@@ -62,6 +62,8 @@ const PLACES: Record<string, Place> = {
   // It implements what ingest declares.
   "queue/": { from: ["reading.ts", "servicetitan/", "status/"], typesFrom: ["events/", "ingest/"] },
   "config/": { from: ["adapters/", "addresses.ts", "reading.ts"] },
+  // What to enter at vendors, and what an operator begins with: shown, never part of the pipeline.
+  "setup/": { from: ["adapters/", "config/"] },
   "mapping/": { from: ["config/"], typesFrom: ["servicetitan/", "status/"] },
   // It gets what it shows and does as functions.
   "ops/": {
