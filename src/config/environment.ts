@@ -2,7 +2,7 @@
 
 import type { Finding, SettingPath } from "./problems.ts";
 import { pathText } from "./problems.ts";
-import type { Environment } from "./values.ts";
+import type { Environment } from "./references.ts";
 
 const PREFIX = "WAYPOST_";
 

@@ -14,17 +14,11 @@ import { checkExposure, findOpenPorts } from "./exposure.ts";
 import { readSettingsFile } from "./file.ts";
 import { type ConfigProblem, type Finding, pathText, validate } from "./problems.ts";
 import { hideProxySecrets, readProxySettings } from "./proxy.ts";
+import { type Environment, resolveReferences } from "./references.ts";
 import { configSchema } from "./schema.ts";
 import { checkSecrets } from "./secrets.ts";
 import { validSettingsIn } from "./valid-settings.ts";
-import {
-  type Environment,
-  type FillContext,
-  fill,
-  hideSecrets,
-  resolveReferences,
-  settingsAt,
-} from "./values.ts";
+import { type FillContext, fill, hideSecrets, settingsAt } from "./values.ts";
 
 export interface ConfigInput {
   /** YAML. By default the file named by WAYPOST_CONFIG; without that the environment alone is read. */
@@ -150,7 +144,7 @@ function settingsInFile(file: string, env: Environment): Origin {
     raw: read.raw,
     findings: [],
     baseDir: dirname(resolve(file)),
-    resolveText: (text, mark) => resolveReferences(text, env, mark),
+    resolveText: (text, mark) => resolveReferences(text, { env, baseDir: dirname(resolve(file)) }, mark),
     toProblem({ path, message }) {
       const line = read.lineOf(path);
       return { path: pathText(path) || file, message, ...(line === undefined ? {} : { line }) };
@@ -169,7 +163,7 @@ function settingsInEnvironment(env: Environment): Origin {
     raw: own.raw,
     findings: own.findings,
     baseDir: process.cwd(),
-    resolveText: (text) => ({ kind: "from_environment", text }),
+    resolveText: (text) => ({ kind: "from_outside", text }),
     toProblem: ({ path, message }) => ({ path: own.nameOf(path), message }),
   };
 }
