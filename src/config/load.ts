@@ -2,8 +2,6 @@
 
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
-import { stringify } from "yaml";
-import { isRecord } from "../untrusted.ts";
 import { checkRelations } from "./check.ts";
 import { type AdapterFacts, parseOptions } from "./check-sources.ts";
 import type { Config } from "./config.ts";
@@ -13,12 +11,12 @@ import { settingsFromEnvironment } from "./environment.ts";
 import { checkExposure, findOpenPorts } from "./exposure.ts";
 import { readSettingsFile } from "./file.ts";
 import { type ConfigProblem, type Finding, pathText, validate } from "./problems.ts";
-import { hideProxySecrets, readProxySettings } from "./proxy.ts";
+import { readProxySettings } from "./proxy.ts";
 import { type Environment, resolveReferences } from "./references.ts";
 import { configSchema } from "./schema.ts";
 import { checkSecrets } from "./secrets.ts";
 import { validSettingsIn } from "./valid-settings.ts";
-import { type FillContext, fill, hideSecrets, settingsAt } from "./values.ts";
+import { type FillContext, fill, settingsAt } from "./values.ts";
 
 export interface ConfigInput {
   /** YAML. By default the file named by WAYPOST_CONFIG; without that the environment alone is read. */
@@ -34,7 +32,8 @@ export interface ConfigInput {
 
 export type LoadedConfig =
   /** Warnings are about settings that are valid but risky. */
-  { config: Config; warnings: ConfigProblem[] } | { problems: ConfigProblem[] };
+  | { config: Config; warnings: ConfigProblem[]; references: ReadonlyMap<string, string> }
+  | { problems: ConfigProblem[] };
 
 export function loadConfig(input: ConfigInput): LoadedConfig {
   const { file, settings, env = process.env, adapters, allowWeak = false } = input;
@@ -74,23 +73,13 @@ export function loadConfig(input: ConfigInput): LoadedConfig {
   const warnings = [...(allowWeak ? weak : []), ...open, ...risky].map((finding) =>
     origin.toProblem(finding),
   );
-  return { config: { ...withDefaults(parsed.data), proxy }, warnings };
+  return { config: { ...withDefaults(parsed.data), proxy }, warnings, references: origin.references };
 }
 
 /** One problem for each setting: a secret that is too short for the schema is not reported as weak as well. */
 function unlessReported(findings: readonly Finding[], reported: readonly Finding[]): Finding[] {
   const places = new Set(reported.map(({ path }) => pathText(path)));
   return findings.filter(({ path }) => !places.has(pathText(path)));
-}
-
-/** As YAML, with every secret as "(set)". */
-export function describeConfig({ proxy, sources, ...settings }: Config): string {
-  const written = Object.entries(sources).map(([name, { options, ...source }]) => [
-    name,
-    options === undefined ? source : { ...source, options: asWritten(options) },
-  ]);
-  const shown = hideSecrets({ ...settings, sources: Object.fromEntries(written) }, configSchema);
-  return stringify({ ...(isRecord(shown) ? shown : {}), proxy: hideProxySecrets(proxy) });
 }
 
 /** Where `scripts/setup.mjs` leaves the address of a container it had to start. */
@@ -105,7 +94,8 @@ export function givenRedisUrl(env: Environment = process.env): string | null {
 /** An adapter may compile its options into a form that cannot be shown. */
 const optionsAsWritten = new WeakMap<object, unknown>();
 
-function asWritten(options: unknown): unknown {
+/** The options of a source as its document has them. */
+export function writtenOptions(options: unknown): unknown {
   return typeof options === "object" && options !== null && optionsAsWritten.has(options)
     ? optionsAsWritten.get(options)
     : options;
@@ -118,6 +108,8 @@ type Origin =
       raw: unknown;
       findings: Finding[];
       baseDir: string;
+      /** By value, how it was written. */
+      references: ReadonlyMap<string, string>;
       resolveText: FillContext["resolveText"];
       toProblem(finding: Finding): ConfigProblem;
     };
@@ -129,6 +121,7 @@ function findSettings(file: string | undefined, settings: unknown, env: Environm
       raw: settings,
       findings: [],
       baseDir: process.cwd(),
+      references: new Map(),
       resolveText: () => ({ kind: "as_written" }),
       toProblem: ({ path, message }) => ({ path: pathText(path), message }),
     };
@@ -139,12 +132,16 @@ function findSettings(file: string | undefined, settings: unknown, env: Environm
 function settingsInFile(file: string, env: Environment): Origin {
   const read = readSettingsFile(file);
   if (read.kind === "unreadable") return { kind: "none", problems: read.problems };
+  const baseDir = dirname(resolve(file));
+  const references = new Map<string, string>();
+  const replaced = (value: string, written: string) => void references.set(value, written);
   return {
     kind: "settings",
     raw: read.raw,
     findings: [],
-    baseDir: dirname(resolve(file)),
-    resolveText: (text, mark) => resolveReferences(text, { env, baseDir: dirname(resolve(file)) }, mark),
+    baseDir,
+    references,
+    resolveText: (text, mark) => resolveReferences(text, { env, baseDir, replaced }, mark),
     toProblem({ path, message }) {
       const line = read.lineOf(path);
       return { path: pathText(path) || file, message, ...(line === undefined ? {} : { line }) };
@@ -163,6 +160,7 @@ function settingsInEnvironment(env: Environment): Origin {
     raw: own.raw,
     findings: own.findings,
     baseDir: process.cwd(),
+    references: new Map(Object.entries(env).map(([name, value = ""]) => [value, `\${${name}}`])),
     resolveText: (text) => ({ kind: "from_outside", text }),
     toProblem: ({ path, message }) => ({ path: own.nameOf(path), message }),
   };

@@ -70,7 +70,7 @@ const PLACES: Record<string, Place> = {
     from: ["capture/", "limits/", "reading.ts", "status/"],
     typesFrom: ["adapters/", "config/", "events/", "ingest/", "mapping/", "queue/", "servicetitan/"],
   },
-  "startup.ts": { from: ["inputs/", "inputs/mqtt/", "mapping/"], typesFrom: ["config/"] },
+  "startup/": { from: ["inputs/", "inputs/mqtt/", "mapping/", "spool/"], typesFrom: ["config/"] },
   "wiring.ts": { from: EVERYTHING },
   "pipeline.ts": { from: EVERYTHING },
   "server.ts": { from: EVERYTHING },
