@@ -20,10 +20,11 @@ export function checkCommand(): Command {
     .option("--show", "print it as it is understood, and what to enter at each vendor; without secrets")
     .option("--ports", "also take its ports and its spool for a moment: not beside a running gateway")
     .action(async ({ config: file, allowWeak, show, ports }: Options) => {
-      const { count, inWords, loadedOrExit } = await import("./configuration.ts");
+      const { count, loadedOrExit } = await import("./configuration.ts");
+      const { problemText } = await import("../config/problems.ts");
       const { checkBeforeStart } = await import("../startup/before-start.ts");
       const { config, warnings, references } = loadedOrExit(file, allowWeak);
-      for (const warning of warnings) printError(`warning: ${inWords(warning)}`);
+      for (const warning of warnings) printError(`warning: ${problemText(warning)}`);
       if (show) printLines(await shown(config, references));
       const { sources, destinations } = config;
       const { mappingRows } = await checkBeforeStart(config);

@@ -3,11 +3,11 @@
 import { Document, isMap, isScalar, Scalar, visit } from "yaml";
 import { visible, visibleJson } from "../untrusted.ts";
 import type { Config } from "./config.ts";
-import { writtenOptions } from "./load.ts";
 import { pathText, type SettingPath } from "./problems.ts";
 import { hideProxySecrets } from "./proxy.ts";
 import { configSchema } from "./schema.ts";
 import { hideUrlSecrets, mapTexts, SECRET_NAME, type TextPlace } from "./values.ts";
+import { writtenOptions } from "./within.ts";
 
 export interface ShowInput {
   config: Config;
@@ -18,7 +18,7 @@ export interface ShowInput {
 }
 
 export function configAsYaml({ config, references, notesOf }: ShowInput): string {
-  const { proxy, sources, ...settings } = config;
+  const { proxy, sources, tenants, ...settings } = config;
   const placeholders = createPlaceholders(references);
   const written = Object.entries(sources).map(([name, { options, ...source }]) => [
     name,
@@ -33,6 +33,7 @@ export function configAsYaml({ config, references, notesOf }: ShowInput): string
     "The configuration as Waypost understands it, every default included. It can be loaded again.",
     "A secret stands as the reference by which the configuration names it.",
     ...placeholders.explained(),
+    ...Object.entries(tenants).map(([name, tenant]) => tenantNote(name, tenant)),
     ...Object.entries(hideProxySecrets(proxy)).map(
       ([name, value]) => `From the environment: ${name} ${value}`,
     ),
@@ -122,6 +123,16 @@ function noteSources(document: Document, notesOf: ShowInput["notesOf"]): void {
     const lines = notesOf(String(key.value));
     if (lines.length > 0) key.commentBefore = comment(lines);
   }
+}
+
+/** What one file cannot say of a tenant that has a file of its own. */
+function tenantNote(name: string, { origin, mapping, isPaused }: Config["tenants"][string]): string {
+  const from = origin.kind === "file" ? origin.file : "the API";
+  const own = [
+    ...(mapping ? [`a mapping of its own (${mapping.file ?? "rows"})`] : []),
+    ...(isPaused ? ["paused"] : []),
+  ];
+  return `Tenant ${name} comes from ${from}, with its limits${own.length > 0 ? `, ${own.join(", ")}` : ""}; below stands the rest of it.`;
 }
 
 function comment(lines: readonly string[]): string {

@@ -1,16 +1,19 @@
 /** What `check --show` prints: it loads again, means the same, holds no secret, and says what to enter at each vendor. */
 
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: references of the configuration
+
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import { parse, stringify } from "yaml";
 import { adapters } from "../../src/adapters/index.ts";
 import type { Config } from "../../src/config/config.ts";
-import { loadConfig, writtenOptions } from "../../src/config/load.ts";
+import { loadConfig } from "../../src/config/load.ts";
 import { configSchema } from "../../src/config/schema.ts";
 import { configAsYaml } from "../../src/config/show.ts";
 import { secretsIn } from "../../src/config/values.ts";
+import { writtenOptions } from "../../src/config/within.ts";
 import { isRecord } from "../../src/untrusted.ts";
 import { configurations } from "../support/configurations.ts";
 
@@ -78,4 +81,39 @@ describe("loads again and means the same, without a secret in it:", () => {
     const again = right(shown, { ...env, ...variablesOf(parse(shown), comparable(config)) });
     expect(comparable(again.config)).toEqual(comparable(config));
   });
+});
+
+test("keeps the references of every document, and says what one file cannot say", () => {
+  const folder = join(dir, "with-tenants");
+  mkdirSync(join(folder, "tenants.d"), { recursive: true });
+  writeFileSync(join(folder, "tenants.d", "acme-key"), "a2d85f367c1e90b4\n");
+  const main = {
+    ops: { token: "${OPS_TOKEN}" },
+    redis: { url: "redis://u:${REDIS_PASSWORD}@127.0.0.1:6379" },
+  };
+  writeFileSync(join(folder, "waypost.yaml"), stringify(main));
+  const tenant = {
+    sources: { vans: { vendor: "bouncie", destination: "acme", auth: { secret: "${file:acme-key}" } } },
+    destinations: { acme: { tenant: "1", provider: "p", appKey: "a", clientId: "c", clientSecret: "${S}" } },
+    mapping: { rows: [{ device: "1", unit: "V-1" }] },
+  };
+  writeFileSync(join(folder, "tenants.d", "acme.yaml"), stringify(tenant));
+  const env = {
+    OPS_TOKEN: "5f0c2a96d3b14e7a-7c1e90b4",
+    REDIS_PASSWORD: "pass-5f0c2a96",
+    S: "client-7c1e90b4",
+  };
+  const found = loadConfig({ file: join(folder, "waypost.yaml"), env, adapters });
+  if ("problems" in found) throw new Error(JSON.stringify(found.problems));
+  const shown = configAsYaml({ ...found, notesOf: (source) => [`enter it at ${source}`] });
+  expect(parse(shown)).toMatchObject({
+    redis: { url: "redis://u:${REDIS_PASSWORD}@127.0.0.1:6379" },
+    ops: { token: "${OPS_TOKEN}" },
+    sources: { vans: { auth: { secret: `\${file:${join(folder, "tenants.d", "acme-key")}}` } } },
+    destinations: { acme: { clientSecret: "${S}", clientId: "${DESTINATIONS_ACME_CLIENTID}" } },
+  });
+  expect(shown).toContain("# Tenant acme comes from");
+  expect(shown).toContain("  # enter it at vans\n  vans:\n");
+  const again = right(shown, { ...env, DESTINATIONS_ACME_CLIENTID: "c", DESTINATIONS_ACME_APPKEY: "a" });
+  expect(comparable({ ...again.config, tenants: found.config.tenants })).toEqual(comparable(found.config));
 });

@@ -8,9 +8,9 @@ import { pino } from "pino";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type PrivateRedis, startPrivateRedis } from "../../sandbox/redis.ts";
 import { adapters } from "../../src/adapters/index.ts";
-import { inWords } from "../../src/commands/configuration.ts";
 import type { Config } from "../../src/config/config.ts";
 import { loadConfig } from "../../src/config/load.ts";
+import { problemText } from "../../src/config/problems.ts";
 import { startGateway } from "../../src/server.ts";
 import { checkBeforeStart } from "../../src/startup/before-start.ts";
 import { StartupError } from "../../src/startup/error.ts";
@@ -93,7 +93,7 @@ type Verdict =
 /** As the `check` command finds it. */
 async function checked(env: Record<string, string> = {}): Promise<Verdict> {
   const loaded = loadConfig({ file, env, adapters });
-  if ("problems" in loaded) return { kind: "refused", lines: loaded.problems.map(inWords) };
+  if ("problems" in loaded) return { kind: "refused", lines: loaded.problems.map(problemText) };
   const lines = await linesOf(checkBeforeStart(loaded.config));
   return lines === null
     ? { kind: "right", config: loaded.config }
