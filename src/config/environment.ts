@@ -2,8 +2,8 @@
 
 import type { Finding, SettingPath } from "./problems.ts";
 import { pathText } from "./problems.ts";
-import { SEAL_VARIABLES } from "./seal-keys.ts";
 import type { Environment } from "./references.ts";
+import { SEAL_VARIABLES } from "./seal-keys.ts";
 
 const PREFIX = "WAYPOST_";
 
