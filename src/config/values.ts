@@ -23,6 +23,8 @@ export interface FillContext {
   resolveText(text: string, mark: Mark | undefined): Resolved;
   /** Relative file names start here. */
   baseDir: string;
+  /** Gets the name of each file that a setting names. */
+  namesFile?(file: string, path: SettingPath): void;
   report(finding: Finding): void;
 }
 
@@ -76,6 +78,7 @@ function fromText(text: string, schema: Schema): unknown {
 
 function checkedFile(name: string, path: SettingPath, context: FillContext): string {
   const file = resolve(context.baseDir, name);
+  context.namesFile?.(file, path);
   try {
     accessSync(file, constants.R_OK);
   } catch {
