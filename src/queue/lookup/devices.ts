@@ -43,7 +43,7 @@ export interface DeviceListOptions {
   redis: Redis;
   sources: ReadonlyMap<string, DeviceSource>;
   names: DeviceNames;
-  rowsOf: ((source: string, device: string) => readonly MappingRow[]) | null;
+  rowsOf: ((source: string, device: string) => readonly MappingRow[] | null) | null;
 }
 
 export function createDeviceList({ redis, sources, names, rowsOf }: DeviceListOptions) {

@@ -58,7 +58,7 @@ export interface TimelineOptions {
   redis: Redis;
   destinations: ReadonlyMap<string, QueueDestination>;
   sources: ReadonlyMap<string, { name: string; destination: string; home: string }>;
-  mapping: ((source: string, device: string) => readonly MappingRow[]) | null;
+  mapping: ((source: string, device: string) => readonly MappingRow[] | null) | null;
   mappedDevices(source: string): Iterable<string>;
   ledgerMaxAgeMs: number;
 }
