@@ -6,7 +6,10 @@ import type { Dispatcher } from "undici";
 import { asAuthenticated } from "./adapters/kit/adapter.ts";
 import { EMBEDDED } from "./config/check-sources.ts";
 import type { Config } from "./config/config.ts";
+import { type ConfigReader, givenSealKeys } from "./config/load.ts";
 import { opsTokensOf } from "./config/ops-tokens.ts";
+import { tenantSchema } from "./config/tenant-schema.ts";
+import { hideSecrets } from "./config/values.ts";
 import { createLogger } from "./events/log.ts";
 import { examine } from "./ingest/examine.ts";
 import { type EmbeddedBroker, startBroker } from "./inputs/mqtt/broker.ts";
@@ -28,6 +31,7 @@ import { createRedriver } from "./ops/redrive.ts";
 import { createWatch, type OpenedPipeline, openPipeline, type Pipeline, type Watch } from "./pipeline.ts";
 import { explainListenError, libraryProblems, StartupError } from "./startup.ts";
 import type { QueueStatus } from "./status/queue.ts";
+import { type OpenedTenants, openTenants, validatorOf } from "./tenants/open.ts";
 import { VERSION } from "./version.ts";
 import {
   brokerSettingsOf,
@@ -57,10 +61,12 @@ const INPUTS_SHARE = 0.3;
 export async function startGateway(
   config: Config,
   logger: Logger = createLogger(config.log),
+  /** Checks tenants that come through the API; without it none is taken. */
+  reader: Pick<ConfigReader, "read"> | null = null,
 ): Promise<Gateway> {
   const opened: Opened = { brokers: [] };
   try {
-    return await openAll(config, logger, opened);
+    return await openAll(config, { logger, reader, opened });
   } catch (error) {
     // What is open would keep the process alive, and the lease of a broker from a process that starts properly.
     await closeAll(opened, config.shutdownMs);
@@ -81,9 +87,16 @@ interface Opened extends OpenedPipeline {
   trail?: Trail;
   exporter?: Exporter;
   announcement?: { stop(): void };
+  tenants?: OpenedTenants;
 }
 
-async function openAll(config: Config, logger: Logger, opened: Opened): Promise<Gateway> {
+interface Opening {
+  logger: Logger;
+  reader: Pick<ConfigReader, "read"> | null;
+  opened: Opened;
+}
+
+async function openAll(config: Config, { logger, reader, opened }: Opening): Promise<Gateway> {
   const lacking = libraryProblems(config);
   if (lacking.length > 0) throw new StartupError(lacking);
   const watch = createWatch(logger, { perDestination: hasHistogramsPerDestination(config) });
@@ -102,7 +115,16 @@ async function openAll(config: Config, logger: Logger, opened: Opened): Promise<
   const trail = createTrail({ store: queue.trail, events });
   opened.trail = trail;
   opened.exporter = createExporter(queue.lease, (error) => events.failed({ where: "exporter", error }));
-  const ops = await openOpsEndpoint(config, pipeline, watch, { trail, connections, opened });
+  const tenants = openTenants({
+    store: queue.tenants,
+    sealKeys: givenSealKeys(),
+    hide: (document) => hideSecrets(document, tenantSchema),
+    validate: reader ? validatorOf(reader) : () => UNCHECKED,
+    isOfFile: (name) => config.tenants[name]?.origin.kind === "file",
+    failed: (error) => events.failed({ where: "tenants", error }),
+  });
+  opened.tenants = tenants;
+  const ops = await openOpsEndpoint(config, pipeline, watch, { trail, connections, tenants, opened });
   // Leases last: a process that fails to open its ports must not take a session or a feed from a healthy one.
   openLeased(config, pipeline, opened);
 
@@ -195,7 +217,12 @@ async function openOpsEndpoint(
   config: Config,
   { mapping, queue, sources, ingest, spoolStatus, events }: Pipeline,
   { registry, clocks, incidents, logLevel }: Watch,
-  { trail, connections, opened }: { trail: Trail; connections: ConnectionShares; opened: Opened },
+  {
+    trail,
+    connections,
+    tenants,
+    opened,
+  }: { trail: Trail; connections: ConnectionShares; tenants: OpenedTenants; opened: Opened },
 ): Promise<Ops> {
   opened.ops = await explainListenError("ops", config.ops, () =>
     openOps({
@@ -222,6 +249,7 @@ async function openOpsEndpoint(
       clocks,
       lookup: createLookup({ config, mapping, queue }),
       captures: createCaptures(queue.captures),
+      tenants,
       redrive: createRedriver({
         redrive: queue.redrive,
         newest: queue.newest,
@@ -284,6 +312,7 @@ async function closeAll(opened: Opened, withinMs: number): Promise<void> {
   opened.accounting?.stop();
   opened.trail?.stop();
   opened.announcement?.stop();
+  opened.tenants?.documents.stop();
   opened.tap?.stop();
   const deliveries = async () => {
     await opened.queue?.close();
@@ -297,3 +326,9 @@ async function closeAll(opened: Opened, withinMs: number): Promise<void> {
 
 /** The trail names no operator for what the gateway does by itself. */
 const BY_ITSELF = { by: null, from: null, outcome: "done" } as const;
+
+/** A gateway that was started on settings of no file cannot tell what else there is. */
+const UNCHECKED = {
+  kind: "wrong",
+  problems: [{ path: "", message: "this gateway was started without a file, and takes no tenants" }],
+} as const;

@@ -23,7 +23,15 @@ export function startCommand(): Command {
       for (const { path, message } of warnings) logger.warn({ setting: path }, `${path} ${message}`);
       const crashed = onFatal(logger).then(() => "crashed" as const);
       const { startGateway } = await import("../server.ts");
-      const gateway = await Promise.race([startGateway(config, logger), crashed]);
+      const { adapters } = await import("../adapters/index.ts");
+      const { createConfigReader } = await import("../config/load.ts");
+      const reader = createConfigReader({
+        file,
+        adapters,
+        allowWeak: allowWeak ?? false,
+        takesTenants: true,
+      });
+      const gateway = await Promise.race([startGateway(config, logger, reader), crashed]);
       if (gateway === "crashed") process.exit(1);
       const end = await Promise.race([once(process, "SIGTERM"), once(process, "SIGINT"), crashed]);
       // After a fault closing itself may hang.

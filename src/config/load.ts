@@ -24,6 +24,7 @@ import type { ConfigProblem } from "./problems.ts";
 import { hideProxySecrets, readProxySettings } from "./proxy.ts";
 import type { Environment } from "./references.ts";
 import { configSchema } from "./schema.ts";
+import { readSealKeys } from "./seal-keys.ts";
 import { areUnchanged } from "./stamps.ts";
 import type { TenantSettings } from "./tenant-schema.ts";
 import { hideSecrets } from "./values.ts";
@@ -88,7 +89,8 @@ export function createConfigReader(input: ConfigInput): ConfigReader {
 
   return {
     read(given = new Map()) {
-      const { proxy, problems: proxyProblems } = readProxySettings(env);
+      const { proxy, problems: ofProxy } = readProxySettings(env);
+      const ofEnvironment = [...ofProxy, ...readSealKeys(env).problems];
       const files = filesNow();
       lastFiles = JSON.stringify(files);
       const mainRead = readMain();
@@ -96,7 +98,7 @@ export function createConfigReader(input: ConfigInput): ConfigReader {
       const all: ReadDocument<unknown>[] = [mainRead, ...tenantsRead];
       lastStamps = new Map(all.flatMap((each) => [...stampsIn(each)]));
       const unreadable = all.flatMap((each) => (each.kind === "unreadable" ? each.problems : []));
-      if (mainRead.kind === "unreadable") return { problems: [...unreadable, ...proxyProblems] };
+      if (mainRead.kind === "unreadable") return { problems: [...unreadable, ...ofEnvironment] };
 
       const { document } = mainRead;
       const ofFiles = tenantsRead.flatMap((each) => (each.kind === "read" ? [each.document] : []));
@@ -107,7 +109,7 @@ export function createConfigReader(input: ConfigInput): ConfigReader {
       const left = first.refused.filter((each) => isOfApi(each.document));
       const used = ofApi.filter((each) => !left.some((finding) => finding.document === each));
       const verdict = left.length === 0 ? first : check({ ...rules, tenants: [...ofFiles, ...used] });
-      const problems = [...unreadable, ...verdict.refused.map(problemOf), ...proxyProblems];
+      const problems = [...unreadable, ...verdict.refused.map(problemOf), ...ofEnvironment];
       const config = joinedConfig({
         ...{ main: document, tenants: [...ofFiles, ...used], within: verdict.within, proxy },
         isPaused: (name) => given.get(name)?.isPaused === true,
@@ -160,6 +162,11 @@ function stampsIn(read: ReadDocument<unknown>): ReadonlyMap<string, string> {
 
 function problemOf({ document, ...finding }: Placed): ConfigProblem {
   return document.toProblem(finding);
+}
+
+/** The keys that seal the secrets of tenants in Redis; empty where none is set. */
+export function givenSealKeys(env: Environment = process.env): readonly Buffer[] {
+  return readSealKeys(env).keys;
 }
 
 /** As YAML, with every secret as "(set)". */

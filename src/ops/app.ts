@@ -21,6 +21,7 @@ import { type Asset, LOGIN_ASSETS, PAGE_ASSETS } from "./page/assets.ts";
 import type { Redriver } from "./redrive.ts";
 import type { Snapshots } from "./snapshot.ts";
 import type { OpsInfo } from "./status-document.ts";
+import type { Tenants } from "./tenants.ts";
 
 export interface OpsDeps extends Lookup, LogLevels {
   tokens: readonly OpsToken[];
@@ -30,6 +31,7 @@ export interface OpsDeps extends Lookup, LogLevels {
   snapshots: Snapshots;
   redrive: Redriver;
   captures: Captures;
+  tenants: Tenants;
   devices: Devices;
   /** What this process does itself, for its metrics; the snapshots have what all processes do. */
   own: () => OwnParts;

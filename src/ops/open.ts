@@ -21,6 +21,7 @@ import { startProblemWatch } from "./problem-watch.ts";
 import type { Redriver } from "./redrive.ts";
 import { createSnapshots } from "./snapshot.ts";
 import { brokerStatus, type OpsInfo, pollerStatus } from "./status-document.ts";
+import type { Tenants } from "./tenants.ts";
 
 interface OwnStates extends Omit<OwnFacts, "mapping" | "brokers" | "pollers"> {
   brokers: readonly BrokerState[];
@@ -41,6 +42,7 @@ export interface OpsOptions {
   lookup: Lookup;
   redrive: Redriver;
   captures: Captures;
+  tenants: Tenants;
   logLevels: LogLevels;
   registry: Registry;
   /** Whether /metrics of this process has what Redis holds: one process of several. */
@@ -83,6 +85,7 @@ export async function openOps(options: OpsOptions): Promise<Ops> {
     ...options.logLevels,
     redrive: options.redrive,
     captures: options.captures,
+    tenants: options.tenants,
     devices: { ...queue, clockOffsetOf: clocks.offsetOf },
     own,
     registry: options.registry,

@@ -1,7 +1,10 @@
 /** An ops app over a queue that says what the test wants it to say. */
 
 import { Counter, Registry } from "prom-client";
+import { tenantSchema } from "../../src/config/tenant-schema.ts";
+import { hideSecrets } from "../../src/config/values.ts";
 import { createTrail } from "../../src/ops/access/trail.ts";
+import { EXAMPLE_SETTINGS } from "../../src/ops/api/tenant-document-examples.ts";
 import { createOpsApp, type OpsDeps } from "../../src/ops/app.ts";
 import { type ClockWatch, createClockWatch } from "../../src/ops/diagnose/clocks.ts";
 import type { MappingFacts } from "../../src/ops/diagnose/mapping.ts";
@@ -18,6 +21,11 @@ import type {
   SpoolStatus,
 } from "../../src/status/process.ts";
 import type { QueueStatus } from "../../src/status/queue.ts";
+import type { Validate } from "../../src/tenants/changes.ts";
+import { textOf } from "../../src/tenants/documents.ts";
+import { openTenants } from "../../src/tenants/open.ts";
+import { createSeal } from "../../src/tenants/seal.ts";
+import { sealSecrets } from "../../src/tenants/secrets.ts";
 import { AT, healthy, unitAnswer, wholeMessage } from "./sample.ts";
 import { candidates, deadLetters, devices, quarantined, timelineOfOne } from "./sample-lists.ts";
 
@@ -109,6 +117,7 @@ export function opsApp(changes: Partial<OpsParts> = {}) {
       },
       async *exportQuarantine() {},
     },
+    tenants: tenantsOf({ zephyr: withSecrets(EXAMPLE_SETTINGS) }),
     captures: {
       start: async ({ source, count }) => ({ id: `${source}:1`, source, count, until: AT }),
       messages: async (source, id) =>
@@ -205,6 +214,47 @@ export function opsApp(changes: Partial<OpsParts> = {}) {
   });
   const app = createOpsApp({ ...parts, snapshots, own });
   return { app, state };
+}
+
+function withSecrets(shown: object): object {
+  return JSON.parse(JSON.stringify(shown).replaceAll("(set)", "hK3-wv9-Qz7-Lm2"));
+}
+
+/** The real changes over documents that are in memory; test/tenants/changes.test.ts has Redis. */
+export function tenantsOf(
+  documents: Record<string, unknown>,
+  sealKeys = [Buffer.alloc(32, "seal key 01234567")],
+  validate: Validate = () => ({ kind: "right" }),
+) {
+  const seal = createSeal(sealKeys);
+  const hide = (document: unknown) => hideSecrets(document, tenantSchema);
+  const written = (name: string, document: unknown) =>
+    textOf(sealSecrets(name, document, { hide, seal }), false);
+  let revision = 7;
+  const texts = new Map(
+    Object.entries(documents).map(([name, document]) => [name, { revision, text: written(name, document) }]),
+  );
+  const answers = new Map<string, string>();
+  return openTenants({
+    store: {
+      load: async () => ({ revision, texts: new Map(texts) }),
+      async change({ revision: known, texts: changed, answer }) {
+        if (known !== revision) return null;
+        revision += 1;
+        for (const [name, text] of changed) {
+          if (text === null) texts.delete(name);
+          else texts.set(name, { revision, text });
+        }
+        if (answer) answers.set(answer.request, answer.text);
+        return revision;
+      },
+      answerTo: async (request) => answers.get(request) ?? null,
+      watch: () => ({ stop: () => {} }),
+    },
+    ...{ sealKeys, hide, validate },
+    isOfFile: () => false,
+    failed: () => {},
+  });
 }
 
 /** As the queue pages, of a list that has the newest first. */

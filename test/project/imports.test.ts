@@ -62,13 +62,22 @@ const PLACES: Record<string, Place> = {
   // It implements what ingest declares.
   "queue/": { from: ["reading.ts", "servicetitan/", "status/"], typesFrom: ["events/", "ingest/"] },
   // What came through the API; it reads and writes by what the queue stores.
-  "tenants/": { from: ["config/"], typesFrom: ["queue/"] },
+  "tenants/": { from: [], typesFrom: ["config/", "queue/"] },
   "config/": { from: ["adapters/", "addresses.ts", "reading.ts"] },
   "mapping/": { from: ["config/"], typesFrom: ["servicetitan/", "status/"] },
   // It gets what it shows and does as functions.
   "ops/": {
     from: ["capture/", "limits/", "reading.ts", "status/"],
-    typesFrom: ["adapters/", "config/", "events/", "ingest/", "mapping/", "queue/", "servicetitan/"],
+    typesFrom: [
+      "adapters/",
+      "config/",
+      "events/",
+      "ingest/",
+      "mapping/",
+      "queue/",
+      "servicetitan/",
+      "tenants/",
+    ],
   },
   "startup.ts": { from: ["inputs/", "inputs/mqtt/", "mapping/"], typesFrom: ["config/"] },
   "wiring.ts": { from: EVERYTHING },

@@ -12,6 +12,15 @@ export interface Topology {
   destinations: readonly string[];
   /** By name. `broker`: where its messages come from, `listen` for the embedded one. */
   sources: ReadonlyMap<string, { destination: string; broker: string | null }>;
+  /** Tenants with documents of their own, by name. */
+  tenants?: ReadonlyMap<string, TenantPlace>;
+}
+
+/** Where a tenant's document comes from, and what it brings. */
+export interface TenantPlace {
+  origin: "file" | "api";
+  destinations: readonly string[];
+  isPaused: boolean;
 }
 
 /** What every route behind the door knows of its caller. */

@@ -172,6 +172,8 @@ export const EXAMPLE_PROBLEMS = { items: [PROBLEM], next: null };
 
 const TENANT: TenantDetail["tenant"] = {
   tenant: "1000001",
+  origin: "main",
+  state: "active",
   destinations: ["acme"],
   sources: ["vans"],
   problems: { error: 0, warning: 1 },

@@ -10,6 +10,7 @@ import type { Captures } from "../captures.ts";
 import type { Lookup } from "../lookup.ts";
 import type { Redriver } from "../redrive.ts";
 import type { NoStatus, StatusDocument } from "../status-document.ts";
+import type { Tenants } from "../tenants.ts";
 import { refused } from "./errors.ts";
 import type { LogLevel } from "./schema/operators.ts";
 
@@ -34,6 +35,7 @@ export interface ApiDeps extends Lookup, LogLevels {
   statusFor(sight: Sight): Promise<StatusDocument | NoStatus>;
   redrive: Redriver;
   captures: Captures;
+  tenants: Tenants;
   devices: Devices;
   guards: Guards;
   events: Pick<Events, "failed">;

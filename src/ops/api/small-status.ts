@@ -44,7 +44,7 @@ function makeSmall(status: StatusDocument | NoStatus, topology: Topology): Small
     jobs,
     totals,
     counts: {
-      tenants: new Set(tenantsByDestination(status).values()).size,
+      tenants: new Set(tenantsByDestination(status, topology).values()).size,
       sources: sources.length,
       destinations: destinations.length,
       unitsKnown: destinations.reduce((sum, { unitsKnown }) => sum + unitsKnown, 0),
