@@ -148,8 +148,8 @@ function fromFile<Settings>({ file, shown, env, ...rest }: FileInput<Settings>):
     raw: found.raw,
     baseDir: references.baseDir,
     resolveText: (text, mark) => resolveReferences(text, references, mark),
-    // Mapping files are followed by the mapping itself.
-    namesFile: (name, [section]) => void (section === "mapping" || note(name)),
+    // Certificates and mapping files: with another content the configuration may be right or wrong.
+    namesFile: note,
     toProblem({ path, message }) {
       const line = found.lineOf(path);
       const place = pathText(path) || (shown === undefined ? file : "");

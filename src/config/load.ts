@@ -21,7 +21,8 @@ import { joinedConfig } from "./joined.ts";
 import type { ConfigProblem } from "./problems.ts";
 import { readProxySettings } from "./proxy.ts";
 import type { Environment } from "./references.ts";
-import { areUnchanged } from "./stamps.ts";
+import { readSealKeys } from "./seal-keys.ts";
+import { areUnchanged, stampsOf } from "./stamps.ts";
 import type { TenantSettings } from "./tenant-schema.ts";
 
 export interface ConfigInput {
@@ -62,8 +63,18 @@ export interface ConfigReader {
    * and named, because files are there first; anything else that is not right is a problem of the whole.
    */
   read(tenants?: ReadonlyMap<string, ApiTenant>): LoadedConfig;
-  /** Whether a file that the last reading used has changed, or one has come or gone. */
-  hasChanged(): boolean;
+  /** What the files were at the last reading. */
+  mark(): ReadMark;
+  /** What the same files are now; for telling whether they are still being written. */
+  lookNow(): ReadMark;
+  /** Whether a file has changed since, or one has come or gone. */
+  hasChanged(since: ReadMark): boolean;
+}
+
+export interface ReadMark {
+  stamps: ReadonlyMap<string, string>;
+  /** The names in `tenants.d/`. */
+  files: string;
 }
 
 export function loadConfig(input: ConfigInput): LoadedConfig {
@@ -71,7 +82,7 @@ export function loadConfig(input: ConfigInput): LoadedConfig {
 }
 
 export function createConfigReader(input: ConfigInput): ConfigReader {
-  const { env = process.env, allowWeak = false, takesTenants = false } = input;
+  const { env = process.env, allowWeak = false, takesTenants = readSealKeys(env).keys.length > 0 } = input;
   const file = input.settings === undefined ? (input.file ?? env.WAYPOST_CONFIG) : undefined;
   const tenantsDir = file ? tenantsDirOf(file) : null;
   const check = createChecker(input.adapters);
@@ -90,7 +101,8 @@ export function createConfigReader(input: ConfigInput): ConfigReader {
 
   return {
     read(given = new Map()) {
-      const { proxy, problems: proxyProblems } = readProxySettings(env);
+      const { proxy, problems: ofProxy } = readProxySettings(env);
+      const ofEnvironment = [...ofProxy, ...readSealKeys(env).problems];
       const files = filesNow();
       lastFiles = JSON.stringify(files);
       const mainRead = readMain();
@@ -98,7 +110,7 @@ export function createConfigReader(input: ConfigInput): ConfigReader {
       const all: ReadDocument<unknown>[] = [mainRead, ...tenantsRead];
       lastStamps = new Map(all.flatMap((each) => [...stampsIn(each)]));
       const unreadable = all.flatMap((each) => (each.kind === "unreadable" ? each.problems : []));
-      if (mainRead.kind === "unreadable") return { problems: [...unreadable, ...proxyProblems] };
+      if (mainRead.kind === "unreadable") return { problems: [...unreadable, ...ofEnvironment] };
 
       const { document } = mainRead;
       const ofFiles = tenantsRead.flatMap((each) => (each.kind === "read" ? [each.document] : []));
@@ -109,7 +121,7 @@ export function createConfigReader(input: ConfigInput): ConfigReader {
       const left = first.refused.filter((each) => isOfApi(each.document));
       const used = ofApi.filter((each) => !left.some((finding) => finding.document === each));
       const verdict = left.length === 0 ? first : check({ ...rules, tenants: [...ofFiles, ...used] });
-      const problems = [...unreadable, ...verdict.refused.map(problemOf), ...proxyProblems];
+      const problems = [...unreadable, ...verdict.refused.map(problemOf), ...ofEnvironment];
       const config = joinedConfig({
         ...{ main: document, tenants: [...ofFiles, ...used], within: verdict.within, proxy },
         isPaused: (name) => given.get(name)?.isPaused === true,
@@ -122,7 +134,9 @@ export function createConfigReader(input: ConfigInput): ConfigReader {
         references: new Map([document, ...ofFiles].flatMap(({ references }) => [...references])),
       };
     },
-    hasChanged: () => JSON.stringify(filesNow()) !== lastFiles || !areUnchanged(lastStamps),
+    mark: () => ({ stamps: lastStamps, files: lastFiles }),
+    lookNow: () => ({ stamps: stampsOf(lastStamps.keys()), files: JSON.stringify(filesNow()) }),
+    hasChanged: ({ stamps, files }) => JSON.stringify(filesNow()) !== files || !areUnchanged(stamps),
   };
 }
 
@@ -163,6 +177,11 @@ function stampsIn(read: ReadDocument<unknown>): ReadonlyMap<string, string> {
 
 function problemOf({ document, ...finding }: Placed): ConfigProblem {
   return document.toProblem(finding);
+}
+
+/** The keys that seal the secrets of tenants in Redis; empty where none is set. */
+export function givenSealKeys(env: Environment = process.env): readonly Buffer[] {
+  return readSealKeys(env).keys;
 }
 
 /** Where `scripts/setup.mjs` leaves the address of a container it had to start. */

@@ -147,6 +147,15 @@ export function mapTexts(
   );
 }
 
+/** A copy that may be shown: every secret is "(set)", and a URL shows no user and no query. */
+export function hideSecrets(value: unknown, schema: Schema): unknown {
+  return mapTexts(value, schema, (text, { path, mark, isOpaque }) => {
+    if (mark === "url") return hideUrlSecrets(text);
+    const isSecret = mark === "secret" || (isOpaque && SECRET_NAME.test(String(path.at(-1))));
+    return isSecret ? "(set)" : text;
+  });
+}
+
 /** Options belong to adapters, so only their names show which of them are secret. */
 export const SECRET_NAME = /secret|token|password|key|credential/i;
 

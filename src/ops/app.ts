@@ -13,7 +13,7 @@ import { limitedOwn, type OpsEnv, type OwnParts, type Topology } from "./access/
 import type { Trail } from "./access/trail.ts";
 import { API_PATH, createApi } from "./api/api.ts";
 import { refused } from "./api/errors.ts";
-import type { Devices, LogLevels } from "./api/routes.ts";
+import type { Devices, LogLevels, ReloadRequest } from "./api/routes.ts";
 import type { Captures } from "./captures.ts";
 import type { Lookup } from "./lookup.ts";
 import { statusMetrics } from "./metrics/scrape.ts";
@@ -21,15 +21,18 @@ import { type Asset, LOGIN_ASSETS, PAGE_ASSETS } from "./page/assets.ts";
 import type { Redriver } from "./redrive.ts";
 import type { Snapshots } from "./snapshot.ts";
 import type { OpsInfo } from "./status-document.ts";
+import type { Tenants } from "./tenants.ts";
 
 export interface OpsDeps extends Lookup, LogLevels {
-  tokens: readonly OpsToken[];
+  tokens: () => readonly OpsToken[];
+  reload: ReloadRequest;
   /** Where the endpoint listens, and its other host names. */
   hosts: OwnHosts;
   topology: Topology;
   snapshots: Snapshots;
   redrive: Redriver;
   captures: Captures;
+  tenants: Tenants;
   devices: Devices;
   /** What this process does itself, for its metrics; the snapshots have what all processes do. */
   own: () => OwnParts;

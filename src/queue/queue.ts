@@ -28,6 +28,7 @@ import { holdLease, type Lease, type LeaseEvents } from "./redis/lease.ts";
 import { type Announcement, announce } from "./redis/processes.ts";
 import { connectRedis, type RedisSettings, readRedis } from "./redis/redis.ts";
 import { createReports, type OwnReport, type Reports } from "./redis/reports.ts";
+import { createTenantStore, type TenantStore } from "./redis/tenant-store.ts";
 import { reviewHeld } from "./store/held.ts";
 import { createRoutes, laneOf, type RoutesOptions } from "./store/routes.ts";
 import { createStore } from "./store/store.ts";
@@ -87,6 +88,8 @@ export interface Queue extends Finder, Timelines {
   /** What operators did. */
   trail: TrailStore;
   endedSessions: EndedSessions;
+  /** Tenants that came through the API. */
+  tenants: TenantStore;
   /** The captures that operators asked for. */
   captures: CaptureStore;
   /** Announces to the other processes which sources this one knows, and asks them. */
@@ -178,6 +181,7 @@ export function createQueue(options: QueueOptions): Queue {
     cursors: createCursorStore(ingestRedis, prefix),
     trail: createTrailStore(ingestRedis, prefix),
     endedSessions: createEndedSessions(ingestRedis, prefix),
+    tenants: createTenantStore(ingestRedis, prefix),
     captures: createCaptureStore(ingestRedis, prefix),
     reports: (own) => createReports(ingestRedis, prefix, { own }),
     announce: (names) => announce(ingestRedis, prefix, names),

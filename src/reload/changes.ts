@@ -12,17 +12,41 @@ export interface Change {
 /** Settings that are read once, at the start. */
 const AT_START = {
   redis: ["url", "prefix", "commandTimeoutMs"],
-  http: ["host", "port", "tls", "bodyLimitBytes", "trustedProxies", "answerWithinMs", "maxConnections", "maxConnectionsPerAddress"],
+  http: [
+    "host",
+    "port",
+    "tls",
+    "bodyLimitBytes",
+    "trustedProxies",
+    "answerWithinMs",
+    "maxConnections",
+    "maxConnectionsPerAddress",
+  ],
   ops: ["host", "port", "hosts", "metrics"],
   queue: [
     ...["groupCommitMs", "lockMs", "stalledCheckMs", "toleratedStallMs"],
-    ...["ledgerBytes", "ledgerMaxAgeMs", "quarantineBytes", "quarantineMaxAgeMs", "deadLetterBytes", "deadLetterMaxAgeMs"],
+    ...[
+      "ledgerBytes",
+      "ledgerMaxAgeMs",
+      "quarantineBytes",
+      "quarantineMaxAgeMs",
+      "deadLetterBytes",
+      "deadLetterMaxAgeMs",
+    ],
   ],
   spool: ["dir", "maxBytes"],
   log: ["format"],
 } as const;
 const LISTEN_AT_START = [
-  ...["host", "port", "tls", "maxUnacked", "maxConnections", "maxConnectionsPerAddress", "maximumPacketBytes"],
+  ...[
+    "host",
+    "port",
+    "tls",
+    "maxUnacked",
+    "maxConnections",
+    "maxConnectionsPerAddress",
+    "maximumPacketBytes",
+  ],
 ] as const;
 
 /** What takes effect at once, in the order of the pipeline. */
@@ -37,9 +61,14 @@ export function changesBetween(before: Config, after: Config): Change[] {
   ];
 }
 
-function changed(kind: Change["kind"], before: Readonly<Record<string, unknown>>, after: Readonly<Record<string, unknown>>): Change[] {
+function changed(
+  kind: Change["kind"],
+  before: Readonly<Record<string, unknown>>,
+  after: Readonly<Record<string, unknown>>,
+): Change[] {
   const found: Change[] = [];
-  for (const name of Object.keys(before)) if (!Object.hasOwn(after, name)) found.push({ kind, name, change: "removed" });
+  for (const name of Object.keys(before))
+    if (!Object.hasOwn(after, name)) found.push({ kind, name, change: "removed" });
   for (const [name, value] of Object.entries(after)) {
     if (!Object.hasOwn(before, name)) found.push({ kind, name, change: "added" });
     else if (!isSame(before[name], value)) found.push({ kind, name, change: "changed" });
@@ -73,7 +102,11 @@ export function waitingForRestart(before: Config, after: Config): string[] {
   const [one, other] = [before.mqtt.listen, after.mqtt.listen];
   if ((one === undefined) !== (other === undefined)) names.push("mqtt.listen");
   else if (one && other)
-    names.push(...LISTEN_AT_START.filter((name) => !isSame(one[name as keyof typeof one], other[name as keyof typeof other])).map((name) => `mqtt.listen.${name}`));
+    names.push(
+      ...LISTEN_AT_START.filter(
+        (name) => !isSame(one[name as keyof typeof one], other[name as keyof typeof other]),
+      ).map((name) => `mqtt.listen.${name}`),
+    );
   return names;
 }
 

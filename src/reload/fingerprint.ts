@@ -12,7 +12,15 @@ const DIGITS = 8;
  * Of what all processes should have in common: ports and folders may differ. Keyed by the tokens of the ops endpoint, so
  * that nobody who sees it can try secrets against it.
  */
-export function fingerprintOf({ sources, destinations, mqtt, mapping, limits, tenants, ops }: Config): string {
+export function fingerprintOf({
+  sources,
+  destinations,
+  mqtt,
+  mapping,
+  limits,
+  tenants,
+  ops,
+}: Config): string {
   const key = opsTokensOf(ops)
     .map(({ token }) => token)
     .join("\n");

@@ -18,7 +18,20 @@ export const OPERATOR_ACTIONS = [
   /** The next messages of one source, scrubbed, for a report to us. */
   "capture",
   "log_level",
+  /** A tenant that came through the API. */
+  "tenant_created",
+  "tenant_replaced",
+  "tenant_paused",
+  "tenant_resumed",
+  "tenant_deleted",
+  "tenants_resealed",
+  /** What is stored of a tenant, or of one of its units, is gone. */
+  "erasure",
+  /** A link that opens one tenant's page. */
+  "link",
+  "reload",
   "configuration_loaded",
+  "configuration_reloaded",
   "mapping_reloaded",
 ] as const;
 export type OperatorAction = (typeof OPERATOR_ACTIONS)[number];

@@ -84,24 +84,28 @@ export function createTenantChanges(deps: ChangesDeps): TenantChanges {
       const snapshot = await documents.refresh();
       const decision = decide(name, change, { snapshot, deps });
       if (decision.kind === "answer") return decision.answer;
-      const { text, next, generated } = decision;
-      const answer = request && { request: request.key, text: remembered(request, generated, decision) };
+      const { text, generated } = decision;
+      // The change is written only where none comes in between, so its revision is known before.
+      const next = decision.next && { ...decision.next, revision: snapshot.revision + 1 };
+      const answer = request && { request: request.key, text: remembered(request, generated, next) };
       const revision = await store.change({
         revision: snapshot.revision,
         texts: new Map([[name, text]]),
         ...(answer && { answer }),
       });
       if (revision === null) continue;
-      const { documents: now } = await documents.refresh();
+      await documents.refresh();
       if (next === null) return { kind: "deleted", isRepeated: false };
-      // It may have been changed again already: the answer tells of this change.
-      const tenant = now.get(name)?.revision === revision ? now.get(name) : undefined;
-      return { kind: "done", tenant: tenant ?? { ...next, revision }, generated, isRepeated: false };
+      return { kind: "done", tenant: next, generated, isRepeated: false };
     }
     return { kind: "busy" };
   }
 
-  function remembered({ key, print }: Request, generated: GeneratedSecret[], { next }: Written): string {
+  function remembered(
+    { key, print }: Request,
+    generated: GeneratedSecret[],
+    next: TenantDocument | null,
+  ): string {
     const text = JSON.stringify({ print, generated, next });
     return seal.canSeal ? seal.seal(text, `answer ${key}`) : JSON.stringify({ print });
   }

@@ -69,7 +69,7 @@ export function createTenantDocuments({ store, seal, failed }: TenantDocumentsDe
     }
     if (stored.revision === known.revision) return known;
     const isFirstOfNone = known === NOTHING && stored.texts.size === 0;
-    known = openAll(stored, seal);
+    known = openAll(stored, seal, known.documents);
     if (isFirstOfNone) return known;
     for (const [name, { why }] of known.closed) failed(new Error(`Tenant ${name} cannot be used: ${why}`));
     for (const listener of listeners) listener();
@@ -121,7 +121,12 @@ export function createTenantDocuments({ store, seal, failed }: TenantDocumentsDe
   };
 }
 
-function openAll({ revision, texts }: StoredTenants, seal: Seal): Snapshot {
+/** What has not changed stays the same object, so that nobody has to look at it again. */
+function openAll(
+  { revision, texts }: StoredTenants,
+  seal: Seal,
+  before: ReadonlyMap<string, TenantDocument>,
+): Snapshot {
   const documents = new Map<string, TenantDocument>();
   const closed = new Map<string, ClosedDocument>();
   const outdated: string[] = [];
@@ -133,7 +138,10 @@ function openAll({ revision, texts }: StoredTenants, seal: Seal): Snapshot {
       closed.set(name, { revision: own, why: WHY[opened.why](opened.pointer) });
       continue;
     }
-    documents.set(name, { document: opened.document, revision: own, isPaused: stored.isPaused === true });
+    const isPaused = stored.isPaused === true;
+    const known = before.get(name);
+    const same = known?.revision === own ? known : undefined;
+    documents.set(name, same ?? { document: opened.document, revision: own, isPaused });
     if (!opened.isCurrent) outdated.push(name);
   }
   return { revision, documents, closed, outdated };

@@ -54,7 +54,7 @@ describe("its requests", () => {
     });
     const answer = await app.request(`/api/v1${path}`, {
       method: method ?? "GET",
-      headers: { authorization: `Bearer ${TOKEN}`, "content-type": "application/json" },
+      headers: { authorization: `Bearer ${TOKEN}`, "content-type": "application/json", "if-match": "*" },
       ...(typeof body === "string" ? { body } : {}),
     });
     expect(answer.status).toBe(200);

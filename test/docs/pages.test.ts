@@ -147,6 +147,7 @@ test("metrics are served", async () => {
     {
       queue: healthy(),
       process,
+      processes: [],
       brokers: [broker],
       pollers: [],
       spool: null,

@@ -1,7 +1,11 @@
 /** An ops app over a queue that says what the test wants it to say. */
 
 import { Counter, Registry } from "prom-client";
+import { tenantSchema } from "../../src/config/tenant-schema.ts";
+import type { OpsToken } from "../../src/config/ops-tokens.ts";
+import { hideSecrets } from "../../src/config/values.ts";
 import { createTrail } from "../../src/ops/access/trail.ts";
+import { EXAMPLE_SETTINGS } from "../../src/ops/api/tenant-document-examples.ts";
 import { createOpsApp, type OpsDeps } from "../../src/ops/app.ts";
 import { type ClockWatch, createClockWatch } from "../../src/ops/diagnose/clocks.ts";
 import type { MappingFacts } from "../../src/ops/diagnose/mapping.ts";
@@ -17,7 +21,13 @@ import type {
   PollerState,
   SpoolStatus,
 } from "../../src/status/process.ts";
+import type { ProcessRow } from "../../src/status/configuration.ts";
 import type { QueueStatus } from "../../src/status/queue.ts";
+import type { Validate } from "../../src/tenants/changes.ts";
+import { textOf } from "../../src/tenants/documents.ts";
+import { openTenants } from "../../src/tenants/open.ts";
+import { createSeal } from "../../src/tenants/seal.ts";
+import { sealSecrets } from "../../src/tenants/secrets.ts";
 import { AT, healthy, unitAnswer, wholeMessage } from "./sample.ts";
 import { candidates, deadLetters, devices, quarantined, timelineOfOne } from "./sample-lists.ts";
 
@@ -33,7 +43,10 @@ interface OpsParts extends Omit<OpsDeps, "snapshots" | "own"> {
   clocks: Pick<ClockWatch, "offenders">;
   incidents: () => IncidentState[];
   mapping: () => MappingFacts | null;
+  processes: () => ProcessRow[];
 }
+
+const ONE_TOKEN: readonly OpsToken[] = [{ name: "token", token: TOKEN, role: "operate", destinations: null }];
 
 export function opsApp(changes: Partial<OpsParts> = {}) {
   const registry = new Registry();
@@ -72,7 +85,8 @@ export function opsApp(changes: Partial<OpsParts> = {}) {
     return state.status;
   };
   const parts: OpsParts = {
-    tokens: [{ name: "token", token: TOKEN, role: "operate", destinations: null }],
+    tokens: () => ONE_TOKEN,
+    reload: async () => ({ kind: "applied", changes: ["source vans changed"], restart: ["http.port"] }),
     hosts: { host: "127.0.0.1", hosts: [] },
     topology: {
       destinations: ["acme-austin"],
@@ -109,6 +123,7 @@ export function opsApp(changes: Partial<OpsParts> = {}) {
       },
       async *exportQuarantine() {},
     },
+    tenants: tenantsOf({ zephyr: withSecrets(EXAMPLE_SETTINGS) }),
     captures: {
       start: async ({ source, count }) => ({ id: `${source}:1`, source, count, until: AT }),
       messages: async (source, id) =>
@@ -168,6 +183,7 @@ export function opsApp(changes: Partial<OpsParts> = {}) {
     ],
     clocks: createClockWatch(),
     incidents: () => [],
+    processes: () => [],
     mapping: () => null,
     registry,
     exportsRedis: () => true,
@@ -198,6 +214,7 @@ export function opsApp(changes: Partial<OpsParts> = {}) {
       spool: parts.spool(),
       incidents: parts.incidents(),
       mapping: parts.mapping(),
+      processes: parts.processes(),
     }),
     info: parts.info,
     failed: (error) => parts.events.failed({ where: "status", error }),
@@ -205,6 +222,47 @@ export function opsApp(changes: Partial<OpsParts> = {}) {
   });
   const app = createOpsApp({ ...parts, snapshots, own });
   return { app, state };
+}
+
+function withSecrets(shown: object): object {
+  return JSON.parse(JSON.stringify(shown).replaceAll("(set)", "hK3-wv9-Qz7-Lm2"));
+}
+
+/** The real changes over documents that are in memory; test/tenants/changes.test.ts has Redis. */
+export function tenantsOf(
+  documents: Record<string, unknown>,
+  sealKeys = [Buffer.alloc(32, "seal key 01234567")],
+  validate: Validate = () => ({ kind: "right" }),
+) {
+  const seal = createSeal(sealKeys);
+  const hide = (document: unknown) => hideSecrets(document, tenantSchema);
+  const written = (name: string, document: unknown) =>
+    textOf(sealSecrets(name, document, { hide, seal }), false);
+  let revision = 7;
+  const texts = new Map(
+    Object.entries(documents).map(([name, document]) => [name, { revision, text: written(name, document) }]),
+  );
+  const answers = new Map<string, string>();
+  return openTenants({
+    store: {
+      load: async () => ({ revision, texts: new Map(texts) }),
+      async change({ revision: known, texts: changed, answer }) {
+        if (known !== revision) return null;
+        revision += 1;
+        for (const [name, text] of changed) {
+          if (text === null) texts.delete(name);
+          else texts.set(name, { revision, text });
+        }
+        if (answer) answers.set(answer.request, answer.text);
+        return revision;
+      },
+      answerTo: async (request) => answers.get(request) ?? null,
+      watch: () => ({ stop: () => {} }),
+    },
+    ...{ sealKeys, hide, validate },
+    isOfFile: () => false,
+    failed: () => {},
+  });
 }
 
 /** As the queue pages, of a list that has the newest first. */

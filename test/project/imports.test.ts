@@ -62,7 +62,7 @@ const PLACES: Record<string, Place> = {
   // It implements what ingest declares.
   "queue/": { from: ["reading.ts", "servicetitan/", "status/"], typesFrom: ["events/", "ingest/"] },
   // What came through the API; it reads and writes by what the queue stores.
-  "tenants/": { from: ["config/"], typesFrom: ["queue/"] },
+  "tenants/": { from: [], typesFrom: ["config/", "queue/"] },
   "config/": { from: ["adapters/", "addresses.ts", "reading.ts"] },
   // What to enter at vendors, and what an operator begins with: shown, never part of the pipeline.
   "setup/": { from: ["adapters/", "config/"] },
@@ -70,7 +70,16 @@ const PLACES: Record<string, Place> = {
   // It gets what it shows and does as functions.
   "ops/": {
     from: ["capture/", "limits/", "reading.ts", "status/"],
-    typesFrom: ["adapters/", "config/", "events/", "ingest/", "mapping/", "queue/", "servicetitan/"],
+    typesFrom: [
+      "adapters/",
+      "config/",
+      "events/",
+      "ingest/",
+      "mapping/",
+      "queue/",
+      "servicetitan/",
+      "tenants/",
+    ],
   },
   "startup/": { from: ["inputs/", "inputs/mqtt/", "mapping/", "spool/"], typesFrom: ["config/"] },
   "wiring.ts": { from: EVERYTHING },

@@ -3,7 +3,7 @@
 import type { Ingest } from "../../ingest/ingest.ts";
 import type { BrokerState } from "../../status/process.ts";
 import { type AcquireLease, whileLeased } from "../while-leased.ts";
-import type { Piece } from "../while-wanted.ts";
+import { type Piece, whileWanted } from "../while-wanted.ts";
 import { type BrokerConnection, connectBroker, type MqttEvents } from "./client.ts";
 import { brokerStateOf } from "./connection-state.ts";
 import type { BrokerSettings } from "./library.ts";
@@ -30,6 +30,25 @@ export interface LeasedBrokerOptions {
   acquireLease: AcquireLease;
   ingest: Ingest;
   events: MqttEvents;
+}
+
+export interface LeasedBrokers {
+  /** By name: those that are connected to from now on. */
+  update(wanted: ReadonlyMap<string, WantedBroker>): void;
+  states(): BrokerState[];
+  close(withinMs: number): Promise<void>;
+}
+
+export function leasedBrokers(deps: Omit<LeasedBrokerOptions, "name" | "wanted">): LeasedBrokers {
+  const brokers = whileWanted<WantedBroker, LeasedBroker>({
+    begin: (name, wanted) => leasedBroker({ ...deps, name, wanted }),
+    onError: (name, error) => deps.events.failed({ where: `broker ${name}`, error }),
+  });
+  return {
+    update: brokers.update,
+    states: () => brokers.works().map((broker) => broker.state()),
+    close: brokers.close,
+  };
 }
 
 export function leasedBroker(options: LeasedBrokerOptions): LeasedBroker {

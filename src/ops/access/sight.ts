@@ -1,6 +1,7 @@
 /** What a token may see: the one place where everything of other tenants is left out. */
 
 import type { OpsToken } from "../../config/ops-tokens.ts";
+import type { ProcessRow } from "../../status/configuration.ts";
 import type { BrokerStatus, IncidentState, PollerStatus, SpoolStatus } from "../../status/process.ts";
 import type { DestinationStatus, QueueStatus } from "../../status/queue.ts";
 import type { ClockOffender } from "../diagnose/clocks.ts";
@@ -12,6 +13,15 @@ export interface Topology {
   destinations: readonly string[];
   /** By name. `broker`: where its messages come from, `listen` for the embedded one. */
   sources: ReadonlyMap<string, { destination: string; broker: string | null }>;
+  /** Tenants with documents of their own, by name. */
+  tenants?: ReadonlyMap<string, TenantPlace>;
+}
+
+/** Where a tenant's document comes from, and what it brings. */
+export interface TenantPlace {
+  origin: "file" | "api";
+  destinations: readonly string[];
+  isPaused: boolean;
 }
 
 /** What every route behind the door knows of its caller. */
@@ -47,6 +57,8 @@ export interface Facts<Queue extends QueueStatus | null = QueueStatus | null> {
   /** Null: no mapping is configured. */
   mapping: MappingFacts | null;
   policies: readonly Policy[];
+  /** Empty for a token that sees some tenants only: it is told nothing of the machines. */
+  processes: readonly ProcessRow[];
 }
 
 /** A source belongs to the tenant of its own destination, wherever the mapping routes single devices. */
@@ -102,6 +114,7 @@ export function limited<Queue extends QueueStatus | null>(facts: Facts<Queue>, s
     incidents: facts.incidents.filter(({ where }) => isOwnPlace(where, sight)),
     // Its mistakes name devices of all tenants.
     mapping: facts.mapping && { ...facts.mapping, problem: null },
+    processes: [],
     policies: facts.policies.filter(({ where }) => where === "gateway" || isOwnPlace(where, sight)),
   };
 }

@@ -11,8 +11,10 @@ import { serveEvents } from "./event-routes.ts";
 import { serveGateway } from "./gateway-routes.ts";
 import { serveOperators } from "./operator-routes.ts";
 import { servePings } from "./ping-routes.ts";
+import { serveReload } from "./reload-routes.ts";
 import type { ApiDeps } from "./routes.ts";
 import { serveSetAside } from "./set-aside-routes.ts";
+import { serveTenantChanges } from "./tenant-change-routes.ts";
 import { serveTenants } from "./tenant-routes.ts";
 import { serveViewer } from "./viewer.ts";
 
@@ -20,20 +22,27 @@ export const API_PATH = "/api/v1";
 
 /** A filter of a redrive; a longer body is none. */
 const MAX_BODY_BYTES = 65_536;
+/** A tenant may bring 10,000 rows of mapping. */
+const MAX_TENANT_BYTES = 4_194_304;
+const TENANT_PATHS = /\/tenants(\/[^/]+\/document)?$/;
 
 export function createApi(deps: ApiDeps): OpenAPIHono<OpsEnv> {
   const api = new OpenAPIHono<OpsEnv>({
     defaultHook: (result, c) => (result.success ? undefined : badRequest(c, result.error)),
   });
-  api.use(bodyLimit({ maxSize: MAX_BODY_BYTES, onError: (c) => refused(c, "too_large") }));
+  const limited = (maxSize: number) => bodyLimit({ maxSize, onError: (c) => refused(c, "too_large") });
+  const [usual, ofTenants] = [limited(MAX_BODY_BYTES), limited(MAX_TENANT_BYTES)];
+  api.use((c, next) => (TENANT_PATHS.test(c.req.path) ? ofTenants : usual)(c, next));
   serveGateway(api, deps);
   serveEvents(api, deps);
   serveTenants(api, deps);
+  serveTenantChanges(api, deps);
   serveDevices(api, deps);
   servePings(api, deps);
   serveSetAside(api, deps);
   serveCaptures(api, deps);
   serveOperators(api, deps);
+  serveReload(api, deps);
   describeApi(api, deps.version);
   serveViewer(api);
   refuseTheRest(api);

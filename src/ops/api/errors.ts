@@ -11,6 +11,13 @@ export const ERRORS = {
   role: { status: 403, title: "The token may only read" },
   cross_site: { status: 403, title: "The request comes from another site" },
   not_found: { status: 404, title: "There is no such thing" },
+  exists: { status: 409, title: "There is one of this name" },
+  not_ours: { status: 409, title: "It cannot be changed here" },
+  no_seal_key: { status: 409, title: "There is no key to seal secrets with" },
+  changed: { status: 412, title: "It has been changed meanwhile" },
+  wrong_document: { status: 422, title: "The document is wrong" },
+  other_request: { status: 422, title: "The key belongs to another request" },
+  no_condition: { status: 428, title: "Say which version is meant" },
   method_not_allowed: { status: 405, title: "This cannot be done here" },
   too_large: { status: 413, title: "The body is too large" },
   not_json: { status: 415, title: "The body is not JSON" },
@@ -38,12 +45,16 @@ export const errorSchema = z
     errors: z
       .array(
         z.object({
-          parameter: z.string().openapi({ description: "A parameter, or a path into the body." }),
+          parameter: z.string().optional().openapi({ description: "A parameter, or a path into the body." }),
+          pointer: z
+            .string()
+            .optional()
+            .openapi({ description: "The place in the document, as a JSON pointer (RFC 6901)." }),
           detail: z.string(),
         }),
       )
       .optional()
-      .openapi({ description: "Each parameter that is wrong." }),
+      .openapi({ description: "Each parameter, or each place of a document, that is wrong." }),
   })
   .openapi("Error", { description: "Problem details of RFC 9457." });
 
@@ -88,7 +99,7 @@ export function badRequest(c: Context, { issues }: z.ZodError) {
   );
 }
 
-export function wrongParameters(c: Context, errors: NonNullable<ErrorBody["errors"]>) {
+export function wrongParameters(c: Context, errors: { parameter: string; detail: string }[]) {
   const detail = errors.map((each) => `${each.parameter}: ${each.detail}`).join("; ");
   return refused(c, "bad_request", detail, errors);
 }

@@ -18,17 +18,25 @@ export function placedProblems(status: StatusDocument | NoStatus, topology: Topo
 }
 
 function placeAll(status: StatusDocument | NoStatus, topology: Topology): ApiProblem[] {
-  const tenants = tenantsByDestination(status);
+  const tenants = tenantsByDestination(status, topology);
   const placed = status.problems.map((problem) => ({ ...problem, subjects: [...problem.subjects] }));
   return placed
     .map((problem) => ({ ...problem, ...placeOf(problem, topology, tenants) }))
     .sort((a, b) => Number(b.severity === "error") - Number(a.severity === "error"));
 }
 
-export function tenantsByDestination(status: StatusDocument | NoStatus): ReadonlyMap<string, string> {
-  return new Map(
-    "destinations" in status ? status.destinations.map(({ name, tenant }) => [name, tenant]) : [],
+/** A tenant with a document of its own goes by the document's name, any other by its number at ServiceTitan. */
+export function tenantsByDestination(
+  status: StatusDocument | NoStatus,
+  { tenants = new Map() }: Pick<Topology, "tenants">,
+): ReadonlyMap<string, string> {
+  const named = new Map(
+    [...tenants].flatMap(([name, { destinations }]) =>
+      destinations.map((each): [string, string] => [each, name]),
+    ),
   );
+  const all = "destinations" in status ? status.destinations : [];
+  return new Map(all.map(({ name, tenant }) => [name, named.get(name) ?? tenant]));
 }
 
 export function severitiesOf(problems: readonly Pick<Problem, "severity">[]): Severities {

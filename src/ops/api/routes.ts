@@ -10,6 +10,7 @@ import type { Captures } from "../captures.ts";
 import type { Lookup } from "../lookup.ts";
 import type { Redriver } from "../redrive.ts";
 import type { NoStatus, StatusDocument } from "../status-document.ts";
+import type { Tenants } from "../tenants.ts";
 import { refused } from "./errors.ts";
 import type { LogLevel } from "./schema/operators.ts";
 
@@ -26,6 +27,14 @@ export interface LogLevels {
   setLogLevel(level: LogLevel): void;
 }
 
+/** Reads the configuration again. */
+export type ReloadRequest = () => Promise<
+  | { kind: "applied" | "unchanged"; changes: readonly string[]; restart: readonly string[] }
+  | { kind: "refused"; problems: readonly string[] }
+  /** The gateway was started without files: there is nothing to read. */
+  | { kind: "not_possible" }
+>;
+
 export type Within = NonNullable<Sight["within"]>;
 
 export interface ApiDeps extends Lookup, LogLevels {
@@ -34,6 +43,8 @@ export interface ApiDeps extends Lookup, LogLevels {
   statusFor(sight: Sight): Promise<StatusDocument | NoStatus>;
   redrive: Redriver;
   captures: Captures;
+  reload: ReloadRequest;
+  tenants: Tenants;
   devices: Devices;
   guards: Guards;
   events: Pick<Events, "failed">;

@@ -16,20 +16,22 @@ import { type Api, type ApiDeps, TAGS, unavailable, wholeStatus } from "./routes
 import { destinationDetailSchema, destinationsSchema } from "./schema/destination.ts";
 import { nameParameter } from "./schema/fields.ts";
 import { sourceDetailSchema, sourcesSchema } from "./schema/source.ts";
-import { type TenantRow, tenantDetailSchema, tenantsSchema } from "./schema/tenant.ts";
+import { stateSchema, type TenantRow, tenantDetailSchema, tenantsSchema } from "./schema/tenant.ts";
 import { destinationDetail, sourceDetail, sourceRow, tenantDetail, tenantRows } from "./tenants.ts";
 
 export function serveTenants(api: Api, deps: ApiDeps): void {
   const { topology } = deps;
 
   api.openapi(tenantsRoute, async (c) => {
-    const { limit, cursor, q } = c.req.valid("query");
-    const list = { name: "tenants", filter: { q } };
+    const { limit, cursor, q, state } = c.req.valid("query");
+    const list = { name: "tenants", filter: { q, state } };
     const after = placeIn(list, cursor, isPlaceOf("number", "number", "number", "string"));
     if (after === null) return badCursor(c);
     const status = await wholeStatus(c, deps);
     if (status === null) return unavailable(c);
-    const rows = tenantRows(status, topology).filter((row) => isFound(row, q));
+    const rows = tenantRows(status, topology).filter(
+      (row) => isFound(row, q) && (state === undefined || row.state === state),
+    );
     return c.json(pageOf(rows, { list, after, limit, placeOf: worstFirst }), 200);
   });
 
@@ -104,9 +106,10 @@ const tenantsRoute = createRoute({
   request: {
     query: z.strictObject({
       q: nameParameter(
-        "A part, in any case, of a tenant's number or of the name of a destination or source.",
+        "A part, in any case, of a tenant's name or number, or of the name of a destination or source.",
         "acm",
       ).optional(),
+      state: stateSchema.optional().openapi({ description: "Only those in this state.", example: "active" }),
       ...pageQuery,
     }),
   },
@@ -126,7 +129,9 @@ const tenantRoute = createRoute({
   tags: [TAGS.tenants],
   summary: "How is one tenant?",
   description: "Its destinations, sources and problems.",
-  request: { params: z.object({ tenant: nameParameter("Its number at ServiceTitan.", "1000001") }) },
+  request: {
+    params: z.object({ tenant: nameParameter("Its name, or its number at ServiceTitan.", "1000001") }),
+  },
   responses: {
     200: {
       description: "The tenant",

@@ -18,7 +18,7 @@ interface Group {
 }
 
 export function tenantRows(status: StatusDocument, topology: Topology): TenantRow[] {
-  return [...grouped(status, topology)].map(([tenant, group]) => rowOf(tenant, group));
+  return [...grouped(status, topology)].map(([tenant, group]) => rowOf(tenant, group, topology));
 }
 
 /** Null: there is no such tenant in this status. */
@@ -32,7 +32,7 @@ export function tenantDetail(
   const { destinations, sources, problems } = group;
   return {
     at: status.at,
-    tenant: rowOf(tenant, group),
+    tenant: rowOf(tenant, group, topology),
     problems,
     destinations: destinations.map((each) => destinationDetail(status, each, problems)),
     sources: sources.map((each) => sourceDetail(status, each, problems)),
@@ -84,19 +84,22 @@ export function destinationDetail(
 
 /** A source belongs to the tenant of its default destination. */
 function grouped(status: StatusDocument, topology: Topology): Map<string, Group> {
-  const tenants = tenantsByDestination(status);
+  const tenants = tenantsByDestination(status, topology);
   const groups = new Map<string, Group>();
   for (const tenant of tenants.values()) groups.set(tenant, { destinations: [], sources: [], problems: [] });
-  for (const each of status.destinations) groups.get(each.tenant)?.destinations.push(each);
+  for (const each of status.destinations) groups.get(tenants.get(each.name) ?? "")?.destinations.push(each);
   for (const each of status.sources) groups.get(tenants.get(each.destination) ?? "")?.sources.push(each);
   for (const each of placedProblems(status, topology)) groups.get(each.tenant ?? "")?.problems.push(each);
   return groups;
 }
 
-function rowOf(tenant: string, { destinations, sources, problems }: Group): TenantRow {
+function rowOf(tenant: string, { destinations, sources, problems }: Group, { tenants }: Topology): TenantRow {
+  const place = tenants?.get(tenant);
   const lastMessages = sources.flatMap(({ lastMessageAt }) => lastMessageAt ?? []).sort();
   return {
     tenant,
+    origin: place?.origin ?? "main",
+    state: place?.isPaused ? "paused" : "active",
     destinations: destinations.map(({ name }) => name),
     sources: sources.map(({ name }) => name),
     problems: severitiesOf(problems),

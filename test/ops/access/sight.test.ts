@@ -7,7 +7,7 @@ import type { SmallStatus } from "../../../src/ops/api/schema/status.ts";
 import type { TenantDetail } from "../../../src/ops/api/schema/tenant.ts";
 import type { ClockWatch } from "../../../src/ops/diagnose/clocks.ts";
 import type { QueueStatus } from "../../../src/status/queue.ts";
-import { opsApp } from "../ops-app.ts";
+import { opsApp, tenantsOf } from "../ops-app.ts";
 import { AT, destination, healthy, OPEN, source, unitAnswer, wholeMessage } from "../sample.ts";
 import { deadLetters, quarantined, timelineOfOne } from "../sample-lists.ts";
 
@@ -67,6 +67,30 @@ const ROUTES: Record<string, { path: string; body?: object; needs: "nothing" | "
   "GET /api/v1/events": { path: "/api/v1/events", needs: "token" },
   "GET /api/v1/tenants": { path: "/api/v1/tenants", needs: "token" },
   "GET /api/v1/tenants/:tenant": { path: "/api/v1/tenants/mine-tenant", needs: "token" },
+  "POST /api/v1/tenants": {
+    path: "/api/v1/tenants",
+    body: { tenant: "a-new-one", document: {} },
+    needs: "operate",
+  },
+  "GET /api/v1/tenants/:tenant/document": { path: "/api/v1/tenants/mine-tenant/document", needs: "token" },
+  "GET /api/v1/tenants/:tenant/export": { path: "/api/v1/tenants/mine-tenant/export", needs: "token" },
+  "PUT /api/v1/tenants/:tenant/document": {
+    path: "/api/v1/tenants/mine-tenant/document",
+    body: {},
+    needs: "operate",
+  },
+  "POST /api/v1/tenants/:tenant/pause": {
+    path: "/api/v1/tenants/mine-tenant/pause",
+    body: {},
+    needs: "operate",
+  },
+  "POST /api/v1/tenants/:tenant/resume": {
+    path: "/api/v1/tenants/mine-tenant/resume",
+    body: {},
+    needs: "operate",
+  },
+  "DELETE /api/v1/tenants/:tenant": { path: "/api/v1/tenants/mine-tenant", body: {}, needs: "operate" },
+  "POST /api/v1/reseal": { path: "/api/v1/reseal", body: {}, needs: "operate" },
   "GET /api/v1/sources": { path: "/api/v1/sources", needs: "token" },
   "GET /api/v1/sources/:name": { path: "/api/v1/sources/mine-vans", needs: "token" },
   "GET /api/v1/destinations": { path: "/api/v1/destinations", needs: "token" },
@@ -75,6 +99,7 @@ const ROUTES: Record<string, { path: string; body?: object; needs: "nothing" | "
   "GET /api/v1/timeline": { path: "/api/v1/timeline?q=7", needs: "token" },
   "GET /api/v1/log-level": { path: "/api/v1/log-level", needs: "token" },
   "PUT /api/v1/log-level": { path: "/api/v1/log-level", body: { level: "info" }, needs: "operate" },
+  "POST /api/v1/reload": { path: "/api/v1/reload", body: {}, needs: "operate" },
   "GET /api/v1/quarantine": { path: "/api/v1/quarantine", needs: "token" },
   "GET /api/v1/dead-letters": { path: "/api/v1/dead-letters", needs: "token" },
   "GET /api/v1/audit": { path: "/api/v1/audit", needs: "token" },
@@ -227,8 +252,9 @@ function twoTenants() {
     name,
   });
   const ops = opsApp({
-    tokens: TOKENS,
+    tokens: () => TOKENS,
     clocks,
+    tenants: tenantsOf({ "mine-tenant": { sources: {} }, "rival-tenant": { sources: { rival: {} } } }),
     topology: {
       destinations: ["mine", "rival"],
       sources: new Map([
@@ -236,6 +262,12 @@ function twoTenants() {
         ["rival-vans", { destination: "rival", broker: "yard" }],
         ["rival-trucks", { destination: "rival", broker: "rival-broker" }],
       ]),
+      tenants: new Map(
+        ["mine", "rival"].map((name) => [
+          `${name}-tenant`,
+          { origin: "api", destinations: [name], isPaused: false },
+        ]),
+      ),
     },
     brokers: () => [
       { ...state("yard"), kind: "client", state: "refused" },
@@ -356,7 +388,11 @@ function twoTenants() {
     const [method = "GET"] = key.split(" ");
     return ops.app.request(route.path, {
       method,
-      headers: as(name, { "content-type": "application/json", origin: "http://localhost" }),
+      headers: as(name, {
+        "content-type": "application/json",
+        origin: "http://localhost",
+        "if-match": "*",
+      }),
       ...(route.body ? { body: JSON.stringify(route.body) } : {}),
     });
   };

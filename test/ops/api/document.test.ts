@@ -9,7 +9,7 @@ import { destination, healthy, source, unitAnswer, wholeMessage } from "../sampl
 
 const parameterSchema = z.object({
   name: z.string(),
-  in: z.enum(["query", "path"]),
+  in: z.enum(["query", "path", "header"]),
   required: z.boolean(),
   description: z.string().optional(),
   schema: z.object({ example: z.unknown().optional() }),
@@ -134,10 +134,17 @@ describe.each(operations)("$method $path", ({ path, method, operation }) => {
         .filter((parameter) => parameter.in === "query")
         .map(({ name, schema }): [string, string] => [name, String(schema.example)]),
     );
+    const headers = given
+      .filter((parameter) => parameter.in === "header")
+      .map(({ name, schema }): [string, string] => [name, String(schema.example)]);
     const body = operation.requestBody?.content["application/json"]?.example;
     const answer = await ops.app.request(`/api/v1${at}?${method === "GET" ? query : ""}`, {
       method,
-      headers: { authorization: `Bearer ${TOKEN}`, "content-type": "application/json" },
+      headers: {
+        authorization: `Bearer ${TOKEN}`,
+        "content-type": "application/json",
+        ...Object.fromEntries(headers),
+      },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     });
     expect(answer.status).toBe(200);

@@ -6,9 +6,17 @@ import { atOrNull, count, msOrNull, page, z } from "./fields.ts";
 import { problemSchema, severitiesSchema } from "./problem.ts";
 import { sourceDetailSchema } from "./source.ts";
 
+export const stateSchema = z.enum(["active", "paused"]);
+
 export const tenantSchema = z
   .object({
-    tenant: z.string().openapi({ description: "Its number at ServiceTitan." }),
+    tenant: z.string().openapi({
+      description: "The name of its document; its number at ServiceTitan where it has none.",
+    }),
+    origin: z
+      .enum(["main", "file", "api"])
+      .openapi({ description: "Where it is configured: the main file, one of its own, or through the API." }),
+    state: stateSchema.openapi({ description: "`paused`: nothing is taken in; what waits is still sent." }),
     destinations: z.array(z.string()),
     sources: z.array(z.string()),
     problems: severitiesSchema,
