@@ -6,6 +6,7 @@ import { captureCommand } from "./commands/capture.ts";
 import { checkCommand } from "./commands/check.ts";
 import { decodeCommand } from "./commands/decode.ts";
 import { doctorCommand } from "./commands/doctor.ts";
+import { initCommand } from "./commands/init.ts";
 import { runCommand } from "./commands/options.ts";
 import { redriveCommand } from "./commands/redrive.ts";
 import { replayCommand } from "./commands/replay.ts";
@@ -16,6 +17,7 @@ const program = new Command("waypost")
   .description("Takes vendors' GPS messages in and delivers them to ServiceTitan.")
   .version(VERSION);
 for (const command of [
+  initCommand(),
   startCommand(),
   checkCommand(),
   doctorCommand(),
