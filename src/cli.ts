@@ -10,6 +10,7 @@ import { initCommand } from "./commands/init.ts";
 import { runCommand } from "./commands/options.ts";
 import { redriveCommand } from "./commands/redrive.ts";
 import { replayCommand } from "./commands/replay.ts";
+import { sandboxCommand } from "./commands/sandbox.ts";
 import { startCommand } from "./commands/start.ts";
 import { VERSION } from "./version.ts";
 
@@ -25,6 +26,7 @@ for (const command of [
   captureCommand(),
   redriveCommand(),
   replayCommand(),
+  sandboxCommand(),
 ])
   program.addCommand(command);
 

@@ -75,7 +75,12 @@ export async function writeDraft({
   sayNext({
     out,
     load: inFiles ? null : `set -a; . ./${basename(envFile)}; set +a`,
-    notes: instructions ? notesOf(instructions) : [],
+    notes: [
+      ...(instructions ? notesOf(instructions) : []),
+      ...places
+        .filter(({ secret }) => secret.name.startsWith(`${answers.source}-`))
+        .map(({ shown }) => `  The secret stands in ${shown}.`),
+    ],
     theirs: (from) => places.filter(({ secret }) => secret.from === from).map(({ shown }) => shown),
     envFile,
   });
