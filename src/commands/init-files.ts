@@ -62,6 +62,7 @@ export async function writeDraft({
     );
     return 1;
   }
+  mkdirSync(dirname(out), { recursive: true });
   if (inFiles) mkdirSync(join(dirname(out), SECRETS), { recursive: true, mode: PRIVATE_DIRECTORY });
   for (const [file, { content, mode }] of files) {
     writeFileSync(file, content, { mode });
