@@ -48,9 +48,10 @@ destinations:
 
 describe("help", () => {
   const COMMANDS: Record<string, string[]> = {
-    "": ["start", "check", "decode", "replay"],
+    "": ["init", "start", "check", "decode", "replay", "sandbox"],
     start: ["--config", "--allow-weak"],
-    check: ["--config", "--show", "--allow-weak"],
+    check: ["--config", "--show", "--ports", "--allow-weak"],
+    init: ["--vendor", "--tenant", "--provider", "--secrets", "--out", "--force"],
     decode: [
       "[vendor]",
       "--topic",
