@@ -17,16 +17,20 @@ export const FINDINGS = {
   },
 
   redis_unreachable: {
-    says: "{problem}",
+    says: "Redis does not answer ({why}).",
     remedy: "Start Redis, or correct redis.url. Until it answers, senders get 503.",
   },
   redis_version: {
     says: "Redis {version} is too old.",
     remedy: "Install Redis 7 or later, or Valkey.",
   },
-  redis_aof: {
-    says: "{problem}",
-    remedy: "Set appendonly yes and appendfsync everysec in Redis's configuration.",
+  redis_aof_off: {
+    says: "AOF is off: a restart of Redis loses what is waiting.",
+    remedy: "Set appendonly yes in Redis's configuration; appendfsync everysec is its default.",
+  },
+  redis_fsync_off: {
+    says: "appendfsync is no: a machine crash may lose many seconds.",
+    remedy: "Set appendfsync everysec in Redis's configuration.",
   },
   redis_evicts: {
     says: "maxmemory-policy is {policy}: Redis may silently throw waiting pings away.",
@@ -36,10 +40,13 @@ export const FINDINGS = {
     says: "{percent} % of Redis's maxmemory ({maxMb} MB) are used; when it is full, senders get 503.",
     remedy: "Raise maxmemory, or lower the budgets under queue and destinations.<name>.bufferBytes.",
   },
-  redis_read_only: {
-    says: "{problem}",
-    remedy:
-      "Lead redis.url to the primary; where a write failed, give Redis's disk space. Until then senders get 503.",
+  redis_replica: {
+    says: "redis.url leads to a replica, which takes no writes.",
+    remedy: "Lead it to the primary. Until then senders get 503.",
+  },
+  redis_write_failed: {
+    says: "The last AOF write failed; until one succeeds, Redis refuses every write.",
+    remedy: "Give Redis's disk space, and look at Redis's log. Until then senders get 503.",
   },
   redis_save_failed: {
     says: "The last RDB save failed.",
@@ -163,7 +170,7 @@ export const FINDINGS = {
   },
 
   vendor_not_well: {
-    says: "{problem}",
+    says: "The vendor does not answer as it should: {problem}",
     remedy:
       "Compare auth, pull and options with the vendor's documentation; docs/reasons.md (Polls) explains the word.",
   },

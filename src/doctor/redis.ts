@@ -33,9 +33,10 @@ export function redisChecks(
   commandTimeoutMs: number,
 ): Checked[] {
   if (!status.reachable) {
-    const [problem = "Redis does not answer."] = status.problems;
+    // In the words of the ops page: "Redis does not answer (connection refused at 127.0.0.1:6379)."
+    const [, why = "unknown"] = /\((.*)\)/.exec(status.problems.join()) ?? [];
     return [
-      notWell("reachable", finding("redis_unreachable", { problem })),
+      notWell("reachable", finding("redis_unreachable", { why })),
       ...CHECKS.map((check) => notAsked(check, "Redis does not answer")),
     ];
   }
@@ -60,16 +61,8 @@ function versionCheck({ version }: Status): Checked {
 }
 
 function aofCheck({ aof }: Status): Checked {
-  if (aof === "off")
-    return notWell(
-      "aof",
-      finding("redis_aof", { problem: "AOF is off: a restart of Redis loses what is waiting." }),
-    );
-  if (aof === "no")
-    return notWell(
-      "aof",
-      finding("redis_aof", { problem: "appendfsync is no: a machine crash may lose many seconds." }),
-    );
+  if (aof === "off") return notWell("aof", finding("redis_aof_off", {}));
+  if (aof === "no") return notWell("aof", finding("redis_fsync_off", {}));
   return well("aof", aof === "unknown" ? "on; appendfsync is not told" : `on, appendfsync ${aof}`);
 }
 
@@ -95,16 +88,14 @@ function inMb(bytes: number): number {
 
 /** Memory has a check of its own. */
 function writeChecks({ writable, problems }: Status): Checked[] {
-  const readOnly = problems.find((problem) => /replica|AOF write/.test(problem));
-  const checks =
-    readOnly === undefined
-      ? writable
-        ? [well("writable", "takes writes")]
-        : []
-      : [notWell("writable", finding("redis_read_only", { problem: readOnly }))];
-  return problems.some((problem) => problem.includes("RDB save"))
-    ? [...checks, notWell("save", finding("redis_save_failed", {}))]
-    : checks;
+  const has = (word: string) => problems.some((problem) => problem.includes(word));
+  const found = [
+    ...(has("replica") ? [finding("redis_replica", {})] : []),
+    ...(has("AOF write") ? [finding("redis_write_failed", {})] : []),
+    ...(has("RDB save") ? [finding("redis_save_failed", {})] : []),
+  ];
+  if (found.length > 0) return found.map((each) => notWell("writable", each));
+  return writable ? [well("writable", "takes writes")] : [];
 }
 
 function latencyCheck(roundTripMs: number | null, timeoutMs: number): Checked {

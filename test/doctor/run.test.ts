@@ -206,7 +206,7 @@ describe("Redis", () => {
       },
       {
         setUp: "has no AOF",
-        finds: "redis_aof",
+        finds: "redis_aof_off",
         says: /AOF is off/,
         changes: set("appendonly", "no"),
         mend: () => db.config("SET", "appendonly", "yes"),
@@ -230,7 +230,7 @@ describe("Redis", () => {
       },
       {
         setUp: "is a replica",
-        finds: "redis_read_only",
+        finds: "redis_replica",
         says: /replica, which takes no writes/,
         changes: async () => {
           await db.replicaof("127.0.0.1", 1);

@@ -68,6 +68,21 @@ const PLACES: Record<string, Place> = {
     from: ["capture/", "limits/", "reading.ts", "status/"],
     typesFrom: ["adapters/", "config/", "events/", "ingest/", "mapping/", "queue/", "servicetitan/"],
   },
+  // It asks each part's other end once, by what the parts themselves ask with.
+  "doctor/": {
+    from: [
+      "adapters/",
+      "config/",
+      "ingest/",
+      "inputs/mqtt/",
+      "inputs/poll/",
+      "limits/",
+      "network.ts",
+      "queue/",
+      "servicetitan/",
+      "wiring.ts",
+    ],
+  },
   "startup.ts": { from: ["inputs/", "inputs/mqtt/", "mapping/"], typesFrom: ["config/"] },
   "wiring.ts": { from: EVERYTHING },
   "pipeline.ts": { from: EVERYTHING },
