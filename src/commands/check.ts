@@ -17,11 +17,12 @@ export function checkCommand(): Command {
     .addOption(allowWeakOption())
     .option("--show", "print the configuration as it is understood, without secrets")
     .action(async ({ config: file, allowWeak, show }: Options) => {
-      const { count, inWords, loadedOrExit } = await import("./configuration.ts");
+      const { count, loadedOrExit } = await import("./configuration.ts");
+      const { problemText } = await import("../config/problems.ts");
       const { describeConfig } = await import("../config/load.ts");
       const { checkBeforeStart } = await import("../startup.ts");
       const { config, warnings } = loadedOrExit(file, allowWeak);
-      for (const warning of warnings) printError(`warning: ${inWords(warning)}`);
+      for (const warning of warnings) printError(`warning: ${problemText(warning)}`);
       if (show) printLines(describeConfig(config).trimEnd());
       const { sources, destinations } = config;
       const { mappingRows } = await checkBeforeStart(config);

@@ -3,7 +3,7 @@
 import { adapters } from "../adapters/index.ts";
 import type { Config } from "../config/config.ts";
 import { type LoadedConfig, loadConfig } from "../config/load.ts";
-import type { ConfigProblem } from "../config/problems.ts";
+import { problemText } from "../config/problems.ts";
 import { printError } from "./print.ts";
 
 /** For commands that start nothing: they must work for the operator of a gateway with weak secrets. */
@@ -17,13 +17,9 @@ export function loadedOrExit(
 ): Extract<LoadedConfig, { config: Config }> {
   const loaded = loadConfig({ file, adapters, allowWeak });
   if ("config" in loaded) return loaded;
-  for (const problem of loaded.problems) printError(inWords(problem));
+  for (const problem of loaded.problems) printError(problemText(problem));
   printError(`${count(loaded.problems, "problem")}; nothing was started.`);
   process.exit(1);
-}
-
-export function inWords({ path, message, line }: ConfigProblem): string {
-  return `${line === undefined ? "" : `line ${line}: `}${path} ${message}`;
 }
 
 export function count(of: object | number, word: string): string {

@@ -12,22 +12,45 @@ import type { ValidSettings } from "./valid-settings.ts";
 /** A batch whose process died must be on its way again this soon, or its positions are too old for a dispatcher. */
 const TAKEOVER_WITHIN_MS = 5000;
 
-export function checkRelations(valid: ValidSettings, adapters: readonly AdapterFacts[]): Finding[] {
+/** Of one document. `valid` has what it may use, `own` what it brings itself; for the main configuration they are one. */
+export function checkRelationsWithin(
+  valid: ValidSettings,
+  own: ValidSettings,
+  adapters: readonly AdapterFacts[],
+): Finding[] {
   const found: Finding[] = [];
   const report: Report = (path, message) => void found.push({ path, message });
-  for (const [name, source] of valid.sources) checkSource(name, source, valid, adapters, report);
-  for (const [name, destination] of valid.destinations) checkDestination(name, destination, report);
-  checkScopes(valid.destinations, report);
-  for (const [name, broker] of valid.brokers) checkBroker(name, broker, report);
-  checkClientIds(valid.brokers, report);
+  for (const [name, source] of own.sources) checkSource(name, source, valid, adapters, report);
+  for (const [name, destination] of own.destinations) checkDestination(name, destination, report);
+  for (const [name, broker] of own.brokers) checkBroker(name, broker, report);
   if (valid.listen) checkListen(valid.listen, valid, report);
-  if (valid.listen?.tls) checkCertificates(["mqtt", "listen", "tls"], valid.listen.tls, report);
-  if (valid.http?.tls) checkCertificates(["http", "tls"], valid.http.tls, report);
-  checkOpsTokens(valid, report);
-  checkTimes(valid, report);
-  checkDeadlines(valid, adapters, report);
-  checkSlots(valid, report);
-  checkPorts(valid, report);
+  if (own.named.listen && !valid.named.listen) {
+    report(["mqtt", "listen"], "has no effect: the main configuration opens no broker (mqtt.listen)");
+  }
+  return found;
+}
+
+/** Of the main configuration alone: what no tenant can set. */
+export function checkMain(main: ValidSettings): Finding[] {
+  const found: Finding[] = [];
+  const report: Report = (path, message) => void found.push({ path, message });
+  if (main.listen?.tls) checkCertificates(["mqtt", "listen", "tls"], main.listen.tls, report);
+  if (main.http?.tls) checkCertificates(["http", "tls"], main.http.tls, report);
+  checkTimes(main, report);
+  checkPorts(main, report);
+  return found;
+}
+
+/** Of all documents together. */
+export function checkRelationsAcross(all: ValidSettings, adapters: readonly AdapterFacts[]): Finding[] {
+  const found: Finding[] = [];
+  const report: Report = (path, message) => void found.push({ path, message });
+  checkScopes(all.destinations, report);
+  checkClientIds(all.brokers, report);
+  if (all.listen) checkUsernames(all.listen, report);
+  checkOpsTokens(all, report);
+  checkDeadlines(all, adapters, report);
+  checkSlots(all, report);
   return found;
 }
 
@@ -127,11 +150,8 @@ function brokerAddress(text: string): string {
 }
 
 function checkListen(listen: ListenConfig, valid: ValidSettings, report: Report): void {
-  const usernames = new Set<string>();
   for (const [index, device] of listen.devices.entries()) {
     const at = ["mqtt", "listen", "devices", index];
-    if (usernames.has(device.username)) report([...at, "username"], "is given twice");
-    usernames.add(device.username);
     const source = valid.sources.get(device.source);
     if (!valid.named.sources.has(device.source))
       report([...at, "source"], "names no source of this configuration");
@@ -146,6 +166,14 @@ function checkListen(listen: ListenConfig, valid: ValidSettings, report: Report)
         "means the embedded broker, but no device there feeds this source",
       );
     }
+  }
+}
+
+function checkUsernames({ devices }: ListenConfig, report: Report): void {
+  const usernames = new Set<string>();
+  for (const [index, { username }] of devices.entries()) {
+    if (usernames.has(username)) report(["mqtt", "listen", "devices", index, "username"], "is given twice");
+    usernames.add(username);
   }
 }
 

@@ -2,7 +2,8 @@
 
 import type { Finding, SettingPath } from "./problems.ts";
 import { pathText } from "./problems.ts";
-import type { Environment } from "./values.ts";
+import type { Environment } from "./references.ts";
+import { SEAL_VARIABLES } from "./seal-keys.ts";
 
 const PREFIX = "WAYPOST_";
 
@@ -65,7 +66,7 @@ function variables(source: string): Variable[] {
 }
 
 /** Variables that set no setting of their own. */
-const OTHERS = ["WAYPOST_CONFIG", "WAYPOST_SOURCE_NAME"];
+const OTHERS = ["WAYPOST_CONFIG", "WAYPOST_SOURCE_NAME", ...SEAL_VARIABLES];
 
 /** Kubernetes sets variables of these forms in every pod when there is a service called waypost. */
 const SERVICE_LINK = /^WAYPOST_(PORT|(.+_)?SERVICE_(HOST|PORT)(_.+)?|(.+_)?PORT_\d+_(TCP|UDP)(_.+)?)$/;

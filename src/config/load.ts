@@ -1,30 +1,33 @@
-/** Reads the configuration from a file or the environment and reports every problem at once; the only reader of process.env. */
+/** Reads the configuration, main document and tenants, and reports every problem at once; the only reader of process.env. */
 
 import { existsSync, readFileSync } from "node:fs";
-import { dirname, resolve } from "node:path";
 import { stringify } from "yaml";
 import { isRecord } from "../untrusted.ts";
-import { checkRelations } from "./check.ts";
-import { type AdapterFacts, parseOptions } from "./check-sources.ts";
+import type { Placed } from "./across.ts";
+import type { AdapterFacts } from "./check-sources.ts";
+import { createChecker } from "./checked.ts";
 import type { Config } from "./config.ts";
-import { withDefaults } from "./defaults.ts";
-import { checkDeviceTopics } from "./device-topics.ts";
-import { settingsFromEnvironment } from "./environment.ts";
-import { checkExposure, findOpenPorts } from "./exposure.ts";
-import { readSettingsFile } from "./file.ts";
-import { type ConfigProblem, type Finding, pathText, validate } from "./problems.ts";
-import { hideProxySecrets, readProxySettings } from "./proxy.ts";
-import { configSchema } from "./schema.ts";
-import { checkSecrets } from "./secrets.ts";
-import { validSettingsIn } from "./valid-settings.ts";
 import {
-  type Environment,
-  type FillContext,
-  fill,
-  hideSecrets,
-  resolveReferences,
-  settingsAt,
-} from "./values.ts";
+  type Document,
+  type MainSettings,
+  mainFromEnvironment,
+  mainFromFile,
+  mainFromSettings,
+  type ReadDocument,
+  tenantFilesIn,
+  tenantFromApi,
+  tenantFromFile,
+  tenantsDirOf,
+} from "./documents.ts";
+import { joinedConfig } from "./joined.ts";
+import type { ConfigProblem } from "./problems.ts";
+import { hideProxySecrets, readProxySettings } from "./proxy.ts";
+import type { Environment } from "./references.ts";
+import { configSchema } from "./schema.ts";
+import { areUnchanged } from "./stamps.ts";
+import type { TenantSettings } from "./tenant-schema.ts";
+import { hideSecrets } from "./values.ts";
+import { writtenOptions } from "./within.ts";
 
 export interface ConfigInput {
   /** YAML. By default the file named by WAYPOST_CONFIG; without that the environment alone is read. */
@@ -36,64 +39,134 @@ export interface ConfigInput {
   adapters: readonly AdapterFacts[];
   /** Weak secrets, and passwords sent in the clear, are warned of and not refused. */
   allowWeak?: boolean;
+  /** Tenants may come through the API: then the files need name none. */
+  takesTenants?: boolean;
+}
+
+/** A tenant that came through the API. */
+export interface ApiTenant {
+  /** In the form of a file of `tenants.d/`, with its secrets. */
+  settings: unknown;
+  isPaused: boolean;
 }
 
 export type LoadedConfig =
   /** Warnings are about settings that are valid but risky. */
-  { config: Config; warnings: ConfigProblem[] } | { problems: ConfigProblem[] };
+  { config: Config; warnings: ConfigProblem[]; leftOut: ConfigProblem[] } | { problems: ConfigProblem[] };
 
-export function loadConfig(input: ConfigInput): LoadedConfig {
-  const { file, settings, env = process.env, adapters, allowWeak = false } = input;
-  const { proxy, problems: proxyProblems } = readProxySettings(env);
-  const origin = findSettings(file ?? env.WAYPOST_CONFIG, settings, env);
-  if (origin.kind === "none") return { problems: [...origin.problems, ...proxyProblems] };
-
-  const unfilled: Finding[] = [];
-  const raw = fill(origin.raw, configSchema, [], {
-    resolveText: origin.resolveText,
-    baseDir: origin.baseDir,
-    report: (finding) => void unfilled.push(finding),
-  });
-  const parsed = validate(configSchema, raw, (path) => settingsAt(configSchema, path));
-  const valid = validSettingsIn(raw);
-  const options = parseOptions(valid, adapters);
-  const weak: Finding[] = [];
-  checkSecrets(raw, valid, adapters, (path, message) => void weak.push({ path, message }));
-  checkExposure(valid, (path, message) => void weak.push({ path, message }));
-  const open: Finding[] = [];
-  findOpenPorts(valid, proxy, (path, message) => void open.push({ path, message }));
-  const risky: Finding[] = [];
-  checkDeviceTopics(valid, options.parsed, adapters, (path, message) => void risky.push({ path, message }));
-  const wrong = [...parsed.findings, ...checkRelations(valid, adapters), ...options.findings];
-  const refused = allowWeak ? wrong : [...wrong, ...unlessReported(weak, wrong)];
-  // A reference that could not be replaced leaves a gap; the gap is no second problem.
-  const gaps = new Set(unfilled.map(({ path }) => pathText(path)));
-  const found = [...origin.findings, ...unfilled, ...refused.filter(({ path }) => !gaps.has(pathText(path)))];
-  const problems = [...found.map((finding) => origin.toProblem(finding)), ...proxyProblems];
-  if (problems.length > 0 || parsed.data === undefined) return { problems };
-  for (const [name, source] of Object.entries(parsed.data.sources)) {
-    const parsedOptions = options.parsed.get(name);
-    if (typeof parsedOptions !== "object" || parsedOptions === null) continue;
-    optionsAsWritten.set(parsedOptions, source.options);
-    source.options = parsedOptions;
-  }
-  const warnings = [...(allowWeak ? weak : []), ...open, ...risky].map((finding) =>
-    origin.toProblem(finding),
-  );
-  return { config: { ...withDefaults(parsed.data), proxy }, warnings };
+export interface ConfigReader {
+  /**
+   * Reads what has changed since the last time, and checks all of it. Tenants of the API that are not right are left out
+   * and named, because files are there first; anything else that is not right is a problem of the whole.
+   */
+  read(tenants?: ReadonlyMap<string, ApiTenant>): LoadedConfig;
+  /** Whether a file that the last reading used has changed, or one has come or gone. */
+  hasChanged(): boolean;
 }
 
-/** One problem for each setting: a secret that is too short for the schema is not reported as weak as well. */
-function unlessReported(findings: readonly Finding[], reported: readonly Finding[]): Finding[] {
-  const places = new Set(reported.map(({ path }) => pathText(path)));
-  return findings.filter(({ path }) => !places.has(pathText(path)));
+export function loadConfig(input: ConfigInput): LoadedConfig {
+  return createConfigReader(input).read();
+}
+
+export function createConfigReader(input: ConfigInput): ConfigReader {
+  const { env = process.env, allowWeak = false, takesTenants = false } = input;
+  const file = input.settings === undefined ? (input.file ?? env.WAYPOST_CONFIG) : undefined;
+  const tenantsDir = file ? tenantsDirOf(file) : null;
+  const check = createChecker(input.adapters);
+  const main = remembered<MainSettings>();
+  const tenants = remembered<TenantSettings>();
+  const apiTenants = rememberedApiTenants();
+  let lastStamps: ReadonlyMap<string, string> = new Map();
+  let lastFiles = "";
+
+  const filesNow = () => (tenantsDir === null ? null : tenantFilesIn(tenantsDir));
+
+  function readMain(): ReadDocument<MainSettings> {
+    if (input.settings !== undefined) return mainFromSettings(input.settings);
+    return file ? main.of(file, () => mainFromFile(file, env)) : mainFromEnvironment(env);
+  }
+
+  return {
+    read(given = new Map()) {
+      const { proxy, problems: proxyProblems } = readProxySettings(env);
+      const files = filesNow();
+      lastFiles = JSON.stringify(files);
+      const mainRead = readMain();
+      const tenantsRead = (files ?? []).map((name) => tenants.of(name, () => tenantFromFile(name, env)));
+      const all: ReadDocument<unknown>[] = [mainRead, ...tenantsRead];
+      lastStamps = new Map(all.flatMap((each) => [...stampsIn(each)]));
+      const unreadable = all.flatMap((each) => (each.kind === "unreadable" ? each.problems : []));
+      if (mainRead.kind === "unreadable") return { problems: [...unreadable, ...proxyProblems] };
+
+      const { document } = mainRead;
+      const ofFiles = tenantsRead.flatMap((each) => (each.kind === "read" ? [each.document] : []));
+      const ofApi = apiTenants.of(given);
+      const rules = { main: document, proxy, allowWeak, mayBeEmpty: takesTenants || files !== null };
+      const first = check({ ...rules, tenants: [...ofFiles, ...ofApi] });
+      const isOfApi = ({ tenant }: Document) => tenant?.origin.kind === "api";
+      const left = first.refused.filter((each) => isOfApi(each.document));
+      const used = ofApi.filter((each) => !left.some((finding) => finding.document === each));
+      const verdict = left.length === 0 ? first : check({ ...rules, tenants: [...ofFiles, ...used] });
+      const problems = [...unreadable, ...verdict.refused.map(problemOf), ...proxyProblems];
+      const config = joinedConfig({
+        ...{ main: document, tenants: [...ofFiles, ...used], within: verdict.within, proxy },
+        isPaused: (name) => given.get(name)?.isPaused === true,
+      });
+      if (problems.length > 0 || config === undefined) return { problems };
+      return {
+        config,
+        warnings: verdict.warned.map(problemOf),
+        leftOut: left.map(problemOf),
+      };
+    },
+    hasChanged: () => JSON.stringify(filesNow()) !== lastFiles || !areUnchanged(lastStamps),
+  };
+}
+
+/** Documents whose files are as they were when they were read. */
+function remembered<Settings>() {
+  const known = new Map<string, ReadDocument<Settings>>();
+  return {
+    of(file: string, read: () => ReadDocument<Settings>): ReadDocument<Settings> {
+      const before = known.get(file);
+      if (before && areUnchanged(stampsIn(before))) return before;
+      const now = read();
+      known.set(file, now);
+      return now;
+    },
+  };
+}
+
+/** A tenant's settings come as one object that is replaced by each change of it. */
+function rememberedApiTenants() {
+  const known = new WeakMap<object, Document<TenantSettings>>();
+  return {
+    of(given: ReadonlyMap<string, ApiTenant>): Document<TenantSettings>[] {
+      return [...given].map(([name, { settings }]) => {
+        if (typeof settings !== "object" || settings === null) return tenantFromApi(name, settings);
+        const before = known.get(settings);
+        if (before?.tenant?.name === name) return before;
+        const document = tenantFromApi(name, settings);
+        known.set(settings, document);
+        return document;
+      });
+    },
+  };
+}
+
+function stampsIn(read: ReadDocument<unknown>): ReadonlyMap<string, string> {
+  return read.kind === "read" ? read.document.stamps : read.stamps;
+}
+
+function problemOf({ document, ...finding }: Placed): ConfigProblem {
+  return document.toProblem(finding);
 }
 
 /** As YAML, with every secret as "(set)". */
-export function describeConfig({ proxy, sources, ...settings }: Config): string {
+export function describeConfig({ proxy, sources, tenants: _tenants, ...settings }: Config): string {
   const written = Object.entries(sources).map(([name, { options, ...source }]) => [
     name,
-    options === undefined ? source : { ...source, options: asWritten(options) },
+    options === undefined ? source : { ...source, options: writtenOptions(options) },
   ]);
   const shown = hideSecrets({ ...settings, sources: Object.fromEntries(written) }, configSchema);
   return stringify({ ...(isRecord(shown) ? shown : {}), proxy: hideProxySecrets(proxy) });
@@ -106,70 +179,4 @@ const CONTAINER_URL_FILE = ".waypost/redis-url";
 export function givenRedisUrl(env: Environment = process.env): string | null {
   if (env.REDIS_URL) return env.REDIS_URL;
   return existsSync(CONTAINER_URL_FILE) ? readFileSync(CONTAINER_URL_FILE, "utf8").trim() : null;
-}
-
-/** An adapter may compile its options into a form that cannot be shown. */
-const optionsAsWritten = new WeakMap<object, unknown>();
-
-function asWritten(options: unknown): unknown {
-  return typeof options === "object" && options !== null && optionsAsWritten.has(options)
-    ? optionsAsWritten.get(options)
-    : options;
-}
-
-type Origin =
-  | { kind: "none"; problems: ConfigProblem[] }
-  | {
-      kind: "settings";
-      raw: unknown;
-      findings: Finding[];
-      baseDir: string;
-      resolveText: FillContext["resolveText"];
-      toProblem(finding: Finding): ConfigProblem;
-    };
-
-function findSettings(file: string | undefined, settings: unknown, env: Environment): Origin {
-  if (settings !== undefined) {
-    return {
-      kind: "settings",
-      raw: settings,
-      findings: [],
-      baseDir: process.cwd(),
-      resolveText: () => ({ kind: "as_written" }),
-      toProblem: ({ path, message }) => ({ path: pathText(path), message }),
-    };
-  }
-  return file ? settingsInFile(file, env) : settingsInEnvironment(env);
-}
-
-function settingsInFile(file: string, env: Environment): Origin {
-  const read = readSettingsFile(file);
-  if (read.kind === "unreadable") return { kind: "none", problems: read.problems };
-  return {
-    kind: "settings",
-    raw: read.raw,
-    findings: [],
-    baseDir: dirname(resolve(file)),
-    resolveText: (text, mark) => resolveReferences(text, env, mark),
-    toProblem({ path, message }) {
-      const line = read.lineOf(path);
-      return { path: pathText(path) || file, message, ...(line === undefined ? {} : { line }) };
-    },
-  };
-}
-
-function settingsInEnvironment(env: Environment): Origin {
-  const own = settingsFromEnvironment(env);
-  if (own === null) {
-    const message = "is missing: name a file with --config, or set the variables listed in .env.example";
-    return { kind: "none", problems: [{ path: "configuration", message }] };
-  }
-  return {
-    kind: "settings",
-    raw: own.raw,
-    findings: own.findings,
-    baseDir: process.cwd(),
-    resolveText: (text) => ({ kind: "from_environment", text }),
-    toProblem: ({ path, message }) => ({ path: own.nameOf(path), message }),
-  };
 }

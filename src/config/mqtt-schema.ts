@@ -57,6 +57,26 @@ export const brokerSchema = z.strictObject({
     .describe("How long the broker keeps messages while the gateway is away (MQTT 5)."),
 });
 
+/** A login at the embedded broker. */
+export const deviceSchema = z.strictObject({
+  // It stands for `%u` in topics, so it must not open a filter or a level of its own.
+  username: z
+    .string()
+    .regex(
+      /^[^+#/$\s\p{Cc}\p{Cf}\p{Cs}]{1,128}$/u,
+      "must be 1 to 128 characters without space, +, #, / and $, and nothing invisible",
+    )
+    .describe("One login for each device."),
+  password: secret.describe("Its password."),
+  source: nameSchema.describe("The source its messages belong to."),
+  topics: z
+    .array(topicFilter)
+    .min(1)
+    .default(["%u/#"])
+    .describe("What it may publish to; `%u` is its username. Nobody may subscribe."),
+  speaksFor,
+});
+
 export const listenSchema = z.strictObject({
   host: text.default("0.0.0.0").describe("The address to listen on."),
   port: port.default(1883).describe("8883 is usual with `tls`."),
@@ -82,26 +102,5 @@ export const listenSchema = z.strictObject({
     .max(268_435_455)
     .default(262_144)
     .describe("A longer payload is counted, acknowledged and not decoded."),
-  devices: z
-    .array(
-      z.strictObject({
-        // It stands for `%u` in topics, so it must not open a filter or a level of its own.
-        username: z
-          .string()
-          .regex(
-            /^[^+#/$\s\p{Cc}\p{Cf}\p{Cs}]{1,128}$/u,
-            "must be 1 to 128 characters without space, +, #, / and $, and nothing invisible",
-          )
-          .describe("One login for each device."),
-        password: secret.describe("Its password."),
-        source: nameSchema.describe("The source its messages belong to."),
-        topics: z
-          .array(topicFilter)
-          .min(1)
-          .default(["%u/#"])
-          .describe("What it may publish to; `%u` is its username. Nobody may subscribe."),
-        speaksFor,
-      }),
-    )
-    .min(1),
+  devices: z.array(deviceSchema).prefault([]),
 });

@@ -10,6 +10,18 @@ export interface ConfigProblem {
   message: string;
   /** In the file, from 1; absent without a file, or where the line is unknown. */
   line?: number;
+  /** The file of a tenant; absent for the main one. */
+  file?: string;
+  /** Of a tenant that came through the API, its name and the way to the setting. */
+  tenant?: string;
+  steps?: SettingPath;
+}
+
+/** As one line for the operator: where, and what is wrong. */
+export function problemText({ path, message, line, file, tenant }: ConfigProblem): string {
+  const document = file ?? (tenant === undefined ? "" : `tenant ${tenant}`);
+  const place = [document, line === undefined ? "" : `line ${line}`].filter(Boolean).join(" ");
+  return [place === "" ? "" : `${place}:`, path, message].filter(Boolean).join(" ");
 }
 
 /** A problem whose path is still a list of steps. */

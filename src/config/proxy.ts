@@ -1,7 +1,8 @@
 /** Reads the proxy variables that every Unix program honours. */
 
 import type { ConfigProblem } from "./problems.ts";
-import { type Environment, hideUrlSecrets } from "./values.ts";
+import type { Environment } from "./references.ts";
+import { hideUrlSecrets } from "./values.ts";
 
 /** With the names of undici's EnvHttpProxyAgent. A key is absent where the environment does not set it. */
 export interface ProxySettings {

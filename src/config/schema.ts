@@ -20,9 +20,6 @@ import {
 } from "./setting-types.ts";
 import { sourceSchema } from "./source-schema.ts";
 
-const named = <Entry extends z.ZodType>(entry: Entry) =>
-  z.record(nameSchema, entry).refine((entries) => Object.keys(entries).length > 0, "must name at least one");
-
 export const configSchema = z.strictObject({
   redis: z
     .strictObject({
@@ -145,8 +142,14 @@ export const configSchema = z.strictObject({
     .describe(
       "Which device is which unit, see [the mapping file](#the-mapping-file). Left out: a device is its own unit.",
     ),
-  sources: named(sourceSchema).describe("Who sends. At least one."),
-  destinations: named(destinationSchema).describe("Where pings go: ServiceTitan tenants. At least one."),
+  sources: z
+    .record(nameSchema, sourceSchema)
+    .default({})
+    .describe("Who sends. At least one, here or with a [tenant](tenants.md)."),
+  destinations: z
+    .record(nameSchema, destinationSchema)
+    .default({})
+    .describe("Where pings go: ServiceTitan tenants. At least one, here or with a [tenant](tenants.md)."),
   queue: z
     .strictObject({
       groupCommitMs: z

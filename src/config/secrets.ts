@@ -3,8 +3,7 @@
 import { isRecord } from "../untrusted.ts";
 import { type AdapterFacts, EMBEDDED, type Report } from "./check-sources.ts";
 import { isGuessable, withoutRepetition } from "./guessable.ts";
-import { pathText, type SettingPath } from "./problems.ts";
-import { configSchema } from "./schema.ts";
+import type { SettingPath } from "./problems.ts";
 import { tenantOf } from "./tenant.ts";
 import type { ValidSettings } from "./valid-settings.ts";
 import { secretsIn } from "./values.ts";
@@ -33,7 +32,7 @@ const BY_METHOD: Readonly<Record<string, Strength>> = {
 const PRINTED: ReadonlySet<string> = new Set(["unused-until-rotation"]);
 
 /** What a secret is used for. */
-interface Use {
+export interface Use {
   /** Null: it does not authenticate anybody to us. */
   strength: Strength | null;
   owner: "ops" | "elsewhere" | { tenant: string };
@@ -41,22 +40,41 @@ interface Use {
   names: readonly string[];
 }
 
-/** `raw`: the settings with references replaced. */
-export function checkSecrets(
+/** A secret of one document, and what it is used for. */
+export interface SecretUse {
+  path: SettingPath;
+  value: string;
+  use: Use;
+  /** Whose it is, and whether it lets anybody in. */
+  owner: string;
+}
+
+/** The secrets of one document. `raw`: its settings with references replaced. */
+export function secretUses(
   raw: unknown,
+  schema: Parameters<typeof secretsIn>[1],
   valid: ValidSettings,
   adapters: readonly AdapterFacts[],
+): SecretUse[] {
+  return [...secretsIn(raw, schema)].flatMap(({ path, value }) => {
+    const use = useOf(path, valid, adapters);
+    if (!use) return [];
+    const owner = JSON.stringify([use.owner, use.strength !== null]);
+    return [{ path, value, use, owner }];
+  });
+}
+
+/** Secrets of one document that are weak in themselves. */
+export function checkStrength(
+  raw: unknown,
+  uses: readonly SecretUse[],
+  valid: ValidSettings,
   report: Report,
 ): void {
-  const reuses = createReuses();
-  for (const { path, value } of secretsIn(raw, configSchema)) {
-    const use = useOf(path, valid, adapters);
-    if (!use) continue;
+  for (const { path, value, use } of uses) {
     const names = [...use.names, ...namesBeside(raw, path)];
     const weakness = use.strength && weaknessOf(value, use.strength, names);
-    const reuse = reuses.add(value, path, use);
-    const problem = weakness ?? reuse;
-    if (problem !== null) report(path, problem);
+    if (weakness !== null) report(path, weakness);
   }
   for (const [name, { auth }] of valid.sources) {
     const [first, second] = auth?.secrets ?? [];
@@ -140,24 +158,27 @@ function namesBeside(raw: unknown, path: SettingPath): string[] {
   return names;
 }
 
-/** Finds a secret that is set in two places whose owners must not know the same one. */
-function createReuses() {
+/** Finds secrets that are set in two places whose owners must not know the same one; `place` names one for the operator. */
+export function checkReuses<Placed extends SecretUse>(
+  uses: Iterable<Placed>,
+  place: (use: Placed) => string,
+  report: (use: Placed, message: string) => void,
+): void {
   /** By secret, the first place of each owner. */
-  const seen = new Map<string, Map<string, { path: SettingPath; use: Use }>>();
-
-  return {
-    add(secret: string, path: SettingPath, use: Use): string | null {
-      const byOwner = seen.get(secret) ?? new Map<string, { path: SettingPath; use: Use }>();
-      seen.set(secret, byOwner);
-      const other = [...byOwner.values()].find((known) => mustDiffer(use, known.use));
-      const owner = JSON.stringify([use.owner, use.strength !== null]);
-      if (!byOwner.has(owner)) byOwner.set(owner, { path, use });
-      if (!other) return null;
-      const isOps = use.owner === "ops" || other.use.owner === "ops";
-      const why = isOps ? "whoever knows one knows both" : "one tenant could speak for the other";
-      return `is also ${pathText(other.path)}: ${why}; openssl rand -hex 24 makes another`;
-    },
-  };
+  const seen = new Map<string, Placed[]>();
+  for (const one of uses) {
+    const known = seen.get(one.value);
+    if (!known) {
+      seen.set(one.value, [one]);
+      continue;
+    }
+    const other = known.find((each) => mustDiffer(one.use, each.use));
+    if (!known.some(({ owner }) => owner === one.owner)) known.push(one);
+    if (!other) continue;
+    const isOps = one.use.owner === "ops" || other.use.owner === "ops";
+    const why = isOps ? "whoever knows one knows both" : "one tenant could speak for the other";
+    report(one, `is also ${place(other)}: ${why}; openssl rand -hex 24 makes another`);
+  }
 }
 
 function mustDiffer(one: Use, other: Use): boolean {

@@ -1,4 +1,4 @@
-/** Walks settings along their schema: fills in the environment's values before validation, and hides secrets afterwards. */
+/** Walks settings along their schema: fills in values from outside before validation, and hides secrets afterwards. */
 
 import { accessSync, constants } from "node:fs";
 import { resolve } from "node:path";
@@ -9,22 +9,22 @@ import type { Finding, SettingPath } from "./problems.ts";
 /** Marks of the schema on a text, beyond its shape. */
 export const marks = z.registry<{ is: Mark }>();
 
-export type Environment = Readonly<Record<string, string | undefined>>;
-
 type Schema = z.core.$ZodType;
 
-/** Where a text's value comes from: the text itself, or the environment, which has only texts. */
+/** Where a text's value comes from: the text itself, or the environment and files, which have only texts. */
 export type Resolved =
   | { kind: "as_written" }
-  | { kind: "from_environment"; text: string }
+  | { kind: "from_outside"; text: string }
   | { kind: "problem"; message: string };
 
-type Mark = "secret" | "file" | "url";
+export type Mark = "secret" | "file" | "url";
 
 export interface FillContext {
   resolveText(text: string, mark: Mark | undefined): Resolved;
   /** Relative file names start here. */
   baseDir: string;
+  /** Gets the name of each file that a setting names. */
+  namesFile?(file: string, path: SettingPath): void;
   report(finding: Finding): void;
 }
 
@@ -78,6 +78,7 @@ function fromText(text: string, schema: Schema): unknown {
 
 function checkedFile(name: string, path: SettingPath, context: FillContext): string {
   const file = resolve(context.baseDir, name);
+  context.namesFile?.(file, path);
   try {
     accessSync(file, constants.R_OK);
   } catch {
@@ -86,56 +87,6 @@ function checkedFile(name: string, path: SettingPath, context: FillContext): str
     context.report({ path, message: `names a file that cannot be read${shown}` });
   }
   return file;
-}
-
-const REFERENCE = /\$\$\{|\$\{(?:([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\})?/g;
-
-/**
- * Replaces `${NAME}` and `${NAME:-default}`, once: references inside a variable's value are not replaced. As in a shell,
- * the default also replaces an empty variable. `$${` means `${`. A secret has no default: every reader of the file would
- * know it, and an unset variable would let them in.
- */
-export function resolveReferences(text: string, env: Environment, mark?: Mark): Resolved {
-  if (!text.includes("${")) return { kind: "as_written" };
-  const problems: string[] = [];
-  const filled = text.replaceAll(REFERENCE, (match, name?: string, fallback?: string) => {
-    if (match === "$${") return "${";
-    if (name === undefined) {
-      // biome-ignore lint/suspicious/noTemplateCurlyInString: it names the syntax
-      problems.push("has a ${ that begins no ${NAME}; write $${ where ${ is meant");
-      return "";
-    }
-    const value = env[name];
-    if (fallback !== undefined) return value || fallback;
-    if (value === undefined) problems.push(`needs the environment variable ${name}, which is not set`);
-    return value ?? "";
-  });
-  if (hasSecretDefault(text, mark)) {
-    problems.push(
-      "has a default for a secret, which everybody who reads the file knows: leave the default out",
-    );
-  }
-  if (problems.length > 0) return { kind: "problem", message: [...new Set(problems)].join("; ") };
-  return { kind: "from_environment", text: filled };
-}
-
-function hasSecretDefault(text: string, mark: Mark | undefined): boolean {
-  if (mark !== "secret" && mark !== "url") return false;
-  const withDefaults = (instead: (fallback: string) => string) =>
-    text.replaceAll(REFERENCE, (_match, _name?: string, fallback?: string) =>
-      fallback ? instead(fallback) : "",
-    );
-  const shown = withDefaults((fallback) => fallback);
-  const hidden = withDefaults(() => "");
-  return mark === "secret" ? shown !== hidden : secretsOfUrl(shown) !== secretsOfUrl(hidden);
-}
-
-/** The password in a URL that may still lack its host or port, and query parameters whose name means a secret. */
-function secretsOfUrl(text: string): string {
-  const [, userInfo = ""] = /:\/\/([^/?#]*)@/.exec(text) ?? [];
-  const query = new URLSearchParams(text.split("?").slice(1).join("?"));
-  const named = [...query].filter(([name]) => SECRET_NAME.test(name));
-  return JSON.stringify([userInfo.split(":").slice(1).join(":"), named]);
 }
 
 /** Every text of the settings that the schema marks as secret, and the passwords in URLs. */
@@ -191,7 +142,7 @@ export function hideSecrets(value: unknown, schema: Schema): unknown {
 }
 
 /** Options belong to adapters, so only their names show which of them are secret. */
-const SECRET_NAME = /secret|token|password|key|credential/i;
+export const SECRET_NAME = /secret|token|password|key|credential/i;
 
 export function hideUrlSecrets(text: string): string {
   if (!URL.canParse(text)) return "(set)";

@@ -468,7 +468,7 @@ describe("every problem at once, each with its place", () => {
   });
 });
 
-describe("references to the environment", () => {
+describe("references to the environment and to files", () => {
   const withSecret = (secret: string) =>
     stringify(settings((base) => (base.destination.clientSecret = secret)));
 
@@ -511,6 +511,40 @@ mqtt: { brokers: { one: { url: "mqtts://b", clientId: w, rejectUnauthorized: "\$
   test("$${ stands for ${", () => {
     const config = good(loadFile(withSecret("a$${b}c")));
     expect(config.destinations.acme?.clientSecret).toBe("a${b}c");
+  });
+
+  test("a file's text stands for its reference, without the newline at its end", () => {
+    for (const [held, means] of [
+      ["f1le-5ecret", "f1le-5ecret"],
+      ["f1le-5ecret\n", "f1le-5ecret"],
+      ["f1le-5ecret\r\n", "f1le-5ecret"],
+      ["${HOME}", "${HOME}"],
+    ] as const) {
+      const name = join(dir, "secret");
+      writeFileSync(name, held);
+      // A relative name starts at the configuration's folder.
+      for (const reference of ["secret", name]) {
+        const config = good(loadFile(withSecret(`\${file:${reference}}`), { HOME: "/root" }));
+        expect(config.destinations.acme?.clientSecret).toBe(means);
+      }
+    }
+  });
+
+  test("a file that is no single text is named, and what it holds is not shown", () => {
+    writeFileSync(join(dir, "bytes"), Buffer.from([0xff, 0xfe, 0x00]));
+    writeFileSync(join(dir, "long"), "s3cret".repeat(20_000));
+    const of = (reference: string) => problemsOf(loadFile(withSecret(reference)));
+    for (const [reference, why] of [
+      ["${file:gone}", /names a file that cannot be read \(.*gone: ENOENT\)/],
+      ["${file:.}", /EISDIR/],
+      ["${file:bytes}", /not UTF-8 text/],
+      ["${file:long}", /more than 65536 bytes/],
+      ["${file:}", /names no file/],
+    ] as const) {
+      const found = of(reference);
+      expect(found).toEqual({ "destinations.acme.clientSecret": expect.stringMatching(why) });
+      expect(JSON.stringify(found)).not.toContain("s3cret");
+    }
   });
 
   test("unknown variables and broken references are named with their place, once", () => {

@@ -61,6 +61,8 @@ const PLACES: Record<string, Place> = {
   "servicetitan/": { from: ["network.ts", "reading.ts", "version.ts"] },
   // It implements what ingest declares.
   "queue/": { from: ["reading.ts", "servicetitan/", "status/"], typesFrom: ["events/", "ingest/"] },
+  // What came through the API; it reads and writes by what the queue stores.
+  "tenants/": { from: ["config/"], typesFrom: ["queue/"] },
   "config/": { from: ["adapters/", "addresses.ts", "reading.ts"] },
   "mapping/": { from: ["config/"], typesFrom: ["servicetitan/", "status/"] },
   // It gets what it shows and does as functions.

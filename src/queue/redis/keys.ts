@@ -143,6 +143,19 @@ export const PROCESS_KEYS = {
   report: "report:1:<process>",
 } as const;
 
+/** Tenants that came through the API; the prefix is a hash tag, so that one script may touch all. */
+export const TENANT_KEYS = {
+  /** Hash: name → the revision that wrote it, a space, the document with its secrets sealed and whether it is paused. */
+  documents: "documents",
+  /** Number: how many changes there have been. */
+  revision: "revision",
+  /** Hash: fingerprint of a request → how it was answered; sorted set: when. */
+  answers: "answers",
+  answeredAt: "answered-at",
+  /** Channel: the revision, with each change. */
+  changed: "changed",
+} as const;
+
 type Holes<Pattern extends string> = Pattern extends `${string}<${string}>${infer Rest}`
   ? [string | number, ...Holes<Rest>]
   : [];
@@ -160,6 +173,10 @@ export function keyOf<Pattern extends string>(
 /** Prefix of the keys that processes share. */
 export function processPrefix(prefix: string): string {
   return `{${prefix}-processes}`;
+}
+
+export function tenantPrefix(prefix: string): string {
+  return `{${prefix}-tenants}`;
 }
 
 /** The table as Lua reads it, `KEY.held(source)`; of `names` only, because a script makes its functions anew at each run. */

@@ -738,7 +738,7 @@ test("a library that lacks what we rely on stops the start before anything is op
   Reflect.deleteProperty(mqtt.MqttClient.prototype, "reschedulePing");
   try {
     expect(whyNotReliable()).toContain("client.reschedulePing");
-    await expect(startGateway({ ...withDefaults(config), proxy: {} })).rejects.toThrow(
+    await expect(startGateway({ ...withDefaults(config), proxy: {}, tenants: {} })).rejects.toThrow(
       /^Cannot start: mqtt\.brokers: this version of MQTT\.js .*client\.reschedulePing.*npm ci/,
     );
   } finally {
