@@ -26,7 +26,8 @@ import { type Ops, openOps } from "./ops/open.ts";
 import { policiesOf } from "./ops/policies.ts";
 import { createRedriver } from "./ops/redrive.ts";
 import { createWatch, type OpenedPipeline, openPipeline, type Pipeline, type Watch } from "./pipeline.ts";
-import { explainListenError, libraryProblems, StartupError } from "./startup.ts";
+import { checkBeforeStart } from "./startup/before-start.ts";
+import { explainListenError } from "./startup/error.ts";
 import type { QueueStatus } from "./status/queue.ts";
 import { VERSION } from "./version.ts";
 import {
@@ -84,8 +85,7 @@ interface Opened extends OpenedPipeline {
 }
 
 async function openAll(config: Config, logger: Logger, opened: Opened): Promise<Gateway> {
-  const lacking = libraryProblems(config);
-  if (lacking.length > 0) throw new StartupError(lacking);
+  await checkBeforeStart(config);
   const watch = createWatch(logger, { perDestination: hasHistogramsPerDestination(config) });
   const { events, latency } = watch;
   const pipeline = await openPipeline(config, watch, opened, (change) =>

@@ -18,7 +18,7 @@ export function startCommand(): Command {
       const { loadedOrExit } = await import("./configuration.ts");
       const { config, warnings } = loadedOrExit(file, allowWeak);
       const { createLogger } = await import("../events/log.ts");
-      const { onFatal } = await import("../startup.ts");
+      const { onFatal } = await import("../startup/fatal.ts");
       const logger = createLogger({ ...config.log, terminal: terminalOfOutput() });
       for (const { path, message } of warnings) logger.warn({ setting: path }, `${path} ${message}`);
       const crashed = onFatal(logger).then(() => "crashed" as const);

@@ -1,8 +1,6 @@
 /** Reads the configuration, main document and tenants, and reports every problem at once; the only reader of process.env. */
 
 import { existsSync, readFileSync } from "node:fs";
-import { stringify } from "yaml";
-import { isRecord } from "../untrusted.ts";
 import type { Placed } from "./across.ts";
 import type { AdapterFacts } from "./check-sources.ts";
 import { createChecker } from "./checked.ts";
@@ -21,13 +19,10 @@ import {
 } from "./documents.ts";
 import { joinedConfig } from "./joined.ts";
 import type { ConfigProblem } from "./problems.ts";
-import { hideProxySecrets, readProxySettings } from "./proxy.ts";
+import { readProxySettings } from "./proxy.ts";
 import type { Environment } from "./references.ts";
-import { configSchema } from "./schema.ts";
 import { areUnchanged } from "./stamps.ts";
 import type { TenantSettings } from "./tenant-schema.ts";
-import { hideSecrets } from "./values.ts";
-import { writtenOptions } from "./within.ts";
 
 export interface ConfigInput {
   /** YAML. By default the file named by WAYPOST_CONFIG; without that the environment alone is read. */
@@ -51,8 +46,15 @@ export interface ApiTenant {
 }
 
 export type LoadedConfig =
-  /** Warnings are about settings that are valid but risky. */
-  { config: Config; warnings: ConfigProblem[]; leftOut: ConfigProblem[] } | { problems: ConfigProblem[] };
+  | {
+      config: Config;
+      /** About settings that are valid but risky. */
+      warnings: ConfigProblem[];
+      leftOut: ConfigProblem[];
+      /** By value, the reference that a document names it by. */
+      references: ReadonlyMap<string, string>;
+    }
+  | { problems: ConfigProblem[] };
 
 export interface ConfigReader {
   /**
@@ -117,6 +119,7 @@ export function createConfigReader(input: ConfigInput): ConfigReader {
         config,
         warnings: verdict.warned.map(problemOf),
         leftOut: left.map(problemOf),
+        references: new Map([document, ...ofFiles].flatMap(({ references }) => [...references])),
       };
     },
     hasChanged: () => JSON.stringify(filesNow()) !== lastFiles || !areUnchanged(lastStamps),
@@ -160,16 +163,6 @@ function stampsIn(read: ReadDocument<unknown>): ReadonlyMap<string, string> {
 
 function problemOf({ document, ...finding }: Placed): ConfigProblem {
   return document.toProblem(finding);
-}
-
-/** As YAML, with every secret as "(set)". */
-export function describeConfig({ proxy, sources, tenants: _tenants, ...settings }: Config): string {
-  const written = Object.entries(sources).map(([name, { options, ...source }]) => [
-    name,
-    options === undefined ? source : { ...source, options: writtenOptions(options) },
-  ]);
-  const shown = hideSecrets({ ...settings, sources: Object.fromEntries(written) }, configSchema);
-  return stringify({ ...(isRecord(shown) ? shown : {}), proxy: hideProxySecrets(proxy) });
 }
 
 /** Where `scripts/setup.mjs` leaves the address of a container it had to start. */

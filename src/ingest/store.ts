@@ -64,7 +64,7 @@ export interface StoreVerdict {
 
 /** Nothing of the message was stored; the sender must send it again. */
 export class StoreError extends Error {
-  readonly reason: "storage_unavailable" | "buffer_full" | "share_used_up";
+  readonly reason: "storage_unavailable" | "buffer_full" | "share_used_up" | "source_removed";
   readonly retryAfterS: number;
   constructor(reason: StoreError["reason"], retryAfterS: number, cause?: unknown) {
     super(`Cannot store messages now (${reason}).`, { cause });

@@ -64,6 +64,8 @@ const PLACES: Record<string, Place> = {
   // What came through the API; it reads and writes by what the queue stores.
   "tenants/": { from: ["config/"], typesFrom: ["queue/"] },
   "config/": { from: ["adapters/", "addresses.ts", "reading.ts"] },
+  // What to enter at vendors, and what an operator begins with: shown, never part of the pipeline.
+  "setup/": { from: ["adapters/", "config/"] },
   "mapping/": { from: ["config/"], typesFrom: ["servicetitan/", "status/"] },
   // It gets what it shows and does as functions.
   "ops/": {
@@ -85,7 +87,7 @@ const PLACES: Record<string, Place> = {
       "wiring.ts",
     ],
   },
-  "startup.ts": { from: ["inputs/", "inputs/mqtt/", "mapping/"], typesFrom: ["config/"] },
+  "startup/": { from: ["inputs/", "inputs/mqtt/", "mapping/", "spool/"], typesFrom: ["config/"] },
   "wiring.ts": { from: EVERYTHING },
   "pipeline.ts": { from: EVERYTHING },
   "server.ts": { from: EVERYTHING },
