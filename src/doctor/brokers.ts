@@ -32,7 +32,7 @@ async function brokerChecks(
   const settings = config.mqtt.brokers[name];
   if (settings === undefined) throw new Error(`There is no broker ${name}.`);
   const { host, hostname } = new URL(settings.url);
-  const all = createRouting(subscriptions).filters;
+  const all = createRouting(subscriptions).filters();
   const filters = all.filter((filter) => !SHARED.test(filter));
   const shared = all
     .filter((filter) => SHARED.test(filter))

@@ -16,6 +16,8 @@ interface Cause {
   /** How an answer's words give the cause away. */
   named: RegExp;
   means: string;
+  /** What the token says speaks against it. */
+  isRuledOut?(claims: Claims): boolean;
   finding(words: string, target: Target): Finding;
 }
 
@@ -41,6 +43,7 @@ const CAUSES: readonly Cause[] = [
     statuses: [403],
     named: /scope/i,
     means: `the app lacks the scope ${PINGS_SCOPE}`,
+    isRuledOut: ({ scopes }) => scopes?.includes(PINGS_SCOPE) ?? false,
     finding: (words) => finding("scope_missing", { words }),
   },
   {
@@ -75,7 +78,7 @@ const CAUSES: readonly Cause[] = [
 export function explain({ status, words }: Refusal, target: Target, claims: Claims): Finding | null {
   const certain = fromClaims(status, words, target, claims);
   if (certain !== null) return certain;
-  const possible = CAUSES.filter(({ statuses }) => statuses.includes(status));
+  const possible = CAUSES.filter((cause) => cause.statuses.includes(status) && !cause.isRuledOut?.(claims));
   const named = possible.filter((cause) => cause.named.test(words));
   const [only, ...others] = named;
   if (only !== undefined && others.length === 0) return only.finding(words, target);
