@@ -97,6 +97,7 @@ export const REJECTION_REASONS = [
   "inaccurate",
   "implausible_jump",
   "thinned",
+  "too_many_devices",
 ] as const;
 export type RejectionReason = (typeof REJECTION_REASONS)[number];
 

@@ -74,6 +74,8 @@ export function createIngest({
   }
 
   async function decodeAndStore(source: Source, message: Authenticated): Promise<IngestResult> {
+    const refusal = source.gate?.refusal() ?? null;
+    if (refusal !== null) throw new StoreError(refusal.reason, refusal.retryAfterS);
     const running = shares.run(source.name, message.body.length, decodeAndValidate(source, message));
     if (running === null) throw new StoreError("share_used_up", SHARE_RETRY_AFTER_S);
     const { result, stored } = running instanceof Promise ? await running : running;
@@ -90,6 +92,7 @@ export function createIngest({
     message: Authenticated,
   ): Generator<undefined, { result: Computed; stored(): void }> {
     const decoded = yield* decodeInSteps(source.adapter, message, source);
+    if (decoded.kind === "decoded") source.gate?.took(decoded.rawReadings.length);
     const result =
       decoded.kind === "decoded" ? yield* validateOwn(source, message, decoded.rawReadings) : decoded;
     const bytes = bytesToStore(result, message);

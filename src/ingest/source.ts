@@ -3,6 +3,7 @@
 import type { Adapter, AuthMethod, Credentials } from "../adapters/kit/adapter.ts";
 import type { SpeedUnit } from "../reading.ts";
 import type { Logins } from "./speaks-for.ts";
+import type { TenantGate } from "./tenant-gate.ts";
 
 export interface Source {
   name: string;
@@ -18,6 +19,8 @@ export interface Source {
   maxAgeMs: number;
   /** Fixes less accurate than this are rejected, metres; absent: no limit. */
   maxAccuracyM?: number | undefined;
+  /** Absent: its tenant has no limits and cannot be paused. */
+  gate?: TenantGate | undefined;
   /** A message with more is malformed. */
   maxReadings?: number | undefined;
 }

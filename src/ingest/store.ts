@@ -2,6 +2,7 @@
 
 import type { Message } from "../adapters/kit/adapter.ts";
 import type { FieldDefect, Reading, RejectionReason } from "../reading.ts";
+import type { TenantRefusal } from "./tenant-gate.ts";
 
 /** Why a message is refused. Closed: every one is a metric label. */
 export type RefusalReason =
@@ -64,7 +65,12 @@ export interface StoreVerdict {
 
 /** Nothing of the message was stored; the sender must send it again. */
 export class StoreError extends Error {
-  readonly reason: "storage_unavailable" | "buffer_full" | "share_used_up" | "source_removed";
+  readonly reason:
+    | "storage_unavailable"
+    | "buffer_full"
+    | "share_used_up"
+    | "source_removed"
+    | TenantRefusal["reason"];
   readonly retryAfterS: number;
   constructor(reason: StoreError["reason"], retryAfterS: number, cause?: unknown) {
     super(`Cannot store messages now (${reason}).`, { cause });

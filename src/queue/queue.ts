@@ -38,6 +38,8 @@ export interface QueueSource extends StatusSource {
   maxImpliedMps: number | undefined;
   minIntervalMs: number | undefined;
   maxAgeMs: number;
+  /** How many devices its tenant may have, and the tenant's sources; absent: no limit. */
+  devices?: { most: number; of: readonly string[] } | undefined;
 }
 
 export type QueueEvents = DeliveryEvents &

@@ -59,6 +59,8 @@ const REFUSED_AGAIN_MS = 300_000;
 const LOGIN_AGAIN_MS = 3_600_000;
 /** A cursor given up costs the fixes since it was used; a fault of the vendor's must not do that. */
 const CURSOR_REFUSALS = 3;
+/** A paused tenant's vendor is not asked, and is again this soon after the pause. */
+const PAUSED_LOOK_MS = 1000;
 /** Pages in a row that leave the cursor where it is: a vendor whose pages do not end must not be asked for ever. */
 const MAX_PAGES_ON_THE_SPOT = 100;
 
@@ -90,6 +92,7 @@ export function startPoller(deps: PollerDeps): Poller {
 
   /** Asks once; resolves with how long to wait before the next time. */
   async function step(): Promise<number> {
+    if (source.gate?.isPaused()) return PAUSED_LOOK_MS;
     const at = await cursor.get().catch(storeFailed);
     const keptNow = await kept.get().catch(storeFailed);
     if (at === undefined || keptNow === undefined) return failed("storage_unavailable", "");

@@ -3,6 +3,7 @@
 import type { Reply } from "../../adapters/kit/adapter.ts";
 import type { IngestResult } from "../../ingest/result.ts";
 import type { Source } from "../../ingest/source.ts";
+import type { StoreError } from "../../ingest/store.ts";
 import type { BodyResult } from "./body.ts";
 
 /** We could not wait for the result within the time that senders give us. */
@@ -44,7 +45,7 @@ export function answerTo(
       return answer(status, { error: "refused" }, headers);
     }
     case "deferred":
-      return comeAgain(result.reason, result.retryAfterS);
+      return comeAgain(result.reason, result.retryAfterS, BY_OWN_DOING.has(result.reason) ? 429 : 503);
     case "late":
       return comeAgain("late", LATE_RETRY_AFTER_S);
     case "failed":
@@ -76,9 +77,12 @@ export function notFound(): Response {
   return answer(404, { error: "not_found" });
 }
 
-export function comeAgain(error: string, retryAfterS: number): Response {
+/** The tenant sends, or has waiting, more than it may: RFC 6585 has a status for that. */
+const BY_OWN_DOING: ReadonlySet<string> = new Set<StoreError["reason"]>(["tenant_rate", "tenant_backlog"]);
+
+export function comeAgain(error: string, retryAfterS: number, status: 429 | 503 = 503): Response {
   // Whole seconds (RFC 9110 §10.2.3), and never 0: that asks for the next attempt at once.
-  return answer(503, { error }, { "retry-after": String(Math.max(1, Math.ceil(retryAfterS))) });
+  return answer(status, { error }, { "retry-after": String(Math.max(1, Math.ceil(retryAfterS))) });
 }
 
 const JSON_TYPE = { "content-type": "application/json" };

@@ -131,6 +131,11 @@ const REMEDIES: Record<RejectionReason, Remedy> = {
     whose: "configuration",
     doNext: "Nothing: that is what minInterval is for.",
   },
+  too_many_devices: {
+    because: "their tenant has as many devices as its limits.devices allows",
+    whose: "configuration",
+    doNext: "Raise the tenant's limits.devices, or erase devices that it has no more.",
+  },
 };
 
 /** Pure. `nowMs`: UTC milliseconds since 1970. */

@@ -4,15 +4,16 @@
 -- ARGV, by position, because what Redis and its client do per argument is most of what a reading costs; few and short:
 --   number of destinations, then per destination its name and byte limit;
 --   number of messages, then per message: source, receivedAt, counters as "field,amount,field,amount", number of readings
---     with ":" and its body's fingerprint where it has one, and "+" where its timeline follows; per reading: device, mark;
---     per route: backlog (destination|lane|source), record.
+--     with ":" and its body's fingerprint where it has one, "+" where its timeline follows, and where its tenant may have so
+--     many devices only "!most;source,source", with the tenant's sources; per reading: device, mark; per route: backlog
+--     (destination|lane|source), record.
 -- A timeline is a JSON list of what else is told of the message, [device, kind, reason, how many, fix time or "", least
 -- offset or "", greatest offset or "", detail] each; the kind "good" stands for readings stored in another scope.
 -- A mark is the place byte as two hex digits, the number of routes, f or h where the device is unmapped and forwarded or
 -- held, and, where the source filters, ";maxImpliedMps;minIntervalMs;lat;lon" (radians, limits may be empty).
 --
--- Returns per message: how many were stored, where nothing else happened; {1, stored, duplicates, jumps, thinned}; or,
--- where a buffer is full and nothing of the message was stored, {0, the buffer's bytes, its destination's place among
+-- Returns per message: how many were stored, where nothing else happened; {1, stored, duplicates, jumps, thinned, of too
+-- many devices}; or, where a buffer is full and nothing of the message was stored, {0, the buffer's bytes, its destination's place among
 -- those of ARGV, how long its gate stays shut in ms}; then per backlog that grew its name and length.
 --
 -- A device's fingerprints are one string of 5-byte entries: the fix time's low 32 bits (unique over 49 days) and one
@@ -56,9 +57,21 @@ end
 local function nextMessage()
   local source, receivedAt, counters, text = nextArg(), nextArg(), nextArg(), nextArg()
   local readings = tonumber(text)
-  if readings then return source, receivedAt, counters, readings, '', nil end
-  local digits, bodyPrint, isTold = string.match(text, '^(%d+):?([^+]*)(%+?)$')
-  return source, receivedAt, counters, tonumber(digits), bodyPrint, isTold == '+' and nextArg() or nil
+  if readings then return source, receivedAt, counters, readings, '', nil, '' end
+  local digits, bodyPrint, isTold, limit = string.match(text, '^(%d+):?([^+!]*)(%+?)!?(.*)$')
+  return source, receivedAt, counters, tonumber(digits), bodyPrint, isTold == '+' and nextArg() or nil, limit
+end
+-- Per limit: how many devices more its tenant may have.
+local room = {}
+local function isBeyond(limit)
+  if not room[limit] then
+    local most, names = string.match(limit, '^(%d+);(.*)$')
+    room[limit] = tonumber(most)
+    for name in string.gmatch(names, '[^,]+') do room[limit] = room[limit] - redis.call('HLEN', KEY.seen(name)) end
+  end
+  if room[limit] <= 0 then return true end
+  room[limit] = room[limit] - 1
+  return false
 end
 local function tell(source, receivedAt, text)
   for _, told in ipairs(cjson.decode(text)) do
@@ -170,8 +183,8 @@ end
 -- Then store them, one after another.
 at = firstMessage
 for m = 1, messages do
-  local source, receivedAt, counters, readings, bodyPrint, told = nextMessage()
-  local stored, duplicates, jumps, thinned = 0, 0, 0, 0
+  local source, receivedAt, counters, readings, bodyPrint, told, limit = nextMessage()
+  local stored, duplicates, jumps, thinned, tooMany = 0, 0, 0, 0, 0
   if turnedAway[m] then
     for i = 1, readings do at = at + 2 + 2 * markOf(ARGV[at + 1]).routes end
   else
@@ -185,16 +198,20 @@ for m = 1, messages do
       local device, mark = nextArg(), markOf(nextArg())
       local routes, unmapped = mark.routes, mark.unmapped
       local fixTime = fixTimeOf(ARGV[at + 1])
-      local verdict = resent and 'duplicate' or seen(source, device, fixTime, mark.place, receivedAt)
+      local verdict = resent and 'duplicate'
+        or limit ~= '' and prints[source][device] == '' and isBeyond(limit) and 'too_many_devices'
+        or seen(source, device, fixTime, mark.place, receivedAt)
         or mark.filter ~= '' and filtered(source, device, ARGV[at + 1], mark.filter)
       count(source, 'readings', routes)
       if verdict then
         tellVerdict(source, device, receivedAt, verdict, ARGV[at + 1])
         at = at + 2 * routes
-        if verdict == 'thinned' or verdict == 'implausible_jump' then
+        if verdict ~= 'duplicate' and verdict ~= 'conflict' then
           count(source, 'rejected', routes)
           count(source, 'rejected:' .. verdict, routes)
-          if verdict == 'thinned' then thinned = thinned + routes else jumps = jumps + routes end
+          if verdict == 'thinned' then thinned = thinned + routes
+          elseif verdict == 'too_many_devices' then tooMany = tooMany + routes
+          else jumps = jumps + routes end
         else
           duplicates = duplicates + routes
           if verdict == 'conflict' then count(source, 'conflictingFixes', routes) end
@@ -216,8 +233,8 @@ for m = 1, messages do
     if duplicates > 0 then count(source, 'duplicates', duplicates) end
   end
   if turnedAway[m] then out[m] = { 0, unpack(turnedAway[m]) }
-  elseif duplicates + jumps + thinned == 0 then out[m] = stored
-  else out[m] = { 1, stored, duplicates, jumps, thinned } end
+  elseif duplicates + jumps + thinned + tooMany == 0 then out[m] = stored
+  else out[m] = { 1, stored, duplicates, jumps, thinned, tooMany } end
 end
 
 for source, devices in pairs(changed) do

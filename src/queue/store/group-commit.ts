@@ -27,6 +27,8 @@ export interface Write {
   counters: string;
   readings: Args;
   readingCount: number;
+  /** How many devices its tenant may have, as store.lua reads it; empty where there is no limit. */
+  limit: string;
   /** What its timelines tell beside the readings: JSON, as store.lua reads it; empty where that is nothing. */
   told: string;
 }
@@ -139,14 +141,15 @@ export function createGroupCommit({
       reject(new StoreError("buffer_full", retryAfter.bufferFull(seen)));
       return;
     }
-    const [stored = 0, duplicates = 0, jumps = 0, thinned = 0] = rest;
-    if (jumps + thinned === 0) {
+    const [stored = 0, duplicates = 0, jumps = 0, thinned = 0, tooMany = 0] = rest;
+    if (jumps + thinned + tooMany === 0) {
       resolve({ stored, duplicates, rejections: NO_REJECTIONS });
       return;
     }
     const rejections = new Map<RejectionReason, number>();
     if (jumps > 0) rejections.set("implausible_jump", jumps);
     if (thinned > 0) rejections.set("thinned", thinned);
+    if (tooMany > 0) rejections.set("too_many_devices", tooMany);
     resolve({ stored, duplicates, rejections });
   }
 
@@ -159,9 +162,10 @@ export function createGroupCommit({
 }
 
 function appendArgs(args: Args, write: Write): void {
-  const { source, receivedAt, counters, readingCount, bodyPrint, told } = write;
+  const { source, receivedAt, counters, readingCount, bodyPrint, told, limit } = write;
   args.push(source, receivedAt, counters);
-  if (told === "") args.push(bodyPrint === "" ? readingCount : `${readingCount}:${bodyPrint}`);
-  else args.push(`${readingCount}:${bodyPrint}+`, told);
+  if (told !== "") args.push(`${readingCount}:${bodyPrint}+${limit}`, told);
+  else if (bodyPrint !== "" || limit !== "") args.push(`${readingCount}:${bodyPrint}${limit}`);
+  else args.push(readingCount);
   for (const arg of write.readings) args.push(arg);
 }

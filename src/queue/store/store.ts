@@ -33,6 +33,8 @@ export interface StoreSource {
   home: string;
   maxImpliedMps: number | undefined;
   minIntervalMs: number | undefined;
+  /** How many devices its tenant may have, and the tenant's sources; absent: no limit. */
+  devices?: { most: number; of: readonly string[] } | undefined;
 }
 
 export interface StoreOptions extends Omit<GroupCommitOptions, "keyPrefix" | "retryAfter"> {
@@ -97,6 +99,7 @@ export function createStore(options: StoreOptions): DrainingStore {
             told: isHome && i === pieces - 1 ? toldText(told) : "",
             readings: readingsArgs(source, piece),
             readingCount: piece.length,
+            limit: limitText(source),
           }),
         );
       }
@@ -187,8 +190,13 @@ function countersOnly(source: string, receivedAt: number, counters: string, told
     counters,
     readings: [],
     readingCount: 0,
+    limit: "",
     told: toldText(told),
   };
+}
+
+function limitText({ devices }: StoreSource): string {
+  return devices ? `!${devices.most};${devices.of.join()}` : "";
 }
 
 function readingsArgs(source: StoreSource, routed: readonly RoutedReading[]): Args {
