@@ -1,8 +1,8 @@
 /** An ops app over a queue that says what the test wants it to say. */
 
 import { Counter, Registry } from "prom-client";
-import { tenantSchema } from "../../src/config/tenant-schema.ts";
 import type { OpsToken } from "../../src/config/ops-tokens.ts";
+import { tenantSchema } from "../../src/config/tenant-schema.ts";
 import { hideSecrets } from "../../src/config/values.ts";
 import { createTrail } from "../../src/ops/access/trail.ts";
 import { EXAMPLE_SETTINGS } from "../../src/ops/api/tenant-document-examples.ts";
@@ -13,6 +13,7 @@ import type { PingQuery, UnitQuery } from "../../src/ops/lookup.ts";
 import { createSnapshots, type SnapshotDeps } from "../../src/ops/snapshot.ts";
 import { brokerStatus, pollerStatus } from "../../src/ops/status-document.ts";
 import { theOneIn } from "../../src/queue/lookup/search.ts";
+import type { ProcessRow } from "../../src/status/configuration.ts";
 import type { OperatorEvent, OpsRefusal } from "../../src/status/operators.ts";
 import type {
   BrokerState,
@@ -21,7 +22,6 @@ import type {
   PollerState,
   SpoolStatus,
 } from "../../src/status/process.ts";
-import type { ProcessRow } from "../../src/status/configuration.ts";
 import type { QueueStatus } from "../../src/status/queue.ts";
 import type { Validate } from "../../src/tenants/changes.ts";
 import { textOf } from "../../src/tenants/documents.ts";

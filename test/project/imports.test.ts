@@ -81,6 +81,21 @@ const PLACES: Record<string, Place> = {
       "tenants/",
     ],
   },
+  // It asks each part's other end once, by what the parts themselves ask with.
+  "doctor/": {
+    from: [
+      "adapters/",
+      "config/",
+      "ingest/",
+      "inputs/mqtt/",
+      "inputs/poll/",
+      "limits/",
+      "network.ts",
+      "queue/",
+      "servicetitan/",
+      "wiring.ts",
+    ],
+  },
   "startup/": { from: ["inputs/", "inputs/mqtt/", "mapping/", "spool/"], typesFrom: ["config/"] },
   "wiring.ts": { from: EVERYTHING },
   "pipeline.ts": { from: EVERYTHING },
