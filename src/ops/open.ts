@@ -85,6 +85,7 @@ export async function openOps(options: OpsOptions): Promise<Ops> {
     ...options.logLevels,
     redrive: options.redrive,
     captures: options.captures,
+    erase: queue.erase,
     tenants: options.tenants,
     devices: { ...queue, clockOffsetOf: clocks.offsetOf },
     own,
