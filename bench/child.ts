@@ -5,6 +5,7 @@ import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
+import { programArgs } from "../test/support/compiled.ts";
 
 /** The functions of a child: plain functions over plain data. */
 type Handlers = Record<string, (...args: never[]) => unknown>;
@@ -26,14 +27,13 @@ export interface Child<H extends Handlers> {
   stop(): Promise<void>;
 }
 
-/** The benchmark measures compiled JavaScript, as in production; tests start the same children from their sources. */
+/** The benchmark measures compiled JavaScript, as in production. */
 const COMPILED = import.meta.url.endsWith(".js");
-/** What Node needs to run a child. */
-export const NODE_ARGS: readonly string[] = COMPILED ? [] : ["--import", "tsx"];
 
-/** The path of one of these programs, named as in the sources and relative to this folder. */
-export function programPath(source: string): string {
-  return fileURLToPath(new URL(COMPILED ? source.replace(/\.ts$/, ".js") : source, import.meta.url));
+/** What Node has to be given to run one of the repository's programs, named as in the sources from the repository's root. */
+export function nodeArgs(source: string): string[] {
+  if (!COMPILED) return programArgs(fileURLToPath(new URL(`../${source}`, import.meta.url)));
+  return [fileURLToPath(new URL(`../${source.replace(/\.ts$/, ".js")}`, import.meta.url))];
 }
 
 const HERE = dirname(fileURLToPath(import.meta.url));
@@ -45,9 +45,10 @@ export async function startChild<H extends Handlers>(
   file: string,
   args: readonly string[] = [],
 ): Promise<Child<H>> {
-  const child = fork(programPath(file), args, {
+  const execArgv = nodeArgs(`bench/${file}`);
+  const child = fork(execArgv.pop() ?? "", args, {
     cwd: HERE,
-    execArgv: [...NODE_ARGS],
+    execArgv,
     // Standard output belongs to the report.
     stdio: ["ignore", process.stderr, process.stderr, "ipc"],
     // Ctrl-C reaches only the parent; a child ends when its channel to the parent closes.

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { stringify } from "yaml";
 import { freePort, type OwnedProcess, startOwned } from "../sandbox/owned-process.ts";
 import { until } from "../test/support/wait.ts";
-import { type Child, NODE_ARGS, programPath, startChild } from "./child.ts";
+import { type Child, nodeArgs, startChild } from "./child.ts";
 import type { Floor, FloorSettings } from "./floor.ts";
 import type { Naive, NaiveSettings } from "./naive.ts";
 
@@ -114,7 +114,7 @@ async function startGateway(surroundings: Surroundings): Promise<Contestant> {
 
   const profile =
     surroundings.profileDir === null ? [] : ["--cpu-prof", `--cpu-prof-dir=${surroundings.profileDir}`];
-  const program = [...NODE_ARGS, programPath("../src/cli.ts"), "start", "--allow-weak", "--config", file];
+  const program = [...nodeArgs("src/cli.ts"), "start", "--allow-weak", "--config", file];
   // As in the Dockerfile.
   const node = [process.execPath, "--max-semi-space-size=64", ...profile, ...program];
   closeSync(openSync(log, "w"));

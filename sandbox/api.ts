@@ -74,6 +74,12 @@ export async function startSandboxApi(options: SandboxApiOptions): Promise<Sandb
   const app = new Hono<Env>();
   app.notFound((c) => c.json({ statusCode: 404, message: NO_OPERATION }, 404));
 
+  app.use(async (c, next) => {
+    await next();
+    const off = faults.strike("clock_off", []);
+    if (off) c.header("date", new Date(Date.now() + off.seconds * 1000).toUTCString());
+  });
+
   app.post("/connect/token", async (c) => {
     const form = new URLSearchParams(await c.req.text());
     const tenants = clients.find((client) => client.clientId === form.get("client_id"))?.tenants ?? [];
@@ -81,7 +87,8 @@ export async function startSandboxApi(options: SandboxApiOptions): Promise<Sandb
     if (down) return new Response("The service is unavailable.", { status: down.status });
     const type = (c.req.header("content-type") ?? "").split(";")[0]?.trim();
     if (type !== "application/x-www-form-urlencoded") return tokenError(c, "invalid_request");
-    const result = tokens.request(form);
+    if (faults.strike("wrong_environment", tenants)) return tokenError(c, "invalid_client");
+    const result = tokens.request(form, faults.strike("scope_missing", tenants) ? [] : undefined);
     if (result.kind === "refused") return tokenError(c, result.error);
     recorder.tokenIssued();
     return c.json(result.answer, 200, { "cache-control": "no-store" });

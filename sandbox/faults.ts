@@ -14,6 +14,9 @@ type Match = z.output<typeof match>;
 /** Whether the sandbox accepts the pings of the request although the sender never learns it. */
 const when = z.enum(["before_accepting", "after_accepting"]).default("before_accepting");
 
+/** What the real service answers here is unknown, so that it can be chosen. */
+const undocumented = z.literal([400, 403, 404]).default(403);
+
 const reach = {
   /** Only requests of this tenant; token requests: only clients connected to it. */
   tenant: z.string().optional(),
@@ -61,6 +64,22 @@ const fault = z.discriminatedUnion("kind", [
   z.strictObject({ kind: z.literal("reset"), when, ...reach }),
   /** All tokens issued so far are refused from now on; strikes once, when it is set. */
   z.strictObject({ kind: z.literal("token_revoked") }),
+  /** The token endpoint knows no such client: it is registered in the other environment. */
+  z.strictObject({ kind: z.literal("wrong_environment"), ...reach }),
+  /** 401: the app key is of no app. */
+  z.strictObject({ kind: z.literal("app_key_wrong"), ...reach }),
+  /** The app has no scope for pings: new tokens are without it, and requests get 403. */
+  z.strictObject({ kind: z.literal("scope_missing"), ...reach }),
+  /** 403: the tenant's admin has not accepted the app's newest version, whatever the token's scopes are. */
+  z.strictObject({ kind: z.literal("version_refused"), ...reach }),
+  /** 404, as the real gateway words it for a tenant that the app is not connected to. */
+  z.strictObject({ kind: z.literal("tenant_unknown"), ...reach }),
+  /** The provider was not chosen at Connect App. */
+  z.strictObject({ kind: z.literal("provider_not_connected"), status: undocumented, ...reach }),
+  /** The tenant's admin has not activated the provider. */
+  z.strictObject({ kind: z.literal("provider_inactive"), status: undocumented, ...reach }),
+  /** Every answer's `Date` is this far off; below 0 it is behind. */
+  z.strictObject({ kind: z.literal("clock_off"), seconds: z.number() }),
   /** The token endpoint answers with this status. */
   z.strictObject({ kind: z.literal("token_down"), status: z.int().min(400).max(599).default(503), ...reach }),
 ]);
@@ -121,6 +140,7 @@ export function createFaults({ revokeTokens }: { revokeTokens: () => void }): Fa
 
   function isActive({ fault, strikes, setAtMs }: (typeof entries)[number]): boolean {
     if (fault.kind === "token_revoked") return false;
+    if (fault.kind === "clock_off") return true;
     if (fault.times !== undefined && strikes >= fault.times) return false;
     return fault.forMs === undefined || performance.now() < setAtMs + fault.forMs;
   }

@@ -27,8 +27,10 @@ export interface PingsDeps {
   faults: Faults & Strikes;
   recorder: Recorder;
   ratePerSecond: number;
-  unknownProviderStatus: 400 | 403 | 404;
+  unknownProviderStatus: ProviderStatus;
 }
+
+type ProviderStatus = 400 | 403 | 404;
 
 /** The text of the real gateway, for a wrong tenant as well as for a wrong path. */
 export const NO_OPERATION = "Unable to match incoming request to an operation.";
@@ -74,26 +76,46 @@ export function createGpsPings({
   }
 
   function authorize(request: PingsRequest): PingsAnswer | null {
+    const reach = [request.tenant];
     const [scheme, token = ""] = (request.header("authorization") ?? "").split(" ");
     const client = scheme?.toLowerCase() === "bearer" ? tokens.holder(token) : null;
     if (client === null) return gateway(401, "Access token is missing, expired or invalid.");
-    if (request.header("st-app-key") !== client.appKey) {
+    const knowsApp = request.header("st-app-key") === client.appKey;
+    if (!knowsApp || faults.strike("app_key_wrong", reach)) {
       return gateway(401, "Access denied due to a missing or invalid ST-App-Key.");
     }
-    if (!client.tenants.includes(request.tenant)) return gateway(404, NO_OPERATION);
-    if (!(client.scopes ?? [GPS_PINGS_SCOPE]).includes(GPS_PINGS_SCOPE)) {
+    const isTheirs = client.tenants.includes(request.tenant);
+    if (!isTheirs || faults.strike("tenant_unknown", reach)) return gateway(404, NO_OPERATION);
+    const hasScope = (client.scopes ?? [GPS_PINGS_SCOPE]).includes(GPS_PINGS_SCOPE);
+    if (!hasScope || faults.strike("scope_missing", reach)) {
       return gateway(403, `The app does not have the scope ${GPS_PINGS_SCOPE}.`);
     }
-    if (client.providers.includes(request.provider)) return null;
-    return unknownProvider(client, request.provider);
+    if (faults.strike("version_refused", reach)) {
+      return gateway(403, "The app's newest version is not accepted by this tenant.");
+    }
+    return refuseProvider(client, request);
+  }
+
+  function refuseProvider(client: SandboxClient, { provider, tenant }: PingsRequest): PingsAnswer | null {
+    const unconnected = faults.strike("provider_not_connected", [tenant]);
+    if (unconnected) return unknownProvider(client, provider, unconnected.status);
+    if (!client.providers.includes(provider)) return unknownProvider(client, provider, unknownProviderStatus);
+    const inactive = faults.strike("provider_inactive", [tenant]);
+    if (!inactive) return null;
+    return refusal(inactive.status, `The GPS provider ${provider} is not activated for this tenant.`);
   }
 
   /** What the real service answers is unknown, so the status is a setting. */
-  function unknownProvider(client: SandboxClient, provider: string): PingsAnswer {
-    const message = `The app ${client.clientId} is not connected to the GPS provider ${provider}.`;
-    return unknownProviderStatus === 400
-      ? badRequest({ gps_provider: [message] })
-      : gateway(unknownProviderStatus, message);
+  function unknownProvider(
+    { clientId }: SandboxClient,
+    provider: string,
+    status: ProviderStatus,
+  ): PingsAnswer {
+    return refusal(status, `The app ${clientId} is not connected to the GPS provider ${provider}.`);
+  }
+
+  function refusal(status: ProviderStatus, message: string): PingsAnswer {
+    return status === 400 ? badRequest({ gps_provider: [message] }) : gateway(status, message);
   }
 
   function throttle(request: PingsRequest): PingsAnswer | null {

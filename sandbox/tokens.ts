@@ -29,8 +29,10 @@ export interface TokenAnswer {
 }
 
 export interface Tokens {
+  /** `scopes`: instead of the client's. */
   request(
     form: URLSearchParams,
+    scopes?: readonly string[],
   ): { kind: "issued"; answer: TokenAnswer } | { kind: "refused"; error: TokenError };
   /** The client a token was issued to; null when unknown, expired or revoked. */
   holder(token: string): SandboxClient | null;
@@ -40,7 +42,7 @@ export interface Tokens {
 export function createTokens(clients: readonly SandboxClient[], ttlS: number): Tokens {
   const issued = new Map<string, { client: SandboxClient; expiresAtMs: number }>();
 
-  function request(form: URLSearchParams): ReturnType<Tokens["request"]> {
+  function request(form: URLSearchParams, given?: readonly string[]): ReturnType<Tokens["request"]> {
     const grant = form.get("grant_type");
     if (grant === null) return { kind: "refused", error: "invalid_request" };
     if (grant !== "client_credentials") return { kind: "refused", error: "unsupported_grant_type" };
@@ -48,12 +50,12 @@ export function createTokens(clients: readonly SandboxClient[], ttlS: number): T
     if (client === undefined || !same(client.clientSecret, form.get("client_secret") ?? "")) {
       return { kind: "refused", error: "invalid_client" };
     }
-    const scopes = client.scopes ?? [GPS_PINGS_SCOPE];
+    const scopes = given ?? client.scopes ?? [GPS_PINGS_SCOPE];
     const asked = (form.get("scope") ?? "").split(" ").filter((scope) => scope !== "");
     if (asked.some((scope) => !scopes.includes(scope))) return { kind: "refused", error: "invalid_scope" };
     forgetExpired();
-    const token = `sandbox-${randomBytes(32).toString("base64url")}`;
-    issued.set(token, { client, expiresAtMs: performance.now() + ttlS * 1000 });
+    const token = tokenFor(client, scopes, ttlS);
+    issued.set(token, { client: { ...client, scopes }, expiresAtMs: performance.now() + ttlS * 1000 });
     return {
       kind: "issued",
       answer: { access_token: token, expires_in: ttlS, token_type: "Bearer", scope: scopes.join(" ") },
@@ -75,6 +77,25 @@ export function createTokens(clients: readonly SandboxClient[], ttlS: number): T
 
   return { request, holder, revokeAll: () => issued.clear() };
 }
+
+/** In the documented form: a JSON Web Token (`at+jwt`), whose signature nobody here can check. */
+function tokenFor({ clientId, tenants }: SandboxClient, scope: readonly string[], ttlS: number): string {
+  const iat = Math.floor(Date.now() / 1000);
+  const [tenant] = tenants;
+  const claims = {
+    iss: ISSUER,
+    client_id: clientId,
+    // Documented for a client of one tenant only.
+    ...(tenants.length === 1 ? { tenant } : {}),
+    ...{ scope, iat, nbf: iat, exp: iat + ttlS },
+  };
+  const part = (value: object) => Buffer.from(JSON.stringify(value)).toString("base64url");
+  const signature = randomBytes(32).toString("base64url");
+  return `${part({ alg: "RS256", typ: "at+jwt" })}.${part(claims)}.${signature}`;
+}
+
+/** Of no environment of ServiceTitan. */
+const ISSUER = "https://auth.sandbox.example";
 
 function same(expected: string, given: string): boolean {
   const a = Buffer.from(expected);

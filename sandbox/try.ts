@@ -1,8 +1,9 @@
-/** `npm run sandbox`: the stand-in ServiceTitan by itself, or with a Redis and a gateway that takes one vendor's messages. */
+/** `waypost sandbox` in a clone: the stand-in ServiceTitan by itself, or with a Redis and a gateway that takes one vendor's messages. */
 
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { Command } from "commander";
+import { stringify } from "yaml";
 import { adapters, findAdapter } from "../src/adapters/index.ts";
 import { duration, json, runCommand, wholeNumber } from "../src/commands/options.ts";
 import { printLines } from "../src/commands/print.ts";
@@ -33,7 +34,7 @@ const NEEDS = {
   allow: { allow: ["127.0.0.1"] },
 } as const;
 
-const program = new Command("sandbox")
+const program = new Command("waypost sandbox")
   .description("run a stand-in for ServiceTitan, and with --vendor a gateway for that vendor")
   .option("--vendor <vendor>", "also run a Redis and a gateway with one source of this vendor")
   .option("--auth <method>", "how the vendor authenticates; default its usual method")
@@ -55,9 +56,10 @@ const program = new Command("sandbox")
     const sandbox = await startSandboxApi({ port: options.port, record: "all" });
     try {
       printLines(
-        `ServiceTitan's stand-in: ${sandbox.url}/ (what it accepted: ${sandbox.url}/_sandbox/pings)`,
+        `# ServiceTitan's stand-in: ${sandbox.url}/ (what it accepted: ${sandbox.url}/_sandbox/pings)`,
       );
       if (options.vendor === undefined) {
+        printLines(destinations(sandbox));
         await ended(options, interrupted);
       } else await runVendor(options.vendor, options, sandbox, () => ended(options, interrupted));
     } finally {
@@ -69,6 +71,12 @@ async function ended(options: Options, interrupted: Promise<unknown>): Promise<v
   const waits: Promise<unknown>[] = [interrupted];
   if (options.for !== undefined) waits.push(new Promise((resolve) => setTimeout(resolve, options.for)));
   await Promise.race(waits);
+}
+
+/** Its credentials, as a configuration has them. All that is printed is YAML, so that it can be pasted as it is. */
+function destinations(sandbox: SandboxApi): string {
+  const block = stringify({ destinations: { sandbox: destinationAt(sandbox) } });
+  return `# Its credentials, for a configuration:\n${block.trimEnd()}`;
 }
 
 function variables(port: number): string {

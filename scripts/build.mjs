@@ -24,12 +24,18 @@ export function build(project, outDir, sources = outDir, options = []) {
 
 if (process.argv[1] !== undefined && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) {
   const [what, folder] = process.argv.slice(2);
-  process.exit(buildOf(what, folder) ? 0 : 1);
+  process.exit((await buildOf(what, folder)) ? 0 : 1);
 }
 
-function buildOf(what, folder) {
+async function buildOf(what, folder) {
   if (what === "bench") return build("tsconfig.bench.json", ".waypost/bench", ".waypost/bench/src");
   // The programs that tests start; types are for `npm run check`, and take ten times as long.
-  if (what === "test") return build("tsconfig.test.json", folder, join(folder, "src"), ["--noCheck"]);
+  if (what === "test") {
+    const isBuilt = build("tsconfig.test.json", folder, join(folder, "src"), ["--noCheck"]);
+    // Only tests need it: what is deployed has no use for a package that bundles others.
+    const { bundlePackages } = await import("./bundle-packages.mjs");
+    await bundlePackages(resolve(folder));
+    return isBuilt;
+  }
   return build("tsconfig.build.json", "dist");
 }

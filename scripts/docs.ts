@@ -7,6 +7,7 @@ import { adapters } from "../src/adapters/index.ts";
 import type { Adapter } from "../src/adapters/kit/adapter.ts";
 import { configSchema } from "../src/config/schema.ts";
 import { marks } from "../src/config/values.ts";
+import { FINDINGS } from "../src/doctor/findings.ts";
 
 /** A page of the documentation with a generated part in it. */
 export interface GeneratedPage {
@@ -18,6 +19,7 @@ export interface GeneratedPage {
 export const GENERATED: readonly GeneratedPage[] = [
   { file: "docs/configuration.md", generate: settingsText },
   { file: "docs/vendors.md", generate: vendorsText },
+  { file: "docs/doctor.md", generate: findingsText },
   { file: "README.md", generate: vendorNames },
 ];
 
@@ -173,6 +175,18 @@ function wrapped(text: string, indent: string, width = WIDTH): string {
     } else current = longer;
   }
   return [...lines, current].join("\n");
+}
+
+function findingsText(): string {
+  const findings = Object.entries(FINDINGS).map(([kind, { says, remedy }]) =>
+    wrapped(`- **\`${kind}\`**: ${escaped(says)} *To do*: ${escaped(remedy)}`, "  "),
+  );
+  return `${findings.join("\n")}\n`;
+}
+
+/** What stands in angle brackets would be taken for HTML. */
+function escaped(text: string): string {
+  return text.replaceAll("<", "\\<");
 }
 
 function vendorsText(): string {

@@ -11,11 +11,24 @@ import { makeReady } from "./setup.mjs";
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 const builds = join(root, ".waypost", "builds");
 
-makeReady(new Set(["--quiet"]));
-const program = join(compiled(), "cli.js");
-// Node has it since 22.1: V8 need not compile the same files again at each start.
-module.enableCompileCache?.(join(root, ".waypost", "compile-cache"));
-await import(pathToFileURL(program).href);
+if (process.argv[2] === "sandbox") await runSandbox();
+else {
+  makeReady(new Set(["--quiet"]));
+  const program = join(compiled(), "cli.js");
+  // Node has it since 22.1: V8 need not compile the same files again at each start.
+  module.enableCompileCache?.(join(root, ".waypost", "compile-cache"));
+  await import(pathToFileURL(program).href);
+}
+
+/** The sandbox is no part of the product, whose own command says only where it is. */
+async function runSandbox() {
+  const needsRedis = process.argv.some((arg) => arg.startsWith("--vendor"));
+  makeReady(new Set(["--quiet", ...(needsRedis ? ["--redis-server"] : [])]));
+  process.argv.splice(2, 1);
+  const { register } = await import("tsx/esm/api");
+  register();
+  await import("../sandbox/try.ts");
+}
 
 /**
  * Compiling TypeScript at each start would cost more than all else that a short command does. Each state of the sources
@@ -27,7 +40,8 @@ function compiled() {
   process.stderr.write("waypost: compiling the sources, once\n");
   const unfinished = `${folder}.${process.pid}`;
   mkdirSync(builds, { recursive: true });
-  build("tsconfig.build.json", unfinished);
+  // Types are for `npm run check`, and take ten times as long.
+  build("tsconfig.build.json", unfinished, unfinished, ["--noCheck"]);
   for (const name of readdirSync(builds)) {
     if (!name.includes(".")) rmSync(join(builds, name), { recursive: true, force: true });
   }

@@ -65,6 +65,26 @@ export function createDispatcher(
   });
 }
 
+/** The proxy that requests to this origin go through, as undici decides it; null where they go directly. */
+export function proxyFor(origin: string, { httpProxy, httpsProxy, noProxy }: ProxySettings): string | null {
+  const { protocol, hostname, port } = new URL(origin);
+  // Without one of its own, https goes the way of http.
+  const proxy = protocol === "https:" ? (httpsProxy ?? httpProxy) : httpProxy;
+  if (proxy === null || noProxy.trim() === "*") return null;
+  const ownPort = port || (protocol === "https:" ? "443" : "80");
+  const isExcepted = noProxy
+    .toLowerCase()
+    .split(/[,\s]+/)
+    .filter((entry) => entry !== "")
+    .some((entry) => {
+      const [, name = entry, onlyPort] = /^(.+):(\d+)$/.exec(entry) ?? [];
+      if (onlyPort !== undefined && onlyPort !== ownPort) return false;
+      const bare = name.replace(/^\*?\./, "");
+      return hostname === bare || hostname.endsWith(`.${bare}`);
+    });
+  return isExcepted ? null : proxy;
+}
+
 /** Behind a proxy it is the proxy that resolves names, and guards them. */
 const lookupOutside: LookupFunction = (name, options, done) => {
   lookup(name, { ...options, all: true }, (error, addresses) => {

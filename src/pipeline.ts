@@ -3,7 +3,6 @@
 import { createHistogram } from "node:perf_hooks";
 import type { Logger } from "pino";
 import { collectDefaultMetrics, Registry } from "prom-client";
-import { adapters } from "./adapters/index.ts";
 import { createTap, type Tap } from "./capture/tap.ts";
 import type { Config } from "./config/config.ts";
 import type { Events } from "./events/events.ts";
@@ -11,23 +10,25 @@ import { logLevelOf } from "./events/log.ts";
 import { createEvents } from "./events/writer.ts";
 import { createShares } from "./ingest/decode-shares.ts";
 import { createIngest } from "./ingest/ingest.ts";
-import { type WatchedMapping, watchMapping } from "./mapping/mapping.ts";
+import type { MappingEvents } from "./mapping/mapping.ts";
+import { createMappings, type Mappings, mappingPartsOf } from "./mapping/mappings.ts";
 import { createClockWatch } from "./ops/diagnose/clocks.ts";
 import { createIncidents } from "./ops/incidents.ts";
 import { createQueue, type Queue } from "./queue/queue.ts";
 import { isConnectionLost } from "./queue/redis/away.ts";
+import type { InForce } from "./reload/in-force.ts";
 import { type Client, createClient } from "./servicetitan/client.ts";
 import { openSpool, type Spool } from "./spool/spool.ts";
-import { mappingProblems, StartupError } from "./startup.ts";
+import { StartupError } from "./startup/error.ts";
 import type { OperatorEvent } from "./status/operators.ts";
 import type { SpoolStatus } from "./status/process.ts";
 import { iso } from "./time.ts";
 import { messageOf } from "./untrusted.ts";
-import { budgetsOf, destinationsOf, ingestSourcesOf, queueSourcesOf } from "./wiring.ts";
+import { budgetsOf } from "./wiring.ts";
 
 /** What has to be closed again, as far as it has been opened. */
 export interface OpenedPipeline {
-  mapping?: WatchedMapping;
+  mappings?: Mappings;
   client?: Client;
   queue?: Queue;
   tap?: Tap;
@@ -77,31 +78,35 @@ export type Watch = ReturnType<typeof createWatch>;
 
 /** From ingest to ServiceTitan: everything that the inputs feed and the ops endpoint shows. */
 export async function openPipeline(
-  config: Config,
+  inForce: InForce,
   { events, clocks }: Watch,
   opened: OpenedPipeline,
   mappingChanged: MappingChanged,
 ) {
-  const destinations = destinationsOf(config);
-  const mapping = config.mapping
-    ? await mappingOf(config, events, (change) => {
-        mappingChanged(change);
-        if (change.outcome !== "done") return;
-        // The new rows count from now on; what was held for them is looked through again every few seconds.
-        opened.queue?.mappingChanged().catch((error: unknown) => events.failed({ where: "mapping", error }));
-      })
-    : null;
-  if (mapping) opened.mapping = mapping;
+  const config = inForce.config();
+  const { destinations, queueSources, sources } = inForce;
+  const mappings = createMappings(
+    mappingEvents(events, (change) => {
+      mappingChanged(change);
+      if (change.outcome !== "done") return;
+      // The new rows count from now on; what was held for them is looked through again every few seconds.
+      opened.queue?.mappingChanged().catch((error: unknown) => events.failed({ where: "mapping", error }));
+    }),
+  );
+  opened.mappings = mappings;
+  const prepared = await mappings.prepare(mappingPartsOf(config));
+  if (prepared.kind === "broken") throw new StartupError(prepared.problems);
+  prepared.apply();
   const { httpProxy = null, httpsProxy = null, noProxy = "" } = config.proxy;
   const proxy = { httpProxy, httpsProxy, noProxy };
   const client = createClient({ proxy });
   opened.client = client;
   const queue = createQueue({
     redis: config.redis,
-    sources: queueSourcesOf(config, destinations, adapters),
+    sources: queueSources,
     destinations,
-    mapping: mapping ? (source, device) => mapping.routes(source, device) : null,
-    mappedDevices: (source) => mapping?.devicesOf(source) ?? [],
+    mapping: mappings.routes,
+    mappedDevices: mappings.devicesOf,
     client,
     concurrency: config.queue.concurrency,
     lockMs: config.queue.lockMs,
@@ -113,7 +118,6 @@ export async function openPipeline(
     events,
   });
   opened.queue = queue;
-  const sources = ingestSourcesOf(config, adapters);
   const shares = createShares({
     usedUp: (source, waitedMs) =>
       events.incident({
@@ -135,7 +139,7 @@ export async function openPipeline(
   const spool = await spoolFor(config, { ingest, sources, queue, events });
   if (spool) opened.spool = spool;
   const spoolStatus = () => (spool ? statusOf(spool) : null);
-  return { destinations, mapping, proxy, queue, sources, shares, ingest, spool, spoolStatus, events };
+  return { mappings, proxy, queue, sources, shares, ingest, spool, spoolStatus, events };
 }
 export type Pipeline = Awaited<ReturnType<typeof openPipeline>>;
 
@@ -157,22 +161,15 @@ async function spoolFor(
   );
 }
 
-async function mappingOf(config: Config, events: Events, changed: MappingChanged): Promise<WatchedMapping> {
-  const file = config.mapping?.file ?? "";
-  const filter = { file };
-  const loaded = await watchMapping(file, config, {
-    events: {
-      ...events,
-      mappingReloaded(event) {
-        events.mappingReloaded(event);
-        changed({ filter, count: event.rows, outcome: "done" });
-      },
-      mappingProblem(event) {
-        events.mappingProblem(event);
-        changed({ filter, count: event.problems.length, outcome: "failed" });
-      },
+function mappingEvents(events: Events, changed: MappingChanged): MappingEvents {
+  return {
+    mappingReloaded(event) {
+      events.mappingReloaded(event);
+      changed({ filter: { file: event.file }, count: event.rows, outcome: "done" });
     },
-  });
-  if (loaded.kind === "broken") throw new StartupError(mappingProblems(file, loaded.problems));
-  return loaded.mapping;
+    mappingProblem(event) {
+      events.mappingProblem(event);
+      changed({ filter: { file: event.file }, count: event.problems.length, outcome: "failed" });
+    },
+  };
 }

@@ -3,17 +3,14 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Logger } from "pino";
 import type { Dispatcher } from "undici";
-import { asAuthenticated } from "./adapters/kit/adapter.ts";
 import { EMBEDDED } from "./config/check-sources.ts";
 import type { Config } from "./config/config.ts";
 import { type ConfigReader, givenSealKeys } from "./config/load.ts";
-import { opsTokensOf } from "./config/ops-tokens.ts";
 import { tenantSchema } from "./config/tenant-schema.ts";
 import { hideSecrets } from "./config/values.ts";
 import { createLogger } from "./events/log.ts";
-import { examine } from "./ingest/examine.ts";
 import { type EmbeddedBroker, startBroker } from "./inputs/mqtt/broker.ts";
-import { type LeasedBroker, leasedBroker } from "./inputs/mqtt/leased-broker.ts";
+import { type LeasedBrokers, leasedBrokers } from "./inputs/mqtt/leased-broker.ts";
 import { type LeasedPollers, leasedPollers } from "./inputs/poll/leased-poller.ts";
 import { createWebhookApp } from "./inputs/webhook/app.ts";
 import { serveWebhooks, type WebhookServer } from "./inputs/webhook/server.ts";
@@ -21,26 +18,26 @@ import { type ConnectionShares, shareConnections } from "./limits/ports.ts";
 import { createDispatcher } from "./network.ts";
 import { createTrail, type Trail } from "./ops/access/trail.ts";
 import { startAccountingCheck } from "./ops/accounting-check.ts";
-import { createCaptures } from "./ops/captures.ts";
 import { watchEventLoop } from "./ops/event-loop.ts";
-import { createLookup } from "./ops/lookup.ts";
 import { createExporter, type Exporter } from "./ops/metrics/exporter.ts";
-import { type Ops, openOps } from "./ops/open.ts";
-import { policiesOf } from "./ops/policies.ts";
-import { createRedriver } from "./ops/redrive.ts";
-import { createWatch, type OpenedPipeline, openPipeline, type Pipeline, type Watch } from "./pipeline.ts";
-import { explainListenError, libraryProblems, StartupError } from "./startup.ts";
+import type { Ops } from "./ops/open.ts";
+import { openOpsEndpoint } from "./ops-endpoint.ts";
+import { createWatch, type OpenedPipeline, openPipeline, type Pipeline } from "./pipeline.ts";
+import type { Announcement } from "./queue/redis/processes.ts";
+import { type Following, followConfiguration } from "./reload/follow.ts";
+import { createInForce, type InForce } from "./reload/in-force.ts";
+import { createTenantGates } from "./reload/tenant-gates.ts";
+import { checkBeforeStart } from "./startup/before-start.ts";
+import { explainListenError } from "./startup/error.ts";
 import type { QueueStatus } from "./status/queue.ts";
 import { type OpenedTenants, openTenants, validatorOf } from "./tenants/open.ts";
 import { VERSION } from "./version.ts";
 import {
-  brokerSettingsOf,
   descriptorNeedsOf,
   hasHistogramsPerDestination,
-  pullOf,
-  subscriptionsOf,
   tlsOf,
-  topologyOf,
+  wantedBrokersOf,
+  wantedPollersOf,
 } from "./wiring.ts";
 
 export interface Gateway {
@@ -51,6 +48,8 @@ export interface Gateway {
   status(): Promise<QueueStatus>;
   /** Arrival to ServiceTitan's yes, since the start, in milliseconds. */
   latency(): { p50Ms: number; p99Ms: number };
+  /** Reads the configuration again, as SIGHUP does. */
+  reload(): Promise<unknown>;
   /** Inputs first, then deliveries under way, then the ops port: for at most `shutdownMs` of the configuration. */
   close(): Promise<void>;
 }
@@ -61,10 +60,10 @@ const INPUTS_SHARE = 0.3;
 export async function startGateway(
   config: Config,
   logger: Logger = createLogger(config.log),
-  /** Checks tenants that come through the API; without it none is taken. */
-  reader: Pick<ConfigReader, "read"> | null = null,
+  /** Reads the configuration again; without it, it stays as it is, and no tenant is taken through the API. */
+  reader: ConfigReader | null = null,
 ): Promise<Gateway> {
-  const opened: Opened = { brokers: [] };
+  const opened: Opened = {};
   try {
     return await openAll(config, { logger, reader, opened });
   } catch (error) {
@@ -78,55 +77,75 @@ export async function startGateway(
 interface Opened extends OpenedPipeline {
   confirmVia?: Dispatcher;
   webhooks?: WebhookServer;
-  embedded?: EmbeddedBroker;
-  brokers: LeasedBroker[];
+  embedded?: EmbeddedBroker | null;
+  brokers?: LeasedBrokers;
   pollers?: LeasedPollers;
   ops?: Ops;
   eventLoop?: { stop(): void };
   accounting?: { stop(): void };
   trail?: Trail;
   exporter?: Exporter;
-  announcement?: { stop(): void };
+  announcement?: Announcement;
   tenants?: OpenedTenants;
+  following?: Following;
 }
 
 interface Opening {
   logger: Logger;
-  reader: Pick<ConfigReader, "read"> | null;
+  reader: ConfigReader | null;
   opened: Opened;
 }
 
 async function openAll(config: Config, { logger, reader, opened }: Opening): Promise<Gateway> {
-  const lacking = libraryProblems(config);
-  if (lacking.length > 0) throw new StartupError(lacking);
+  await checkBeforeStart(config);
+  const startedAtMs = Date.now();
   const watch = createWatch(logger, { perDestination: hasHistogramsPerDestination(config) });
   const { events, latency } = watch;
-  const pipeline = await openPipeline(config, watch, opened, (change) =>
+  const gates = createTenantGates();
+  const inForce = createInForce(config, gates);
+  const pipeline = await openPipeline(inForce, watch, opened, (change) =>
     opened.trail?.record({ ...BY_ITSELF, action: "mapping_reloaded", ...change }),
   );
-  const { queue, sources } = pipeline;
-  const connections = shareConnections(
-    { ...descriptorNeedsOf(config), trustedProxies: config.http.trustedProxies },
-    events,
-  );
-  const webhooks = await openWebhooks(config, pipeline, connections, opened);
-  const embedded = await openEmbeddedBroker(config, pipeline, connections);
-  if (embedded) opened.embedded = embedded;
+  const { queue } = pipeline;
   const trail = createTrail({ store: queue.trail, events });
   opened.trail = trail;
-  opened.exporter = createExporter(queue.lease, (error) => events.failed({ where: "exporter", error }));
   const tenants = openTenants({
     store: queue.tenants,
     sealKeys: givenSealKeys(),
     hide: (document) => hideSecrets(document, tenantSchema),
     validate: reader ? validatorOf(reader) : () => UNCHECKED,
-    isOfFile: (name) => config.tenants[name]?.origin.kind === "file",
+    isOfFile: (name) => inForce.config().tenants[name]?.origin.kind === "file",
     failed: (error) => events.failed({ where: "tenants", error }),
   });
   opened.tenants = tenants;
-  const ops = await openOpsEndpoint(config, pipeline, watch, { trail, connections, tenants, opened });
+  const connections = shareConnections(
+    { ...descriptorNeedsOf(config), trustedProxies: config.http.trustedProxies },
+    events,
+  );
+  const webhooks = await openWebhooks(inForce, pipeline, connections, opened);
+  const embedded = await openEmbeddedBroker(config, pipeline, connections);
+  opened.embedded = embedded;
+  opened.exporter = createExporter(queue.lease, (error) => events.failed({ where: "exporter", error }));
+  const following = followConfiguration({
+    ...{ inForce, pipeline, watch, gates, reader, documents: tenants.documents, trail, startedAtMs },
+    ports: { webhooks, embedded },
+    inputsChanged: () => updateInputs(inForce, opened),
+  });
+  opened.following = following;
+  const ops = await openOpsEndpoint({
+    ...{ inForce, pipeline, watch, startedAtMs, trail, connections, tenants },
+    own: () => ({
+      brokers: [...(embedded ? [embedded.state()] : []), ...(opened.brokers?.states() ?? [])],
+      pollers: opened.pollers?.states() ?? [],
+      self: following.self(),
+    }),
+    reload: following.request,
+    exportsRedis: () => opened.exporter?.exports() ?? false,
+  });
+  opened.ops = ops;
   // Leases last: a process that fails to open its ports must not take a session or a feed from a healthy one.
-  openLeased(config, pipeline, opened);
+  openLeased(pipeline, opened);
+  updateInputs(inForce, opened);
 
   const ports = {
     webhooks: webhooks.port,
@@ -134,11 +153,12 @@ async function openAll(config: Config, { logger, reader, opened }: Opening): Pro
     ...(embedded ? { mqtt: embedded.port } : {}),
   };
   trail.record({ ...BY_ITSELF, action: "configuration_loaded", filter: { version: VERSION }, count: null });
+  const { sources, destinations } = inForce.config();
   events.started({
     version: VERSION,
     ports,
-    sources: sources.size,
-    destinations: pipeline.destinations.size,
+    sources: Object.keys(sources).length,
+    destinations: Object.keys(destinations).length,
   });
   opened.eventLoop = watchEventLoop(events);
   opened.accounting = startAccountingCheck({ queryStatus: queue.queryStatus, events });
@@ -149,32 +169,41 @@ async function openAll(config: Config, { logger, reader, opened }: Opening): Pro
     brokerPort: embedded?.port ?? null,
     status: queue.queryStatus,
     latency: () => ({ p50Ms: latency.percentile(50), p99Ms: latency.percentile(99) }),
+    reload: () => following.reload("signal"),
     close() {
-      events.stopping({ withinMs: config.shutdownMs });
-      return closeAll(opened, config.shutdownMs);
+      const { shutdownMs } = inForce.config();
+      events.stopping({ withinMs: shutdownMs });
+      return closeAll(opened, shutdownMs);
     },
   };
 }
 
+const UNCHECKED = {
+  kind: "wrong",
+  problems: [
+    { path: "", message: "cannot be checked: the gateway was started without a configuration to read" },
+  ],
+} as const;
+
 async function openWebhooks(
-  config: Config,
-  { queue, sources, ingest, spool, proxy, events }: Pipeline,
+  { config, webhookSources }: InForce,
+  { queue, ingest, spool, proxy, events }: Pipeline,
   connections: ConnectionShares,
   opened: Opened,
 ): Promise<WebhookServer> {
-  const { host, port, tls, trustedProxies } = config.http;
-  const webhookSources = new Map([...sources].filter(([, source]) => source.authMethod !== null));
+  const { http } = config();
+  const { host, port, tls, trustedProxies } = http;
   const announcement = queue.announce(webhookSources.keys());
   opened.announcement = announcement;
   const confirmVia = createDispatcher(proxy);
   opened.confirmVia = confirmVia;
-  const webhooks = await explainListenError("http", config.http, () =>
+  const webhooks = await explainListenError("http", http, () =>
     serveWebhooks({
       app: createWebhookApp({
         sources: webhookSources,
         isKnownElsewhere: announcement.isKnownElsewhere,
         ingest: spool?.ingest ?? ingest,
-        limits: config.http,
+        limits: http,
         trustedProxies,
         connections: connections.webhook,
         events,
@@ -213,81 +242,10 @@ async function openEmbeddedBroker(
   );
 }
 
-async function openOpsEndpoint(
-  config: Config,
-  { mapping, queue, sources, ingest, spoolStatus, events }: Pipeline,
-  { registry, clocks, incidents, logLevel }: Watch,
-  {
-    trail,
-    connections,
-    tenants,
-    opened,
-  }: { trail: Trail; connections: ConnectionShares; tenants: OpenedTenants; opened: Opened },
-): Promise<Ops> {
-  opened.ops = await explainListenError("ops", config.ops, () =>
-    openOps({
-      listen: config.ops,
-      tokens: opsTokensOf(config.ops),
-      topology: topologyOf(config),
-      info: {
-        version: VERSION,
-        startedAtMs: Date.now(),
-        policies: policiesOf(config),
-        staleAfterMs: config.diagnosis.staleAfterMs,
-      },
-      queue,
-      own: () => ({
-        brokers: [...(opened.embedded ? [opened.embedded] : []), ...opened.brokers].map((each) =>
-          each.state(),
-        ),
-        pollers: opened.pollers?.states() ?? [],
-        spool: spoolStatus(),
-        clocks: clocks.offenders(),
-        incidents: incidents.recent(),
-      }),
-      mapping: () => mapping && { problem: mapping.problem(), form: mapping.form },
-      clocks,
-      lookup: createLookup({ config, mapping, queue }),
-      captures: createCaptures(queue.captures),
-      tenants,
-      redrive: createRedriver({
-        redrive: queue.redrive,
-        newest: queue.newest,
-        sources,
-        ingest: (source, message) => ingest.ingest(source, asAuthenticated(message)),
-        examine: (source, message) => examine(source.adapter, asAuthenticated(message), source),
-      }),
-      logLevels: { logLevel: logLevel.level, setLogLevel: logLevel.setLevel },
-      registry,
-      exportsRedis: () => opened.exporter?.exports() ?? false,
-      trail,
-      connections: connections.ops,
-      events,
-    }),
-  );
-  return opened.ops;
-}
-
 /** Broker sessions and polled feeds: of all processes, the one that holds the lease has them. */
-function openLeased(
-  config: Config,
-  { queue, sources, ingest, proxy, events }: Pipeline,
-  opened: Opened,
-): void {
-  opened.brokers = Object.entries(config.mqtt.brokers).map(([name, settings]) =>
-    leasedBroker({
-      name,
-      receiveMaximum: settings.receiveMaximum,
-      settings: () => brokerSettingsOf(settings),
-      subscriptions: subscriptionsOf(config, sources, name),
-      acquireLease: queue.lease,
-      ingest,
-      events,
-    }),
-  );
+function openLeased({ queue, ingest, proxy, events }: Pipeline, opened: Opened): void {
+  opened.brokers = leasedBrokers({ acquireLease: queue.lease, ingest, events });
   opened.pollers = leasedPollers({
-    sources: sources.values(),
-    pullOf: (source) => pullOf(config, source),
     acquireLease: queue.lease,
     cursors: queue.cursors,
     ingest,
@@ -296,23 +254,33 @@ function openLeased(
   });
 }
 
+/** Has every input follow the configuration in force. */
+function updateInputs({ config, sources, webhookSources }: InForce, opened: Opened): void {
+  const now = config();
+  opened.embedded?.setDevices(now.mqtt.listen?.devices ?? [], sources);
+  opened.brokers?.update(wantedBrokersOf(now, sources));
+  opened.pollers?.update(wantedPollersOf(now, sources));
+  opened.announcement?.update(webhookSources.keys());
+}
+
 async function closeAll(opened: Opened, withinMs: number): Promise<void> {
   const deadline = performance.now() + withinMs;
   const inputsMs = withinMs * INPUTS_SHARE;
+  opened.following?.stop();
+  opened.tenants?.documents.stop();
   await Promise.all([
     opened.webhooks?.close(inputsMs),
     opened.embedded?.close(inputsMs),
-    ...opened.brokers.map((broker) => broker.close(inputsMs)),
+    opened.brokers?.close(inputsMs),
     opened.pollers?.close(inputsMs),
     opened.exporter?.close(),
   ]);
-  opened.mapping?.stop();
+  opened.mappings?.stop();
   await opened.spool?.close();
   opened.eventLoop?.stop();
   opened.accounting?.stop();
   opened.trail?.stop();
   opened.announcement?.stop();
-  opened.tenants?.documents.stop();
   opened.tap?.stop();
   const deliveries = async () => {
     await opened.queue?.close();
@@ -326,9 +294,3 @@ async function closeAll(opened: Opened, withinMs: number): Promise<void> {
 
 /** The trail names no operator for what the gateway does by itself. */
 const BY_ITSELF = { by: null, from: null, outcome: "done" } as const;
-
-/** A gateway that was started on settings of no file cannot tell what else there is. */
-const UNCHECKED = {
-  kind: "wrong",
-  problems: [{ path: "", message: "this gateway was started without a file, and takes no tenants" }],
-} as const;

@@ -7,10 +7,15 @@ import { isPrivateHost } from "./addresses.ts";
 import { EMBEDDED } from "./config/check-sources.ts";
 import type { BrokerConfig, Config, SourceConfig } from "./config/config.ts";
 import { lanesOf } from "./config/defaults.ts";
+import { stampOf } from "./config/stamps.ts";
+import { writtenOptions } from "./config/within.ts";
 import type { Source } from "./ingest/source.ts";
 import { type Logins, speaksForOf } from "./ingest/speaks-for.ts";
+import type { TenantGate } from "./ingest/tenant-gate.ts";
+import type { WantedBroker } from "./inputs/mqtt/leased-broker.ts";
 import type { BrokerSettings } from "./inputs/mqtt/library.ts";
 import type { Subscription } from "./inputs/mqtt/routing.ts";
+import type { WantedPoller } from "./inputs/poll/leased-poller.ts";
 import type { PollSettings } from "./inputs/poll/poller.ts";
 import type { DescriptorNeeds } from "./limits/descriptors.ts";
 import type { Topology } from "./ops/access/sight.ts";
@@ -61,12 +66,16 @@ export function destinationsOf({ destinations, redis }: Config): Map<string, Que
 }
 
 /** Sources as ingest sees them. The configuration has been checked: what is missing here is a bug. */
-export function ingestSourcesOf(config: Config, adapters: readonly Adapter[]): Map<string, Source> {
-  // A mapping row may send a device anywhere, so the most patient destination decides what is let in.
-  const patience = Math.max(...Object.values(config.destinations).map(({ maxAgeMs }) => unlimited(maxAgeMs)));
+export function ingestSourcesOf(
+  config: Config,
+  adapters: readonly Adapter[],
+  gateOf: (source: string) => TenantGate | undefined = () => undefined,
+): Map<string, Source> {
+  const patienceOf = patience(config);
+  const adapterOf = new Map(adapters.map((adapter) => [adapter.vendor, adapter]));
   return new Map(
     Object.entries(config.sources).map(([name, settings]): [string, Source] => {
-      const adapter = adapters.find(({ vendor }) => vendor === settings.vendor);
+      const adapter = adapterOf.get(settings.vendor);
       if (!adapter) throw new Error(`No adapter for vendor "${settings.vendor}".`);
       const { auth } = settings;
       return [
@@ -87,13 +96,30 @@ export function ingestSourcesOf(config: Config, adapters: readonly Adapter[]): M
           options: settings.options,
           maxAccuracyM: settings.maxAccuracyM,
           maxReadings: config.limits.maxReadingsPerMessage,
-          maxAgeMs: config.mapping
-            ? patience
-            : unlimited(config.destinations[settings.destination]?.maxAgeMs ?? 0),
+          maxAgeMs: patienceOf(name, settings.destination),
+          gate: gateOf(name),
         },
       ];
     }),
   );
+}
+
+/** A mapping row may send a device to any destination of its document, so the most patient one decides what is let in. */
+function patience({ destinations, mapping, tenants }: Config) {
+  const ofDestination = (name: string) => unlimited(destinations[name]?.maxAgeMs ?? 0);
+  const most = (names: readonly string[]) => Math.max(...names.map(ofDestination));
+  const ofTenants = Object.values(tenants);
+  const mapped = new Map(
+    ofTenants.flatMap((tenant) =>
+      tenant.sources.map((source) => [source, tenant.mapping ? most(tenant.destinations) : null]),
+    ),
+  );
+  const theirs = new Set(ofTenants.flatMap((tenant) => tenant.destinations));
+  const main = mapping ? most(Object.keys(destinations).filter((name) => !theirs.has(name))) : null;
+  return (source: string, destination: string): number => {
+    const ofMapped = mapped.has(source) ? mapped.get(source) : main;
+    return ofMapped ?? ofDestination(destination);
+  };
 }
 
 type UserConfig = NonNullable<NonNullable<SourceConfig["auth"]>["users"]>[number];
@@ -115,6 +141,7 @@ export function queueSourcesOf(
   destinations: ReadonlyMap<string, QueueDestination>,
   adapters: readonly Adapter[],
 ): Map<string, QueueSource> {
+  const limits = deviceLimits(config);
   return new Map(
     Object.entries(config.sources).map(([name, settings]): [string, QueueSource] => {
       const destination = destinations.get(settings.destination);
@@ -132,9 +159,19 @@ export function queueSourcesOf(
           maxImpliedMps: settings.maxImpliedMps,
           minIntervalMs: settings.minIntervalMs,
           maxAgeMs: destination.maxAgeMs,
+          ...(limits.has(name) && { devices: limits.get(name) }),
         },
       ];
     }),
+  );
+}
+
+/** By source: how many devices its tenant may have, and the sources that share them. */
+function deviceLimits({ tenants }: Config): ReadonlyMap<string, NonNullable<QueueSource["devices"]>> {
+  return new Map(
+    Object.values(tenants).flatMap(({ sources, limits: { devices: most } }) =>
+      most === undefined ? [] : sources.map((source) => [source, { most, of: sources }] as const),
+    ),
   );
 }
 
@@ -179,6 +216,49 @@ export function pullOf(
     },
   };
   return { pull, settings };
+}
+
+/** What each broker's connection follows. */
+export function wantedBrokersOf(
+  config: Config,
+  sources: ReadonlyMap<string, Source>,
+): Map<string, WantedBroker> {
+  return new Map(
+    Object.entries(config.mqtt.brokers).map(([name, settings]): [string, WantedBroker] => {
+      const { ca, cert, key, receiveMaximum } = settings;
+      const certificates = [ca, cert, key].map((file) => file && stampOf(file));
+      return [
+        name,
+        {
+          identity: JSON.stringify([settings, certificates]),
+          receiveMaximum,
+          settings: () => brokerSettingsOf(settings),
+          subscriptions: subscriptionsOf(config, sources, name),
+        },
+      ];
+    }),
+  );
+}
+
+/** What each poller follows; sources that send by themselves are not among them. */
+export function wantedPollersOf(
+  config: Config,
+  sources: ReadonlyMap<string, Source>,
+): Map<string, WantedPoller> {
+  return new Map(
+    [...sources.values()].flatMap((source): [string, WantedPoller][] => {
+      const asked = pullOf(config, source);
+      if (!asked) return [];
+      const { options, ...settings } = config.sources[source.name] ?? {};
+      const identity = JSON.stringify([
+        settings,
+        writtenOptions(options),
+        source.maxAgeMs,
+        source.maxReadings,
+      ]);
+      return [[source.name, { identity, source, ...asked }]];
+    }),
+  );
 }
 
 /** Certificates and keys are named as files in the configuration and wanted as texts by the library. */

@@ -2,7 +2,7 @@
 
 import { adapters } from "../adapters/index.ts";
 import type { Config } from "../config/config.ts";
-import { type LoadedConfig, loadConfig } from "../config/load.ts";
+import { type ConfigReader, createConfigReader, type LoadedConfig } from "../config/load.ts";
 import { problemText } from "../config/problems.ts";
 import { printError } from "./print.ts";
 
@@ -11,11 +11,19 @@ export function configOrExit(file: string | undefined): Config {
   return loadedOrExit(file, true).config;
 }
 
-export function loadedOrExit(
-  file: string | undefined,
-  allowWeak = false,
-): Extract<LoadedConfig, { config: Config }> {
-  const loaded = loadConfig({ file, adapters, allowWeak });
+export function loadedOrExit(file: string | undefined, allowWeak = false): RightConfig {
+  return readOrExit(readerOf(file, allowWeak));
+}
+
+export type RightConfig = Extract<LoadedConfig, { config: Config }>;
+
+/** Reads the configuration now, and again whenever it is asked to. */
+export function readerOf(file: string | undefined, allowWeak = false): ConfigReader {
+  return createConfigReader({ file, adapters, allowWeak });
+}
+
+export function readOrExit(reader: ConfigReader): RightConfig {
+  const loaded = reader.read();
   if ("config" in loaded) return loaded;
   for (const problem of loaded.problems) printError(problemText(problem));
   printError(`${count(loaded.problems, "problem")}; nothing was started.`);

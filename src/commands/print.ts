@@ -36,6 +36,25 @@ export function printErrorLines(text: string): void {
   for (const line of text.split("\n")) printError(line);
 }
 
+/** Asks on the terminal; null where a program or a file is at either end. */
+export async function terminalToAsk(): Promise<{
+  ask(question: string): Promise<string>;
+  close(): void;
+} | null> {
+  if (!process.stdin.isTTY || !process.stdout.isTTY) return null;
+  const { createInterface } = await import("node:readline/promises");
+  const terminal = createInterface({ input: process.stdin, output: process.stdout });
+  const ended = new Promise<never>((_resolve, reject) => {
+    terminal.once("close", () => reject(new Error("Nothing was written.")));
+  });
+  // Without a question nobody waits for the end.
+  ended.catch(() => {});
+  return {
+    ask: async (question) => (await Promise.race([terminal.question(`${visible(question)} `), ended])).trim(),
+    close: () => terminal.close(),
+  };
+}
+
 /** For programs: one line of JSON. */
 export function printJson(value: unknown): void {
   process.stdout.write(`${visibleJson(JSON.stringify(value))}\n`);

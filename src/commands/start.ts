@@ -15,24 +15,19 @@ export function startCommand(): Command {
     .option(...CONFIG_OPTION)
     .addOption(allowWeakOption())
     .action(async ({ config: file, allowWeak }: { config?: string; allowWeak?: boolean }) => {
-      const { loadedOrExit } = await import("./configuration.ts");
-      const { config, warnings } = loadedOrExit(file, allowWeak);
+      const { readerOf, readOrExit } = await import("./configuration.ts");
+      const reader = readerOf(file, allowWeak);
+      const { config, warnings } = readOrExit(reader);
       const { createLogger } = await import("../events/log.ts");
-      const { onFatal } = await import("../startup.ts");
+      const { onFatal } = await import("../startup/fatal.ts");
       const logger = createLogger({ ...config.log, terminal: terminalOfOutput() });
       for (const { path, message } of warnings) logger.warn({ setting: path }, `${path} ${message}`);
       const crashed = onFatal(logger).then(() => "crashed" as const);
       const { startGateway } = await import("../server.ts");
-      const { adapters } = await import("../adapters/index.ts");
-      const { createConfigReader } = await import("../config/load.ts");
-      const reader = createConfigReader({
-        file,
-        adapters,
-        allowWeak: allowWeak ?? false,
-        takesTenants: true,
-      });
       const gateway = await Promise.race([startGateway(config, logger, reader), crashed]);
       if (gateway === "crashed") process.exit(1);
+      // As daemons do; what comes of it is logged.
+      process.on("SIGHUP", () => void gateway.reload());
       const end = await Promise.race([once(process, "SIGTERM"), once(process, "SIGINT"), crashed]);
       // After a fault closing itself may hang.
       const timeUp = sleep(config.shutdownMs + CLOSING_GRACE_MS, undefined, { ref: false });

@@ -2,6 +2,7 @@
 
 import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
+import { createSecureContext } from "node:tls";
 import { errorCode } from "../untrusted.ts";
 import type { Report } from "./check-sources.ts";
 import type { SettingPath } from "./problems.ts";
@@ -26,7 +27,27 @@ export function checkCertificates(
   read("ca", certificatesIn);
   const [own] = read("cert", certificatesIn) ?? [];
   const key = read("key", keyIn);
-  if (own && key && !own.checkPrivateKey(key)) report([...at, "key"], "does not belong to the certificate");
+  if (!own || !key) return;
+  if (!own.checkPrivateKey(key)) report([...at, "key"], "does not belong to the certificate");
+  else if (!isAccepted(files)) {
+    report([...at, "cert"], "is not accepted for TLS: its key is too short or its signature too weak");
+  }
+}
+
+/** OpenSSL asks for more than that the files can be read. */
+function isAccepted({
+  cert = "",
+  key = "",
+}: {
+  cert?: string | undefined;
+  key?: string | undefined;
+}): boolean {
+  try {
+    createSecureContext({ cert: readFileSync(cert), key: readFileSync(key) });
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 class NotPem extends Error {}

@@ -28,6 +28,8 @@ export interface Document<Settings = unknown> {
   toProblem(finding: Finding): ConfigProblem;
   /** The files it was made of, those its references name among them, as they were before they were read. */
   stamps: ReadonlyMap<string, string>;
+  /** By value, the reference that it is named by. */
+  references: ReadonlyMap<string, string>;
 }
 
 export type ReadDocument<Settings> =
@@ -58,6 +60,7 @@ export function mainFromEnvironment(env: Environment): ReadDocument<MainSettings
     findings: own.findings,
     resolveText: (text) => ({ kind: "from_outside", text }),
     toProblem: ({ path, message }) => ({ path: own.nameOf(path), message }),
+    references: new Map(Object.entries(env).map(([name, value = ""]) => [value, `\${${name}}`])),
   });
 }
 
@@ -135,20 +138,25 @@ function fromFile<Settings>({ file, shown, env, ...rest }: FileInput<Settings>):
     return { kind: "unreadable", problems, stamps };
   }
   const note = (name: string) => void stamps.set(name, stampOf(name));
-  const references = { env, baseDir: dirname(resolve(file)), refersTo: note };
+  const written = new Map<string, string>();
+  const references = {
+    ...{ env, baseDir: dirname(resolve(file)), refersTo: note },
+    replaced: (value: string, reference: string) => void written.set(value, reference),
+  };
   return read({
     ...rest,
     raw: found.raw,
     baseDir: references.baseDir,
     resolveText: (text, mark) => resolveReferences(text, references, mark),
-    // Mapping files are followed by the mapping itself.
-    namesFile: (name, [section]) => void (section === "mapping" || note(name)),
+    // Certificates and mapping files: with another content the configuration may be right or wrong.
+    namesFile: note,
     toProblem({ path, message }) {
       const line = found.lineOf(path);
       const place = pathText(path) || (shown === undefined ? file : "");
       return { path: place, message, ...inFile, ...(line === undefined ? {} : { line }) };
     },
     stamps,
+    references: written,
   });
 }
 
@@ -162,10 +170,12 @@ interface ReadInput<Settings> {
   namesFile?: NonNullable<FillContext["namesFile"]>;
   toProblem: Document["toProblem"];
   stamps?: ReadonlyMap<string, string>;
+  references?: ReadonlyMap<string, string>;
 }
 
 function read<Settings>(input: ReadInput<Settings>): ReadDocument<Settings> {
   const { schema, tenant, baseDir, resolveText, toProblem, stamps = new Map<string, string>() } = input;
+  const { references = new Map<string, string>() } = input;
   const unfilled: Finding[] = [];
   const raw = fill(input.raw, schema, [], {
     ...{ resolveText, baseDir, ...(input.namesFile ? { namesFile: input.namesFile } : {}) },
@@ -174,7 +184,7 @@ function read<Settings>(input: ReadInput<Settings>): ReadDocument<Settings> {
   const { data, findings } = validate(schema, raw, (path) => settingsAt(schema, path));
   const gaps = new Set(unfilled.map(({ path }) => pathText(path)));
   const document: Document<Settings> = {
-    ...{ tenant, raw, settings: data, valid: validSettingsIn(raw), gaps, toProblem, stamps },
+    ...{ tenant, raw, settings: data, valid: validSettingsIn(raw), gaps, toProblem, stamps, references },
     findings: [
       ...(input.findings ?? []),
       ...unfilled,

@@ -28,6 +28,7 @@ function variables(source: string): Variable[] {
     { name: "WAYPOST_REDIS_PREFIX", path: ["redis", "prefix"] },
     { name: "WAYPOST_HTTP_HOST", path: ["http", "host"] },
     { name: "WAYPOST_HTTP_PORT", path: ["http", "port"] },
+    { name: "WAYPOST_PUBLIC_URL", path: ["http", "publicUrl"] },
     { name: "WAYPOST_TRUSTED_PROXIES", path: ["http", "trustedProxies"], list: true },
     { name: "WAYPOST_OPS_TOKEN", path: ["ops", "token"] },
     { name: "WAYPOST_OPS_HOST", path: ["ops", "host"] },

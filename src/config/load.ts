@@ -1,8 +1,6 @@
 /** Reads the configuration, main document and tenants, and reports every problem at once; the only reader of process.env. */
 
 import { existsSync, readFileSync } from "node:fs";
-import { stringify } from "yaml";
-import { isRecord } from "../untrusted.ts";
 import type { Placed } from "./across.ts";
 import type { AdapterFacts } from "./check-sources.ts";
 import { createChecker } from "./checked.ts";
@@ -21,14 +19,11 @@ import {
 } from "./documents.ts";
 import { joinedConfig } from "./joined.ts";
 import type { ConfigProblem } from "./problems.ts";
-import { hideProxySecrets, readProxySettings } from "./proxy.ts";
+import { readProxySettings } from "./proxy.ts";
 import type { Environment } from "./references.ts";
-import { configSchema } from "./schema.ts";
 import { readSealKeys } from "./seal-keys.ts";
-import { areUnchanged } from "./stamps.ts";
+import { areUnchanged, stampsOf } from "./stamps.ts";
 import type { TenantSettings } from "./tenant-schema.ts";
-import { hideSecrets } from "./values.ts";
-import { writtenOptions } from "./within.ts";
 
 export interface ConfigInput {
   /** YAML. By default the file named by WAYPOST_CONFIG; without that the environment alone is read. */
@@ -52,8 +47,15 @@ export interface ApiTenant {
 }
 
 export type LoadedConfig =
-  /** Warnings are about settings that are valid but risky. */
-  { config: Config; warnings: ConfigProblem[]; leftOut: ConfigProblem[] } | { problems: ConfigProblem[] };
+  | {
+      config: Config;
+      /** About settings that are valid but risky. */
+      warnings: ConfigProblem[];
+      leftOut: ConfigProblem[];
+      /** By value, the reference that a document names it by. */
+      references: ReadonlyMap<string, string>;
+    }
+  | { problems: ConfigProblem[] };
 
 export interface ConfigReader {
   /**
@@ -61,8 +63,18 @@ export interface ConfigReader {
    * and named, because files are there first; anything else that is not right is a problem of the whole.
    */
   read(tenants?: ReadonlyMap<string, ApiTenant>): LoadedConfig;
-  /** Whether a file that the last reading used has changed, or one has come or gone. */
-  hasChanged(): boolean;
+  /** What the files were at the last reading. */
+  mark(): ReadMark;
+  /** What the same files are now; for telling whether they are still being written. */
+  lookNow(): ReadMark;
+  /** Whether a file has changed since, or one has come or gone. */
+  hasChanged(since: ReadMark): boolean;
+}
+
+export interface ReadMark {
+  stamps: ReadonlyMap<string, string>;
+  /** The names in `tenants.d/`. */
+  files: string;
 }
 
 export function loadConfig(input: ConfigInput): LoadedConfig {
@@ -70,7 +82,7 @@ export function loadConfig(input: ConfigInput): LoadedConfig {
 }
 
 export function createConfigReader(input: ConfigInput): ConfigReader {
-  const { env = process.env, allowWeak = false, takesTenants = false } = input;
+  const { env = process.env, allowWeak = false, takesTenants = readSealKeys(env).keys.length > 0 } = input;
   const file = input.settings === undefined ? (input.file ?? env.WAYPOST_CONFIG) : undefined;
   const tenantsDir = file ? tenantsDirOf(file) : null;
   const check = createChecker(input.adapters);
@@ -119,9 +131,12 @@ export function createConfigReader(input: ConfigInput): ConfigReader {
         config,
         warnings: verdict.warned.map(problemOf),
         leftOut: left.map(problemOf),
+        references: new Map([document, ...ofFiles].flatMap(({ references }) => [...references])),
       };
     },
-    hasChanged: () => JSON.stringify(filesNow()) !== lastFiles || !areUnchanged(lastStamps),
+    mark: () => ({ stamps: lastStamps, files: lastFiles }),
+    lookNow: () => ({ stamps: stampsOf(lastStamps.keys()), files: JSON.stringify(filesNow()) }),
+    hasChanged: ({ stamps, files }) => JSON.stringify(filesNow()) !== files || !areUnchanged(stamps),
   };
 }
 
@@ -167,16 +182,6 @@ function problemOf({ document, ...finding }: Placed): ConfigProblem {
 /** The keys that seal the secrets of tenants in Redis; empty where none is set. */
 export function givenSealKeys(env: Environment = process.env): readonly Buffer[] {
   return readSealKeys(env).keys;
-}
-
-/** As YAML, with every secret as "(set)". */
-export function describeConfig({ proxy, sources, tenants: _tenants, ...settings }: Config): string {
-  const written = Object.entries(sources).map(([name, { options, ...source }]) => [
-    name,
-    options === undefined ? source : { ...source, options: writtenOptions(options) },
-  ]);
-  const shown = hideSecrets({ ...settings, sources: Object.fromEntries(written) }, configSchema);
-  return stringify({ ...(isRecord(shown) ? shown : {}), proxy: hideProxySecrets(proxy) });
 }
 
 /** Where `scripts/setup.mjs` leaves the address of a container it had to start. */

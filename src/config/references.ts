@@ -15,6 +15,8 @@ export interface References {
   baseDir: string;
   /** Gets the name of every file that is referred to, readable or not: its change changes the configuration. */
   refersTo?(file: string): void;
+  /** Gets every text that references were replaced in, and how it can be written anywhere: with whole file names. */
+  replaced?(value: string, written: string): void;
 }
 
 const REFERENCE = /\$\$\{|\$\{(?:(?:file:(?!-)([^}]*)|([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?)\})?/g;
@@ -45,7 +47,14 @@ export function resolveReferences(text: string, references: References, mark?: M
     );
   }
   if (problems.length > 0) return { kind: "problem", message: [...new Set(problems)].join("; ") };
+  references.replaced?.(filled, withWholeNames(text, references));
   return { kind: "from_outside", text: filled };
+}
+
+function withWholeNames(text: string, { baseDir }: References): string {
+  return text.replaceAll(REFERENCE, (match, file?: string) =>
+    file === undefined ? match : `\${file:${resolve(baseDir, file)}}`,
+  );
 }
 
 /** A secret is shorter; a larger file is named by mistake. */

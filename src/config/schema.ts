@@ -41,6 +41,11 @@ export const configSchema = z.strictObject({
     .strictObject({
       host: text.default("0.0.0.0").describe("The address to listen on."),
       port: port.default(8080).describe("0 lets the system choose."),
+      publicUrl: url(["https"])
+        .optional()
+        .describe(
+          "Under which address vendors reach the webhooks, for what `check --show` says to enter there: `https://gps.example.com`. Left out: shown as `https://<your host>`.",
+        ),
       tls: tls("Senders").optional().describe("TLS of the gateway's own, where no proxy does it."),
       bodyLimitBytes: bytes
         .max(64_000_000)

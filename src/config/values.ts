@@ -1,4 +1,4 @@
-/** Walks settings along their schema: fills in values from outside before validation, and hides secrets afterwards. */
+/** Walks settings along their schema: fills in values from outside before validation, and finds texts and secrets afterwards. */
 
 import { accessSync, constants } from "node:fs";
 import { resolve } from "node:path";
@@ -118,27 +118,42 @@ function passwordIn(url: string): string {
   }
 }
 
+/** Where a text stands, and what the schema knows of it. */
+export interface TextPlace {
+  path: SettingPath;
+  mark: Mark | undefined;
+  /** It stands in what belongs to an adapter, where only names show what is secret. */
+  isOpaque: boolean;
+}
+
+/** A copy in which `replace` decides over each text. */
+export function mapTexts(
+  value: unknown,
+  schema: Schema,
+  replace: (text: string, place: TextPlace) => string,
+  path: SettingPath = [],
+): unknown {
+  const inside = bare(schema);
+  if (typeof value === "string")
+    return replace(value, { path, mark: markOf(inside), isOpaque: inside instanceof z.ZodUnknown });
+  if (Array.isArray(value))
+    return value.map((item, index) => mapTexts(item, child(inside, index), replace, [...path, index]));
+  if (!isRecord(value)) return value;
+  return Object.fromEntries(
+    Object.entries(value).map(([key, item]) => [
+      key,
+      mapTexts(item, child(inside, key), replace, [...path, key]),
+    ]),
+  );
+}
+
 /** A copy that may be shown: every secret is "(set)", and a URL shows no user and no query. */
 export function hideSecrets(value: unknown, schema: Schema): unknown {
-  const inside = bare(schema);
-  if (typeof value === "string") {
-    const mark = markOf(inside);
-    if (mark === "secret") return "(set)";
-    return mark === "url" ? hideUrlSecrets(value) : value;
-  }
-  if (Array.isArray(value)) return value.map((item, index) => hideSecrets(item, child(inside, index)));
-  if (isRecord(value)) {
-    const isOpaque = !isSection(inside);
-    return Object.fromEntries(
-      Object.entries(value).map(([key, item]) => [
-        key,
-        isOpaque && typeof item === "string" && SECRET_NAME.test(key)
-          ? "(set)"
-          : hideSecrets(item, child(inside, key)),
-      ]),
-    );
-  }
-  return value;
+  return mapTexts(value, schema, (text, { path, mark, isOpaque }) => {
+    if (mark === "url") return hideUrlSecrets(text);
+    const isSecret = mark === "secret" || (isOpaque && SECRET_NAME.test(String(path.at(-1))));
+    return isSecret ? "(set)" : text;
+  });
 }
 
 /** Options belong to adapters, so only their names show which of them are secret. */

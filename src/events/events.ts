@@ -5,6 +5,7 @@ import type { GuessingEvents } from "../limits/guessing.ts";
 import type { ConnectionEvents } from "../limits/ports.ts";
 import type { Attempt, Outcome } from "../servicetitan/outcome.ts";
 import type { SpoolEvents } from "../spool/events.ts";
+import type { ReloadCause } from "../status/configuration.ts";
 import type { OperatorEvent, OpsRefusal } from "../status/operators.ts";
 import type { Incident, IncidentSubject } from "../status/process.ts";
 
@@ -116,6 +117,13 @@ export interface Events extends Omit<IngestEvents, "fixSeen">, SpoolEvents, Gues
   /** The vendor has forgotten the cursor: what was fixed in between is not fetched any more. */
   pollGap(event: { source: string; from: string; to: string }): void;
 
+  configurationReloaded(event: {
+    cause: ReloadCause;
+    changes: readonly string[];
+    restart: readonly string[];
+  }): void;
+  /** The configuration before stays in force. */
+  configurationRefused(event: { cause: ReloadCause; problems: readonly string[] }): void;
   mappingReloaded(event: { file: string; rows: number }): void;
   /** The file could not be used; the last good mapping stays. */
   mappingProblem(event: { file: string; problems: string[] }): void;

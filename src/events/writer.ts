@@ -51,6 +51,8 @@ function processEvents(
   | "stopping"
   | "failed"
   | "loopDelay"
+  | "configurationReloaded"
+  | "configurationRefused"
   | "mappingReloaded"
   | "mappingProblem"
   | "incident"
@@ -65,6 +67,8 @@ function processEvents(
     loopDelay(event) {
       if (event.maxMs >= STALL_MS) writeLimited("warn", "loopDelay", "", event);
     },
+    configurationReloaded: (event) => write("info", "configurationReloaded", event),
+    configurationRefused: (event) => write("error", "configurationRefused", event),
     mappingReloaded(event) {
       mappingRows.set(event.rows);
       write("info", "mappingReloaded", event);

@@ -40,13 +40,12 @@ export interface Assembler {
 }
 
 export function createAssembler(): Assembler {
-  /** Made when first needed: most senders never split a position, and its arrays take half a megabyte. */
-  let devices: LRUCache<string, Assembly> | null = null;
+  /** Most senders never split a position; a bound by size takes no memory before it is used. */
+  const devices = new LRUCache<string, Assembly>({ maxSize: MAX_DEVICES, sizeCalculation: () => 1 });
   const deferredParts = createDeferredParts();
   const withoutStandIns = createStandIns();
 
   function assemblyOf(source: string, device: string): Assembly {
-    devices ??= new LRUCache<string, Assembly>({ max: MAX_DEVICES });
     const key = `${source}\0${device}`;
     const known = devices.get(key);
     if (known) return known;
@@ -58,7 +57,7 @@ export function createAssembler(): Assembler {
   /** Parts that still wait for their partner are as fresh as the message that brought them again. */
   function refresh(source: string, rawReadings: readonly RawReading[], receivedAt: number): void {
     for (const { deviceId, latitude, longitude } of rawReadings) {
-      const assembly = deviceId === null ? undefined : devices?.peek(`${source}\0${deviceId}`);
+      const assembly = deviceId === null ? undefined : devices.peek(`${source}\0${deviceId}`);
       for (const [axis, value] of [
         ["latitude", latitude],
         ["longitude", longitude],

@@ -1,7 +1,7 @@
 /** Takes one message through decode and validate and says everything that came out: for a person, never for storage. */
 
 import type { Adapter, Authenticated } from "../adapters/kit/adapter.ts";
-import { decode } from "../adapters/kit/decode.ts";
+import { type DecodeResult, decode } from "../adapters/kit/decode.ts";
 import { type Details, type FieldDefect, type Rejection, validate } from "../reading.ts";
 import { CURRENT_MS, iso } from "../time.ts";
 import { type Assembler, createAssembler } from "./assembler.ts";
@@ -37,6 +37,16 @@ export function examine(
   assembler: Assembler = createAssembler(),
 ): Examined {
   const result = decode(adapter, message, { ...settings, credentials: { secrets: [] } });
+  return examineDecoded(adapter, message, result, { logins: settings.logins, assembler });
+}
+
+/** The same of a message that is decoded already. */
+export function examineDecoded(
+  adapter: Adapter,
+  message: Authenticated,
+  result: DecodeResult,
+  { logins, assembler }: { logins?: Logins | undefined; assembler: Pick<Assembler, "assemble"> },
+): Examined {
   const examined: Examined = {
     kind: result.kind,
     what: result.kind === "ignored" ? result.what : null,
@@ -50,7 +60,7 @@ export function examine(
   const ages = { maxAgeMs: Infinity, maxAheadMs: Infinity, rolloverAfterMs: CURRENT_MS };
   const context = { receivedAt, retained, resent: message.resent, ...ages };
   // Only a configured source knows which login may speak for what.
-  const { own, foreign } = partForeign(result.rawReadings, settings.logins && message.login, settings.logins);
+  const { own, foreign } = partForeign(result.rawReadings, logins && message.login, logins);
   for (const { path } of foreign) examined.rejections.push({ reason: "foreign_device", path });
   for (const rawReading of assembler.assemble(adapter.vendor, own, message)) {
     const validation = validate(rawReading, context);

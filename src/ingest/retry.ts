@@ -103,7 +103,9 @@ async function retryLoop(what: Retry, failed: number): Promise<IngestResult | nu
 
 /** A message that can be stored another time, or failed without reaching the quarantine, is not at its end. */
 function isEnd(result: IngestResult): boolean {
-  return result.kind !== "deferred" && !(result.kind === "failed" && !result.quarantined);
+  // The source is gone: nobody will take the message any more.
+  if (result.kind === "deferred") return result.reason === "source_removed";
+  return !(result.kind === "failed" && !result.quarantined);
 }
 
 async function waitFor(ms: number, ended: AbortSignal | undefined): Promise<void> {

@@ -65,7 +65,12 @@ export interface StoreVerdict {
 
 /** Nothing of the message was stored; the sender must send it again. */
 export class StoreError extends Error {
-  readonly reason: "storage_unavailable" | "buffer_full" | "share_used_up" | TenantRefusal["reason"];
+  readonly reason:
+    | "storage_unavailable"
+    | "buffer_full"
+    | "share_used_up"
+    | "source_removed"
+    | TenantRefusal["reason"];
   readonly retryAfterS: number;
   constructor(reason: StoreError["reason"], retryAfterS: number, cause?: unknown) {
     super(`Cannot store messages now (${reason}).`, { cause });

@@ -166,6 +166,10 @@ export function createLoginCap<Connection>(maxPerLogin: number) {
       connections.delete(oldest);
       return oldest;
     },
+    *all(): Generator<[login: string, connection: Connection]> {
+      for (const [login, connections] of connectionsOf)
+        for (const connection of connections) yield [login, connection];
+    },
     remove(login: string, connection: Connection): void {
       const connections = connectionsOf.get(login);
       if (connections?.delete(connection) && connections.size === 0) connectionsOf.delete(login);

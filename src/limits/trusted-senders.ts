@@ -44,7 +44,9 @@ export function createTrustedSenders({
   const blemished = new Set<string>();
   // Of more the one goes that was right longest ago: `peek` changes no order.
   const trusted = new LRUCache<string, TrustedSender>({
-    max: MAX_TRUSTED,
+    // A bound by size takes its memory as it is used; `max` takes all of it at once.
+    maxSize: MAX_TRUSTED,
+    sizeCalculation: () => 1,
     dispose: (_, key, reason) => {
       if (reason !== "set") blemished.delete(key);
     },

@@ -4,7 +4,7 @@ import { stat } from "node:fs/promises";
 import { z } from "zod";
 import type { Unit } from "../servicetitan/ping.ts";
 import type { MappingProblem } from "../status/process.ts";
-import { type MappingForm, readRows } from "./rows.ts";
+import { type FileRow, type MappingForm, readRows, withTexts } from "./rows.ts";
 import { createScopes, type Known, type Scope, type Scopes } from "./scope.ts";
 
 /** Where a device's readings go, and as which unit. */
@@ -60,8 +60,12 @@ const row = z.strictObject({
 });
 type Row = z.output<typeof row>;
 
-/** Reads the file once. Never rejects: a file that cannot be read is a problem like any other. */
-export async function loadMapping(file: string, known: Known): Promise<LoadedMapping> {
+/** Rows that stand in a tenant's document itself, with the columns of a file. */
+export type GivenRows = readonly Readonly<Record<string, unknown>>[];
+
+/** Reads a file, or given rows, once. Never rejects: a file that cannot be read is a problem like any other. */
+export async function loadMapping(from: string | GivenRows, known: Known): Promise<LoadedMapping> {
+  const place = typeof from === "string" ? "line" : "row";
   const problems: string[] = [];
   let rows = 0;
   let form: MappingForm | null = null;
@@ -70,7 +74,7 @@ export async function loadMapping(file: string, known: Known): Promise<LoadedMap
   /** Scope, device and destination → the first line with them. */
   const lines = new Map<string, number>();
 
-  for await (const found of readRows(file)) {
+  for await (const found of typeof from === "string" ? readRows(from) : given(from)) {
     if (found.kind === "problem") {
       problems.push(found.problem);
       continue;
@@ -83,21 +87,21 @@ export async function loadMapping(file: string, known: Known): Promise<LoadedMap
     const { line } = found;
     const parsed = row.safeParse(found.cells);
     if (!parsed.success) {
-      problems.push(...describe(parsed.error, found.cells).map((text) => `line ${line}: ${text}`));
+      problems.push(...describe(parsed.error, found.cells).map((text) => `${place} ${line}: ${text}`));
       continue;
     }
     const { device, source = null, destination = null } = parsed.data;
     const scope = scopes.scopeOf(source, destination);
     if (scope.kind === "problems") {
-      problems.push(...scope.problems.map((text) => `line ${line}: ${text}`));
+      problems.push(...scope.problems.map((text) => `${place} ${line}: ${text}`));
       continue;
     }
 
-    const place = destination ?? (source === null ? null : (known.sources[source]?.destination ?? null));
-    const key = JSON.stringify([scope, device, place]);
+    const goesTo = destination ?? (source === null ? null : (known.sources[source]?.destination ?? null));
+    const key = JSON.stringify([scope, device, goesTo]);
     const first = lines.get(key);
     if (first !== undefined) {
-      problems.push(`line ${line}: device "${device}" goes there already by line ${first}`);
+      problems.push(`${place} ${line}: device "${device}" goes there already by ${place} ${first}`);
       continue;
     }
     lines.set(key, line);
@@ -106,6 +110,10 @@ export async function loadMapping(file: string, known: Known): Promise<LoadedMap
   if (problems.length > 0) return { kind: "broken", problems: firstOf(problems) };
   const { routes, unitsOf, devicesOf } = table;
   return { kind: "loaded", mapping: { rows, form, routes, unitsOf, devicesOf } };
+}
+
+function* given(rows: GivenRows): Generator<FileRow> {
+  for (const [i, cells] of rows.entries()) yield { kind: "row", line: i + 1, cells: withTexts(cells) };
 }
 
 interface Table extends Omit<Mapping, "rows" | "form"> {

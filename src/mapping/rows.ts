@@ -147,7 +147,7 @@ function withRoundedInQuotes(text: string): string {
 }
 
 /** Numbers become text as long as parsing cannot have lost a digit. */
-function withTexts(cells: unknown): unknown {
+export function withTexts(cells: unknown): unknown {
   if (typeof cells !== "object" || cells === null || Array.isArray(cells)) return cells;
   return Object.fromEntries(
     Object.entries(cells).map(([name, value]) => [

@@ -15,7 +15,7 @@ import { limitedOwn, type OpsEnv, type OwnParts, type Topology } from "./access/
 import type { Trail } from "./access/trail.ts";
 import { API_PATH, createApi } from "./api/api.ts";
 import { refused } from "./api/errors.ts";
-import type { Devices, LogLevels } from "./api/routes.ts";
+import type { Devices, LogLevels, ReloadRequest } from "./api/routes.ts";
 import type { Captures } from "./captures.ts";
 import type { Lookup } from "./lookup.ts";
 import { statusMetrics } from "./metrics/scrape.ts";
@@ -26,7 +26,8 @@ import type { OpsInfo } from "./status-document.ts";
 import type { Tenants } from "./tenants.ts";
 
 export interface OpsDeps extends Lookup, LogLevels {
-  tokens: readonly OpsToken[];
+  tokens: () => readonly OpsToken[];
+  reload: ReloadRequest;
   /** Where the endpoint listens, and its other host names. */
   hosts: OwnHosts;
   topology: Topology;
@@ -86,7 +87,7 @@ export function createOpsApp(deps: OpsDeps): Hono<OpsEnv> {
     return ready ? c.json({ status: "ok" }) : c.json({ status: "unavailable" }, 503);
   });
 
-  const links = createLinks(() => deps.tokens, Date.now);
+  const links = createLinks(deps.tokens, Date.now);
   const guards = shutDoor(app, { ...deps, links }, () => serve(app, LOGIN_ASSETS));
 
   serve(app, PAGE_ASSETS);

@@ -2,7 +2,7 @@
 
 import { isUtf8 } from "node:buffer";
 import type { Config } from "../config/config.ts";
-import type { WatchedMapping } from "../mapping/mapping.ts";
+import type { Mappings } from "../mapping/mappings.ts";
 import type { FoundPing } from "../queue/ledger/ledger.ts";
 import type { Queue } from "../queue/queue.ts";
 import { MPS_PER, type SpeedUnit } from "../reading.ts";
@@ -104,8 +104,8 @@ export interface Lookup {
 const MAX_PINGS = 200;
 
 export interface LookupDeps {
-  config: Config;
-  mapping: WatchedMapping | null;
+  config: () => Config;
+  mapping: Pick<Mappings, "unitsOf">;
   queue: Pick<Queue, "findPings" | "locateUnit" | "quarantined" | "queryStatus">;
 }
 
@@ -116,9 +116,9 @@ export function createLookup({ config, mapping, queue }: LookupDeps): Lookup {
 
   /** The pings of the units that the mapping gives a destination's technician, as they were sent. */
   async function queryPings({ destination, technicianId, fromUtc, toUtc }: PingQuery) {
-    const speedUnit = config.destinations[destination]?.speedUnit;
+    const speedUnit = config().destinations[destination]?.speedUnit;
     const range = { from: Date.parse(fromUtc), to: Date.parse(toUtc) };
-    const units = speedUnit === undefined ? [] : (mapping?.unitsOf(destination, technicianId) ?? []);
+    const units = speedUnit === undefined ? [] : mapping.unitsOf(destination, technicianId);
     const found = await Promise.all(
       units.map(async (unit): Promise<SentPing[]> => {
         const pings = await queue.findPings({ destination, unit, ...range });
@@ -138,7 +138,7 @@ export function createLookup({ config, mapping, queue }: LookupDeps): Lookup {
   }
 
   const queryUnit: Lookup["queryUnit"] = async ({ destination, unit, fromUtc, toUtc }) => {
-    const speedUnit = config.destinations[destination]?.speedUnit;
+    const speedUnit = config().destinations[destination]?.speedUnit;
     const range = { from: Date.parse(fromUtc), to: Date.parse(toUtc) };
     const [now, pings, reach] = await Promise.all([
       queue.locateUnit(destination, unit),
@@ -175,7 +175,7 @@ export function createLookup({ config, mapping, queue }: LookupDeps): Lookup {
     return {
       id: found.id,
       source: found.source,
-      vendor: config.sources[found.source]?.vendor ?? "",
+      vendor: config().sources[found.source]?.vendor ?? "",
       reason: found.reason,
       problems: found.problems,
       receivedAt: iso(found.receivedAt),

@@ -9,7 +9,7 @@ import type { BrokerState, PollerState } from "../status/process.ts";
 import type { OwnHosts } from "./access/origin.ts";
 import { sightOf, type Topology } from "./access/sight.ts";
 import type { Trail } from "./access/trail.ts";
-import type { LogLevels } from "./api/routes.ts";
+import type { LogLevels, ReloadRequest } from "./api/routes.ts";
 import { createOpsApp } from "./app.ts";
 import type { Captures } from "./captures.ts";
 import type { ClockWatch } from "./diagnose/clocks.ts";
@@ -18,19 +18,22 @@ import type { Lookup } from "./lookup.ts";
 import { type OwnFacts, ofAllProcesses } from "./of-all-processes.ts";
 import { openOpsPort } from "./port.ts";
 import { startProblemWatch } from "./problem-watch.ts";
+import { processesOf } from "./processes.ts";
 import type { Redriver } from "./redrive.ts";
 import { createSnapshots } from "./snapshot.ts";
 import { brokerStatus, type OpsInfo, pollerStatus } from "./status-document.ts";
 import type { Tenants } from "./tenants.ts";
 
-interface OwnStates extends Omit<OwnFacts, "mapping" | "brokers" | "pollers"> {
+export interface OwnStates extends Omit<OwnFacts, "mapping" | "brokers" | "pollers"> {
   brokers: readonly BrokerState[];
   pollers: readonly PollerState[];
 }
 
 export interface OpsOptions {
   listen: OwnHosts & { port: number };
-  tokens: readonly OpsToken[];
+  /** Asked for each request: they change with the configuration. */
+  tokens: () => readonly OpsToken[];
+  reload: ReloadRequest;
   topology: Topology;
   info: OpsInfo;
   queue: Queue;
@@ -69,15 +72,18 @@ export async function openOps(options: OpsOptions): Promise<Ops> {
     queryStatus: queue.queryStatus,
     isStoring: queue.isStoring,
     async facts() {
-      const { mapping: problem, ...facts } = ofAllProcesses(own(), await reports.others());
+      const [mine, others] = [own(), await reports.others()];
+      const { mapping: problem, ...facts } = ofAllProcesses(mine, others);
+      const processes = processesOf(mine.self, reports.name, others);
       const mapping = options.mapping();
-      return { ...facts, mapping: mapping && { ...mapping, problem } };
+      return { ...facts, processes, mapping: mapping && { ...mapping, problem } };
     },
     info,
     failed: (error) => events.failed({ where: "status", error }),
   });
   const app = createOpsApp({
     tokens: options.tokens,
+    reload: options.reload,
     hosts: listen,
     topology,
     snapshots,

@@ -1,6 +1,7 @@
 /** Puts the status document together: the queue's answer, this process, its brokers, and the problems found in them. */
 
 import { type Accounting, type Identity, identityOf, sumAccounting } from "../status/accounting.ts";
+import type { ProcessRow } from "../status/configuration.ts";
 import type {
   BrokerState,
   BrokerStatus,
@@ -13,6 +14,7 @@ import type { QueueStatus } from "../status/queue.ts";
 import { iso } from "../time.ts";
 import type { Facts } from "./access/sight.ts";
 import type { ClockOffender } from "./diagnose/clocks.ts";
+import { diagnoseConfiguration } from "./diagnose/configuration.ts";
 import { diagnoseIncidents } from "./diagnose/incidents.ts";
 import { diagnose } from "./diagnose/index.ts";
 import type { Lasting } from "./diagnose/lasting.ts";
@@ -52,6 +54,8 @@ export type StatusDocument = QueueStatus & {
   totals: { accounting: Accounting; identity: Identity };
   policies: readonly Policy[];
   problems: Problem[];
+  /** Those that run, this one among them. */
+  processes: readonly ProcessRow[];
 };
 
 /** What is known when the queue gave no answer. */
@@ -63,6 +67,7 @@ export interface NoStatus {
   spool: SpoolStatus | null;
   incidents: readonly IncidentState[];
   problems: Problem[];
+  processes: readonly ProcessRow[];
 }
 
 /** A fleet whose clocks are all wrong is one finding; a person reads no more names than this. */
@@ -74,7 +79,7 @@ export function statusDocument(
   { staleAfterMs }: Pick<OpsInfo, "staleAfterMs"> = {},
 ): StatusDocument {
   const nowMs = Date.parse(facts.queue.at);
-  const { queue, process, brokers, pollers, spool, clocks, incidents, mapping, policies } = facts;
+  const { queue, process, brokers, pollers, spool, clocks, incidents, mapping, policies, processes } = facts;
   const accounting = sumAccounting(queue.sources);
   return {
     ...queue,
@@ -86,8 +91,10 @@ export function statusDocument(
     incidents,
     totals: { accounting, identity: identityOf(accounting) },
     policies,
+    processes,
     problems: lasting.problemsOf(
       [
+        ...diagnoseConfiguration(processes, nowMs),
         ...diagnose({ queue, brokers, pollers, clocks, mapping, staleAfterMs }),
         ...diagnoseSpool(spool),
         ...diagnoseIncidents(incidents, nowMs),
@@ -102,7 +109,7 @@ export const SLOW_MS = 4000;
 
 /** Without the queue: `detail` is why it gave no answer, and `isDown` whether storing fails, too. */
 export function noStatus(
-  { brokers, pollers, spool, incidents, mapping }: Facts,
+  { brokers, pollers, spool, incidents, mapping, processes }: Facts,
   process: ProcessStatus,
   lasting: Lasting,
   { detail, isDown }: { detail: string; isDown: boolean },
@@ -115,8 +122,10 @@ export function noStatus(
     pollers,
     spool,
     incidents,
+    processes,
     problems: lasting.problemsOf(
       [
+        ...diagnoseConfiguration(processes, nowMs),
         isDown ? redisUnreachable(detail) : redisSlow(SLOW_MS),
         ...diagnoseSpool(spool),
         ...(mapping ? diagnoseMapping({ ...mapping, unmapped: [], nowMs }) : []),

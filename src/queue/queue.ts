@@ -49,6 +49,7 @@ export type QueueEvents = DeliveryEvents &
 
 export interface QueueOptions {
   redis: RedisSettings & { prefix: string };
+  /** What these two hold changes with the configuration; `reconfigured` is called after each change. */
   sources: ReadonlyMap<string, QueueSource>;
   destinations: ReadonlyMap<string, QueueDestination>;
   mapping: RoutesOptions["mapping"];
@@ -75,6 +76,8 @@ export interface Queue extends Finder, Timelines {
   newest: Newest;
   /** The mapping changed: routes are computed anew and held readings reviewed. */
   mappingChanged(): Promise<void>;
+  /** What `sources` and `destinations` hold has changed: routes are computed anew. `concurrency`: of deliveries. */
+  reconfigured(concurrency: number): void;
   /** Whether the last message could be stored, and Redis is connected. */
   isStoring(): boolean;
   /** Reasons against accepting messages now; empty when there are none. */
@@ -106,7 +109,6 @@ const REVIEW_HELD_EVERY_MS = 10_000;
 export function createQueue(options: QueueOptions): Queue {
   const { destinations, sources, events, ledgerMaxAgeMs } = options;
   const { prefix } = options.redis;
-  const everySource = [...sources.values()];
   const failedAt = (where: string) => (error: unknown) => events.failed({ where, error });
   const { ingestRedis, workRedis } = connect(options);
   const clock = createClockCheck((problem) => events.redisProblem({ problem }));
@@ -127,16 +129,16 @@ export function createQueue(options: QueueOptions): Queue {
     arrived: lanes.arrived,
     committed: ({ tookMs }) => events.storeTook(tookMs),
   });
-  const review = () => reviewHeld({ redis: workRedis, sources: everySource, routes, arrived: lanes.arrived });
+  const review = () => reviewHeld({ redis: workRedis, sources, routes, arrived: lanes.arrived });
   const upkeep = startUpkeep({ options, redis: workRedis, jobs, lanes, clock, review, failedAt });
   const queryStatus = createStatus({ redis: ingestRedis, destinations, sources, routes, jobs });
 
   return {
-    ...createFinder({ redis: ingestRedis, destinations, sources: everySource, quarantine, ledgerMaxAgeMs }),
+    ...createFinder({ redis: ingestRedis, destinations, sources, quarantine, ledgerMaxAgeMs }),
     ...createTimeline({
       redis: ingestRedis,
       destinations,
-      sources: everySource,
+      sources,
       mapping: options.mapping,
       mappedDevices: options.mappedDevices ?? (() => []),
       ledgerMaxAgeMs,
@@ -165,6 +167,10 @@ export function createQueue(options: QueueOptions): Queue {
     async mappingChanged() {
       routes.recompute();
       await review();
+    },
+    reconfigured(concurrency) {
+      routes.recompute();
+      jobs.allow(concurrency);
     },
     isStoring: () => ingestRedis.status === "ready" && !store.isAway(),
     async readiness() {
@@ -274,8 +280,8 @@ function startUpkeep({ options, redis, jobs, lanes, clock, review, failedAt }: U
   });
   const eviction = startEviction({
     redis,
-    sources: sources.values(),
-    destinations: destinations.values(),
+    sources,
+    destinations,
     timelineMaxAgeMs: options.ledgerMaxAgeMs,
     failed: failedAt("sweep"),
   });

@@ -103,12 +103,7 @@ export function createClient({ proxy }: ClientOptions): Client {
     const exchanged = await http.exchange({
       origin,
       path,
-      headers: {
-        authorization: `Bearer ${token.value}`,
-        "st-app-key": target.appKey,
-        "content-type": "application/json",
-        accept: "application/json",
-      },
+      headers: headersOf(target, token.value),
       body,
       timeoutMs,
       beforeSend,
@@ -153,12 +148,22 @@ export function createClient({ proxy }: ClientOptions): Client {
   };
 }
 
-interface Address {
+/** Where pings of the target go. */
+export interface Address {
   origin: string;
   path: string;
 }
 
-function addressFrom({ apiUrl, tenant, provider }: Target): Address {
+export function headersOf({ appKey }: Target, token: string): Record<string, string> {
+  return {
+    authorization: `Bearer ${token}`,
+    "st-app-key": appKey,
+    "content-type": "application/json",
+    accept: "application/json",
+  };
+}
+
+export function addressFrom({ apiUrl, tenant, provider }: Target): Address {
   const { origin, pathname } = new URL(apiUrl);
   const base = pathname.replace(/\/$/, "");
   const [t, p] = [encodeURIComponent(tenant), encodeURIComponent(provider)];

@@ -8,10 +8,12 @@ import { USER_AGENT } from "../version.ts";
 export type UnavailableReason = NetworkReason | "token_unavailable" | `http_${number}`;
 
 export interface HttpRequest {
+  /** Default: POST. */
+  method?: "GET";
   origin: string;
   path: string;
   headers: Record<string, string>;
-  body: string;
+  body?: string;
   /** For all of it: connecting, sending, waiting and reading. */
   timeoutMs: number;
   /** Called right before the request is sent, however long connecting took. After false the exchange fails unsent. */
@@ -82,7 +84,7 @@ function exchange(dispatcher: Dispatcher, request: HttpRequest): Promise<Exchang
       controller?.abort(new Error("The exchange took too long."));
     }, request.timeoutMs);
 
-    const { origin, path, body } = request;
+    const { method = "POST", origin, path, body = null } = request;
     const requestHeaders = { "user-agent": USER_AGENT, ...request.headers };
     const handler: Dispatcher.DispatchHandler = {
       onRequestStart(given) {
@@ -119,7 +121,7 @@ function exchange(dispatcher: Dispatcher, request: HttpRequest): Promise<Exchang
       },
     };
     try {
-      dispatcher.dispatch({ origin, path, method: "POST", headers: requestHeaders, body }, handler);
+      dispatcher.dispatch({ origin, path, method, headers: requestHeaders, body }, handler);
     } catch (error) {
       const code = codeOf(error);
       failed(reasonOf(code, isSent), code);

@@ -4,7 +4,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { type Backoff, backoffMs } from "../time.ts";
 import { isRecord } from "../untrusted.ts";
 import { parseJson, retryAfterMs } from "./answer.ts";
-import type { Answer, Http } from "./exchange.ts";
+import type { Answer, Http, HttpRequest } from "./exchange.ts";
 
 export interface Credential {
   /** The token service; `/connect/token` is added unless it is there. */
@@ -139,14 +139,14 @@ export function createTokens({
   return { get, invalidate };
 }
 
-async function request(
-  http: Http,
-  { authUrl, clientId, clientSecret }: Credential,
-  timeoutMs: number,
-  at: number,
-): Promise<TokenResult> {
+/** The request for a token, but for the time it may take. */
+export function tokenRequestOf({
+  authUrl,
+  clientId,
+  clientSecret,
+}: Credential): Omit<HttpRequest, "timeoutMs"> {
   const url = new URL(authUrl);
-  const exchanged = await http.exchange({
+  return {
     origin: url.origin,
     path: url.pathname.endsWith("/connect/token")
       ? url.pathname
@@ -157,8 +157,16 @@ async function request(
       client_id: clientId,
       client_secret: clientSecret,
     }).toString(),
-    timeoutMs,
-  });
+  };
+}
+
+async function request(
+  http: Http,
+  credential: Credential,
+  timeoutMs: number,
+  at: number,
+): Promise<TokenResult> {
+  const exchanged = await http.exchange({ ...tokenRequestOf(credential), timeoutMs });
   if (exchanged.kind === "failed") {
     return unavailable(`The token endpoint gave no answer (${exchanged.code}).`, 0);
   }
@@ -174,14 +182,25 @@ function resultOf(answer: Answer, at: number): TokenResult {
     if (token !== null) return { kind: "token", token };
     return unavailable(`The token endpoint answered ${status} without a usable token.`, 0);
   }
-  const code = isRecord(json) ? json.error : undefined;
-  const words =
-    typeof code === "string" && OAUTH_ERRORS.has(code) ? `${code}, HTTP ${status}` : `HTTP ${status}`;
-  if (status === 408 || status === 429 || status >= 500 || code === "temporarily_unavailable") {
+  const { words, passes } = tokenRefusalOf(answer);
+  if (passes) {
     const afterMs = retryAfterMs(answer, Date.now()) ?? 0;
     return unavailable(`The token endpoint cannot serve now (${words}).`, afterMs);
   }
   return { kind: "refused", detail: `The token endpoint refused the credentials (${words}).`, afterMs: 0 };
+}
+
+/** What an answer without a token says; `passes`: by itself, where nobody has to correct the credentials. */
+export function tokenRefusalOf({ status, body }: Answer): {
+  code: string | null;
+  words: string;
+  passes: boolean;
+} {
+  const json = body === null ? undefined : parseJson(body);
+  const said = isRecord(json) ? json.error : undefined;
+  const code = typeof said === "string" && OAUTH_ERRORS.has(said) ? said : null;
+  const passes = status === 408 || status === 429 || status >= 500 || code === "temporarily_unavailable";
+  return { code, words: code === null ? `HTTP ${status}` : `${code}, HTTP ${status}`, passes };
 }
 
 function unavailable(detail: string, afterMs: number): Failure {

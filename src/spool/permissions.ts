@@ -1,8 +1,9 @@
 /** Keeps the spool to its own user: it holds positions of people at work, and its messages are sent on without authentication. */
 
-import { chmod, lstat, mkdir, stat } from "node:fs/promises";
-import { dirname, resolve } from "node:path";
-import { FILE_MODE, syncDirectory } from "./file.ts";
+import { chmod, lstat, mkdir, mkdtemp, readdir, rmdir, stat } from "node:fs/promises";
+import { dirname, join, resolve } from "node:path";
+import { errorCode } from "../untrusted.ts";
+import { FILE_MODE, spoolNumberOf, syncDirectory } from "./file.ts";
 
 const DIRECTORY_MODE = 0o700;
 const WRITABLE_BY_OTHERS = 0o022;
@@ -20,6 +21,42 @@ export async function makeDirectory(dir: string): Promise<void> {
   const problem = await whyNotSafe(dir);
   if (problem !== null) throw new Error(problem);
   await closeToOthers(dir, DIRECTORY_MODE);
+}
+
+/** Why a process could not begin to use this directory, which it makes where there is none; null where it could. Leaves no trace. */
+export async function whyNotUsable(dir: string): Promise<string | null> {
+  let at = resolve(dir);
+  try {
+    for (; !(await isThere(at)); at = dirname(at)) if (at === dirname(at)) break;
+    if (!(await stat(at)).isDirectory()) return `${at} is not a directory`;
+    const unsafe = at === resolve(dir) ? await whyNotSafe(dir) : null;
+    if (unsafe !== null) return unsafe;
+    // Only trying shows every reason: a read-only disk, a quota, a file system that takes no directories.
+    await rmdir(await mkdtemp(join(at, ".waypost-check-")));
+    return at === resolve(dir) ? await whyNotReadable(at) : null;
+  } catch (error) {
+    return `${at} cannot be written to (${errorCode(error) ?? "unreadable"})`;
+  }
+}
+
+async function isThere(path: string): Promise<boolean> {
+  try {
+    await lstat(path);
+    return true;
+  } catch (error) {
+    if (errorCode(error) === "ENOENT") return false;
+    throw error;
+  }
+}
+
+/** Whoever can open it finds there what an earlier process left. */
+async function whyNotReadable(dir: string): Promise<string | null> {
+  for (const name of await readdir(dir)) {
+    if (spoolNumberOf(name) === null) continue;
+    const problem = await whyNotPlain(join(dir, name));
+    if (problem !== null) return problem;
+  }
+  return null;
 }
 
 /** A user who can write here can make the gateway send anything, and can read or remove waiting messages. */
@@ -46,10 +83,15 @@ async function closeToOthers(path: string, mode: number): Promise<void> {
 
 /** Closes a file in the directory to others. A link or a pipe does not come from the gateway. */
 export async function checkFile(path: string): Promise<void> {
+  const problem = await whyNotPlain(path);
+  if (problem !== null) throw new Error(problem);
+  if ((await lstat(path)).isFile()) await closeToOthers(path, FILE_MODE);
+}
+
+/** A directory cannot be read like a file: its replay reports that, and no other file waits for it. */
+async function whyNotPlain(path: string): Promise<string | null> {
   const found = await lstat(path);
-  if (found.isFile()) await closeToOthers(path, FILE_MODE);
-  // A directory cannot be read like a file: its replay reports that, and no other file waits for it.
-  else if (!found.isDirectory()) throw new Error(`${path} is not a plain file: remove it`);
+  return found.isFile() || found.isDirectory() ? null : `${path} is not a plain file: remove it`;
 }
 
 function octal(mode: number): string {

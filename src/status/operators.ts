@@ -29,7 +29,9 @@ export const OPERATOR_ACTIONS = [
   "erasure",
   /** A link that opens one tenant's page. */
   "link",
+  "reload",
   "configuration_loaded",
+  "configuration_reloaded",
   "mapping_reloaded",
 ] as const;
 export type OperatorAction = (typeof OPERATOR_ACTIONS)[number];

@@ -1,5 +1,7 @@
 /** What only one process knows: its brokers, pollers, spool and clocks, its mapping file, and what goes wrong at its doors. */
 
+import type { OwnProcess } from "./configuration.ts";
+
 /** What only one process knows, as it tells the others. */
 export interface ProcessReport {
   process: string;
@@ -11,6 +13,8 @@ export interface ProcessReport {
   clocks: readonly ClockState[];
   mapping: MappingProblem | null;
   spool: SpoolStatus | null;
+  /** Absent in the report of an older version. */
+  self?: OwnProcess | undefined;
 }
 
 /** What this process has on its local disk because Redis was away. */

@@ -12,7 +12,7 @@ import * as platforms from "../../src/adapters/json-pull/platforms.ts";
 import type { Adapter, AuthMethod, Message } from "../../src/adapters/kit/adapter.ts";
 import { type RawReading, validate } from "../../src/reading.ts";
 import { type Breakage, breakagesOfForm, breakagesOfJson, breakagesOfLine } from "../support/breakage.ts";
-import { decode, examine } from "../support/decode.ts";
+import { decode, examine, examineDecoded } from "../support/decode.ts";
 import {
   assemblerBefore,
   type Fixture,
@@ -125,13 +125,15 @@ describe.each(adapters.map((adapter) => [adapter.vendor, adapter] as const))("%s
   });
 
   it("gets no reading out of another vendor's messages", () => {
+    const read: string[] = [];
     for (const other of adapters) {
       if (other === adapter) continue;
       for (const { message, name } of fixturesFor(other)) {
         const settings = { speedUnit: undefined, options: adapter.options?.parse(undefined) };
-        expect(examine(adapter, message, settings).readings, name).toEqual([]);
+        if (examine(adapter, message, settings).readings.length > 0) read.push(name);
       }
     }
+    expect(read).toEqual([]);
   });
 
   it("agrees with physics: devices are where their speed and heading must have brought them", () => {
@@ -163,10 +165,8 @@ describe.each(adapters.map((adapter) => [adapter.vendor, adapter] as const))("%s
       const intact = look(adapter, fixture, fixture.body);
       for (const breakage of breakagesOf(fixture)) {
         const problem = judge(adapter, fixture, intact, breakage, look(adapter, fixture, breakage.body));
-        expect(
-          problem,
-          `${fixture.name}: ${breakage.what}\n${remedyFor(problem ?? "", breakage)}`,
-        ).toBeNull();
+        if (problem === null) continue;
+        expect.fail(`${fixture.name}: ${breakage.what}: ${problem}\n${remedyFor(problem, breakage)}`);
       }
     },
   );
@@ -180,8 +180,8 @@ describe.each(adapters.map((adapter) => [adapter.vendor, adapter] as const))("%s
       for (let length = 1; length < fixture.body.trimEnd().length; length++) {
         const { result, readings } = look(adapter, fixture, fixture.body.slice(0, length));
         // What the topic alone says holds for any part of the body.
-        if (result.kind !== "ignored" || intact.result.kind !== "ignored")
-          expect(["ignored", "handshake"], `${fixture.name} cut at ${length}`).not.toContain(result.kind);
+        if (result.kind === "handshake" || (result.kind === "ignored" && intact.result.kind !== "ignored"))
+          expect.fail(`${fixture.name} cut at ${length} is ${result.kind}`);
         for (const reading of readings) expect(intact.readings).toContainEqual(reading);
       }
     }
@@ -347,7 +347,8 @@ function look(adapter: Adapter, fixture: Fixture, body: string): Look {
     result.kind === "decoded"
       ? assemblerBefore(adapter, fixture).assemble(adapter.vendor, result.rawReadings, broken)
       : [];
-  const { readings } = examine(adapter, broken, fixture.settings, assemblerBefore(adapter, fixture));
+  const assembler = { assemble: () => rawReadings };
+  const { readings } = examineDecoded(adapter, broken, result, { assembler });
   const byPath: Look["byPath"] = new Map();
   let accepted = 0;
   for (const rawReading of rawReadings) {
@@ -474,14 +475,13 @@ function expectAuth(authMethod: AuthMethod, message: Message, given: FixtureAuth
     }
   }
   if (!authMethod.name.startsWith("hmac-")) return;
+  const unseen: number[] = [];
   for (let index = 0; index < message.body.length; index++) {
     const body = Uint8Array.from(message.body);
     body[index] = (body[index] ?? 0) ^ 1;
-    expect(
-      authMethod.verify({ ...authenticated, body }, credentials),
-      `byte ${index} altered`,
-    ).not.toBeNull();
+    if (authMethod.verify({ ...authenticated, body }, credentials) === null) unseen.push(index);
   }
+  expect(unseen, "bytes that may be altered").toEqual([]);
   expect(authMethod.verify({ ...authenticated, body: message.body.subarray(1) }, credentials)).not.toBeNull();
   expect(
     authMethod.verify(

@@ -1,97 +1,113 @@
-/** What `doctor` finds when it asks a vendor once, and what it keeps to itself. */
+/** The `doctor` command itself: what it prints, its exit codes, and that it ends in time where nothing answers. */
 
-import { afterEach, expect, it } from "vitest";
-import { adapters } from "../../src/adapters/index.ts";
-import { askOnce } from "../../src/commands/ask-once.ts";
-import { loadConfig } from "../../src/config/load.ts";
-import { ingestSourcesOf, pullOf } from "../../src/wiring.ts";
-import { type PolledVendor, startPolledVendor, type VendorAnswer } from "../support/polled-vendor.ts";
-import { NO_PROXY } from "../support/polling.ts";
+import { once } from "node:events";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { type AddressInfo, createServer, type Server } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test, vi } from "vitest";
+import { stringify } from "yaml";
+import { z } from "zod";
+import { destinationAt, type SandboxApi, startSandboxApi } from "../../sandbox/api.ts";
+import { type PrivateRedis, startPrivateRedis } from "../../sandbox/redis.ts";
+import { runCli } from "../support/cli-process.ts";
+import { scaled } from "../support/speed.ts";
 
-const vendors: PolledVendor[] = [];
-afterEach(async () => {
-  for (const vendor of vendors.splice(0)) await vendor.close();
+// Each run is a process, and the machine may be busy.
+vi.setConfig({ testTimeout: scaled(90_000), hookTimeout: scaled(60_000) });
+
+const dir = mkdtempSync(join(tmpdir(), "waypost-doctor-"));
+let redis: PrivateRedis;
+let api: SandboxApi;
+/** Accepts connections and says nothing. */
+let silent: Server;
+
+beforeAll(async () => {
+  silent = createServer((socket) => void socket.on("error", () => {})).listen(0, "127.0.0.1");
+  await once(silent, "listening");
+  redis = await startPrivateRedis();
+  api = await startSandboxApi({ record: "all" });
+});
+afterAll(async () => {
+  silent.close();
+  await Promise.all([redis.stop(), api.stop()]);
+  rmSync(dir, { recursive: true, force: true });
 });
 
-const rows = ["356938035643809", "356938035643810"].map((device, index) => ({
-  device,
-  lat: 33.4484 + index,
-  lon: -112.074,
-  time: "2026-10-26T17:59:00Z",
-  kph: 30,
-}));
-
-async function asked(answer: VendorAnswer, over: { pull?: object; options?: object } = {}) {
-  const vendor = await startPolledVendor(({ path }) =>
-    path.startsWith("/login") ? { status: 200, body: { token: "session-token" } } : answer,
-  );
-  vendors.push(vendor);
+function configured(name: string, changes: { redis?: object; destination?: object } = {}): string {
+  const file = join(dir, `${name}.yaml`);
   const settings = {
-    redis: { url: "redis://127.0.0.1:6379" },
+    redis: { url: redis.url, ...changes.redis },
     ops: { token: "5f0c2a96d3b14e7a" },
     sources: {
       fleet: {
-        vendor: "json-pull",
+        vendor: "json",
         destination: "acme",
-        auth: { username: "me", secret: "the-secret-of-the-account" },
-        pull: {
-          baseUrl: vendor.url,
-          privateNetwork: true,
-          login: { path: "/login", json: { user: "{username}", key: "{secret}" }, token: "token" },
-          path: "/vehicles",
-          bearer: "{token}",
-          ...over.pull,
-        },
-        options: { readings: "rows", deviceId: "device", speed: "kph", ...over.options },
+        auth: { method: "bearer", secret: "5f0c2a96d3b14e7a99c1" },
       },
     },
-    destinations: {
-      acme: { tenant: 1, provider: "waypost", clientId: "c", clientSecret: "s".repeat(20), appKey: "a" },
-    },
+    destinations: { acme: { ...destinationAt(api), ...changes.destination } },
   };
-  const loaded = loadConfig({ settings, env: {}, adapters, allowWeak: true });
-  if ("problems" in loaded) throw new Error(JSON.stringify(loaded.problems));
-  const source = ingestSourcesOf(loaded.config, adapters).get("fleet");
-  const pull = source && pullOf(loaded.config, source);
-  if (!source || !pull) throw new Error("no source");
-  return { vendor, ...(await askOnce({ source, ...pull, proxy: NO_PROXY })) };
+  writeFileSync(file, stringify(settings));
+  return file;
 }
 
-it("shows the first readings of a page, masked, and what it did not find", async () => {
-  const { isWell, lines, vendor } = await asked({ status: 200, body: { rows } });
-  expect(vendor.asked.map(({ path }) => path)).toEqual(["/login", "/vehicles"]);
-  expect(lines).toEqual([
-    "2 vehicles; 2 positions, 0 rejected",
-    "35…09 at 2026-10-26T17:59:00.000Z: 33.4…, -112.1…, 8.3 m/s, no heading",
-    "35…10 at 2026-10-26T17:59:00.000Z: 34.4…, -112.1…, 8.3 m/s, no heading",
-    "found in no position: heading",
+const answer = z.object({
+  well: z.boolean(),
+  exitCode: z.number(),
+  tookMs: z.number(),
+  checks: z.array(
+    z.object({
+      area: z.string(),
+      state: z.string(),
+      finding: z.string().nullable(),
+      remedy: z.string().nullable(),
+    }),
+  ),
+});
+const found = (text: string) => answer.parse(JSON.parse(text)).checks.flatMap(({ finding }) => finding ?? []);
+
+test("a healthy set-up ends with 0, and one position is sent where a test ping is asked for", async () => {
+  const args = ["doctor", "--config", configured("healthy"), "--within", "60s"];
+  const { ended, stdout } = await runCli([...args, "--test-ping", "van-1", "--at", "1.5,-2.5"]);
+  expect(stdout).toMatch(/NOT WELL|All is well: \d+ checks\.\n$/);
+  expect({ ended, stdout }).toMatchObject({ ended: "exit code 0" });
+  expect(stdout).toContain("test ping: accepted for van-1");
+  expect(api.pings().map(({ ping }) => [ping.unitId, ping.latitude, ping.longitude])).toEqual([
+    ["van-1", 1.5, -2.5],
   ]);
-  expect(isWell).toBe(true);
-  expect(lines.join()).not.toMatch(/356938035643809|33\.4484|the-secret|session-token/);
 });
 
-it.each([
-  ["a refused request", { status: 403, body: "" }, {}, "HTTP 403, forbidden"],
-  ["an answer that is no JSON", { status: 200, body: "<html>" }, {}, "HTTP 200, unreadable_answer"],
-  ["no vehicle", { status: 200, body: { rows: [] } }, {}, "shows no vehicle"],
-  ["wrong paths", { status: 200, body: { rows } }, { options: { readings: "data" } }, "data: must be a list"],
-])("says what is wrong: %s", async (_, answer, over, words) => {
-  const { isWell, lines } = await asked(answer, over);
-  expect(isWell).toBe(false);
-  expect(lines.join("\n")).toContain(words);
+test("where nothing answers it ends with 69, in time, and says each by name", async () => {
+  const nowhere = `127.0.0.1:${(silent.address() as AddressInfo).port}`;
+  const config = configured("silent", {
+    redis: { url: `redis://${nowhere}` },
+    destination: { apiUrl: `http://${nowhere}`, authUrl: `http://${nowhere}` },
+  });
+  const { ended, stdout } = await runCli(["doctor", "--config", config, "--json"], { maxOpenFiles: 100 });
+  expect(ended, stdout).toBe("exit code 69");
+  expect(found(stdout)).toEqual(["redis_unreachable", "descriptors_low", "host_unreachable"]);
+  const { tookMs, exitCode, well, checks } = answer.parse(JSON.parse(stdout));
+  expect({ exitCode, well }).toEqual({ exitCode: 69, well: false });
+  expect(tookMs).toBeLessThan(scaled(10_000));
+  for (const { state, remedy } of checks) expect(remedy !== null).toBe(state === "not_well");
 });
 
-it("asks nothing where a login would use up the token that the gateway keeps", async () => {
-  const login = {
-    path: "/login",
-    json: { refresh: "{kept.refresh}" },
-    token: "token",
-    keep: { refresh: { at: "refresh", first: "first-refresh-token" } },
-  };
-  const { lines, vendor } = await asked(
-    { status: 200, body: { rows } },
-    { pull: { login: { ...login, basic: true } } },
+test("a wrong configuration ends with 78, and nothing is asked", async () => {
+  const asked = api.requests().length;
+  const config = configured("wrong", { destination: { tenant: "acme-plumbing" } });
+  const { ended, stdout } = await runCli(["doctor", "--config", config]);
+  expect(ended).toBe("exit code 78");
+  expect(stdout).toMatch(
+    /line \d+: destinations\.acme\.tenant must be the numeric tenant id, not the tenant's name/,
   );
-  expect(vendor.asked).toEqual([]);
-  expect(lines.join()).toContain("only the gateway may log in");
+  expect(api.requests()).toHaveLength(asked);
+});
+
+test.each([
+  ["an option there is not", ["--everything"], /unknown option/],
+  ["a source there is not", ["--source", "trucks"], /no source called trucks/],
+])("%s is a matter of usage: 2", async (_, args, words) => {
+  const { ended, stderr } = await runCli(["doctor", "--config", configured("usage"), ...args]);
+  expect({ ended, stderr }).toMatchObject({ ended: "exit code 2", stderr: expect.stringMatching(words) });
 });

@@ -7,7 +7,7 @@ import { parse } from "yaml";
 import { z } from "zod";
 import { adapters, findAdapter } from "../../src/adapters/index.ts";
 import { settingsFromEnvironment, variableNames } from "../../src/config/environment.ts";
-import { describeConfig, loadConfig } from "../../src/config/load.ts";
+import { loadConfig } from "../../src/config/load.ts";
 import { configSchema } from "../../src/config/schema.ts";
 
 const path = (name: string) => fileURLToPath(new URL(`../../${name}`, import.meta.url));
@@ -26,9 +26,6 @@ describe("waypost.example.yaml", () => {
     delete env.NAME;
     const loaded = loadConfig({ file: path("waypost.example.yaml"), env, adapters });
     if ("problems" in loaded) throw new Error(JSON.stringify(loaded.problems, null, 2));
-    const shown = describeConfig(loaded.config);
-    expect(shown).not.toContain("7c1e90b4");
-    expect(parse(shown).sources["acme-trackers"].options).toMatchObject({ latitude: "position.lat" });
   });
 
   test("names every setting there is, and no other", () => {

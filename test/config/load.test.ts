@@ -13,8 +13,11 @@ import { parse, stringify } from "yaml";
 import { z } from "zod";
 import type { AdapterFacts } from "../../src/config/check-sources.ts";
 import type { Config } from "../../src/config/config.ts";
-import { describeConfig, type LoadedConfig, loadConfig } from "../../src/config/load.ts";
+import { type LoadedConfig, loadConfig } from "../../src/config/load.ts";
 import { opsTokenFor, opsTokensOf } from "../../src/config/ops-tokens.ts";
+import { configAsYaml } from "../../src/config/show.ts";
+
+const shownOf = (config: Config) => configAsYaml({ config, references: new Map(), notesOf: () => [] });
 
 const dir = mkdtempSync(join(tmpdir(), "waypost-config-"));
 afterAll(() => rmSync(dir, { recursive: true, force: true }));
@@ -267,7 +270,7 @@ describe("tokens of the ops endpoint", () => {
       { name: "boss", token: SECRET_OF("boss"), role: "operate", destinations: null },
       { name: "desk", token: SECRET_OF("desk"), role: "read", destinations: ["acme"] },
     ]);
-    const shown = describeConfig(config);
+    const shown = shownOf(config);
     expect(shown).not.toContain("token-of-24");
     expect(shown).toContain("desk");
   });
@@ -1287,7 +1290,7 @@ describe("proxies", () => {
 describe("secrets never show", () => {
   const SECRET = "Sw0rdf1sh";
 
-  test("describeConfig shows only that they are set", () => {
+  test("what is shown names each and holds none", () => {
     const config = good(
       load(
         settings((base) => {
@@ -1306,18 +1309,20 @@ describe("secrets never show", () => {
         { HTTPS_PROXY: `http://u:${SECRET}@proxy:3128` },
       ),
     );
-    const described = describeConfig(config);
+    const described = shownOf(config);
     expect(described).not.toContain(SECRET);
     const shown = parse(described);
-    expect(shown.sources.vans.auth.secrets).toEqual(["(set)", "(set)"]);
-    expect(shown.redis.url).toBe("redis://(set)@r.test:6379/2?(set)");
-    expect(shown.mqtt.brokers.hub).toMatchObject({
-      url: "mqtts://(set)@hub.test",
-      username: "u",
-      password: "(set)",
-    });
-    expect(shown.proxy).toEqual({ httpsProxy: "http://(set)@proxy:3128" });
-    expect(shown.destinations.acme).toMatchObject({ tenant: "123", appKey: "(set)", lanes: 4 });
+    const reference = expect.stringMatching(/^\$\{[A-Z0-9_]+\}$/);
+    expect(shown.sources.vans.auth.secrets).toEqual([reference, reference]);
+    expect(shown.redis.url).toEqual(reference);
+    expect(shown.mqtt.brokers.hub).toMatchObject({ url: reference, username: "u", password: reference });
+    expect(shown.destinations.acme).toMatchObject({ tenant: "123", appKey: reference, lanes: 4 });
+    for (const line of [
+      "redis.url is redis://(set)@r.test:6379/2?(set)",
+      "mqtt.brokers.hub.url is mqtts://(set)@hub.test",
+      "From the environment: httpsProxy http://(set)@proxy:3128",
+    ])
+      expect(described).toContain(`# ${line}\n`);
   });
 
   test("nor in a problem, whatever is wrong with the setting they stand in", () => {

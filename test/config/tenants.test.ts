@@ -242,9 +242,10 @@ describe("a reader", () => {
     ];
     for (const [what, change] of changes) {
       reader.read();
-      expect(reader.hasChanged(), `before ${what}`).toBe(false);
+      const mark = reader.mark();
+      expect(reader.hasChanged(mark), `before ${what}`).toBe(false);
       change();
-      expect(reader.hasChanged(), what).toBe(true);
+      expect(reader.hasChanged(mark), what).toBe(true);
     }
     const config = good(reader.read());
     expect(Object.keys(config.tenants)).toEqual(["bolt", "cold"]);

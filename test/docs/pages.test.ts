@@ -9,6 +9,7 @@ import { parse } from "yaml";
 import { z } from "zod";
 import { checkCommand } from "../../src/commands/check.ts";
 import { decodeCommand } from "../../src/commands/decode.ts";
+import { doctorCommand } from "../../src/commands/doctor.ts";
 import { redriveCommand } from "../../src/commands/redrive.ts";
 import { replayCommand } from "../../src/commands/replay.ts";
 import { startCommand } from "../../src/commands/start.ts";
@@ -110,7 +111,9 @@ test("commands are scripts of the package and commands of ours", () => {
   expect(new Set(own).size).toBeGreaterThan(8);
   for (const name of own) expect(manifest.scripts).toHaveProperty([name]);
 
-  const commands = [startCommand(), checkCommand(), decodeCommand(), redriveCommand(), replayCommand()];
+  const commands = [
+    ...[startCommand(), checkCommand(), doctorCommand(), decodeCommand(), redriveCommand(), replayCommand()],
+  ];
   const options = new Map(
     commands.map((command) => [command.name(), command.options.map(({ long }) => long)]),
   );
@@ -147,6 +150,7 @@ test("metrics are served", async () => {
     {
       queue: healthy(),
       process,
+      processes: [],
       brokers: [broker],
       pollers: [],
       spool: null,

@@ -23,7 +23,7 @@ const refusals = {
   ...{ unauthenticated: 0, guessing: 0, too_large: 0, wrong_method: 0, unsupported_encoding: 0, given_up: 0 },
 } satisfies Record<RefusalReason, 0>;
 const deferrals = {
-  ...{ storage_unavailable: 0, buffer_full: 0, share_used_up: 0 },
+  ...{ storage_unavailable: 0, buffer_full: 0, share_used_up: 0, source_removed: 0 },
   ...{ tenant_paused: 0, tenant_rate: 0, tenant_backlog: 0 },
 } satisfies Record<StoreError["reason"], 0>;
 const deadLetters = { failed: 0, unconfirmed: 0, oversize: 0, refused: 0 } satisfies Record<

@@ -28,7 +28,9 @@ export interface Shell {
 export async function openShell(): Promise<Shell> {
   const dir = mkdtempSync(join(tmpdir(), "waypost-docs-"));
   // As in the clone, but what a page writes is not left in it.
-  for (const entry of readdirSync(ROOT).filter((name) => ![".git", ".env", "waypost.yaml"].includes(name)))
+  for (const entry of readdirSync(ROOT).filter(
+    (name) => ![".git", ".env", "waypost.yaml", "secrets", "mapping.csv"].includes(name),
+  ))
     symlinkSync(join(ROOT, entry), join(dir, entry));
   const free = await Promise.all(PORTS.map(() => freePort()));
   const ports = new Map<number, number>(PORTS.map((port, at) => [port, free[at] ?? 0]));

@@ -4,6 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { parse } from "yaml";
 import { SANDBOX_CLIENT, type SandboxApi, startSandboxApi } from "../../sandbox/api.ts";
 import { type PrivateRedis, startPrivateRedis } from "../../sandbox/redis.ts";
 import { runCli, startCli } from "../support/cli-process.ts";
@@ -47,9 +48,10 @@ destinations:
 
 describe("help", () => {
   const COMMANDS: Record<string, string[]> = {
-    "": ["start", "check", "decode", "replay"],
+    "": ["init", "start", "check", "decode", "replay", "sandbox"],
     start: ["--config", "--allow-weak"],
-    check: ["--config", "--show", "--allow-weak"],
+    check: ["--config", "--show", "--ports", "--allow-weak"],
+    init: ["--vendor", "--tenant", "--provider", "--secrets", "--out", "--force"],
     decode: [
       "[vendor]",
       "--topic",
@@ -92,10 +94,14 @@ describe("check", () => {
       stdout: "The configuration is right: 1 source, 1 destination.\n",
       stderr: "",
     });
-    const { ended, stdout } = await runCli(["check", "--config", config, "--show"]);
+    const { ended, stdout, stderr } = await runCli(["check", "--config", config, "--show"]);
     expect(ended).toBe("exit code 0");
     expect(stdout).not.toContain(SECRET);
-    expect(stdout).toMatch(/clientSecret: \(set\)/);
+    expect(stdout).toMatch(/clientSecret: \$\{DESTINATIONS_ACME_CLIENTSECRET\}/);
+    // Standard output is YAML alone, with what to enter at the vendor as comments.
+    expect(parse(stdout)).toMatchObject({ sources: { vans: { vendor: "json" } } });
+    expect(stdout).toContain("# json: https://<your host>/webhooks/vans\n");
+    expect(stderr).toMatch(/^The configuration is right/);
     // Defaults are part of how it is understood.
     expect(stdout).toMatch(/maxBatchPings: 100/);
   });

@@ -35,6 +35,7 @@ function setting() {
 const throwing: AuthMethod = {
   name: "throwing",
   needs: [],
+  placement: { kind: "address" },
   verify: () => {
     throw new Error("a bug in the method");
   },

@@ -130,7 +130,7 @@ describe("the door", () => {
     async function sessionOfOther() {
       const token = "another token altogether";
       const tokens = [{ name: "token", token, role: "operate", destinations: null }] as const;
-      const answer = await opsApp({ tokens }).app.request("/login", login(token));
+      const answer = await opsApp({ tokens: () => tokens }).app.request("/login", login(token));
       return (answer.headers.get("set-cookie") ?? "").split(";")[0] ?? "";
     }
   });

@@ -1,6 +1,7 @@
 /** An ops app over a queue that says what the test wants it to say. */
 
 import { Counter, Registry } from "prom-client";
+import type { OpsToken } from "../../src/config/ops-tokens.ts";
 import { tenantSchema } from "../../src/config/tenant-schema.ts";
 import { hideSecrets } from "../../src/config/values.ts";
 import { createTrail } from "../../src/ops/access/trail.ts";
@@ -13,6 +14,7 @@ import { createSnapshots, type SnapshotDeps } from "../../src/ops/snapshot.ts";
 import { brokerStatus, pollerStatus } from "../../src/ops/status-document.ts";
 import { theOneIn } from "../../src/queue/lookup/search.ts";
 import type { Erasure } from "../../src/queue/upkeep/erase.ts";
+import type { ProcessRow } from "../../src/status/configuration.ts";
 import type { OperatorEvent, OpsRefusal } from "../../src/status/operators.ts";
 import type {
   BrokerState,
@@ -42,7 +44,10 @@ interface OpsParts extends Omit<OpsDeps, "snapshots" | "own"> {
   clocks: Pick<ClockWatch, "offenders">;
   incidents: () => IncidentState[];
   mapping: () => MappingFacts | null;
+  processes: () => ProcessRow[];
 }
+
+const ONE_TOKEN: readonly OpsToken[] = [{ name: "token", token: TOKEN, role: "operate", destinations: null }];
 
 export function opsApp(changes: Partial<OpsParts> = {}) {
   const registry = new Registry();
@@ -82,7 +87,8 @@ export function opsApp(changes: Partial<OpsParts> = {}) {
     return state.status;
   };
   const parts: OpsParts = {
-    tokens: [{ name: "token", token: TOKEN, role: "operate", destinations: null }],
+    tokens: () => ONE_TOKEN,
+    reload: async () => ({ kind: "applied", changes: ["source vans changed"], restart: ["http.port"] }),
     hosts: { host: "127.0.0.1", hosts: [] },
     topology: {
       destinations: ["acme-austin"],
@@ -183,6 +189,7 @@ export function opsApp(changes: Partial<OpsParts> = {}) {
     ],
     clocks: createClockWatch(),
     incidents: () => [],
+    processes: () => [],
     mapping: () => null,
     registry,
     exportsRedis: () => true,
@@ -213,6 +220,7 @@ export function opsApp(changes: Partial<OpsParts> = {}) {
       spool: parts.spool(),
       incidents: parts.incidents(),
       mapping: parts.mapping(),
+      processes: parts.processes(),
     }),
     info: parts.info,
     failed: (error) => parts.events.failed({ where: "status", error }),

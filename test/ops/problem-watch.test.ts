@@ -21,6 +21,7 @@ const BESIDE = {
   clocks: [],
   incidents: [],
   mapping: null,
+  processes: [],
   policies: [],
 };
 

@@ -39,7 +39,7 @@ function snapshotsOver(query: SnapshotDeps["queryStatus"], changes: Partial<Snap
     },
     isStoring: () => state.isStoring,
     facts: async () => ({
-      ...{ brokers: [], pollers: [], spool: null, clocks: [], incidents: [], mapping: null },
+      ...{ brokers: [], pollers: [], spool: null, clocks: [], incidents: [], mapping: null, processes: [] },
     }),
     info: { version: "1.0.0", startedAtMs: 0, policies: [] },
     failed: (error) => state.failed.push(error instanceof Error ? error.message : "?"),
@@ -113,7 +113,15 @@ describe("an answer", () => {
     const { of } = snapshotsOver(async () => STATUS, {
       facts: async () => {
         if (fault) throw fault;
-        return { brokers: [], pollers: [], spool: null, clocks: [], incidents: [], mapping: null };
+        return {
+          brokers: [],
+          pollers: [],
+          spool: null,
+          clocks: [],
+          incidents: [],
+          mapping: null,
+          processes: [],
+        };
       },
     });
     await expect(of(ALL)).rejects.toThrow("a fault");

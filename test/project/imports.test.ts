@@ -64,6 +64,8 @@ const PLACES: Record<string, Place> = {
   // What came through the API; it reads and writes by what the queue stores.
   "tenants/": { from: [], typesFrom: ["config/", "queue/"] },
   "config/": { from: ["adapters/", "addresses.ts", "reading.ts"] },
+  // What to enter at vendors, and what an operator begins with: shown, never part of the pipeline.
+  "setup/": { from: ["adapters/", "config/"] },
   "mapping/": { from: ["config/"], typesFrom: ["servicetitan/", "status/"] },
   // It gets what it shows and does as functions.
   "ops/": {
@@ -79,7 +81,22 @@ const PLACES: Record<string, Place> = {
       "tenants/",
     ],
   },
-  "startup.ts": { from: ["inputs/", "inputs/mqtt/", "mapping/"], typesFrom: ["config/"] },
+  // It asks each part's other end once, by what the parts themselves ask with.
+  "doctor/": {
+    from: [
+      "adapters/",
+      "config/",
+      "ingest/",
+      "inputs/mqtt/",
+      "inputs/poll/",
+      "limits/",
+      "network.ts",
+      "queue/",
+      "servicetitan/",
+      "wiring.ts",
+    ],
+  },
+  "startup/": { from: ["inputs/", "inputs/mqtt/", "mapping/", "spool/"], typesFrom: ["config/"] },
   "wiring.ts": { from: EVERYTHING },
   "pipeline.ts": { from: EVERYTHING },
   "server.ts": { from: EVERYTHING },

@@ -104,6 +104,18 @@ describe("the token endpoint", () => {
     expect(api.summary().tokensIssued).toBe(1);
   });
 
+  test("writes tokens in the documented form, with the client's tenant and scopes", async () => {
+    const [head = "", claims = ""] = (await token())
+      .split(".")
+      .map((part) => Buffer.from(part, "base64url").toString());
+    expect(JSON.parse(head)).toEqual({ alg: "RS256", typ: "at+jwt" });
+    expect(JSON.parse(claims)).toMatchObject({
+      client_id: SANDBOX_CLIENT.clientId,
+      tenant: TENANT,
+      scope: ["tn.dis.gpspings:w"],
+    });
+  });
+
   test.each([
     ["a wrong secret", { client_secret: "wrong" }, "invalid_client"],
     [
@@ -376,6 +388,46 @@ describe("faults", () => {
     if (header === null) expect(response.headers.get("retry-after")).toBeNull();
     else expect(response.headers.get("retry-after")).toMatch(header);
     expect(gatewayAnswer.parse(await response.json()).message).toMatch(message);
+  });
+
+  test.each<[FaultInput, number, RegExp]>([
+    [{ kind: "app_key_wrong" }, 401, /ST-App-Key/],
+    [{ kind: "tenant_unknown" }, 404, /Unable to match/],
+    [{ kind: "scope_missing" }, 403, /does not have the scope/],
+    [{ kind: "version_refused" }, 403, /newest version is not accepted/],
+    [{ kind: "provider_not_connected" }, 403, /not connected to the GPS provider waypost/],
+    [{ kind: "provider_inactive", status: 404 }, 404, /waypost is not activated/],
+  ])("%o refuses every request with %i", async (fault, status, words) => {
+    api.faults.set(fault);
+    const response = await push(ping());
+    expect(response.status).toBe(status);
+    expect(gatewayAnswer.parse(await response.json()).message).toMatch(words);
+    expect(api.summary().accepted).toBe(0);
+    api.faults.clear();
+    expect((await push(ping())).status).toBe(200);
+  });
+
+  test("a provider that is refused with 400 is named in the errors", async () => {
+    api.faults.set({ kind: "provider_inactive", status: 400 });
+    const response = await push(ping());
+    expect(response.status).toBe(400);
+    expect(Object.keys(problem.parse(await response.json()).errors)).toEqual(["gps_provider"]);
+  });
+
+  test("credentials of the other environment are of no client; without the scope a token says so", async () => {
+    api.faults.set({ kind: "wrong_environment" });
+    const refused = await askToken();
+    expect([refused.status, await refused.json()]).toEqual([400, { error: "invalid_client" }]);
+    api.faults.set({ kind: "scope_missing" });
+    expect(await (await askToken()).json()).toMatchObject({ scope: "" });
+  });
+
+  test("a clock that is off shows in every answer", async () => {
+    api.faults.set({ kind: "clock_off", seconds: -600 });
+    for (const response of [await fetch(`${api.url}/`), await push(ping())]) {
+      const date = Date.parse(response.headers.get("date") ?? "");
+      expect(Math.abs(Date.now() - 600_000 - date)).toBeLessThan(scaled(30_000));
+    }
   });
 
   test("one poison ping refuses its batch and no other", async () => {

@@ -428,6 +428,7 @@ describe("a spool", () => {
     const authMethod = {
       name: "broken",
       needs: [],
+      placement: { kind: "address" } as const,
       verify: () => {
         throw new Error("a bug in the method");
       },

@@ -2,9 +2,10 @@
 
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { join, relative, resolve } from "node:path";
 import type { TestProject } from "vitest/node";
 
+const ROOT = resolve(import.meta.dirname, "../..");
 /** Within the clone, so that the compiled files find the packages. */
 const BUILDS = join(".waypost", "test-builds");
 
@@ -22,11 +23,11 @@ export default function setup(project: TestProject): () => void {
   return () => rmSync(folder, { recursive: true, force: true });
 }
 
-/** What Node has to be given to run one of the repository's programs; outside a test run it loads TypeScript. */
+/** What Node has to be given to run one of the repository's programs, by its path there; outside a test run it loads TypeScript. */
 export function programArgs(program: string): string[] {
   const folder = process.env[VARIABLE];
   if (folder === undefined) return ["--import", "tsx", program];
-  return [join(folder, program.replace(/\.ts$/, ".js"))];
+  return [join(folder, relative(ROOT, resolve(ROOT, program)).replace(/\.ts$/, ".js"))];
 }
 
 function compile(folder: string): void {

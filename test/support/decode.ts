@@ -21,3 +21,9 @@ export const decodeInSteps: OfAnyMessage<typeof kitDecode.decodeInSteps> = (adap
 
 export const examine: OfAnyMessage<typeof ingestExamine.examine> = (adapter, message, ...rest) =>
   ingestExamine.examine(adapter, adapterKit.asAuthenticated(message), ...rest);
+
+export const examineDecoded: OfAnyMessage<typeof ingestExamine.examineDecoded> = (
+  adapter,
+  message,
+  ...rest
+) => ingestExamine.examineDecoded(adapter, adapterKit.asAuthenticated(message), ...rest);

@@ -36,7 +36,9 @@ export class LongestFirst extends BaseSequencer {
   }
 }
 
-function rank({ moduleId }: TestSpecification): number {
+/** Files that share a process only do so where nothing else comes between them. */
+function rank({ moduleId, project }: TestSpecification): number {
   const place = LONGEST.findIndex((name) => moduleId.endsWith(name));
-  return place === -1 ? LONGEST.length : place;
+  const among = place === -1 ? LONGEST.length : place;
+  return project.config.isolate ? among : LONGEST.length + 1 + among;
 }

@@ -11,6 +11,7 @@ import type { Store } from "../../src/ingest/store.ts";
 const keyMethod: AuthMethod = {
   name: "key",
   needs: ["secrets"],
+  placement: { kind: "header", name: "X-Key" },
   verify: ({ headers, query }, { secrets }) =>
     secrets.includes(headers["x-key"] ?? query.token ?? "") ? null : "wrong_key",
 };

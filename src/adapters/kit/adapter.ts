@@ -66,6 +66,16 @@ export interface User {
   secrets: readonly string[];
 }
 
+/** Where a sender puts its credential, for what an operator enters at the vendor. */
+export type Placement =
+  /** The secret in a header, behind a scheme or bare; without a name in the one that the source names. */
+  | { kind: "header"; name?: string; scheme?: "Bearer" | "Basic" }
+  /** A signature that the vendor makes with the secret; without a name in the header that the source names. */
+  | { kind: "signature"; header?: string; of: string }
+  | { kind: "query"; name: string }
+  | { kind: "body"; field: string }
+  | { kind: "address" };
+
 /** One way to authenticate a vendor. `verify` sees the exact bytes and must compare in constant time. */
 export interface AuthMethod {
   /** The word used in the configuration: `basic`, `bearer`, `hmac-sha1`, … */
@@ -76,6 +86,7 @@ export interface AuthMethod {
   challenge?: string;
   /** What the configuration must give for this method. */
   needs: readonly ("secrets" | "username" | "header" | "allow")[];
+  placement: Placement;
   /** Null when authenticated, otherwise why not, in a short snake-case word. */
   verify(message: Message, credentials: Credentials): string | null;
   /** The same without the body, where the method does not need it: an unauthenticated body is then not even read. */

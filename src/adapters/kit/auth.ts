@@ -8,7 +8,7 @@ import type { AuthMethod, Credentials, Message, MessageHead, User } from "./adap
 function headCredentials({
   verify,
   ...authMethod
-}: Pick<AuthMethod, "name" | "needs" | "loginOf"> & {
+}: Pick<AuthMethod, "name" | "needs" | "placement" | "loginOf"> & {
   verify(head: MessageHead, credentials: Credentials): string | null;
 }): AuthMethod {
   return { ...authMethod, verify, verifyHead: verify };
@@ -20,6 +20,7 @@ export function sharedKey(header: string): AuthMethod {
   return headCredentials({
     name: "shared-key",
     needs: ["secrets"],
+    placement: { kind: "header", name: header },
     verify: ({ headers }, { secrets }) => verifyText(headers[name], secrets),
   });
 }
@@ -29,6 +30,7 @@ export function customHeader(): AuthMethod {
   return headCredentials({
     name: "custom-header",
     needs: ["secrets", "header"],
+    placement: { kind: "header" },
     verify: ({ headers }, { secrets, header }) =>
       verifyText(header === undefined ? undefined : headers[header.toLowerCase()], secrets),
   });
@@ -39,6 +41,7 @@ export function bearer(): AuthMethod {
   return headCredentials({
     name: "bearer",
     needs: ["secrets"],
+    placement: { kind: "header", name: "Authorization", scheme: "Bearer" },
     verify: ({ headers }, { secrets }) => verifyText(afterScheme(headers, "bearer"), secrets),
   });
 }
@@ -48,6 +51,7 @@ export function basic(): AuthMethod {
   return headCredentials({
     name: "basic",
     needs: ["username", "secrets"],
+    placement: { kind: "header", name: "Authorization", scheme: "Basic" },
     verify: ({ headers }, { username, secrets, users }) => {
       const encoded = afterScheme(headers, "basic");
       if (encoded === undefined) return "missing_credentials";
@@ -109,6 +113,11 @@ export function hmac({ algorithm, header, encoding, prefix = "" }: HmacForm): Au
   return {
     name: `hmac-${algorithm}`,
     needs: header === undefined ? ["secrets", "header"] : ["secrets"],
+    placement: {
+      kind: "signature",
+      ...(header === undefined ? {} : { header }),
+      of: `HMAC-${algorithm.toUpperCase()} of the body in ${encoding}`,
+    },
     verify: ({ body, headers, method }, { secrets, header: configured }) => {
       // A GET carries its values in the query, which the signature does not cover.
       if (method === "GET") return "unsigned_query";
@@ -141,6 +150,11 @@ export function hmacWithTime(form: {
   return {
     name: "hmac-sha256",
     needs: ["secrets"],
+    placement: {
+      kind: "signature",
+      header: form.signatureHeader,
+      of: "HMAC-SHA256 of version, time and body in hex",
+    },
     secretProblem: (secret) =>
       keyOf(secret).length > 0
         ? null
@@ -174,6 +188,7 @@ export function urlToken(): AuthMethod {
   return headCredentials({
     name: "url-token",
     needs: ["secrets"],
+    placement: { kind: "query", name: "token" },
     verify: ({ query }, { secrets }) => {
       const given = query.token;
       if (given === undefined || given === "") return "missing_credentials";
@@ -195,6 +210,7 @@ export function bodyToken(field: string): AuthMethod {
   return {
     name: "body-token",
     needs: ["secrets"],
+    placement: { kind: "body", field },
     verify: ({ body }, { secrets }) => {
       const sent = Buffer.from(body).toString();
       const isJson = /^\s*[{[]/.test(sent);
@@ -223,6 +239,7 @@ export function addressList(): AuthMethod {
   return headCredentials({
     name: "address-list",
     needs: ["allow"],
+    placement: { kind: "address" },
     verify: ({ remoteAddress }, { allow = [] }) => {
       const address = parseAddress(remoteAddress ?? "");
       if (address === null) return "missing_credentials";

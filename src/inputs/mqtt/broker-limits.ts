@@ -47,11 +47,12 @@ const ALL_UNACKED_BYTES = 128_000_000;
 /** What an empty message takes: its packet, its place among those waiting, its promises. */
 const MESSAGE_BYTES = 2000;
 
-export interface Unacked<Source> {
-  add(source: Source, bytes: number): void;
-  remove(source: Source, bytes: number): void;
+/** Sources by name: their settings may change while a message waits. */
+export interface Unacked {
+  add(source: string, bytes: number): void;
+  remove(source: string, bytes: number): void;
   /** No more may be read of the source; without a source, of any. */
-  isFull(source?: Source): boolean;
+  isFull(source?: string): boolean;
   count(): number;
   /** How many sources have all they may. */
   fullSources(): number;
@@ -64,17 +65,17 @@ interface Share {
 }
 
 /** What waits to be stored. Each source has a share, so that one whose messages cannot be stored delays no other. */
-export function createUnacked<Source>({
+export function createUnacked({
   maxPerSource,
   onSpace,
 }: {
   maxPerSource: number;
   onSpace: () => void;
-}): Unacked<Source> {
+}): Unacked {
   const all: Share = { messages: 0, bytes: 0, isFull: false };
-  const shares = new Map<Source, Share>();
+  const shares = new Map<string, Share>();
 
-  function shareOf(source: Source): Share {
+  function shareOf(source: string): Share {
     let share = shares.get(source);
     if (!share) {
       share = { messages: 0, bytes: 0, isFull: false };
@@ -92,7 +93,7 @@ export function createUnacked<Source>({
     return wasFull && !share.isFull;
   }
 
-  function moveBoth(source: Source, messages: number, bytes: number): void {
+  function moveBoth(source: string, messages: number, bytes: number): void {
     const ofSource = move(shareOf(source), messages, bytes, (share) =>
       Math.max(share.messages / maxPerSource, share.bytes / SOURCE_UNACKED_BYTES),
     );

@@ -62,6 +62,10 @@ export interface EmbeddedBroker {
     refusedLogins: number;
     refusedPublishes: number;
   };
+  /** From now on these devices may log in; connected ones whose login did not change stay. */
+  setDevices(devices: readonly DeviceLogin[], sources: ReadonlyMap<string, Source>): void;
+  /** For connections from now on. */
+  setTls(tls: NonNullable<EmbeddedBrokerOptions["tls"]>): void;
   /** Reads nothing new, lets what has arrived be stored for at most this long, and closes. */
   close(withinMs: number): Promise<void>;
 }
@@ -82,7 +86,7 @@ export async function startBroker(options: EmbeddedBrokerOptions): Promise<Embed
   const devices = createDevices(options.devices, options.sources);
   const refusals = createDeviceRefusals({ events, devices });
   const sessions = createDeviceSessions({ devices, connections, limits, refusals, events });
-  const unacked = createUnacked<Source>({
+  const unacked = createUnacked({
     maxPerSource: options.maxUnacked,
     onSpace: () => sockets.resumeAll(),
   });
@@ -106,7 +110,7 @@ export async function startBroker(options: EmbeddedBrokerOptions): Promise<Embed
   const sockets = createDeviceSockets({
     ...{ aedes, sessions, unacked, maximumPacketBytes, limits, shares, refusals },
   });
-  const server = createPort(options.tls, limits.loginWithinMs, sockets.accept);
+  const { server, setTls } = createPort(options.tls, limits.loginWithinMs, sockets.accept);
   guardConnections(server, connections);
   await listen(server, options, (error) => events.failed({ where: "mqtt port", error }));
   const sinceMs = Date.now();
@@ -138,6 +142,11 @@ export async function startBroker(options: EmbeddedBrokerOptions): Promise<Embed
         ...{ messages, refusedLogins: sessions.refusedLogins(), refusedPublishes },
       };
     },
+    setDevices(logins, sources) {
+      devices.replace(logins, sources);
+      sessions.devicesReplaced();
+    },
+    setTls,
     close,
   };
 }
@@ -220,15 +229,16 @@ function createPort(
   tls: EmbeddedBrokerOptions["tls"],
   handshakeTimeout: number,
   accept: (socket: Socket) => void,
-): Server {
+): { server: Server; setTls: EmbeddedBroker["setTls"] } {
   const secure =
     tls === undefined
       ? null
       : createTlsServer({ ...tls, requestCert: tls.ca !== undefined, handshakeTimeout }, accept);
-  return createServer((socket) => {
+  const server = createServer((socket) => {
     if (secure === null) accept(socket);
     else secure.emit("connection", socket);
   });
+  return { server, setTls: (next) => secure?.setSecureContext(next) };
 }
 
 async function listen(

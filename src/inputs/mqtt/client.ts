@@ -28,6 +28,8 @@ export interface BrokerConnection {
     /** Arrival of the message that holds up all acknowledgements, UTC milliseconds since 1970. */
     oldestUnackedAtMs: number | null;
   };
+  /** Other sources, or other topics, from now on; the connection stays. */
+  resubscribe(subscriptions: readonly Subscription[]): void;
   /** Finishes what has arrived, for at most this long, and leaves; the session stays with the broker. */
   close(withinMs: number): Promise<void>;
   /**
@@ -156,6 +158,12 @@ export function connectBroker({
       const { messages, unrouted } = receiver.counts();
       const unacked = inflight.count();
       return { ...standing.get(), messages, unrouted, unacked, oldestUnackedAtMs: inflight.oldestAtMs() };
+    },
+    resubscribe(others) {
+      const before = routing.filters();
+      // Before the broker is asked: what it sends at once has a way to go.
+      routing.replace(others);
+      subscribing.changed(before);
     },
     close,
     leave,

@@ -21,6 +21,8 @@ export interface ConnectionStanding {
   connected(sessionPresent: boolean): void;
   /** The broker has accepted our filters, with these QoS. */
   subscribed(granted: readonly { qos: number }[]): void;
+  /** Our filters have changed, and the broker has not answered yet. */
+  unsubscribed(): void;
   refused(reason: string): void;
   failed(error: Error): void;
   /** The broker says why it ends the connection. */
@@ -67,6 +69,9 @@ export function createConnectionStanding(
       state.refused = false;
       state.lastError = null;
       if (granted.some(({ qos }) => qos === 0)) reportRefusal("the broker grants QoS 0 only");
+    },
+    unsubscribed() {
+      state.subscribed = false;
     },
     refused,
     failed(error) {

@@ -5,7 +5,6 @@ import { asAuthenticated, type Message } from "../../adapters/kit/adapter.ts";
 import type { Events } from "../../events/events.ts";
 import type { Ingest } from "../../ingest/ingest.ts";
 import { createRetryOrder, ingestWithRetry } from "../../ingest/retry.ts";
-import type { Source } from "../../ingest/source.ts";
 import type { Unacked } from "./broker-limits.ts";
 import type { DeviceRefusals } from "./device-refusals.ts";
 import type { Device } from "./devices.ts";
@@ -40,7 +39,7 @@ export function createDevicePublishes({
   events,
 }: {
   ingest: Ingest;
-  unacked: Unacked<Source>;
+  unacked: Unacked;
   /** Of a message's payload; a larger one is counted, acknowledged and not read. */
   maximumPacketBytes: number;
   /** How long a message that its device can send again is retried. */
@@ -72,10 +71,10 @@ export function createDevicePublishes({
     }
     const isQos0 = packet.qos === 0;
     const bytes = body.length + topic.length;
-    unacked.add(source, bytes);
+    unacked.add(source.name, bytes);
     if (isQos0) counts.qos0Pending += 1;
     const isDone = await store(client, device, packet, body);
-    unacked.remove(source, bytes);
+    unacked.remove(source.name, bytes);
     if (isQos0) counts.qos0Pending -= 1;
     if (unacked.count() === 0) onIdle();
     return isDone ? null : new Error("cannot be stored now");

@@ -8,7 +8,7 @@ import type { Device, Devices } from "./devices.ts";
 export type RefusalEvents = Pick<Events, "deviceRefused" | "incident" | "incidentEnded">;
 
 /** Why a connection was ended. Closed: each has its words in ops/diagnose/incidents.ts. */
-export type CutOff = "unreleased" | "reads_nothing" | "too_many_connections" | "too_large";
+export type CutOff = "unreleased" | "reads_nothing" | "too_many_connections" | "too_large" | "login_changed";
 
 /** How a session goes, as far as refusals are concerned. */
 export interface Conduct {

@@ -30,6 +30,8 @@ export interface DeviceSessions {
   /** Takes the id of a QoS 2 message in. False when the connection has to end, because it releases none of its messages. */
   mayHold(client: Client, device: Device, packetId: number): boolean;
   cutOff(client: Client, why: CutOff): void;
+  /** The devices have changed: who is connected with a login that is no more is cut off, everybody else stays. */
+  devicesReplaced(): void;
   readonly unreleased: Unreleased<Client>;
   refusedLogins(): number;
 }
@@ -123,11 +125,26 @@ export function createDeviceSessions({
     refusals.cutOff(client.id, sessions.get(client)?.device, why);
   }
 
+  function devicesReplaced(): void {
+    for (const [username, client] of [...logins.all()]) {
+      const session = sessions.get(client);
+      if (!session) continue;
+      const device = devices.named(username);
+      if (device?.passwordHash.equals(session.device.passwordHash)) {
+        session.device = device;
+        continue;
+      }
+      cutOff(client, "login_changed");
+      client.close();
+    }
+  }
+
   return {
     logIn,
     of: (clientOrSocket) => sessions.get(clientOrSocket),
     mayHold,
     cutOff,
+    devicesReplaced,
     unreleased,
     refusedLogins: () => refusedLogins,
   };

@@ -3,7 +3,6 @@
 import { Socket } from "node:net";
 import type { Aedes, Client } from "aedes";
 import type { Shares } from "../../ingest/decode-shares.ts";
-import type { Source } from "../../ingest/source.ts";
 import type { BrokerLimits, Unacked } from "./broker-limits.ts";
 import { readInTurns } from "./broker-reading.ts";
 import type { DeviceRefusals } from "./device-refusals.ts";
@@ -39,7 +38,7 @@ export function createDeviceSockets({
 }: {
   aedes: Pick<Aedes, "handle">;
   sessions: Pick<DeviceSessions, "of">;
-  unacked: Pick<Unacked<Source>, "isFull">;
+  unacked: Pick<Unacked, "isFull">;
   maximumPacketBytes: number;
   limits: Pick<BrokerLimits, "pending" | "idleMs">;
   shares: Pick<Shares, "mayRead" | "charge"> | undefined;
@@ -54,7 +53,7 @@ export function createDeviceSockets({
     // A device that does not read our answers is not read either, because they would pile up.
     if (isStopped || socket.writableNeedDrain) return true;
     const session = sessions.of(socket);
-    return unacked.isFull(session?.device.source) || (session?.pending ?? 0) >= limits.pending;
+    return unacked.isFull(session?.device.source.name) || (session?.pending ?? 0) >= limits.pending;
   }
 
   function resumeSocket(socket: Socket): void {

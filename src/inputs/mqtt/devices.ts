@@ -26,6 +26,8 @@ export interface Device {
 }
 
 export interface Devices {
+  /** From now on these are the devices. */
+  replace(logins: readonly DeviceLogin[], sources: ReadonlyMap<string, Source>): void;
   /** For the operator only: no device is told which usernames exist. */
   named(username: string): Device | undefined;
   /** Null when the password is wrong or the username unknown, after the same time. */
@@ -33,8 +35,13 @@ export interface Devices {
 }
 
 export function createDevices(logins: readonly DeviceLogin[], sources: ReadonlyMap<string, Source>): Devices {
-  const devices = new Map(logins.map((login) => [login.username, deviceOf(login, sources)]));
+  const from = (all: readonly DeviceLogin[], known: ReadonlyMap<string, Source>) =>
+    new Map(all.map((login) => [login.username, deviceOf(login, known)]));
+  let devices = from(logins, sources);
   return {
+    replace(all, known) {
+      devices = from(all, known);
+    },
     named: (username) => devices.get(username),
     authenticate(username, password) {
       const device = devices.get(username);

@@ -3,31 +3,58 @@
 import type { Ingest } from "../../ingest/ingest.ts";
 import type { BrokerState } from "../../status/process.ts";
 import { type AcquireLease, whileLeased } from "../while-leased.ts";
+import { type Piece, whileWanted } from "../while-wanted.ts";
 import { type BrokerConnection, connectBroker, type MqttEvents } from "./client.ts";
 import { brokerStateOf } from "./connection-state.ts";
 import type { BrokerSettings } from "./library.ts";
 import { createRedelivery } from "./redelivery.ts";
 import type { Subscription } from "./routing.ts";
 
-export interface LeasedBroker {
-  state(): BrokerState;
-  close(withinMs: number): Promise<void>;
-}
-
-export interface LeasedBrokerOptions {
-  name: string;
+/** What a broker's connection follows. */
+export interface WantedBroker {
+  /** Differs where the connection has to be made anew. */
+  identity: string;
   receiveMaximum: number;
   /** Asked each time the lease becomes ours. Certificates are files: where one cannot be read, this throws. */
   settings: () => BrokerSettings;
   subscriptions: readonly Subscription[];
+}
+
+export interface LeasedBroker extends Piece<WantedBroker> {
+  state(): BrokerState;
+}
+
+export interface LeasedBrokerOptions {
+  name: string;
+  wanted: WantedBroker;
   acquireLease: AcquireLease;
   ingest: Ingest;
   events: MqttEvents;
 }
 
+export interface LeasedBrokers {
+  /** By name: those that are connected to from now on. */
+  update(wanted: ReadonlyMap<string, WantedBroker>): void;
+  states(): BrokerState[];
+  close(withinMs: number): Promise<void>;
+}
+
+export function leasedBrokers(deps: Omit<LeasedBrokerOptions, "name" | "wanted">): LeasedBrokers {
+  const brokers = whileWanted<WantedBroker, LeasedBroker>({
+    begin: (name, wanted) => leasedBroker({ ...deps, name, wanted }),
+    onError: (name, error) => deps.events.failed({ where: `broker ${name}`, error }),
+  });
+  return {
+    update: brokers.update,
+    states: () => brokers.works().map((broker) => broker.state()),
+    close: brokers.close,
+  };
+}
+
 export function leasedBroker(options: LeasedBrokerOptions): LeasedBroker {
-  const { name, receiveMaximum, settings, subscriptions, acquireLease, ingest, events } = options;
-  const redelivery = createRedelivery<number>(receiveMaximum);
+  const { name, acquireLease, ingest, events } = options;
+  let { wanted } = options;
+  const redelivery = createRedelivery<number>(wanted.receiveMaximum);
   const onError = (error: unknown): void => events.failed({ where: `broker ${name}`, error });
   /** The last connection that was left: it still retries QoS 0 messages, which the broker does not send again. */
   let left: BrokerConnection | null = null;
@@ -36,8 +63,8 @@ export function leasedBroker(options: LeasedBrokerOptions): LeasedBroker {
     start: () =>
       connectBroker({
         broker: name,
-        settings: settings(),
-        subscriptions,
+        settings: wanted.settings(),
+        subscriptions: wanted.subscriptions,
         ingest,
         events,
         redelivery,
@@ -69,6 +96,13 @@ export function leasedBroker(options: LeasedBrokerOptions): LeasedBroker {
         unacked: left?.state().unacked ?? 0,
         clients: null,
       };
+    },
+    change(next) {
+      if (next.identity !== wanted.identity) return false;
+      wanted = next;
+      const state = leased.state();
+      if (state.kind === "working") state.work.resubscribe(next.subscriptions);
+      return true;
     },
     close: (withinMs) =>
       leased.close((connection) => Promise.all([connection?.close(withinMs), left?.close(withinMs)])),

@@ -23,14 +23,27 @@ export interface TopicRoutes {
 
 export interface Routing {
   /** What to subscribe to. */
-  filters: readonly string[];
+  filters(): readonly string[];
   of(topic: string): TopicRoutes;
+  /** From now on these are wanted. */
+  replace(subscriptions: readonly Subscription[]): void;
 }
 
 /** Topics whose routes are remembered, some 300 bytes each; a vendor may put ids without end into its topics. */
 const MAX_TOPICS = 20_000;
 
 export function createRouting(subscriptions: readonly Subscription[]): Routing {
+  let routing = routingOf(subscriptions);
+  return {
+    filters: () => routing.filters,
+    of: (topic) => routing.of(topic),
+    replace(others) {
+      routing = routingOf(others);
+    },
+  };
+}
+
+function routingOf(subscriptions: readonly Subscription[]) {
   const filters = withoutCovered(subscriptions.flatMap(({ topics }) => topics));
   const subscribed = filters.map(topicMatcher);
   const topicsOf = new Map<Source, string[]>();
@@ -51,7 +64,7 @@ export function createRouting(subscriptions: readonly Subscription[]): Routing {
 
   return {
     filters,
-    of(topic) {
+    of(topic: string): TopicRoutes {
       let found = known.get(topic);
       if (!found) {
         if (known.size >= MAX_TOPICS) known.clear();

@@ -9,6 +9,8 @@ import type { WebhookApp } from "./app.ts";
 
 export interface WebhookServer {
   port: number;
+  /** For connections from now on; without effect where the port was opened without TLS. */
+  setTls(tls: NonNullable<ServeOptions["tls"]>): void;
   /** Lets requests that have begun end, for at most this long. */
   close(withinMs: number): Promise<void>;
 }
@@ -85,5 +87,11 @@ export async function serveWebhooks({
     clearInterval(sweep);
   }
 
-  return { port: (server.address() as AddressInfo).port, close };
+  return {
+    port: (server.address() as AddressInfo).port,
+    setTls(next) {
+      if ("setSecureContext" in server) server.setSecureContext(next);
+    },
+    close,
+  };
 }

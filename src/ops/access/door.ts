@@ -19,7 +19,7 @@ import { type OpsEnv, sightOf, type Topology } from "./sight.ts";
 import type { Trail } from "./trail.ts";
 
 export interface DoorDeps {
-  tokens: readonly OpsToken[];
+  tokens: () => readonly OpsToken[];
   hosts: OwnHosts;
   topology: Topology;
   trail: Trail;

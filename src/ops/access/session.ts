@@ -29,18 +29,13 @@ export interface Sessions {
   login(given: string): Login | null;
 }
 
-export function createSessions(tokens: readonly OpsToken[], now: () => number): Sessions {
-  const known = tokens.map((token) => ({
-    token,
-    digest: digestOf(token.token),
-    // Derived from the token, so that a new token ends the old sessions, and every process knows the key.
-    key: createHmac("sha256", token.token).update("waypost ops session").digest(),
-  }));
+export function createSessions(tokens: () => readonly OpsToken[], now: () => number): Sessions {
+  const known = whileSame(tokens, withKeys);
 
   /** Compares every token, whichever matches, so that the time taken reveals nothing. */
   function tokenMatching(given: string): OpsToken | null {
     const digest = digestOf(given);
-    const matches = known.map((each) => (timingSafeEqual(each.digest, digest) ? each.token : null));
+    const matches = known().map((each) => (timingSafeEqual(each.digest, digest) ? each.token : null));
     return matches.find((token) => token !== null) ?? null;
   }
 
@@ -51,13 +46,13 @@ export function createSessions(tokens: readonly OpsToken[], now: () => number): 
 
   function byCookie(cookie: string | undefined): Session | null {
     const [name = "", id = "", endsAt = "", signature = ""] = (cookie ?? "").split(".");
-    const own = known.find(({ token }) => token.name === name);
+    const own = known().find(({ token }) => token.name === name);
     if (!own || !isSame(signature, sign(own.key, `${name}.${id}.${endsAt}`))) return null;
     return Number(endsAt) > now() ? { id, token: own.token, endsAtMs: Number(endsAt) } : null;
   }
 
   function openSession(token: OpsToken): string {
-    const own = known.find((each) => each.token === token);
+    const own = known().find((each) => each.token === token);
     const signed = `${token.name}.${randomBytes(16).toString("hex")}.${now() + SESSION_S * 1000}`;
     return own ? `${signed}.${sign(own.key, signed)}` : "";
   }
@@ -68,6 +63,25 @@ export function createSessions(tokens: readonly OpsToken[], now: () => number): 
   }
 
   return { byBearer, byCookie, login };
+}
+
+function withKeys(tokens: readonly OpsToken[]) {
+  return tokens.map((token) => ({
+    token,
+    digest: digestOf(token.token),
+    // Derived from the token, so that a new token ends the old sessions, and every process knows the key.
+    key: createHmac("sha256", token.token).update("waypost ops session").digest(),
+  }));
+}
+
+/** Works out again only what has been replaced. */
+function whileSame<From extends object, To>(from: () => From, workOut: (from: From) => To): () => To {
+  let known: { from: From; to: To } | null = null;
+  return () => {
+    const now = from();
+    if (known?.from !== now) known = { from: now, to: workOut(now) };
+    return known.to;
+  };
 }
 
 function sign(key: Buffer, text: string): string {

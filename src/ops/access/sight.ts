@@ -1,6 +1,7 @@
 /** What a token may see: the one place where everything of other tenants is left out. */
 
 import type { OpsToken } from "../../config/ops-tokens.ts";
+import type { ProcessRow } from "../../status/configuration.ts";
 import type { BrokerStatus, IncidentState, PollerStatus, SpoolStatus } from "../../status/process.ts";
 import type { DestinationStatus, QueueStatus } from "../../status/queue.ts";
 import type { ClockOffender } from "../diagnose/clocks.ts";
@@ -56,6 +57,8 @@ export interface Facts<Queue extends QueueStatus | null = QueueStatus | null> {
   /** Null: no mapping is configured. */
   mapping: MappingFacts | null;
   policies: readonly Policy[];
+  /** Empty for a token that sees some tenants only: it is told nothing of the machines. */
+  processes: readonly ProcessRow[];
 }
 
 /** A source belongs to the tenant of its own destination, wherever the mapping routes single devices. */
@@ -111,6 +114,7 @@ export function limited<Queue extends QueueStatus | null>(facts: Facts<Queue>, s
     incidents: facts.incidents.filter(({ where }) => isOwnPlace(where, sight)),
     // Its mistakes name devices of all tenants.
     mapping: facts.mapping && { ...facts.mapping, problem: null },
+    processes: [],
     policies: facts.policies.filter(({ where }) => where === "gateway" || isOwnPlace(where, sight)),
   };
 }

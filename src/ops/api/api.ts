@@ -11,6 +11,7 @@ import { serveEvents } from "./event-routes.ts";
 import { serveGateway } from "./gateway-routes.ts";
 import { serveOperators } from "./operator-routes.ts";
 import { servePings } from "./ping-routes.ts";
+import { serveReload } from "./reload-routes.ts";
 import type { ApiDeps } from "./routes.ts";
 import { serveSetAside } from "./set-aside-routes.ts";
 import { serveTenantChanges } from "./tenant-change-routes.ts";
@@ -43,6 +44,7 @@ export function createApi(deps: ApiDeps): OpenAPIHono<OpsEnv> {
   serveSetAside(api, deps);
   serveCaptures(api, deps);
   serveOperators(api, deps);
+  serveReload(api, deps);
   describeApi(api, deps.version);
   serveViewer(api);
   refuseTheRest(api);

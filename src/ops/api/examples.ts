@@ -130,6 +130,18 @@ export const EXAMPLE_STATUS: SmallStatus = {
   available: true,
   at: AT,
   process: { version: "1.0.0", node: "v24.11.1", pid: 1, startedAt: YESTERDAY, uptimeS: 93_600 },
+  processes: [
+    {
+      name: "gateway-1-7-a1b2c3",
+      isThis: true,
+      version: "1.0.0",
+      startedAt: YESTERDAY,
+      configuration: {
+        ...{ fingerprint: "5f0c1e77", appliedAt: YESTERDAY, refused: null, restart: [], leftOut: [] },
+      },
+      leaving: [],
+    },
+  ],
   problemCounts: { error: 0, warning: 1 },
   problems: [PROBLEM],
   brokers: [

@@ -29,6 +29,14 @@ export interface LogLevels {
   setLogLevel(level: LogLevel): void;
 }
 
+/** Reads the configuration again. */
+export type ReloadRequest = () => Promise<
+  | { kind: "applied" | "unchanged"; changes: readonly string[]; restart: readonly string[] }
+  | { kind: "refused"; problems: readonly string[] }
+  /** The gateway was started without files: there is nothing to read. */
+  | { kind: "not_possible" }
+>;
+
 export type Within = NonNullable<Sight["within"]>;
 
 export interface ApiDeps extends Lookup, LogLevels {
@@ -39,6 +47,7 @@ export interface ApiDeps extends Lookup, LogLevels {
   captures: Captures;
   links: Links;
   erase: Eraser;
+  reload: ReloadRequest;
   tenants: Tenants;
   devices: Devices;
   guards: Guards;

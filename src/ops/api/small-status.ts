@@ -28,6 +28,7 @@ function makeSmall(status: StatusDocument | NoStatus, topology: Topology): Small
   const always = {
     at: status.at,
     process: status.process,
+    processes: status.processes.slice(0, MAX_LISTED).map(writable),
     problemCounts: severitiesOf(problems),
     problems: problems.slice(0, MAX_PROBLEMS),
     brokers: worst(status.brokers),
@@ -56,6 +57,21 @@ function makeSmall(status: StatusDocument | NoStatus, topology: Topology): Small
     ledger: { batches: ledger.batches, bytes: ledger.bytes, reachesBackTo: ledger.reachesBackTo },
     orphans: status.orphans.slice(0, MAX_LISTED),
     policies: status.policies.filter(({ where }) => where === "gateway"),
+  };
+}
+
+/** As the schema's type has it: lists that may be written to. */
+function writable({ configuration, leaving, ...row }: StatusDocument["processes"][number]) {
+  const { refused, restart, leftOut, ...own } = configuration;
+  return {
+    ...row,
+    leaving: [...leaving],
+    configuration: {
+      ...own,
+      refused: refused && { since: refused.since, problems: refused.problems.slice(0, MAX_LISTED) },
+      restart: [...restart],
+      leftOut: leftOut.slice(0, MAX_LISTED),
+    },
   };
 }
 

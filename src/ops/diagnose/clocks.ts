@@ -61,7 +61,8 @@ interface Device {
 }
 
 export function createClockWatch(): ClockWatch {
-  const devices = new LRUCache<string, Device>({ max: MAX_DEVICES });
+  // A bound by size takes its memory as it is used; `max` takes all of it at once.
+  const devices = new LRUCache<string, Device>({ maxSize: MAX_DEVICES, sizeCalculation: () => 1 });
 
   function observe(source: string, deviceId: string, fixTime: number, receivedAt: number): void {
     const offsetMs = receivedAt - fixTime;

@@ -101,6 +101,8 @@ const CUT_OFF_WORDS: Readonly<Record<string, string>> = {
   reads_nothing: "reads_nothing: the device does not read our answers; update its firmware.",
   too_large:
     "too_large: a packet is far above mqtt.listen.maximumPacketBytes; let the device send fewer positions at once, or raise it.",
+  login_changed:
+    "login_changed: its login was changed or removed in the configuration; give the device the new one.",
   too_many_connections:
     "too_many_connections: more connections than one login may have, so the oldest made room; give each device a login of its own.",
 };

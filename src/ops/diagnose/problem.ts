@@ -15,6 +15,11 @@ export const PROBLEM_KINDS = {
   broker_refused: "configuration",
   broker_disconnected: "machines",
   broker_connecting: "machines",
+  configuration_refused: "configuration",
+  configurations_differ: "configuration",
+  restart_needed: "configuration",
+  tenant_left_out: "configuration",
+  destination_leaving: "servicetitan",
   // Before store
   poll_failing: "vendor",
   poll_refused: "configuration",

@@ -13,7 +13,7 @@ export function showParts(element, { status, tenant }) {
   show(
     element,
     h("div", { class: "column" }, own?.slice(0, 2) ?? null, pollers(status), brokers(status), policies(status, tenant)),
-    h("div", { class: "column" }, redis(status), own?.slice(2) ?? null),
+    h("div", { class: "column" }, processes(status), redis(status), own?.slice(2) ?? null),
   );
 }
 
@@ -33,6 +33,16 @@ function destinations({ destinations }) {
     h("td", { class: "number" }, bytes(destination.bufferLimitBytes)),
   ]);
   return table("Destinations", [text("destination"), text("tenant"), text("provider"), text("scope"), number("units"), number("requests/s"), number("buffer limit")], rows, "No destination is configured.");
+}
+
+function processes({ processes, at }) {
+  if (processes.length === 0) return null;
+  const stands = ({ refused, restart }) => (refused !== null ? "refused" : restart.length > 0 ? "waits for a restart" : "in force");
+  const rows = processes.map(({ name, isThis, version, startedAt, configuration }) => [
+    code(name) , isThis ? "this one" : "", version, ago(startedAt, at), code(configuration.fingerprint), ago(configuration.appliedAt, at),
+    h("td", { class: configuration.refused === null ? "good" : "bad" }, stands(configuration)),
+  ]);
+  return table("Processes", [text("process"), text(""), text("version"), text("started"), text("configuration"), text("since"), text("its files are")], rows, "");
 }
 
 function pollers({ pollers, at }) {

@@ -101,6 +101,10 @@ export function createJobs(options: JobsOptions) {
     async wake({ destination, lane, batchId }: BatchName): Promise<void> {
       await queue.add("batch", { d: destination, l: lane }, { jobId: batchId });
     },
+    /** How many deliveries may be under way at once from now on. */
+    allow(concurrency: number): void {
+      worker.concurrency = concurrency;
+    },
     async counts(): Promise<{ waiting: number; active: number; delayed: number; failed: number }> {
       const {
         wait = 0,

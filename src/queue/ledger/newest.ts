@@ -1,7 +1,7 @@
 /** Lists quarantined messages and dead letters, the newest first and page by page. */
 
 import type { Redis } from "ioredis";
-import type { QueueDestination } from "../redis/destination.ts";
+import { type QueueDestination, scopesOf } from "../redis/destination.ts";
 import { keyOf, SCOPE_KEYS } from "../redis/keys.ts";
 import { type DeadLetter, decodeDeadLetter } from "./dead-letters.ts";
 import { decodeQuarantined, type QuarantinedMessage } from "./quarantine.ts";
@@ -32,14 +32,10 @@ export function createNewest({
   redis: Redis;
   destinations: ReadonlyMap<string, QueueDestination>;
 }) {
-  const scopes = [...new Set([...destinations.values()].map(({ keyPrefix }) => keyPrefix))];
-
   /** Of the scopes of these destinations, if any are given: others hold nothing of them. */
   function scopesWithin(names: ReadonlySet<string> | undefined): string[] {
-    if (names === undefined) return scopes;
-    return scopes.filter((scope) =>
-      [...destinations].some(([name, { keyPrefix }]) => keyPrefix === scope && names.has(name)),
-    );
+    const shown = [...destinations].filter(([name]) => names?.has(name) !== false);
+    return scopesOf(new Map(shown));
   }
 
   async function deadLetters(query: NewestQuery): Promise<Placed<DeadLetter>[]> {

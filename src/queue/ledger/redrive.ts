@@ -2,7 +2,7 @@
 
 import type { Redis } from "ioredis";
 import { redisNow } from "../redis/clock.ts";
-import type { QueueDestination } from "../redis/destination.ts";
+import { type QueueDestination, scopesOf } from "../redis/destination.ts";
 import { keyOf, SCOPE_KEYS } from "../redis/keys.ts";
 import { loadScript, namedArgs, runScript } from "../redis/script.ts";
 import { type DeadLetter, decodeDeadLetter } from "./dead-letters.ts";
@@ -43,10 +43,8 @@ export type Redrive = ReturnType<typeof createRedrive>;
 const PAGE = 500;
 
 export function createRedrive({ redis, destinations, backlogOf, routesOf, arrived }: RedriveOptions) {
-  const scopes = [...new Set([...destinations.values()].map(({ keyPrefix }) => keyPrefix))];
-
   async function* deadLetters(filter: RedriveFilter): AsyncGenerator<{ scope: string; letter: DeadLetter }> {
-    for (const scope of scopes) {
+    for (const scope of scopesOf(destinations)) {
       for await (const [id, fields] of entries(keyOf(scope, SCOPE_KEYS.deadLetters), filter)) {
         const letter = decodeDeadLetter(id, fields);
         if (filter.within?.destinations.has(letter.destination) === false) continue;
@@ -59,7 +57,7 @@ export function createRedrive({ redis, destinations, backlogOf, routesOf, arrive
   async function* quarantined(
     filter: Omit<RedriveFilter, "unit" | "destination">,
   ): AsyncGenerator<{ scope: string; entry: QuarantinedMessage }> {
-    for (const scope of scopes) {
+    for (const scope of scopesOf(destinations)) {
       for await (const [id, fields] of entries(keyOf(scope, SCOPE_KEYS.quarantine), filter)) {
         const entry = decodeQuarantined(id, fields);
         if (filter.within?.sources.has(entry.source) === false) continue;

@@ -41,18 +41,17 @@ interface DeviceSource {
 
 export interface DeviceListOptions {
   redis: Redis;
-  sources: readonly DeviceSource[];
+  sources: ReadonlyMap<string, DeviceSource>;
   names: DeviceNames;
-  rowsOf: ((source: string, device: string) => readonly MappingRow[]) | null;
+  rowsOf: ((source: string, device: string) => readonly MappingRow[] | null) | null;
 }
 
 export function createDeviceList({ redis, sources, names, rowsOf }: DeviceListOptions) {
-  const byName = [...sources].sort((a, b) => (a.name < b.name ? -1 : 1));
-
   /** By source and device, both ascending. */
   return async function listDevices(query: DeviceQuery, within?: Sight): Promise<ListedDevice[]> {
     const { source, q, after, limit } = query;
     const listed: ListedDevice[] = [];
+    const byName = [...sources.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
     for (const each of byName) {
       if (listed.length >= limit) break;
       const isWanted =

@@ -34,7 +34,7 @@ export interface Finder {
 export interface FinderOptions {
   redis: Redis;
   destinations: ReadonlyMap<string, QueueDestination>;
-  sources: readonly { name: string; destination: string; home: string }[];
+  sources: ReadonlyMap<string, { name: string; destination: string; home: string }>;
   quarantine: Quarantine;
   ledgerMaxAgeMs: number;
 }
@@ -52,11 +52,13 @@ export function createFinder(options: FinderOptions): Finder {
     async locateUnit(name, unit) {
       const destination = destinations.get(name);
       if (!destination) return null;
-      const own = sources.filter((source) => source.destination === name).map((source) => source.name);
+      const own = [...sources.values()]
+        .filter((source) => source.destination === name)
+        .map((source) => source.name);
       return locateUnit(redis, destination, unit, own);
     },
     async quarantined(id, source, within) {
-      for (const scope of new Set(sources.map(({ home }) => home))) {
+      for (const scope of new Set([...sources.values()].map(({ home }) => home))) {
         const found = await quarantine.find(scope, id);
         if (!found || within?.has(found.source) === false) continue;
         if (source === null || found.source === source) return found;

@@ -66,7 +66,11 @@ export interface FreshnessOptions {
 
 export function createFreshness({ redis, sources, routes }: FreshnessOptions): FreshnessReader {
   const known = new Map<string, Units>();
-  const pauses = new LRUCache<string, { fixTime: number; longestMs: number }>({ max: MAX_UNITS });
+  // A bound by size takes its memory as it is used; `max` takes all of it at once.
+  const pauses = new LRUCache<string, { fixTime: number; longestMs: number }>({
+    maxSize: MAX_UNITS,
+    sizeCalculation: () => 1,
+  });
 
   async function unitsOf(
     { name, keyPrefix }: QueueDestination,

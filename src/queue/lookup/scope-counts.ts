@@ -31,17 +31,32 @@ const COUNTED_AGAIN_AT_ONCE = 50;
 /** Redis serves no other client while it answers one command. */
 const KEYS_PER_COMMAND = 250;
 
+const NO_MEMBERS: ScopeMembers = { sources: [], destinations: [] };
+
+function sameMembers(one: ScopeMembers, other: ScopeMembers): boolean {
+  const areSame = (names: readonly string[], others: readonly string[]) =>
+    names.length === others.length && names.every((name, i) => name === others[i]);
+  return areSame(one.sources, other.sources) && areSame(one.destinations, other.destinations);
+}
+
 interface Known extends CountedScope {
+  members: ScopeMembers;
   mark: string | null;
   countedAt: number;
 }
 
-export function createScopeCounts(redis: Redis, scopes: ReadonlyMap<string, ScopeMembers>): ScopeCounts {
+/** `membersNow`: of each scope that is configured now. */
+export function createScopeCounts(
+  redis: Redis,
+  membersNow: () => ReadonlyMap<string, ScopeMembers>,
+): ScopeCounts {
   const known = new Map<string, Known>();
   let underWay: Promise<readonly CountedScope[]> | null = null;
 
   async function read(): Promise<readonly CountedScope[]> {
+    const scopes = membersNow();
     const names = [...scopes.keys()];
+    for (const name of known.keys()) if (!scopes.has(name)) known.delete(name);
     // Read before the scopes are counted: what changes meanwhile is counted again the next time.
     const marks = await marksOf(names);
     const at = performance.now();
@@ -50,8 +65,10 @@ export function createScopeCounts(redis: Redis, scopes: ReadonlyMap<string, Scop
       names.map(async (scope, i) => {
         const before = known.get(scope);
         const mark = marks[i] ?? null;
-        if (before?.mark === mark && !old.has(scope)) return;
-        known.set(scope, { ...(await countAgain(scope, before)), mark, countedAt: at });
+        const members = scopes.get(scope) ?? NO_MEMBERS;
+        const isSame = before?.mark === mark && sameMembers(before.members, members);
+        if (isSame && !old.has(scope)) return;
+        known.set(scope, { ...(await countAgain(scope, members, before)), members, mark, countedAt: at });
       }),
     );
     return names.flatMap((scope) => known.get(scope) ?? []);
@@ -73,10 +90,13 @@ export function createScopeCounts(redis: Redis, scopes: ReadonlyMap<string, Scop
     return (await Promise.all(read)).flat();
   }
 
-  async function countAgain(scope: string, before: Known | undefined): Promise<CountedScope> {
+  async function countAgain(
+    scope: string,
+    members: ScopeMembers,
+    before: Known | undefined,
+  ): Promise<CountedScope> {
     const minutes: Record<string, number> = {};
     for (const [source, { open }] of before?.pulses ?? []) if (open) minutes[source] = open.minute;
-    const members = scopes.get(scope) ?? { sources: [], destinations: [] };
     const count = await countScope(redis, scope, members, minutes);
     const counted = listOf<SourceCount>(count.sources);
     const pulses = new Map(

@@ -24,7 +24,7 @@ export interface SearchOptions {
   sources: readonly (NamedSource & { destination: string })[];
   names: DeviceNames;
   /** Empty for a device that no row names; null without a mapping. */
-  rowsOf: ((source: string, device: string) => readonly MappingRow[]) | null;
+  rowsOf: ((source: string, device: string) => readonly MappingRow[] | null) | null;
   /** Devices that rows name for a source, seen or not. */
   mappedDevices(source: string): Iterable<string>;
 }

@@ -36,8 +36,7 @@ export type QueryStatus = (within?: ReadonlySet<string>) => Promise<QueueStatus>
 
 export function createStatus(options: StatusOptions): QueryStatus {
   const { redis, destinations, sources } = options;
-  const scopes = membersOf(destinations, sources);
-  const counts = createScopeCounts(redis, scopes);
+  const counts = createScopeCounts(redis, () => membersOf(destinations, sources));
   const freshness = createFreshness(options);
   const recentIn = createRecent(options);
   const statusOfSources = sourcesReader(sources);
@@ -46,9 +45,10 @@ export function createStatus(options: StatusOptions): QueryStatus {
     counted: DestinationCount,
     scope: CountedScope,
     now: number,
-  ): Promise<DestinationStatus> {
+  ): Promise<DestinationStatus | null> {
     const destination = destinations.get(counted.name);
-    if (!destination) throw new Error(`Destination "${counted.name}" is not configured.`);
+    // Removed from the configuration since the scope was counted.
+    if (!destination) return null;
     const { waiting, inFlight } = totalsOf(counted);
     const newestAccepted = numberOf(hashOf(counted.facts).newestAccepted);
     const moment = { now, newestAccepted, pending: waiting + inFlight > 0 };
@@ -66,6 +66,7 @@ export function createStatus(options: StatusOptions): QueryStatus {
       readRedis(redis),
       options.jobs.counts(),
     ]);
+    const scopes = membersOf(destinations, sources);
     // Without this the latest twenty of all would be those of the busiest tenant.
     const shown = counted.filter(
       ({ scope }) =>
@@ -80,11 +81,13 @@ export function createStatus(options: StatusOptions): QueryStatus {
     return {
       at: iso(Date.now()),
       sources: statusOfSources(counted, now),
-      destinations: await Promise.all(
-        counted.flatMap((scope) =>
-          listOf<DestinationCount>(scope.count.destinations).map((each) => ofDestination(each, scope, now)),
-        ),
-      ),
+      destinations: (
+        await Promise.all(
+          counted.flatMap((scope) =>
+            listOf<DestinationCount>(scope.count.destinations).map((each) => ofDestination(each, scope, now)),
+          ),
+        )
+      ).filter((each) => each !== null),
       redis: redisStatus,
       jobs,
       quarantine: { count: q.n, bytes: q.bytes, oldestAt: q.first, recent: recent.quarantine },
@@ -144,6 +147,7 @@ function sourcesReader(sources: ReadonlyMap<string, StatusSource>) {
         sharesOf.set(name, shares);
       }
     }
+    for (const name of known.keys()) if (!sources.has(name)) known.delete(name);
     return [...sources.values()].map((source) => of(source, sharesOf.get(source.name) ?? [], now));
   };
 }

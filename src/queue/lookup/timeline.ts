@@ -4,7 +4,7 @@ import type { Redis } from "ioredis";
 import { iso } from "../../time.ts";
 import { lastPings, oldestEntryAt } from "../ledger/ledger.ts";
 import { redisNow } from "../redis/clock.ts";
-import type { QueueDestination } from "../redis/destination.ts";
+import { type QueueDestination, scopesOf } from "../redis/destination.ts";
 import { keyOf, SCOPE_KEYS } from "../redis/keys.ts";
 import { decodeRecord } from "../redis/record.ts";
 import type { MappingRow } from "../store/routes.ts";
@@ -57,8 +57,8 @@ export interface Timelines {
 export interface TimelineOptions {
   redis: Redis;
   destinations: ReadonlyMap<string, QueueDestination>;
-  sources: readonly { name: string; destination: string; home: string }[];
-  mapping: ((source: string, device: string) => readonly MappingRow[]) | null;
+  sources: ReadonlyMap<string, { name: string; destination: string; home: string }>;
+  mapping: ((source: string, device: string) => readonly MappingRow[] | null) | null;
   mappedDevices(source: string): Iterable<string>;
   ledgerMaxAgeMs: number;
 }
@@ -66,18 +66,16 @@ export interface TimelineOptions {
 export function createTimeline(options: TimelineOptions): Timelines {
   const { redis, destinations, sources, mapping, mappedDevices } = options;
   const names = createDeviceNames(redis);
-  const scopes = new Set([...destinations.values()].map(({ keyPrefix }) => keyPrefix));
-  const sourceOf = (name: string) => sources.find((each) => each.name === name);
 
   return {
     async findDevice(text, within) {
-      const options = { sources, names, rowsOf: mapping, mappedDevices };
+      const options = { sources: [...sources.values()], names, rowsOf: mapping, mappedDevices };
       const candidates = await searchDevices(options, text, within);
       return { candidates, one: theOneIn(candidates, text) };
     },
     listDevices: createDeviceList({ redis, sources, names, rowsOf: mapping }),
     async deviceTimeline(name, device, { within, limit = EVENTS } = {}) {
-      const source = sourceOf(name);
+      const source = sources.get(name);
       if (!source || within?.sources.has(name) === false) return null;
       const rows = mapping?.(name, device) ?? [];
       const leadsTo = candidatesOf(name, device, source.destination, rows).filter(
@@ -87,7 +85,7 @@ export function createTimeline(options: TimelineOptions): Timelines {
     },
     async eraseDevice(name, device) {
       let erased = 0;
-      for (const scope of scopes) {
+      for (const scope of scopesOf(destinations)) {
         for (const pattern of [SCOPE_KEYS.timeline, SCOPE_KEYS.seen, SCOPE_KEYS.trouble]) {
           erased += await redis.hdel(keyOf(scope, pattern, name), device);
         }

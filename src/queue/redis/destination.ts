@@ -3,6 +3,14 @@
 import type { SpeedUnit } from "../../reading.ts";
 import type { Target } from "../../servicetitan/client.ts";
 
+/** By name. What is in it changes with the configuration: nothing that follows from it is kept across an `await`. */
+export type Destinations = ReadonlyMap<string, QueueDestination>;
+
+/** The key prefixes of their throttle scopes, each once. */
+export function scopesOf(destinations: Destinations): string[] {
+  return [...new Set([...destinations.values()].map(({ keyPrefix }) => keyPrefix))];
+}
+
 export interface QueueDestination {
   name: string;
   /** Key prefix of its throttle scope (see keys.ts). */

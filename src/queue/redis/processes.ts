@@ -19,12 +19,14 @@ const UNSURE_FOR_MS = 3 * BEAT_EVERY_MS;
 export interface Announcement {
   /** Whether another process knows the source, or may: while Redis cannot be asked, no sender is refused for good. */
   isKnownElsewhere(source: string): Promise<boolean>;
+  /** This process knows other sources from now on. */
+  update(sources: Iterable<string>): void;
   stop(): void;
 }
 
 export function announce(redis: Redis, prefix: string, sources: Iterable<string>): Announcement {
-  const names = JSON.stringify([...sources].sort());
-  const fingerprint = createHash("sha256").update(names).digest("hex").slice(0, 16);
+  let names = namesOf(sources);
+  let fingerprint = fingerprintOf(names);
   const live = keyOf(processPrefix(prefix), PROCESS_KEYS.live);
   const namesKey = (of: string) => keyOf(processPrefix(prefix), PROCESS_KEYS.names, of);
   /** By fingerprint; those of other processes only. */
@@ -52,7 +54,7 @@ export function announce(redis: Redis, prefix: string, sources: Iterable<string>
       const announced = (await redis.zrange(live, "0", "-1")).filter((each) => each !== fingerprint);
       const found = new Map<string, ReadonlySet<string>>();
       for (const other of announced) {
-        const known = await namesOf(other);
+        const known = await namesKnownBy(other);
         if (known) found.set(other, known);
         // It has announced itself, and is just about to write which sources it knows.
         else unsure();
@@ -65,7 +67,7 @@ export function announce(redis: Redis, prefix: string, sources: Iterable<string>
   }
 
   /** The same fingerprint always stands for the same names. */
-  async function namesOf(other: string): Promise<ReadonlySet<string> | null> {
+  async function namesKnownBy(other: string): Promise<ReadonlySet<string> | null> {
     const known = others.get(other);
     if (known) return known;
     const text = await redis.get(namesKey(other));
@@ -95,9 +97,27 @@ export function announce(redis: Redis, prefix: string, sources: Iterable<string>
       if (performance.now() < unsureUntil) return true;
       return [...others.values()].some((known) => known.has(source));
     },
+    update(changed) {
+      const next = namesOf(changed);
+      if (next === names) return;
+      names = next;
+      fingerprint = fingerprintOf(next);
+      // What others have and this one gave up was counted as its own.
+      others = new Map();
+      readAt = Number.NEGATIVE_INFINITY;
+      announceAtOnce();
+    },
     stop() {
       clearInterval(timer);
       redis.off("ready", announceAtOnce);
     },
   };
+}
+
+function namesOf(sources: Iterable<string>): string {
+  return JSON.stringify([...sources].sort());
+}
+
+function fingerprintOf(names: string): string {
+  return createHash("sha256").update(names).digest("hex").slice(0, 16);
 }

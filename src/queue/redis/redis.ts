@@ -62,15 +62,18 @@ function awayStatus(redis: Redis, error?: unknown): RedisStatus {
   };
 }
 
-/** Reads from INFO and CONFIG what matters for durability; a managed Redis may refuse CONFIG. */
-export async function readRedis(redis: Redis): Promise<RedisStatus> {
+/**
+ * Reads from INFO and CONFIG what matters for durability; a managed Redis may refuse CONFIG. `error`: why there is no
+ * connection, where the connection itself has nothing to say.
+ */
+export async function readRedis(redis: Redis, error?: unknown): Promise<RedisStatus> {
   let text: string;
   // Redis answers INFO a little earlier than any other command.
-  if (redis.status !== "ready") return awayStatus(redis);
+  if (redis.status !== "ready") return awayStatus(redis, error);
   try {
     text = await redis.info();
-  } catch (error) {
-    return awayStatus(redis, error);
+  } catch (refusal) {
+    return awayStatus(redis, refusal);
   }
   const info = new Map(
     text

@@ -27,6 +27,8 @@ const MAX_BYTES = 64_000;
 export type OwnReport = Omit<ProcessReport, "process" | "at">;
 
 export interface Reports {
+  /** What the others call this process. */
+  name: string;
   /** What the other processes reported within the last 15 s; what was known last while Redis does not answer. */
   others(): Promise<readonly ProcessReport[]>;
   stop(): void;
@@ -80,6 +82,7 @@ export function createReports(redis: Redis, prefix: string, { own }: { own(): Ow
   beat();
 
   return {
+    name: id,
     async others() {
       if (performance.now() - readAt >= READ_EVERY_MS) {
         reading ??= read()

@@ -14,7 +14,7 @@ const EXPIRE = loadScript("held-expire");
 export interface HeldOptions {
   redis: Redis;
   /** Every source: one whose policy is no longer `hold` may have left something behind. */
-  sources: readonly { name: string; home: string; maxAgeMs: number }[];
+  sources: ReadonlyMap<string, { name: string; home: string; maxAgeMs: number }>;
   routes: Routes;
   arrived(backlog: string, length: number): void;
 }
@@ -24,7 +24,7 @@ const MARK_MS = 600_000;
 
 /** Releases what has a mapping row by now, into the scopes the row leads to, and lets go what is too old. */
 export async function reviewHeld({ redis, sources, routes, arrived }: HeldOptions): Promise<void> {
-  for (const { name: source, home, maxAgeMs } of sources) {
+  for (const { name: source, home, maxAgeMs } of sources.values()) {
     const held = await redis.hgetall(keyOf(home, SCOPE_KEYS.held, source));
     // Redis's clock, as everywhere: ours may be wrong, and what is let go cannot be had back.
     const now = await redisNow(redis);

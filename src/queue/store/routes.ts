@@ -40,8 +40,8 @@ export interface RouteSource {
 export interface RoutesOptions {
   destinations: ReadonlyMap<string, QueueDestination>;
   sources: ReadonlyMap<string, RouteSource>;
-  /** Null when no mapping is configured: then every device is its own unit and none counts as unmapped. */
-  mapping: ((source: string, device: string) => readonly MappingRow[]) | null;
+  /** Null where no mapping is configured for the source: then every device is its own unit and none counts as unmapped. */
+  mapping: ((source: string, device: string) => readonly MappingRow[] | null) | null;
 }
 
 export type Routes = ReturnType<typeof createRoutes>;
@@ -51,11 +51,7 @@ const MAX_REMEMBERED_DEVICES = 100_000;
 
 export function createRoutes({ destinations, sources, mapping }: RoutesOptions) {
   let remembered = new Map<string, readonly Route[]>();
-  const limitsOf = new Map<string, (string | number)[]>();
-  for (const { name, keyPrefix, bufferBytes } of destinations.values()) {
-    const [n = 0, ...pairs] = limitsOf.get(keyPrefix) ?? [0];
-    limitsOf.set(keyPrefix, [Number(n) + 1, ...pairs, name, bufferBytes]);
-  }
+  let limitsOf = limitsIn(destinations);
 
   function of(source: string, device: string): readonly Route[] {
     const key = `${source}|${device}`;
@@ -71,8 +67,8 @@ export function createRoutes({ destinations, sources, mapping }: RoutesOptions) 
   function workOut(name: string, device: string): readonly Route[] {
     const source = sources.get(name);
     if (!source) throw new Error(`Source "${name}" is not configured.`);
-    const rows = mapping?.(name, device) ?? [];
-    if (rows.length > 0) {
+    const rows = mapping?.(name, device) ?? null;
+    if (rows !== null && rows.length > 0) {
       const routes = rows.map((row) =>
         route(name, device, row.destination ?? source.destination, row.unit, null),
       );
@@ -80,7 +76,7 @@ export function createRoutes({ destinations, sources, mapping }: RoutesOptions) 
       return routes.filter(({ backlog }, i) => routes.findIndex((each) => each.backlog === backlog) === i);
     }
     const unit = { unitId: device, unitName: device, technician: null };
-    return [route(name, device, source.destination, unit, mapping ? source.unmapped : null)];
+    return [route(name, device, source.destination, unit, rows === null ? null : source.unmapped)];
   }
 
   function route(
@@ -123,12 +119,22 @@ export function createRoutes({ destinations, sources, mapping }: RoutesOptions) 
     return limitsOf.get(keyPrefix) ?? [0];
   }
 
-  /** To be called when the mapping changed. */
+  /** To be called when the mapping or the configuration changed. */
   function recompute(): void {
     remembered = new Map();
+    limitsOf = limitsIn(destinations);
   }
 
   return { of, group, limits, recompute };
+}
+
+function limitsIn(destinations: RoutesOptions["destinations"]): Map<string, (string | number)[]> {
+  const limits = new Map<string, (string | number)[]>();
+  for (const { name, keyPrefix, bufferBytes } of destinations.values()) {
+    const [n = 0, ...pairs] = limits.get(keyPrefix) ?? [0];
+    limits.set(keyPrefix, [Number(n) + 1, ...pairs, name, bufferBytes]);
+  }
+  return limits;
 }
 
 function uniqueScopes(routes: readonly Route[]): readonly { keyPrefix: string }[] {

@@ -23,6 +23,9 @@ const READINGS_WORTH_A_BODY_PRINT = 16;
 /** Of one message: devices whose home scope is told that readings of theirs were stored in another. */
 const MAX_GOOD_ELSEWHERE = 100;
 
+/** A removal reaches every process within seconds. */
+const REMOVED_RETRY_AFTER_S = 5;
+
 /** What storing needs to know of a source. */
 export interface StoreSource {
   name: string;
@@ -116,7 +119,8 @@ export function createStore(options: StoreOptions): DrainingStore {
 
   function sourceOf(name: string): StoreSource {
     const source = sources.get(name);
-    if (!source) throw new Error(`Source "${name}" is not configured.`);
+    // It was while its message was on the way here: another process may know it, and a later message gets 404.
+    if (!source) throw new StoreError("source_removed", REMOVED_RETRY_AFTER_S);
     return source;
   }
 

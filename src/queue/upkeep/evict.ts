@@ -8,8 +8,8 @@ const EVICT = loadScript("evict");
 
 export interface EvictionOptions {
   redis: Redis;
-  sources: Iterable<{ name: string; home: string }>;
-  destinations: Iterable<{ name: string; keyPrefix: string }>;
+  sources: ReadonlyMap<string, { name: string; home: string }>;
+  destinations: ReadonlyMap<string, { name: string; keyPrefix: string }>;
   /** How far back timelines reach; as far as the ledger. */
   timelineMaxAgeMs?: number;
   /** Fields of a hash that stay; for tests. */
@@ -42,9 +42,6 @@ const MAX_SLICES = 40;
 
 export function startEviction(options: EvictionOptions): { stop(): void } {
   const { redis, sources, destinations, most, failed, timelineMaxAgeMs = MAX_AGE_MS } = options;
-  const everySource = [...sources];
-  const everyDestination = [...destinations];
-  const scopes = new Set(everyDestination.map(({ keyPrefix }) => keyPrefix));
   const cursors = new Map<string, string>();
   /** What is left of this round, and how much of it belongs to one tick. */
   const round: Memory[] = [];
@@ -55,6 +52,7 @@ export function startEviction(options: EvictionOptions): { stop(): void } {
   async function tick(): Promise<void> {
     try {
       if (round.length === 0) {
+        const scopes = new Set([...destinations.values()].map(({ keyPrefix }) => keyPrefix));
         for (const scope of scopes) round.push(...(await memoriesOf(scope)));
         perTick = Math.max(CHECKED_AT_ONCE, Math.ceil(round.length / 60));
       }
@@ -66,7 +64,7 @@ export function startEviction(options: EvictionOptions): { stop(): void } {
   }
 
   async function memoriesOf(scope: string): Promise<Memory[]> {
-    const atHome = everySource.filter(({ home }) => home === scope).map(({ name }) => name);
+    const atHome = [...sources.values()].filter(({ home }) => home === scope).map(({ name }) => name);
     const lanes = await redis.smembers(keyOf(scope, SCOPE_KEYS.lanes));
     const backlogs = lanes.map((lane) => keyOf(scope, SCOPE_KEYS.backlogs, lane));
     // A mapping leads sources of other scopes here.
@@ -75,7 +73,7 @@ export function startEviction(options: EvictionOptions): { stop(): void } {
       return { key, kind, most: most ?? bound, maxAgeMs };
     };
     return [
-      ...everyDestination
+      ...[...destinations.values()]
         .filter(({ keyPrefix }) => keyPrefix === scope)
         .map(({ name }) => memory(keyOf(scope, SCOPE_KEYS.accepted, name), "time", MOST_DEVICES)),
       ...atHome.map((name) => memory(keyOf(scope, SCOPE_KEYS.unmapped, name), "time", MOST_UNMAPPED)),

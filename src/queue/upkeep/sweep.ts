@@ -41,10 +41,6 @@ const MAX_TRIM_ROUNDS = 100;
 
 export function startSweep(options: SweepOptions): { stop(): void } {
   const { redis, destinations, budgets } = options;
-  const scopes = new Map<string, QueueDestination[]>();
-  for (const destination of destinations.values()) {
-    scopes.set(destination.keyPrefix, [...(scopes.get(destination.keyPrefix) ?? []), destination]);
-  }
   /** Per scope, since when it has had keys. */
   const born = new Map<string, string>();
   let stopped = false;
@@ -52,6 +48,8 @@ export function startSweep(options: SweepOptions): { stop(): void } {
 
   async function tick(): Promise<void> {
     try {
+      const scopes = byScope(destinations);
+      for (const scope of born.keys()) if (!scopes.has(scope)) born.delete(scope);
       for (const [scope, members] of scopes) {
         if (stopped) return;
         await sweep(scope, members);
@@ -97,6 +95,16 @@ export function startSweep(options: SweepOptions): { stop(): void } {
       clearTimeout(timer);
     },
   };
+}
+
+function byScope(destinations: SweepOptions["destinations"]): Map<string, QueueDestination[]> {
+  const scopes = new Map<string, QueueDestination[]>();
+  for (const destination of destinations.values()) {
+    const members = scopes.get(destination.keyPrefix);
+    if (members) members.push(destination);
+    else scopes.set(destination.keyPrefix, [destination]);
+  }
+  return scopes;
 }
 
 /** Several processes sweep; jitter keeps them from doing it in the same moment. */

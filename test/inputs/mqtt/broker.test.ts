@@ -464,7 +464,7 @@ test("QoS 0 is retried until it is stored; what is left at the end is counted", 
 
 test("memory has a bound beyond the sources' shares", () => {
   let room = 0;
-  const unacked = createUnacked<string>({ maxPerSource: 10, onSpace: () => void room++ });
+  const unacked = createUnacked({ maxPerSource: 10, onSpace: () => void room++ });
   const names = Array.from({ length: 8 }, (_, i) => `source ${i}`);
   for (const name of names) {
     unacked.add(name, 15_000_000);

@@ -49,12 +49,15 @@ function gateway(url: string, protocolVersion: 4 | 5) {
   let hasExpired = false;
   const broker = leasedBroker({
     name: "main",
-    receiveMaximum: 50,
-    settings: () => ({
-      ...{ url, clientId: "gateway", protocolVersion, rejectUnauthorized: true, keepaliveS: 30 },
-      ...{ receiveMaximum: 50, maximumPacketBytes: 262_144, sessionExpiryS: 3600 },
-    }),
-    subscriptions: [{ source, topics: ["fleet/#"] }],
+    wanted: {
+      identity: "one",
+      receiveMaximum: 50,
+      settings: () => ({
+        ...{ url, clientId: "gateway", protocolVersion, rejectUnauthorized: true, keepaliveS: 30 },
+        ...{ receiveMaximum: 50, maximumPacketBytes: 262_144, sessionExpiryS: 3600 },
+      }),
+      subscriptions: [{ source, topics: ["fleet/#"] }],
+    },
     acquireLease: (name, leaseEvents) =>
       holdLease(redis, name, {
         ...leaseEvents,

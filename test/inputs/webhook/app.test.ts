@@ -513,6 +513,7 @@ describe("how messages arrive", () => {
     source.authMethod = {
       name: "look",
       needs: [],
+      placement: { kind: "address" },
       verify: ({ headers }) => {
         seen.push({ ...headers });
         return null;
@@ -557,6 +558,7 @@ describe("how messages arrive", () => {
     source.authMethod = {
       name: "look",
       needs: [],
+      placement: { kind: "address" },
       verify: ({ remoteAddress }) => {
         address = remoteAddress;
         return null;

@@ -234,19 +234,20 @@ describe("the session", () => {
       ] as const;
     const body = new URLSearchParams({ token: "a-token-of-the-desk-here" });
     const headers = { origin: "http://localhost" };
-    const answer = await opsApp({ tokens: tokens("operate") }).app.request("/login", {
+    const [operating, reading] = [tokens("operate"), tokens("read")];
+    const answer = await opsApp({ tokens: () => operating }).app.request("/login", {
       method: "POST",
       headers,
       body,
     });
     const cookie = cookieOf(answer);
-    const { app } = opsApp({ tokens: tokens("read") });
+    const { app } = opsApp({ tokens: () => reading });
     expect((await app.request("/api/v1/status", { headers: { cookie } })).status).toBe(200);
     expect((await redrive(app, { ...JSON_TYPE, ...headers, cookie })).status).toBe(403);
     const promoted = cookie.replace("=desk.", "=boss.");
     expect(promoted).not.toBe(cookie);
     expect((await app.request("/api/v1/status", { headers: { cookie: promoted } })).status).toBe(401);
-    const gone = opsApp({ tokens: [tokens("read")[1]] });
+    const gone = opsApp({ tokens: () => [reading[1]] });
     expect((await gone.app.request("/api/v1/status", { headers: { cookie } })).status).toBe(401);
   });
 });

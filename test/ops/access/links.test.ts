@@ -15,7 +15,7 @@ const ACME = { tenant: "acme", destinations: ["acme-austin"] };
 
 function open() {
   const ops = opsApp({
-    tokens: [BOSS],
+    tokens: () => [BOSS],
     topology: {
       destinations: ["acme-austin", "rival"],
       sources: new Map([["vans", { destination: "acme-austin", broker: null }]]),

@@ -116,6 +116,7 @@ const ROUTES: Record<string, { path: string; body?: object; needs: "nothing" | "
   "GET /api/v1/timeline": { path: "/api/v1/timeline?q=7", needs: "token" },
   "GET /api/v1/log-level": { path: "/api/v1/log-level", needs: "token" },
   "PUT /api/v1/log-level": { path: "/api/v1/log-level", body: { level: "info" }, needs: "operate" },
+  "POST /api/v1/reload": { path: "/api/v1/reload", body: {}, needs: "operate" },
   "GET /api/v1/quarantine": { path: "/api/v1/quarantine", needs: "token" },
   "GET /api/v1/dead-letters": { path: "/api/v1/dead-letters", needs: "token" },
   "GET /api/v1/audit": { path: "/api/v1/audit", needs: "token" },
@@ -268,7 +269,7 @@ function twoTenants() {
     name,
   });
   const ops = opsApp({
-    tokens: TOKENS,
+    tokens: () => TOKENS,
     clocks,
     tenants: tenantsOf({ "mine-tenant": { sources: {} }, "rival-tenant": { sources: { rival: {} } } }),
     topology: {

@@ -21,7 +21,7 @@ const TOKENS = [
 
 function open(changes: Parameters<typeof opsApp>[0] = {}) {
   const ops = opsApp({
-    tokens: TOKENS,
+    tokens: () => TOKENS,
     topology: {
       destinations: ["acme", "rival"],
       sources: new Map(),

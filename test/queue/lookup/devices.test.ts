@@ -55,7 +55,7 @@ afterAll(() => stores.close());
 function list(query: Partial<DeviceQuery> = {}, within?: Sight) {
   const listDevices = createDeviceList({
     redis: store.db,
-    sources: [...store.sources.values()],
+    sources: store.sources,
     names: createDeviceNames(store.db),
     rowsOf: rows,
   });

@@ -22,7 +22,7 @@ function changeable(rows: Record<string, MappingRow[]> = {}) {
 function review(store: Store) {
   return reviewHeld({
     redis: store.db,
-    sources: [...store.sources.values()],
+    sources: store.sources,
     routes: store.routes,
     arrived: () => {},
   });

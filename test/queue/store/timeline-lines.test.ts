@@ -102,8 +102,8 @@ it("goes with the age of the ledger", async () => {
   await store.store.add(rejected("new"));
   const running = startEviction({
     redis: store.db,
-    sources: store.sources.values(),
-    destinations: store.destinations.values(),
+    sources: store.sources,
+    destinations: store.destinations,
     timelineMaxAgeMs: 86_400_000,
     failed: () => {},
   });

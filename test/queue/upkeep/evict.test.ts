@@ -25,8 +25,8 @@ function forgetting(store: Store, most?: number): unknown[] {
   const failures: unknown[] = [];
   const running = startEviction({
     redis: store.db,
-    sources: store.sources.values(),
-    destinations: store.destinations.values(),
+    sources: store.sources,
+    destinations: store.destinations,
     ...(most === undefined ? {} : { most }),
     failed: (error) => failures.push(error),
   });

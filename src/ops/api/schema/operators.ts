@@ -19,6 +19,15 @@ export const auditSchema = page(
   nextSchema,
 ).openapi("Audit");
 
+export const reloadSchema = z
+  .object({
+    result: z.enum(["applied", "unchanged", "refused", "not_possible"]),
+    changes: z.array(z.string()).openapi({ description: "What has come, changed and gone, by name." }),
+    restart: z.array(z.string()).openapi({ description: "Settings that differ and wait for a restart." }),
+    problems: z.array(z.string()).openapi({ description: "Why it was refused, each with its place." }),
+  })
+  .openapi("Reload");
+
 export const logLevelSchema = z.object({ level: z.string() }).openapi("LogLevel");
 
 export const newLogLevelSchema = z

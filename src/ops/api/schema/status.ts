@@ -89,10 +89,36 @@ const redisSchema = z
   })
   .openapi("Redis");
 
+const runningSchema = z
+  .object({
+    name: z.string().openapi({ description: "Host, process id, and a random part." }),
+    isThis: z.boolean().openapi({ description: "The one that answers." }),
+    version: z.string(),
+    startedAt: z.string(),
+    configuration: z.object({
+      fingerprint: z
+        .string()
+        .openapi({ description: "The same in processes whose configurations mean the same." }),
+      appliedAt: at("Since when it is in force."),
+      refused: z.object({ since: z.string(), problems: z.array(z.string()) }).nullable(),
+      restart: z.array(z.string()).openapi({ description: "Settings that wait for a restart." }),
+      leftOut: z
+        .array(z.string())
+        .openapi({ description: "Problems of tenants of the API that are left out." }),
+    }),
+    leaving: z
+      .array(z.object({ destination: z.string(), since: z.string(), waiting: z.number().nullable() }))
+      .openapi({ description: "Destinations that were removed and still have pings." }),
+  })
+  .openapi("RunningProcess");
+
 /** What one process knows by itself, whether Redis answers or not. */
 const always = {
   at: at("When this was found out."),
   process: processSchema,
+  processes: z
+    .array(runningSchema)
+    .openapi({ description: "All that run. Empty for a token that sees some tenants only." }),
   problemCounts: severitiesSchema,
   problems: z.array(problemSchema).openapi({ description: "The 50 worst; GET problems lists all." }),
   brokers: z.array(brokerSchema),

@@ -11,6 +11,7 @@ import type { ProxySettings } from "../network.ts";
 
 export interface Asked {
   isWell: boolean;
+  /** The first says it; the others show what came. */
   lines: string[];
 }
 
@@ -18,22 +19,26 @@ export interface Asked {
 const MAX_REQUESTS = 6;
 const SHOWN = 3;
 
-export async function askOnce({
+/** `withinMs`: for everything that is asked of the vendor, together. */
+export async function askVendor({
   source,
   pull,
   settings,
   proxy,
+  withinMs,
 }: {
   source: Source;
   pull: Pull;
   settings: PollSettings;
   proxy: ProxySettings;
+  withinMs: number;
 }): Promise<Asked> {
   if (pull.keeps) {
     const why = "Its login changes the token that is kept, so that only the gateway may log in";
     return { isWell: true, lines: [`${why}: start it and look at the source on the ops page.`] };
   }
-  const http = createPullHttp(proxy);
+  const http = createPullHttp(proxy, withinMs);
+  const late = AbortSignal.timeout(withinMs);
   try {
     let session: unknown = null;
     for (let request = 1; request <= MAX_REQUESTS; request++) {
@@ -44,8 +49,12 @@ export async function askOnce({
         ...{ options: source.options, cursor: null, since, session, now, kept: {} },
       };
       const sent = pull.request(context);
-      const got = await http.exchange(sent, AbortSignal.timeout(60_000), settings.privateNetwork ?? false);
+      const got = await http.exchange(sent, late, settings.privateNetwork ?? false);
       const where = `${sent.method} ${new URL(sent.url).origin}${new URL(sent.url).pathname}`;
+      if (got.kind === "failed" && late.aborted)
+        return unwell(
+          `${where}: no answer within ${(withinMs / 1000).toFixed(1)} s; --within 60s asks longer`,
+        );
       if (got.kind === "failed")
         return unwell(`${where}: no answer (${got.reason}${got.code && `, ${got.code}`})`);
       const result = pull.parse(got.answer, { ...context, since: 0 });
@@ -64,8 +73,7 @@ export async function askOnce({
 }
 
 function unwell(line: string): Asked {
-  const next = 'What the word means, and what to do: docs/reasons.md, "Polls".';
-  return { isWell: false, lines: [line, next] };
+  return { isWell: false, lines: [line] };
 }
 
 function described(source: Source, body: string | null, rows: number | undefined, now: number): Asked {
@@ -78,14 +86,15 @@ function described(source: Source, body: string | null, rows: number | undefined
   const { adapter, options, speedUnit } = source;
   const examined = examine(adapter, asAuthenticated(message), { options, speedUnit }, createAssembler());
   const { kind, readings, rejections, problems } = examined;
+  const isWell = kind === "decoded" && (readings.length > 0 || rejections.length === 0);
+  const found = `${rows === undefined ? "" : `${rows} vehicles; `}${readings.length} positions, ${rejections.length} rejected`;
   const lines = [
-    `${rows === undefined ? "" : `${rows} vehicles; `}${readings.length} positions, ${rejections.length} rejected`,
-    ...problems,
+    ...(isWell ? [found, ...problems] : [...problems, found]),
     ...rejections.slice(0, SHOWN).map(({ reason, path }) => `${path}: ${reason}`),
     ...readings.slice(0, SHOWN).map(masked),
     ...notFound(examined),
   ];
-  return { isWell: kind === "decoded" && (readings.length > 0 || rejections.length === 0), lines };
+  return { isWell, lines };
 }
 
 /** Enough to see that the right fields are read, and not who is where. */
