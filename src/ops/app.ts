@@ -6,8 +6,10 @@ import type { Registry } from "prom-client";
 import type { OpsToken } from "../config/ops-tokens.ts";
 import type { Events } from "../events/events.ts";
 import type { EndedSessions } from "../queue/redis/ended-sessions.ts";
+import type { Eraser } from "../queue/upkeep/erase.ts";
 import { withTimeout } from "../time.ts";
 import { shutDoor } from "./access/door.ts";
+import { createLinks } from "./access/links.ts";
 import type { OwnHosts } from "./access/origin.ts";
 import { limitedOwn, type OpsEnv, type OwnParts, type Topology } from "./access/sight.ts";
 import type { Trail } from "./access/trail.ts";
@@ -32,6 +34,7 @@ export interface OpsDeps extends Lookup, LogLevels {
   snapshots: Snapshots;
   redrive: Redriver;
   captures: Captures;
+  erase: Eraser;
   tenants: Tenants;
   devices: Devices;
   /** What this process does itself, for its metrics; the snapshots have what all processes do. */
@@ -84,7 +87,8 @@ export function createOpsApp(deps: OpsDeps): Hono<OpsEnv> {
     return ready ? c.json({ status: "ok" }) : c.json({ status: "unavailable" }, 503);
   });
 
-  const guards = shutDoor(app, deps, () => serve(app, LOGIN_ASSETS));
+  const links = createLinks(deps.tokens, Date.now);
+  const guards = shutDoor(app, { ...deps, links }, () => serve(app, LOGIN_ASSETS));
 
   serve(app, PAGE_ASSETS);
   app.get("/metrics", async (c) => {
@@ -98,7 +102,7 @@ export function createOpsApp(deps: OpsDeps): Hono<OpsEnv> {
     });
     return c.body(`${process}\n${metrics}`, 200, { "content-type": registry.contentType });
   });
-  app.route(API_PATH, createApi({ ...deps, version: info.version, statusFor, guards }));
+  app.route(API_PATH, createApi({ ...deps, links, version: info.version, statusFor, guards }));
 
   return app;
 }

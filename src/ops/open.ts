@@ -91,6 +91,7 @@ export async function openOps(options: OpsOptions): Promise<Ops> {
     ...options.logLevels,
     redrive: options.redrive,
     captures: options.captures,
+    erase: queue.erase,
     tenants: options.tenants,
     devices: { ...queue, clockOffsetOf: clocks.offsetOf },
     own,

@@ -32,6 +32,7 @@ import { createTenantStore, type TenantStore } from "./redis/tenant-store.ts";
 import { reviewHeld } from "./store/held.ts";
 import { createRoutes, laneOf, type RoutesOptions } from "./store/routes.ts";
 import { createStore } from "./store/store.ts";
+import { createEraser, type Eraser } from "./upkeep/erase.ts";
 import { startEviction } from "./upkeep/evict.ts";
 import { type StreamBudget, startSweep } from "./upkeep/sweep.ts";
 
@@ -90,6 +91,8 @@ export interface Queue extends Finder, Timelines {
   endedSessions: EndedSessions;
   /** Tenants that came through the API. */
   tenants: TenantStore;
+  /** Takes out what is stored of a tenant, or of one of its units. */
+  erase: Eraser;
   /** The captures that operators asked for. */
   captures: CaptureStore;
   /** Announces to the other processes which sources this one knows, and asks them. */
@@ -182,6 +185,7 @@ export function createQueue(options: QueueOptions): Queue {
     trail: createTrailStore(ingestRedis, prefix),
     endedSessions: createEndedSessions(ingestRedis, prefix),
     tenants: createTenantStore(ingestRedis, prefix),
+    erase: createEraser({ redis: workRedis, destinations, ledgerMaxAgeMs }),
     captures: createCaptureStore(ingestRedis, prefix),
     reports: (own) => createReports(ingestRedis, prefix, { own }),
     announce: (names) => announce(ingestRedis, prefix, names),

@@ -13,6 +13,7 @@ import type { PingQuery, UnitQuery } from "../../src/ops/lookup.ts";
 import { createSnapshots, type SnapshotDeps } from "../../src/ops/snapshot.ts";
 import { brokerStatus, pollerStatus } from "../../src/ops/status-document.ts";
 import { theOneIn } from "../../src/queue/lookup/search.ts";
+import type { Erasure } from "../../src/queue/upkeep/erase.ts";
 import type { ProcessRow } from "../../src/status/configuration.ts";
 import type { OperatorEvent, OpsRefusal } from "../../src/status/operators.ts";
 import type {
@@ -71,6 +72,7 @@ export function opsApp(changes: Partial<OpsParts> = {}) {
     timelineFault: null as Error | null,
     devices: devices(),
     logLevel: "info",
+    erasures: [] as Erasure[],
   };
   const trail = createTrail({
     store: memoryTrail(),
@@ -122,6 +124,10 @@ export function opsApp(changes: Partial<OpsParts> = {}) {
         yield { id: "2-0" };
       },
       async *exportQuarantine() {},
+    },
+    erase: async (erasure) => {
+      state.erasures.push(erasure);
+      return NOTHING_ERASED;
     },
     tenants: tenantsOf({ zephyr: withSecrets(EXAMPLE_SETTINGS) }),
     captures: {
@@ -223,6 +229,11 @@ export function opsApp(changes: Partial<OpsParts> = {}) {
   const app = createOpsApp({ ...parts, snapshots, own });
   return { app, state };
 }
+
+const NOTHING_ERASED = {
+  ...{ waiting: 0, held: 0, deadLetters: 0, quarantined: 0, ledgerBatches: 0, ledgerPings: 0 },
+  ...{ devices: 0, units: 0 },
+};
 
 function withSecrets(shown: object): object {
   return JSON.parse(JSON.stringify(shown).replaceAll("(set)", "hK3-wv9-Qz7-Lm2"));

@@ -11,6 +11,8 @@ import type { OpsRefusal } from "../../status/operators.ts";
 import { refused } from "../api/errors.ts";
 import { loginPage } from "../page/assets.ts";
 import { createEndings } from "./endings.ts";
+import { type Links, OPEN_PATH } from "./links.ts";
+import { cookieOfLink, goOnPage, sessionOfLink } from "./open-link.ts";
 import { addressOf, isHttps, isOurHost, isSameOrigin, type OwnHosts } from "./origin.ts";
 import { createSessions, type Session } from "./session.ts";
 import { type OpsEnv, sightOf, type Topology } from "./sight.ts";
@@ -22,6 +24,7 @@ export interface DoorDeps {
   topology: Topology;
   trail: Trail;
   endedSessions: EndedSessions;
+  links: Links;
   events: Pick<Events, "opsRefused" | "authFailed" | "incident">;
 }
 
@@ -66,6 +69,7 @@ export function shutDoor(app: Hono<OpsEnv>, deps: DoorDeps, openRoutes: () => vo
   app.use(async (c, next) => (isOurHost(c, hosts) ? next() : refuse(c, "wrong_host")));
   openRoutes();
   serveLogin(app, deps, door);
+  serveOpenLink(app, deps, door);
   serveLogout(app, deps, door);
 
   app.use(async (c, next) => {
@@ -89,7 +93,7 @@ export function shutDoor(app: Hono<OpsEnv>, deps: DoorDeps, openRoutes: () => vo
 
 type Door = ReturnType<typeof createDoor>;
 
-function createDoor({ tokens, endedSessions, trail, events }: DoorDeps) {
+function createDoor({ tokens, endedSessions, links, topology, trail, events }: DoorDeps) {
   const sessions = createSessions(tokens, Date.now);
   const endings = createEndings(endedSessions, Date.now);
   const guessing = createGuessing({ door: "ops", events, where: () => "ops login" });
@@ -102,7 +106,7 @@ function createDoor({ tokens, endedSessions, trail, events }: DoorDeps) {
 
   /** The session that a cookie proves, unless it has been ended. */
   async function sessionOf(cookie: string | undefined): Promise<Session | null> {
-    const session = sessions.byCookie(cookie);
+    const session = sessions.byCookie(cookie) ?? sessionOfLink(cookie ?? "", links, topology);
     return session && !(await endings.isEnded(session)) ? session : null;
   }
 
@@ -175,6 +179,22 @@ function serveLogin(
   });
 }
 
+function serveOpenLink(app: Hono<OpsEnv>, { trail, links, topology }: DoorDeps, { sessionOf }: Door): void {
+  app.get(`${OPEN_PATH}:link`, async (c) => {
+    const cookie = cookieOfLink(c.req.param("link"));
+    const link = links.read(c.req.param("link"));
+    const session = sessionOfLink(cookie, links, topology) && (await sessionOf(cookie));
+    if (!link || !session) return c.html(loginPage(NO_LINK), 404);
+    const https = isHttps(c);
+    const maxAge = Math.floor((session.endsAtMs - Date.now()) / 1000);
+    setCookie(c, COOKIE_NAMES[https ? "https" : "http"], cookie, { ...COOKIE, secure: https, maxAge });
+    const filter = { tenant: link.tenant, by: link.by };
+    const from = addressOf(c);
+    trail.record({ action: "login", by: session.token.name, from, filter, count: null, outcome: "done" });
+    return c.html(goOnPage(link.tenant));
+  });
+}
+
 function serveLogout(
   app: Hono<OpsEnv>,
   { hosts, trail }: DoorDeps,
@@ -197,6 +217,8 @@ function serveLogout(
     return c.redirect("/login", 303);
   });
 }
+
+const NO_LINK = "This link has ended, or is none of ours. Ask whoever gave it to you for a new one.";
 
 const WRONG =
   "That is not a token of this gateway. Its tokens are ops.token or ops.tokens in the configuration.";

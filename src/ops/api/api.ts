@@ -15,6 +15,7 @@ import { serveReload } from "./reload-routes.ts";
 import type { ApiDeps } from "./routes.ts";
 import { serveSetAside } from "./set-aside-routes.ts";
 import { serveTenantChanges } from "./tenant-change-routes.ts";
+import { serveTenantLinks } from "./tenant-links-and-erasures.ts";
 import { serveTenants } from "./tenant-routes.ts";
 import { serveViewer } from "./viewer.ts";
 
@@ -37,6 +38,7 @@ export function createApi(deps: ApiDeps): OpenAPIHono<OpsEnv> {
   serveEvents(api, deps);
   serveTenants(api, deps);
   serveTenantChanges(api, deps);
+  serveTenantLinks(api, deps);
   serveDevices(api, deps);
   servePings(api, deps);
   serveSetAside(api, deps);

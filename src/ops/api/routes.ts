@@ -4,7 +4,9 @@ import type { OpenAPIHono } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import type { Events } from "../../events/events.ts";
 import type { Timelines } from "../../queue/lookup/timeline.ts";
+import type { Eraser } from "../../queue/upkeep/erase.ts";
 import type { Guards } from "../access/door.ts";
+import type { Links } from "../access/links.ts";
 import type { OpsEnv, Sight, Topology } from "../access/sight.ts";
 import type { Captures } from "../captures.ts";
 import type { Lookup } from "../lookup.ts";
@@ -43,6 +45,8 @@ export interface ApiDeps extends Lookup, LogLevels {
   statusFor(sight: Sight): Promise<StatusDocument | NoStatus>;
   redrive: Redriver;
   captures: Captures;
+  links: Links;
+  erase: Eraser;
   reload: ReloadRequest;
   tenants: Tenants;
   devices: Devices;

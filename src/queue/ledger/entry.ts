@@ -207,6 +207,30 @@ export function decodeEntry(at: number, packed: Buffer): LedgerEntry {
   return { ...b, at, pings };
 }
 
+/** The entry without the pings of one unit; null where nothing is left. */
+export function encodeWithout({ at: _at, pings, ...batch }: LedgerEntry, unit: string): Buffer | null {
+  const left = pings.filter((ping) => ping.unit !== unit);
+  const dispositions = left.map(({ fate }) => DISPOSITION_OF[fate]);
+  const posted = left.flatMap(({ fate }, i) => (fate === "returned" ? [i] : []));
+  const deadLetters = left.flatMap(({ letter }, at) => (letter ? [{ at, ...letter }] : []));
+  return encodeEntry(batch, left.map(recordOf), dispositions, { posted, deadLetters });
+}
+
+const DISPOSITION_OF: Record<LedgerPing["fate"], Disposition> = {
+  delivered: DISPOSITION.delivered,
+  dead_lettered: DISPOSITION.deadLettered,
+  expired: DISPOSITION.expired,
+  returned: DISPOSITION.returned,
+};
+
+function recordOf({ unit, technician, source, device, fate: _fate, letter: _letter, ...fix }: LedgerPing) {
+  return {
+    unit: { unitId: unit, unitName: unit, technician },
+    source,
+    reading: { deviceId: device, ...fix },
+  };
+}
+
 function unpackColumns(
   columns: Columns,
   texts: readonly string[],

@@ -56,7 +56,7 @@ async function pingsOf(
   isWanted: (ping: LedgerPing) => boolean,
 ): Promise<FoundPing[]> {
   const [entry] = await redis.xrangeBuffer(keyOf(scope, SCOPE_KEYS.ledger), id, id);
-  const packed = entry?.[1][1];
+  const packed = entry?.[1][1] ?? (await redis.hgetBuffer(keyOf(scope, SCOPE_KEYS.ledgerRest), id));
   if (!packed) return [];
   const { at: settledAt, pings, ...batch } = decodeEntry(entryTime(id), packed);
   return pings.filter(isWanted).map((ping) => ({ ...ping, settledAt, batch }));

@@ -102,6 +102,8 @@ export const SCOPE_KEYS = {
   quarantine: "quarantine",
   /** Hash: unit → its ledger entry ids of that hour, six bytes each. */
   ledgerIndex: "li:<destination>:<hour>",
+  /** Hash: id of a ledger entry of which a unit was erased → the entry without it. */
+  ledgerRest: "lrest",
   /** Set: `destination:hour` of every ledger index. */
   ledgerHours: "lihours",
   /** Hash: bytes held in the streams; `quarantine:shares` of them have a share. */

@@ -2,6 +2,7 @@
 
 import { describe, expect, it } from "vitest";
 import type { OpsToken } from "../../../src/config/ops-tokens.ts";
+import { createLinks } from "../../../src/ops/access/links.ts";
 import { sightOf } from "../../../src/ops/access/sight.ts";
 import type { SmallStatus } from "../../../src/ops/api/schema/status.ts";
 import type { TenantDetail } from "../../../src/ops/api/schema/tenant.ts";
@@ -32,6 +33,11 @@ const as = (name: string, headers: Record<string, string> = {}) => ({
 const THEIRS = /rival/i;
 const MINE_ID = "1795199803000-0";
 const THEIR_ID = "1795199803000-1";
+
+/** Made by the boss, for the tenant that is mine. */
+const LINK = createLinks(() => TOKENS, Date.now)
+  .make(TOKENS[0] ?? token("boss", "operate"), { tenant: "mine-tenant", destinations: ["mine"] }, 3_600_000)
+  .path.slice("/open/".length);
 
 /** How each route is asked, by whoever may see everything; a route that is not here fails the test. */
 const ROUTES: Record<string, { path: string; body?: object; needs: "nothing" | "token" | "operate" }> = {
@@ -90,6 +96,17 @@ const ROUTES: Record<string, { path: string; body?: object; needs: "nothing" | "
     needs: "operate",
   },
   "DELETE /api/v1/tenants/:tenant": { path: "/api/v1/tenants/mine-tenant", body: {}, needs: "operate" },
+  "GET /open/:link": { path: `/open/${LINK}`, needs: "nothing" },
+  "POST /api/v1/tenants/:tenant/links": {
+    path: "/api/v1/tenants/mine-tenant/links",
+    body: {},
+    needs: "operate",
+  },
+  "POST /api/v1/tenants/:tenant/erasures": {
+    path: "/api/v1/tenants/mine-tenant/erasures",
+    body: {},
+    needs: "operate",
+  },
   "POST /api/v1/reseal": { path: "/api/v1/reseal", body: {}, needs: "operate" },
   "GET /api/v1/sources": { path: "/api/v1/sources", needs: "token" },
   "GET /api/v1/sources/:name": { path: "/api/v1/sources/mine-vans", needs: "token" },
