@@ -74,6 +74,8 @@ export function followConfiguration(options: FollowOptions): Following {
   function startWith(reader: ConfigReader): Reload {
     return startReload({
       ...{ reader, config, tenants, events },
+      problemsOf: (next) =>
+        inForce.problemsOf(next).map(({ destination, message }) => `destinations.${destination} ${message}`),
       prepare: (next) => mappings.prepare(mappingPartsOf(next)),
       renewed: certificates.renewed,
       apply(next) {
