@@ -98,7 +98,12 @@ const PLACES: Record<string, Place> = {
   },
   "startup/": { from: ["inputs/", "inputs/mqtt/", "mapping/", "spool/"], typesFrom: ["config/"] },
   "wiring.ts": { from: EVERYTHING },
+  // What is in force is given to every stage; the rest of the folder changes it while all of them run.
+  "reload/in-force.ts": { from: EVERYTHING },
+  "reload/tenant-gates.ts": { from: ["ingest/"], typesFrom: ["config/"] },
+  "reload/": { from: EVERYTHING },
   "pipeline.ts": { from: EVERYTHING },
+  "ops-endpoint.ts": { from: EVERYTHING },
   "server.ts": { from: EVERYTHING },
   "commands/": { from: EVERYTHING },
   "cli.ts": { from: ["commands/", "version.ts"] },

@@ -1,6 +1,6 @@
 /** Counts refusals in the background, so that a flood of them does not wait for storage. */
 
-import { type RefusalDetail, type RefusalReason, StoreError } from "../../ingest/store.ts";
+import type { RefusalDetail, RefusalReason } from "../../ingest/store.ts";
 import { refusalTold, type Told } from "./told.ts";
 
 const EVERY_MS = 50;
@@ -65,8 +65,7 @@ export function createRefusals(
       );
       try {
         await add(source, [...counters].join(), lines);
-      } catch (error) {
-        if (error instanceof StoreError && error.reason === "source_removed") continue;
+      } catch {
         const waiting = pendingOf(source);
         for (const [field, n] of counters) increase(waiting.counters, field, n);
         for (const each of told.values()) tell(waiting, each);

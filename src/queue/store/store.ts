@@ -53,9 +53,11 @@ export function createStore(options: StoreOptions): DrainingStore {
   const { sources, routes, quarantine } = options;
   const writers = new Map<string, GroupCommit>();
   const retryAfter = createRetryAfter();
-  const refusals = createRefusals((name, counters, told) =>
-    writer(sourceOf(name).home).add(countersOnly(name, Date.now(), counters, told)),
-  );
+  const refusals = createRefusals(async (name, counters, told) => {
+    const source = sources.get(name);
+    // Removed from the configuration meanwhile: nobody asks for its counters any more.
+    if (source) await writer(source.home).add(countersOnly(name, Date.now(), counters, told));
+  });
 
   function writer(keyPrefix: string) {
     let found = writers.get(keyPrefix);
