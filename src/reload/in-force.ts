@@ -74,6 +74,9 @@ export function createInForce(first: Config, gates: TenantGates): InForce {
       get sources() {
         return topology.sources;
       },
+      get tenants() {
+        return topology.tenants ?? new Map();
+      },
     },
     replace,
     gone({ sources: left = [], destinations: drained = [] }) {
