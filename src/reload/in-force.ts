@@ -84,6 +84,9 @@ export function createInForce(first: Config, gates: TenantGates): InForce {
       get sources() {
         return topology.sources;
       },
+      get tenants() {
+        return topology.tenants ?? new Map();
+      },
     },
     problemsOf(next) {
       return [...destinationsOf(next)].flatMap(([name, { keyPrefix }]) => {
