@@ -113,7 +113,7 @@ async function openAll(config: Config, { logger, reader, opened }: Opening): Pro
     store: queue.tenants,
     sealKeys: givenSealKeys(),
     hide: (document) => hideSecrets(document, tenantSchema),
-    validate: reader ? validatorOf(reader) : () => UNCHECKED,
+    validate: reader ? validatorOf(reader, inForce.problemsOf) : () => UNCHECKED,
     isOfFile: (name) => inForce.config().tenants[name]?.origin.kind === "file",
     failed: (error) => events.failed({ where: "tenants", error }),
   });
