@@ -203,7 +203,7 @@ const OPERATIONS: Record<string, string | [path: string, body: object, method?: 
   resealTenants: ["/reseal", {}],
   linkToTenant: null,
   ...{ pauseTenant: ["/tenants/bolt/pause", {}], resumeTenant: ["/tenants/bolt/resume", {}] },
-  eraseTenantData: ["/tenants/1000002/erasures", { unit: "van-1" }],
+  eraseTenantData: ["/tenants/bolt/erasures", { unit: "van-1" }],
   deleteTenant: null,
 };
 
