@@ -15,6 +15,7 @@ import type { OpsInfo } from "./ops/status-document.ts";
 import type { Tenants } from "./ops/tenants.ts";
 import type { Pipeline, Watch } from "./pipeline.ts";
 import type { InForce } from "./reload/in-force.ts";
+import { instructionsOf } from "./setup/instructions.ts";
 import { explainListenError } from "./startup/error.ts";
 import { VERSION } from "./version.ts";
 
@@ -55,6 +56,7 @@ export function openOpsEndpoint(options: OpsEndpointOptions): Promise<Ops> {
       clocks,
       lookup: createLookup({ config, mapping: mappings, queue }),
       captures: createCaptures(queue.captures),
+      instructionsOf: (source) => instructionsOf(config(), source),
       tenants,
       reload,
       redrive: createRedriver({

@@ -113,25 +113,25 @@ async function openAll(config: Config, { logger, reader, opened }: Opening): Pro
     store: queue.tenants,
     sealKeys: givenSealKeys(),
     hide: (document) => hideSecrets(document, tenantSchema),
-    validate: reader ? validatorOf(reader) : () => UNCHECKED,
+    validate: reader ? validatorOf(reader, inForce.problemsOf) : () => UNCHECKED,
     isOfFile: (name) => inForce.config().tenants[name]?.origin.kind === "file",
     failed: (error) => events.failed({ where: "tenants", error }),
   });
   opened.tenants = tenants;
+  const following = followConfiguration({
+    ...{ inForce, pipeline, watch, gates, reader, documents: tenants.documents, trail, startedAtMs },
+    ports: () => opened,
+    inputsChanged: () => updateInputs(inForce, opened),
+  });
+  opened.following = following;
   const connections = shareConnections(
     { ...descriptorNeedsOf(config), trustedProxies: config.http.trustedProxies },
     events,
   );
-  const webhooks = await openWebhooks(inForce, pipeline, connections, opened);
-  const embedded = await openEmbeddedBroker(config, pipeline, connections);
+  const webhooks = await openWebhooks(inForce, pipeline, { connections, opened, following });
+  const embedded = await openEmbeddedBroker(inForce.config(), pipeline, connections);
   opened.embedded = embedded;
   opened.exporter = createExporter(queue.lease, (error) => events.failed({ where: "exporter", error }));
-  const following = followConfiguration({
-    ...{ inForce, pipeline, watch, gates, reader, documents: tenants.documents, trail, startedAtMs },
-    ports: { webhooks, embedded },
-    inputsChanged: () => updateInputs(inForce, opened),
-  });
-  opened.following = following;
   const ops = await openOpsEndpoint({
     ...{ inForce, pipeline, watch, startedAtMs, trail, connections, tenants },
     own: () => ({
@@ -188,8 +188,7 @@ const UNCHECKED = {
 async function openWebhooks(
   { config, webhookSources }: InForce,
   { queue, ingest, spool, proxy, events }: Pipeline,
-  connections: ConnectionShares,
-  opened: Opened,
+  { connections, opened, following }: { connections: ConnectionShares; opened: Opened; following: Following },
 ): Promise<WebhookServer> {
   const { http } = config();
   const { host, port, tls, trustedProxies } = http;
@@ -201,7 +200,8 @@ async function openWebhooks(
     serveWebhooks({
       app: createWebhookApp({
         sources: webhookSources,
-        isKnownElsewhere: announcement.isKnownElsewhere,
+        isKnownElsewhere: async (source) =>
+          !following.knowsTenants() || (await announcement.isKnownElsewhere(source)),
         ingest: spool?.ingest ?? ingest,
         limits: http,
         trustedProxies,

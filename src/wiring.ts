@@ -284,8 +284,14 @@ export function descriptorNeedsOf({ http, mqtt, destinations, sources }: Config)
 }
 
 /** What belongs to what, for tokens that may see some of it only. */
-export function topologyOf({ destinations, sources }: Config): Topology {
+export function topologyOf({ destinations, sources, tenants }: Config): Topology {
   return {
+    tenants: new Map(
+      Object.entries(tenants).map(([name, { origin, destinations: own, isPaused }]) => [
+        name,
+        { origin: origin.kind, destinations: own, isPaused },
+      ]),
+    ),
     destinations: Object.keys(destinations),
     sources: new Map(
       Object.entries(sources).map(([name, { destination, mqtt }]) => [

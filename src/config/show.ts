@@ -6,7 +6,7 @@ import type { Config } from "./config.ts";
 import { pathText, type SettingPath } from "./problems.ts";
 import { hideProxySecrets } from "./proxy.ts";
 import { configSchema } from "./schema.ts";
-import { hideUrlSecrets, mapTexts, SECRET_NAME, type TextPlace } from "./values.ts";
+import { hideUrlSecrets, isNamedSecret, mapTexts, type TextPlace } from "./values.ts";
 import { writtenOptions } from "./within.ts";
 
 export interface ShowInput {
@@ -40,9 +40,6 @@ export function configAsYaml({ config, references, notesOf }: ShowInput): string
   ]);
   return visibleJson(document.toString({ lineWidth: 0 }));
 }
-
-/** In what belongs to adapters, only names show which texts are secret. */
-const HIDDEN_NAME = new RegExp(`${SECRET_NAME.source}|auth|cookie|pass|keep`, "i");
 
 function createPlaceholders(references: ReadonlyMap<string, string>) {
   /** Names made up for secrets that stand in the configuration itself, by value. */
@@ -91,12 +88,6 @@ function createPlaceholders(references: ReadonlyMap<string, string>) {
       ];
     },
   };
-}
-
-/** Below `sources.<name>.options` and `.pull`. What is made of placeholders of ours alone holds no secret. */
-function isNamedSecret(text: string, path: SettingPath): boolean {
-  if (/^((Bearer|Basic|Token) +)?[^A-Za-z0-9]*$/i.test(text.replaceAll(/\{[A-Za-z.]+\}/g, ""))) return false;
-  return path.slice(3).some((step) => HIDDEN_NAME.test(String(step)));
 }
 
 function hasUrlSecret(text: string): boolean {

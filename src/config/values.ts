@@ -151,13 +151,26 @@ export function mapTexts(
 export function hideSecrets(value: unknown, schema: Schema): unknown {
   return mapTexts(value, schema, (text, { path, mark, isOpaque }) => {
     if (mark === "url") return hideUrlSecrets(text);
-    const isSecret = mark === "secret" || (isOpaque && SECRET_NAME.test(String(path.at(-1))));
+    const isSecret = mark === "secret" || (isOpaque && isNamedSecret(text, path));
     return isSecret ? "(set)" : text;
   });
 }
 
 /** Options belong to adapters, so only their names show which of them are secret. */
 export const SECRET_NAME = /secret|token|password|key|credential/i;
+const HIDDEN_NAME = new RegExp(`${SECRET_NAME.source}|auth|cookie|pass|keep`, "i");
+/** What stands in a request's headers and in a login is secret by its place, whatever its name, except for these. */
+const SECRET_PLACE = /^(headers|login\.(headers|query|json|form))\./;
+const PUBLIC_NAME = /^(accept(-.*)?|content-type|user-agent|grant_type|scope)$/i;
+
+/** Below `sources.<name>.options` and `.pull`. What is made of placeholders of ours alone holds no secret. */
+export function isNamedSecret(text: string, path: SettingPath): boolean {
+  if (/^((Bearer|Basic|Token) +)?[^A-Za-z0-9]*$/i.test(text.replaceAll(/\{[A-Za-z.]+\}/g, ""))) return false;
+  const [section, , part, ...inside] = path.map(String);
+  if (inside.some((step) => HIDDEN_NAME.test(step))) return true;
+  const isPlace = section === "sources" && part === "pull" && SECRET_PLACE.test(`${inside.join(".")}.`);
+  return isPlace && !PUBLIC_NAME.test(inside.at(-1) ?? "");
+}
 
 export function hideUrlSecrets(text: string): string {
   if (!URL.canParse(text)) return "(set)";

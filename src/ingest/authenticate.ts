@@ -4,7 +4,6 @@ import { randomUUID } from "node:crypto";
 import {
   type Authenticated,
   asAuthenticated,
-  type Credentials,
   type Message,
   type MessageHead,
 } from "../adapters/kit/adapter.ts";
@@ -97,8 +96,9 @@ const CREDENTIAL_NAME = /authorization|cookie|token|secret|signature|password/i;
 /** Credentials are of no use once the sender is authenticated; stored for weeks and shown to people they could be stolen. */
 export function redactCredentials<Part extends Message>(
   message: Part,
-  { secrets, header, users = [] }: Credentials,
+  { authMethod, credentials }: Pick<Source, "authMethod" | "credentials">,
 ): Part {
+  const { secrets, header, users = [] } = credentials;
   const all = users.length > 0 ? [...secrets, ...users.flatMap((user) => user.secrets)] : secrets;
   const usable = all.filter((secret) => secret !== "");
   const texts = usable.flatMap((secret) => [secret, encodeURIComponent(secret)]);
@@ -108,5 +108,6 @@ export function redactCredentials<Part extends Message>(
     texts.some((text) => value.includes(text));
   const rest = (fields: Message["headers"]) =>
     Object.fromEntries(Object.entries(fields).filter((field) => !isCredential(field)));
-  return { ...message, headers: rest(message.headers), query: rest(message.query) };
+  const body = authMethod?.withoutSecret?.(message.body, credentials) ?? message.body;
+  return { ...message, body, headers: rest(message.headers), query: rest(message.query) };
 }

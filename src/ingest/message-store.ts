@@ -112,6 +112,6 @@ function quarantined(
   problems: string[],
 ): StoreEntry {
   const { receivedAt } = message;
-  const redacted = redactCredentials(message, source.credentials);
+  const redacted = redactCredentials(message, source);
   return { source: source.name, receivedAt, kind: "malformed", reason, message: redacted, problems };
 }

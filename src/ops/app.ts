@@ -15,7 +15,7 @@ import { limitedOwn, type OpsEnv, type OwnParts, type Topology } from "./access/
 import type { Trail } from "./access/trail.ts";
 import { API_PATH, createApi } from "./api/api.ts";
 import { refused } from "./api/errors.ts";
-import type { Devices, LogLevels, ReloadRequest } from "./api/routes.ts";
+import type { ApiDeps, Devices, LogLevels, ReloadRequest } from "./api/routes.ts";
 import type { Captures } from "./captures.ts";
 import type { Lookup } from "./lookup.ts";
 import { statusMetrics } from "./metrics/scrape.ts";
@@ -34,6 +34,7 @@ export interface OpsDeps extends Lookup, LogLevels {
   snapshots: Snapshots;
   redrive: Redriver;
   captures: Captures;
+  instructionsOf: ApiDeps["instructionsOf"];
   erase: Eraser;
   tenants: Tenants;
   devices: Devices;

@@ -9,7 +9,7 @@ import type { BrokerState, PollerState } from "../status/process.ts";
 import type { OwnHosts } from "./access/origin.ts";
 import { sightOf, type Topology } from "./access/sight.ts";
 import type { Trail } from "./access/trail.ts";
-import type { LogLevels, ReloadRequest } from "./api/routes.ts";
+import type { ApiDeps, LogLevels, ReloadRequest } from "./api/routes.ts";
 import { createOpsApp } from "./app.ts";
 import type { Captures } from "./captures.ts";
 import type { ClockWatch } from "./diagnose/clocks.ts";
@@ -45,6 +45,7 @@ export interface OpsOptions {
   lookup: Lookup;
   redrive: Redriver;
   captures: Captures;
+  instructionsOf: ApiDeps["instructionsOf"];
   tenants: Tenants;
   logLevels: LogLevels;
   registry: Registry;
@@ -91,6 +92,7 @@ export async function openOps(options: OpsOptions): Promise<Ops> {
     ...options.logLevels,
     redrive: options.redrive,
     captures: options.captures,
+    instructionsOf: options.instructionsOf,
     erase: queue.erase,
     tenants: options.tenants,
     devices: { ...queue, clockOffsetOf: clocks.offsetOf },

@@ -1,5 +1,6 @@
 /** Has a running gateway follow its configuration: files, signals, requests, and tenants of the API. */
 
+import { setTimeout as pause } from "node:timers/promises";
 import type { ApiTenant, ConfigReader } from "../config/load.ts";
 import type { EmbeddedBroker } from "../inputs/mqtt/broker.ts";
 import type { WebhookServer } from "../inputs/webhook/server.ts";
@@ -28,7 +29,8 @@ export interface FollowOptions {
   /** Null: there is nothing to read again. */
   reader: ConfigReader | null;
   documents: TenantDocuments;
-  ports: { webhooks: WebhookServer; embedded: EmbeddedBroker | null };
+  /** As far as they are open. */
+  ports(): { webhooks?: WebhookServer | undefined; embedded?: EmbeddedBroker | null | undefined };
   /** The configuration in force has changed. */
   inputsChanged(): void;
   trail: Pick<Trail, "record">;
@@ -36,6 +38,8 @@ export interface FollowOptions {
 }
 
 export interface Following {
+  /** Whether the tenants of the API were read once: before, a source that is not known here may be one of theirs. */
+  knowsTenants(): boolean;
   reload(cause: ReloadCause): Promise<ReloadResult | null>;
   request: ReloadRequest;
   /** What the other processes are told of this one. */
@@ -62,6 +66,23 @@ export function followConfiguration(options: FollowOptions): Following {
   const unfollow = documents.changed(() => void reload?.now("tenants").catch(failed));
   const standing = { fingerprint: fingerprintOf(config()), appliedAt: iso(startedAtMs) };
 
+  let knowsTenants = reload === null;
+  let isStopped = false;
+  if (reload) void readTenants(reload);
+
+  async function readTenants(taking: Reload): Promise<void> {
+    while (!isStopped && !knowsTenants) {
+      try {
+        const { documents: found } = await documents.refresh();
+        if (found.size > 0) await taking.now("tenants");
+        knowsTenants = true;
+      } catch {
+        // That Redis is away is told where it is noticed.
+        await pause(TENANTS_AGAIN_MS, undefined, { ref: false });
+      }
+    }
+  }
+
   function failed(error: unknown): void {
     events.failed({ where: "reload", error });
   }
@@ -74,6 +95,8 @@ export function followConfiguration(options: FollowOptions): Following {
   function startWith(reader: ConfigReader): Reload {
     return startReload({
       ...{ reader, config, tenants, events },
+      problemsOf: (next) =>
+        inForce.problemsOf(next).map(({ destination, message }) => `destinations.${destination} ${message}`),
       prepare: (next) => mappings.prepare(mappingPartsOf(next)),
       renewed: certificates.renewed,
       apply(next) {
@@ -96,6 +119,7 @@ export function followConfiguration(options: FollowOptions): Following {
   }
 
   return {
+    knowsTenants: () => knowsTenants,
     reload: async (cause) => (reload ? await reload.now(cause) : null),
     async request() {
       if (!reload) return { kind: "not_possible" };
@@ -110,6 +134,7 @@ export function followConfiguration(options: FollowOptions): Following {
       configuration: reload?.state() ?? { ...standing, refused: null, restart: [], leftOut: [] },
     }),
     stop() {
+      isStopped = true;
       unfollow();
       reload?.stop();
       leaving.stop();
@@ -118,22 +143,25 @@ export function followConfiguration(options: FollowOptions): Following {
   };
 }
 
+/** Until Redis is connected, milliseconds after the start as a rule. */
+const TENANTS_AGAIN_MS = 100;
+
 /** The trail keeps a few hundred characters; the log has all of it. */
 function textOf({ changes }: Extract<ReloadResult, { kind: "applied" }>): string {
   return changes.map(({ kind, name, change }) => `${change} ${kind} ${name}`).join(", ");
 }
 
-function tlsPorts({ inForce, ports: { webhooks, embedded } }: FollowOptions): TlsPort[] {
+function tlsPorts({ inForce, ports }: FollowOptions): TlsPort[] {
   const { http, mqtt } = inForce.config();
-  const renew = (port: Pick<WebhookServer, "setTls"> | null): TlsPort["renew"] => {
+  const renew = (name: "webhooks" | "embedded"): TlsPort["renew"] => {
     return (tls) => {
       const texts = tlsOf(tls);
-      if (texts) port?.setTls(texts);
+      if (texts) ports()[name]?.setTls(texts);
     };
   };
   return [
-    { setting: "http.tls", tls: http.tls, renew: renew(webhooks) },
-    { setting: "mqtt.listen.tls", tls: mqtt.listen?.tls, renew: renew(embedded) },
+    { setting: "http.tls", tls: http.tls, renew: renew("webhooks") },
+    { setting: "mqtt.listen.tls", tls: mqtt.listen?.tls, renew: renew("embedded") },
   ];
 }
 

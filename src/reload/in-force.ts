@@ -21,10 +21,20 @@ export interface InForce {
   readonly destinations: ReadonlyMap<string, QueueDestination>;
   /** Always of the configuration in force. */
   readonly topology: Topology;
+  /**
+   * Why the next configuration cannot follow: pings wait in Redis by app key and tenant, so a destination that changes one
+   * of them would leave what waits for it behind.
+   */
+  problemsOf(next: Config): DestinationProblem[];
   /** In one turn of the event loop. Returns what is leaving by it. */
   replace(config: Config): Leaving;
   /** Lets go what has left; what has come back meanwhile stays. */
   gone(names: { sources?: Iterable<string>; destinations?: Iterable<string> }): void;
+}
+
+export interface DestinationProblem {
+  destination: string;
+  message: string;
 }
 
 /** Names that the configuration no longer has. */
@@ -74,6 +84,16 @@ export function createInForce(first: Config, gates: TenantGates): InForce {
       get sources() {
         return topology.sources;
       },
+      get tenants() {
+        return topology.tenants ?? new Map();
+      },
+    },
+    problemsOf(next) {
+      return [...destinationsOf(next)].flatMap(([name, { keyPrefix }]) => {
+        const before = destinations.get(name);
+        if (before === undefined || before.keyPrefix === keyPrefix) return [];
+        return [{ destination: name, message: OTHER_SCOPE }];
+      });
     },
     replace,
     gone({ sources: left = [], destinations: drained = [] }) {
@@ -82,6 +102,9 @@ export function createInForce(first: Config, gates: TenantGates): InForce {
     },
   };
 }
+
+const OTHER_SCOPE =
+  "has another tenant or app key than before: give the destination another name, and name that in its sources. What waits under the old name is then sent as before";
 
 /** The map stays the same one, because every stage holds it. */
 function fill<Value>(map: Map<string, Value>, content: ReadonlyMap<string, Value>): void {

@@ -21,6 +21,8 @@ export interface ReloadOptions {
   config(): Config;
   /** Tenants of the API as they are now. */
   tenants(): ReadonlyMap<string, ApiTenant>;
+  /** Why the configuration, right in itself, cannot take the place of the one in force. */
+  problemsOf(next: Config): string[];
   /** Reads what takes time, such as mapping files. */
   prepare(config: Config): Promise<Prepared>;
   /** Has the ports use certificates that were renewed, and says which. */
@@ -67,6 +69,8 @@ export function startReload(options: ReloadOptions): Reload {
   async function take(next: Config): Promise<ReloadResult> {
     const live = withoutRestart(config(), next);
     const restart = waitingForRestart(config(), next);
+    const inTheWay = options.problemsOf(live);
+    if (inTheWay.length > 0) return refused(inTheWay);
     const prepared = await options.prepare(live);
     if (prepared.kind === "broken") return refused(prepared.problems);
     if (isStopped) {

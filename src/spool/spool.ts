@@ -70,7 +70,7 @@ export async function openSpool(options: {
     if (!(await isOurs())) return false;
     try {
       // The credentials were verified before, and are secret: they do not go to the disk.
-      const toAppend = { source: source.name, message: redactCredentials(message, source.credentials) };
+      const toAppend = { source: source.name, message: redactCredentials(message, source) };
       const result = await directory.append(toAppend);
       if (result === "full") events.spoolProblem({ what: "full" });
       // A process that stood still meanwhile may have written into a file that another one has replayed and removed.

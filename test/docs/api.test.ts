@@ -7,6 +7,7 @@ import { destination, healthy, source, unitAnswer, wholeMessage } from "../ops/s
 import { pageAt } from "./pages.ts";
 
 const { text } = pageAt("docs/api.md");
+const ofTenants = pageAt("docs/tenants.md").text;
 
 test("it names every error type with its status, and no other", () => {
   const named = [...text.matchAll(/^- `(\w+)` \((\d{3})\):/gm)].map(
@@ -19,8 +20,10 @@ test("it names every error type with its status, and no other", () => {
   );
 });
 
-const reads = [...text.matchAll(/^api '([^']+)'$/gm)].map(([, path]) => ["GET", path, null] as const);
-const changes = [...text.matchAll(/^send (\w+) '([^']+)' '([^']+)'$/gm)].map(
+const reads = [...`${text}\n${ofTenants}`.matchAll(/^api '([^']+)'$/gm)].map(
+  ([, path]) => ["GET", path, null] as const,
+);
+const changes = [...`${text}\n${ofTenants}`.matchAll(/^send (\w+) '([^']+)' '([^']+)'$/gm)].map(
   ([, method, path, body]) => [method, path, body] as const,
 );
 

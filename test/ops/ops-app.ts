@@ -88,6 +88,18 @@ export function opsApp(changes: Partial<OpsParts> = {}) {
   };
   const parts: OpsParts = {
     tokens: () => ONE_TOKEN,
+    instructionsOf: (source) =>
+      source === "trackers"
+        ? {
+            ...{
+              vendor: "json",
+              address: "https://gps.example.com/webhooks/trackers",
+              docs: "https://example.com",
+            },
+            headers: [{ name: "authorization", value: "Bearer <secret>" }],
+            ...{ steps: ["Enter the address."], topics: [] },
+          }
+        : null,
     reload: async () => ({ kind: "applied", changes: ["source vans changed"], restart: ["http.port"] }),
     hosts: { host: "127.0.0.1", hosts: [] },
     topology: {

@@ -78,6 +78,7 @@ const PLACES: Record<string, Place> = {
       "mapping/",
       "queue/",
       "servicetitan/",
+      "setup/",
       "tenants/",
     ],
   },

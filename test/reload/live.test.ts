@@ -185,6 +185,21 @@ test("a wrong file changes nothing, and is a problem with its line until it is r
   await until(async () => (await status()).problems.length === 0, { withinMs: 10_000, what: "no problem" });
 });
 
+test("a destination keeps its tenant: under the same name the change would leave behind what waits", async () => {
+  write("bolt", { ...tenant("bolt", 1), destinations: { "st-bolt": destination(0) } });
+  expect((await reload()).problems).toEqual([
+    expect.stringMatching(
+      /^destinations\.st-bolt has another tenant or app key than before: give the destination/,
+    ),
+  ]);
+  const renamed = tenant("bolt", 1);
+  const sources = { bolt: { ...renamed.sources.bolt, destination: "st-bolt-2" } };
+  write("bolt", { sources, destinations: { "st-bolt-2": destination(0) } });
+  expect((await reload()).result).toBe("applied");
+  const { device } = await send("bolt");
+  await until(() => delivered(device), { withinMs: 10_000, what: "the ping at the other tenant" });
+});
+
 test("devices whose login did not change stay connected; others are cut off", async () => {
   write("phones", withDevice("phones", 0, "van-a"));
   write("trucks", withDevice("trucks", 1, "van-b"));

@@ -44,6 +44,7 @@ export interface GatewayProcess {
   readonly pid: number;
   /** Null while it runs. */
   ended(): string | null;
+  /** All that it has written since it was last started. */
   log(): string;
   status(): Promise<WholeStatus>;
   accounting(): Promise<Accounting>;
@@ -112,7 +113,7 @@ export async function startGatewayProcess(options: GatewayOptions): Promise<Gate
       return cli?.pid ?? 0;
     },
     ended: () => cli?.ended() ?? null,
-    log: () => (cli === null ? "" : said(cli)),
+    log: () => (cli === null ? "" : `${cli.stdout()}${cli.stderr()}`),
     status,
     accounting,
     async metric(name) {

@@ -93,6 +93,8 @@ export interface AuthMethod {
   verifyHead?(head: MessageHead, credentials: Credentials): string | null;
   /** Which of several users an authenticated head is from; null where the source has one account. */
   loginOf?(head: MessageHead, credentials: Credentials): string | null;
+  /** The body without the secret, where it travels there: for what is stored. */
+  withoutSecret?(body: Uint8Array, credentials: Credentials): Uint8Array;
   /** Why this secret cannot authenticate anything, without quoting it; null where it can. For the configuration check. */
   secretProblem?(secret: string): string | null;
 }

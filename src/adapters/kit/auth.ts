@@ -216,10 +216,26 @@ export function bodyToken(field: string): AuthMethod {
       const isJson = /^\s*[{[]/.test(sent);
       const found = (isJson ? inJson : inForm).exec(sent.trim())?.[1];
       if (found === undefined) return "missing_credentials";
-      const given = isJson ? unescaped(found) : new URLSearchParams(`a=${found}`).get("a");
+      const given = isJson ? unescaped(found) : textOfForm(found);
       return matchesAny(Buffer.from(given ?? ""), secrets.filter(isUsable).map(bytesOfSecret));
     },
+    withoutSecret(body, { secrets }) {
+      // One character for each byte, so that whatever else is in it stays as it was sent.
+      const sent = Buffer.from(body).toString("latin1");
+      const without = (given: string | null, all: string, part: string, left: string) =>
+        secrets.includes(Buffer.from(given ?? "", "latin1").toString()) ? all.replace(part, left) : all;
+      const rest = sent
+        .replaceAll(new RegExp(inForm, "g"), (all, part: string) => without(textOfForm(part), all, part, ""))
+        .replaceAll(new RegExp(inJson, "g"), (all, part: string) =>
+          without(unescaped(part), all, part, '""'),
+        );
+      return rest === sent ? body : Buffer.from(rest, "latin1");
+    },
   };
+}
+
+function textOfForm(part: string): string | null {
+  return new URLSearchParams(`a=${part}`).get("a");
 }
 
 function unescaped(text: string): string | null {

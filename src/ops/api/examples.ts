@@ -204,6 +204,18 @@ export const EXAMPLE_TENANT: TenantDetail = {
   problems: [PROBLEM],
   destinations: [destination()],
   sources: [source()],
+  instructions: [
+    {
+      ...{
+        source: "bouncie-vans",
+        vendor: "bouncie",
+        address: "https://gps.example.com/webhooks/bouncie-vans",
+      },
+      headers: [{ name: "Authorization", value: "<secret>" }],
+      steps: ["Enter the address at bouncie, which sends to it by POST."],
+      ...{ topics: [], docs: "https://docs.bouncie.dev/" },
+    },
+  ],
 };
 export const EXAMPLE_SOURCES: z.output<typeof sourcesSchema> = { items: [SOURCE], next: null };
 export const EXAMPLE_SOURCE = source();

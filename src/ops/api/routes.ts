@@ -5,6 +5,7 @@ import type { Context } from "hono";
 import type { Events } from "../../events/events.ts";
 import type { Timelines } from "../../queue/lookup/timeline.ts";
 import type { Eraser } from "../../queue/upkeep/erase.ts";
+import type { Instructions } from "../../setup/instructions.ts";
 import type { Guards } from "../access/door.ts";
 import type { Links } from "../access/links.ts";
 import type { OpsEnv, Sight, Topology } from "../access/sight.ts";
@@ -45,6 +46,8 @@ export interface ApiDeps extends Lookup, LogLevels {
   statusFor(sight: Sight): Promise<StatusDocument | NoStatus>;
   redrive: Redriver;
   captures: Captures;
+  /** What to enter at the vendor of a source; null where there is no such source. */
+  instructionsOf(source: string): Instructions | null;
   links: Links;
   erase: Eraser;
   reload: ReloadRequest;

@@ -40,7 +40,14 @@ export function serveTenants(api: Api, deps: ApiDeps): void {
     const status = await wholeStatus(c, deps);
     if (status === null) return unavailable(c);
     const detail = tenantDetail(status, topology, tenant);
-    return detail === null ? refused(c, "not_found") : c.json(detail, 200);
+    if (detail === null) return refused(c, "not_found");
+    const instructions = detail.sources.flatMap(({ name }) => {
+      const found = deps.instructionsOf(name);
+      if (!found) return [];
+      const { headers, steps, topics, ...rest } = found;
+      return [{ source: name, ...rest, headers: [...headers], steps: [...steps], topics: [...topics] }];
+    });
+    return c.json({ ...detail, instructions }, 200);
   });
 
   api.openapi(sourcesRoute, async (c) => {

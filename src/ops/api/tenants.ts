@@ -26,7 +26,7 @@ export function tenantDetail(
   status: StatusDocument,
   topology: Topology,
   tenant: string,
-): TenantDetail | null {
+): Omit<TenantDetail, "instructions"> | null {
   const group = grouped(status, topology).get(tenant);
   if (!group) return null;
   const { destinations, sources, problems } = group;

@@ -9,7 +9,7 @@ const text = (title) => ({ title });
 const MAX_DEVICES = 20;
 
 export function showParts(element, { status, tenant }) {
-  const own = tenant && [sources(tenant), destinations(tenant), unmapped(tenant), clocks(tenant)];
+  const own = tenant && [sources(tenant), destinations(tenant), unmapped(tenant), clocks(tenant), instructions(tenant)];
   show(
     element,
     h("div", { class: "column" }, own?.slice(0, 2) ?? null, pollers(status), brokers(status), policies(status, tenant)),
@@ -20,6 +20,20 @@ export function showParts(element, { status, tenant }) {
 function sources({ sources, at }) {
   const rows = sources.map((source) => [source.name, source.vendor, source.transport, source.destination, ago(source.lastMessageAt, at)]);
   return table("Sources", [text("source"), text("vendor"), text("way in"), text("destination"), text("last message")], rows, "No source is configured.");
+}
+
+function instructions({ instructions }) {
+  const rows = instructions.map(({ source, vendor, address, headers, steps, topics, docs }) => [
+    source,
+    h("td", { class: "wide" },
+      address === null ? null : h("p", {}, code(address)),
+      headers.map(({ name, value }) => h("p", {}, code(name + ": " + value))),
+      topics.length === 0 ? null : h("p", {}, "Topics: ", code(topics.join(", "))),
+      steps.map((step) => h("p", {}, step)),
+      h("p", {}, h("a", { href: docs, rel: "noreferrer" }, "The documentation of " + vendor)),
+    ),
+  ]);
+  return table("What to enter at the vendor", [text("source"), text("address, headers, steps")], rows, "No source is configured.");
 }
 
 function destinations({ destinations }) {

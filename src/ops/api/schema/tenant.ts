@@ -31,6 +31,24 @@ export const tenantSchema = z
 
 export const tenantsSchema = page(tenantSchema, nextSchema).openapi("Tenants");
 
+const instructionsSchema = z
+  .object({
+    source: z.string(),
+    vendor: z.string(),
+    address: z
+      .string()
+      .nullable()
+      .openapi({ description: "Where the vendor sends to; null where Waypost asks the vendor." }),
+    headers: z.array(z.object({ name: z.string(), value: z.string() })).openapi({
+      description:
+        "What stands in the request; the secret, which is shown once when it is made, is `<secret>`.",
+    }),
+    steps: z.array(z.string()),
+    topics: z.array(z.string()).openapi({ description: "MQTT: `%u` is the user name of the device." }),
+    docs: z.string().openapi({ description: "The vendor's own pages." }),
+  })
+  .openapi("Instructions", { description: "What to enter at the vendor of a source." });
+
 export const tenantDetailSchema = z
   .object({
     at: z.iso.datetime(),
@@ -38,6 +56,7 @@ export const tenantDetailSchema = z
     problems: z.array(problemSchema),
     destinations: z.array(destinationDetailSchema),
     sources: z.array(sourceDetailSchema),
+    instructions: z.array(instructionsSchema),
   })
   .openapi("TenantDetail");
 
