@@ -23,12 +23,29 @@ export interface Generator {
   next(count: number): Promise<Issued[]>;
   /** Messages that got another answer than 2xx, or none. */
   heldBack(): number;
+  /** A tenant that comes while others send: its own units send to all addresses until it goes. */
+  visit(visitor: Visitor): Visit;
+  /** Units of tenants that came, whether they have gone or not. */
+  visitors: ReadonlySet<string>;
+  /** Answers that end a sender's attempts for good, where a gateway had to ask it to come again. */
+  turnedAway(): number;
   /** Readings that were answered from a gateway's disk. */
   spooled(): number;
   /** Acts like a load balancer: webhooks go to the other addresses until null is given. */
   avoid(webhook: string | null): void;
   /** Creates nothing more; resolves when every message that was begun is owed or given up. */
   stop(): Promise<void>;
+}
+
+export interface Visitor {
+  source: string;
+  /** As those of the generator, in the same order. */
+  webhooks: readonly string[];
+}
+
+export interface Visit {
+  /** Resolves with the ids of its readings that are owed. */
+  leave(): Promise<string[]>;
 }
 
 const SENDERS = 4;
@@ -51,8 +68,19 @@ const SPOOLED = JSON.stringify({ spooled: true });
 const GIVES_UP_EVERY = 5;
 /** Some answered messages are sent again, as by a vendor whose connection broke off. */
 const RESENDS_EVERY = 10;
+const VISITING_UNITS = 8;
 /** At the end: everything is healed, so the last messages need not wait longer. */
 const STOP_WITHIN_MS = 30_000;
+
+interface Sender {
+  draw: Random;
+  own: readonly string[];
+  source: string;
+  addresses: readonly string[];
+  /** Which of the addresses is asked first. */
+  beginsAt: number;
+  isLeaving(): boolean;
+}
 
 type Answer = "stored" | "spooled" | "not_stored" | "none";
 
@@ -66,6 +94,9 @@ export function startGenerator(options: GeneratorOptions): Generator {
   const wanted: { count: number; got: Issued[]; resolve(got: Issued[]): void }[] = [];
   let heldBack = 0;
   let spooled = 0;
+  let turnedAway = 0;
+  let visits = 0;
+  const visitors = new Set<string>();
   let avoided: string | null = null;
   let stopping = false;
   let giveUpAt = Number.POSITIVE_INFINITY;
@@ -100,19 +131,18 @@ export function startGenerator(options: GeneratorOptions): Generator {
   async function post(url: string, body: string, readings: readonly Issued[]): Promise<Answer> {
     const result = await poster.post({ url, headers, body, withinMs: SENDER_WAITS_MS });
     const answer = answerOf(result);
+    if (result.kind === "answered" && result.status === 404) turnedAway++;
     if (answer !== "not_stored") for (const reading of readings) reading.handedOver++;
     return answer;
   }
 
-  async function sendWebhooks(sender: number): Promise<void> {
-    const draw = random.fork(`sender ${sender}`);
-    const own = Array.from({ length: UNITS_PER_SENDER }, (_, i) => `van-${sender}-${i}`);
-    units.push(...own);
-    let at = sender;
-    const webhook = () => webhooks[at % webhooks.length] ?? "";
+  async function sendWebhooks(sender: Sender): Promise<void> {
+    const { draw, own, source, addresses } = sender;
+    let at = sender.beginsAt;
+    const webhook = () => addresses[at % addresses.length] ?? "";
     await pause(draw.between(0, EVERY_MS));
-    for (let n = 0; !stopping; n++) {
-      const readings = own.map((unit) => createReading(options.webhookSource, unit, draw));
+    for (let n = 0; !stopping && !sender.isLeaving(); n++) {
+      const readings = own.map((unit) => createReading(source, unit, draw));
       const body = JSON.stringify(readings.map(messageOf));
       let answer: Answer = "not_stored";
       do {
@@ -182,7 +212,39 @@ export function startGenerator(options: GeneratorOptions): Generator {
     await publisher.close({ atOnce: true });
   }
 
-  const running = Array.from({ length: SENDERS }, (_, i) => sendWebhooks(i));
+  function sender(i: number): Promise<void> {
+    const own = Array.from({ length: UNITS_PER_SENDER }, (_, n) => `van-${i}-${n}`);
+    units.push(...own);
+    const draw = random.fork(`sender ${i}`);
+    const { webhookSource: source } = options;
+    return sendWebhooks({ draw, own, source, addresses: webhooks, beginsAt: i, isLeaving: () => false });
+  }
+
+  function visit({ source, webhooks: addresses }: Visitor): Visit {
+    let isLeaving = false;
+    const since = Date.now();
+    visits++;
+    const own = Array.from({ length: VISITING_UNITS }, (_, i) => `${source}-${i}`);
+    for (const unit of own) visitors.add(unit);
+    const draw = random.fork(`visit ${visits}`);
+    const sending = sendWebhooks({
+      ...{ draw, own, source, addresses, beginsAt: 0 },
+      isLeaving: () => isLeaving,
+    });
+    running.push(sending);
+    return {
+      async leave() {
+        isLeaving = true;
+        await sending;
+        const all = [...issued.values()];
+        return all
+          .filter(({ unit, owedAt }) => owedAt !== null && owedAt >= since && own.includes(unit))
+          .map(({ id }) => id);
+      },
+    };
+  }
+
+  const running = Array.from({ length: SENDERS }, (_, i) => sender(i));
   if (options.mqtt) running.push(sendByMqtt(options.mqtt));
 
   return {
@@ -191,6 +253,9 @@ export function startGenerator(options: GeneratorOptions): Generator {
     next: (count) => new Promise((resolve) => wanted.push({ count, got: [], resolve })),
     heldBack: () => heldBack,
     spooled: () => spooled,
+    visit,
+    visitors,
+    turnedAway: () => turnedAway,
     avoid(webhook) {
       avoided = webhook;
     },

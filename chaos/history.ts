@@ -103,6 +103,8 @@ export interface History {
   doomed: readonly Doomed[];
   /** Every ping seen among the dead letters, read before each fault and at the end. */
   dead: readonly FoundDead[];
+  /** Units of tenants that come and go: these may be silent. */
+  visitors: ReadonlySet<string>;
   /** Readings that were answered from the local disk while Redis was away. */
   spooled: number;
   /** Requests the sandbox answered with 400 and above, or not at all. */

@@ -223,11 +223,11 @@ function judgeRate(
 
 /** After every fault a reading of each unit that was created after the fault has to be accepted in time. */
 function judgeRecovery(
-  { episodes, accepted, issued, recoverWithinMs }: History,
+  { episodes, accepted, issued, visitors, recoverWithinMs }: History,
   figures: Map<string, FaultFigures>,
   violations: Violation[],
 ): void {
-  const units = new Set([...issued.values()].map(({ unit }) => unit));
+  const units = new Set([...issued.values()].flatMap(({ unit }) => (visitors.has(unit) ? [] : [unit])));
   const byTime = accepted.flatMap((ping) => {
     const sent = issued.get(ping.id);
     return sent ? [{ unit: sent.unit, fixTime: sent.fixTime, at: ping.at }] : [];

@@ -72,6 +72,7 @@ export async function run(options: RunOptions): Promise<History> {
       exchanges: stage.exchanges,
       doomed: stage.doomed,
       dead: [...stage.dead.values()],
+      visitors: stage.generator.visitors,
       spooled: stage.generator.spooled(),
       refusals: Object.entries(statuses).reduce(
         (sum, [status, count]) => (status === "none" || Number(status) >= 400 ? sum + count : sum),
@@ -79,6 +80,7 @@ export async function run(options: RunOptions): Promise<History> {
       ),
       mismatches: [
         ...(drained ? [] : ["pings wait although all is healed"]),
+        ...turnedAway(stage),
         ...(await accountingMismatches(stage)),
       ],
     };
@@ -159,6 +161,12 @@ async function untilDrained({ gateways }: Stage): Promise<boolean> {
   } catch {
     return false;
   }
+}
+
+/** While one process knows a source, the others ask its senders to come again. */
+function turnedAway({ generator }: Stage): string[] {
+  const count = generator.turnedAway();
+  return count === 0 ? [] : [`${count} messages were answered 404`];
 }
 
 /** The mismatches of each gateway's accounting, once nothing moves any more. */

@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { Redis } from "ioredis";
-import { type SandboxApi, startSandboxApi } from "../sandbox/api.ts";
+import { destinationAt, type SandboxApi, startSandboxApi } from "../sandbox/api.ts";
 import type { FaultInput } from "../sandbox/faults.ts";
 import { findProgram } from "../sandbox/owned-process.ts";
 import { startProxy, type TcpProxy } from "../sandbox/proxy.ts";
@@ -27,6 +27,8 @@ export interface Gateway {
   toRedis: TcpProxy;
   toSandbox: TcpProxy;
   webhook: string;
+  /** The tenant that comes and goes: its file, at this gateway. Resolves when the gateway has noticed. */
+  setNewcomer(maxBatchAgeMs: number | null): Promise<void>;
   /** Null: its clock cannot be set (no libfaketime here). */
   setClock: ((offset: string) => void) | null;
   /** The longest file it may write: a limit acts like a full disk. */
@@ -72,6 +74,20 @@ const MAX_AGE_MS = 600_000;
 /** Shorter than senders wait, so that they get the answer when a message was set aside on the disk. */
 const [ANSWER_WITHIN_MS, COMMAND_TIMEOUT_MS] = [1300, 1000];
 const MQTT_SOURCE = "trackers";
+/** The source of the tenant that comes and goes, and the tenant's own name. */
+export const NEWCOMER = "newcomer";
+
+/** Nothing gets too old and nothing is superseded, so everything that is owed must arrive. */
+const DESTINATION = {
+  ratePerSecond: RATE_PER_SECOND,
+  maxBatchPings: BATCH_PINGS,
+  lanes: LANES,
+  maxBatchAgeMs: 100,
+  maxAgeMs: MAX_AGE_MS,
+  backfill: "deliver",
+  speedUnit: "mps",
+  requestTimeoutMs: REQUEST_TIMEOUT_MS,
+};
 
 const JSON_BEARER = { ...BEARER, "content-type": "application/json" };
 
@@ -150,17 +166,7 @@ export async function startStage({ random, appendfsync = "everysec" }: StageOpti
         startGatewayProcess({
           redisUrl: `redis://127.0.0.1:${toRedis.port}`,
           sandbox: { url, authUrl: url },
-          // Nothing gets too old and nothing is superseded, so everything that is owed must arrive.
-          destination: {
-            ratePerSecond: RATE_PER_SECOND,
-            maxBatchPings: BATCH_PINGS,
-            lanes: LANES,
-            maxBatchAgeMs: 100,
-            maxAgeMs: MAX_AGE_MS,
-            backfill: "deliver",
-            speedUnit: "mps",
-            requestTimeoutMs: REQUEST_TIMEOUT_MS,
-          },
+          destination: DESTINATION,
           sources: {
             vans: { vendor: "json", destination: "acme", auth: { method: "bearer", secret: TOKEN } },
             [MQTT_SOURCE]: {
@@ -190,7 +196,13 @@ export async function startStage({ random, appendfsync = "everysec" }: StageOpti
       );
       const webhook = process.webhook("vans");
       const limitFiles = (bytes: number | null) => limitFilesOf(process.pid, bytes);
-      return { process, toRedis, toSandbox, webhook, setClock: fake === null ? null : setClock, limitFiles };
+      const at = destinationAt({ url, authUrl: url });
+      const setNewcomer = (maxBatchAgeMs: number | null) =>
+        setTenant(process, maxBatchAgeMs === null ? null : newcomerOf({ ...at, maxBatchAgeMs }));
+      return {
+        ...{ process, toRedis, toSandbox, webhook, setNewcomer, limitFiles },
+        setClock: fake === null ? null : setClock,
+      };
     }
     const gateways: Stage["gateways"] = await Promise.all([
       startGateway("north", "true"),
@@ -271,6 +283,24 @@ export async function startStage({ random, appendfsync = "everysec" }: StageOpti
     await stop();
     throw error;
   }
+}
+
+function newcomerOf(destination: object) {
+  const auth = { method: "bearer", secret: TOKEN };
+  return {
+    sources: { [NEWCOMER]: { vendor: "json", destination: `st-${NEWCOMER}`, auth } },
+    destinations: { [`st-${NEWCOMER}`]: { ...DESTINATION, ...destination } },
+  };
+}
+
+async function setTenant(process: GatewayProcess, document: object | null): Promise<void> {
+  const read = async () => {
+    const { processes } = await process.status();
+    return processes.find(({ isThis }) => isThis)?.configuration.fingerprint;
+  };
+  const before = await until(read, { what: "the configuration in force" });
+  process.setTenant(NEWCOMER, document);
+  await until(async () => (await read()) !== before, { what: "a gateway to notice its new file" });
 }
 
 async function untilSubscribed(gateways: readonly Gateway[]): Promise<void> {

@@ -27,18 +27,13 @@ import type { Announcement } from "./queue/redis/processes.ts";
 import { type Following, followConfiguration } from "./reload/follow.ts";
 import { createInForce, type InForce } from "./reload/in-force.ts";
 import { createTenantGates } from "./reload/tenant-gates.ts";
+import { wantedBrokersOf, wantedPollersOf } from "./reload/wanted-inputs.ts";
 import { checkBeforeStart } from "./startup/before-start.ts";
 import { explainListenError } from "./startup/error.ts";
 import type { QueueStatus } from "./status/queue.ts";
 import { type OpenedTenants, openTenants, validatorOf } from "./tenants/open.ts";
 import { VERSION } from "./version.ts";
-import {
-  descriptorNeedsOf,
-  hasHistogramsPerDestination,
-  tlsOf,
-  wantedBrokersOf,
-  wantedPollersOf,
-} from "./wiring.ts";
+import { descriptorNeedsOf, hasHistogramsPerDestination, tlsOf } from "./wiring.ts";
 
 export interface Gateway {
   webhookPort: number;

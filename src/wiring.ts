@@ -7,15 +7,11 @@ import { isPrivateHost } from "./addresses.ts";
 import { EMBEDDED } from "./config/check-sources.ts";
 import type { BrokerConfig, Config, SourceConfig } from "./config/config.ts";
 import { lanesOf } from "./config/defaults.ts";
-import { stampOf } from "./config/stamps.ts";
-import { writtenOptions } from "./config/within.ts";
 import type { Source } from "./ingest/source.ts";
 import { type Logins, speaksForOf } from "./ingest/speaks-for.ts";
 import type { TenantGate } from "./ingest/tenant-gate.ts";
-import type { WantedBroker } from "./inputs/mqtt/leased-broker.ts";
 import type { BrokerSettings } from "./inputs/mqtt/library.ts";
 import type { Subscription } from "./inputs/mqtt/routing.ts";
-import type { WantedPoller } from "./inputs/poll/leased-poller.ts";
 import type { PollSettings } from "./inputs/poll/poller.ts";
 import type { DescriptorNeeds } from "./limits/descriptors.ts";
 import type { Topology } from "./ops/access/sight.ts";
@@ -216,49 +212,6 @@ export function pullOf(
     },
   };
   return { pull, settings };
-}
-
-/** What each broker's connection follows. */
-export function wantedBrokersOf(
-  config: Config,
-  sources: ReadonlyMap<string, Source>,
-): Map<string, WantedBroker> {
-  return new Map(
-    Object.entries(config.mqtt.brokers).map(([name, settings]): [string, WantedBroker] => {
-      const { ca, cert, key, receiveMaximum } = settings;
-      const certificates = [ca, cert, key].map((file) => file && stampOf(file));
-      return [
-        name,
-        {
-          identity: JSON.stringify([settings, certificates]),
-          receiveMaximum,
-          settings: () => brokerSettingsOf(settings),
-          subscriptions: subscriptionsOf(config, sources, name),
-        },
-      ];
-    }),
-  );
-}
-
-/** What each poller follows; sources that send by themselves are not among them. */
-export function wantedPollersOf(
-  config: Config,
-  sources: ReadonlyMap<string, Source>,
-): Map<string, WantedPoller> {
-  return new Map(
-    [...sources.values()].flatMap((source): [string, WantedPoller][] => {
-      const asked = pullOf(config, source);
-      if (!asked) return [];
-      const { options, ...settings } = config.sources[source.name] ?? {};
-      const identity = JSON.stringify([
-        settings,
-        writtenOptions(options),
-        source.maxAgeMs,
-        source.maxReadings,
-      ]);
-      return [[source.name, { identity, source, ...asked }]];
-    }),
-  );
 }
 
 /** Certificates and keys are named as files in the configuration and wanted as texts by the library. */

@@ -53,6 +53,7 @@ function goodStory(): Story {
     exchanges,
     doomed,
     dead,
+    visitors: new Set<string>(),
     spooled: 0,
     issued,
     accepted,

@@ -123,6 +123,7 @@ async function runWith(flaw: Flaw): Promise<Verdict> {
     exchanges: [],
     doomed: [],
     dead: [],
+    visitors: new Set(),
     spooled: 0,
     issued: generator.issued,
     accepted: observed.accepted,

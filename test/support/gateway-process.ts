@@ -1,7 +1,7 @@
 /** Starts the gateway as a process of its own, with a configuration written for it, and starts it again after a kill. */
 
 import { once } from "node:events";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -26,6 +26,8 @@ export interface GatewayOptions {
   http?: Record<string, unknown>;
   /** Whole sections of the configuration. */
   sections?: Record<string, unknown>;
+  /** Documents of `tenants.d/`, by name. */
+  tenants?: Record<string, object>;
   /** In place of the one ops token; the first has to be TOKEN and see everything. */
   tokens?: readonly object[];
   nodeArgs?: readonly string[];
@@ -50,6 +52,8 @@ export interface GatewayProcess {
   metric(name: string): Promise<number>;
   /** Resolves with the status once nothing waits and nothing is in flight. */
   drained(withinMs?: number): Promise<WholeStatus>;
+  /** Writes a file of its `tenants.d/`, whole at once, or removes it; the gateway notices by itself. */
+  setTenant(name: string, document: object | null): void;
   kill(signal: NodeJS.Signals): void;
   /** Starts it again with the same configuration and ports; resolves when it is ready. */
   start(): Promise<void>;
@@ -64,8 +68,21 @@ export async function startGatewayProcess(options: GatewayOptions): Promise<Gate
   const configFile = join(dir, "waypost.yaml");
   const ports = { http: await quietPort(), ops: await quietPort() };
   writeFileSync(configFile, stringify(settingsOf(options, ports)));
+  const tenantsDir = join(dir, "tenants.d");
+  for (const [name, document] of Object.entries(options.tenants ?? {})) setTenant(name, document);
   const opsUrl = `http://127.0.0.1:${ports.ops}`;
   let cli: CliProcess | null = null;
+
+  function setTenant(name: string, document: object | null): void {
+    const file = join(tenantsDir, `${name}.yaml`);
+    if (document === null) {
+      rmSync(file, { force: true });
+      return;
+    }
+    mkdirSync(tenantsDir, { recursive: true });
+    writeFileSync(`${file}.new`, stringify(document));
+    renameSync(`${file}.new`, file);
+  }
 
   async function start(): Promise<void> {
     await cli?.stop();
@@ -115,6 +132,7 @@ export async function startGatewayProcess(options: GatewayOptions): Promise<Gate
         },
         { withinMs, what: "an empty line" },
       ),
+    setTenant,
     kill: (signal) => cli?.kill(signal),
     start,
     async stop() {

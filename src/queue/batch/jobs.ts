@@ -40,15 +40,16 @@ const BLOCKING_READ_S = 2;
 const FINISH_WITHIN_MS = 2000;
 
 /**
- * A job whose destination is unknown here goes back for another process: soon, because the batch's pings grow old. Redis
- * serves the worker that has waited longest, so the job seldom comes to the same process again.
+ * A job whose destination is unknown here goes back for another process: soon, because the batch's pings grow old, and
+ * because chance gives it to the same process again: with one in three that knows it, one batch in a hundred is passed on
+ * a dozen times.
  */
-const PASS_ON_MS = 50;
-/** Later and later from here on: more processes than this seldom share one Redis, so perhaps none knows it. */
-const SOON_PASSES = 20;
+const PASS_ON_MS = 20;
+/** Later and later from here on: a second has passed, so perhaps no process knows it. */
+const SOON_PASSES = 50;
 const MAX_PASS_ON_MS = 2000;
 /** After about two minutes no running process knows it. The batch stays, and the sweep of one that does wakes it. */
-const MAX_PASSES = 80;
+const MAX_PASSES = 110;
 
 function passOnMs(times: number): number {
   return Math.min(MAX_PASS_ON_MS, PASS_ON_MS * 2 ** Math.max(0, times - SOON_PASSES));
