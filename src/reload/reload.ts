@@ -43,6 +43,8 @@ export interface Reload {
 
 /** Two looks have to see the same: a file that is being written may be valid and lack its end. */
 const POLL_MS = 1000;
+/** Where some file changes all the time, the others wait no longer than so many looks. */
+const MAX_LOOKS = 5;
 
 export function startReload(options: ReloadOptions): Reload {
   const { reader, config, events, pollMs = POLL_MS } = options;
@@ -110,13 +112,19 @@ export function startReload(options: ReloadOptions): Reload {
 
   let appliedMark = reader.mark();
   let seenMark: typeof appliedMark | null = null;
+  let unsettled = 0;
   let timer = setTimeout(look, pollMs).unref();
 
   function look(): void {
     try {
-      if (seenMark !== null && !reader.hasChanged(seenMark)) {
+      const isSettled = seenMark !== null && (unsettled >= MAX_LOOKS || !reader.hasChanged(seenMark));
+      if (isSettled) {
+        unsettled = 0;
         now("file").catch((error: unknown) => events.failed({ where: "reload", error }));
-      } else seenMark = reader.hasChanged(appliedMark) ? reader.lookNow() : null;
+      } else {
+        seenMark = reader.hasChanged(appliedMark) ? reader.lookNow() : null;
+        unsettled = seenMark === null ? 0 : unsettled + 1;
+      }
     } catch (error) {
       events.failed({ where: "reload", error });
     }
