@@ -38,7 +38,9 @@ function follow(name: string, pollMs: number) {
     },
     events: {
       configurationReloaded: () => {},
-      configurationRefused: () => void (state.refused += 1),
+      configurationRefused() {
+        state.refused += 1;
+      },
       failed: ({ error }) => {
         throw error;
       },
