@@ -13,6 +13,7 @@ import { policiesOf } from "./ops/policies.ts";
 import { createRedriver } from "./ops/redrive.ts";
 import type { OpsInfo } from "./ops/status-document.ts";
 import type { Tenants } from "./ops/tenants.ts";
+import { whileSame } from "./ops/while-same.ts";
 import type { Pipeline, Watch } from "./pipeline.ts";
 import type { InForce } from "./reload/in-force.ts";
 import { instructionsOf } from "./setup/instructions.ts";
@@ -87,15 +88,5 @@ function infoOf({ config }: InForce, startedAtMs: number): OpsInfo {
     get staleAfterMs() {
       return config().diagnosis.staleAfterMs;
     },
-  };
-}
-
-/** Works out again only what has been replaced. */
-function whileSame<From extends object, To>(from: () => From, workOut: (from: From) => To): () => To {
-  let known: { from: From; to: To } | null = null;
-  return () => {
-    const now = from();
-    if (known?.from !== now) known = { from: now, to: workOut(now) };
-    return known.to;
   };
 }

@@ -7,6 +7,7 @@ export const ALONE: readonly string[] = [
   "test/end-to-end/",
   "test/project/bench.test.ts",
   "test/project/drill.test.ts",
+  "test/reload/rolling-change.test.ts",
   // They measure the memory or the processor time of their process.
   "test/fuzz/",
   "test/ingest/speaks-for.test.ts",
@@ -20,6 +21,7 @@ export const ALONE: readonly string[] = [
   "test/ops/snapshot.test.ts",
   "test/project/shared.test.ts",
   "test/servicetitan/client.test.ts",
+  "test/tenants/through-the-api.test.ts",
   "test/spool/file.test.ts",
   "test/spool/permissions.test.ts",
 ];

@@ -2,6 +2,7 @@
 
 import { createHash, createHmac, randomBytes, timingSafeEqual } from "node:crypto";
 import type { OpsToken } from "../../config/ops-tokens.ts";
+import { whileSame } from "../while-same.ts";
 
 /** One shift; after that the token has to be entered again. */
 const SESSION_S = 12 * 60 * 60;
@@ -72,16 +73,6 @@ function withKeys(tokens: readonly OpsToken[]) {
     // Derived from the token, so that a new token ends the old sessions, and every process knows the key.
     key: createHmac("sha256", token.token).update("waypost ops session").digest(),
   }));
-}
-
-/** Works out again only what has been replaced. */
-function whileSame<From extends object, To>(from: () => From, workOut: (from: From) => To): () => To {
-  let known: { from: From; to: To } | null = null;
-  return () => {
-    const now = from();
-    if (known?.from !== now) known = { from: now, to: workOut(now) };
-    return known.to;
-  };
 }
 
 function sign(key: Buffer, text: string): string {
