@@ -101,7 +101,7 @@ export function createWebhookApp(deps: WebhookDeps): WebhookApp {
       connections?.authenticated(incoming.socket, source.name);
     }
     const budgetOwner = early === null ? from : null;
-    const body = head.method === "GET" ? EMPTY : await readBody(incoming, outgoing, budgetOwner);
+    const body = head.method === "GET" ? EMPTY : await readBody(incoming, outgoing, budgetOwner, source.name);
     if (body.kind !== "whole") {
       if (body.kind === "too_large" || body.kind === "unsupported_encoding") {
         ingest.refuse(source, body.kind, from);

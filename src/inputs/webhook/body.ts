@@ -4,6 +4,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { promisify } from "node:util";
 import { brotliDecompress, gunzip, inflate, inflateRaw } from "node:zlib";
 import type { BodyBudget, BudgetOwner } from "./body-budget.ts";
+import { createBodyPace } from "./body-pace.ts";
 
 export type BodyResult =
   | { kind: "whole"; bytes: Uint8Array }
@@ -28,6 +29,8 @@ export type BodyReader = (
   incoming: IncomingMessage,
   outgoing: ServerResponse,
   owner: BudgetOwner,
+  /** By whose pace it is read. */
+  source: string,
 ) => Promise<BodyResult>;
 
 export function createBodyReader({
@@ -41,19 +44,21 @@ export function createBodyReader({
   const unauthenticated: (() => void)[] = [];
   let inflating = 0;
 
-  return async (incoming, outgoing, owner) => {
+  const pace = createBodyPace();
+
+  return async (incoming, outgoing, owner, source) => {
     const { "content-length": length, "content-encoding": encoding } = incoming.headers;
     if (length !== undefined && Number(length) > limitBytes) return { kind: "too_large" };
     const decode = decoderOf(encoding);
     if (decode === null) return { kind: "unsupported_encoding" };
     // Until now the sender was kept waiting with its body; see the `checkContinue` listener of the server.
     if (incoming.headers.expect !== undefined) outgoing.writeContinue();
-    const body = await receive(incoming, owner);
+    const body = await receive(incoming, owner, source);
     if (body.kind !== "whole" || body.bytes.length === 0 || decode === AS_SENT) return body;
     return await inflated(body.bytes, decode, owner);
   };
 
-  function receive(incoming: IncomingMessage, owner: BudgetOwner): Promise<BodyResult> {
+  function receive(incoming: IncomingMessage, owner: BudgetOwner, source: string): Promise<BodyResult> {
     return new Promise((resolve) => {
       const chunks: Buffer[] = [];
       let bytes = 0;
@@ -72,6 +77,10 @@ export function createBodyReader({
         else {
           bytes += chunk.length;
           chunks.push(chunk);
+          pace.took(source, chunk.length, (goOn) => {
+            incoming.pause();
+            goOn(() => incoming.resume());
+          });
         }
       });
       incoming.on("end", () => {
